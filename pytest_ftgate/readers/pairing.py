@@ -159,10 +159,8 @@ def _repeat_notes(
         yield f"each case has {repeats} replies, which are averaged"
     for file, side in zip(files, sides, strict=True):
         more = [_short(case) for case, rows in side.items() if len(rows) > repeats]
-        if more:
-            first = "the first of each counts" if repeats == 1 else f"the first {repeats} count"
-            what = f"{_cases(len(more))} with further replies in {file.name}; {first}"
-            yield f"{what}: {_examples(more)}"
+        first = "the first of each counts" if repeats == 1 else f"the first {repeats} count"
+        yield from _note(more, f"with further replies in {file.name}; {first}")
 
 
 def _unpaired_notes(
@@ -175,14 +173,11 @@ def _unpaired_notes(
             what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
             yield f"{len(lacking):,} {what}: {_examples(lacking)}"
         more = [_short(case) for case in side if case not in base]
-        if more:
-            where = f"of {file.name} not in {files[0].name}, left out"
-            yield f"{_cases(len(more))} {where}: {_examples(more)}"
+        yield from _note(more, f"of {file.name} not in {files[0].name}, left out")
         if key == "id":
             different = _different_inputs(base, side, (case for case in base if case in side))
-            if different:
-                what = f"with another input in {file.name}; that of {files[0].name} is shown"
-                yield f"{_cases(len(different))} {what}: {_examples(different)}"
+            what = f"with another input in {file.name}; that of {files[0].name} is shown"
+            yield from _note(different, what)
 
 
 def _with_same_answers(
@@ -197,9 +192,8 @@ def _with_same_answers(
     for file, side in zip(files, sides, strict=True):
         differing = _differing_answers([*left, side])
         left.append({case: rows for case, rows in side.items() if case not in differing})
-        if differing:
-            what = f"with another expected answer in {file.name}, {effect}"
-            notes.append(f"{_cases(len(differing))} {what}: {_examples([*differing.values()])}")
+        what = f"with another expected answer in {file.name}, {effect}"
+        notes += _note([*differing.values()], what)
         if 2 * len(differing) > len(sides[0]):
             raise _other_answers(notes[-1:])
     return left, notes
@@ -234,8 +228,10 @@ def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dic
     return filled
 
 
-def _cases(number: int) -> str:
-    return f"{number:,} case{'s' * (number != 1)}"
+def _note(names: Sequence[str], what: str) -> Iterator[str]:
+    """Yield how many cases are *what*, with the first of their *names*, if there are any."""
+    if names:
+        yield f"{len(names):,} case{'s' * (len(names) != 1)} {what}: {_examples(names)}"
 
 
 def _examples(names: Sequence[str]) -> str:

@@ -121,6 +121,23 @@ class RateGate(Gate):
         return (0 if self.evidence == "point" else compared) + bool(self.slices) + thoughts
 
 
+class _OfTuned(Gate):
+    """A gate that compares a tuned variant with its base, mostly on cases of its own."""
+
+    __slots__ = ()
+    cases: tuple[Case, ...]
+    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
+
+    @property
+    def own_cases(self) -> tuple[Case, ...]:
+        """The cases of skills, in place of the suite's."""
+        return self.cases
+
+    def applies_to(self, variant: Variant) -> bool:
+        """Return True if *variant* has a base to compare with."""
+        return variant.tuned
+
+
 #: From this many cases on, a family of skills is tested by itself.
 MIN_FAMILY_CASES = 120
 #: A part of the skill cases: ``family`` or ``skill``, and its name.
@@ -128,7 +145,7 @@ SkillPart = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgettingGate(Gate):
+class ForgettingGate(_OfTuned):
     """The gate that limits how much general skill a fine-tuned variant may lose.
 
     Attributes:
@@ -165,12 +182,6 @@ class ForgettingGate(Gate):
     excluded_skills: tuple[str, ...] = ()
     has_default_limit: bool = False
     limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")
-    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
-
-    @property
-    def own_cases(self) -> tuple[Case, ...]:
-        """The cases of all skills."""
-        return self.cases
 
     @property
     def prompt_modes(self) -> tuple[str, ...]:
@@ -180,10 +191,6 @@ class ForgettingGate(Gate):
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002
         """Return True: a variant is compared with its base."""
         return True
-
-    def applies_to(self, variant: Variant) -> bool:
-        """Return True if *variant* has a base to compare with."""
-        return variant.tuned
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:  # noqa: ARG002
         """Return the skill cases that can change the verdict."""
@@ -302,7 +309,7 @@ class LatencyGate(Gate):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DivergenceGate(Gate):
+class DivergenceGate(_OfTuned):
     """The gate on how far a tuned variant's distributions are from its base's.
 
     Attributes:
@@ -314,17 +321,7 @@ class DivergenceGate(Gate):
     line: int
     max_kl: float | None = None
     cases: tuple[Case, ...] = ()
-    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
     limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
-
-    @property
-    def own_cases(self) -> tuple[Case, ...]:
-        """The cases of skills that the base replies to."""
-        return self.cases
-
-    def applies_to(self, variant: Variant) -> bool:
-        """Return True if *variant* has a base to compare with."""
-        return variant.tuned
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases that the base replies to."""

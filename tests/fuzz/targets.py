@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.cli.record import schema_text
@@ -140,29 +142,19 @@ def foreign_seeds() -> Iterator[bytes]:
         yield b"\x01" + json.dumps(row).encode()
 
 
-DOCUMENTS = (
-    {
-        "providers": ["openai:gpt-4.1", {"id": "a:b", "config": {"temperature": 0}}],
-        "prompts": ["{{q}}"],
-        "defaultTest": {"assert": [{"type": "llm-rubric", "value": "x"}]},
-        "tests": [{"vars": {"q": "a"}, "assert": [{"type": "contains-any", "value": ["a"]}]}],
-    },
-    {"goldens": [{"input": "a", "expected_output": "b", "context": ["c"]}]},
-    {
-        "cases": [
-            {
-                "name": "a",
-                "inputs": "q",
-                "expected_output": "b",
-                "metadata": {"a": "b"},
-                "evaluators": [{"Contains": {"value": "x"}}, "EqualsExpected"],
-            }
-        ],
-        "evaluators": [{"LLMJudge": {"rubric": "r", "model": "m"}}, {"MaxDuration": 2.0}],
-    },
-    [{"ideal": ["a"], "input": [{"role": "user", "content": "q"}]}],
-    [{"inputs": {"question": "x"}, "outputs": {"answer": "y"}, "metadata": {"split": "a"}}],
-)
+DOCUMENTS = yaml.safe_load("""
+- providers: ["openai:gpt-4.1", {id: "a:b", config: {temperature: 0}}]
+  prompts: ["{{q}}"]
+  defaultTest: {assert: [{type: llm-rubric, value: x}]}
+  tests: [{vars: {q: a}, assert: [{type: contains-any, value: [a]}]}]
+- goldens: [{input: a, expected_output: b, context: [c]}]
+- cases:
+  - {name: a, inputs: q, expected_output: b, metadata: {a: b},
+     evaluators: [{Contains: {value: x}}, EqualsExpected]}
+  evaluators: [{LLMJudge: {rubric: r, model: m}}, {MaxDuration: 2.0}]
+- [{ideal: [a], input: [{role: user, content: q}]}]
+- [{inputs: {question: x}, outputs: {answer: y}, metadata: {split: a}}]
+""")
 ROWS = (
     {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     {"prompt": "a", "completion": "b"},

@@ -60,21 +60,33 @@ def test_rows_in_memory_are_read_like_a_file():
     assert read_answers(rows, Columns(), "base").rows[0].reply == "four"
 
 
-def test_an_answer_is_expected_beside_a_reply_and_else_the_reply(tmp_path):
-    beside = read(tmp_path / "a.jsonl", '{"answer": "4", "prediction": "5"}')
-    alone = read(tmp_path / "b.jsonl", '{"answer": "4", "label": "5"}')
+TURNS = [
+    {"role": "user", "content": [{"type": "text", "text": "2 + 2"}]},
+    {"role": "assistant", "content": "four"},
+]
+DEEP = {"meta": {"n": 3, "kind": ["a", "b"]}, "out": {"text": "four"}, "truth": {"x": 4}}
+NAMED = {"id": "meta.n", "reply": "out.text", "expected": "truth.x", "by": ("meta.kind",)}
+SCORES = [("true", 1), (False, 0), ("C", 1), ("P", 0.5), ("0.25", 0.25), (None, None), ("", None)]
 
-    assert (beside.rows[0].expected, beside.rows[0].reply) == ("4", "5")
-    assert (alone.rows[0].expected, alone.rows[0].reply) == ("5", "4")
 
-
-def test_named_columns_may_lie_inside_others(tmp_path):
-    row = {"meta": {"n": 3, "kind": ["a", "b"]}, "out": {"text": "four"}, "truth": {"x": 4}}
-    columns = {"id": "meta.n", "reply": "out.text", "expected": "truth.x", "by": ("meta.kind",)}
-
+@every_row(
+    ("row", "columns", "answer"),
+    [
+        # An "answer" is expected beside a reply, and else the reply.
+        ({"answer": "4", "prediction": "5"}, {}, {"expected": "4", "reply": "5"}),
+        ({"answer": "4", "label": "5"}, {}, {"expected": "5", "reply": "4"}),
+        # Messages count by their last text.
+        ({"messages": TURNS, "response": TURNS}, {}, {"input": "2 + 2", "reply": "four"}),
+        # Named columns may lie inside others.
+        (DEEP, NAMED, {"id": "3", "expected": 4, "reply": "four", "tags": ("a", "b")}),
+        # Scores are numbers or words.
+        *(({"reply": "x", "score": said}, {}, {"reply": "x", "score": s}) for said, s in SCORES),
+    ],
+)
+def test_each_value_of_a_row_is_found(tmp_path, row, columns, answer):
     file = read(tmp_path / "a.jsonl", json.dumps(row), **columns)
 
-    assert file.rows == (AnswerRow(line=1, id="3", expected=4, reply="four", tags=("a", "b")),)
+    assert file.rows == (AnswerRow(line=1, **answer),)
 
 
 def test_columns_that_are_not_read_are_listed(tmp_path):
@@ -84,35 +96,12 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
     assert file.notes == ("not read: cost, seed",)
 
 
-def test_messages_count_by_their_last_text(tmp_path):
-    turns = [
-        {"role": "user", "content": [{"type": "text", "text": "2 + 2"}]},
-        {"role": "assistant", "content": "four"},
-    ]
-
-    row = read(tmp_path / "a.jsonl", json.dumps({"messages": turns, "response": turns})).rows[0]
-
-    assert (row.input, row.reply) == ("2 + 2", "four")
-
-
-@every_row(
-    ("written", "score"),
-    [("true", 1), (False, 0), ("C", 1), ("P", 0.5), ("0.25", 0.25), (None, None), ("", None)],
-)
-def test_scores_are_numbers_or_words(tmp_path, written, score):
-    row = {"id": "1", "score": written, "reply": "x"}
-
-    assert read(tmp_path / "a.jsonl", json.dumps(row)).rows[0].score == score
-
-
 @every_row(
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
         ("a.jsonl", "3\n", r"a\.jsonl:1: a row is an object, such as"),
         ("a.jsonl", "[3]\n", r"a\.jsonl:1: the file holds a list, as .json files do"),
-        ("a.csv", 'id,reply\n1,"four\n', r"a\.csv:2: not CSV: a quote opens here"),
-        ("a.csv", "id,reply\n1,four,five\n", r"a\.csv:2: more cells than the header has columns"),
         ("a.json", '{"a": 1}\n{"a": 2}', r"name a file with one object in each line \.jsonl"),
         ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
         ("a.json", "3", r"holds no rows; write a list of objects"),
@@ -146,14 +135,6 @@ def test_a_missing_file_or_column_suggests_the_nearest(tmp_path):
         read_answers(tmp_path / "answer.jsonl", Columns())
     with pytest.raises(ConfigurationError, match=r'no row has a "promptid"; did you mean "prompt_'):
         read_answers(path, Columns(id="promptid"))
-
-
-def test_a_header_that_is_no_csv_is_an_error_with_its_line(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text('id,"reply"x\n1,2\n', "utf-8")
-
-    with pytest.raises(SuiteError, match=r"a\.csv:1: not CSV"):
-        read_answers(path, Columns())
 
 
 def test_a_sample_without_a_key_of_its_tool_is_an_error_that_names_it(tmp_path):

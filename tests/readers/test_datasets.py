@@ -1,10 +1,12 @@
-"""Files of other tools, read as suites."""
+"""Files of other tools, and folders of data sets, read as suites."""
 
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+from ftgate_testing.suite_files import write_files
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
@@ -12,17 +14,22 @@ from pytest_ftgate.readers.datasets import read_import
 
 
 def write(folder, name, content):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
-    return path
+    text = content if isinstance(content, str) else json.dumps(content)
+    write_files(folder, {name: text})
+    return folder / name
+
+
+def lines(*rows):
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+# Files of other tools -------------------------------------------------------------------------
 
 
 def test_an_eval_of_openai_evals_is_read_with_its_samples(tmp_path):
     chat = [{"role": "system", "content": "Sort."}, {"role": "user", "content": "My money"}]
     rows = [{"input": chat, "ideal": "refund"}, {"input": "Hi", "ideal": ["other", "none"]}]
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    write(tmp_path, "data/sort/samples.jsonl", lines)
+    write(tmp_path, "data/sort/samples.jsonl", lines(*rows))
     registry = (
         "sort: {id: sort.v1, metrics: [accuracy]}\n"
         "sort.v1: {class: 'evals.elsuite.basic.includes:Includes',\n"
@@ -36,11 +43,13 @@ def test_an_eval_of_openai_evals_is_read_with_its_samples(tmp_path):
     assert suite.cases[0]["messages"] == chat
 
 
+MATCH = 'a: {class: "evals.elsuite.basic.match:Match", args: {samples_jsonl: s.jsonl}}\n'
+
+
 def test_a_match_of_openai_evals_is_the_beginning_of_a_reply(tmp_path):
     write(tmp_path, "s.jsonl", '{"input": "1+1=", "ideal": "2."}\n')
-    registry = 'a: {class: "evals.elsuite.basic.match:Match", args: {samples_jsonl: s.jsonl}}\n'
 
-    suite = read_import(write(tmp_path, "a.yaml", registry))
+    suite = read_import(write(tmp_path, "a.yaml", MATCH))
 
     assert (suite.score, suite.cases[0]["expected"]) == ("regex", [r"^2\."])
 
@@ -121,18 +130,13 @@ def test_tags_that_are_json_in_a_table_are_the_texts_in_it(tmp_path):
     assert [case.get("tags", []) for case in suite.cases] == [["maths", "easy one"], []]
 
 
-def test_a_file_that_git_lfs_has_not_downloaded_says_how_to_get_it(tmp_path):
-    write(tmp_path, "s.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    registry = 'a: {class: "evals.elsuite.basic.match:Match", args: {samples_jsonl: s.jsonl}}\n'
-
-    with pytest.raises(ConfigurationError, match="git lfs pull gets the file"):
-        read_import(write(tmp_path, "e.yaml", registry))
-
-
 def test_long_answers_are_compared_by_their_words(tmp_path):
     path = write(tmp_path, "x.csv", "input,expected\nWhy?,one two three four five six seven\n")
 
     assert read_import(path).score == {"similarity": {"by": "tfidf"}}
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 @every_row(
@@ -143,11 +147,121 @@ def test_long_answers_are_compared_by_their_words(tmp_path):
         ("x.yaml", "a: [\n", "x.yaml:2: not YAML"),
         ("x.json", "{", "x.json: it cannot be read"),
         ("x.csv", "input,expected\n", "no case was found"),
-        ("x.yaml", "a: {class: 'evals.x:Match', args: {samples_jsonl: no.jsonl}}\n", "no.jsonl"),
+        ("x.yaml", MATCH.replace("s.jsonl", "no.jsonl"), "no.jsonl"),
+        # A file that Git LFS has not downloaded.
+        ("x.yaml", MATCH, "git lfs pull gets the file"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_refused_with_the_reason(
     tmp_path, name, content, message
 ):
+    write(tmp_path, "s.jsonl", POINTER)
+
     with pytest.raises(ConfigurationError, match=message):
         read_import(write(tmp_path, name, content))
+
+
+# Folders of Hugging Face datasets -------------------------------------------------------------
+
+PAIRS = [("Where is my money?", "refund"), ("b", "c")]
+ROWS = lines(*({"question": question, "answer": answer} for question, answer in PAIRS))
+NO = lines({"question": "no", "answer": "never"})
+CARD = """\
+---
+license: mit
+configs:
+- config_name: en
+  data_files:
+  - split: validation
+    path: en/part-*
+- config_name: de
+  default: true
+  data_files:
+  - {split: validation, path: [de/part-*]}
+---
+# Card
+"""
+#: The files, what is read of them, and what is noted.
+FOLDERS = [
+    # The split that evaluates.
+    (
+        {"data/train.jsonl": NO, "data/test.jsonl": ROWS},
+        PAIRS,
+        ["split test was read; also there: train"],
+    ),
+    # The card says which files are a split.
+    ({"en/part-1.jsonl": ROWS, "de/part-1.jsonl": NO, "README.md": CARD}, [("no", "never")], []),
+    # Files without the name of a split are one; what the library writes about it is no data.
+    ({"cases.jsonl": ROWS, "dataset_info.json": "{}"}, PAIRS, []),
+    (
+        {"test/rows.jsonl": NO, "test/state.json": "{}", "test/dataset_info.json": "{}"},
+        [("no", "never")],
+        [],
+    ),
+]
+
+
+@every_row(("files", "pairs", "notes"), FOLDERS)
+def test_one_split_of_a_folder_is_read_and_the_others_are_named(tmp_path, files, pairs, notes):
+    write_files(tmp_path, files)
+
+    suite = read_import(tmp_path)
+
+    assert suite.tool == "Hugging Face datasets"
+    assert [(case["input"], case["expected"]) for case in suite.cases] == pairs
+    assert [*suite.notes] == notes
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "test.jsonl").symlink_to(write(tmp_path, "secret.jsonl", ROWS))
+
+    with pytest.raises(ConfigurationError, match="a folder without"):
+        read_import(inner)
+
+
+@every_row(
+    ("files", "told"),
+    [
+        ({"notes.txt": "x"}, "a folder without .parquet"),
+        ({"state.json": "{}", "data.arrow": "x"}, r"of save_to_disk save .*to_parquet"),
+        ({"test.csv": "colour,size\nred,1\n"}, "no case was found"),
+        ({"README.md": "---\nconfigs: [3]\n---\n", "test.jsonl": "{"}, "README.md: configs"),
+        ({"README.md": "---\na: [\n---\n", "test.jsonl": "{"}, "README.md: its head is not YAML"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_says_why(tmp_path, files, told):
+    write_files(tmp_path, files)
+
+    with pytest.raises(ConfigurationError, match=told):
+        read_import(tmp_path)
+
+
+def test_labels_that_are_numbers_become_names_and_a_picture_has_no_text(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    features = {"label": {"names": ["billing", "refund"], "_type": "ClassLabel"}}
+    info = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    columns = {"text": ["Money back", "A bill"], "label": [1, 0], "image": [b"\x89", b"\x89"]}
+    table = pa.table(columns).replace_schema_metadata(info)
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    write_table(table, hub / "test-00000-of-00001.parquet")
+
+    for path in (hub, hub / "test-00000-of-00001.parquet"):
+        cases = read_import(path).cases
+        assert [(case["input"], case["expected"]) for case in cases] == [
+            ("Money back", "refund"),
+            ("A bill", "billing"),
+        ]
+
+
+@every_row("name", ["", "test.parquet"])
+def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch, name):
+    (tmp_path / "test.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(ConfigurationError, match="needs pyarrow: pip install pyarrow"):
+        read_import(tmp_path / name)

@@ -2,103 +2,82 @@
 
 from __future__ import annotations
 
-import pytest
+from functools import partial
+
+from ftgate_testing.suite_files import errors_of, load_variants
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.request_groups import base_variant, skill_requests
-from pytest_ftgate.suite.loader import load_suite
 
-HEAD = """\
-cases: [{input: Where is it, expected: b}]
-gates: {accuracy: {min: 0.5}}
-variants:
-"""
 #: Two servers of one model each.
 TUNED = 'provider: openai-compatible, model: tuned, base_url: "http://127.0.0.1:8081/v1"'
 PLAIN = (
     'plain: {provider: openai-compatible, model: plain, base_url: "http://127.0.0.1:8080/v1", '
     "served_model: plain.gguf, api_key_env: PLAIN_KEY, extra: {top_k: 1}}"
 )
-
-
-def suite(folder, *variants):
-    path = folder / "s.ftgate.yaml"
-    path.write_text(HEAD + "".join(f"  {variant}\n" for variant in variants), encoding="utf-8")
-    return load_suite(path, folder)
-
-
-def base(folder, *variants):
-    return base_variant(suite(folder, *variants).variants["tuned"])
-
-
-def errors(folder, *variants):
-    with pytest.raises(SuiteError) as caught:
-        suite(folder, *variants)
-    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
-
-
-def test_a_base_that_is_a_variant_is_that_variants_model_at_its_address(tmp_path):
-    tuned = f"tuned: {{{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain}}"
-    found = base(tmp_path, PLAIN, tuned)
-
-    assert (found.model, found.base_url) == ("plain", "http://127.0.0.1:8080/v1")
-    assert (found.served_model, found.api_key_env) == ("plain.gguf", "PLAIN_KEY")
-    assert found.extra == {"top_k": 1}
-    # How it is asked stays as for the tuned model.
-    assert found.sampling == {"temperature": 0}
-    assert not found.tuned
-
-
-def test_the_requests_to_such_a_base_are_those_of_the_variant_itself(tmp_path):
-    found = suite(tmp_path, PLAIN, f"tuned: {{{TUNED}, base: plain}}")
-    plain, tuned = found.variants.values()
-    one, two = (
-        skill_requests(found, side, found.cases, {}) for side in (plain, base_variant(tuned))
-    )
-
-    assert [item.fingerprint for item in one] == [item.fingerprint for item in two]
-
-
-def test_a_base_of_no_variants_name_is_a_model_at_the_same_address(tmp_path):
-    found = base(tmp_path, PLAIN, f"tuned: {{{TUNED}, api_key_env: KEY, base: other}}")
-
-    assert (found.model, found.base_url) == ("other", "http://127.0.0.1:8081/v1")
-    assert found.api_key_env == "KEY"
-
-
-def test_a_variant_of_the_same_name_wins_over_a_model(tmp_path):
-    plain = PLAIN.replace("model: plain", "model: something")
-
-    assert base(tmp_path, plain, f"tuned: {{{TUNED}, base: plain}}").model == "something"
-
-
+OTHER = PLAIN.replace("model: plain", "model: something", 1)
 ELSEWHERE = '{model: plain, base_url: "http://127.0.0.1:8080/v1", served_model: p.gguf}'
+KEYS = "api_key_env: KEY, served_model: t.gguf, extra: {top_k: 2}"
+LORA = "extra: {lora: [{id: 0, scale: 1}]}, base: {extra: {lora: [{id: 0, scale: 0}]}}"
+PLAIN_URL = "http://127.0.0.1:8080/v1"
 
 
-def test_a_base_elsewhere_has_its_own_address_and_never_gets_the_variants_key(tmp_path):
-    keys = "api_key_env: KEY, served_model: t.gguf, extra: {top_k: 2}"
-    found = base(tmp_path, f"tuned: {{{TUNED}, {keys}, base: {ELSEWHERE}}}")
-
-    assert (found.model, found.base_url) == ("plain", "http://127.0.0.1:8080/v1")
-    assert (found.served_model, found.api_key_env) == ("p.gguf", None)
-    assert found.extra == {"top_k": 2}
+def of(**fields):
+    return fields
 
 
-def test_an_address_in_a_variable_replaces_the_variants_own(tmp_path):
-    found = base(tmp_path, f"tuned: {{{TUNED}, base: {{base_url_env: PLAIN_URL}}}}")
+#: The variants before a tuned one, its keys, and fields of its base.
+BASES = [
+    # A variant's model at its address, asked as the tuned one is.
+    (
+        *([PLAIN], f"{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain"),
+        of(model="plain", base_url=PLAIN_URL, served_model="plain.gguf", extra={"top_k": 1})
+        | of(api_key_env="PLAIN_KEY", tuned=False, sampling={"temperature": 0}),
+    ),
+    # A variant of the same name wins over a model.
+    ([OTHER], f"{TUNED}, base: plain", of(model="something")),
+    # A model at the same address.
+    (
+        *([], f"{TUNED}, api_key_env: KEY, base: other"),
+        of(model="other", base_url="http://127.0.0.1:8081/v1", api_key_env="KEY"),
+    ),
+    # A model elsewhere never gets the variant's key.
+    (
+        *([], f"{TUNED}, {KEYS}, base: {ELSEWHERE}"),
+        of(model="plain", base_url=PLAIN_URL, api_key_env=None, extra={"top_k": 2})
+        | of(served_model="p.gguf"),
+    ),
+    # An address in a variable replaces the variant's own.
+    (
+        *([], f"{TUNED}, base: {{base_url_env: PLAIN_URL}}"),
+        of(model="tuned", base_url=None, base_url_env="PLAIN_URL"),
+    ),
+    # A request turns the adapter off.
+    ([], f"{TUNED}, {LORA}", of(model="tuned", extra={"lora": [{"id": 0, "scale": 0}]})),
+    # A merged model has another file of weights.
+    ([], "provider: llamacpp, model: merged.gguf, base: base.gguf", of(model="base.gguf")),
+]
 
-    assert (found.model, found.base_url, found.base_url_env) == ("tuned", None, "PLAIN_URL")
+
+@every_row(("others", "keys", "fields"), BASES)
+def test_the_base_is_the_model_at_the_address_that_is_written(tmp_path, others, keys, fields):
+    found = base_variant(load_variants(tmp_path, *others, f"tuned: {{{keys}}}").variants["tuned"])
+
+    assert {name: getattr(found, name) for name in fields} == fields
 
 
-def test_an_adapter_that_a_request_turns_off_makes_a_base_of_the_same_model(tmp_path):
-    lora = "extra: {lora: [{id: 0, scale: 1}]}, base: {extra: {lora: [{id: 0, scale: 0}]}}"
-    found = suite(tmp_path, f"tuned: {{{TUNED}, {lora}}}")
-    tuned = found.variants["tuned"]
-    sides = [skill_requests(found, side, found.cases, {}) for side in (tuned, base_variant(tuned))]
+@every_row(("keys", "same"), [(f"{TUNED}, base: plain", True), (f"{TUNED}, {LORA}", False)])
+def test_requests_to_a_base_are_those_of_its_variant_and_never_of_the_tuned_one(
+    tmp_path, keys, same
+):
+    suite = load_variants(tmp_path, PLAIN, f"tuned: {{{keys}}}")
+    plain, tuned = suite.variants.values()
+    sides = (plain, tuned, base_variant(tuned))
 
-    assert base_variant(tuned).extra == {"lora": [{"id": 0, "scale": 0}]}
-    assert sides[0][0].fingerprint != sides[1][0].fingerprint
+    (one,), (two,), (base,) = (skill_requests(suite, side, suite.cases, {}) for side in sides)
+
+    assert (base.fingerprint == one.fingerprint) is same
+    assert base.fingerprint != two.fingerprint
 
 
 ITSELF = "base: it is the model itself; give it a model, an address or extra of its own"
@@ -139,21 +118,15 @@ ERRORS = [
 @every_row(("written", "message"), ERRORS)
 def test_a_base_that_cannot_be_one_is_an_error(tmp_path, written, message):
     others = [f"twin: {{{TUNED}}}", "claude: {provider: anthropic, model: m}"]
+    load = partial(load_variants, tmp_path, f"tuned: {{{TUNED}, base: {written}}}", *others)
 
-    assert errors(tmp_path, f"tuned: {{{TUNED}, base: {written}}}", *others) == [
-        f'4: variant "tuned": {message}'
-    ]
+    assert errors_of(load) == [f'4: variant "tuned": {message}']
 
 
 def test_weights_on_this_machine_have_no_address(tmp_path):
-    (found,) = errors(
-        tmp_path, 'tuned: {provider: llamacpp, model: m, base: {model: n, base_url: "http://x"}}'
-    )
+    base = '{model: n, base_url: "http://x"}'
+    tuned = f"tuned: {{provider: llamacpp, model: m, base: {base}}}"
+
+    (found,) = errors_of(load_variants, tmp_path, tuned)
 
     assert "base: base_url means nothing to provider llamacpp" in found
-
-
-def test_a_merged_model_has_another_file_of_weights_as_its_base(tmp_path):
-    merged = "tuned: {provider: llamacpp, model: merged.gguf, base: base.gguf}"
-
-    assert base(tmp_path, merged).model == "base.gguf"

@@ -7,13 +7,12 @@ import sys
 
 import jsonschema_rs
 import pytest
+from ftgate_testing.suite_files import Like, errors_of, load_variants
 from ftgate_testing.tables import every_row
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.cli.record import schema_text
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.formats import FORMAT_KINDS, LANGUAGES, DeclaredFormat
-from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
 
 
@@ -145,110 +144,84 @@ def test_the_languages_are_those_that_the_package_tells_apart():
 
 # In a suite ----------------------------------------------------------------------------------
 
-SUITE = """\
-cases: [{input: a, expected: b}]
-reply:
-  format:
-%s
-variants: {current: {provider: recorded, replies: replies.jsonl}}
-gates: {accuracy: {min: 0.1}}
-"""
-
-
-def errors(folder, form):
-    (folder / "replies.jsonl").write_text("")
-    path = folder / "s.ftgate.yaml"
-    path.write_text(SUITE % form)
-    with pytest.raises(SuiteError) as caught:
-        load_suite(path, folder)
-    return [str(error) for error in caught.value.errors]
-
-
-def test_each_wrong_format_of_a_list_is_told_at_its_line(tmp_path):
-    form = "    - {choice: [a]}\n    - {length: {unit: words}}\n    - regex: (\n    - {xml: []}"
-
-    assert [one.partition(": ")[0] for one in errors(tmp_path, form)] == [
-        "s.ftgate.yaml:5",
-        "s.ftgate.yaml:6",
-        "s.ftgate.yaml:7",
-    ]
-
-
-def test_a_schema_that_is_none_is_told_at_the_line_where_it_is_wrong(tmp_path):
-    form = (
-        "    json_schema:\n"
-        "      properties:\n"
-        "        label: {type: string}\n"
-        "        total: {type: strin}"
-    )
-
-    (found,) = errors(tmp_path, form)
-
-    assert found.startswith("s.ftgate.yaml:7: json_schema: no schema: at /properties/total/type: ")
-    assert found.endswith('"strin" is no type; did you mean "string"?')
-
-
-@every_row(
-    ("schema", "told"),
-    [
-        ("{minLength: -1}", "at /minLength: -1 is less than the minimum of 0"),
-        ("{pattern: (}", 'at /pattern: "(" is not a "regex"'),
-        ('{$ref: "#/$defs/x"}', "Pointer '/$defs/x' does not exist"),
-        ("{$schema: nonsense}", "Unknown meta-schema: 'nonsense'"),
-        ("{$ref: 'https://192.0.2.1/a'}", "nothing is fetched"),
-    ],
+NO_SCHEMA = "3: json_schema: no schema: "
+SCHEMA_AT = """\
+    json_schema:
+      properties:
+        label: {type: string}
+        total: {type: strin}"""
+ROWS = (
+    {"input": "a", "expected": "b", "format": {"lines": {"count": 2}}},
+    {"input": "b", "format": {"xml": 3}},
 )
-def test_what_makes_a_schema_none_is_told(tmp_path, schema, told):
-    (found,) = errors(tmp_path, f"    json_schema: {schema}")
+FILES = {
+    "shop.py": "class Ticket: pass\n",
+    "text.json": "type: object\n",
+    "wrong.json": '{"properties": {"a": {"type": "text"}}}',
+    "c.jsonl": "".join(f"{json.dumps(row)}\n" for row in ROWS),
+}
+#: What stands below ``format`` from line 3 on, and what is told.
+IN_SUITE = [
+    (
+        "    - {choice: [a]}\n    - {length: {unit: words}}\n    - regex: (\n    - {xml: []}",
+        ["4: ...", "5: ...", "6: ..."],
+    ),
+    (
+        SCHEMA_AT,
+        [
+            (
+                "6: json_schema: no schema: at /properties/total/type: "
+                '..."strin" is no type; did you mean "string"?'
+            )
+        ],
+    ),
+    *(
+        (f"    json_schema: {schema}", [f"{NO_SCHEMA}...{told}..."])
+        for schema, told in (
+            ("{minLength: -1}", "at /minLength: -1 is less than the minimum of 0"),
+            ("{pattern: (}", 'at /pattern: "(" is not a "regex"'),
+            ('{$ref: "#/$defs/x"}', "Pointer '/$defs/x' does not exist"),
+            ("{$schema: nonsense}", "Unknown meta-schema: 'nonsense'"),
+            ("{$ref: 'https://192.0.2.1/a'}", "nothing is fetched"),
+        )
+    ),
+    (
+        "    json_schema: wrong.json",
+        [
+            (
+                "3: json_schema: wrong.json is no schema: at /prop..."
+                "types: array, boolean, integer, null, number, object, string"
+            )
+        ],
+    ),
+    (
+        "    - {json_schema: ticket.json}\n    - tool_call: {name: lookup, schema: text.json}",
+        [
+            '2: tool_call: "lookup" is a tool of no variant; give it to one under tools',
+            "3: json_schema: ticket.json does not exist (looked in ./)",
+            "4: tool_call.schema: text.json is not JSON: ...",
+        ],
+    ),
+    (
+        '    pydantic: "shop:Tiket"',
+        ['3: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?'],
+    ),
+]
 
-    assert found.startswith("s.ftgate.yaml:4: json_schema: no schema: ")
-    assert told in found
+
+def errors(folder, form, **parts):
+    variant, head = "one: {provider: anthropic, model: m}", f"reply:\n  format:\n{form}\n"
+    return errors_of(load_variants, folder, variant, head=head, files=FILES, **parts)
 
 
-def test_a_schema_in_a_file_is_held_to_be_one_too(tmp_path):
-    (tmp_path / "ticket.json").write_text(json.dumps({"properties": {"a": {"type": "text"}}}))
-
-    (found,) = errors(tmp_path, "    json_schema: ticket.json")
-
-    assert found.startswith("s.ftgate.yaml:4: json_schema: ticket.json is no schema: at /prop")
-    assert found.endswith("types: array, boolean, integer, null, number, object, string")
-
-
-def test_a_schema_file_that_is_not_there_or_not_json_is_an_error_at_its_line(tmp_path):
-    (tmp_path / "text.json").write_text("type: object\n")
-    form = "    - {json_schema: ticket.json}\n    - tool_call: {name: a, schema: text.json}"
-    _, absent, not_json = errors(tmp_path, form)
-
-    assert absent == "s.ftgate.yaml:4: json_schema: ticket.json does not exist (looked in ./)"
-    assert not_json.startswith("s.ftgate.yaml:5: tool_call.schema: text.json is not JSON: ")
-
-
-def test_a_model_that_is_not_in_the_file_beside_the_suite_is_an_error(tmp_path):
-    (tmp_path / "shop.py").write_text("class Ticket: pass\n")
-
-    assert errors(tmp_path, '    pydantic: "shop:Tiket"') == [
-        's.ftgate.yaml:4: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?'
-    ]
-
-
-def test_a_call_of_a_tool_that_no_variant_has_is_an_error(tmp_path):
-    assert errors(tmp_path, "    tool_call: lookup") == [
-        's.ftgate.yaml:3: tool_call: "lookup" is a tool of no variant; give it to one under tools'
-    ]
+@every_row(("form", "told"), IN_SUITE)
+def test_each_format_that_cannot_be_used_is_told_at_the_line_where_it_is_wrong(
+    tmp_path, form, told
+):
+    assert errors(tmp_path, form) == [*map(Like, told)]
 
 
 def test_a_case_may_have_a_format_of_its_own_and_its_errors_are_told_at_its_line(tmp_path):
-    (tmp_path / "replies.jsonl").write_text("")
-    rows = [
-        {"input": "a", "expected": "b", "format": {"lines": {"count": 2}}},
-        {"input": "b", "format": {"xml": 3}},
-    ]
-    (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    path = tmp_path / "s.ftgate.yaml"
-    path.write_text(SUITE.replace("[{input: a, expected: b}]", "c.jsonl") % "    xml: [a]")
-    with pytest.raises(SuiteError) as caught:
-        load_suite(path, tmp_path)
-
-    assert [str(one) for one in caught.value.errors] == [
+    assert errors(tmp_path, "    xml: [a]", cases="c.jsonl") == [
         "c.jsonl:2: in a case: xml needs a list of tags: {xml: [reason, answer]}"
     ]

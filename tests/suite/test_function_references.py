@@ -1,13 +1,20 @@
-"""Functions that a suite names are looked for in their files, without running them."""
+"""Functions named as module:function: looked for in their files, and loaded from there."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
 import pytest
+from ftgate_testing.suite_files import errors_of, load_text, load_variants, write_files
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.function_references import reference_error, source_files
-from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.suite.function_references import load_function, reference_error, source_files
+
+# Looked for without running them ---------------------------------------------------------------
 
 THERE = {
     "def": "def worse(case): ...",
@@ -32,9 +39,9 @@ THERE = {
 }
 
 
-def error(folder, code):
-    (folder / "bots.py").write_text(code, "utf-8")
-    return reference_error("bots:worse", folder)
+def error(folder, code, reference="bots:worse", file="bots.py"):
+    write_files(folder, {file: code})
+    return reference_error(reference, folder)
 
 
 @every_row("how", THERE)
@@ -58,26 +65,21 @@ NOT_THERE = 'bots.py has no "worse"'
         ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
     ],
 )
-def test_a_name_that_is_not_there_is_an_error_with_the_nearest_one(tmp_path, code, told):
+def test_a_name_that_is_not_there_is_an_error_until_the_file_is_mended(tmp_path, code, told):
     assert error(tmp_path, code) == f"bots:worse: {told}"
+    assert error(tmp_path, "# mended\ndef worse(case): ...\n") is None
 
 
-def test_a_file_that_has_been_mended_is_read_again(tmp_path):
-    assert error(tmp_path, "def better(case): ...\n")
+@every_row(
+    ("reference", "is_there"),
+    [("team.bots:worse", True), ("team.bots:better", False), ("json:no_such_function", True)],
+)
+def test_a_dotted_module_is_a_file_in_its_folder_and_one_elsewhere_is_left_to_the_import(
+    tmp_path, reference, is_there
+):
+    found = error(tmp_path, "def worse(case): ...", reference, "team/bots.py")
 
-    assert error(tmp_path, "def worse(case): ...\n\n") is None
-
-
-def test_a_dotted_module_is_a_file_in_its_folder(tmp_path):
-    (tmp_path / "team").mkdir()
-    (tmp_path / "team" / "bots.py").write_text("def worse(case): ...", "utf-8")
-
-    assert reference_error("team.bots:worse", tmp_path) is None
-    assert reference_error("team.bots:better", tmp_path)
-
-
-def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
-    assert reference_error("json:no_such_function", tmp_path) is None
+    assert (found is None) is is_there
 
 
 @every_row(
@@ -99,7 +101,7 @@ def test_a_reference_of_another_form_is_told_how_to_be_written(tmp_path, written
     assert reference_error(written, tmp_path) == f'"{written}" is no function; write {instead}'
 
 
-# Where suites name functions -----------------------------------------------------------------
+# Where suites name them ------------------------------------------------------------------------
 
 SUITE = """\
 cases:
@@ -116,17 +118,12 @@ variants:
 gates: {accuracy: {min: 0.5}}
 """
 BOTS = "def answer(case): ...\ndef score(case, reply): ...\ndef form(case, reply): ...\n"
+ONE = "one: {provider: anthropic, model: m}"
 
 
 def test_each_place_that_names_a_function_has_its_error_at_its_line(tmp_path):
-    (tmp_path / "bots.py").write_text(BOTS, "utf-8")
-    path = tmp_path / "s.ftgate.yaml"
-    path.write_text(SUITE, "utf-8")
+    told = errors_of(load_text, tmp_path, SUITE, {"bots.py": BOTS})
 
-    with pytest.raises(SuiteError) as caught:
-        load_suite(path, tmp_path)
-
-    told = [str(one).removeprefix("s.ftgate.yaml:") for one in caught.value.errors]
     assert [one.replace("bots.py has no ", "") for one in told] == [
         '3: score: bots:scoer: "scoer"; did you mean "score"?',
         '4: format: bots:from: "from"; did you mean "form"?',
@@ -138,27 +135,28 @@ def test_each_place_that_names_a_function_has_its_error_at_its_line(tmp_path):
 
 
 def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_path):
-    (tmp_path / "cases").mkdir()
-    (tmp_path / "cases" / "bots.py").write_text("", "utf-8")
-    (tmp_path / "bots.py").write_text(BOTS, "utf-8")
     case = '{"input": "a", "score": {"python": "bots:score"}}\n'
-    (tmp_path / "cases" / "a.jsonl").write_text(case, "utf-8")
-    path = tmp_path / "s.ftgate.yaml"
-    variants = "{current: {provider: anthropic, model: m}}"
-    text = f"cases: cases/*.jsonl\nvariants: {variants}\ngates: {{accuracy: {{min: 0.5}}}}\n"
-    path.write_text(text, "utf-8")
+    files = {"cases/bots.py": "", "bots.py": BOTS, "cases/a.jsonl": case}
 
-    assert len(load_suite(path, tmp_path).cases) == 1
+    assert len(load_variants(tmp_path, ONE, cases="cases/*.jsonl", files=files).cases) == 1
 
 
-@every_row("key", ["score", "format"])
-def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
-    path = tmp_path / "s.ftgate.yaml"
-    rule = f"reply: {{{key}: {{python: bots.mark}}}}"
-    path.write_text(SUITE.replace(SUITE[SUITE.index("reply:") : SUITE.index("var")], rule + "\n"))
+# Loaded ----------------------------------------------------------------------------------------
 
-    with pytest.raises(SuiteError, match=r'"bots.mark" is no function; write bots:mark'):
-        load_suite(path, tmp_path)
+REPLY = "def reply(case): return 'a'\n"
+
+
+def called(folder, name, code):
+    """Write the module *name*, and return what its function ``reply`` replies."""
+    write_files(folder, {f"{name}.py": code})
+    return load_function(f"{name}:reply", folder)(None)
+
+
+def test_a_module_beside_the_suite_is_found_without_the_import_path_and_by_later_imports(tmp_path):
+    assert called(tmp_path, "reference_beside", REPLY) == "a"
+
+    reply = load_function("reference_beside:reply", tmp_path)
+    assert importlib.import_module("reference_beside").reply is reply
 
 
 @every_row(
@@ -172,18 +170,73 @@ def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
 )
 def test_the_files_of_a_function_are_its_module_and_what_that_imports(tmp_path, module, imports):
     folder = tmp_path.joinpath(*module.split(".")[:-1])
-    folder.mkdir(exist_ok=True)
-    (folder / "__init__.py").touch()
-    (folder / "prompts.py").write_text("PROMPT = ''")
-    (folder / "pipeline.py").write_text(f"import json\n{imports}\ndef answer(case): pass\n")
+    code = f"import json\n{imports}\ndef answer(case): pass\n"
+    write_files(folder, {"__init__.py": "", "prompts.py": "PROMPT = ''", "pipeline.py": code})
 
     files = source_files(f"{module}:answer", tmp_path)
 
-    assert {folder / "pipeline.py", folder / "prompts.py"} <= {*files}
-    assert all(file.is_relative_to(tmp_path) for file in files)
+    named = {"pipeline.py", "prompts.py", *(["__init__.py"] if "." in module else [])}
+    assert {*files} == {folder / name for name in named}
+    assert [*files] == sorted(files)
 
 
 def test_a_relative_import_outside_of_a_package_is_left_to_the_run(tmp_path):
-    (tmp_path / "app.py").write_text("from . import prompts\ndef answer(case): pass\n")
+    write_files(tmp_path, {"app.py": "from . import prompts\ndef answer(case): pass\n"})
 
     assert source_files("app:answer", tmp_path) == (tmp_path / "app.py",)
+
+
+def test_two_suites_may_each_have_a_module_of_the_same_name(tmp_path):
+    codes = {name: REPLY.replace("'a'", repr(name)) for name in ("one", "two")}
+
+    assert [called(tmp_path / name, "reference_twin", code) for name, code in codes.items()] == [
+        *codes
+    ]
+
+
+def test_a_module_beside_the_suite_does_not_replace_one_of_its_name_elsewhere(tmp_path):
+    write_files(tmp_path, {"json.py": "def dumps(value): return 'mine'\n"})
+
+    assert load_function("json:dumps", tmp_path)(1) == "mine"
+    assert json.dumps(1) == "1"
+    # Where none lies beside, the installed one is found.
+    assert load_function("json:dumps", tmp_path / "elsewhere") is json.dumps
+
+
+def test_a_module_that_a_test_has_imported_is_the_same_one(tmp_path, monkeypatch):
+    code = "VALUE = 'a'\ndef reply(case): return VALUE\n"
+    write_files(tmp_path, {"reference_shared.py": code})
+    # As pytest imports it with --import-mode=importlib: under the name of its folder too.
+    spec = spec_from_file_location("prompts.reference_shared", tmp_path / "reference_shared.py")
+    imported = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "prompts.reference_shared", imported)
+    spec.loader.exec_module(imported)
+
+    reply = load_function("reference_shared:reply", tmp_path)
+    monkeypatch.setattr(imported, "VALUE", "patched")
+
+    assert reply(None) == load_function("reference_shared:reply", tmp_path)(None) == "patched"
+
+
+def test_a_module_that_broke_is_imported_again_when_it_is_mended(tmp_path):
+    with pytest.raises(ConfigurationError, match="breaks"):
+        called(tmp_path, "reference_mended", "1 / 0\n")
+
+    assert called(tmp_path, "reference_mended", REPLY) == "a"
+
+
+@every_row(
+    ("name", "code", "message"),
+    [
+        ("near", "def rply(case): ...", 'has no function "reply"; did you mean "rply"'),
+        ("value", "reply = 'a'\n", 'has no function "reply"'),
+        ("form", "def (\n", "breaks while it is imported: SyntaxError"),
+        ("broken", "1 / 0\n", "breaks while it is imported: ZeroDivisionError"),
+        ("nowhere", None, r"put reference_nowhere\.py beside the suite, or install"),
+    ],
+)
+def test_a_function_that_cannot_be_loaded_is_an_error_that_says_why(tmp_path, name, code, message):
+    write_files(tmp_path, {f"reference_{name}.py": code} if code else {})
+
+    with pytest.raises(ConfigurationError, match=message):
+        load_function(f"reference_{name}:reply", tmp_path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.suite_files import errors_of, load_variants
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.loader import load_suite
 
-TUNED = "{tuned: {provider: anthropic, model: n, base: m}}"
+TUNED = "tuned: {provider: anthropic, model: n, base: m}"
 OWN = """\
 prompt: tone.md
 user: "Guest: {{ input }}"
@@ -25,22 +24,21 @@ cases:
 variants: {a: {provider: recorded, replies: r.jsonl}}
 gates: {accuracy: {min: 0.5}}
 """
+ASKING = f"{TUNED[:-1]}, user: '{{{{ input }}}}'}}"
+#: All cases are of the one skill that has the name of the file.
+UNTALKED = OWN.replace("skill: small_talk", "tags: [x]")
 
 
-def gate(folder, keys, *, variants=TUNED, prompt="", **files):
+def gate(folder, keys, *, variant=TUNED, more="", **files):
     """Load a suite with a forgetting gate of *keys*; ``__`` in a file's name is its dot."""
-    for name, text in {"r__jsonl": "", "tone__md": "Be warm, {{ id }}.\n", **files}.items():
-        (folder / name.replace("__", ".")).write_text(text, "utf-8")
-    head = f"cases: [{{input: a, expected: b}}]\nvariants: {variants}\n{prompt}"
-    path = folder / "s.ftgate.yaml"
-    path.write_text(f"{head}gates:\n  forgetting: {{{keys}}}\n", "utf-8")
-    return load_suite(path, folder).gates["forgetting"]
+    named = {name.replace("__", "."): text for name, text in files.items()}
+    there = {"r.jsonl": "", "tone.md": "Be warm, {{ id }}.\n", **named}
+    gates = f"{{forgetting: {{{keys}}}}}"
+    return load_variants(folder, variant, gates=gates, more=more, files=there).gates["forgetting"]
 
 
 def errors(folder, keys, **more):
-    with pytest.raises(SuiteError) as caught:
-        gate(folder, keys, **more)
-    return [str(error) for error in caught.value.errors]
+    return errors_of(gate, folder, keys, **more)
 
 
 # Skills of the package --------------------------------------------------------------------------
@@ -123,8 +121,7 @@ def test_a_suite_of_the_team_is_a_skill_asked_as_it_asks_itself(tmp_path):
 def test_suites_of_the_team_are_named_by_a_glob_beside_a_set(tmp_path):
     (tmp_path / "skills").mkdir()
     for name in ("tone", "refunds"):
-        text = OWN.replace("tone.md", "../tone.md").replace("r.jsonl", "../r.jsonl")
-        text = text.replace("skill: small_talk", "tags: [x]")
+        text = UNTALKED.replace("tone.md", "../tone.md").replace("r.jsonl", "../r.jsonl")
         (tmp_path / "skills" / f"{name}.ftgate.yaml").write_text(text)
     found = gate(tmp_path, "skills: [logic, skills/*.ftgate.yaml]")
 
@@ -132,7 +129,7 @@ def test_suites_of_the_team_are_named_by_a_glob_beside_a_set(tmp_path):
 
 
 def test_two_suites_may_be_skills_of_each_other(tmp_path):
-    other = OWN.replace("{a: {provider: recorded, replies: r.jsonl}}", TUNED)
+    other = OWN.replace("{a: {provider: recorded, replies: r.jsonl}}", f"{{{TUNED}}}")
     other = other.replace("{accuracy: {min: 0.5}}", "{forgetting: {skills: ./s.ftgate.yaml}}")
     found = gate(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=other)
 
@@ -147,8 +144,8 @@ def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
 
 
 def test_a_skill_of_the_team_may_have_the_name_of_a_bundled_one_that_is_not_in_use(tmp_path):
-    text = OWN.replace("skill: small_talk", "tags: [x]")
-    found = gate(tmp_path, "skills: [logic, ./reading.ftgate.yaml]", reading__ftgate__yaml=text)
+    keys = "skills: [logic, ./reading.ftgate.yaml]"
+    found = gate(tmp_path, keys, reading__ftgate__yaml=UNTALKED)
 
     assert {case.skill for case in found.cases} == {"logic", "reading"}
     assert found.family_of("reading") == "reading"
@@ -157,32 +154,29 @@ def test_a_skill_of_the_team_may_have_the_name_of_a_bundled_one_that_is_not_in_u
 # Families ---------------------------------------------------------------------------------------
 
 
-def test_bundled_skills_have_families_and_a_skill_of_the_team_is_one_of_its_own(tmp_path):
-    found = gate(tmp_path, "skills: [general, ./tone.ftgate.yaml]", tone__ftgate__yaml=OWN)
-    names = ("arithmetic", "reading", "tone", "small_talk")
-
-    assert [found.family_of(skill) for skill in names] == [
-        *("reasoning", "language"),
-        *("tone", "small_talk"),
-    ]
-
-
-def test_skills_are_put_into_families_by_name(tmp_path):
-    families = "families: {hotel: [tone, small_talk], maths: [arithmetic], language: [logic]}"
+@every_row(
+    ("families", "of"),
+    [
+        ("", ["tone", "small_talk", "reasoning", "reasoning", "reasoning", "language"]),
+        (
+            "families: {hotel: [tone, small_talk], maths: [arithmetic], language: [logic]}",
+            ["hotel", "hotel", "maths", "reasoning", "language", "language"],
+        ),
+    ],
+)
+def test_skills_have_families_of_the_package_or_by_name_or_are_one_of_their_own(
+    tmp_path, families, of
+):
     keys = f"skills: [general, ./tone.ftgate.yaml], {families}"
     found = gate(tmp_path, keys, tone__ftgate__yaml=OWN)
     names = ("tone", "small_talk", "arithmetic", "word_problems", "logic", "reading")
 
-    assert [found.family_of(skill) for skill in names] == [
-        *("hotel", "hotel", "maths", "reasoning"),
-        *("language", "language"),
-    ]
+    assert [found.family_of(skill) for skill in names] == of
 
 
 def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_path):
-    text = OWN.replace("skill: small_talk", "tags: [x]")
     keys = "skills: [code_reading, ./code.ftgate.yaml], families: {code: [code]}"
-    found = gate(tmp_path, keys, code__ftgate__yaml=text)
+    found = gate(tmp_path, keys, code__ftgate__yaml=UNTALKED)
 
     assert found.evaluated_families(["code_reading", "code"]) == {"code": ["code_reading", "code"]}
 
@@ -240,25 +234,43 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
     files = {
         "empty__ftgate__yaml": OWN.partition("cases:")[0] + "cases: [{input: a}]\n"
         + OWN[OWN.index("variants:") :],
-        "logic__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
-        "code__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
+        "logic__ftgate__yaml": UNTALKED,
+        "code__ftgate__yaml": UNTALKED,
     }  # fmt: skip
     (found,) = errors(tmp_path, keys, **files)
 
     assert message in found
-    assert found.startswith("s.ftgate.yaml:4: ")
+    assert found.startswith("2: ")
 
 
-def test_a_prompt_that_wants_what_skills_have_not_cannot_stand_over_them(tmp_path):
-    (found,) = errors(
-        tmp_path,
-        "under: prompt",
-        prompt="prompt: p.md\n",
-        p__md="Serve {{ customer }}.",
-        variants=TUNED.replace("}}", ", user: '{{ input }}'}}"),
-    )[-1:]
-
-    assert "the prompt of tuned wants customer, which skills cases do not have" in found
+@every_row(
+    ("keys", "more", "message"),
+    [
+        (
+            "under: prompt",
+            {"more": "prompt: p.md\n", "p__md": "Serve {{ customer }}.", "variant": ASKING},
+            "the prompt of tuned wants customer, which skills cases do not have",
+        ),
+        (
+            "skills: ./tone.ftgate.yaml",
+            {"tone__ftgate__yaml": OWN.replace("expected: welcome, must_keep", "must_keep")},
+            "must_keep needs expected or a format: without it no reply is wrong",
+        ),
+        *(
+            ("", {"variant": f"tuned: {{{keys}}}", "t__csv": "text,label\na,b\n"}, message)
+            for keys, message in (
+                ("provider: recorded, replies: r.jsonl, base: m", "write base_replies: and a file"),
+                (f"{TUNED[8:-1]}, base_replies: no.jsonl", "no.jsonl does not exist"),
+                (
+                    "provider: classical, training_data: t.csv, base_replies: r.jsonl",
+                    "base_replies means nothing to provider classical",
+                ),
+            )
+        ),
+    ],
+)
+def test_what_lies_beside_the_gate_must_fit_it(tmp_path, keys, more, message):
+    assert any(message in error for error in errors(tmp_path, keys, **more))
 
 
 def test_all_errors_of_the_keys_are_told_at_once(tmp_path):
@@ -267,35 +279,10 @@ def test_all_errors_of_the_keys_are_told_at_once(tmp_path):
     assert len(found) == 4
 
 
-def test_must_keep_needs_something_to_be_wrong_about(tmp_path):
-    text = OWN.replace("expected: welcome, must_keep", "must_keep")
-    (found,) = errors(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=text)
-
-    assert "must_keep needs expected or a format: without it no reply is wrong" in found
-
-
-@every_row(
-    ("variant", "message"),
-    [
-        ("provider: recorded, replies: r.jsonl, base: m", "write base_replies: and a file"),
-        ("provider: anthropic, model: n, base_replies: no.jsonl", "no.jsonl does not exist"),
-        (
-            "provider: classical, training_data: t.csv, base_replies: r.jsonl",
-            "base_replies means nothing to provider classical",
-        ),
-    ],
-)
-def test_recorded_replies_of_a_base_are_a_file_for_what_has_one(tmp_path, variant, message):
-    files = {"t__csv": "text,label\na,b\n"}
-    found = errors(tmp_path, "", variants=f"{{tuned: {{{variant}}}}}", **files)
-
-    assert message in found[0]
-
-
 def test_a_variant_with_recorded_replies_of_its_base_is_tuned(tmp_path):
-    recorded = "{tuned: {provider: recorded, replies: r.jsonl, base_replies: r.jsonl}}"
+    recorded = "tuned: {provider: recorded, replies: r.jsonl, base_replies: r.jsonl}"
 
-    assert gate(tmp_path, "skills: logic", variants=recorded).cases
+    assert gate(tmp_path, "skills: logic", variant=recorded).cases
 
 
 def test_a_skill_suite_that_cannot_be_read_is_one_error(tmp_path):

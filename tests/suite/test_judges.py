@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from ftgate_testing.judge_suites import suite_with_judge
+from ftgate_testing.suite_files import Like, errors_of, load_variants
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.loader import load_suite
-
+ONE = "one: {provider: anthropic, model: m}"
 MODEL = "model: {provider: anthropic, model: claude-judge}"
 
 
@@ -17,10 +15,8 @@ def judge(folder, text):
     return made
 
 
-def errors(folder, text):
-    with pytest.raises(SuiteError) as caught:
-        suite_with_judge(folder, text)
-    return [error.message for error in caught.value.errors]
+def errors(folder, text, **more):
+    return errors_of(suite_with_judge, folder, text, **more)
 
 
 def test_a_judge_needs_a_rubric_and_a_model(tmp_path):
@@ -92,23 +88,19 @@ def test_all_that_is_wrong_with_a_judge_is_told_at_once(tmp_path):
 
 
 def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
-    score = f"{{judge: {{rubric: r, {MODEL}}}}}"
-    suite = f"cases: [{{id: a, input: q, score: {score}}}]\nvariants: {{c: {{provider: anthropic, "
-    suite += "model: m}}\ngates: {accuracy: {min: 0.5}}\n"
-    path = tmp_path / "s.ftgate.yaml"
-    path.write_text(suite, "utf-8")
+    cases = f"[{{id: a, input: q, score: {{judge: {{rubric: r, {MODEL}}}}}}}]"
 
-    with pytest.raises(
-        SuiteError, match=r"a judge belongs to reply\.score; what differs from case"
-    ):
-        load_suite(path, tmp_path)
+    assert errors_of(load_variants, tmp_path, ONE, cases=cases) == [
+        Like("1: score: a judge belongs to reply.score; what differs from case...")
+    ]
 
 
 def test_a_minimum_means_nothing_to_a_judge_that_compares(tmp_path):
-    with pytest.raises(SuiteError, match="min: a judge with compare gives no rate of its own"):
-        suite_with_judge(
-            tmp_path, f"{{rubric: r, {MODEL}, compare: baseline}}", gates="{accuracy: {min: 0.5}}"
-        )
+    text = f"{{rubric: r, {MODEL}, compare: baseline}}"
+
+    (told,) = errors(tmp_path, text, gates="{accuracy: {min: 0.5}}")
+
+    assert "min: a judge with compare gives no rate of its own" in told
 
 
 # Labels ---------------------------------------------------------------------------------------
@@ -152,25 +144,17 @@ def test_a_label_that_cannot_be_used_is_an_error_at_its_line(tmp_path, row, more
 
 
 def test_a_rubric_that_fails_for_a_case_is_an_error_at_the_line_of_the_case(tmp_path):
-    with pytest.raises(SuiteError) as caught:
-        suite_with_judge(tmp_path, f'{{rubric: "{{{{ tone + 1 }}}}", {MODEL}}}', cases=5)
+    first, *_, last = errors(tmp_path, f'{{rubric: "{{{{ tone + 1 }}}}", {MODEL}}}', cases=5)
 
-    first, *_, last = map(str, caught.value.errors)
     assert first.startswith("cases.jsonl:1: judge: the rubric fails for this case: TypeError")
     assert last.endswith("(and 2 more lines like it)")
 
 
 def test_a_rubric_need_not_fit_a_case_that_has_a_score_of_its_own(tmp_path):
-    suite_with_judge(tmp_path, f"{{rubric: r, {MODEL}}}")
-    rows = [
-        '{"input": "a", "expected": "b", "score": "exact"}',
-        '{"input": "b", "vars": {"aim": "kind"}}',
-    ]
-    (tmp_path / "cases.jsonl").write_text("\n".join(rows), "utf-8")
-    text = (tmp_path / "s.ftgate.yaml").read_text("utf-8").replace("rubric: r", 'rubric: "{{aim}}"')
-    (tmp_path / "s.ftgate.yaml").write_text(text, "utf-8")
+    cases = "[{input: a, expected: b, score: exact}, {input: b, vars: {aim: kind}}]"
+    score = f'reply: {{score: {{judge: {{rubric: "{{{{aim}}}}", {MODEL}}}}}}}\n'
 
-    suite = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+    suite = load_variants(tmp_path, ONE, cases=cases, more=score)
 
     assert suite.judges[0].rubric == "{{aim}}"
 

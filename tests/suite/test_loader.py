@@ -2,101 +2,78 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import pytest
+from ftgate_testing.suite_files import Like, errors_of, load_text, write_files
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.settings import DOCS_URL
+from pytest_ftgate.suite.loader import key_address, load_suite
 
 CASES = "[{input: a, expected: b}]"
 CLAUDE = "{current: {provider: anthropic, model: m}}"
+TUNED = (
+    "{current: {provider: anthropic, model: m}, tuned: {provider: anthropic, model: t, base: m}}"
+)
 FLOOR = "{accuracy: {min: 0.5}}"
 
 
 def suite(cases=CASES, variants=CLAUDE, gates=FLOOR, more=""):
-    return f"cases: {cases}\nvariants: {variants}\ngates: {gates}\n{more}"
+    return f"cases: {cases}\nvariants: {variants}\ngates: {gates}\n{more}\n"
 
 
-def loaded(folder, text):
-    path = folder / "s.ftgate.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load_suite(path, folder)
-
-
-def errors(folder, text):
-    with pytest.raises(SuiteError) as caught:
-        loaded(folder, text)
-    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
+def errors(folder, text, **more):
+    return errors_of(load_text, folder, text, **more)
 
 
 # What is read --------------------------------------------------------------------------------
 
 
-def test_an_empty_threshold_or_cost_stands_for_its_default(tmp_path):
-    tuned = "{provider: anthropic, model: t, base: m}"
-    variants = f"{{current: {{provider: anthropic, model: m}}, tuned: {tuned}}}"
-    costs = "{calls_per_day: 5, training_usd: 7, variants: {tuned: {training_usd: }}}"
-
-    found = loaded(
-        tmp_path,
-        suite(
-            variants=variants, more=f"ladder: {{worth: , most_changes: 3}}\neconomics: {costs}\n"
-        ),
-    )
-
-    assert (found.ladder.worth, found.ladder.most_changes) == (0.05, 3)
-    assert found.economics.variants["tuned"].training_usd == 7
-    assert found.economics.variants["current"].training_usd == 0
-
-
-def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
-    tuned = "{current: {provider: anthropic, model: t, base: m}}"
-    costs = "{calls_per_day: 5, training_usd: 7, variants: {current: {training_usd: 0}}}"
-
-    found = loaded(tmp_path, suite(variants=tuned, more=f"economics: {costs}\n"))
-
-    assert found.economics.variants["current"].training_usd == 0
-
-
 def test_the_smallest_suite_has_its_defaults(tmp_path):
-    found = loaded(tmp_path, suite())
+    found = load_text(tmp_path, suite())
 
     assert (found.name, found.baseline, found.repeats) == ("s.ftgate.yaml", "current", 1)
-    assert (found.reply.score.kind, found.reply.format, found.reply.max_tokens) == (
-        "exact",
-        (),
-        1024,
-    )
+    reply = found.reply
+    assert (reply.score.kind, reply.format, reply.max_tokens) == ("exact", (), 1024)
     assert found.accepted_path == found.path.with_name("s.accepted.json")
 
 
+LADDER = "ladder: {worth: , most_changes: 3}"
+COSTS = (
+    "economics: {{calls_per_day: 5, training_usd: 7, variants: {{tuned: {{training_usd: {}}}}}}}"
+)
+
+
 @every_row(
-    ("written", "marks"),
+    ("more", "path", "value"),
     [
-        ('"<a>…</a>"', (("<a>", "</a>"),)),
-        ('"[A] ... [/A]"', (("[A]", "[/A]"),)),
-        ("false", ()),
-        ("true", None),
-        ("", None),
+        ("baseline: tuned", "baseline", "tuned"),
+        ("repeats: auto", "repeats", None),
+        # Labels make choice the usual score.
+        ("reply: {format: {choice: [a, b]}}", "reply.score.kind", "choice"),
+        ('reply: {thoughts: "<a>…</a>"}', "reply.thoughts", (("<a>", "</a>"),)),
+        ('reply: {thoughts: "[A] ... [/A]"}', "reply.thoughts", (("[A]", "[/A]"),)),
+        ("reply: {thoughts: false}", "reply.thoughts", ()),
+        ("reply: {thoughts: true}", "reply.thoughts", None),
+        # An empty threshold or cost stands for its default, and a cost of zero for none.
+        ("reply: {thoughts: }", "reply.thoughts", None),
+        (LADDER, "ladder.worth", 0.05),
+        (LADDER, "ladder.most_changes", 3),
     ],
 )
-def test_a_suite_declares_the_marks_around_a_thought(tmp_path, written, marks):
-    found = loaded(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
-
-    assert found.reply.thoughts == marks
+def test_a_key_of_the_suite_is_read_as_it_is_written(tmp_path, more, path, value):
+    assert attrgetter(path)(load_text(tmp_path, suite(variants=TUNED, more=more))) == value
 
 
-@every_row("written", ['"<think>"', '"…</think>"'])
-def test_one_mark_alone_is_no_thought(tmp_path, written):
-    (message,) = errors(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
+@every_row(("written", "usd"), [("", 7), ("0", 0), ("3", 3)])
+def test_a_variant_costs_in_training_what_is_written_for_it_or_for_all(tmp_path, written, usd):
+    costs = load_text(
+        tmp_path, suite(variants=TUNED, more=COSTS.format(written))
+    ).economics.variants
 
-    assert 'thoughts: write the two marks around a thought, such as "<think>…</think>"' in message
-
-
-def test_labels_make_choice_the_usual_score(tmp_path):
-    found = loaded(tmp_path, suite(more="reply: {format: {choice: [a, b]}}\n"))
-
-    assert found.reply.score.kind == "choice"
+    assert (costs["tuned"].training_usd, costs["current"].training_usd) == (usd, 0)
 
 
 def test_the_keys_that_a_step_may_advise_to_edit_have_their_places(tmp_path):
@@ -115,134 +92,93 @@ gates:
     max_drop: 0.1
 ladder: {worth: 0.1}
 """
-
-    places = loaded(tmp_path, text).places
-
     wanted = {
         "baseline": 2, "variants": 3, "variants.current": 4, "variants.draft": 5,
         "variants.draft.max_tokens": 8, "gates.accuracy": 10, "gates.accuracy.min": 11,
         "gates.accuracy.max_drop": 12, "ladder": 13,
     }  # fmt: skip
+
+    places = load_text(tmp_path, text).places
+
     assert {key: places[key] for key in wanted} == {
         key: f"s.ftgate.yaml:{line}" for key, line in wanted.items()
     }
     assert "cases" not in places
-
-
-def test_a_key_that_is_not_written_has_no_place(tmp_path):
-    places = loaded(tmp_path, suite()).places
-
-    assert not {"baseline", "ladder", "gates.accuracy.max_drop"} & {*places}
-
-
-def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
-    variants = "{a: {provider: anthropic, model: m}, b: {like: a}}"
-
-    assert loaded(tmp_path, suite(variants=variants)).baseline == "a"
-    assert loaded(tmp_path, suite(variants=variants, more="baseline: b\n")).baseline == "b"
+    # A key that is not written has none.
+    assert not {"baseline", "ladder", "gates.accuracy.max_drop"} & {
+        *load_text(tmp_path, suite()).places
+    }
 
 
 @every_row(
-    ("gates", "kind", "least", "drop"),
+    ("gate", "least", "drop"),
     [
-        ("{accuracy: {}}", "accuracy", None, None),
-        ("{accuracy: {min: 0.5}}", "accuracy", 0.5, None),
-        ("{accuracy: {max_drop: 0.1}}", "accuracy", None, 0.1),
-        ("{accuracy: {min: 0.5, max_drop: 0.1}}", "accuracy", 0.5, 0.1),
-        ("{accuracy: }", "accuracy", None, None),
+        ("{}", None, None),
+        ("", None, None),
+        ("{min: 0.5}", 0.5, None),
+        ("{max_drop: 0.1}", None, 0.1),
+        ("{min: 0.5, max_drop: 0.1}", 0.5, 0.1),
     ],
 )
 def test_a_rate_gate_without_a_largest_drop_limits_one_that_its_cases_decide(
-    tmp_path, gates, kind, least, drop
+    tmp_path, gate, least, drop
 ):
-    gate = loaded(tmp_path, suite(gates=gates)).gates[kind]
+    found = load_text(tmp_path, suite(gates=f"{{accuracy: {gate}}}")).gates["accuracy"]
 
-    assert (gate.min, gate.max_drop) == (least, drop)
-    assert gate.limits_drop
-
-
-def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
-    gates = "{accuracy: {min: 0.5}, forgetting: {skills: [logic, reading], max_drop: 0.2}}"
-    variants = "{a: {provider: anthropic, model: n, base: m}}"
-    gate = loaded(tmp_path, suite(variants=variants, gates=gates)).gates["forgetting"]
-
-    assert {case.skill for case in gate.cases} == {"logic", "reading"}
-    assert gate.max_drop == 0.2
-
-
-@every_row(
-    ("variants", "message"),
-    [
-        ("{a: {provider: anthropic, model: m}}", "forgetting: no gated variant is tuned"),
-        ("{a: {provider: anthropic, model: m, gated: false}}", "variants: all are gated: false"),
-    ],
-)
-def test_a_gate_that_would_evaluate_no_variant_is_refused(tmp_path, variants, message):
-    text = suite(variants=variants, gates="{forgetting: {skills: logic}}")
-
-    with pytest.raises(SuiteError, match=message):
-        loaded(tmp_path, text)
+    assert (found.min, found.max_drop, found.limits_drop) == (least, drop, True)
 
 
 def test_forgetting_evaluates_only_tuned_and_gated_variants(tmp_path):
-    variants = (
-        "{a: {provider: anthropic, model: m}, b: {like: a, model: n, base: m}, "
-        "c: {like: b, gated: false}}"
-    )
+    variants = f"{TUNED[:-1]}, ungated: {{like: tuned, gated: false}}}}"
     gates = "{accuracy: {min: 0.5}, forgetting: {skills: logic}}"
-    found = loaded(tmp_path, suite(variants=variants, gates=gates))
-    evaluated = {name: [g.kind for g in found.gates_for(v)] for name, v in found.variants.items()}
+    found = load_text(tmp_path, suite(variants=variants, gates=gates))
+    evaluated = [[gate.kind for gate in found.gates_for(v)] for v in found.variants.values()]
 
-    assert evaluated == {"a": ["accuracy"], "b": ["accuracy", "forgetting"], "c": []}
-
-
-def test_accuracy_needs_nothing_expected_where_a_function_scores_the_reply(tmp_path):
-    text = suite(cases="[{input: a}]", more='reply: {score: {python: "marks:close"}}\n')
-
-    assert loaded(tmp_path, text).gates["accuracy"].min == 0.5
+    assert evaluated == [["accuracy"], ["accuracy", "forgetting"], []]
 
 
-# Keys ----------------------------------------------------------------------------------------
+# What is refused -----------------------------------------------------------------------------
 
+FORGETTING = "{{forgetting: {{skills: {}}}}}"
+TAB = "found character that cannot start any token; the line begins with a tab: indent with spaces"
+INTO_ONE = "…” into one, and its path here"
 #: What is near to nothing that is known, or stands in the wrong place, or cannot be used.
 MISTAKES = [
-    (suite(more="promt: p.md\n"), '4: unknown key "promt"; did you mean "prompt"?'),
+    (suite(more="promt: p.md"), '4: unknown key "promt"; did you mean "prompt"?'),
+    (suite(more="zzz: 1"), '4: unknown key "zzz"; known: prompt, user, cases, ...'),
     (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
     (suite(gates="{accuracy: {mn: 0.5}}"), '3: unknown key "mn"; did you mean "min"?'),
+    (suite(more="reply: {scor: exact}"), '4: unknown key "scor"; did you mean "score"?'),
+    (suite(more="baseline: curent"), '4: baseline "curent" is no variant; did you mean "current"?'),
+    # It causes no error in a case that fits the right one.
     (
-        suite(variants="{current: {provider: anthropic, modell: m, model: m}}"),
-        '2: variant "current": unknown key "modell"; did you mean "model"?',
-    ),
-    (suite(more="reply: {scor: exact}\n"), '4: unknown key "scor"; did you mean "score"?'),
-    (
-        suite(more="baseline: curent\n"),
-        '4: baseline "curent" is no variant; did you mean "current"?',
+        suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}"),
+        '4: unknown score "numerc"; did you mean "numeric"?...',
     ),
     (
-        suite(gates="{forgetting: {skills: [logic, arithmatic]}}"),
+        suite(gates=FORGETTING.format("[general, arithmatic]")),
         '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
-    (
-        suite(gates="{forgetting: {skills: [general, arithmatic]}}"),
-        '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
-    ),
-    (suite(more='user: "{{ inptu }}"\n'), '4: user: no case has "inptu"; did you mean "input"?'),
-    (
-        suite(more="score: exact\n"),
-        '4: unknown key "score"; it belongs under reply, as reply: {score: …}',
-    ),
-    (
-        suite(more="format: json\n"),
-        '4: unknown key "format"; it belongs under reply, as reply: {format: …}',
+    (suite(more='user: "{{ inptu }}"'), '4: user: no case has "inptu"; did you mean "input"?'),
+    (suite(more='user: "{{ input"'), "4: user: not a template: ..."),
+    *(
+        (suite(more=f"{key}: x"), f'4: unknown key "{key}"; it belongs {to}')
+        for key, to in (
+            ("score", "under reply, as reply: {score: …}"),
+            ("format", "under reply, as reply: {format: …}"),
+            ("model", "to a variant, as variants: {NAME: {model: …}}"),
+        )
     ),
     (
-        suite(more="model: m\n"),
-        '4: unknown key "model"; it belongs to a variant, as variants: {NAME: {model: …}}',
+        suite(more="system: p.md"),
+        '4: unknown key "system"; the system prompt is a file: write prompt: FILE',
     ),
-    (suite(more="economics: {calls_per_day: }\n"), "4: calls_per_day must be a number, not empty"),
+    (suite(more="economics: {calls_per_day: }"), "4: calls_per_day must be a number, not empty"),
     (suite(cases="5"), "1: cases must be a list, not 5"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
     (suite(cases=""), "1: cases must be a list, not empty"),
+    (suite(cases="[]"), "1: cases: the list is empty"),
+    (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
     (suite(variants="[]"), "2: variants must be a mapping of keys to values, not a list"),
     (
         suite(variants="{}"),
@@ -254,22 +190,45 @@ MISTAKES = [
         suite(gates="{accuracy: {min: 85}}"),
         "3: min is 85, but must be less than or equal to 1; for 85 % write 0.85",
     ),
-    (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
-    (suite(gates="{accuracy: {min: high}}"), '3: min must be a number, not "high"'),
-    (suite(gates="{forgetting: {skills: 5}}"), "3: skills must be a list, not 5"),
-    (
-        suite(gates="{forgetting: {skills: []}}"),
-        "3: forgetting: skills: the list is empty; write skills: general",
+    *(
+        (suite(gates=f"{{accuracy: {{min: {written}}}}}"), f"3: min must be a number, not {told}")
+        for written, told in (
+            ("high", '"high"'),
+            ("85%", '"85%"; for 85 % write 0.85'),
+            ('"0.2"', '"0.2"; write 0.2 without quotes'),
+        )
     ),
-    (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
-    (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
-    (suite(more="repeats: 0\n"), "4: repeats is 0, but must be greater than or equal to 1"),
-    (suite(more="prompt: p.md\n"), "4: prompt: p.md does not exist (looked in ./)"),
     (
-        suite(more='reply: {format: {regex: "("}}\n'),
-        "4: regex: '(' is not a pattern: missing ) at position 1",
+        suite(gates="{accuracy: 0.2}"),
+        "3: accuracy must be a mapping of keys to values, not 0.2; write accuracy: {min: 0.2}",
+    ),
+    (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
+    (suite(gates=FORGETTING.format(5)), "3: skills must be a list, not 5"),
+    (suite(gates=FORGETTING.format("logic")), "3: forgetting: no gated variant is tuned..."),
+    (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
+    (
+        suite(variants="{a: {provider: anthropic, model: m, gated: false}}"),
+        "2: variants: all are gated: false...",
+    ),
+    (suite(more="repeats: 0"), "4: repeats is 0, but must be greater than or equal to 1"),
+    (suite(more="baseline: [a]"), "4: baseline must be the name of one variant, not a list"),
+    *(
+        (
+            suite(more=f'reply: {{thoughts: "{mark}"}}'),
+            '...thoughts: write the two marks around a thought, such as "<think>…</think>"...',
+        )
+        for mark in ("<think>", "…</think>")
+    ),
+    (suite(more="prompt: a b c d.md"), "4: prompt: a b c d.md does not exist (looked in ./)"),
+    *(
+        (suite(more=f"prompt: {written}"), f"4: prompt is a file: write “{start} {INTO_ONE}")
+        for written, start in (
+            ("|\n  Label it.", "Label it."),
+            ("You are a helpful bot. Label it.", "You are a helpful"),
+        )
     ),
     (f"cases: {CASES}\nvariants: {CLAUDE}\n", '1: "gates" is missing'),
+    (suite(gates="\n\taccuracy: {min: 0.2}"), f"4: not YAML: {TAB}"),
     ("- a\n- b\n", "1: a suite is a mapping of keys to values"),
     ("", " the file is empty"),
 ]
@@ -279,13 +238,7 @@ MISTAKES = [
 def test_a_mistake_is_one_error_with_what_to_write_and_causes_no_second_one(
     tmp_path, text, message
 ):
-    assert errors(tmp_path, text) == [message]
-
-
-def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
-    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
-
-    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
+    assert errors(tmp_path, text) == [Like(message)]
 
 
 def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
@@ -296,75 +249,150 @@ def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
     assert any('unknown key "mn"; did you mean "min"?' in one for one in found)
 
 
-def test_a_misspelt_score_causes_no_error_in_a_case_that_fits_the_right_one(tmp_path):
-    text = suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}\n")
-    (found,) = errors(tmp_path, text)
-
-    assert found.startswith('4: unknown score "numerc"; did you mean "numeric"?')
-
-
-def test_a_user_message_that_is_no_template_has_its_line(tmp_path):
-    (found,) = errors(tmp_path, suite(more='user: "{{ input"\n'))
-
-    assert found.startswith("4: user: not a template: ")
-
-
-def test_a_trap_and_a_wrong_key_and_a_wrong_case_are_found_together(tmp_path):
-    text = suite(
-        cases="[{input: a, expcted: b}]",
-        variants="{no: {provider: anthropic, model: m}}",
-        more="promt: a\nrepeats: 1_0\n",
-    )
-
-    assert [found.split(":")[0] for found in errors(tmp_path, text)] == ["1", "2", "4", "5", "5"]
-
-
 def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tmp_path):
-    (tmp_path / "p.md").write_text("{{ tone }}\n")
-    found = errors(tmp_path, suite(variants="{a: {provider: nobody}}", more="prompt: p.md\n"))
+    text = suite(variants="{a: {provider: nobody}}", more="prompt: p.md")
+
+    found = errors(tmp_path, text, files={"p.md": "{{ tone }}\n"})
 
     assert len(found) == 2
     assert any("p.md:1: no case has" in one for one in found)
+
+
+def test_braces_that_are_no_variable_are_answered_with_how_to_write_them(tmp_path):
+    text = suite(more="prompt: p.md")
+    told = "p.md:1: not a template: ...put literal ones into {% raw %}…{% endraw %}"
+
+    assert errors(tmp_path, text, files={"p.md": 'Answer as {{"a": "b"}}.\n'}) == [Like(told)]
+    raw = '{% raw %}Answer as {{"a": "b"}}.{% endraw %}'
+    assert load_text(tmp_path, text, {"p.md": raw})
+
+
+TEN = """\
+prompt: tickets.md
+cases: tickets.cases.jsonl
+reply: {format: {choice: [refund, billing, no]}}
+promt: other.md
+variants:
+  current: {provider: anthropic, model: 4}
+  strong: {like: curent}
+  local: {provider: lamacpp, model: m}
+baseline: currant
+gates:
+  accuracy: {min: 85}
+"""
+TEN_FILES = {
+    "tickets.md": "Sort the ticket.\nSpeak {{ tone }}.\n",
+    "tickets.cases.jsonl": '{"input": "Where is my money?", "expected": "refnd"}\n'
+    '{"input": "Charged twice"\n{"input": "Charged once", "expected": "billing"}\n',
+}
+PLANTED = [
+    ("s.ftgate.yaml:3", "YAML reads the bare word no as false"),
+    ("s.ftgate.yaml:4", 'unknown key "promt"; did you mean "prompt"?'),
+    ("s.ftgate.yaml:6", 'model is 4, but text is wanted here: write "4"'),
+    ("s.ftgate.yaml:7", 'there is no variant "curent"; did you mean "current"?'),
+    ("s.ftgate.yaml:8", 'unknown provider "lamacpp"; did you mean "llamacpp"?'),
+    ("s.ftgate.yaml:9", 'baseline "currant" is no variant; did you mean "current"?'),
+    ("s.ftgate.yaml:11", "min is 85, but must be less than or equal to 1"),
+    ("tickets.cases.jsonl:1", 'expected "refnd" is not one of the labels'),
+    ("tickets.cases.jsonl:2", "not JSON"),
+    ("tickets.md:2", 'no case has "tone"'),
+]
+
+
+def test_ten_planted_errors_are_told_once_each_with_its_line_and_nothing_else_is(tmp_path):
+    with pytest.raises(SuiteError) as caught:
+        load_text(tmp_path, TEN, TEN_FILES)
+    head, *shown = str(caught.value).split("\n")
+
+    assert head == "s.ftgate.yaml: 10 errors"
+    assert shown == [Like(f"  {place}: ...{message}...") for place, message in PLANTED]
+    assert [f"{one.path}:{one.line}" for one in caught.value.errors] == [at for at, _ in PLANTED]
+
+
+# Addresses -----------------------------------------------------------------------------------
+
+PAGE = f"{DOCS_URL}reference/suite-keys/"
+EXPLAINED = """\
+prompt: p.md
+cases:
+  - {input: a, expected: b}
+reply:
+  score: exact
+variants:
+  now: {provider: python, function: "answers:answer"}
+gates:
+  accuracy: {min: 0.5}
+"""
+
+
+@every_row(
+    ("old", "new", "anchor"),
+    [
+        ("p.md", "none.md", "#suite-prompt"),
+        ("expected: b", "expected: b, difficulty: 9", "#case-difficulty"),
+        ("expected: b", "expected: b, tgs: [x]", "#suite-cases"),
+        ("exact", "{numeric: {tolerance: wide}}", "#score-numeric"),
+        ("provider", "temperature: hot, provider", "#variant-temperature"),
+        ("min: 0.5", "max_drop: 5", "#accuracy-max_drop"),
+        ("min: 0.5", "mn: 0.5", "#gates-accuracy"),
+        ("gates:", "economics: {calls_per_day: 0}\ngates:", "#economics-calls_per_day"),
+        ("gates:", "baseline: old\ngates:", "#suite-baseline"),
+        ("gates:", "bseline: old\ngates:", ""),
+        ("cases:\n  - {input: a, expected: b}\n", "", "#suite-cases"),
+    ],
+)
+def test_the_address_of_an_error_is_that_of_its_key(tmp_path, old, new, anchor):
+    with pytest.raises(SuiteError) as caught:
+        load_text(tmp_path, EXPLAINED.replace(old, new), {"p.md": "Hello"})
+
+    (error,) = caught.value.errors
+    assert error.address == f"{PAGE}{anchor}"
+    assert f"{error.message} ({PAGE}{anchor})" in str(caught.value)
+
+
+def test_an_error_in_another_file_has_no_address(tmp_path):
+    with pytest.raises(SuiteError) as caught:
+        load_text(tmp_path, suite(cases="c.jsonl"), {"c.jsonl": "{broken\n"})
+
+    assert [(error.path, error.address) for error in caught.value.errors] == [("c.jsonl", "")]
+
+
+def test_names_and_numbers_are_no_part_of_an_address():
+    assert key_address("variants", "tuned", "base", "model") == f"{PAGE}#base-model"
+    assert key_address("cases", 3, "expected") == f"{PAGE}#case-expected"
+    assert key_address("reply", "format", 0, "length", "max") == f"{PAGE}#format-length"
+    assert key_address("gates", "format", "thoughts", "max_rise") == f"{PAGE}#thoughts-max_rise"
+    assert key_address("economics", "variants", "now", "cached") == f"{PAGE}#spend-cached"
 
 
 # Files ---------------------------------------------------------------------------------------
 
 
 @every_row(
-    ("key", "more"),
+    ("key", "text"),
     [
-        ("cases", ""),
-        ("prompt", "prompt: ../x.md\n"),
-        ("json_schema", "reply: {format: {json_schema: ../x.md}}\n"),
+        ("cases", suite(cases="../x.md")),
+        ("prompt", suite(more="prompt: ../x.md")),
+        ("prompt", suite(more="prompt: link.md")),
+        ("json_schema", suite(more="reply: {format: {json_schema: ../x.md}}")),
     ],
 )
-def test_a_file_outside_the_root_is_refused_even_where_it_exists(tmp_path, key, more):
+def test_a_file_outside_the_root_is_refused_even_where_it_exists_or_is_linked(tmp_path, key, text):
     root = tmp_path / "repo"
     root.mkdir()
     (tmp_path / "x.md").write_text("secret")
-    text = suite(cases="../x.md" if key == "cases" else CASES, more=more)
+    (root / "link.md").symlink_to(tmp_path / "x.md")
 
     (found,) = errors(root, text)
 
-    assert f"{key}: ../x.md lies outside {root.resolve()}; move it below" in found
-
-
-def test_a_link_that_leads_out_of_the_root_is_refused(tmp_path):
-    root = tmp_path / "repo"
-    root.mkdir()
-    (tmp_path / "x.md").write_text("secret")
-    (root / "p.md").symlink_to(tmp_path / "x.md")
-
-    assert "lies outside" in errors(root, suite(more="prompt: p.md\n"))[0]
+    assert found == Like(f"...{key}: ...md lies outside {root.resolve()}; move it below")
 
 
 def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
-    (tmp_path / "prompts").mkdir()
-    (tmp_path / "p.md").write_text("Be kind\n")
-    path = tmp_path / "prompts" / "s.ftgate.yaml"
-    path.write_text(suite(more="prompt: ../p.md\n"))
+    text = suite(more="prompt: ../p.md")
+    write_files(tmp_path, {"p.md": "Be kind\n", "prompts/s.ftgate.yaml": text})
 
-    found = load_suite(path, tmp_path)
+    found = load_suite(tmp_path / "prompts/s.ftgate.yaml", tmp_path)
 
     assert found.variants["current"].system == "Be kind"
     assert found.name == "prompts/s.ftgate.yaml"

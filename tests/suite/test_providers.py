@@ -49,18 +49,11 @@ def test_each_provider_has_a_module_and_each_module_a_provider():
     assert all(spec.module for spec in PROVIDERS.values())
 
 
-@every_row("provider", PROVIDERS)
-def test_keys_of_a_provider_are_keys_of_a_variant(provider):
-    spec = PROVIDERS[provider]
-
+@every_row("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
+def test_a_provider_reads_keys_of_a_variant_and_those_of_what_it_can_do(spec):
     assert {*spec.required, *spec.reads} <= set(DeclaredVariant.model_fields)
-
-
-@every_row("provider", PROVIDERS)
-def test_a_provider_sends_batches_if_and_only_if_it_reads_their_key(provider):
-    spec = PROVIDERS[provider]
-
-    assert bool(spec.batch_module) == ("batch" in spec.reads)
+    assert ("batch" in spec.reads) == bool(spec.batch_module)
+    assert ("adapter" in spec.reads) == bool(spec.adapter)
 
 
 def test_a_provider_of_a_plugin_has_the_defaults():
