@@ -126,12 +126,14 @@ def test_a_gate_that_was_not_selected_costs_what_another_compares_with(desk, gat
         assert len(desk.asked()) == asked
 
 
-def test_an_error_in_the_command_line_is_all_that_is_said(two):
-    misspelt, nowhere = two.run("--ftgate-variant=curent"), two.run("nowhere.py")
+@every_row("processes", [(), ("-n2",)])
+def test_an_error_in_the_command_line_is_all_that_is_said(two, processes):
+    misspelt, nowhere = two.run("--ftgate-variant=curent", *processes), two.run("nowhere.py")
 
-    misspelt.stderr.fnmatch_lines(
-        ['ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?']
-    )
+    told = [*misspelt.outlines, *misspelt.errlines]
+    sentence = 'ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?'
+    assert [line for line in told if "curent" in line] == [sentence]
+    assert not [line for line in told if "INTERNALERROR" in line]
     nowhere.stdout.no_fnmatch_line("*no gate*")
     assert (misspelt.ret, nowhere.ret) == (4, 4)
 

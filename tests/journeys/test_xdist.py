@@ -103,15 +103,3 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
             result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
             (advice,) = read_run(desk.path("run.json")).advice
             assert advice.variant == "third"
-
-
-def test_a_misspelt_variant_is_one_error_of_the_command_line_and_no_crash(desk):
-    desk.suite(current=2, worse=30)
-
-    result = desk.run("-p", "xdist", "-n", "2", "--ftgate-variant=curent")
-
-    sentence = 'ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?'
-    told = [*result.outlines, *result.errlines]
-    assert [line for line in told if "curent" in line] == [sentence]
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert not [line for line in told if "INTERNALERROR" in line]
