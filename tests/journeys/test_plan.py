@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import time
-from contextlib import closing
-
 import pytest
-
-from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
 
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\
@@ -58,20 +50,6 @@ def test_a_plan_counts_what_the_cache_has_unless_replies_are_to_be_fresh(desk):
     assert (row(desk, result), row(desk, fresh)) == (("100", "100", "0"), ("100", "0", "100"))
 
 
-def test_a_plan_counts_the_requests_of_suites_and_of_marked_functions_once(desk):
-    desk.asking_suite(gates="{accuracy: {min: 0.5}}")
-    cases = desk.path("tickets.cases.jsonl").read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in cases]
-    desk.write_rows("tickets.cases.jsonl", [row | {"tags": ["a"]} for row in rows[:60]] + rows[60:])
-    right = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
-    desk.marked(right, "min=0.5, tags='a'")
-
-    result = desk.run("tickets.ftgate.yaml", "test_marked.py", "--ftgate-plan")
-
-    assert row(desk, result) == ("100", "0", "100")
-    result.stdout.fnmatch_lines(["  test_it?current?  * 60 *"])
-
-
 def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):
     desk.asking_suite(gates="{accuracy: {min: 0.5}}")
     desk.marked("def test_it(case, ask):\n    assert ask().text == case.expected\n", "min=0.5")
@@ -90,17 +68,6 @@ def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
 
     # Fifteen of a hundred turned, seen beside what is usual: ten in a hundred.
     result.stdout.fnmatch_lines(["  accuracy?draft? * 15 % differ[*] *"])
-
-
-def test_a_plan_says_which_cases_a_variant_was_trained_on(desk):
-    desk.asking_suite(floor="{provider: classical, training_data: train.jsonl}")
-    said = [f"Other {n}" for n in range(3)] + ["ticket 4 HELP", "Ticket 7, help!"]
-    desk.write_rows("train.jsonl", [{"prompt": text, "completion": "refund"} for text in said])
-
-    result = desk.run("--ftgate-plan")
-
-    counted = "2 of 100 cases are in train.jsonl, as t004 (line 4)"
-    result.stdout.fnmatch_lines([f"  floor: {counted}: the model may repeat them from memory"])
 
 
 def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):
@@ -151,20 +118,6 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
             "  unknown: what runs here is timed by its first replies.",
         ]
     )
-
-
-def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
-    desk.asking_suite()
-    desk.run("-k", "nothing")
-    with closing(Cache(desk.path(".ftgate/cache.sqlite"), run="r", clock=time.time)) as cache:
-        reply = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
-        asked = {"provider": "anthropic", "model": "claude-opus-5-5", "messages": ()}
-        cache.store(Request(fingerprint="one", max_tokens=1, sampling={}, **asked), reply)
-    desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
-
-    result = desk.run("--ftgate-plan")
-
-    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:04"])
 
 
 def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):

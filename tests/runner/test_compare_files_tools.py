@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ftgate.runner.compare_files import compare
+from pytest_ftgate import compare, evaluate
 
 #: Excerpts of files that the tools themselves wrote.
 DATA = Path(__file__).parents[1] / "readers" / "data"
@@ -84,9 +84,9 @@ def figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
     ],
     ids=["lm-eval", "inspect", "promptfoo", "deepeval", "pydantic-evals"],
 )
-def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(pytester, monkeypatch, tool):
+def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(tmp_path, monkeypatch, tool):
     name, key, change = tool
-    monkeypatch.chdir(pytester.path)
+    monkeypatch.chdir(tmp_path)
     suffix = Path(name).suffix
     for file, count in (("base", 2), ("tuned", 9)):
         Path(f"{file}{suffix}").write_text(grown(name, key, change, count), "utf-8")
@@ -101,9 +101,9 @@ def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(pytester,
         f"gates: {{accuracy: {{max_drop: 0.14{slices}}}}}\n"
     )
     Path("s.ftgate.yaml").write_text(suite, "utf-8")
-    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json")
 
-    run = json.loads(Path("run.json").read_bytes())["verdicts"]
+    run = json.loads(evaluate("s.ftgate.yaml", rootdir=".").to_json())["verdicts"]
+
     (gated,) = (one for one in run if one["variant"] == "tuned")
     assert (verdict["outcome"], verdict["regressed"]) == ("inconclusive", 7)
     assert figures(gated) == figures(verdict)
