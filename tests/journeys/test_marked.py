@@ -20,10 +20,6 @@ def two(desk):
     return desk
 
 
-#: What two verdicts share that rest on the same replies and the same rule.
-SAME = ("checks", "outcome", "regressed", "fixed", "deciding")
-
-
 def run(desk, *args):
     return desk.run("test_marked.py", *args)
 
@@ -88,22 +84,15 @@ WAYS = (
 )
 
 
-def test_whatever_way_it_marks_the_verdict_is_that_of_a_suite_with_the_same_rule(two):
-    two.suite(current=2, worse=30, gates="{accuracy: {max_drop: 0.05}}")
-    yaml = two.path("tickets.ftgate.yaml")
-    yaml.write_text(yaml.read_text().replace("reply: {format: {choice: [billing, refund]}}\n", ""))
+def test_whatever_way_it_marks_the_verdict_is_the_same(two):
     write(two, {f"test_{n}(case, reply)": way for n, way in enumerate(WAYS)}, "max_drop=0.05")
 
-    two.run().assert_outcomes(passed=5, failed=5)
+    run(two).assert_outcomes(passed=4, failed=4)
 
     found = two.verdicts()
     for variant in ("current", "worse"):
-        suite = found[f"accuracy[{variant}]"]
-        for number in range(len(WAYS)):
-            function = found[f"test_{number}[{variant}]"]
-            assert {key: function[key] for key in SAME} == {key: suite[key] for key in SAME}
-            cases = [[flip["case"] for flip in one["flips"]] for one in (function, suite)]
-            assert cases[0] == cases[1]
+        first, *others = (found[f"test_{n}[{variant}]"]["checks"] for n in range(len(WAYS)))
+        assert others == [first] * 3
 
 
 def test_a_score_between_counts_as_it_is(two):
@@ -112,15 +101,6 @@ def test_a_score_between_counts_as_it_is(two):
     run(two, "-k", "current").assert_outcomes(passed=1, deselected=1)
 
     assert two.verdicts()["test_it[current]"]["checks"][0]["after"] == 0.25
-
-
-def test_a_floor_shows_the_replies_that_are_wrong_though_the_baselines_are_too(desk):
-    desk.suite(current=40, worse=40)
-    desk.marked(RIGHT, "min=0.8, max_drop=0.05")
-
-    result = run(desk, "-k", "worse")
-
-    result.stdout.fnmatch_lines(["it: 60 % (95 % CI 50 to 70 %), min 80 %", "  wrong (1 of 40, *"])
 
 
 # What is no verdict ---------------------------------------------------------------------------
@@ -240,45 +220,6 @@ def test_replies_that_are_missing_are_no_zeros(desk):
 
     check = desk.verdicts()["test_it[current]"]["checks"][0]
     assert (check["n"], check["missing"], check["after"]) == (97, 3, 1.0)
-
-
-def test_trouble_with_one_variant_is_an_error_of_its_gates_alone(desk):
-    desk.replies("current")
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "hosted": "{provider: anthropic, model: claude-haiku-5-5, api_key_env: NO_SUCH_KEY}",
-        }
-    )
-    desk.marked(RIGHT)
-
-    result = run(desk)
-
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["hosted: *NO_SUCH_KEY*"])
-
-
-def test_a_gate_that_something_else_spoils_is_not_counted_as_passed(two):
-    two.path("conftest.py").write_text(
-        "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError('no')\n"
-    )
-    write(two, {"test_it(reply, bad)": "pass"})
-
-    result = run(two, "-k", "current")
-
-    result.assert_outcomes(passed=1, errors=1, deselected=1)
-    result.stdout.fnmatch_lines(["no gate was evaluated; see the errors above"])
-
-
-def test_a_gate_that_is_expected_to_fail_blocks_nothing_and_is_said(two):
-    two.marked(f"@pytest.mark.xfail\n{RIGHT}")
-
-    result = run(two, "-k", "worse")
-
-    result.assert_outcomes(xfailed=1, deselected=1)
-    told = "test_marked.py::test_it[[]worse] did not pass, as its xfail mark expects"
-    result.stdout.fnmatch_lines([told])
-    assert result.ret == 0
 
 
 def test_a_gate_that_cannot_tell_is_an_expected_failure_where_one_is_expected(desk):
@@ -464,20 +405,6 @@ def test_a_fixture_may_start_what_the_variants_need(desk):
     run(desk).assert_outcomes(passed=1)
 
 
-def test_a_method_of_a_unittest_class_is_told_that_it_cannot_be_a_gate(two):
-    two.path("test_marked.py").write_text(
-        "import unittest, pytest\n"
-        "class TestIt(unittest.TestCase):\n"
-        "    @pytest.mark.ftgate('tickets.ftgate.yaml')\n"
-        "    def test_it(self): pass\n"
-    )
-
-    result = run(two)
-
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["this test is marked with ftgate and is no gate: write it as *"])
-
-
 # With the rest of the plugin ------------------------------------------------------------------
 
 
@@ -532,16 +459,6 @@ def test_verdicts_are_those_of_one_process_in_several_and_of_all_variants_in_a_s
 
     run(two, "-k", "worse")
     assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
-
-
-def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):
-    two.marked(f"@pytest.mark.xfail\n{RIGHT}")
-
-    result = run(two, "-k", "current")
-
-    result.assert_outcomes(xpassed=1)
-    result.stdout.no_fnmatch_line("*as its xfail mark expects*")
-    result.stdout.fnmatch_lines(["PASSED  1 gate*"])
 
 
 def test_what_the_module_of_a_marked_function_imports_belongs_to_the_exam(desk):

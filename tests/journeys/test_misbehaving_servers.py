@@ -61,17 +61,11 @@ def judged(desk, monkeypatch):
     return judge
 
 
-def test_an_honest_server_passes(judged):
-    result, _ = judged("temperature: 0")
-
-    result.assert_outcomes(passed=4)
-
-
-def test_the_model_that_is_declared_as_served_is_what_it_claims(judged):
-    result, printed = judged("model: stand-in")
-    assert "or declare it: served_model:" in printed
-
-    result, _ = judged("model: stand-in, served_model: something-smaller")
+@pytest.mark.parametrize(
+    "keys", ["temperature: 0", "model: stand-in, served_model: something-smaller"]
+)
+def test_an_honest_server_passes_and_so_does_the_model_that_is_declared_as_served(judged, keys):
+    result, _ = judged(keys)
 
     result.assert_outcomes(passed=4)
 
@@ -93,14 +87,14 @@ def test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason(judged,
 
 
 @pytest.mark.parametrize(
-    ("model", "told"), [("prude", "refused"), ("mute", "cut off by max_tokens")]
+    ("model", "kind", "told"),
+    [("prude", "refusal", "refused"), ("mute", "truncated", "cut off by max_tokens")],
 )
-def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, told):
+def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, kind, told):
     result, printed = judged(f"model: {model}")
 
     result.assert_outcomes(passed=2, failed=2)
     assert f"20 of 20 replies were {told}" in printed
-    kind = {"prude": "refusal", "mute": "truncated"}[model]
     assert f"{kind} 0 % (0 to 16) 100 % (84 to 100) 20" in printed
 
 

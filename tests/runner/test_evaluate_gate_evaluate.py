@@ -17,21 +17,13 @@ def evaluate(house: House, gate: str = "accuracy", *, accept: bool = False) -> G
     return evaluate_gate(house.session(accept=accept), house.gate_run(gate))
 
 
-def test_a_gate_asks_both_variants_and_has_a_verdict(house):
-    house.write("{accuracy: {max_drop: 0.05}}")
-
-    result = evaluate(house)
-
-    assert result.verdict.outcome is Outcome.PASSED
-    assert len(house.asked) == 2 * CASES
-
-
-def test_the_verdict_has_the_facts_of_the_variant_and_the_notes_on_its_identity(house):
+def test_a_gate_asks_both_variants_and_has_a_verdict_with_facts_and_notes_on_identity(house):
     house.write("{accuracy: {max_drop: 0.05}}")
 
     verdict = evaluate(house).verdict
 
-    assert verdict.facts["region"] == "eu"
+    assert len(house.asked) == 2 * CASES
+    assert (verdict.outcome, verdict.facts["region"]) == (Outcome.PASSED, "eu")
     assert verdict.facts["model"] == "draft"
     assert "draft retires on 2027-01-31" in texts(verdict.notes)
 

@@ -29,26 +29,20 @@ def test_a_model_that_answers_unlike_its_base_is_proven_by_fifteen_replies_of_ea
     assert len(tuned.asked) == 2 * CASES + 3 * 15
 
 
-def test_a_model_that_answers_as_its_base_is_asked_sixty_times_before_it_is_invalid(tuned):
-    tuned.like_base = {"draft", "parent"}
-
-    result = evaluate_gate(tuned.session(), tuned.gate_run())
-
-    assert result.verdict.outcome is Outcome.INVALID
-    values = result.verdict.statement.values
-    assert (values["reason"], values["agree"]) == (IdentityNote.SAME_BY_HOST, 60)
-    assert probes(tuned) == 3 * 60
-
-
-def test_a_model_that_answers_as_its_base_is_asked_no_cases_while_that_is_unknown(tuned):
+def test_a_model_that_answers_as_its_base_is_asked_sixty_times_and_no_case_before_it_is_invalid(
+    tuned,
+):
     tuned.like_base = {"draft", "parent"}
     session = tuned.session()
 
-    evaluate_gate(session, tuned.gate_run())
+    verdict = evaluate_gate(session, tuned.gate_run()).verdict
     session.close()
 
+    assert verdict.outcome is Outcome.INVALID
+    values = verdict.statement.values
+    assert (values["reason"], values["agree"]) == (IdentityNote.SAME_BY_HOST, 60)
     # The gate was evaluated alone, and its cases were not submitted with others.
-    assert len(tuned.asked) == probes(tuned)
+    assert probes(tuned) == len(tuned.asked) == 3 * 60
 
 
 def test_identity_is_asked_for_first_and_ends_the_requests_to_a_model_that_is_its_base(tuned):
@@ -62,18 +56,12 @@ def test_identity_is_asked_for_first_and_ends_the_requests_to_a_model_that_is_it
     assert not any(text.startswith("Ticket ") for text in first)
 
 
-def test_the_plan_counts_the_requests_that_show_identity(tuned):
+def test_plan_and_progress_count_the_requests_that_show_identity_and_what_waits_for_them(tuned):
     session, gate_run = tuned.session(), tuned.gate_run()
 
     assert [*identity_lines(session, [gate_run, gate_run])] == [
         "  identity: draft is first compared with its base: 45 of the requests, at most 180"
     ]
     assert [*identity_lines(session, [tuned.gate_run(variant="current")])] == []
-
-
-def test_progress_counts_what_waits_for_the_proof(tuned):
-    session, gate_run = tuned.session(), tuned.gate_run()
-
     session.submit([gate_run])
-
     assert session.replies.progress.planned == 2 * CASES + 3 * 15

@@ -377,6 +377,8 @@ def topic(suite, repository):
 
 
 PROMPT = {"in/p.md": "changed"}
+#: A repository, its environment, and the branch that it is compared with.
+Checkout = tuple[Repository, dict[str, str], str]
 
 
 def pull_request(origin: Repository, path: Path, depth: int) -> tuple[Repository, dict[str, str]]:
@@ -395,24 +397,71 @@ def pull_request(origin: Repository, path: Path, depth: int) -> tuple[Repository
     return checkout, event
 
 
-@pytest.mark.parametrize("depth", [0, 2])
-def test_on_github_a_pull_request_is_compared_with_the_branch_that_it_goes_to(
-    topic, tmp_path, depth
-):
-    checkout, environ = pull_request(topic, tmp_path / "checkout", depth)
-
-    found = changes(checkout, environ)
-
-    assert (named(found), found.branch) == (PROMPT, "main")
+def on_github(topic: Repository, path: Path) -> Checkout:
+    """The merge of a pull request, with all history."""
+    return *pull_request(topic, path, 0), "main"
 
 
-def test_on_github_the_branch_itself_may_be_checked_out(topic, tmp_path):
-    checkout, environ = pull_request(topic, tmp_path / "checkout", 0)
+def on_github_shallow(topic: Repository, path: Path) -> Checkout:
+    return *pull_request(topic, path, 2), "main"
+
+
+def on_github_itself(topic: Repository, path: Path) -> Checkout:
+    """The branch of a pull request, without a merge."""
+    checkout, environ = pull_request(topic, path, 0)
     checkout.git("checkout", "-q", "refs/remotes/origin/topic")
+    return checkout, environ | {"GITHUB_SHA": "0" * 40}, "main"
 
-    found = changes(checkout, environ | {"GITHUB_SHA": "0" * 40})
 
-    assert (named(found), found.branch) == (PROMPT, "main")
+def on_gitlab(topic: Repository, path: Path) -> Checkout:
+    """A merge request, of which GitLab tells the commit that it began at."""
+    began = topic.git("merge-base", "main", "topic")
+    environ = {
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "develop", "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
+    }  # fmt: skip
+    return topic, environ, "develop"
+
+
+def on_gitlab_merged(topic: Repository, path: Path) -> Checkout:
+    """A merged result, which is compared with what it was merged into."""
+    _, environ, branch = on_gitlab(topic, path)
+    main = topic.git("rev-parse", "main")
+    topic.git("merge", "-q", "--no-ff", "-m", "merge", "main")
+    return topic, environ | {"CI_MERGE_REQUEST_TARGET_BRANCH_SHA": main}, branch
+
+
+def on_jenkins(topic: Repository, path: Path) -> Checkout:
+    return Repository.cloned(topic, path), {"CHANGE_TARGET": "main"}, "main"
+
+
+def at_a_desk(topic: Repository, path: Path) -> Checkout:
+    """A clone, whose origin has a default branch of another name."""
+    topic.git("branch", "-m", "main", "trunk")
+    topic.git("checkout", "-q", "trunk")
+    clone = Repository.cloned(topic, path)
+    clone.git("checkout", "-q", "-b", "topic", "origin/topic")
+    return clone, {}, "origin/trunk"
+
+
+def at_a_desk_without_an_origin(topic: Repository, path: Path) -> Checkout:
+    return topic, {}, "main"
+
+
+@pytest.mark.parametrize(
+    "checkout",
+    [
+        *(on_github, on_github_shallow, on_github_itself, on_gitlab, on_gitlab_merged, on_jenkins),
+        *(at_a_desk, at_a_desk_without_an_origin),
+    ],
+)
+def test_a_branch_is_compared_with_the_one_that_it_goes_to(topic, tmp_path, checkout):
+    repository, environ, branch = checkout(topic, tmp_path / "checkout")
+
+    found = changes(repository, environ)
+
+    assert (named(found), found.branch) == (PROMPT, branch)
+    if checkout is on_gitlab:
+        assert found.commit == environ["CI_MERGE_REQUEST_DIFF_BASE_SHA"]
 
 
 def test_a_checkout_of_one_commit_says_that_it_cannot_tell(topic, tmp_path):
@@ -427,54 +476,6 @@ def test_a_target_that_was_not_fetched_is_not_replaced_by_another_branch(topic):
     found = changes(topic, {"GITHUB_BASE_REF": "release"})
 
     assert found == FileChanges(unknown="the branch release is not here; fetch it (fetch-depth: 0)")
-
-
-def test_on_gitlab_a_merge_request_is_compared_with_the_commit_that_it_began_at(topic):
-    began = topic.git("merge-base", "main", "topic")
-    environ = {
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "develop", "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
-    }  # fmt: skip
-
-    found = changes(topic, environ)
-
-    assert (named(found), found.branch, found.commit) == (PROMPT, "develop", began)
-
-
-def test_on_gitlab_a_merged_result_is_compared_with_what_it_was_merged_into(topic):
-    began, main = topic.git("merge-base", "main", "topic"), topic.git("rev-parse", "main")
-    topic.git("merge", "-q", "--no-ff", "-m", "merge", "main")
-    environ = {
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
-        "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
-        "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": main,
-    }
-
-    assert named(changes(topic, environ)) == PROMPT
-
-
-def test_on_jenkins_a_change_is_compared_with_its_target(topic, tmp_path):
-    clone = Repository.cloned(topic, tmp_path / "clone")
-
-    found = changes(clone, {"CHANGE_TARGET": "main"})
-
-    assert (named(found), found.branch) == (PROMPT, "main")
-
-
-def test_at_a_desk_the_default_branch_of_the_origin_counts(topic, tmp_path):
-    topic.git("branch", "-m", "main", "trunk")
-    topic.git("checkout", "-q", "trunk")
-    clone = Repository.cloned(topic, tmp_path / "clone")
-    clone.git("checkout", "-q", "-b", "topic", "origin/topic")
-
-    found = changes(clone)
-
-    assert (named(found), found.branch) == (PROMPT, "origin/trunk")
-
-
-def test_at_a_desk_without_an_origin_the_branch_main_counts(topic):
-    found = changes(topic)
-
-    assert (named(found), found.branch) == (PROMPT, "main")
 
 
 def test_without_a_default_branch_the_last_commit_counts(topic):
