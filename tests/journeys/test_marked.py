@@ -31,7 +31,7 @@ def write(desk, functions, mark="min=0.5"):
     desk.path("test_marked.py").write_text("import pytest\n\n" + "\n".join(parts), "utf-8")
 
 
-def test_its_items_are_its_variants_of_which_one_can_be_chosen(two):
+def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are_run(two):
     two.marked(RIGHT)
 
     result = run(two, "-v")
@@ -39,7 +39,10 @@ def test_its_items_are_its_variants_of_which_one_can_be_chosen(two):
     result.stdout.fnmatch_lines(
         ["test_marked.py::test_it[[]current] PASSED*", "test_marked.py::test_it[[]worse] FAILED*"]
     )
-    run(two, "--ftgate-variant=current").assert_outcomes(passed=1, deselected=1)
+    alone = two.verdicts()
+    for options in (["-n2"], ["-k", "worse"], ["--ftgate-variant=worse"]):
+        run(two, *options)
+        assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
 
 
 def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cases(two):
@@ -447,18 +450,6 @@ def test_each_function_of_a_module_has_its_own_accepted_scores(desk):
 
     assert '"test_it[current]": {' in accepted
     assert '"test_other[current]": {' in accepted
-
-
-def test_verdicts_are_those_of_one_process_in_several_and_of_all_variants_in_a_selection(two):
-    two.marked(RIGHT)
-    run(two)
-    alone = two.verdicts()
-
-    run(two, "-n", "2").assert_outcomes(passed=1, failed=1)
-    assert two.verdicts() == alone
-
-    run(two, "-k", "worse")
-    assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
 
 
 def test_what_the_module_of_a_marked_function_imports_belongs_to_the_exam(desk):

@@ -63,7 +63,7 @@ def heavy(mode):
 
 
 @pytest.mark.parametrize(
-    "mode", ["load", "worksteal", *(heavy(one) for one in ("loadscope", "loadfile"))]
+    "mode", ["load", "worksteal", *(heavy(one) for one in ("loadscope", "loadfile", "loadgroup"))]
 )
 def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(served, mode):
     desk, server, calls = served

@@ -63,14 +63,6 @@ def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_s
     assert two.verdicts()["accuracy[worse]"] == whole
 
 
-def test_exit_first_stops_at_the_first_gate_that_fails(desk):
-    desk.suite(current=30, worse=30)
-
-    result = desk.run("-x")
-
-    result.assert_outcomes(failed=1)
-
-
 def test_exit_first_cancels_calls_that_were_not_sent(desk):
     desk.replies("bad", wrong=60)
     desk.asking_suite(

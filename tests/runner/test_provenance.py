@@ -70,22 +70,19 @@ def test_every_file_that_sqlite_reads_with_the_cache_counts(repository, end):
     repository.git("rm", "-q", "--cached", f"{CACHE}{end}")
 
 
-def test_a_cache_that_git_ignores_or_does_not_know_is_used(repository):
+def test_a_cache_that_git_does_not_track_is_used(repository, tmp_path):
     cache = repository.write(CACHE)
-    repository.write("p.md")
-    repository.commit("p.md")
-
+    # Its name begins like that of the cache.
+    repository.write(f"{CACHE}.md")
+    repository.commit(f"{CACHE}.md")
     assert refusal(cache, repository.path) == ""
+
     repository.write(".ftgate/.gitignore", "*\n")
     assert refusal(cache, repository.path, safe_root=repository.path) == ""
 
-
-def test_another_file_whose_name_begins_like_the_cache_does_not_count(repository):
-    cache = repository.write("data/replies")
-    repository.write("data/replies.md")
-    repository.commit("data/replies.md")
-
-    assert refusal(cache, repository.path) == ""
+    outside = tmp_path / "cache.sqlite"
+    outside.write_text("x")
+    assert refusal(outside, repository.path, safe_root=repository.path) == ""
 
 
 def test_a_tracked_cache_that_was_deleted_holds_nothing_to_believe(repository):
@@ -116,14 +113,6 @@ def test_a_tracked_link_counts_wherever_it_leads(repository, tmp_path):
     assert "git rm --cached .ftgate/cache.sqlite\n" in refusal(link, repository.path)
 
 
-def test_a_cache_outside_of_the_repository_is_used(repository, tmp_path):
-    cache = tmp_path / "cache.sqlite"
-    cache.write_text("x")
-    repository.commit()
-
-    assert refusal(cache, repository.path, safe_root=repository.path) == ""
-
-
 def test_a_submodule_that_brings_a_cache_is_asked_itself(repository, tmp_path):
     other = Repository.made(tmp_path / "other")
     other.write("cache.sqlite")
@@ -135,11 +124,10 @@ def test_a_submodule_that_brings_a_cache_is_asked_itself(repository, tmp_path):
     assert command_in(message) == ["git", "-C", ".ftgate", "rm", "--cached", "cache.sqlite"]
 
 
-@pytest.mark.parametrize("options", [("--depth=1",), ("--no-tags", "--depth=1")])
-def test_a_shallow_clone_knows_what_it_tracks(repository, tmp_path, options):
+def test_a_shallow_clone_knows_what_it_tracks(repository, tmp_path):
     repository.write(CACHE)
     repository.commit(CACHE)
-    clone = Repository.cloned(repository, tmp_path / "clone", *options)
+    clone = Repository.cloned(repository, tmp_path / "clone", "--depth=1")
 
     assert "git rm --cached" in refusal(clone.path / CACHE, clone.path)
 
@@ -487,16 +475,13 @@ def test_without_a_default_branch_the_last_commit_counts(topic):
     assert (named(found), found.branch) == ({"in/schema.json": "changed"}, "the last commit")
 
 
-def test_a_folder_that_is_in_no_repository_says_so(suite, repository):
+def test_a_folder_that_is_in_no_repository_says_so_and_one_without_a_commit_breaks_nothing(
+    suite, repository
+):
     shutil.rmtree(repository.path / ".git")
-
     assert changes(repository) == FileChanges(unknown="the root directory is in no git repository")
 
-
-def test_a_repository_without_a_commit_breaks_nothing(suite, repository):
-    shutil.rmtree(repository.path / ".git")
     Repository.made(repository.path)
-
     assert changes(repository).unknown != ""
 
 
