@@ -34,10 +34,7 @@ def test_the_ladder_is_silent_beside_a_gate_that_did_not_pass(desk, red):
 # One list in all media --------------------------------------------------------------------------
 
 
-@every_row(
-    "gates, worse",
-    [(DROP, 30), (DROP, 5), ("{accuracy: {min: 0.85, max_drop: 0.05}}", 12)],
-)
+@every_row("gates, worse", [(DROP, 30), (DROP, 5), ("{accuracy: {min: 0.85, max_drop: 0.05}}", 12)])
 def test_the_terminal_the_comment_the_page_and_the_record_have_the_same_steps(desk, gates, worse):
     desk.suite(gates, current=2, worse=worse)
 

@@ -108,10 +108,7 @@ def test_a_server_with_logprobs_rates_labels_where_the_score_reads_them(tmp_path
     "changes, message",
     [
         ({}, "serve the model with vLLM, or write provider: transformers"),
-        (
-            {"score": "margin", "gates": ACCURACY},
-            "which score: margin reads; write score: choice",
-        ),
+        ({"score": "margin", "gates": ACCURACY}, "which score: margin reads; write score: choice"),
     ],
 )
 def test_a_server_without_log_probabilities_names_what_to_write(tmp_path, changes, message):
