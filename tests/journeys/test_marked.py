@@ -45,25 +45,6 @@ def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are
         assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
 
 
-def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cases(two):
-    two.marked(RIGHT)
-
-    result = run(two)
-
-    result.stdout.fnmatch_lines(
-        [
-            "*_ test_it[[]worse] _*",
-            "it: down 28 points (95 % CI 20 to 37), limit 5: current 98 % → worse 70 %",
-            "  passed before, fails now (1 of 28, -vv shows more)",
-            "    t002  Ticket 2: help",
-            "      │ now       refund",
-            "      │ test_marked.py:5: in test_it",
-            "      │     assert reply.text == case.expected",
-            "      │ E   AssertionError: assert 'refund' == 'billing'",
-        ]
-    )
-
-
 @every_row(
     "node, shown, line",
     [
@@ -130,16 +111,17 @@ def test_an_error_in_the_function_is_an_error_and_names_the_case_in_reports_too(
     )
 
 
-def test_what_is_no_score_is_an_error(two):
-    values = ("'yes'", "2", "-0.1", "float('nan')", "[1]")
+def test_what_is_no_score_of_any_case_is_an_error(two):
+    values = ("'yes'", "2", "-0.1", "float('nan')", "[1]", "pytest.skip('later')")
     write(two, {f"test_{n}(reply)": f"return {value}" for n, value in enumerate(values)})
 
     result = run(two, "-k", "current")
 
-    result.assert_outcomes(errors=5, deselected=5)
+    result.assert_outcomes(errors=6, deselected=6)
     told = 'current: the function returned {} for case "t000" (*; return nothing, *'
     shown = ("'yes'", "2", "-0.1", "nan", "[[]1]")
-    result.stdout.fnmatch_lines([told.format(value) for value in shown])
+    lines = [told.format(value) for value in shown]
+    result.stdout.fnmatch_lines([*lines, "current: the function left out all 100 cases: later"])
 
 
 def test_a_skip_leaves_the_case_out_and_is_told(two):
@@ -157,15 +139,6 @@ def test_a_skip_leaves_the_case_out_and_is_told(two):
     verdict = two.verdicts()["test_it[current]"]
     assert verdict["checks"][0]["n"] == 50
     assert '50 cases are left out by the function itself: "not about money"' in verdict["notes"]
-
-
-def test_a_function_that_leaves_out_every_case_has_judged_nothing(two):
-    two.marked("def test_it(case, reply):\n    pytest.skip('later')\n")
-
-    result = run(two, "-k", "current")
-
-    result.assert_outcomes(errors=1, deselected=1)
-    result.stdout.fnmatch_lines(["current: the function left out all 100 cases: later"])
 
 
 #: Leaves out what is no label, so that the broken replies of a draft would not count.
@@ -275,48 +248,30 @@ def test_a_module_is_marked_for_those_of_its_functions_that_take_a_reply(two):
     run(two).assert_outcomes(passed=3)
 
 
-def test_parameters_make_a_gate_each(two):
-    two.marked("def test_it(reply, longest):\n    return len(reply.text) <= longest\n", "min=0.5")
-    module = two.path("test_marked.py")
-    more = '@pytest.mark.parametrize("longest", [3, 30])\ndef test_it'
-    module.write_text(module.read_text().replace("def test_it", more))
+def test_parameters_make_a_gate_each_which_can_be_explained_as_a_failure_names_it(
+    two, monkeypatch, capsys
+):
+    two.path("conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture(params=['x'])\ndef tone(request): return 'formal'\n"
+    )
+    two.marked(
+        "@pytest.mark.parametrize('most', [3, 30])\n"
+        "def test_it(reply, tone, most):\n    return len(reply.text) <= most\n",
+        "min=0.5",
+    )
 
     result = run(two, "-v")
 
     result.assert_outcomes(passed=2, failed=2)
+    # The parameter of a fixture stands before the variant.
     result.stdout.fnmatch_lines(
-        ["*::test_it[[]current-3] FAILED*", "*::test_it[[]current-30] PASSED*"]
+        ["*::test_it[[]x-current-3] FAILED*", "*::test_it[[]x-current-30] PASSED*"]
     )
-    assert two.verdicts()["test_it[current-3]"]["gate"] == "test_it[3]"
-
-
-def test_the_parameter_of_a_fixture_stands_before_the_variant(two):
-    two.path("conftest.py").write_text(
-        "import pytest\n\n"
-        "@pytest.fixture(params=['x'])\ndef tone(request):\n    return request.param\n"
-    )
-    two.marked(
-        "@pytest.mark.parametrize('style', ['formal'])\n"
-        "def test_it(reply, tone, style):\n    return 1.0\n",
-        "min=0.5",
-    )
-
-    run(two, "-v").stdout.fnmatch_lines(["*::test_it[[]x-current-formal] PASSED*"])
-
-
-def test_the_gate_that_a_failure_names_can_be_explained(two, monkeypatch, capsys):
-    two.marked(
-        "@pytest.mark.parametrize('most', [3])\n"
-        "def test_it(reply, most):\n    return len(reply.text) <= most\n",
-        "min=0.5",
-    )
-
-    result = run(two)
-
+    assert two.verdicts()["test_it[x-current-3]"]["gate"] == "test_it[x-3]"
     (node,) = re.findall(r'pytest --ftgate -vv "(\S+worse\S+)"', result.stdout.str())
     monkeypatch.chdir(two.pytester.path)
     assert main(["explain", node]) == 0
-    assert "it (3): 0 % (95 % CI 0 to 4 %), min 50 %" in capsys.readouterr().out
+    assert "it (x-3): 0 % (95 % CI 0 to 4 %), min 50 %" in capsys.readouterr().out
 
 
 def test_a_reply_that_holds_what_else_ends_lines_is_explained_too(desk, monkeypatch, capsys):

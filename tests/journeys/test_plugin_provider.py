@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from ftgate_testing.foreign_plugins import load_installed
 
 #: Answers rightly; *soon* is wrong for every other ticket. Notes which model was asked what.
 HOUSE = """\
@@ -84,18 +81,3 @@ def test_a_provider_of_another_folder_is_not_known_and_its_name_not_taken(desk, 
 
     result.stdout.fnmatch_lines([f"  two{told}"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
-
-
-def test_an_installed_plugin_offers_a_provider_to_every_suite(desk, monkeypatch):
-    site = desk.path("site")
-    facts = site / "acme-1.0.dist-info"
-    facts.mkdir(parents=True)
-    (site / "acme_pytest.py").write_text(house(), "utf-8")
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", "utf-8")
-    (facts / "entry_points.txt").write_text("[pytest11]\nacme = acme_pytest\n", "utf-8")
-    known = os.environ.get("PYTHONPATH", "")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), known])))
-    desk.suite_of({"current": "{provider: house, model: m}"})
-    load_installed(monkeypatch)
-
-    desk.pytester.runpytest_subprocess("--ftgate").assert_outcomes(passed=1)

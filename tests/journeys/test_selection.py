@@ -24,7 +24,10 @@ def answer(case):
 def two(desk):
     """A desk with a good variant and one that fails, and an ordinary test."""
     desk.suite(current=2, worse=30)
-    desk.pytester.makepyfile(test_zebra="def test_ordinary(): pass")
+    desk.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
+    desk.pytester.makepyfile(
+        test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
+    )
     return desk
 
 
@@ -34,23 +37,13 @@ def two(desk):
         ((), {"passed": 2, "failed": 1}),
         (("--lf",), {"failed": 1}),
         (("-k", "current"), {"passed": 1, "deselected": 2}),
+        (("-m", "slow"), {"passed": 1, "deselected": 2}),
         (("--ftgate-variant=current",), {"passed": 2, "deselected": 1}),
         (("tickets.ftgate.yaml::accuracy[worse]",), {"failed": 1}),
     ],
 )
 def test_gates_are_selected_as_tests_are_and_by_their_variant(two, options, outcomes):
     two.run(*options).assert_outcomes(**outcomes)
-
-
-def test_a_mark_selects_ordinary_tests_alone(two):
-    two.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
-    two.pytester.makepyfile(
-        test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
-    )
-
-    result = two.run("-m", "slow")
-
-    result.assert_outcomes(passed=1, deselected=2)
 
 
 def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_selected(two):
