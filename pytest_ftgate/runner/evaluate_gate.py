@@ -167,7 +167,7 @@ def _prove(session: Session, gate_run: GateRun) -> IdentityReport | None:
     from pytest_ftgate.runner.identity import check_tuned_identity
 
     report = check_tuned_identity(session, gate_run)
-    session.submit_proven(gate_run, is_valid=not report.invalid_reason)
+    session.submissions.submit_proven(gate_run, is_valid=not report.invalid_reason)
     return report
 
 
