@@ -69,6 +69,13 @@ def test_a_missing_key_blocks_the_gates_whose_requests_would_carry_it(folder):
     assert names == ["accuracy[current]"]
 
 
+def test_a_key_that_is_set_blocks_nothing(folder, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    write(folder, f"current: {HOSTED}")
+
+    assert blocked(folder) == {}
+
+
 def test_cached_replies_need_no_key_unless_all_are_to_be_fresh(folder):
     write(folder, f"current: {HOSTED}")
 

@@ -241,18 +241,14 @@ def named(found: FileChanges) -> dict[str, str]:
     return {file.name: file.change for file in found.files}
 
 
-def test_nothing_differs_on_the_default_branch_as_it_was_committed(suite, repository):
-    found = changes(repository)
-
-    assert named(found) == {}
-    assert (found.branch, found.commit) == ("main", repository.git("rev-parse", "HEAD"))
-
-
 def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_others(
     suite, repository
 ):
     # A suite that was not selected, and a file that no suite names, decide nothing.
     others = ("old.ftgate.yaml", "readme.md", "other/conftest.py")
+    same = changes(repository)
+    assert (named(same), same.branch) == ({}, "main")
+    assert same.commit == repository.git("rev-parse", "HEAD")
     repository.git("checkout", "-q", "-b", "topic")
     found = {}
     for name in (*NAMED, *others):
@@ -275,7 +271,10 @@ def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_other
     assert named(changes(repository)) == expected
 
 
-@pytest.mark.parametrize("name", ["s.accepted.json", "s.replies.jsonl", "cases/b.jsonl"])
+# A suite that is gone is named though none of its gates runs.
+@pytest.mark.parametrize(
+    "name", ["s.accepted.json", "s.replies.jsonl", "cases/b.jsonl", "old.ftgate.yaml"]
+)
 def test_a_file_that_was_deleted_is_named(suite, repository, name):
     (repository.path / "in" / name).unlink()
 
@@ -285,12 +284,6 @@ def test_a_file_that_was_deleted_is_named(suite, repository, name):
     repository.git("checkout", "-q", "topic")
     repository.git("branch", "-f", "main", "HEAD^")
     assert named(changes(repository)) == {f"in/{name}": "deleted"}
-
-
-def test_a_suite_that_was_deleted_is_named_though_none_of_its_gates_runs(suite, repository):
-    (repository.path / "in" / "old.ftgate.yaml").unlink()
-
-    assert named(changes(repository)) == {"in/old.ftgate.yaml": "deleted"}
 
 
 def test_new_files_are_named_whether_git_tracks_them_or_not(suite, repository):
