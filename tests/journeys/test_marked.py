@@ -79,14 +79,6 @@ def test_whatever_way_it_marks_the_verdict_is_the_same(two):
         assert others == [first] * 3
 
 
-def test_a_score_between_counts_as_it_is(two):
-    two.marked("def test_it(reply):\n    return 0.25\n", "min=0.1")
-
-    run(two, "-k", "current").assert_outcomes(passed=1, deselected=1)
-
-    assert two.verdicts()["test_it[current]"]["checks"][0]["after"] == 0.25
-
-
 # What is no verdict ---------------------------------------------------------------------------
 
 

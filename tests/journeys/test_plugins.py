@@ -110,19 +110,6 @@ def test_what_cannot_be_offered_is_refused_before_anything_is_asked(offering, of
     assert result.ret == pytest.ExitCode.INTERRUPTED
 
 
-def test_a_name_that_two_places_offer_names_both(offering):
-    offering.path("plugin_of_acme.py").write_text(
-        "def pytest_ftgate_scorers(): return {'close': lambda case, reply: 1}\n"
-    )
-
-    offering.pytester.syspathinsert()
-
-    result = offering.run("-p", "plugin_of_acme")
-
-    result.stdout.fnmatch_lines(['  *: scorer "close" is offered by * as well; rename one of them'])
-    assert "plugin_of_acme" in result.stdout.str()
-
-
 def test_a_broken_file_of_a_skill_is_told_with_its_line(offering):
     offering.path("places.jsonl").write_text('{"id": "p1"}\n')
     offering.suite_of(

@@ -25,16 +25,6 @@ def spread(desk):
     return desk
 
 
-def test_several_processes_ask_each_call_once_and_reach_the_verdicts_and_exit_code_of_one(spread):
-    result = spread.run(*PROCESSES)
-
-    result.assert_outcomes(passed=5, failed=1)
-    assert len(spread.asked()) == len(set(spread.asked()))
-    verdicts = spread.verdicts()
-    assert (len(verdicts), spread.run("--ftgate-replies=fresh").ret) == (6, result.ret)
-    assert spread.verdicts() == verdicts
-
-
 def test_accepting_writes_one_record_of_all_variants(spread):
     result = spread.run(*PROCESSES, "--ftgate-accept", "--ftgate-accept-failed")
 
