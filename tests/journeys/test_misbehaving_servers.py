@@ -64,7 +64,7 @@ def judged(desk, monkeypatch):
 @pytest.mark.parametrize(
     "keys", ["temperature: 0", "model: stand-in, served_model: something-smaller"]
 )
-def test_an_honest_server_passes_and_so_does_the_model_that_is_declared_as_served(judged, keys):
+def test_the_model_that_is_declared_as_served_is_what_it_claims(judged, keys):
     result, _ = judged(keys)
 
     result.assert_outcomes(passed=4)
