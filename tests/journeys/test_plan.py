@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+
 import pytest
+
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Request
 
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\
@@ -70,6 +77,17 @@ def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
     result.stdout.fnmatch_lines(["  accuracy?draft? * 15 % differ[*] *"])
 
 
+def test_a_plan_says_which_cases_a_variant_was_trained_on(desk):
+    desk.asking_suite(floor="{provider: classical, training_data: train.jsonl}")
+    said = [f"Other {n}" for n in range(3)] + ["ticket 4 HELP", "Ticket 7, help!"]
+    desk.write_rows("train.jsonl", [{"prompt": text, "completion": "refund"} for text in said])
+
+    result = desk.run("--ftgate-plan")
+
+    counted = "2 of 100 cases are in train.jsonl, as t004 (line 4)"
+    result.stdout.fnmatch_lines([f"  floor: {counted}: the model may repeat them from memory"])
+
+
 def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):
     desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
 
@@ -118,6 +136,20 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
             "  unknown: what runs here is timed by its first replies.",
         ]
     )
+
+
+def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
+    desk.asking_suite()
+    desk.run("-k", "nothing")
+    with closing(Cache(desk.path(".ftgate/cache.sqlite"), run="r", clock=time.time)) as cache:
+        reply = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
+        asked = {"provider": "anthropic", "model": "claude-opus-5-5", "messages": ()}
+        cache.store(Request(fingerprint="one", max_tokens=1, sampling={}, **asked), reply)
+    desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:04"])
 
 
 def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):

@@ -230,6 +230,16 @@ def test_the_gate_that_a_step_names_is_explained_in_the_folder_of_the_run(
     assert f"{regressed} regressed" in capsys.readouterr().out
 
 
+def test_the_command_that_brings_missing_replies_names_the_suite_from_the_folder_of_the_run(twins):
+    twins.path("answers.py").write_text("def answer(case): return case.expected\n", "utf-8")
+    twins.suite_of({"current": '{provider: python, function: "answers:answer"}'})
+
+    printed = twins.run("--ftgate-replies=recorded", f"../{SUITE}").stdout.str()
+
+    command = f"run pytest --ftgate ../{SUITE} && pytest-ftgate cache export ../{SUITE}"
+    assert command in " ".join(printed.split())
+
+
 def test_the_short_summary_names_inconclusive_gates_from_the_folder_of_the_run(twins):
     twins.cases = 60
     twins.suite(current=2, draft=4)
