@@ -65,12 +65,15 @@ def test_two_folders_have_a_provider_each(desk):
     assert desk.path("two/asked.txt").exists()
 
 
+TAKEN = "is offered by one/conftest.py as well; rename one of them"
+
+
 @pytest.mark.parametrize(
     ("offered", "told"),
     [
         (None, '/tickets.ftgate.yaml:4: variant "current": unknown provider "house"; known: *'),
         # Replies are kept under the name.
-        ("house", '/conftest.py: provider "house" is offered by one/conftest.py as well; rename *'),
+        ("house", f'/conftest.py: provider "house" {TAKEN}'),
     ],
 )
 def test_a_provider_of_another_folder_is_not_known_and_its_name_not_taken(desk, offered, told):

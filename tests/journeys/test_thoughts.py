@@ -190,3 +190,20 @@ def test_thoughts_that_may_go_pass_once_their_limit_is_left_out(desk):
     # They are told all the same.
     result.stdout.fnmatch_lines(["*0 % of replies begin with a thought, 100 % before*"])
     assert drifts(desk.verdicts()["format[new]"])["thoughts"] == (1.0, 0.0)
+
+
+def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 150})) as server:
+        write(desk, server, gates=THOUGHT_GATES)
+        result = desk.run("-v")
+
+    result.assert_outcomes(passed=1, failed=1)
+    verdict = desk.verdicts()["format[new]"]
+    assert verdict["headline"].startswith("length of a thought up 92 % ")
+    result.stdout.fnmatch_lines(
+        [
+            "*thoughts are 1.9 times as long as before (median 294 → 564*",
+            "✗ format[[]new]   length of a thought up 92 % * limit +50 %",
+            "    plain 294 characters → new 564 characters",
+        ]
+    )

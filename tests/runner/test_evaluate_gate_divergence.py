@@ -107,6 +107,7 @@ def test_a_server_with_logprobs_rates_labels_where_the_score_reads_them(tmp_path
 @every_row(
     "changes, message",
     [
+        ({}, "returns no log-probabilities of a given text (prompt_logprobs)"),
         ({}, "serve the model with vLLM, or write provider: transformers"),
         ({"score": "margin", "gates": ACCURACY}, "which score: margin reads; write score: choice"),
     ],
