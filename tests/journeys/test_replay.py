@@ -112,6 +112,13 @@ def test_a_fork_without_a_key_and_a_cache_reaches_the_same_verdicts_and_asks_not
     result = clone.run(RECORDED, "--rootdir=.", "--ftgate-cache=blocked/cache.sqlite", ".")
     result.stdout.fnmatch_lines(["* 0 requested*", "the verdicts could not be kept *"])
 
+    # A broken line is a fault before anything is judged.
+    path = clone.path("clone") / FILE
+    path.write_text(path.read_text().replace('"text": "', '"text": 7, "x": "', 1))
+    result = clone.run(RECORDED, "--rootdir=.", ".")
+    result.stdout.fnmatch_lines([f"*{FILE}:*: no reply: text cannot be 7; *"])
+    result.assert_outcomes(errors=1)
+
 
 def test_a_missing_reply_is_counted_and_recorded_by_the_command_that_brings_it(
     clone, told, server, monkeypatch
