@@ -31,7 +31,13 @@ class AcceptedRecords:
         """
         if suite.name not in self._records:
             self._replies.finish_imports()
-            self._records[suite.name] = _read_record(suite)
+            record: AcceptedRecord | None = None
+            # Most suites have no record, and the import of the reader is slow.
+            if suite.accepted_path.exists():
+                from pytest_ftgate.results.accepted import record_of_suite
+
+                record = record_of_suite(suite.accepted_path, suite.name)
+            self._records[suite.name] = record
         return self._records[suite.name]
 
     def kept(self, suite: Suite) -> AcceptedRecord | None:
@@ -84,12 +90,3 @@ class AcceptedRecords:
 
             self._exams[key] = exam_of(suite)
         return self._exams[key]
-
-
-def _read_record(suite: Suite) -> AcceptedRecord | None:
-    # Most suites have no record, and the import of the reader is slow.
-    if not suite.accepted_path.exists():
-        return None
-    from pytest_ftgate.results.accepted import record_of_suite
-
-    return record_of_suite(suite.accepted_path, suite.name)

@@ -41,19 +41,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.runner.identity import IdentityReport
 
 
-def case_divergences(session: Session, plan: Plan, request: ReadingRequest) -> list[CaseDivergence]:
-    """Return how far a variant is from its base, for each reply of the base that can be read.
-
-    Raises:
-        FtgateError: the replies did not come, or the provider gives no log-probabilities.
-    """
-    (base, tuned), suite = plan.readings(request), plan.suite.name
-    results = session.replies.checked_results([base], suite)
-    reading = reading_requests(base, tuned, results)
-    results = session.replies.checked_results([[*chain.from_iterable(reading)]], suite)
-    return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
-
-
 def _divergence(
     requests: tuple[CaseRequest, ...], results: Mapping[str, Reply | FtgateError]
 ) -> Divergence | None:
@@ -167,7 +154,7 @@ def _prove(session: Session, gate_run: GateRun) -> IdentityReport | None:
     from pytest_ftgate.runner.identity import check_tuned_identity
 
     report = check_tuned_identity(session, gate_run)
-    session.submit_proven(gate_run, is_valid=not report.invalid_reason)
+    session.submissions.submit_proven(gate_run, is_valid=not report.invalid_reason)
     return report
 
 
@@ -226,8 +213,16 @@ class PlannedScores(ScoreSource):
         return found
 
     def readings(self, request: ReadingRequest) -> Sequence[CaseDivergence]:
-        """Return how far a variant is from its base, for each reply of the base."""
-        return case_divergences(self._session, self._plan, request)
+        """Return how far a variant is from its base, for each reply of the base that can be read.
+
+        Raises:
+            FtgateError: the replies did not come, or the provider gives no log-probabilities.
+        """
+        (base, tuned), suite = self._plan.readings(request), self._gate_run.suite.name
+        checked_results = self._session.replies.checked_results
+        reading = reading_requests(base, tuned, checked_results([base], suite))
+        results = checked_results([[*chain.from_iterable(reading)]], suite)
+        return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
 
     def times(self, request: TimesRequest) -> ReplyTimes:
         """Return the latencies of the replies."""

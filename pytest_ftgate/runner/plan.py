@@ -376,16 +376,13 @@ def _planned_variants(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant
 
 def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
     """Yield the variants that were trained on cases of their suite or on skill cases."""
-    for suite, variant in _planned_variants(gates):
-        contamination = find_contamination(suite, variant)
-        if contamination:
-            yield contamination
-    for gate_run in gates:
-        if not compares_skills(gate_run.gate):
-            continue
-        contamination = find_skill_contamination(possible_cases(gate_run.gate), gate_run.variant)
-        if contamination:
-            yield contamination
+    of_tasks = (find_contamination(suite, variant) for suite, variant in _planned_variants(gates))
+    of_skills = (
+        find_skill_contamination(possible_cases(run.gate), run.variant)
+        for run in gates
+        if compares_skills(run.gate)
+    )
+    yield from filter(None, chain(of_tasks, of_skills))
 
 
 def adapter_lines(gates: Sequence[GateRun]) -> Iterator[str]:
@@ -488,21 +485,15 @@ def _measurable_scores(
     session: Session, gate_run: GateRun, variant: Variant
 ) -> VariantScores | None:
     """Return the scores of *variant* for a gate on rates, if all of its replies are known."""
-    # Only a marked function can score its cached replies.
-    if not is_rate(gate_run.gate) or gate_run.function_suite:
+    suite = gate_run.suite
+    # Only a marked function can score its cached replies, and judges would take new requests.
+    if not is_rate(gate_run.gate) or gate_run.function_suite or suite.judges:
         return None
-    return _cached_scores(session, gate_run.suite, variant)
-
-
-def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:
-    """Return the scores of *variant* if the cache has all of its replies."""
     try:
         case_requests = session.built.task(suite, variant, full_look(suite))
     except FtgateError:
         return None
-    fingerprints = {case_request.fingerprint for case_request in case_requests}
     replies = _known_replies(session, variant.name, case_requests, only_cached=True)
-    # Grades of judges would take new requests.
-    if suite.judges or not fingerprints <= replies.keys():
+    if not {case_request.fingerprint for case_request in case_requests} <= replies.keys():
         return None
     return score_replies(variant.name, case_requests, replies, suite.path.parent)

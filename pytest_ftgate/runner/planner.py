@@ -257,7 +257,9 @@ class Plan:
         if self.variant.tuned and self.facts.room:
             # Exported with the others, since a later run chooses the room to think by them.
             groups += self.first_probes
-        if compares_skills(gate_run.gate) and self._is_piloted:
+        levels = self.facts.levels if compares_skills(gate_run.gate) else ()
+        if any(choice.rate is not None or choice.is_assumed for choice in levels):
+            # Its replies have chosen the levels, or are to choose them.
             groups.append(self.pilot)
         return groups
 
@@ -273,11 +275,6 @@ class Plan:
         """Return the requests that *gate_run* sends as well if some cases turn out wrong."""
         requests = map(replies_of, gate_run.needs())
         return [self.requests(one) for one in requests if one.when is When.IF_WRONG]
-
-    @property
-    def _is_piloted(self) -> bool:
-        """True if the replies to the pilot have chosen the levels, or are to choose them."""
-        return any(choice.rate is not None or choice.is_assumed for choice in self.facts.levels)
 
     def own_requests(self, gate_run: GateRun) -> Workload:
         """Return the first requests of *gate_run* to its variant; of its base if there are none."""

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.source import Source, display_path
 from pytest_ftgate.recommend.advice import Advice, CoverageGaps, Evidence, GitFacts, ReasonKind
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.results.history import (
@@ -172,18 +172,14 @@ def _unmentioned_prompts(suite: Suite) -> Iterator[str]:
     """Yield files beside the suite's prompts that look like prompts and are in no suite."""
     prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     kinds = {(path.parent, path.suffix) for path in prompts}
+    root = Path(str(suite.path).removesuffix(suite.name))
     for folder, suffix in sorted(kinds):
         suites = {suite.path, *folder.glob("*.ftgate.yaml")}
         text = "\n".join(path.read_text("utf-8", errors="replace") for path in sorted(suites))
         for path in sorted(folder.glob(f"*{suffix}")):
             is_known = path.stem.lower() in _NOT_PROMPTS or path.name in text
             if path not in prompts and not is_known and path.is_file():
-                yield _relative_path(path, suite)
-
-
-def _relative_path(path: Path, suite: Suite) -> str:
-    root = Path(str(suite.path).removesuffix(suite.name))
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+                yield display_path(root, path)
 
 
 def _rare_labels(suite: Suite) -> dict[str, int]:

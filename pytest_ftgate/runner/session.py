@@ -60,7 +60,7 @@ class Session:
         self.probe = Probe(self.built, self.replies, self.records)
         self.judges = JudgeRunner(self.built, self.replies)
         self.scores = ScoreCache(self.built, self.replies, self.judges)
-        self._submissions = Submissions(self.built, self.probe, self.replies)
+        self.submissions = Submissions(self.built, self.probe, self.replies)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests; "" for the proof that a tuned variant is not its base.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
@@ -112,22 +112,18 @@ class Session:
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""
-        return self._submissions.is_submitted(gate_run)
+        return self.submissions.is_submitted(gate_run)
 
     def submit(self, gates: Iterable[GateRun]) -> None:
         """Submit the requests of all *gates* at once, so that the engine has no idle capacity.
 
-        Of a tuned variant only those that show its identity: `submit_proven` submits the others. A
-        gate that cannot be planned is skipped: its own setup reports the error.
+        Of a tuned variant only those that show its identity: `Submissions.submit_proven` submits
+        the others. A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
         self.probe.ask_first_probes((run.suite, run.variant) for run in gates if run.sends_requests)
-        self._submissions.submit(gates)
+        self.submissions.submit(gates)
         self.replies.start_imports()
-
-    def submit_proven(self, gate_run: GateRun, *, is_valid: bool) -> None:
-        """Submit what waits for the proof of a variant's identity, or nothing of it."""
-        self._submissions.submit_proven(gate_run, is_valid=is_valid)
 
     # What came ----------------------------------------------------------------------------
 

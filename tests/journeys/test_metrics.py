@@ -59,24 +59,6 @@ def test_one_case_is_run_for_each_metric(scored):
     result.stdout.fnmatch_lines(["test_it.py::test_it[[]worse-t003-right] FAILED*"])
 
 
-@every_row(
-    "written, instead, message",
-    [
-        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short*"),
-        ('{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
-        ('{"min": 0.9}', '{"min": 9}', "metrics: min is 9, but must be less than or equal to 1*"),
-        ("metrics=", "min=0.5, metrics=", "min: each of the metrics has its own; write it there"),
-    ],
-)
-def test_what_is_wrong_with_metrics_is_said(scored, written, instead, message):
-    scored.path("test_it.py").write_text(MODULE.replace(written, instead))
-
-    result = scored.run("test_it.py", "-k", "right")
-
-    result.stdout.fnmatch_lines([f"*{message}"])
-    assert result.ret != 0
-
-
 LOGGED = """\
 import pytest
 
@@ -107,17 +89,36 @@ def test_a_logged_score_fails_the_test_of_its_case(scored):
     result.assert_outcomes(passed=1, failed=1)
 
 
+WRONG = "*; return a mapping with a score for"
+
+
 @every_row(
-    "written, instead, message",
+    "module, written, instead, message",
     [
-        ('"short", 0.95', '"sort", 0.95', "log_score('sort', 0.95) for case*; did you mean*"),
-        ('"short", 0.95', '"short", 95', "log_score('short', 95) for case*: a score is True, *"),
-        ('log_score("short", 0.95)', "pass", "*return a mapping with a score for short, or log*"),
-        ("metrics=", "min=0.5) # ", "log_score needs the metrics that it logs, *"),
+        (MODULE, '"short": len', '"sort": len', f"{WRONG} right, short*"),
+        (MODULE, '{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
+        (MODULE, '{"min": 0.9}', '{"min": 9}', "metrics: min is 9, but must be less than or *"),
+        (
+            MODULE,
+            "metrics=",
+            "min=0.5, metrics=",
+            "min: each of the metrics has its own; write it there",
+        ),
+        (LOGGED, '"short", 0.95', '"sort", 0.95', "log_score('sort', 0.95) for case*; did you *"),
+        (
+            LOGGED,
+            '"short", 0.95',
+            '"short", 95',
+            "log_score('short', 95) for case*: a score is True, *",
+        ),
+        (LOGGED, 'log_score("short", 0.95)', "pass", f"{WRONG} short, or log*"),
+        (LOGGED, "metrics=", "min=0.5) # ", "log_score needs the metrics that it logs, *"),
     ],
 )
-def test_what_is_wrong_with_a_logged_score_is_said(scored, written, instead, message):
-    scored.path("test_it.py").write_text(LOGGED.replace(written, instead))
+def test_what_is_wrong_with_metrics_or_a_logged_score_is_said(
+    scored, module, written, instead, message
+):
+    scored.path("test_it.py").write_text(module.replace(written, instead))
 
     result = scored.run("test_it.py", "-k", "current")
 

@@ -61,60 +61,45 @@ def judged(desk, monkeypatch):
     return judge
 
 
-def test_an_honest_server_passes(judged):
-    result, _ = judged("temperature: 0")
-
-    result.assert_outcomes(passed=4)
-
-
-def test_the_model_that_is_declared_as_served_is_what_it_claims(judged):
-    result, printed = judged("model: stand-in")
-    assert "or declare it: served_model:" in printed
-
-    result, _ = judged("model: stand-in, served_model: something-smaller")
+@pytest.mark.parametrize(
+    "keys", ["temperature: 0", "model: stand-in, served_model: something-smaller"]
+)
+def test_the_model_that_is_declared_as_served_is_what_it_claims(judged, keys):
+    result, _ = judged(keys)
 
     result.assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "listed", "told"),
     [
-        ("model: tuned, base: honest", "replies no different from the base model's"),
-        ("model: prose", "the schema is broken in 20 of 20 whole replies"),
-        ("model: stand-in", "another model answered: something-smaller, declared stand-in"),
+        ("model: tuned, base: honest", None, "replies no different from the base model's"),
+        ("model: prose", None, "the schema is broken in 20 of 20 whole replies"),
+        ("model: stand-in", None, "another model answered: something-smaller, declared stand-in"),
+        (
+            "model: tuned, base: honest",
+            [{"id": "tuned", "parent": "something-else", "root": "/lora/tuned"}],
+            "the server lists something-else as its parent, declared base honest",
+        ),
     ],
-    ids=["ignores-the-adapter", "ignores-the-schema", "serves-another-model"],
+    ids=["ignores-the-adapter", "ignores-the-schema", "serves-another-model", "another-parent"],
 )
-def test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason(judged, keys, told):
-    result, printed = judged(keys)
+def test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason(
+    judged, keys, listed, told
+):
+    result, printed = judged(keys, listed)
 
     assert result.parseoutcomes() == {"passed": 2, "invalid": 2}
     assert f"INVALID: not what it claims to be {told}" in printed
 
 
 @pytest.mark.parametrize(
-    ("model", "told"), [("prude", "refused"), ("mute", "cut off by max_tokens")]
+    ("model", "kind", "told"),
+    [("prude", "refusal", "refused"), ("mute", "truncated", "cut off by max_tokens")],
 )
-def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, told):
+def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, kind, told):
     result, printed = judged(f"model: {model}")
 
     result.assert_outcomes(passed=2, failed=2)
     assert f"20 of 20 replies were {told}" in printed
-    kind = {"prude": "refusal", "mute": "truncated"}[model]
     assert f"{kind} 0 % (0 to 16) 100 % (84 to 100) 20" in printed
-
-
-def test_a_tuned_model_whose_parent_is_another_one_is_invalid(judged):
-    rows = [{"id": "tuned", "parent": "something-else", "root": "/lora/tuned"}]
-    result, printed = judged("model: tuned, base: honest", rows)
-
-    assert result.parseoutcomes() == {"passed": 2, "invalid": 2}
-    assert "the server lists something-else as its parent, declared base honest" in printed
-
-
-def test_a_model_that_is_about_to_retire_is_named_and_judged(judged):
-    rows = [{"id": "honest", "root": "r", "shutdown_date": "2027-01-14"}]
-    result, printed = judged("temperature: 0", rows)
-
-    result.assert_outcomes(passed=4)
-    assert "honest retires on 2027-01-14" in printed

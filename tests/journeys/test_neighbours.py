@@ -34,20 +34,11 @@ def neighbour(desk, monkeypatch):
     return desk
 
 
-def test_gates_are_judged_beside_the_neighbours_tests(neighbour):
+def test_gates_are_judged_beside_the_neighbours_tests_and_its_options_reach_it(neighbour):
     neighbour.suite(current=2)
+    options = ("--ftgate-dataset=d", "--ftgate-max-seq-len=1", "--ftgate-fail-on=x")
 
-    result = neighbour.run("--ftgate-model=m")
-
-    result.assert_outcomes(passed=2)
-
-
-def test_every_option_of_the_neighbour_reaches_it(neighbour):
-    result = neighbour.pytester.runpytest_inprocess(
-        *("--ftgate-dataset=d", "--ftgate-model=m", "--ftgate-max-seq-len=1", "--ftgate-fail-on=x")
-    )
-
-    result.assert_outcomes(passed=1)
+    neighbour.run("--ftgate-model=m", *options).assert_outcomes(passed=2)
 
 
 def test_an_unfinished_option_of_the_neighbour_is_not_taken_for_one_of_ours(neighbour):

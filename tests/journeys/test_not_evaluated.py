@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from unittest.mock import Mock
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -96,6 +97,7 @@ def test_a_marked_test_that_can_be_no_gate_blocks(desk):
     result = desk.run(*REPORTS)
 
     result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["this test is marked with ftgate and is no gate: write it as *"])
     verdict, reasons = missing(desk)
     assert (verdict, [*reasons]) == ("blocked", ["test_lost.py::Test::test_it"])
 
@@ -157,20 +159,8 @@ def test_gates_after_the_one_that_ends_the_run_were_not_evaluated(desk):
     result.stdout.fnmatch_lines(["BLOCKED  1 failed, 2 not evaluated of 3 gates*"])
 
 
-def test_a_gate_that_a_plugin_does_not_run_makes_the_run_red(red):
-    red.path("conftest.py").write_text(
-        "def pytest_runtest_protocol(item):\n    return True if 'worse' in item.name else None\n"
-    )
-
-    result = red.run(*REPORTS)
-
-    result.assert_outcomes(passed=1)
-    assert missing(red)[0] == "blocked"
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-
-
 EXIT = "pytest.exit('enough', returncode=0)"
-#: Code of a plugin that ends the run: at collection, or before one of the gates.
+#: Code of a plugin that ends the run, at collection or before a gate, or leaves a gate out.
 ENDING = {
     "exit before collection": f"def pytest_collection(): {EXIT}",
     "exit at collection": f"def pytest_collection_modifyitems(): {EXIT}",
@@ -180,6 +170,9 @@ ENDING = {
         "def pytest_collection_modifyitems(session): session.shouldstop = 'enough'"
     ),
     "a stop between gates": "def pytest_runtest_teardown(item): item.session.shouldstop = 'enough'",
+    "a gate that is not run": (
+        "def pytest_runtest_protocol(item): return True if 'worse' in item.name else None"
+    ),
     "no loop": "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(): return True",
 }
 
@@ -224,15 +217,6 @@ def test_a_gate_that_was_not_selected_is_not_missed(red, how, processes):
     assert missing(red) == ("passed", {})
 
 
-@every_row("mark", ["skip", "xfail"])
-def test_a_gate_that_is_skipped_or_expected_to_fail_is_not_missed(red, mark):
-    red.marked(f"@pytest.mark.{mark}\n{RIGHT}")
-
-    red.run(*REPORTS, "-k", "accuracy and current or test_it and worse")
-
-    assert missing(red) == ("passed", {})
-
-
 STRICT = "@pytest.mark.xfail(strict=True, reason='a known loss')\n"
 REMOVE = "passed, though its xfail mark expects it not to: remove the mark"
 
@@ -273,22 +257,28 @@ def test_a_gate_that_passes_against_its_strict_xfail_mark_fails_as_a_test_in_eve
     assert failure.get("message").endswith(f"the gate {REMOVE}")
 
 
+EXPECTED = "did not pass, as its xfail mark expects"
+
+
 @every_row(
     "mark, variant, ended",
     [
         (STRICT, "worse", {"xfailed": 1}),
         ("@pytest.mark.xfail\n", "worse", {"xfailed": 1}),
         ("@pytest.mark.xfail\n", "current", {"xpassed": 1}),
+        ("@pytest.mark.skip\n", "current", {"skipped": 1}),
     ],
 )
-def test_an_xfail_mark_that_is_right_or_not_strict_blocks_nothing(red, mark, variant, ended):
+def test_a_mark_that_is_right_or_not_strict_blocks_nothing(red, mark, variant, ended):
     red.marked(f"{mark}{RIGHT}")
 
-    result = red.run(*REPORTS, f"-k=test_it and {variant}")
+    result = red.run(*REPORTS, f"-k=test_it and {variant} or accuracy and current")
 
-    result.assert_outcomes(**ended)
+    result.assert_outcomes(passed=1, **ended)
     run = json.loads(red.path("run.json").read_text("utf-8"))
     assert (result.ret, run["failed_tests"], run["not_evaluated"]) == (0, [], [])
+    told = f"test_marked.py::test_it[worse] {EXPECTED}"
+    assert (told in result.outlines) is ("xfailed" in ended)
 
 
 BAD_TEARDOWN = (
@@ -296,9 +286,10 @@ BAD_TEARDOWN = (
 )
 
 
-def test_a_teardown_that_fails_after_a_strict_xfail_mark_is_an_error_of_the_gate(red):
+@every_row("mark", ["", STRICT.replace("strict", "raises=AssertionError, strict")])
+def test_a_teardown_that_fails_is_an_error_of_the_gate(red, mark):
     red.path("conftest.py").write_text(BAD_TEARDOWN)
-    red.marked(f"{STRICT.replace('strict', 'raises=AssertionError, strict')}{RIGHT}")
+    red.marked(f"{mark}{RIGHT}")
 
     red.run(*REPORTS, "-k=test_it and current")
 
@@ -314,23 +305,14 @@ def test_a_teardown_that_an_xfail_mark_expects_to_fail_is_no_gate_that_did_not_p
     result = red.run(*REPORTS, "-k=test_it and current")
 
     result.assert_outcomes(xpassed=1, xfailed=1)
-    result.stdout.no_fnmatch_line("*did not pass, as its xfail mark expects*")
+    result.stdout.no_fnmatch_line(f"*{EXPECTED}*")
 
 
 # What goes wrong after the gate was evaluated -------------------------------------------------
 
 
-@pytest.fixture
-def unwritable(monkeypatch):
-    """Let every verdict fail to be written."""
-
-    def fail(value):
-        raise ValueError("this cannot be written")
-
-    monkeypatch.setattr("pytest_ftgate.plugin.item.to_json", fail)
-
-
-def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gate(red, unwritable):
+def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gate(red, monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.plugin.item.to_json", Mock(side_effect=ValueError("odd")))
     red.marked(RIGHT)
 
     result = red.run(*REPORTS)
@@ -339,10 +321,7 @@ def test_a_verdict_that_cannot_be_written_is_an_internal_error_and_no_failed_gat
     result.assert_outcomes(errors=1)
     verdict, reasons = missing(red)
     assert (verdict, len(reasons)) == ("blocked", 4)
-    assert (
-        "unexpected ValueError: this cannot be written"
-        in reasons["test_marked.py::test_it[current]"]
-    )
+    assert "unexpected ValueError: odd" in reasons["test_marked.py::test_it[current]"]
 
 
 # What plugins read ----------------------------------------------------------------------------

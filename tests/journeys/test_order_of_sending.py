@@ -237,10 +237,7 @@ def _settle(sending: Sending):
 def _must_pass(sending: Sending):
     skills = SKILLS.replace("max_drop", "must_keep: [logic-001, logic-002], max_drop")
     sending.suite(
-        *(RATES, skills),
-        current=of_house("current"),
-        worse=of_house("worse"),
-        tuned=tuned("other"),
+        *(RATES, skills), current=of_house("current"), worse=of_house("worse"), tuned=tuned("other")
     )
     sending.mark_case(3, must_pass=True)
     sending.run()

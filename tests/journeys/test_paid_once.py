@@ -58,21 +58,17 @@ def test_two_runs_at_once_send_each_call_once(benchmark, capsys):
     assert code == 0, capsys.readouterr().out
 
 
-def outcomes(desk):
-    return {name: (one["outcome"], one["headline"]) for name, one in desk.verdicts().items()}
-
-
 def heavy(mode):
     return pytest.param(mode, marks=pytest.mark.heavy)
 
 
 @pytest.mark.parametrize(
-    "mode", ["load", "worksteal", *(heavy(one) for one in ("loadscope", "loadfile"))]
+    "mode", ["load", "worksteal", *(heavy(one) for one in ("loadscope", "loadfile", "loadgroup"))]
 )
 def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(served, mode):
     desk, server, calls = served
     result = desk.run("-n", "2", "--dist", mode)
-    spread = outcomes(desk)
+    spread = desk.verdicts()
 
     desk.run("--ftgate-replies=recorded")
 
@@ -81,6 +77,6 @@ def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(serve
         ["PASSED  4 gates*", f"* replies: * cached, {calls} requested in *"]
     )
     assert len(spread) == 4
-    assert spread == outcomes(desk)
+    assert spread == desk.verdicts()
     assert set(Counter(server.asked).values()) == {1}
     assert len(server.asked) == calls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 
@@ -56,20 +55,6 @@ def test_a_plan_counts_what_the_cache_has_unless_replies_are_to_be_fresh(desk):
     result, fresh = desk.run("--ftgate-plan"), desk.run("--ftgate-plan", "--ftgate-replies=fresh")
 
     assert (row(desk, result), row(desk, fresh)) == (("100", "100", "0"), ("100", "0", "100"))
-
-
-def test_a_plan_counts_the_requests_of_suites_and_of_marked_functions_once(desk):
-    desk.asking_suite(gates="{accuracy: {min: 0.5}}")
-    cases = desk.path("tickets.cases.jsonl").read_text("utf-8").splitlines()
-    rows = [json.loads(line) for line in cases]
-    desk.write_rows("tickets.cases.jsonl", [row | {"tags": ["a"]} for row in rows[:60]] + rows[60:])
-    right = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
-    desk.marked(right, "min=0.5, tags='a'")
-
-    result = desk.run("tickets.ftgate.yaml", "test_marked.py", "--ftgate-plan")
-
-    assert row(desk, result) == ("100", "0", "100")
-    result.stdout.fnmatch_lines(["  test_it?current?  * 60 *"])
 
 
 def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):

@@ -91,46 +91,23 @@ REFUSED = {
     'return {"choice": short}': 'format "choice" comes with the package; offer yours under *',
     'return {"reading": __file__}': 'skill "reading" comes with the package; offer yours under *',
     'return {"places": "/no/such.jsonl"}': 'skill "places" is /no/such.jsonl; offer the path *',
+    'return {"anthropic": close}': 'provider "anthropic" comes with the package; offer yours *',
+    'return {"house": "House"}': 'provider "house" is str; offer a class derived from *',
 }
 
 
 @every_row("offers", REFUSED)
 def test_what_cannot_be_offered_is_refused_before_anything_is_asked(offering, offers):
     told = REFUSED[offers]
-    kind = told.split()[0].removeprefix("pytest_ftgate_").removesuffix("s") + "s"
-    head, _, rest = CONFTEST.partition(f"def pytest_ftgate_{kind}():\n")
-    lines = rest.split("\n")
-    lines[0] = f"    {offers}"
-    offering.path("conftest.py").write_text(
-        f"{head}def pytest_ftgate_{kind}():\n" + "\n".join(lines)
-    )
+    kind = told.split()[0].removeprefix("pytest_ftgate_").removesuffix("s")
+    # The later one of two functions counts.
+    later = f"\ndef pytest_ftgate_{kind}s():\n    {offers}\n"
+    offering.path("conftest.py").write_text(CONFTEST + later)
 
     result = offering.run()
 
     result.stdout.fnmatch_lines([f"  conftest.py: {told}"])
     assert result.ret == pytest.ExitCode.INTERRUPTED
-
-
-def test_a_name_that_two_places_offer_names_both(offering):
-    offering.path("plugin_of_acme.py").write_text(
-        "def pytest_ftgate_scorers(): return {'close': lambda case, reply: 1}\n"
-    )
-
-    offering.pytester.syspathinsert()
-
-    result = offering.run("-p", "plugin_of_acme")
-
-    result.stdout.fnmatch_lines(['  *: scorer "close" is offered by * as well; rename one of them'])
-    assert "plugin_of_acme" in result.stdout.str()
-
-
-def test_a_scorer_that_breaks_is_an_error_and_never_a_zero(offering):
-    reply(offering, "reply: {score: {close: {letters: x}}}")
-
-    result = offering.run()
-
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(['current: close broke on case "t000" (*): TypeError: *'])
 
 
 def test_a_broken_file_of_a_skill_is_told_with_its_line(offering):

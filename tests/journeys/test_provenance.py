@@ -13,7 +13,6 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.reporting.text import cell_count
 
 CACHE = ".ftgate/cache.sqlite"
 UNTRACK = "git rm --cached .ftgate/cache.sqlite"
@@ -162,22 +161,6 @@ def test_files_are_named_from_the_folder_of_the_run(topic, monkeypatch):
     )
 
 
-def test_nothing_is_said_where_nothing_differs(topic):
-    Repository(topic.path("")).git("checkout", "-q", "main")
-
-    topic.run().stdout.no_fnmatch_line("*changed since*")
-    topic.run("-v").stdout.fnmatch_lines(["  changed since main: none of the files that decide"])
-
-
-def test_outside_of_a_repository_only_a_reader_of_details_hears_of_it(desk):
-    desk.suite(current=0)
-
-    desk.run().stdout.no_fnmatch_line("*base branch*")
-    desk.run("-v").stdout.fnmatch_lines(
-        ["  not compared with a base branch: the root directory is in no git repository"]
-    )
-
-
 def test_the_module_of_a_marked_function_decides(topic):
     topic.marked("def test_it(case, reply):\n    return reply.text == case.expected\n")
     repository = Repository(topic.path(""))
@@ -188,32 +171,6 @@ def test_the_module_of_a_marked_function_decides(topic):
     for options in ((), ("-n", "2")):
         result = topic.run("test_marked.py", *options)
         result.stdout.fnmatch_lines(["changed since main: test_marked.py"])
-
-
-def test_a_suite_that_names_no_file_of_cases_is_named_itself(topic):
-    repository = Repository(topic.path(""))
-    repository.commit()
-    repository.git("branch", "-f", "main")
-    path = topic.path(SUITE)
-    path.write_text(path.read_text().replace("0.85", "0.5"))
-
-    topic.run().stdout.fnmatch_lines([f"changed since main: {SUITE}"])
-
-
-def test_a_long_list_of_files_takes_one_line(topic):
-    names = [f"{number}-{'x' * 50}" for number in range(5)]
-    for name in names:
-        topic.replies(name)
-    topic.asking_suite(
-        **{f"v{name[0]}": f"{{provider: recorded, replies: {name}.jsonl}}" for name in names}
-    )
-
-    result = topic.run()
-
-    lines = [line for line in result.outlines if line.startswith("changed since")]
-    assert len(lines) == 1
-    assert cell_count(lines[0]) <= 80
-    assert lines[0].endswith("(deleted) and 6 more")
 
 
 def test_a_cache_that_cannot_be_used_ends_no_run_that_may_stop_early(desk):

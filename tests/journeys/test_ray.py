@@ -62,17 +62,11 @@ def judged(desk, cluster, monkeypatch):
 
     def run(*args: str, during=lambda: None) -> tuple[str, list[str]]:
         report = desk.path("junit.xml")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-W",
-            "error",
-            "--ftgate",
-            f"--junitxml={report}",
-        ]
+        words = ("-m", "pytest", "-W", "error", "--ftgate", f"--junitxml={report}")
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        with subprocess.Popen([*command, *args], cwd=desk.pytester.path, **pipes) as process:
+        with subprocess.Popen(
+            [sys.executable, *words, *args], cwd=desk.pytester.path, **pipes
+        ) as process:
             during()
             said, _ = process.communicate(timeout=DEADLINE)
         told = ET.parse(report).iter("property")
@@ -103,44 +97,41 @@ def test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine(desk, c
     assert "400 replies: 0 cached, 400 requested" in said
 
 
-def test_the_provider_of_a_conftest_works_on_the_nodes(desk, cluster, judged):
+@pytest.fixture
+def housed(desk):
+    """A desk whose suite asks the team's own provider."""
     desk.path("conftest.py").write_text(HOUSE, "utf-8")
     desk.suite_of({"current": "{provider: house, model: m}"})
+    return desk
 
-    said, verdicts = judged(AWAY)
+
+def test_the_configuration_may_choose_the_cluster_where_the_provider_of_a_conftest_works(
+    housed, cluster, judged
+):
+    housed.path("pytest.ini").write_text("[pytest]\nftgate_engine = ray\n")
+
+    said, verdicts = judged()
 
     assert len(verdicts) == 1
     assert "100 replies: 0 cached, 100 requested" in said
-    seen = desk.path("seen.txt").read_text().splitlines()
-    assert len(seen) == desk.cases
+    seen = housed.path("seen.txt").read_text().splitlines()
+    assert len(seen) == housed.cases
     assert set(seen) == {f"default_worker.py {cluster.address}"}
 
 
-def test_without_an_address_no_cluster_that_runs_here_is_joined(desk, cluster, judged, monkeypatch):
+def test_without_an_address_no_cluster_that_runs_here_is_joined(
+    housed, cluster, judged, monkeypatch
+):
     monkeypatch.delenv("RAY_ADDRESS")
-    desk.path("conftest.py").write_text(HOUSE, "utf-8")
-    desk.suite_of({"current": "{provider: house, model: m}"})
 
     said, _ = judged(AWAY)
 
     assert "100 replies: 0 cached, 100 requested" in said
-    assert cluster.address not in desk.path("seen.txt").read_text()
+    assert cluster.address not in housed.path("seen.txt").read_text()
 
 
-def test_the_configuration_may_choose_the_cluster(desk, judged):
-    desk.path("pytest.ini").write_text("[pytest]\nftgate_engine = ray\n")
-    desk.path("conftest.py").write_text(HOUSE, "utf-8")
-    desk.suite_of({"current": "{provider: house, model: m}"})
-
-    said, _ = judged()
-
-    assert "100 replies: 0 cached, 100 requested" in said
-
-
-def test_a_cluster_that_is_not_there_is_an_error_of_the_gate(desk, judged, monkeypatch):
+def test_a_cluster_that_is_not_there_is_an_error_of_the_gate(housed, judged, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    desk.path("conftest.py").write_text(HOUSE, "utf-8")
-    desk.suite_of({"current": "{provider: house, model: m}"})
 
     said, verdicts = judged(AWAY)
 

@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 from ftgate_testing.recorded_advice import advice_of
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.cli import main
 from pytest_ftgate.recommend.advice import ReasonKind
@@ -22,18 +23,8 @@ def recorded(name, more=""):
 
 
 @pytest.fixture
-def git(desk, monkeypatch):
-    """Make the desk a repository of Ada's."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*args):
-        own = ("-c", "user.name=Ada", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
-        command = ["git", *own, "-C", str(desk.path("")), *args]
-        subprocess.run(command, check=True, capture_output=True)
-
-    run("init", "-q")
-    return run
+def repository(desk):
+    return Repository.made(desk.path(""))
 
 
 @pytest.fixture
@@ -52,11 +43,10 @@ def served(desk):
     return written
 
 
-def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, git, served):
+def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, repository, served):
     served("v7", v7=2)
     desk.run("--ftgate-accept").assert_outcomes(passed=2)
-    git("add", "-A")
-    git("commit", "-qm", "serve v7")
+    repository.commit()
     served("v8", v7=2, v8=40)
 
     result = desk.run("--ftgate-ladder")
@@ -74,30 +64,14 @@ def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, g
     assert (back.failing, back.variant, back.by, back.in_suite) == ("v8", "v7", "Ada", True)
 
 
-def test_the_first_accepted_variant_counts_that_can_be_evaluated_and_passes(desk, git, served):
-    served("v7", v7=2)
-    desk.run("--ftgate-accept")
-    git("add", "-A")
-    git("commit", "-qm", "serve v7")
-    served("v8", v8=40)
-
-    result = desk.run()
-
-    back = advice_of(desk).rollback
-    # The prompt was accepted too, and it passes; v7 was to serve, but no gate evaluates it now.
-    assert (back.variant, back.in_suite) == ("current", True)
-    result.stdout.fnmatch_lines(["ladder: roll back: from v8 to current, accepted *"])
-
-
 def test_a_variant_that_has_left_is_shown_by_a_command_for_the_folder_of_the_run(
-    desk, git, served, monkeypatch
+    desk, repository, served, monkeypatch
 ):
     desk.pytester.makeini("[pytest]\n")
     desk.pytester.mkdir("sub")
     served("v7", v7=2)
     desk.run("--ftgate-accept")
-    git("add", "-A")
-    git("commit", "-qm", "serve v7")
+    repository.commit()
     served("v8", v8=80)
     desk.replies("current", wrong=40)
     monkeypatch.chdir(desk.path("sub"))
@@ -109,11 +83,12 @@ def test_a_variant_that_has_left_is_shown_by_a_command_for_the_folder_of_the_run
     assert "serves: v7" in shown
 
 
-def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, monkeypatch, capsys):
+def test_history_says_who_accepted_what_verdict_by_verdict(
+    desk, repository, served, monkeypatch, capsys
+):
     served("v7", v7=2)
     desk.run("--ftgate-accept")
-    git("add", "-A")
-    git("commit", "-qm", "serve v7")
+    repository.commit()
     monkeypatch.chdir(desk.path(""))
     capsys.readouterr()
 
@@ -145,14 +120,12 @@ def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypat
     assert "history is read from git" in capsys.readouterr().err
 
 
-def test_a_shallow_clone_says_that_it_does_not_know(desk, git, served, tmp_path_factory):
+def test_a_shallow_clone_says_that_it_does_not_know(desk, repository, served, tmp_path_factory):
     served("v7", v7=2)
-    git("add", "-A")
-    git("commit", "-qm", "one")
-    git("commit", "-q", "--allow-empty", "-m", "two")
+    repository.commit()
+    repository.commit()
     clone = tmp_path_factory.mktemp("clones") / "shallow"
-    folder = f"file://{desk.path('').as_posix()}"
-    subprocess.run(["git", "clone", "-q", "--depth=1", folder, str(clone)], check=True)
+    Repository.cloned(repository, clone, "--depth=1")
 
     suite = load_suite(clone / "tickets.ftgate.yaml", clone)
 

@@ -106,7 +106,9 @@ def test_pytest_and_evaluate_make_the_same_record(project):
         "old.ftgate.yaml": "deleted",
     }
     assert made["cost"]["variants"] == {"current": 0.15, "draft": 0.3}
-    assert [bool(suite["history"]) for suite in made["suites"]] == [True]
+    ((accepted,),) = (suite["history"] for suite in made["suites"])
+    assert (accepted["subject"], accepted["accuracy"]["current"]) == ("work", 0.96)
+    assert made["facts"]["commit"].partition(" (with")[0].endswith("work")
     assert re.match("pytest_ftgate_verdict of .* broke", made["notes"][0])
     assert made["advice"]
     assert {verdict["variant"] for verdict in made["verdicts"] if not verdict["gated"]} == {"floor"}

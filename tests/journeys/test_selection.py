@@ -24,7 +24,10 @@ def answer(case):
 def two(desk):
     """A desk with a good variant and one that fails, and an ordinary test."""
     desk.suite(current=2, worse=30)
-    desk.pytester.makepyfile(test_zebra="def test_ordinary(): pass")
+    desk.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
+    desk.pytester.makepyfile(
+        test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
+    )
     return desk
 
 
@@ -34,23 +37,13 @@ def two(desk):
         ((), {"passed": 2, "failed": 1}),
         (("--lf",), {"failed": 1}),
         (("-k", "current"), {"passed": 1, "deselected": 2}),
+        (("-m", "slow"), {"passed": 1, "deselected": 2}),
         (("--ftgate-variant=current",), {"passed": 2, "deselected": 1}),
         (("tickets.ftgate.yaml::accuracy[worse]",), {"failed": 1}),
     ],
 )
 def test_gates_are_selected_as_tests_are_and_by_their_variant(two, options, outcomes):
     two.run(*options).assert_outcomes(**outcomes)
-
-
-def test_a_mark_selects_ordinary_tests_alone(two):
-    two.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
-    two.pytester.makepyfile(
-        test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
-    )
-
-    result = two.run("-m", "slow")
-
-    result.assert_outcomes(passed=1, deselected=2)
 
 
 def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_selected(two):
@@ -61,14 +54,6 @@ def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_s
     two.run("-k", "worse")
 
     assert two.verdicts()["accuracy[worse]"] == whole
-
-
-def test_exit_first_stops_at_the_first_gate_that_fails(desk):
-    desk.suite(current=30, worse=30)
-
-    result = desk.run("-x")
-
-    result.assert_outcomes(failed=1)
 
 
 def test_exit_first_cancels_calls_that_were_not_sent(desk):
@@ -126,12 +111,14 @@ def test_a_gate_that_was_not_selected_costs_what_another_compares_with(desk, gat
         assert len(desk.asked()) == asked
 
 
-def test_an_error_in_the_command_line_is_all_that_is_said(two):
-    misspelt, nowhere = two.run("--ftgate-variant=curent"), two.run("nowhere.py")
+@every_row("processes", [(), ("-n2",)])
+def test_an_error_in_the_command_line_is_all_that_is_said(two, processes):
+    misspelt, nowhere = two.run("--ftgate-variant=curent", *processes), two.run("nowhere.py")
 
-    misspelt.stderr.fnmatch_lines(
-        ['ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?']
-    )
+    told = [*misspelt.outlines, *misspelt.errlines]
+    sentence = 'ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?'
+    assert [line for line in told if "curent" in line] == [sentence]
+    assert not [line for line in told if "INTERNALERROR" in line]
     nowhere.stdout.no_fnmatch_line("*no gate*")
     assert (misspelt.ret, nowhere.ret) == (4, 4)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-import pytest
 from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
@@ -35,20 +34,6 @@ def write(desk, server, *, reply="", gates=GATES):
 def thinking(said):
     """Answer as a plain model does, and the model "new" as *said* says."""
     return lambda request: said if request["model"] == "new" else Said("delivery")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        Said("<think>\nrefund or delivery?\n</think>\n\ndelivery"),
-        Said("delivery", thought="refund or delivery?"),
-    ],
-    ids=["in the text", "beside the text"],
-)
-def test_a_model_that_thinks_is_scored_by_its_answer(desk, said):
-    with chat_server(thinking(said)) as server:
-        write(desk, server)
-        desk.run().assert_outcomes(passed=4)
 
 
 def test_a_thought_that_is_cut_off_fails_both_gates_and_says_what_to_change(desk):
@@ -141,15 +126,6 @@ def test_the_suite_limits_the_replies_to_every_skills_case(desk):
     assert {sent["max_tokens"] for sent in server.requests} == {777, 1024}
 
 
-def test_a_model_that_does_not_think_is_asked_as_the_skills_declare(desk):
-    with chat_server(lambda request: Said(f"{request['model']} says 7")) as server:
-        ask_skills(desk, server)
-
-    assert not any(is_long for _, is_long in limits(server))
-    # The case, each skills case on both sides, and the first of the proofs that new is tuned.
-    assert len(server.requests) == 1 + 2 * 67 + 3 * 15
-
-
 def test_the_plan_names_a_thought_that_does_not_fit_and_what_to_change(desk):
     said = Said("delivery", thought="refund or delivery? " * 100)
     with chat_server(thinking(said)) as server:
@@ -209,7 +185,11 @@ def test_thoughts_that_may_go_pass_once_their_limit_is_left_out(desk):
         desk.run().stdout.fnmatch_lines(["*raise the limit under thoughts*"])
         write(desk, server, gates="{format: {max_drop: 0.3}}")
 
-        assert desk.run().ret == 0
+        result = desk.run()
+    result.assert_outcomes(passed=2)
+    # They are told all the same.
+    result.stdout.fnmatch_lines(["*0 % of replies begin with a thought, 100 % before*"])
+    assert drifts(desk.verdicts()["format[new]"])["thoughts"] == (1.0, 0.0)
 
 
 def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
@@ -227,25 +207,3 @@ def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
             "    plain 294 characters → new 564 characters",
         ]
     )
-
-
-def test_thoughts_are_told_where_no_gate_limits_them(desk):
-    with chat_server(thinks_as({"plain": 60, "new": 0})) as server:
-        write(desk, server)
-        result = desk.run("--ftgate-json=run.json")
-
-    result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["*0 % of replies begin with a thought, 100 % before*"])
-    assert drifts(desk.verdicts()["format[new]"])["thoughts"] == (1.0, 0.0)
-
-
-def test_thoughts_that_stay_as_they_are_pass_and_are_facts_of_the_verdict(desk):
-    with chat_server(thinks_as({"plain": 60, "new": 62})) as server:
-        write(desk, server, gates=THOUGHT_GATES)
-        result = desk.run()
-
-    result.assert_outcomes(passed=2)
-    found = drifts(desk.verdicts()["format[new]"])
-    assert found["thoughts"] == (1.0, 1.0)
-    before, after = found["thought length"]
-    assert before < after < 1.1 * before

@@ -25,16 +25,6 @@ def spread(desk):
     return desk
 
 
-def test_several_processes_ask_each_call_once_and_reach_the_verdicts_and_exit_code_of_one(spread):
-    result = spread.run(*PROCESSES)
-
-    result.assert_outcomes(passed=5, failed=1)
-    assert len(spread.asked()) == len(set(spread.asked()))
-    verdicts = spread.verdicts()
-    assert (len(verdicts), spread.run("--ftgate-replies=fresh").ret) == (6, result.ret)
-    assert spread.verdicts() == verdicts
-
-
 def test_accepting_writes_one_record_of_all_variants(spread):
     result = spread.run(*PROCESSES, "--ftgate-accept", "--ftgate-accept-failed")
 
@@ -103,15 +93,3 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
             result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
             (advice,) = read_run(desk.path("run.json")).advice
             assert advice.variant == "third"
-
-
-def test_a_misspelt_variant_is_one_error_of_the_command_line_and_no_crash(desk):
-    desk.suite(current=2, worse=30)
-
-    result = desk.run("-p", "xdist", "-n", "2", "--ftgate-variant=curent")
-
-    sentence = 'ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?'
-    told = [*result.outlines, *result.errlines]
-    assert [line for line in told if "curent" in line] == [sentence]
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert not [line for line in told if "INTERNALERROR" in line]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ftgate_testing.answer_files import answer_rows, write_rows
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate import compare
+from pytest_ftgate import compare, evaluate
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing, SuiteError
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome
@@ -25,15 +29,16 @@ def test_equal_replies_pass_as_unchanged():
     assert UNCHANGED in str(result)
 
 
-def test_a_real_drop_fails_and_shows_its_cases():
-    result = compare(answer_rows(200), answer_rows(200, range(60)))
+def test_a_real_drop_of_one_of_several_candidates_fails_and_shows_its_cases():
+    result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
 
+    assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASSED, Outcome.FAILED]
     assert result.outcome is Outcome.FAILED
-    check = result.verdicts[0].check
+    dropped = result.verdicts[1]
+    check = dropped.check
     assert (check.n, check.before, check.after, check.regressed) == (200, 1.0, 0.7, 60)
     text = str(result)
-    assert text.startswith('base → candidate-1   200 cases paired by id, scored by "exact"\nFAILED')
-    assert cases(result.verdicts[0]) in text
+    assert cases(dropped) in text
     assert "What is the word of number 0?" in text
 
 
@@ -123,13 +128,6 @@ def test_each_value_of_a_column_is_compared_and_the_worst_is_named():
     assert "topic: sums 100 % → 70 %" in str(result)
 
 
-def test_several_candidates_have_a_verdict_each_and_the_worst_counts():
-    result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
-
-    assert [verdict.outcome for verdict in result.verdicts] == [Outcome.PASSED, Outcome.FAILED]
-    assert result.outcome is Outcome.FAILED
-
-
 def test_missing_replies_cannot_pass_unseen():
     some = compare(answer_rows(100), answer_rows(100)[10:])
 
@@ -144,6 +142,8 @@ def test_what_no_case_can_show_is_an_error_with_a_remedy():
         ConfigurationError, match=r"20 cases cannot show that a drop stays below 5 points; it takes"
     ):
         compare(answer_rows(20), answer_rows(20), max_drop=0.05)
+    with pytest.raises(ConfigurationError, match=r"^1 case cannot show .*; it takes about \d+$"):
+        compare(answer_rows(1), answer_rows(1, [0]))
     with pytest.raises(ConfigurationError, match=r"for 5 points write 0\.05"):
         compare(answer_rows(20), answer_rows(20), max_drop=5)
     with pytest.raises(ConfigurationError, match='--scorer: unknown score "exakt"; did you mean'):
@@ -151,11 +151,6 @@ def test_what_no_case_can_show_is_an_error_with_a_remedy():
     rows = [{"id": n, "reply": "x", "kind": "a"} for n in range(20)]
     with pytest.raises(ConfigurationError, match=r"no expected answer and .*; not read: kind$"):
         compare(rows, rows)
-
-
-def test_so_few_cases_that_no_limit_is_of_use_are_only_counted():
-    with pytest.raises(ConfigurationError, match=r"^1 case cannot show .*; it takes about \d+$"):
-        compare(answer_rows(1), answer_rows(1, [0]))
 
 
 def test_an_expected_answer_that_a_rule_cannot_read_is_named_by_its_line(tmp_path):
@@ -176,9 +171,9 @@ def test_a_file_is_not_compared_with_itself(tmp_path):
             compare(path, candidate)
 
 
-def verdict_of(result):
-    """Return the verdict without what names the suite and the run."""
-    verdict = dict(result)
+def stated(result):
+    """Return the only gated verdict of a run without what names the suite and the run."""
+    (verdict,) = (one for one in json.loads(result.to_json())["verdicts"] if one["gated"])
     for key in ("suite", "line", "declared", "facts", "identity", "headline", "next"):
         verdict.pop(key, None)
     verdict["notes"] = [note for note in verdict["notes"] if "no reply to" not in note["text"]]
@@ -187,54 +182,35 @@ def verdict_of(result):
     return verdict
 
 
-def graded(n):
-    return {"score": round(n % 7 / 6, 3)}
+def topic(n):
+    return f"t{n % 3}"
 
 
-@pytest.mark.parametrize(
-    ("base", "candidate", "options"),
+@every_row(
+    "base, candidate, options",
     [
         (answer_rows(120), answer_rows(120, range(9)), {"max_drop": 0.05}),
-        (answer_rows(120), answer_rows(120), {}),
-        (
-            answer_rows(120, topic=lambda n: f"t{n % 3}"),
-            answer_rows(118, range(40), topic=lambda n: f"t{n % 3}"),
-            {"by": "topic"},
-        ),
+        (answer_rows(120, topic=topic), answer_rows(118, range(40), topic=topic), {"by": "topic"}),
         (
             answer_rows(90) * 3,
             [*answer_rows(90), *answer_rows(90, range(8)), *answer_rows(90, range(9))],
             {},
         ),
-        (
-            [{"id": n, **graded(n)} for n in range(90)],
-            [{"id": n, **graded(n + 1)} for n in range(90)],
-            {},
-        ),
+        (*([{"id": n, "score": (n + more) % 7 / 6} for n in range(90)] for more in (0, 1)), {}),
     ],
-    ids=["inconclusive", "unchanged", "slices and missing replies", "repeats", "graded"],
+    ids=["inconclusive", "slices and missing replies", "repeats", "graded"],
 )
 def test_the_written_suite_has_the_same_verdict_to_the_digit(
-    pytester, monkeypatch, base, candidate, options
+    tmp_path, monkeypatch, base, candidate, options
 ):
-    monkeypatch.chdir(pytester.path)
-    first, second = (
-        write_rows(pytester.path / name, rows)
-        for name, rows in (("base.jsonl", base), ("tuned.jsonl", candidate))
+    monkeypatch.chdir(tmp_path)
+    files = {"base.jsonl": base, "tuned.jsonl": candidate}
+    result = compare(
+        *(write_rows(tmp_path / name, rows) for name, rows in files.items()), **options
     )
-    result = compare(first, second, **options)
     result.write("kept.ftgate.yaml")
 
-    pytester.runpytest_inprocess("--ftgate", "--ftgate-json=run.json")
-
-    from pytest_ftgate.reporting.writers import write_run
-
-    write_run(pytester.path / "compared.json", result.report)
-    documents = [
-        json.loads((pytester.path / name).read_bytes()) for name in ("compared.json", "run.json")
-    ]
-    compared, run = ([v for v in d["verdicts"] if v["gated"]] for d in documents)
-    assert verdict_of(compared[0]) == verdict_of(run[0])
+    assert stated(evaluate("kept.ftgate.yaml", rootdir=".")) == stated(result)
 
 
 def test_a_suite_never_overwrites_a_file(tmp_path, monkeypatch):
@@ -246,3 +222,102 @@ def test_a_suite_never_overwrites_a_file(tmp_path, monkeypatch):
         result.write("kept.ftgate.yaml")
     with pytest.raises(ConfigurationError, match=r"ends in \.ftgate\.yaml"):
         result.write("kept.yaml")
+
+
+# Files that other tools wrote --------------------------------------------------------------------
+
+#: Excerpts of files that the tools themselves wrote.
+DATA = Path(__file__).parents[1] / "readers" / "data"
+CASES = 60
+Sample = dict[str, Any]
+
+
+def lm_eval(sample: Sample, n: int, right: bool) -> Sample:
+    reply = sample["target"] if right else "no"
+    return {
+        **sample, "doc_id": n, "doc": {**sample["doc"], "question": f"Say it {n}."},
+        "resps": [[reply]], "filtered_resps": [reply], "exact_match": float(right),
+    }  # fmt: skip
+
+
+def inspect(sample: Sample, n: int, right: bool) -> Sample:
+    sample["scores"]["match"]["value"] = "C" if right else "I"
+    return {**sample, "id": f"w{n}", "input": f"Say it {n}."}
+
+
+def promptfoo(sample: Sample, n: int, right: bool) -> Sample:
+    grade = {**sample["gradingResult"], "pass": right, "score": int(right)}
+    return {
+        **sample, "id": f"r{n}", "testIdx": n, "vars": {"n": n}, "success": right,
+        "score": int(right), "gradingResult": grade,
+    }  # fmt: skip
+
+
+def deepeval(sample: Sample, n: int, right: bool) -> Sample:
+    return {**sample, "name": f"w{n}", "input": f"Say it {n}.", "success": right}
+
+
+def pydantic_evals(sample: Sample, n: int, right: bool) -> Sample:
+    sample["assertions"]["EqualsExpected"]["value"] = right
+    return {**sample, "name": f"w{n}", "inputs": f"Say it {n}."}
+
+
+def grown(name: str, key: str, change: Callable[..., Sample], wrong: int) -> str:
+    """Return the file *name* with so many samples, all like its first; the first *wrong* fail."""
+    text = (DATA / name).read_text("utf-8")
+    lines = name.endswith(".jsonl")
+    document = None if lines else json.loads(text)
+    first = json.loads(text.partition("\n")[0]) if lines else _inner(document, key)[0]
+    samples = [change(deepcopy(first), n, n >= wrong) for n in range(CASES)]
+    if lines:
+        return "".join(f"{json.dumps(sample)}\n" for sample in samples)
+    _inner(document, key)[:] = samples
+    return json.dumps(document)
+
+
+def _inner(document: Any, key: str) -> list[Sample]:
+    for part in key.split("."):
+        document = document[part]
+    return document
+
+
+def figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that a verdict states in numbers."""
+    kept = ("outcome", "checks", "regressed", "fixed", "slices", "notes")
+    return {key: verdict[key] for key in kept}
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        ("lm_eval_words.jsonl", "", lm_eval),
+        ("inspect_words.json", "samples", inspect),
+        ("promptfoo.json", "results.results", promptfoo),
+        ("deepeval.json", "testCases", deepeval),
+        ("pydantic_evals.json", "cases", pydantic_evals),
+    ],
+    ids=["lm-eval", "inspect", "promptfoo", "deepeval", "pydantic-evals"],
+)
+def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(tmp_path, monkeypatch, tool):
+    name, key, change = tool
+    monkeypatch.chdir(tmp_path)
+    suffix = Path(name).suffix
+    for file, count in (("base", 2), ("tuned", 9)):
+        Path(f"{file}{suffix}").write_text(grown(name, key, change, count), "utf-8")
+    compared = compare(f"base{suffix}", f"tuned{suffix}", max_drop=0.14)
+    (verdict,) = json.loads(compared.to_json())["verdicts"]
+    slices = ", slices: [tag]" if verdict["slices"] else ""
+    suite = (
+        f"cases: base{suffix}\ncolumns: {{}}\nreply: {{score: recorded}}\n"
+        "variants:\n"
+        f"  base: {{provider: recorded, replies: base{suffix}, gated: false}}\n"
+        f"  tuned: {{provider: recorded, replies: tuned{suffix}}}\n"
+        f"gates: {{accuracy: {{max_drop: 0.14{slices}}}}}\n"
+    )
+    Path("s.ftgate.yaml").write_text(suite, "utf-8")
+
+    run = json.loads(evaluate("s.ftgate.yaml", rootdir=".").to_json())["verdicts"]
+
+    (gated,) = (one for one in run if one["variant"] == "tuned")
+    assert (verdict["outcome"], verdict["regressed"]) == ("inconclusive", 7)
+    assert figures(gated) == figures(verdict)

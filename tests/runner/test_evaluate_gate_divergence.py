@@ -89,22 +89,13 @@ def test_a_server_with_prompt_logprobs_shows_the_divergence(tmp_path, tuned_shar
     assert len(read) == 2 * verdict.check.n == 2 * CASES
 
 
-def test_a_server_without_prompt_logprobs_is_refused_with_the_remedy(tmp_path):
-    def answer(request: dict[str, Any]) -> Said:
-        return Said(f"{request['model']} says {request['messages'][-1]['content'][:9]}")
-
-    with chat_server(answer) as server:
-        run = evaluate(write(tmp_path, server), rootdir=tmp_path)
-
-    assert "returns no log-probabilities of a given text (prompt_logprobs)" in str(run)
-    assert "serve the model with vLLM, or write provider: transformers" in str(run)
-
-
 ACCURACY = "accuracy: {min: 0.4, evidence: point}"
 
 
-def test_a_server_with_logprobs_rates_labels(tmp_path):
+def test_a_server_with_logprobs_rates_labels_where_the_score_reads_them(tmp_path):
     with chat_server(vllm(0.5)) as server:
+        evaluate(write(tmp_path, server, gates=ACCURACY), rootdir=tmp_path)
+        assert not any("logprobs" in request for request in server.requests)
         run = evaluate(write(tmp_path, server, score="margin", gates=ACCURACY), rootdir=tmp_path)
 
     asked = [request for request in server.requests if request.get("logprobs")]
@@ -113,58 +104,35 @@ def test_a_server_with_logprobs_rates_labels(tmp_path):
     assert run.verdicts[0].check.after == pytest.approx((0.75 + 0.25) / 2)
 
 
-def test_a_server_without_logprobs_names_the_score_to_write(tmp_path):
+@every_row(
+    "changes, message",
+    [
+        ({}, "returns no log-probabilities of a given text (prompt_logprobs)"),
+        ({}, "serve the model with vLLM, or write provider: transformers"),
+        ({"score": "margin", "gates": ACCURACY}, "which score: margin reads; write score: choice"),
+    ],
+)
+def test_a_server_without_log_probabilities_names_what_to_write(tmp_path, changes, message):
     def answer(request: dict[str, Any]) -> Said:
         return Said(f"{request['model']} says {request['messages'][-1]['content'][:9]}")
 
     with chat_server(answer) as server:
-        run = evaluate(write(tmp_path, server, score="margin", gates=ACCURACY), rootdir=tmp_path)
+        run = evaluate(write(tmp_path, server, **changes), rootdir=tmp_path)
 
-    assert "which score: margin reads; write score: choice" in str(run)
-
-
-def test_a_suite_with_another_score_asks_for_no_log_probabilities(tmp_path):
-    with chat_server(vllm(0.5)) as server:
-        evaluate(write(tmp_path, server, gates=ACCURACY), rootdir=tmp_path)
-
-    assert not any("logprobs" in request for request in server.requests)
+    assert message in str(run)
 
 
 @every_row(
-    "changes, message",
+    "old, new, message",
     [
-        (
-            {"provider": "anthropic"},
-            "score: margin reads log-probabilities, and provider anthropic",
-        ),
-        ({"format": "{lines: {max: 1}}"}, "score: margin needs labels"),
+        ("openai-compatible", "anthropic", "score: margin reads log-probabilities, and provider"),
+        ("choice: [refund, billing]", "lines: {max: 1}", "score: margin needs labels"),
     ],
 )
-def test_a_suite_whose_labels_cannot_be_rated_is_refused(tmp_path, changes, message):
-    keys = {"provider": "llamacpp", "format": "{choice: [a, b]}"} | changes
-    (tmp_path / "s.ftgate.yaml").write_text(
-        f"""
-cases: [{{input: x, expected: a}}]
-reply: {{format: {keys["format"]}, score: margin}}
-variants: {{v: {{provider: {keys["provider"]}, model: m}}}}
-gates: {{accuracy: {{min: 0.1, evidence: point}}}}
-""",
-        "utf-8",
-    )
+def test_a_suite_whose_labels_cannot_be_rated_is_refused(tmp_path, old, new, message):
+    path = write(tmp_path, ChatServer("http://127.0.0.1:9"), score="margin", gates=ACCURACY)
+    suite = (tmp_path / "s.ftgate.yaml").read_text("utf-8")
+    (tmp_path / "s.ftgate.yaml").write_text(suite.replace(old, new), "utf-8")
 
     with pytest.raises(SuiteError, match=message):
-        evaluate(str(tmp_path / "s.ftgate.yaml"), rootdir=tmp_path)
-
-
-def test_a_provider_without_log_probabilities_cannot_have_the_gate(tmp_path):
-    (tmp_path / "s.ftgate.yaml").write_text(
-        """
-cases: [{input: x, expected: a}]
-variants: {v: {provider: llamacpp, model: tuned.gguf, base: smollm2-135m}}
-gates: {divergence: {}}
-""",
-        "utf-8",
-    )
-
-    with pytest.raises(SuiteError, match="provider llamacpp of variant v gives no"):
-        evaluate(str(tmp_path / "s.ftgate.yaml"), rootdir=tmp_path)
+        evaluate(path, rootdir=tmp_path)

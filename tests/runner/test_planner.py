@@ -138,17 +138,6 @@ def test_another_level_changes_the_cases_of_its_family_alone(house):
     assert {"logic", "reading"} <= {case.skill for case in before.values()}
 
 
-def test_room_to_think_is_added_to_the_limit_of_each_case_of_skills(house):
-    suite = loaded(house)
-    request = ScoreRequest(variant="base of draft", of_gate="forgetting")
-    before, after = (
-        [one.request.max_tokens for one in plan(suite, facts=facts).requests(request)]
-        for facts in (FACTS, MORE_ROOM)
-    )
-
-    assert after == [limit + ROOM_TO_THINK for limit in before]
-
-
 @pytest.mark.parametrize("wrong", [(), ("draft",)], ids=["right", "wrong"])
 @pytest.mark.parametrize("kind", ["accuracy", "format", "latency", "cost", "forgetting", "data"])
 def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, wrong):

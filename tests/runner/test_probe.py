@@ -88,40 +88,34 @@ def fingerprints(plan) -> list[str]:
 # --- levels --------------------------------------------------------------------------------------
 
 
-def test_levels_are_assumed_before_a_reply_has_come(tuned, probe, suite, draft):
+def test_the_base_chooses_the_levels_and_plans_that_were_made_before_keep_theirs(
+    tuned, probe, suite, draft
+):
     assert probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
+    before = probe.plan(suite, draft)
+    asked = fingerprints(before)
     assert tuned.asked == []
 
-
-def test_the_replies_of_the_base_choose_the_levels(tuned, probe, suite, draft):
     probe.ask_pilots([(suite, draft)])
 
     (choice,) = probe.facts(suite, draft).levels
     assert (choice.family, choice.level, choice.is_assumed) == (FAMILY, 2, False)
     assert choice.rate == pytest.approx(0.8, abs=0.1)
     assert {model for model, _ in tuned.asked} == {"parent"}
-
-
-def test_facts_change_after_the_pilots_and_plans_that_were_made_before_keep_theirs(
-    probe, suite, draft
-):
-    before = probe.plan(suite, draft)
-    asked = fingerprints(before)
-
-    probe.ask_pilots([(suite, draft)])
     after = probe.plan(suite, draft)
-
-    assert (before.facts.levels, after.facts.levels[0].level) == ((ASSUMED,), 2)
+    assert before.facts.levels == (ASSUMED,)
     assert fingerprints(before) == asked != fingerprints(after)
     assert probe.plan(suite, draft) == after
 
 
-def test_accepted_levels_need_no_pilot(tuned, probe, suite, draft):
-    accept(suite, skill_levels={"draft": {FAMILY: 4}})
+# A family that was accepted as too hard stays left out.
+@pytest.mark.parametrize(("accepted", "level"), [(4, 4), (0, None)])
+def test_accepted_levels_need_no_pilot(tuned, probe, suite, draft, accepted, level):
+    accept(suite, skill_levels={"draft": {FAMILY: accepted}})
 
     probe.ask_pilots([(suite, draft)])
 
-    assert probe.facts(suite, draft).levels == (LevelChoice(FAMILY, 4),)
+    assert probe.facts(suite, draft).levels == (LevelChoice(FAMILY, level),)
     assert tuned.asked == []
 
 
@@ -154,12 +148,6 @@ def test_a_record_that_lacks_a_family_leaves_the_choice_to_the_base(probe, suite
     assert probe.facts(suite, draft).levels == (ASSUMED,)
     probe.ask_pilots([(suite, draft)])
     assert probe.facts(suite, draft).levels[0].level == 2
-
-
-def test_a_family_that_was_accepted_as_too_hard_stays_left_out(probe, suite, draft):
-    accept(suite, skill_levels={"draft": {FAMILY: 0}})
-
-    assert probe.facts(suite, draft).levels == (LevelChoice(FAMILY, None),)
 
 
 def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):

@@ -70,22 +70,19 @@ def test_every_file_that_sqlite_reads_with_the_cache_counts(repository, end):
     repository.git("rm", "-q", "--cached", f"{CACHE}{end}")
 
 
-def test_a_cache_that_git_ignores_or_does_not_know_is_used(repository):
+def test_a_cache_that_git_does_not_track_is_used(repository, tmp_path):
     cache = repository.write(CACHE)
-    repository.write("p.md")
-    repository.commit("p.md")
-
+    # Its name begins like that of the cache.
+    repository.write(f"{CACHE}.md")
+    repository.commit(f"{CACHE}.md")
     assert refusal(cache, repository.path) == ""
+
     repository.write(".ftgate/.gitignore", "*\n")
     assert refusal(cache, repository.path, safe_root=repository.path) == ""
 
-
-def test_another_file_whose_name_begins_like_the_cache_does_not_count(repository):
-    cache = repository.write("data/replies")
-    repository.write("data/replies.md")
-    repository.commit("data/replies.md")
-
-    assert refusal(cache, repository.path) == ""
+    outside = tmp_path / "cache.sqlite"
+    outside.write_text("x")
+    assert refusal(outside, repository.path, safe_root=repository.path) == ""
 
 
 def test_a_tracked_cache_that_was_deleted_holds_nothing_to_believe(repository):
@@ -116,14 +113,6 @@ def test_a_tracked_link_counts_wherever_it_leads(repository, tmp_path):
     assert "git rm --cached .ftgate/cache.sqlite\n" in refusal(link, repository.path)
 
 
-def test_a_cache_outside_of_the_repository_is_used(repository, tmp_path):
-    cache = tmp_path / "cache.sqlite"
-    cache.write_text("x")
-    repository.commit()
-
-    assert refusal(cache, repository.path, safe_root=repository.path) == ""
-
-
 def test_a_submodule_that_brings_a_cache_is_asked_itself(repository, tmp_path):
     other = Repository.made(tmp_path / "other")
     other.write("cache.sqlite")
@@ -135,11 +124,10 @@ def test_a_submodule_that_brings_a_cache_is_asked_itself(repository, tmp_path):
     assert command_in(message) == ["git", "-C", ".ftgate", "rm", "--cached", "cache.sqlite"]
 
 
-@pytest.mark.parametrize("options", [("--depth=1",), ("--no-tags", "--depth=1")])
-def test_a_shallow_clone_knows_what_it_tracks(repository, tmp_path, options):
+def test_a_shallow_clone_knows_what_it_tracks(repository, tmp_path):
     repository.write(CACHE)
     repository.commit(CACHE)
-    clone = Repository.cloned(repository, tmp_path / "clone", *options)
+    clone = Repository.cloned(repository, tmp_path / "clone", "--depth=1")
 
     assert "git rm --cached" in refusal(clone.path / CACHE, clone.path)
 
@@ -253,18 +241,14 @@ def named(found: FileChanges) -> dict[str, str]:
     return {file.name: file.change for file in found.files}
 
 
-def test_nothing_differs_on_the_default_branch_as_it_was_committed(suite, repository):
-    found = changes(repository)
-
-    assert named(found) == {}
-    assert (found.branch, found.commit) == ("main", repository.git("rev-parse", "HEAD"))
-
-
 def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_others(
     suite, repository
 ):
     # A suite that was not selected, and a file that no suite names, decide nothing.
     others = ("old.ftgate.yaml", "readme.md", "other/conftest.py")
+    same = changes(repository)
+    assert (named(same), same.branch) == ({}, "main")
+    assert same.commit == repository.git("rev-parse", "HEAD")
     repository.git("checkout", "-q", "-b", "topic")
     found = {}
     for name in (*NAMED, *others):
@@ -287,7 +271,10 @@ def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_other
     assert named(changes(repository)) == expected
 
 
-@pytest.mark.parametrize("name", ["s.accepted.json", "s.replies.jsonl", "cases/b.jsonl"])
+# A suite that is gone is named though none of its gates runs.
+@pytest.mark.parametrize(
+    "name", ["s.accepted.json", "s.replies.jsonl", "cases/b.jsonl", "old.ftgate.yaml"]
+)
 def test_a_file_that_was_deleted_is_named(suite, repository, name):
     (repository.path / "in" / name).unlink()
 
@@ -297,12 +284,6 @@ def test_a_file_that_was_deleted_is_named(suite, repository, name):
     repository.git("checkout", "-q", "topic")
     repository.git("branch", "-f", "main", "HEAD^")
     assert named(changes(repository)) == {f"in/{name}": "deleted"}
-
-
-def test_a_suite_that_was_deleted_is_named_though_none_of_its_gates_runs(suite, repository):
-    (repository.path / "in" / "old.ftgate.yaml").unlink()
-
-    assert named(changes(repository)) == {"in/old.ftgate.yaml": "deleted"}
 
 
 def test_new_files_are_named_whether_git_tracks_them_or_not(suite, repository):
@@ -377,6 +358,8 @@ def topic(suite, repository):
 
 
 PROMPT = {"in/p.md": "changed"}
+#: A repository, its environment, and the branch that it is compared with.
+Checkout = tuple[Repository, dict[str, str], str]
 
 
 def pull_request(origin: Repository, path: Path, depth: int) -> tuple[Repository, dict[str, str]]:
@@ -395,24 +378,71 @@ def pull_request(origin: Repository, path: Path, depth: int) -> tuple[Repository
     return checkout, event
 
 
-@pytest.mark.parametrize("depth", [0, 2])
-def test_on_github_a_pull_request_is_compared_with_the_branch_that_it_goes_to(
-    topic, tmp_path, depth
-):
-    checkout, environ = pull_request(topic, tmp_path / "checkout", depth)
-
-    found = changes(checkout, environ)
-
-    assert (named(found), found.branch) == (PROMPT, "main")
+def on_github(topic: Repository, path: Path) -> Checkout:
+    """The merge of a pull request, with all history."""
+    return *pull_request(topic, path, 0), "main"
 
 
-def test_on_github_the_branch_itself_may_be_checked_out(topic, tmp_path):
-    checkout, environ = pull_request(topic, tmp_path / "checkout", 0)
+def on_github_shallow(topic: Repository, path: Path) -> Checkout:
+    return *pull_request(topic, path, 2), "main"
+
+
+def on_github_itself(topic: Repository, path: Path) -> Checkout:
+    """The branch of a pull request, without a merge."""
+    checkout, environ = pull_request(topic, path, 0)
     checkout.git("checkout", "-q", "refs/remotes/origin/topic")
+    return checkout, environ | {"GITHUB_SHA": "0" * 40}, "main"
 
-    found = changes(checkout, environ | {"GITHUB_SHA": "0" * 40})
 
-    assert (named(found), found.branch) == (PROMPT, "main")
+def on_gitlab(topic: Repository, path: Path) -> Checkout:
+    """A merge request, of which GitLab tells the commit that it began at."""
+    began = topic.git("merge-base", "main", "topic")
+    environ = {
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "develop", "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
+    }  # fmt: skip
+    return topic, environ, "develop"
+
+
+def on_gitlab_merged(topic: Repository, path: Path) -> Checkout:
+    """A merged result, which is compared with what it was merged into."""
+    _, environ, branch = on_gitlab(topic, path)
+    main = topic.git("rev-parse", "main")
+    topic.git("merge", "-q", "--no-ff", "-m", "merge", "main")
+    return topic, environ | {"CI_MERGE_REQUEST_TARGET_BRANCH_SHA": main}, branch
+
+
+def on_jenkins(topic: Repository, path: Path) -> Checkout:
+    return Repository.cloned(topic, path), {"CHANGE_TARGET": "main"}, "main"
+
+
+def at_a_desk(topic: Repository, path: Path) -> Checkout:
+    """A clone, whose origin has a default branch of another name."""
+    topic.git("branch", "-m", "main", "trunk")
+    topic.git("checkout", "-q", "trunk")
+    clone = Repository.cloned(topic, path)
+    clone.git("checkout", "-q", "-b", "topic", "origin/topic")
+    return clone, {}, "origin/trunk"
+
+
+def at_a_desk_without_an_origin(topic: Repository, path: Path) -> Checkout:
+    return topic, {}, "main"
+
+
+@pytest.mark.parametrize(
+    "checkout",
+    [
+        *(on_github, on_github_shallow, on_github_itself, on_gitlab, on_gitlab_merged, on_jenkins),
+        *(at_a_desk, at_a_desk_without_an_origin),
+    ],
+)
+def test_a_branch_is_compared_with_the_one_that_it_goes_to(topic, tmp_path, checkout):
+    repository, environ, branch = checkout(topic, tmp_path / "checkout")
+
+    found = changes(repository, environ)
+
+    assert (named(found), found.branch) == (PROMPT, branch)
+    if checkout is on_gitlab:
+        assert found.commit == environ["CI_MERGE_REQUEST_DIFF_BASE_SHA"]
 
 
 def test_a_checkout_of_one_commit_says_that_it_cannot_tell(topic, tmp_path):
@@ -429,54 +459,6 @@ def test_a_target_that_was_not_fetched_is_not_replaced_by_another_branch(topic):
     assert found == FileChanges(unknown="the branch release is not here; fetch it (fetch-depth: 0)")
 
 
-def test_on_gitlab_a_merge_request_is_compared_with_the_commit_that_it_began_at(topic):
-    began = topic.git("merge-base", "main", "topic")
-    environ = {
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "develop", "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
-    }  # fmt: skip
-
-    found = changes(topic, environ)
-
-    assert (named(found), found.branch, found.commit) == (PROMPT, "develop", began)
-
-
-def test_on_gitlab_a_merged_result_is_compared_with_what_it_was_merged_into(topic):
-    began, main = topic.git("merge-base", "main", "topic"), topic.git("rev-parse", "main")
-    topic.git("merge", "-q", "--no-ff", "-m", "merge", "main")
-    environ = {
-        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
-        "CI_MERGE_REQUEST_DIFF_BASE_SHA": began,
-        "CI_MERGE_REQUEST_TARGET_BRANCH_SHA": main,
-    }
-
-    assert named(changes(topic, environ)) == PROMPT
-
-
-def test_on_jenkins_a_change_is_compared_with_its_target(topic, tmp_path):
-    clone = Repository.cloned(topic, tmp_path / "clone")
-
-    found = changes(clone, {"CHANGE_TARGET": "main"})
-
-    assert (named(found), found.branch) == (PROMPT, "main")
-
-
-def test_at_a_desk_the_default_branch_of_the_origin_counts(topic, tmp_path):
-    topic.git("branch", "-m", "main", "trunk")
-    topic.git("checkout", "-q", "trunk")
-    clone = Repository.cloned(topic, tmp_path / "clone")
-    clone.git("checkout", "-q", "-b", "topic", "origin/topic")
-
-    found = changes(clone)
-
-    assert (named(found), found.branch) == (PROMPT, "origin/trunk")
-
-
-def test_at_a_desk_without_an_origin_the_branch_main_counts(topic):
-    found = changes(topic)
-
-    assert (named(found), found.branch) == (PROMPT, "main")
-
-
 def test_without_a_default_branch_the_last_commit_counts(topic):
     topic.git("branch", "-m", "main", "other")
     topic.write("in/schema.json", "{ }")
@@ -486,16 +468,13 @@ def test_without_a_default_branch_the_last_commit_counts(topic):
     assert (named(found), found.branch) == ({"in/schema.json": "changed"}, "the last commit")
 
 
-def test_a_folder_that_is_in_no_repository_says_so(suite, repository):
+def test_a_folder_that_is_in_no_repository_says_so_and_one_without_a_commit_breaks_nothing(
+    suite, repository
+):
     shutil.rmtree(repository.path / ".git")
-
     assert changes(repository) == FileChanges(unknown="the root directory is in no git repository")
 
-
-def test_a_repository_without_a_commit_breaks_nothing(suite, repository):
-    shutil.rmtree(repository.path / ".git")
     Repository.made(repository.path)
-
     assert changes(repository).unknown != ""
 
 

@@ -23,12 +23,7 @@ def test_gates_that_other_processes_evaluated_have_facts_too(house):
 
 @pytest.mark.parametrize(
     "asking",
-    [
-        "ladder: {}",
-        "economics: {calls_per_day: 5}",
-        "serves: draft",
-        "challengers: [draft]",
-    ],
+    ["ladder: {}", "economics: {calls_per_day: 5}", "serves: draft", "challengers: [draft]"],
 )
 def test_a_suite_asks_for_advice_by_its_keys(house, asking):
     house.write("{accuracy: {max_drop: 0.05}}")

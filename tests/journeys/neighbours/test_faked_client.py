@@ -5,15 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from ftgate_testing.faked_client import (
-    FUNCTION,
-    JUDGED,
-    RIGHT,
-    SUITE,
-    TEST,
-    outcomes,
-    write_faked,
-)
+from ftgate_testing.faked_client import FUNCTION, JUDGED, RIGHT, SUITE, TEST, outcomes, write_faked
 from ftgate_testing.foreign_plugins import awaken
 
 

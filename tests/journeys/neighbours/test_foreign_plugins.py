@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 import re
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
 from ftgate_testing.foreign_plugins import NEIGHBOURS, awaken
-from platformdirs import user_cache_path
 
-from pytest_ftgate.cli.main import main
-
-ROOT = Path(__file__).parents[3]
 MODULE = """\
 import pytest
 
@@ -82,62 +76,6 @@ def test_all_of_them_together_change_no_verdict(both, beside, alone):
     assert both.verdicts() == alone
     assert both.path("page.html").exists()
     assert both.path("log.jsonl").exists()
-
-
-@pytest.fixture(scope="session")
-def weights_folder():
-    # Of the session, so that it is found before pytester moves the home folder away.
-    return user_cache_path()
-
-
-@pytest.fixture
-def example(weights_folder, desk, monkeypatch):
-    """Run the example of the ladder, and a marked function on its suite, on the kept replies."""
-    for name in ("ladder", "tickets"):  # the one takes files of the other
-        copytree(ROOT / "examples" / name, desk.path(name))
-    desk.path("ladder/test_it.py").write_text(MODULE.replace("tickets", "ladder"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(weights_folder))
-    monkeypatch.chdir(desk.pytester.path)
-    assert main(["cache", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
-
-    def verdicts(awake, *args):
-        awaken(monkeypatch, *awake)
-        junit = f"--junitxml={desk.path('junit.xml')}"
-        replies = "--ftgate-replies=recorded"
-        result = desk.pytester.runpytest_subprocess("--ftgate", replies, junit, "ladder", *args)
-        return result, desk.verdicts()
-
-    return verdicts
-
-
-@pytest.mark.heavy
-def test_all_of_them_together_run_the_example(example):
-    options = ("-n2", "--reruns=1", "--timeout=600", "--cov=ladder", "--html=page.html")
-
-    alone, verdicts = example(())
-    together = example(NEIGHBOURS, *options, "--report-log=log.jsonl", "--force-sugar")
-
-    assert len(verdicts) > 2
-    assert together[1] == verdicts
-    assert together[0].ret == alone.ret
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
-def test_every_way_to_spread_tests_over_processes_reaches_the_same_verdicts(
-    both, beside, alone, mode
-):
-    result = beside((), "-n2", f"--dist={mode}")
-
-    result.assert_outcomes(**ALL)
-    assert both.verdicts() == alone
-
-
-@pytest.mark.heavy
-def test_every_process_may_run_everything(both, beside):
-    result = beside((), "--dist=each", "--tx=2*popen")
-
-    result.assert_outcomes(passed=6, failed=4)
 
 
 @pytest.mark.parametrize(
