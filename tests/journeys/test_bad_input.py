@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 SUITE = """\
 cases: tickets.cases.jsonl
 reply: {format: {choice: [yes, no]}}
@@ -32,39 +30,15 @@ MESSAGES = [
 ]
 
 
-@pytest.fixture
-def broken(desk):
+def test_every_fault_is_told_with_its_line_and_its_remedy_at_collection(desk):
     desk.path("tickets.ftgate.yaml").write_text(SUITE, "utf-8")
     desk.path("tickets.cases.jsonl").write_text(CASES, "utf-8")
-    return desk
+    desk.path("other.ftgate.yaml").write_text("cases: [", "utf-8")
 
-
-def test_every_fault_is_told_with_its_line_and_its_remedy_at_collection(broken):
-    broken.path("other.ftgate.yaml").write_text("cases: [", "utf-8")
-
-    result = broken.run()
+    result = desk.run()
 
     result.assert_outcomes(errors=2)
     assert result.ret == 2
     result.stdout.fnmatch_lines_random([*MESSAGES, "*other.ftgate.yaml:*not YAML*"])
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*.py:*")
-
-
-def test_a_gate_that_no_outcome_could_pass_is_refused_with_the_numbers(desk):
-    desk.cases = 20
-    desk.suite(current=0)
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["*max_drop: 0.05 can never be shown with 20 cases*59 cases*"])
-    assert result.ret == 2
-
-
-def test_an_empty_suite_is_a_message(desk):
-    desk.path("tickets.ftgate.yaml").write_text("", "utf-8")
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["*tickets.ftgate.yaml: the file is empty"])
-    assert result.ret == 2

@@ -148,10 +148,6 @@ def test_new_first_keeps_gates_after_ordinary_tests(both):
     assert nodes[:2] == ["test_new.py::test_new", "test_it.py::test_plain"]
 
 
-def test_a_node_id_selects_one_gate_of_a_function(both):
-    both.run("test_it.py::test_it[current]").assert_outcomes(passed=1)
-
-
 @pytest.mark.skipif(
     pytest.version_tuple < (9,), reason="pytest 8.2 explains no assert without its terminal plugin"
 )

@@ -38,25 +38,6 @@ def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
     )
 
 
-def test_at_a_hundred_calls_a_day_it_does_not(desk):
-    write(desk.path(""), 100)
-
-    result = desk.run("-v")
-    advice = advice_of(desk)
-
-    assert (advice.recommendation, advice.variant) == ("fine-tuning not justified", "descriptions")
-    assert months_of(advice) == {
-        "prompt": 15, "examples": 15, "descriptions": 15, "strong": 180,
-        "hosted": 1_501.2, "lora": 151.2,
-    }  # fmt: skip
-    result.stdout.fnmatch_lines(
-        [
-            "  FINE-TUNING NOT JUSTIFIED (gap, volume): serve descriptions",
-            "    - 151.20 USD a month against 15.00 USD of descriptions at 100 a day; cheaper*",
-        ]
-    )
-
-
 def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_not(desk):
     write(desk.path(""), 5_000)
 
