@@ -575,13 +575,18 @@ def test_the_baseline_of_a_mark_with_variants_of_its_own_is_the_first_one(desk):
     values = red(desk, "test_it[poor]", StepKind.MAKE_BASELINE)
     assert values["in_mark"]
 
-    name, _, line = values["where"].rpartition(":")
-    lines, index = desk.path(name).read_text().splitlines(), int(line) - 1
-    (poor,) = (n for n, text in enumerate(lines) if f"'{values['variant']}':" in text)
-    assert "variants=" in lines[index]
-    lines.insert(index + 1, lines.pop(poor))
-    desk.path(name).write_text("\n".join(lines) + "\n")
+    name = values["where"].rpartition(":")[0]
+    (poor,) = re.findall(rf" +'{values['variant']}':.*\n", desk.path(name).read_text())
+    edit(desk, (poor, ""), name=name)
+    edit_at(desk, values["where"], "variants={", f"variants={{\n{poor}")
 
+    assert judge(desk).ret == 0
+
+
+def assert_accepts(desk, step, printed):
+    """Assert that the gates pass once, and not before, the command of *step* has been run."""
+    assert judge(desk).ret == 1
+    assert follow(desk, step, printed).ret == 0
     assert judge(desk).ret == 0
 
 
@@ -595,9 +600,7 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
 
     make_baseline(desk, step.values)
 
-    assert judge(desk).ret == 1
-    assert follow(desk, step, result).ret == 0
-    assert judge(desk).ret == 0
+    assert_accepts(desk, step, result)
 
 
 @follows(StepKind.SET_LIMIT)
@@ -611,13 +614,14 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
         ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
         ("{format: {min: 0.85}}", 1000, None, 200),
         ("{format: {max_drop: 0.05}}", 100, 2, 5),
+        ("\n  accuracy:\n    max_drop: none\n    min: 0.85", 100, None, 12),
     ],
 )
 def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, cases, current, wrong):
     desk.cases = cases
     desk.suite(gates, **({} if current is None else {"current": current}), new=0)
     desk.replies("new", wrong=wrong, said="none of these" if "format" in gates else None)
-    kind = gates[1:].partition(":")[0]
+    kind = re.search(r"\w+", gates)[0]
 
     values = red(desk, f"{kind}[new]", StepKind.SET_LIMIT)
 
@@ -647,19 +651,6 @@ def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
 
 
 @follows(StepKind.SET_LIMIT)
-def test_a_limit_stands_in_the_line_of_its_key(desk):
-    desk.suite(DROP, current=12)
-    gates = "gates:\n  accuracy:\n    max_drop: none\n    min: 0.85\n"
-    edit(desk, (f"gates: {DROP}\n", gates))
-    judge(desk)
-    values = step_of(desk, "accuracy[current]", StepKind.SET_LIMIT).values
-
-    edit_at(desk, values["where"], "min: 0.85", values["setting"])
-
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.SET_LIMIT)
 def test_the_limit_of_a_marked_function_stands_in_its_mark(desk):
     desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=12)
     desk.marked(RIGHT, 'min=0.85, max_drop="none"')
@@ -680,9 +671,7 @@ def test_a_limit_that_a_record_knew_is_accepted_by_the_command_of_the_step(desk)
 
     edit_at(desk, step.values["where"], "min: 0.85", step.values["setting"])
 
-    assert judge(desk).ret == 1
-    assert follow(desk, step, result).ret == 0
-    assert judge(desk).ret == 0
+    assert_accepts(desk, step, result)
 
 
 @follows(StepKind.ACCEPT_RUN)
@@ -719,12 +708,8 @@ def test_a_smaller_exam_passes_once_it_is_accepted_by_the_command(desk):
     desk.cases = 90
     desk.write_cases()
     result = judge(desk)
-    assert result.ret == 1
-    step = step_of(desk, "accuracy[current]", StepKind.ACCEPT_EXAM)
 
-    assert follow(desk, step, result).ret == 0
-
-    assert judge(desk).ret == 0
+    assert_accepts(desk, step_of(desk, "accuracy[current]", StepKind.ACCEPT_EXAM), result)
 
 
 # What to see ------------------------------------------------------------------------------------

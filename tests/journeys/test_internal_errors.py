@@ -186,25 +186,18 @@ def test_an_internal_error_of_pytest_leaves_no_report_that_says_passed(recorded,
     assert faces(recorded)[0] == "blocked"
 
 
-def test_a_report_that_breaks_keeps_no_other_from_being_written(recorded, monkeypatch):
-    monkeypatch.setattr(*place("reporting.writers", "run_json"), raising(MemoryError()))
-
-    result = recorded.run(*REPORTS)
-
-    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
-    assert recorded.path("run.md").read_text("utf-8").startswith("### 🔴 BLOCKED")
-    assert recorded.path("run.html").is_file()
-    assert "unexpected MemoryError" in recorded.path("run.md").read_text("utf-8")
-    result.stdout.fnmatch_lines(["BLOCKED *", "*unexpected MemoryError*"])
-
-
-def test_gates_that_failed_before_are_shown_as_failed(desk, monkeypatch):
+def test_a_report_that_breaks_keeps_no_other_from_being_written_and_no_gate_from_failing(
+    desk, monkeypatch
+):
     desk.suite(current=0, draft=40)
-    monkeypatch.setattr(*place("reporting.html.page", "html_page"), raising(KeyError("boom")))
+    monkeypatch.setattr(*place("reporting.writers", "run_json"), raising(MemoryError()))
 
     result = desk.run(*REPORTS)
 
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert desk.path("run.md").read_text("utf-8").startswith("### 🔴 BLOCKED")
+    assert desk.path("run.html").is_file()
+    assert "unexpected MemoryError" in desk.path("run.md").read_text("utf-8")
     told = ["BLOCKED  1 failed, 1 not evaluated *", "*✗ pytest*", "*✗ accuracy[[]draft]*"]
     result.stdout.fnmatch_lines(told)
 

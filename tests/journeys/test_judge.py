@@ -165,19 +165,6 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     assert not judged.desk.path("paid.txt").exists()
 
 
-def test_judges_are_asked_for_no_gate_that_does_not_read_their_grades(judged):
-    gates = "{accuracy: {max_drop: 0.1}, cost: {max_usd_per_1k: 5}}"
-    variant = "  current: {provider: recorded, replies: current.jsonl, usd_per_1k: 1}\n"
-    judged.run("--collect-only", gates=GATES)
-    path = judged.desk.path("s.ftgate.yaml")
-    text = path.read_text("utf-8").replace(GATES, gates)
-    text = text.replace("  current: {provider: recorded, replies: current.jsonl}\n", variant)
-    path.write_text(text.replace("worse.jsonl}", "worse.jsonl, usd_per_1k: 1}"), "utf-8")
-    judged.desk.run("-k", "cost")
-
-    assert judged.asked == 0
-
-
 def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
     result = judged.run("--ftgate-max-usd=0.2")
     asked = judged.asked

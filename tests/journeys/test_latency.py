@@ -68,16 +68,3 @@ def test_a_latency_that_was_not_measured_is_no_gate_that_passed(desk):
     result.stdout.fnmatch_lines(
         ["PASSED  1 gate   accuracy: current 100 % (min 85 %)", "  not measured: latency?current?*"]
     )
-
-
-def test_a_rise_is_measured_against_the_baseline(desk):
-    slow = '{provider: python, function: "answers:answer"}'
-    desk.asking_suite(
-        SLOW.replace("answer(", "x(").replace("quick(", "answer(").replace("x(", "slow("),
-        gates="{latency: {max_rise: 0.5}}",
-        slow=slow.replace("answers:answer", "answers:slow"),
-    )
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["median latency up *, limit +50 %: *", "✗ latency[[]slow]*"])
