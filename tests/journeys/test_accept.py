@@ -148,14 +148,8 @@ def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
 
 
 def test_a_variant_without_gates_has_no_scores_in_the_record(desk):
-    desk.suite(current=0)
-    desk.replies("other", wrong=9)
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "other": "{provider: recorded, replies: other.jsonl, gated: false}",
-        }
-    )
+    desk.suite(current=0, other=9)
+    desk.edit("other.jsonl", "other.jsonl, gated: false")
     desk.run("--ftgate-accept").assert_outcomes(passed=1)
 
     desk.run().assert_outcomes(passed=1)

@@ -29,16 +29,6 @@ variants: {current: {provider: llamacpp, model: smollm2-135m}}
 gates: {}
 """
 
-LABELS = """
-cases: labels.jsonl
-reply: {format: {choice: [late_delivery, refund, login]}, max_tokens: 12}
-variants:
-  current: {provider: llamacpp, model: smollm2-135m}
-  strict: {like: current, response_schema: true}
-gates: {format: {min: 0.50}}
-"""
-
-
 MESSAGES = """
 cases: sums.jsonl
 reply: {format: {regex: "[A-Za-z0-9]"}, score: contains, max_tokens: 8}
@@ -129,24 +119,6 @@ def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
         result.stdout.fnmatch_lines([".*100%*"])
         shown = result.outlines + result.errlines
         assert shown.count("ftgate: converting tiny") == times
-
-
-@pytest.mark.heavy
-def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pytester) -> None:
-    words = ["late", "lost", "stuck", "not here", "delayed", "missing", "overdue", "gone"]
-    rows = [
-        f'{{"id": "{i}", "input": "My parcel {i} is {word}.", "expected": "late_delivery"}}'
-        for i, word in enumerate(words)
-    ]
-    pytester.makefile(".jsonl", labels="\n".join(rows))
-    pytester.makefile(".ftgate.yaml", suite=LABELS)
-
-    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-n2", "--dist=load")
-
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
-        ["FAILED *format?current?*", "✗ format?current?*", "✓ 1 passed   format: strict *"]
-    )
 
 
 @pytest.mark.heavy

@@ -40,21 +40,16 @@ def test_a_function_that_is_nowhere_is_an_error_of_its_variant_alone_and_is_told
 
 
 def test_an_error_is_asked_again_in_the_next_run(desk):
-    desk.replies("current", wrong=2)
-    desk.path("broken.py").write_text(BROKEN, "utf-8")
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "tunnel": '{provider: python, function: "broken:answer"}',
-        }
-    )
+    desk.replies("kept", wrong=2)
+    kept = "{provider: recorded, replies: kept.jsonl}"
+    desk.asking_suite(BROKEN, first="kept", kept=kept)
 
     result = desk.run()
 
     # It is one of its variant alone, and says what was raised.
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*broken:answer raised RuntimeError: the tunnel is down"])
+    result.stdout.fnmatch_lines(["*answers:answer raised RuntimeError: the tunnel is down"])
     result.stdout.no_fnmatch_line("*Traceback*")
     desk.path("mended").touch()
     desk.run().assert_outcomes(passed=2)

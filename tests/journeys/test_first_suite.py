@@ -23,14 +23,8 @@ def test_a_green_run_says_what_it_measured_in_two_lines(desk):
 
 
 def test_a_variant_that_is_not_gated_is_measured_and_shown_beside_the_others(desk):
-    desk.replies("strong", wrong=10)
-    desk.replies("current", wrong=2)
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "strong": "{provider: recorded, replies: strong.jsonl, gated: false}",
-        }
-    )
+    desk.suite(current=2, strong=10)
+    desk.edit("strong.jsonl", "strong.jsonl, gated: false")
 
     result = desk.run()
 

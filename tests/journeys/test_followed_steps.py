@@ -107,15 +107,6 @@ def follow(desk, step, printed):
     return judge(desk, *shlex.split(command)[2:])
 
 
-def edit(desk, *pairs, name=SUITE):
-    """Replace texts in a file, wherever they stand."""
-    text = desk.path(name).read_text("utf-8")
-    for before, after in pairs:
-        assert before in text
-        text = text.replace(before, after)
-    desk.path(name).write_text(text, "utf-8")
-
-
 def edit_at(desk, where, before, after):
     """Replace *before* in the line that *where* names, and nowhere else; "" stands before it."""
     name, _, line = where.rpartition(":")
@@ -125,9 +116,12 @@ def edit_at(desk, where, before, after):
     desk.path(name).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def rows_of(desk, *, wrong):
-    """Return right replies, but for those to the cases that *wrong* chooses by number."""
-    return [{"id": f"t{n:03}", "text": desk.label(n + wrong(n))} for n in range(desk.cases)]
+def take_refunds_for_billing(desk, variant, count):
+    """Let *variant* say billing to each of the first *count* cases."""
+    texts = ("billing" if n < count else desk.label(n) for n in range(desk.cases))
+    desk.write_rows(
+        f"{variant}.jsonl", [{"id": f"t{n:03}", "text": t} for n, t in enumerate(texts)]
+    )
 
 
 def test_every_kind_of_step_is_followed_here_or_reached_by_a_test_that_exists(request):
@@ -156,14 +150,11 @@ def test_cases_that_are_fixed_pass(desk):
 @follows(StepKind.FIX_LABEL)
 def test_a_label_that_is_told_from_the_other_one_passes(desk):
     desk.suite("{accuracy: {min: 0.85}}", current=0)
-    desk.write_rows("current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and n % 2 == 1))
+    take_refunds_for_billing(desk, "current", 60)
     values = red(desk, "accuracy[current]", StepKind.FIX_LABEL)
     assert (values["label"], values["taken_for"], values["replies"]) == ("refund", "billing", 30)
 
-    label = values["label"]
-    desk.write_rows(
-        "current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and desk.label(n) != label and n % 2)
-    )
+    desk.replies("current")
 
     assert judge(desk).ret == 0
 
@@ -172,15 +163,11 @@ def test_a_label_that_is_told_from_the_other_one_passes(desk):
 def test_a_part_that_is_fixed_passes(desk):
     desk.cases = 1000
     desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
-    desk.write_rows("draft.jsonl", rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1))
+    take_refunds_for_billing(desk, "draft", 100)
     values = red(desk, "accuracy[draft]", StepKind.FIX_PART)
-    assert (values["kind"], values["regressed"]) == ("label", 50)
+    assert (values["kind"], values["name"], values["regressed"]) == ("label", "refund", 50)
 
-    fixed = values["name"]
-    desk.write_rows(
-        "draft.jsonl",
-        rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1 and desk.label(n) != fixed),
-    )
+    desk.replies("draft")
 
     assert judge(desk).ret == 0
 
@@ -211,7 +198,7 @@ def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
         short = ", max_tokens: 8" if declared == "variant" else ""
         long = f"{{like: current, model: long{short}}}"
         desk.suite_of({"current": current, "draft": long}, DROP)
-        edit(desk, ("reply: {", f"reply: {{max_tokens: {8 if declared == 'reply' else 40}, "))
+        desk.edit("reply: {", f"reply: {{max_tokens: {8 if declared == 'reply' else 40}, ")
         values = red(desk, "accuracy[draft]", StepKind.RAISE_MAX_TOKENS)
         assert (values["cut"], values["of"]) == (30, 30)
 
@@ -223,7 +210,7 @@ def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
 @follows(StepKind.FIX_MUST_PASS)
 def test_must_pass_cases_that_are_fixed_pass(desk):
     desk.suite("{accuracy: {min: 0.8}}", current=3)
-    edit(desk, ('"id": "t001"', '"must_pass": true, "id": "t001"'), name="tickets.cases.jsonl")
+    desk.edit('"id": "t001"', '"must_pass": true, "id": "t001"', "tickets.cases.jsonl")
     assert red(desk, "accuracy[current]", StepKind.FIX_MUST_PASS)["cases"] == "t001"
 
     desk.replies("current", wrong=1)
@@ -255,13 +242,13 @@ def test_training_data_passes_without_the_rows_that_are_cases(desk):
 @follows(StepKind.CHECK_SCORE)
 def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
     desk.suite(DROP, current=0, new=0)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}"))
+    desk.edit("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}")
     rows = [{"id": f"t{n:03}", "text": f"It is {desk.label(n)}."} for n in range(desk.cases)]
     for name in ("current", "new"):
         desk.write_rows(f"{name}.jsonl", rows)
     red(desk, "accuracy[new]", StepKind.CHECK_SCORE)
 
-    edit(desk, ("score: exact", "score: contains"))
+    desk.edit("score: exact", "score: contains")
 
     assert judge(desk).ret == 0
 
@@ -269,7 +256,7 @@ def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(
 @follows(StepKind.CHECK_SCORE)
 def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
     desk.suite(DROP, current=0)
-    edit(desk, ("reply: {", "reply: {score: regex, "))
+    desk.edit("reply: {", "reply: {score: regex, ")
     rows = [
         {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": "Billing|Refund"}
         for n in range(desk.cases)
@@ -280,7 +267,7 @@ def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(d
     result.stdout.fnmatch_lines(["[?] accuracy[[]current]   nothing to compare with yet*"])
     step_of(desk, "accuracy[current]", StepKind.CHECK_SCORE)
 
-    edit(desk, ("score: regex, ", ""))
+    desk.edit("score: regex, ", "")
     desk.write_cases()
 
     assert judge(desk).ret == 0
@@ -336,7 +323,7 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     values = red(desk, "cost[current]", StepKind.ADD_REPLIES)
     assert (values["missing"], values["tokens"]) == (100, True)
 
-    edit(desk, ("price_model: claude-haiku-4-5", "usd_per_1k: 1"))
+    desk.edit("price_model: claude-haiku-4-5", "usd_per_1k: 1")
 
     assert judge(desk).ret == 0
 
@@ -429,7 +416,7 @@ def test_more_repeats_of_the_baseline_let_an_unchanged_variant_pass(noisy):
     step = step_of(noisy, "accuracy[draft]", StepKind.REPEAT_BASELINE)
     setting = re.search(r"repeats: \{.*?\}", step_text(step))[0]
 
-    edit(noisy, ("cases:", f"{setting}\ncases:"), name=step.values["where"])
+    noisy.edit("cases:", f"{setting}\ncases:", step.values["where"])
 
     assert judge(noisy).ret == 0
 
@@ -473,7 +460,7 @@ def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, r
 @follows(StepKind.DECLARE_MINIMUM)
 def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
     desk.suite(DROP, current=96, new=96)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}\n", ""))
+    desk.edit("reply: {format: {choice: [billing, refund]}}\n", "")
     desk.replies("new", wrong=96, said="none of these")
     where = red(desk, "accuracy[new]", StepKind.DECLARE_MINIMUM)["where"]
 
@@ -496,7 +483,7 @@ def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
 def test_a_rise_from_nothing_passes_with_a_limit_of_its_own(desk):
     free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
     desk.asking_suite(gates="{cost: {max_rise: 0.5}}", new=free.replace("1k: 0", "1k: 1"))
-    edit(desk, ('answer"}', 'answer", usd_per_1k: 0}'))
+    desk.edit('answer"}', 'answer", usd_per_1k: 0}')
     where = red(desk, "cost[new]", StepKind.DECLARE_LIMIT)["where"]
 
     edit_at(desk, where, "max_rise: 0.5", "max_usd_per_1k: 2")
@@ -528,7 +515,7 @@ def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk, others,
 def test_a_candidate_that_is_made_the_baseline_passes(desk, declared):
     desk.suite(DROP, current=6, candidate=40)
     if declared:
-        edit(desk, ("variants:", "baseline: current\nvariants:"))
+        desk.edit("variants:", "baseline: current\nvariants:")
     values = red(desk, "accuracy[candidate]", StepKind.MAKE_BASELINE)
 
     make_baseline(desk, values, declared=declared)
@@ -577,7 +564,7 @@ def test_the_baseline_of_a_mark_with_variants_of_its_own_is_the_first_one(desk):
 
     name = values["where"].rpartition(":")[0]
     (poor,) = re.findall(rf" +'{values['variant']}':.*\n", desk.path(name).read_text())
-    edit(desk, (poor, ""), name=name)
+    desk.edit(poor, "", name)
     edit_at(desk, values["where"], "variants={", f"variants={{\n{poor}")
 
     assert judge(desk).ret == 0
@@ -749,6 +736,6 @@ def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
     text = "\n".join(desk.run().outlines)
     limit = re.search(r"or max_drop: ([0-9.]+)", text)[1]
 
-    edit(desk, ("max_drop: 0.05", f"max_drop: {limit}"))
+    desk.edit("max_drop: 0.05", f"max_drop: {limit}")
 
     assert desk.run().ret == 0

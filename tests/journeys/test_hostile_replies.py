@@ -82,9 +82,7 @@ def test_what_a_provider_said_with_its_error_does_not_act(desk):
 
 def test_neither_a_case_nor_the_reason_for_its_score_acts(desk):
     desk.suite(current=0, worse=0)
-    suite = desk.path("tickets.ftgate.yaml")
-    by_code = suite.read_text().replace("format: {choice: [billing, refund]}", "score: code")
-    suite.write_text(by_code)
+    desk.edit("format: {choice: [billing, refund]}", "score: code")
     desk.replies("current", wrong=100, said="x = 1")
     desk.replies("worse", wrong=100, said="raise ValueError('\x1b[2J\\n::error::gone')")
     inputs = [NASTY[name] for name in ("escape", "command", "bidi")]
@@ -122,9 +120,7 @@ def test_half_an_emoji_changes_no_verdict(desk, where):
         desk.path(name).write_text(text.replace("t000", "t\\ud83d") if where == "id" else text)
     if where == "a scorer's words":
         desk.path("checks.py").write_text(SCORER)
-        suite = desk.path("tickets.ftgate.yaml")
-        rule = '{python: "checks:broken"}'
-        suite.write_text(suite.read_text().replace("{choice: [billing, refund]}", rule))
+        desk.edit("{choice: [billing, refund]}", '{python: "checks:broken"}')
     reports = ("--ftgate-json=r.json", "--ftgate-html=r.html", "--ftgate-markdown=r.md")
 
     result = desk.run(*reports)

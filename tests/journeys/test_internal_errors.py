@@ -393,9 +393,7 @@ def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own):
     gates = "{accuracy: {min: 0.5, max_drop: none}}"
     desk.suite_of({name: variant.format(name) for name in NAMES}, gates)
     if own == "a scorer":
-        suite = desk.path("tickets.ftgate.yaml")
-        scored = 'reply: {score: {python: "answers:marks"}, '
-        suite.write_text(suite.read_text("utf-8").replace("reply: {", scored), "utf-8")
+        desk.edit("reply: {", 'reply: {score: {python: "answers:marks"}, ')
 
     result = desk.run(*QUIET)
 

@@ -154,10 +154,8 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     )
     code.write_text(f"{JUDGE}\n{answers}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
     judged.run("--collect-only", name="broken", more=HUMAN)
-    path = judged.desk.path("s.ftgate.yaml")
     asked = '{provider: python, function: "judges_here:answer"}'
-    text = path.read_text("utf-8").replace("{provider: recorded, replies: worse.jsonl}", asked)
-    path.write_text(text, "utf-8")
+    judged.desk.edit("{provider: recorded, replies: worse.jsonl}", asked, "s.ftgate.yaml")
     result = judged.desk.run()
 
     result.assert_outcomes(errors=2)

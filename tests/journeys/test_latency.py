@@ -27,12 +27,11 @@ FIRST = "{latency: {max_p50_ms: 5000, max_p95_ms: 5000}}"
 )
 def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function, limit):
     desk.asking_suite(SLOW, gates=f"{{latency: {{{limit}}}}}")
-    text = desk.path("tickets.ftgate.yaml").read_text("utf-8")
-    desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", f":{function}"), "utf-8")
+    desk.edit(":answer", f":{function}")
     slow = desk.run()
     slow.stdout.fnmatch_lines(["    fix     choose a smaller model or a shorter prompt"])
 
-    desk.path("tickets.ftgate.yaml").write_text(text.replace(":answer", ":quick"), "utf-8")
+    desk.edit(f":{function}", ":quick")
 
     assert (slow.ret, desk.run().ret) == (1, 0)
 

@@ -7,7 +7,6 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.cli.main import main
 
 SUITE = "tickets.ftgate.yaml"
-TOLD = "{provider: recorded, replies: %s.jsonl%s}"
 
 
 @every_row(
@@ -50,10 +49,8 @@ def test_a_plain_threshold_and_a_minimum_below_guessing_have_no_power(desk):
 
 
 def test_the_power_of_a_variant_that_is_not_compared_is_not_that_of_a_comparison(desk):
-    desk.replies("current")
-    desk.replies("cheap", wrong=40)
-    variants = {"current": TOLD % ("current", ""), "cheap": TOLD % ("cheap", ", compared: false")}
-    desk.suite_of(variants, "{accuracy: {}}")
+    desk.suite("{accuracy: {}}", current=0, cheap=40)
+    desk.edit("cheap.jsonl", "cheap.jsonl, compared: false")
 
     planned = desk.run("--ftgate-plan")
 

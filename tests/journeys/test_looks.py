@@ -60,8 +60,7 @@ def test_replies_of_a_run_that_could_not_tell_are_pooled_and_not_asked_again(des
     desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.05}}", draft=DRAFT)
     desk.run()
     asked = len(desk.asked())
-    suite = desk.path("tickets.ftgate.yaml")
-    suite.write_text(suite.read_text().replace("max_drop: 0.05", "max_drop: 0.05, settle: 10"))
+    desk.edit("max_drop: 0.05", "max_drop: 0.05, settle: 10")
 
     desk.run()
 
@@ -177,8 +176,7 @@ def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):
 
 def test_as_many_repeats_as_are_needed_leave_nothing_to_settle(desk):
     desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.03, settle: 5}}", draft=DRAFT)
-    suite = desk.path("tickets.ftgate.yaml")
-    suite.write_text("repeats: auto\n" + suite.read_text())
+    desk.edit("cases:", "repeats: auto\ncases:")
 
     desk.run()
 
