@@ -25,10 +25,6 @@ def test_it(case, reply):
     assert reply.text == case.expected
 """
 ALL = {"passed": 3, "failed": 2}
-PASSING = (
-    "--deselect=tickets.ftgate.yaml::accuracy[worse]",
-    "--deselect=test_it.py::test_it[worse]",
-)
 
 
 @pytest.fixture

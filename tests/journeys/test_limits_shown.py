@@ -48,14 +48,25 @@ def test_a_plain_threshold_and_a_minimum_below_guessing_have_no_power(desk):
     assert "format[current]" not in planned.stdout.str()
 
 
-def test_the_power_of_a_variant_that_is_not_compared_is_not_that_of_a_comparison(desk):
-    desk.suite("{accuracy: {}}", current=0, cheap=40)
+def test_a_variant_that_is_not_compared_has_no_power_of_a_comparison_and_shows_its_change(desk):
+    desk.suite("{accuracy: {}}", current=0, cheap=15)
     desk.edit("cheap.jsonl", "cheap.jsonl, compared: false")
 
     planned = desk.run("--ftgate-plan")
 
     rows = [line.split()[1:] for line in planned.outlines if line.startswith("  accuracy[")]
     assert rows[0] == rows[1]
+    told = ["PASSED  2 gates   accuracy: cheap 85 % (−15 not gated), *"]
+    desk.run().stdout.fnmatch_lines(told)
+
+
+def test_beside_a_baseline_with_nothing_to_lose_the_minimum_is_the_limit(desk):
+    desk.suite("{accuracy: {min: 0.8}}", current=100, new=5)
+    desk.edit("current.jsonl", "current.jsonl, gated: false")
+
+    result = desk.run("--ftgate-variant=new")
+
+    result.stdout.fnmatch_lines(["PASSED  1 gate   accuracy: new 95 % (+95, min 80 %)"])
 
 
 def test_a_minimum_that_decides_shows_the_change_beside_it(desk):

@@ -172,12 +172,3 @@ def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):
 
     assert desk.verdicts()["format[draft]"] == together
     assert together["checks"][0]["n"] == 200
-
-
-def test_as_many_repeats_as_are_needed_leave_nothing_to_settle(desk):
-    desk.asking_suite(NOISY, gates="{accuracy: {max_drop: 0.03, settle: 5}}", draft=DRAFT)
-    desk.edit("cases:", "repeats: auto\ncases:")
-
-    desk.run()
-
-    assert set(desk.verdicts()) == {"accuracy[current]", "accuracy[draft]"}
