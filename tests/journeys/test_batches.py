@@ -135,21 +135,40 @@ def chat_api(desk, allowed):
         yield running
 
 
-def test_a_killed_run_picks_its_batch_up_again_and_pays_nothing_twice(desk, chat_api):
-    reached, may_go_on, answers = Event(), Event(), chat_api.before_answer
-
+def before_the_id_came(api, reached: Event, may_go_on: Event) -> None:
     def hold() -> None:
         reached.set()
         may_go_on.wait(DEADLINE)
 
-    # Nobody lives to note the id of the batch.
-    chat_api.before_answer = hold
+    api.before_answer = hold
+
+
+def while_the_batch_runs(api, reached: Event, may_go_on: Event) -> None:
+    api.may_end.clear()
+    described, polled = api.describe, []
+
+    def describe(name):
+        polled.append(name)
+        if len(polled) > 1:
+            reached.set()
+        return described(name)
+
+    api.describe = describe
+
+
+@pytest.mark.parametrize("moment", [before_the_id_came, while_the_batch_runs])
+def test_a_killed_run_picks_its_batch_up_again_and_pays_nothing_twice(desk, chat_api, moment):
+    reached, may_go_on = Event(), Event()
+    plain = dict(vars(chat_api))
+    moment(chat_api, reached, may_go_on)
     with started(desk) as run:
         assert reached.wait(DEADLINE)
         run.kill()
         assert run.wait(DEADLINE) == -signal.SIGKILL
     may_go_on.set()
-    chat_api.before_answer = answers
+    vars(chat_api).clear()
+    vars(chat_api).update(plain)
+    chat_api.may_end.set()
 
     result = desk.run()
 

@@ -133,6 +133,19 @@ def test_what_is_left_decides_first_and_a_failure_stays_one(accepted, capsys, mo
     assert said.index("What is left: ") < said.index("So this check passed.")
 
 
+def test_cases_that_came_are_named_and_block_nothing(accepted):
+    more = '{"id": "t100", "input": "Ticket 100", "expected": "billing"}\n'
+    accepted.edit('{"id": "t099"', f'{more}{{"id": "t099"', "tickets.cases.jsonl")
+    accepted.cases = 101
+    for name in ("current", "new"):
+        accepted.replies(name, wrong=20)
+
+    accepted.run().assert_outcomes(passed=4)
+
+    told = ["1 case has come since a run was accepted: t100"]
+    assert accepted.verdicts()["accuracy[new]"]["notes"] == told
+
+
 def test_a_record_of_the_older_form_is_accepted_once(accepted):
     record = accepted.path(ACCEPTED)
     values = json.loads(record.read_text("utf-8"))
