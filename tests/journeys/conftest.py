@@ -109,6 +109,12 @@ class Desk:
         ]
         self.path("tickets.ftgate.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
+    def edit(self, before: str, after: str, name: str = "tickets.ftgate.yaml") -> None:
+        """Replace a text in a file, wherever it stands."""
+        text = self.path(name).read_text("utf-8")
+        assert before in text
+        self.path(name).write_text(text.replace(before, after), "utf-8")
+
     def asking_suite(
         self, code: str = ANSWERS, *, gates: str = GATES, first: str = "", **others: str
     ) -> None:

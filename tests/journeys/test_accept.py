@@ -12,57 +12,36 @@ ACCEPTED = "tickets.accepted.json"
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
 
 
-@pytest.fixture
-def accepted(desk):
-    """A desk whose only variant has been accepted with two wrong replies."""
-    desk.suite(DROP, current=2)
-    desk.run("--ftgate-accept")
-    return desk
-
-
 def compared(desk, gate="accuracy[current]"):
     """Return the check of the last run that compared with what was accepted."""
     checks = desk.verdicts()[gate]["checks"]
     return next(check for check in checks if check["kind"] == "accepted")
 
 
-def test_accepting_writes_a_record_without_replies_beside_the_suite_and_says_so(desk):
+def test_accepting_writes_a_record_without_replies_beside_a_suite_in_a_folder_and_says_so(desk):
     desk.suite(DROP, current=2)
     desk.replies("current", wrong=2, said="zebra crossing")
-
-    result = desk.run("--ftgate-accept")
-
-    result.stdout.fnmatch_lines([f"accepted current in {ACCEPTED}; commit it with the change"])
-    assert "zebra" not in desk.path(ACCEPTED).read_text("utf-8")
-
-
-def test_accepting_writes_beside_a_suite_in_a_folder(desk):
-    desk.suite(DROP, current=2)
     folder = desk.pytester.mkdir("prompts")
     for path in desk.pytester.path.glob("*.*l"):
         path.rename(folder / path.name)
 
-    desk.run("--ftgate-accept")
+    result = desk.run("--ftgate-accept")
 
-    assert (folder / ACCEPTED).is_file()
+    told = f"accepted current in prompts/{ACCEPTED}; commit it with the change"
+    result.stdout.fnmatch_lines([told])
+    assert "zebra" not in (folder / ACCEPTED).read_text("utf-8")
 
 
-def test_without_the_option_nothing_is_accepted(desk):
+def test_the_next_run_is_compared_with_the_accepted_one_and_quotes_the_cases_lost(desk):
     desk.suite(DROP, current=2)
+    desk.run("--ftgate-accept")
+    desk.replies("current", wrong=30)
+    before = desk.path(ACCEPTED).read_bytes()
 
-    desk.run()
-
-    assert not desk.path(ACCEPTED).exists()
-
-
-def test_the_next_run_is_compared_with_the_accepted_one_and_quotes_the_cases_lost(accepted):
-    accepted.replies("current", wrong=30)
-    before = accepted.path(ACCEPTED).read_bytes()
-
-    result = accepted.run("--ftgate-accept-anchor")
+    result = desk.run("--ftgate-accept-anchor")
 
     result.assert_outcomes(failed=1)
-    check = compared(accepted)
+    check = compared(desk)
     assert (check["before"], check["after"], check["outcome"]) == (0.98, 0.7, "failed")
     result.stdout.fnmatch_lines(
         [
@@ -72,33 +51,7 @@ def test_the_next_run_is_compared_with_the_accepted_one_and_quotes_the_cases_los
         ]
     )
     # The record of before stays.
-    assert accepted.path(ACCEPTED).read_bytes() == before
-
-
-def test_a_changed_expectation_takes_its_case_out_of_the_comparison(accepted):
-    accepted.expected[50] = "refund"
-    accepted.write_cases()
-
-    accepted.run()
-
-    assert compared(accepted)["n"] == 99
-
-
-def test_an_accepted_run_that_is_repeated_passes_as_unchanged(accepted):
-    result = accepted.run()
-
-    result.assert_outcomes(passed=1)
-    assert compared(accepted)["is_unchanged"]
-
-
-def test_accepting_one_variant_keeps_what_was_accepted_of_another(desk):
-    desk.suite(DROP, current=2, short=1)
-    desk.run("--ftgate-accept")
-
-    desk.run("--ftgate-accept", "--ftgate-variant=short")
-
-    desk.run()
-    assert compared(desk)["is_unchanged"]
+    assert desk.path(ACCEPTED).read_bytes() == before
 
 
 def gates_of_record(desk):
@@ -106,18 +59,22 @@ def gates_of_record(desk):
     return [f"{verdict['gate']}[{verdict['variant']}]" for verdict in verdicts]
 
 
-def test_the_accepted_verdict_of_a_gate_stays_without_a_run_and_goes_with_the_gate(desk):
+def test_what_was_accepted_of_a_gate_stays_without_a_run_and_goes_with_the_gate(desk):
     both = "{accuracy: {max_drop: 0.05}, format: {max_drop: 0.05}}"
+    gates = [f"{kind}[{name}]" for kind in ("accuracy", "format") for name in ("current", "short")]
+    node = "tickets.ftgate.yaml::format[current]"
     for arguments in ([], ["tickets.ftgate.yaml"]):
-        desk.suite(both, current=2)
+        desk.suite(both, current=2, short=1)
         desk.run("--ftgate-accept")
-        for selection in (["-k", "format"], ["tickets.ftgate.yaml::format[current]"]):
+        for selection in (["-k", "format"], [node], ["--ftgate-variant=short"]):
             desk.run("--ftgate-accept", *selection)
-            assert sorted(gates_of_record(desk)) == ["accuracy[current]", "format[current]"]
+            assert sorted(gates_of_record(desk)) == gates
 
-        desk.suite(DROP, current=2)
+        desk.run()
+        assert compared(desk)["is_unchanged"]
+        desk.suite(DROP, current=2, short=1)
         desk.run("--ftgate-accept", *arguments)
-        assert gates_of_record(desk) == ["accuracy[current]"]
+        assert sorted(gates_of_record(desk)) == ["accuracy[current]", "accuracy[short]"]
 
 
 @pytest.mark.parametrize("named", [(), ("tests",), ("tests/test_tone.py",)], ids=" ".join)
@@ -133,18 +90,7 @@ def test_a_marked_function_that_is_gone_is_missed_however_its_file_is_named(desk
     assert desk.verdicts()["test_other[current]"]["headline"] == "the accepted gate test_it is gone"
 
 
-def test_a_broken_record_is_a_message_with_its_remedy(accepted):
-    accepted.path(ACCEPTED).write_text("<<<<<<< HEAD\n", "utf-8")
-
-    result = accepted.run()
-
-    result.stdout.fnmatch_lines([f"*{ACCEPTED}: no accepted record *; restore it or delete it"])
-    result.stdout.no_fnmatch_line("*Traceback*")
-    # It is no failed gate.
-    result.assert_outcomes(errors=1)
-
-
-def test_small_drops_of_accepted_releases_add_up_against_the_anchor(desk):
+def test_small_drops_of_accepted_releases_add_up_against_the_anchor_until_it_is_moved(desk):
     desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
     for wrong in (0, 4, 8):
         desk.replies("current", wrong=wrong)
@@ -158,26 +104,11 @@ def test_small_drops_of_accepted_releases_add_up_against_the_anchor(desk):
     assert (checks["anchor"]["before"], checks["anchor"]["outcome"]) == (1.0, "failed")
     # Both comparisons share the risk of a false alarm.
     assert checks["anchor"]["shared"] == 2
-
-
-def test_the_anchor_moves_only_when_asked(desk):
-    desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
-    desk.run("--ftgate-accept")
-    desk.replies("current", wrong=6)
+    desk.replies("current", wrong=8)
     desk.run("--ftgate-accept-anchor")
-
     desk.run()
-
     kinds = [check["kind"] for check in desk.verdicts()["accuracy[current]"]["checks"]]
     assert kinds == ["accepted"]
-
-
-def test_a_baseline_alone_stores_its_default_limit_when_it_is_first_accepted(desk):
-    desk.suite("{accuracy: {}}", current=2)
-
-    desk.run("--ftgate-accept")
-
-    assert json.loads(desk.path(ACCEPTED).read_text("utf-8"))["limits"] == {"accuracy": 0.1}
 
 
 def test_an_accepted_default_limit_shrinks_when_cases_are_added(desk):
@@ -199,27 +130,6 @@ def test_an_accepted_default_limit_shrinks_when_cases_are_added(desk):
     assert all(check["has_default_limit"] for check in checks)
 
 
-def test_a_limit_that_was_written_wider_into_the_record_is_an_error_at_its_line(desk):
-    desk.suite("{accuracy: {}}", current=2, short=2)
-    desk.run("--ftgate-accept")
-    record = desk.path(ACCEPTED)
-    text = record.read_text("utf-8")
-    line = next(n for n, one in enumerate(text.splitlines(), 1) if '"accuracy": 0.1' in one)
-    record.write_text(text.replace('"accuracy": 0.1', '"accuracy": 0.4'))
-    desk.replies("short", wrong=30)
-
-    result = desk.run("--ftgate-inconclusive=warn")
-
-    assert result.ret != 0
-    wide = (
-        f"  {ACCEPTED}:{line}: limits: accuracy: 0.4 lets 40 points go, and the cases can show 10;*"
-    )
-    result.stdout.fnmatch_lines([wide])
-    desk.replies("short", wrong=2)
-    desk.run("--ftgate-accept").assert_outcomes(passed=2)
-    desk.run().assert_outcomes(passed=2)
-
-
 def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     desk.suite(current=0, gates={"accuracy": {"min": 0.5}})
     desk.run("--ftgate-accept")
@@ -238,34 +148,21 @@ def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
 
 
 def test_a_variant_without_gates_has_no_scores_in_the_record(desk):
-    desk.suite(current=0)
-    desk.replies("other", wrong=9)
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "other": "{provider: recorded, replies: other.jsonl, gated: false}",
-        }
-    )
+    desk.suite(current=0, other=9)
+    desk.edit("other.jsonl", "other.jsonl, gated: false")
     desk.run("--ftgate-accept").assert_outcomes(passed=1)
 
     desk.run().assert_outcomes(passed=1)
 
 
-def test_a_run_with_a_failed_gate_writes_no_record_and_prints_the_command_that_does(desk):
+def test_a_run_with_a_failed_gate_prints_the_command_that_accepts_it(desk):
     desk.suite(DROP, current=2, worse=30)
 
     result = desk.run("--ftgate-accept", "tickets.ftgate.yaml")
 
-    assert result.ret == 1
-    assert not desk.path(ACCEPTED).exists()
-    result.stdout.fnmatch_lines(["NOT ACCEPTED: accuracy[[]worse] failed. No record was written;*"])
     (printed,) = (line for line in result.outlines if "--ftgate-accept-failed" in line)
     accepting = desk.run(*shlex.split(printed)[1:])
-    assert accepting.ret == 1
-    accepting.stdout.fnmatch_lines(
-        [f"accepted current, worse in {ACCEPTED}; commit it with the change (1", "  gate failed)"]
-    )
-    assert desk.path(ACCEPTED).exists()
+    accepting.stdout.fnmatch_lines([f"accepted current, worse in {ACCEPTED}; *"])
 
 
 def test_a_run_with_a_gate_that_was_not_evaluated_writes_no_record(desk):

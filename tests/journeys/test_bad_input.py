@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
-
-SUITE = """\
-cases: tickets.cases.jsonl
-reply: {format: {choice: [yes, no]}}
-variants:
-  current: {provider: recorded, replies: gone.jsonl}
-  draft: {like: curent}
-gates:
-  accurracy: {min: 0.85}
-  accuracy: {min: 0.85, max_drop: 5}
-"""
-CASES = """\
-{"id": "a", "input": "one", "expected": "yes"}
-{"id": "a", "input": "two", "expected": "yes"}
-{"id": "b", "input": "three", "expectd": "yes"}
-{"id": "c", input: "four"}
-"""
 MESSAGES = [
-    '*tickets.cases.jsonl:2: id "a" is taken by tickets.cases.jsonl:1; *',
-    '*tickets.cases.jsonl:3: *unknown key "expectd"; did you mean "expected"?',
-    "*tickets.cases.jsonl:4: not JSON: *",
-    "*tickets.ftgate.yaml:2: *the bare word yes as true: write *",
-    "*tickets.ftgate.yaml:4: *gone.jsonl does not exist*",
+    '*tickets.cases.jsonl:2: *unknown key "expectd"; did you mean "expected"?',
     '*tickets.ftgate.yaml:5: *no variant "curent"; did you mean "current"? (https://*',
-    '*tickets.ftgate.yaml:7: unknown key "accurracy"; did you mean "accuracy"? (https://*',
-    "*tickets.ftgate.yaml:8: max_drop is 5, *",
+    '*tickets.ftgate.yaml:6: unknown key "accurracy"; did you mean "accuracy"? (https://*',
+    "*other.ftgate.yaml:*not YAML*",
+    "*floor.ftgate.yaml:*provider classical needs training_data (*",
 ]
 
 
-@pytest.fixture
-def broken(desk):
-    desk.path("tickets.ftgate.yaml").write_text(SUITE, "utf-8")
-    desk.path("tickets.cases.jsonl").write_text(CASES, "utf-8")
-    return desk
+def test_every_fault_is_told_with_its_line_and_its_remedy_at_collection(desk):
+    desk.suite_of({"floor": "{provider: classical}"})
+    desk.path("tickets.ftgate.yaml").rename(desk.path("floor.ftgate.yaml"))
+    desk.suite("{accurracy: {min: 0.85}}", current=0)
+    desk.edit("gates:", "  draft: {like: curent}\ngates:")
+    desk.edit('"expected": "refund"', '"expectd": "refund"', "tickets.cases.jsonl")
+    desk.path("other.ftgate.yaml").write_text("cases: [", "utf-8")
 
+    result = desk.run()
 
-def test_every_fault_is_told_with_its_line_and_its_remedy_at_collection(broken):
-    broken.path("other.ftgate.yaml").write_text("cases: [", "utf-8")
-
-    result = broken.run()
-
-    result.assert_outcomes(errors=2)
+    result.assert_outcomes(errors=3)
     assert result.ret == 2
-    result.stdout.fnmatch_lines_random([*MESSAGES, "*other.ftgate.yaml:*not YAML*"])
+    result.stdout.fnmatch_lines_random(MESSAGES)
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*.py:*")
-
-
-def test_a_gate_that_no_outcome_could_pass_is_refused_with_the_numbers(desk):
-    desk.cases = 20
-    desk.suite(current=0)
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["*max_drop: 0.05 can never be shown with 20 cases*59 cases*"])
-    assert result.ret == 2
-
-
-def test_an_empty_suite_is_a_message(desk):
-    desk.path("tickets.ftgate.yaml").write_text("", "utf-8")
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["*tickets.ftgate.yaml: the file is empty"])
-    assert result.ret == 2

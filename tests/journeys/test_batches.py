@@ -29,11 +29,15 @@ ALLOWED = "ftgate_keys = TEAM_KEY@127.0.0.1\n"
 
 
 @pytest.fixture
-def api(desk, monkeypatch):
+def allowed(desk, monkeypatch):
     monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
     monkeypatch.setenv("TEAM_KEY", "secret")
-    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}")
+
+
+@pytest.fixture
+def api(allowed):
     with batches_api() as running:
         running.becomes = lambda name, params: succeeded(label(params))
         yield running
@@ -62,24 +66,16 @@ def test_a_variant_in_batches_is_judged_like_any_other_and_the_next_run_has_its_
     result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested*"])
 
 
-def test_two_suites_of_a_run_go_in_one_batch(desk, api):
+def test_two_suites_of_a_run_go_in_the_one_batch_that_the_configuration_asks_for(desk, api):
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}ftgate_batch = true\n")
     desk.suite_of(current(api))
     text = desk.path("tickets.ftgate.yaml").read_text()
     desk.path("more.ftgate.yaml").write_text(text.replace("cases:", "prompt: p.md\ncases:"))
     desk.path("p.md").write_text("Be brief.")
 
-    desk.run("--ftgate-batch").assert_outcomes(passed=2)
+    desk.run().assert_outcomes(passed=2)
 
     assert [len(batch) for batch in api.created.values()] == [200]
-
-
-def test_the_configuration_may_ask_for_batches(desk, api):
-    desk.suite_of(current(api))
-    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}ftgate_batch = true\n")
-
-    desk.run().assert_outcomes(passed=1)
-
-    assert len(api.created) == 1
 
 
 def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
@@ -106,8 +102,11 @@ def started(desk):
         yield run
 
 
-def interrupted(desk, api) -> str:
-    """Start a run, interrupt it from the keyboard once its batch is sent; return what it said."""
+def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_it_up(desk, api):
+    desk.suite_of(current(api))
+    desk.path("conftest.py").write_text(IMPATIENT)
+    api.may_end.clear()
+
     with started(desk) as run:
         while not any(path.endswith("msgbatch_1") for path in api.paths("GET")):
             with suppress(subprocess.TimeoutExpired):
@@ -115,15 +114,6 @@ def interrupted(desk, api) -> str:
             assert run.returncode is None
         run.send_signal(signal.SIGINT)
         said, _ = run.communicate(timeout=DEADLINE)
-    return said
-
-
-def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_it_up(desk, api):
-    desk.suite_of(current(api))
-    desk.path("conftest.py").write_text(IMPATIENT)
-    api.may_end.clear()
-
-    said = interrupted(desk, api)
 
     told = "batch msgbatch_1 with 100 requests goes on; the same command picks its replies up"
     assert told in " ".join(said.split())
@@ -133,12 +123,8 @@ def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_i
 
 
 @pytest.fixture
-def chat_api(desk, monkeypatch):
+def chat_api(desk, allowed):
     """Serve the batches of OpenAI to a suite that declares `batch: true`."""
-    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
-    monkeypatch.setenv("TEAM_KEY", "secret")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}")
     desk.path("conftest.py").write_text(IMPATIENT)
     with chat_batches_api() as running:
         running.becomes = lambda body: completed(label(body), body["model"])
@@ -159,32 +145,18 @@ def before_the_id_came(api, reached: Event, may_go_on: Event) -> None:
 
 def while_the_batch_runs(api, reached: Event, may_go_on: Event) -> None:
     api.may_end.clear()
-    described = api.describe
+    described, polled = api.describe, []
 
     def describe(name):
-        if len(api.batches) and api.polled:
+        polled.append(name)
+        if len(polled) > 1:
             reached.set()
-        api.polled = True
         return described(name)
 
-    api.polled = False
     api.describe = describe
 
 
-def while_the_results_come(api, reached: Event, may_go_on: Event) -> None:
-    content = api.content
-
-    def hold(file):
-        reached.set()
-        may_go_on.wait(DEADLINE)
-        return content(file)
-
-    api.content = hold
-
-
-@pytest.mark.parametrize(
-    "moment", [before_the_id_came, while_the_batch_runs, while_the_results_come]
-)
+@pytest.mark.parametrize("moment", [before_the_id_came, while_the_batch_runs])
 def test_a_killed_run_picks_its_batch_up_again_and_pays_nothing_twice(desk, chat_api, moment):
     reached, may_go_on = Event(), Event()
     plain = dict(vars(chat_api))

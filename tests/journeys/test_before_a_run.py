@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pytest_ftgate.cli.main import main
 
 HOSTED = "provider: openai-compatible, model: gpt-x"
 RECORDED = "provider: recorded, replies: current.jsonl"
+JUDGED = "{{judge: {{rubric: {rubric}, model: {{{model}}}}}}}"
 
 
 def another_base(desk):
@@ -48,56 +48,47 @@ def one_tone(desk):
     path.write_text("\n".join([json.dumps(row), *rest]) + "\n", "utf-8")
 
 
-def broken_replies(desk):
-    desk.path("tickets.replies.jsonl").write_text("nonsense\n", "utf-8")
-
-
-def few_replies(desk):
-    desk.replies("current", missing=40)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A suite with a mistake: what is added to it, and what is said of it."""
-
-    said: str
-    variant: str = RECORDED
-    prompt: str = "Sort the ticket."
-    score: str = "exact"
-    prepare: object = None
-
-
+#: A suite with a mistake: what is said of it, what it is written with, and what is done to it.
 MISTAKES = {
-    "an adapter of another base": Mistake(
+    "an adapter of another base": (
         "adapter out: it was trained on Qwen/Qwen2.5-0.5B-Instruct",
-        "provider: llamacpp, model: m.gguf, adapter: out",
-        prepare=another_base,
+        {"variant": "provider: llamacpp, model: m.gguf, adapter: out"},
+        another_base,
     ),
-    "a key that is not set": Mistake("the key of gpt-x is missing: set OPENAI_API_KEY", HOSTED),
-    "the key of a judge that is not set": Mistake(
+    "a key that is not set": (
         "the key of gpt-x is missing: set OPENAI_API_KEY",
-        score=f"{{judge: {{rubric: Nice., model: {{{HOSTED}}}}}}}",
+        {"variant": HOSTED},
+        None,
     ),
-    "an address that is not set": Mistake(
+    "the key of a judge that is not set": (
+        "the key of gpt-x is missing: set OPENAI_API_KEY",
+        {"score": JUDGED.format(rubric="Nice.", model=HOSTED)},
+        None,
+    ),
+    "an address that is not set": (
         "MY_SERVER is not set; set it to the address of the server",
-        f"{HOSTED}, base_url_env: MY_SERVER",
+        {"variant": f"{HOSTED}, base_url_env: MY_SERVER"},
+        None,
     ),
-    "a rubric that fails for a case": Mistake(
+    "a rubric that fails for a case": (
         "tickets.cases.jsonl:2: judge: the rubric fails for this case: 'tone' is undefined",
-        score=f"{{judge: {{rubric: '{{{{ tone }}}}', model: {{{HOSTED}}}}}}}",
-        prepare=one_tone,
+        {"score": JUDGED.format(rubric="'{{ tone }}'", model=HOSTED)},
+        one_tone,
     ),
-    "a prompt that fails for a case": Mistake(
+    "a prompt that fails for a case": (
         'tickets.cases.jsonl:2: variant "draft": the prompt fails for this case',
-        HOSTED,
-        prompt="Be {{ tone }}.",
-        prepare=one_tone,
+        {"variant": HOSTED, "prompt": "Be {{ tone }}."},
+        one_tone,
     ),
-    "committed replies that cannot be read": Mistake(
-        "tickets.replies.jsonl:1: no file of replies", prepare=broken_replies
+    "committed replies that cannot be read": (
+        "tickets.replies.jsonl:1: no file of replies",
+        {},
+        lambda desk: desk.path("tickets.replies.jsonl").write_text("nonsense\n", "utf-8"),
     ),
-    "recorded replies that lack most cases": Mistake(
-        'current.jsonl has no reply for case "t020"', prepare=few_replies
+    "recorded replies that lack most cases": (
+        'current.jsonl has no reply for case "t020"',
+        {},
+        lambda desk: desk.replies("current", missing=40),
     ),
 }
 WAYS = ("doctor", "plan", "run")
@@ -122,7 +113,7 @@ def told(desk, monkeypatch, capsys):
     return tell
 
 
-def write(desk, *, variant, prompt, score="exact"):
+def write(desk, *, variant=RECORDED, prompt="Sort the ticket.", score="exact"):
     desk.write_cases()
     desk.replies("current")
     desk.path("p.md").write_text(f"{prompt}\n", "utf-8")
@@ -136,23 +127,24 @@ def write(desk, *, variant, prompt, score="exact"):
     desk.path("tickets.ftgate.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_what_keeps_a_gate_from_being_evaluated_is_an_error_of_doctor_plan_and_run(
     desk, told, mistake
 ):
-    write(desk, variant=mistake.variant, prompt=mistake.prompt, score=mistake.score)
-    if mistake.prepare:
-        mistake.prepare(desk)
+    said, written, prepare = MISTAKES[mistake]
+    write(desk, **written)
+    if prepare:
+        prepare(desk)
 
     for way in WAYS:
         code, printed = told(way)
 
         assert code in (1, 2), way
-        assert mistake.said in printed, way
+        assert said in printed, way
 
 
 def test_a_suite_without_a_mistake_is_none_for_doctor_plan_and_run(desk, told):
-    write(desk, variant=RECORDED, prompt="Sort the ticket.")
+    write(desk)
 
     said = {way: told(way) for way in WAYS}
 
@@ -212,7 +204,7 @@ def test_a_marked_function_with_a_placeholder_in_its_prompt_has_the_warning(desk
 
 
 def test_a_conversation_without_its_key_is_an_error_of_the_plan(desk, told):
-    write(desk, variant=HOSTED, prompt="Sort the ticket.")
+    write(desk, variant=HOSTED)
     body = "def test_it(case, ask):\n    assert ask().text == case.expected\n"
     desk.marked(body, 'min=0.5, variants=["draft"]')
 
@@ -225,8 +217,8 @@ def test_a_conversation_without_its_key_is_an_error_of_the_plan(desk, told):
 def test_a_key_of_a_judge_that_must_not_be_sent_is_named_once(desk, told, monkeypatch):
     monkeypatch.setenv("OURS", "canary")
     judge = f"{HOSTED}, base_url: 'http://127.0.0.1:9/v1', api_key_env: OURS"
-    score = f"{{judge: {{rubric: Nice., model: {{{judge}}}}}}}"
-    write(desk, variant=RECORDED, prompt="Sort the ticket.", score=score)
+    score = JUDGED.format(rubric="Nice.", model=judge)
+    write(desk, score=score)
 
     code, printed = told("plan")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -78,17 +77,9 @@ def test_pruned_replies_are_asked_again_and_the_others_are_not(run_cache, evalua
     assert len(evaluated.asked()) == 130
 
 
-def test_a_cache_is_cut_to_a_size(run_cache, evaluated):
-    code, printed = run_cache("prune", "--max-mb", "0.03")
-
-    assert code == 0
-    assert not printed.startswith("0 ")
-    assert evaluated.path(CACHE).stat().st_size <= 30_000
-
-
 def test_an_accepted_record_needs_no_replies(run_cache, evaluated):
     evaluated.run("--ftgate-accept")
-    run_cache("prune", "--max-mb", "0")
+    assert "100 replies forgotten; " in run_cache("prune", "--max-mb", "0")[1]
 
     result = evaluated.run()
 
@@ -96,14 +87,13 @@ def test_an_accepted_record_needs_no_replies(run_cache, evaluated):
     assert "accepted" in str(evaluated.verdicts())
 
 
-def test_a_prune_without_a_limit_deletes_nothing(run_cache, evaluated):
+def test_a_prune_without_a_limit_deletes_nothing(run_cache):
     none = "say what to forget: --older-than 90d, --max-mb 200, or both"
     bare = "--older-than: 90 is no length of time; write 12h, 90d or 2w"
 
     assert run_cache("prune") == (1, f"{none}\n")
     assert run_cache("prune", "--older-than", "90") == (1, f"{bare}\n")
-    evaluated.run()
-    assert len(evaluated.asked()) == 100
+    assert ", 100 replies\n" in run_cache("show")[1]
 
 
 def test_check_says_whether_a_file_is_whole_and_what_will_be_done(run_cache, evaluated):
@@ -147,36 +137,12 @@ def test_a_run_of_several_processes_reports_the_damage_once(evaluated):
 
     result.assert_outcomes(passed=2)
     assert result.stdout.str().count("was damaged") == 1
-    assert set(Counter(evaluated.asked()).values()) == {1, 2}
 
 
 def test_a_plan_reports_the_damage(evaluated):
     damage(evaluated)
 
     evaluated.run("--ftgate-plan").stdout.fnmatch_lines(["the cache * was damaged *"])
-
-
-def test_a_run_in_a_subfolder_uses_the_cache_of_the_repository(desk, monkeypatch, capsys):
-    desk.path(".git").mkdir()
-    folder = desk.pytester.mkdir("prompts")
-    desk.asking_suite()
-    for name in ("answers.py", "tickets.cases.jsonl", "tickets.ftgate.yaml"):
-        desk.path(name).rename(folder / name)
-    desk.run("prompts/tickets.ftgate.yaml")
-    monkeypatch.chdir(folder)
-    capsys.readouterr()
-
-    result = desk.run("tickets.ftgate.yaml")
-    capsys.readouterr()
-    explained = main(["explain", "tickets.ftgate.yaml::accuracy[current]"])
-    shown = main(["cache", "show"])
-
-    result.stdout.fnmatch_lines(
-        [f"ftgate: replies auto, cache ../{CACHE}", "100 replies: 100 cached, 0 requested*"]
-    )
-    assert (explained, shown) == (0, 0)
-    assert f"../{CACHE}: " in capsys.readouterr().out
-    assert not (folder / ".ftgate").exists()
 
 
 def test_a_cache_of_the_command_line_wins_over_the_configuration(evaluated, run_cache):

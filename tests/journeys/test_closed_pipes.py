@@ -68,17 +68,16 @@ REPORTS = ("--ftgate-json=run.json", "--ftgate-markdown=run.md")
 
 
 @pytest.fixture
-def red(desk, monkeypatch):
-    only_ours(monkeypatch)
-    desk.suite(current=0, draft=40)
-    return desk
-
-
-@pytest.fixture
 def green(desk, monkeypatch):
     only_ours(monkeypatch)
     desk.suite(current=0, draft=0)
     return desk
+
+
+@pytest.fixture
+def red(green):
+    green.replies("draft", wrong=40)
+    return green
 
 
 # Runs of pytest -------------------------------------------------------------------------------

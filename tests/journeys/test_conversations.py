@@ -121,10 +121,8 @@ def test_a_turn_without_a_reply_is_missing_and_no_zero(desk):
 
 
 def test_a_budget_stops_turns_as_it_stops_calls(desk):
-    desk.asking_suite(TALKS.replace('"""', ""), gates="{accuracy: {min: 0.5}}")
-    suite = desk.path("tickets.ftgate.yaml")
-    priced = suite.read_text().replace('answers:answer"', 'answers:answer", usd_per_1k: 10')
-    suite.write_text(priced)
+    priced = '{provider: python, function: "answers:answer", usd_per_1k: 10}'
+    desk.asking_suite(TALKS, gates="{accuracy: {min: 0.5}}", current=priced)
     desk.marked(BODY, "min=0.5")
 
     result = run(desk, "--ftgate-max-usd=1.2")
@@ -146,15 +144,8 @@ def test_what_has_one_reply_to_each_case_cannot_converse(desk):
 
 def test_a_function_that_says_something_else_each_time_is_told_so(talking):
     talking.marked(
+        "def test_it(ask):\n    ask(f'number {next(numbers)}')\n\n"
         "import itertools\nnumbers = itertools.count()\n"
-        "@pytest.mark.ftgate('tickets.ftgate.yaml', tags=[], max_drop=0.05)\n"
-        "def test_it(ask):\n    ask(f'number {next(numbers)}')\n"
-    )
-    module = talking.path("test_marked.py")
-    module.write_text(
-        module.read_text().replace(
-            '@pytest.mark.ftgate("tickets.ftgate.yaml", max_drop=0.05)\n', "", 1
-        )
     )
 
     result = run(talking, "-k", "current")

@@ -32,16 +32,6 @@ def tuned(desk):
     return written
 
 
-def test_data_without_a_defect_passes_and_asks_nothing(desk, tuned):
-    tuned(rows(100))
-
-    result = desk.run("-v")
-
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["*::data[[]tuned[]] PASSED*"])
-    assert desk.verdicts()["data[tuned]"]["headline"] == "train.jsonl: nothing found in 100 rows"
-
-
 def test_leaked_cases_fail_the_data_leave_the_verdict_and_are_listed(desk, tuned):
     leaked = [{"input": f"ticket {n}: HELP!", "expected": "billing"} for n in (7, 8, 9)]
     tuned(rows(100) + leaked)

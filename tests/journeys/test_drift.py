@@ -69,13 +69,3 @@ def test_the_command_for_a_drifted_baseline_compares_replies_of_one_day(recorded
     assert verdicts["accuracy[draft]"]["outcome"] == "passed"
     # The baseline itself has become one that shows nothing.
     assert verdicts["accuracy[current]"]["outcome"] == "inconclusive"
-
-
-def test_a_baseline_of_today_is_compared_as_it_is(desk):
-    desk.asking_suite(CODE, gates=GATES)
-    desk.run()
-    desk.asking_suite(CODE, gates=GATES, draft=DRAFT)
-
-    desk.run()
-
-    assert len(desk.asked()) == desk.cases

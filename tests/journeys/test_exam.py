@@ -40,37 +40,15 @@ def edit_failing(change):
 
 def edit_suite(before, after):
     """Return an edit of the suite."""
-
-    def edit(desk):
-        path = desk.path("tickets.ftgate.yaml")
-        text = path.read_text("utf-8")
-        assert before in text
-        path.write_text(text.replace(before, after), "utf-8")
-
-    return edit
+    return lambda desk: desk.edit(before, after)
 
 
-def reply_as_expected(row):
-    return row | {"expected": "refund" if row["expected"] == "billing" else "billing"}
-
-
-#: One of each source; tests/results/test_exam.py has every kind of loss.
+#: One of each source; tests/results/test_exam.py has every kind of loss, and
+#: test_no_false_green.py has more of what a change may take out.
 WAYS = {
     "failing cases deleted": (
         edit_failing(lambda row: None),
         "20 of 100 accepted cases are gone; 0 of them were right: t000, t001, *",
-    ),
-    "failing cases held out": (
-        edit_failing(lambda row: row | {"holdout": True}),
-        "20 of 100 accepted cases are gone; 0 of them were right: t000, t001, *",
-    ),
-    "failing cases without weight": (
-        edit_failing(lambda row: row | {"weight": 0}),
-        "20 of 100 accepted cases have no weight any more; 0 of them were right: *",
-    ),
-    "wrong replies expected": (
-        edit_failing(reply_as_expected),
-        "20 of 100 accepted cases have changed; 0 of them were right: *",
     ),
     "a case need not pass": (
         lambda desk: edit_cases(
@@ -78,16 +56,8 @@ WAYS = {
         ),
         "*the case t099 need not pass any more",
     ),
-    "a gate is gone": (
-        edit_suite(", format: {max_drop: 0.1}", ""),
-        "*the accepted gate format is gone",
-    ),
     "a variant is gone": (
         edit_suite("  new: {provider: recorded, replies: new.jsonl}\n", ""),
-        "accuracy[[]new] was accepted, and is not gated any more",
-    ),
-    "a variant is measured only": (
-        edit_suite("replies: new.jsonl}", "replies: new.jsonl, gated: false}"),
         "accuracy[[]new] was accepted, and is not gated any more",
     ),
     "a smaller minimum": (
@@ -145,15 +115,7 @@ def test_nothing_is_asked_for_again_once_a_run_is_accepted_in_the_same_change(ac
     assert not any(verdict["notes"] for verdict in accepted.verdicts().values())
 
 
-def test_the_anchor_does_not_ask_for_what_has_left_either(accepted):
-    edit_failing(lambda row: None)(accepted)
-
-    accepted.run("--ftgate-accept", "--ftgate-accept-anchor")
-
-    accepted.run().assert_outcomes(passed=4)
-
-
-def test_what_is_left_decides_first_and_a_failure_stays_one(accepted):
+def test_what_is_left_decides_first_and_a_failure_stays_one(accepted, capsys, monkeypatch):
     edit_failing(lambda row: None)(accepted)
     accepted.replies("new", wrong=80)
 
@@ -163,46 +125,25 @@ def test_what_is_left_decides_first_and_a_failure_stays_one(accepted):
     assert verdict["outcome"] == "failed"
     assert "20 of 100 accepted cases are gone; 0 of them were right: " in verdict["notes"][0]
     result.stdout.fnmatch_lines(["BLOCKED  1 failed, 3 inconclusive of 4 gates *"])
-
-
-def test_cases_that_came_are_named_and_block_nothing(accepted):
-    accepted.cases = 103
-    rows = [
-        {"id": f"t{n:03}", "input": f"Ticket {n}", "expected": "billing"} for n in range(100, 103)
-    ]
-    path = accepted.path("tickets.cases.jsonl")
-    path.write_text(path.read_text("utf-8") + "".join(f"{json.dumps(row)}\n" for row in rows))
-    for name in ("current", "new"):
-        accepted.replies(name, wrong=20)
-
-    result = accepted.run()
-
-    result.assert_outcomes(passed=4)
-    assert accepted.verdicts()["accuracy[new]"]["notes"] == [
-        "3 cases have come since a run was accepted: t100, t101, t102"
-    ]
-
-
-def test_explain_says_that_the_rest_of_the_exam_passed(accepted, capsys, monkeypatch):
-    edit_failing(lambda row: None)(accepted)
-    accepted.run()
     monkeypatch.chdir(accepted.pytester.path)
     capsys.readouterr()
-
-    main(["explain", "tickets.ftgate.yaml::accuracy[new]"])
-
+    main(["explain", "tickets.ftgate.yaml::accuracy[current]"])
     said = " ".join(capsys.readouterr().out.split())
     assert "so a pass on what is left is inconclusive, until a run is accepted." in said
     assert said.index("What is left: ") < said.index("So this check passed.")
 
 
-def test_a_corrected_label_counts_as_changed_and_is_accepted_with_the_correction(accepted):
-    edit_cases(accepted, lambda row: reply_as_expected(row) if row["id"] == "t005" else row)
+def test_cases_that_came_are_named_and_block_nothing(accepted):
+    more = '{"id": "t100", "input": "Ticket 100", "expected": "billing"}\n'
+    accepted.edit('{"id": "t099"', f'{more}{{"id": "t099"', "tickets.cases.jsonl")
+    accepted.cases = 101
+    for name in ("current", "new"):
+        accepted.replies(name, wrong=20)
 
-    result = accepted.run()
+    accepted.run().assert_outcomes(passed=4)
 
-    result.stdout.fnmatch_lines(["? accuracy[[]current]   1 of 100 accepted cases has changed"])
-    accepted.run("--ftgate-accept").assert_outcomes(passed=4)
+    told = ["1 case has come since a run was accepted: t100"]
+    assert accepted.verdicts()["accuracy[new]"]["notes"] == told
 
 
 def test_a_record_of_the_older_form_is_accepted_once(accepted):
@@ -223,18 +164,9 @@ def test_a_record_of_the_older_form_is_accepted_once(accepted):
     )
     accepted.run("--ftgate-accept").assert_outcomes(passed=4)
     accepted.run().assert_outcomes(passed=4)
-
-
-def test_a_selection_of_gates_asks_for_no_other(accepted):
+    # A selection of gates misses no other.
     accepted.run("--ftgate-variant=new").assert_outcomes(passed=2)
     accepted.run("tickets.ftgate.yaml::accuracy[current]").assert_outcomes(passed=1)
-
-
-def test_a_run_that_is_accepted_is_not_advised_to_be_accepted(desk):
-    desk.suite("{accuracy: {max_drop: 0.1}}", current=20)
-
-    assert "accept a run" not in desk.run("--ftgate-accept").stdout.str()
-    assert "accept a run" not in desk.run().stdout.str()
 
 
 def test_accepting_says_if_no_gate_compares_with_what_is_accepted(desk):

@@ -82,11 +82,13 @@ WAYS = {
     "of a module, by mock": PATCHED_BY_MOCK + FUNCTION,
 }
 IN_MODULE = WAYS["autouse in the module"]
-#: The same in conftest.py.
-IN_CONFTEST = {
-    "of each function": AUTOUSE,
-    "of a package": STARTS.format(scope="package", patch=CONTEXT),
-    "of the session": STARTS.format(scope="session", patch=CONTEXT),
+TALKS = "@faked\ndef test_faked(case, ask):\n    assert ask().text == case.expected\n"
+#: The module of a test whose fake stands in conftest.py, or in which it talks, and the conftest.py.
+ELSEWHERE = {
+    "of each function": (FUNCTION, AUTOUSE),
+    "of a package": (FUNCTION, STARTS.format(scope="package", patch=CONTEXT)),
+    "of the session": (FUNCTION, STARTS.format(scope="session", patch=CONTEXT)),
+    "in a conversation": (AUTOUSE + TALKS, ""),
 }
 
 
@@ -119,9 +121,9 @@ def test_no_reply_of_a_client_that_a_module_fakes_reaches_the_gate_of_its_suite(
     assert outcomes(desk) == {"accuracy": "failed"}
 
 
-@pytest.mark.parametrize("scope", IN_CONFTEST)
-def test_no_reply_of_a_client_that_a_conftest_fakes_reaches_the_gate_of_its_suite(faking, scope):
-    desk = faking(FUNCTION, IN_CONFTEST[scope])
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_no_reply_of_a_client_that_is_faked_elsewhere_reaches_the_gate_of_its_suite(faking, where):
+    desk = faking(*ELSEWHERE[where])
 
     desk.run(TEST, SUITE)
 
@@ -197,33 +199,21 @@ def test_without_such_a_fixture_the_replies_are_those_of_the_suite(faking):
     assert desk.asked() == ["real"] * desk.cases
 
 
-@pytest.fixture
-def plugged(faking, monkeypatch):
-    """A desk beside which a plugin is installed that has fixtures for every test."""
-    desk = faking(FUNCTION)
-    folder = desk.path("site-packages")
-    folder.mkdir()
-    folder.joinpath("djangoish.py").write_text(APPLIED)
-    desk.pytester.syspathinsert(folder)
-    return desk
-
-
-def test_fixtures_of_installed_plugins_that_apply_by_themselves_cost_no_cache(plugged):
-    plugged.run("-p", "djangoish", TEST, SUITE)
-
-    assert outcomes(plugged) == {"accuracy": "failed", "test_faked": "failed"}
-    assert plugged.asked() == ["real"] * plugged.cases
-
-
-def test_a_fixture_of_an_installed_plugin_counts_where_the_test_names_it(plugged):
+def test_a_fixture_of_an_installed_plugin_counts_only_where_the_test_names_it(faking):
     by_name = FUNCTION.replace("(case, reply)", "(case, reply, httpx_mock)")
     by_mark = FUNCTION.replace("@faked", '@faked\n@pytest.mark.usefixtures("httpx_mock")')
-    named = write_modules(plugged, [by_name, by_mark])
+    desk = faking("")
+    named = write_modules(desk, [by_name, by_mark, FUNCTION])
+    folder = desk.pytester.mkdir("site-packages")
+    folder.joinpath("djangoish.py").write_text(APPLIED)
+    desk.pytester.syspathinsert(folder)
 
-    plugged.run("-p", "djangoish", *named, SUITE)
+    desk.run("-p", "djangoish", *named, SUITE)
 
-    told = outcomes(plugged)
-    assert told == {"accuracy": "failed", "test_way_0": "passed", "test_way_1": "passed"}
+    told = {"test_way_0": "passed", "test_way_1": "passed", "test_way_2": "failed"}
+    assert outcomes(desk) == {"accuracy": "failed", **told}
+    # Fixtures that apply by themselves cost no cache.
+    assert desk.asked().count("real") == desk.cases
 
 
 def test_a_plugin_of_the_project_that_is_not_installed_counts(faking):
@@ -281,15 +271,6 @@ def test_a_fake_that_returns_nonsense_ends_no_other_gate(faking):
     assert outcomes(desk) == {"accuracy": "failed"}
 
 
-def test_a_conversation_under_a_fixture_stays_with_its_test(faking):
-    talks = "@faked\ndef test_faked(case, ask):\n    assert ask().text == case.expected\n"
-    desk = faking(AUTOUSE + talks)
-
-    desk.run(TEST, SUITE)
-
-    assert outcomes(desk) == RIGHT
-
-
 def test_what_is_accepted_of_a_faked_client_is_the_record_of_its_own_test(faking):
     desk = faking(IN_MODULE)
 
@@ -331,19 +312,6 @@ def test_a_fixture_that_stays_does_not_turn_the_gate_of_a_suite_green(faking, sc
     result.assert_outcomes(passed=1, failed=1)
     assert outcomes(desk) == {"accuracy": "failed"}
     assert desk.asked() == ["real"] * desk.cases
-
-
-@pytest.mark.parametrize("processes", [(), ("-n", "1")], ids=["alone", "xdist"])
-def test_a_harmless_fixture_that_stays_costs_no_verdict(faking, processes):
-    desk = faking(
-        USES_IT, WIDE.format(scope="session", body="pass"), code=CODE.replace('"real"', '"fake"')
-    )
-
-    result = desk.run(*processes)
-
-    result.assert_outcomes(passed=2)
-    assert outcomes(desk) == {"accuracy": "passed"}
-    assert desk.asked() == ["fake"] * desk.cases
 
 
 def test_a_harmless_fixture_of_every_test_costs_the_function_its_cache_and_no_verdict(faking):
@@ -477,6 +445,8 @@ def ask(ftgate, case="t000"):
 
 """
 IN_FIXTURE = f"""\
+import pytest_ftgate
+
 def test_ordinary(ftgate, monkeypatch):
     assert ask(ftgate) == "nonsense"
     monkeypatch.setattr(answers, "CLIENT", "fake")
@@ -484,6 +454,9 @@ def test_ordinary(ftgate, monkeypatch):
     suite = ftgate.suite("{SUITE}")
     assert suite.verdict("accuracy", "current").outcome == "passed"
     assert suite.scores["current"].correct.mean() == 1
+    assert pytest_ftgate.evaluate("{SUITE}").passed
+    monkeypatch.undo()
+    assert not pytest_ftgate.evaluate("{SUITE}").passed
 """
 IN_BODY = """\
 @mock.patch("answers.CLIENT", "fake")
@@ -492,27 +465,8 @@ def test_ordinary(ftgate):
 """
 
 
-def test_what_the_fixture_ftgate_brings_a_test_that_patches_stays_with_it(faking):
+def test_what_a_test_that_patches_asks_and_evaluates_stays_with_it(faking, monkeypatch):
     desk = faking(ASKS + IN_FIXTURE)
-
-    for order in ([TEST, SUITE], [SUITE, TEST]):
-        desk.run(*order).assert_outcomes(passed=1, failed=1)
-        assert outcomes(desk) == {"accuracy": "failed"}
-
-
-EVALUATES = f"""\
-import pytest_ftgate
-
-def test_ordinary(monkeypatch):
-    monkeypatch.setattr(answers, "CLIENT", "fake")
-    assert pytest_ftgate.evaluate("{SUITE}").passed
-    monkeypatch.undo()
-    assert not pytest_ftgate.evaluate("{SUITE}").passed
-"""
-
-
-def test_what_a_test_that_patches_evaluates_stays_with_it(faking, monkeypatch):
-    desk = faking(EVALUATES)
     monkeypatch.chdir(desk.path(""))
 
     for order in ([TEST, SUITE], [SUITE, TEST]):
@@ -567,15 +521,10 @@ def test_without_patching_fixtures_a_test_uses_the_cache(faking):
     assert desk.asked() == ["real"] * desk.cases
 
 
-TALKS = """\
-@faked
-@mock.patch("answers.CLIENT", "fake")
-def test_faked(case, ask):
-    assert ask().text == case.expected
-"""
+PATCHED_TALKS = TALKS.replace("def ", '@mock.patch("answers.CLIENT", "fake")\ndef ')
 
 
-@pytest.mark.parametrize("module", [AUTOUSE + FUNCTION, TALKS], ids=["reply", "ask"])
+@pytest.mark.parametrize("module", [AUTOUSE + FUNCTION, PATCHED_TALKS], ids=["reply", "ask"])
 def test_a_single_case_under_a_fake_leaves_nothing_behind(faking, module):
     desk = faking(module)
 

@@ -166,19 +166,6 @@ def test_a_clock_that_goes_back_changes_nothing(desk, monkeypatch):
     second.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: 100 cached*"])
 
 
-def test_a_cache_that_cannot_be_written_stops_the_run_before_it_pays(desk):
-    desk.asking_suite()
-    desk.path("file").touch()
-
-    result = desk.run("--ftgate-cache=file/cache.sqlite")
-
-    result.assert_outcomes(errors=1)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    printed = " ".join(result.stdout.str().split())
-    assert "cannot be used: unable to open database file; move it away, or name" in printed
-    assert desk.asked() == []
-
-
 #: Root writes what is read-only, unless it gives up the capability.
 BOUND = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
 

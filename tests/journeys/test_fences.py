@@ -34,32 +34,13 @@ def fences(desk):
     return desk
 
 
-def test_accuracy_passes_and_format_fails_with_three_replies_of_the_kind_where_more_is_wanted(
-    fences,
-):
-    result = fences.run("-v")
-
-    result.stdout.fnmatch_lines(["*::accuracy[[]chatty] PASSED*", "*::format[[]chatty] FAILED*"])
-    result.stdout.fnmatch_lines(["  passed before, fails now (3 of 41, -vv shows more)"])
-
-
-def too_wide(lines):
-    """Return the lines of the section on the format that are wider than a terminal."""
-    begin = next(n for n, line in enumerate(lines) if line.startswith("replies in the right "))
-    section = lines[begin : next(n for n, line in enumerate(lines) if "generated xml" in line)]
-    assert len(section) > 20
-    # A command is in one line, so that it can be copied.
-    return [x for x in section if len(x) > 80 and not x.startswith("      pytest ")]
-
-
 def test_headline_and_section_say_what_the_model_began_to_do_before_and_now_with_one_reply(fences):
     result = fences.run()
 
+    result.assert_outcomes(passed=3, failed=1)
     headline = fences.verdicts()["format[chatty]"]["headline"]
     assert headline.startswith("replies in the right format down 20 points ")
     assert headline.endswith("; fenced: the model began to fence its JSON, 41 of 200 replies")
-    assert too_wide(result.stdout.lines) == []
-
     result.stdout.fnmatch_lines(
         [
             "  format error * before * now * replies",

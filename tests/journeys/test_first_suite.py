@@ -22,42 +22,14 @@ def test_a_green_run_says_what_it_measured_in_two_lines(desk):
     assert result.ret == 0
 
 
-def test_a_gate_is_a_test_named_for_its_kind_and_its_variant(desk):
-    desk.suite("{accuracy: {min: 0.85}, format: {min: 0.9}}", current=2)
-
-    result = desk.run("-v")
-
-    result.stdout.fnmatch_lines(
-        [
-            "tickets.ftgate.yaml::accuracy[[]current] PASSED*",
-            "tickets.ftgate.yaml::format[[]current] PASSED*",
-        ]
-    )
-
-
 def test_a_variant_that_is_not_gated_is_measured_and_shown_beside_the_others(desk):
-    desk.replies("strong", wrong=10)
-    desk.replies("current", wrong=2)
-    desk.suite_of(
-        {
-            "current": "{provider: recorded, replies: current.jsonl}",
-            "strong": "{provider: recorded, replies: strong.jsonl, gated: false}",
-        }
-    )
+    desk.suite(current=2, strong=10)
+    desk.edit("strong.jsonl", "strong.jsonl, gated: false")
 
     result = desk.run()
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["  not gated   strong 90 % (−8)"])
-
-
-def test_the_first_run_says_how_to_accept_it_where_there_is_nothing_to_compare_with(desk):
-    desk.suite("{accuracy: {max_drop: 0.05}}", current=2)
-
-    result = desk.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*--ftgate-accept*"])
 
 
 def test_a_forgotten_flag_is_named_unless_the_run_has_tests_of_its_own(desk):

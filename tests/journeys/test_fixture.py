@@ -69,47 +69,14 @@ def test_suites_are_asked_scored_and_judged_in_ordinary_tests(used):
 
 
 def test_without_the_option_they_are_skipped_and_ask_nothing(used):
+    late = 'def test_late(request):\n    request.getfixturevalue("ftgate")\n'
+    used.path("test_late.py").write_text(late, "utf-8")
+
     result = used.pytester.runpytest_inprocess("-rs")
 
-    result.assert_outcomes(skipped=8)
+    result.assert_outcomes(skipped=9)
     result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
     assert used.asked() == []
-
-
-def test_without_the_option_a_test_that_fetches_the_fixture_by_name_is_skipped_too(used):
-    used.path("test_uses.py").write_text(
-        'def test_late(request):\n    request.getfixturevalue("ftgate")\n', "utf-8"
-    )
-
-    result = used.pytester.runpytest_inprocess("-rs")
-
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
-
-
-DATA = """\
-from pytest_ftgate import headline
-
-def test_it(ftgate):
-    verdict = ftgate.suite("tickets.ftgate.yaml").verdict("data", "draft")
-    assert headline(verdict) == "train.jsonl: nothing found in 250 rows"
-"""
-
-
-def test_the_verdict_of_a_gate_for_training_data_sends_no_request(desk):
-    texts = [f"Customer {n} writes {n * 7919 % 9973}" for n in range(250)]
-    labels = ("billing", "refund")
-    rows = [{"input": text, "expected": labels[n % 2]} for n, text in enumerate(texts)]
-    desk.write_rows("train.jsonl", rows)
-    desk.asking_suite(
-        draft="{like: current, training_data: train.jsonl, rung: fine-tuned}",
-        gates="{accuracy: {max_drop: 0.05}, data: {min_rows: 50, want_rows: 60}}",
-    )
-    desk.path("test_data.py").write_text(DATA)
-
-    desk.run("test_data.py").assert_outcomes(passed=1)
-
-    assert desk.asked() == []
 
 
 UNGATED = """\
@@ -126,37 +93,3 @@ def test_a_gate_that_nothing_can_fail_has_no_verdict_that_a_test_reads_as_a_pass
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*ConfigurationError: accuracy?current?: nothing can fail it: *"])
-
-
-HOUSE = """\
-from pytest_ftgate import Provider, Reply
-
-class House(Provider):
-    async def generate(self, request):
-        number = int(request.messages[-1][1].split()[1].strip(":"))
-        served = "imposter" if request.model == "fake" else request.model
-        facts = {"region": "eu", "retires": "2027-01-31"}
-        return Reply(text=("billing", "refund")[number % 2], model=served, facts=facts)
-
-def pytest_ftgate_providers():
-    return {"house": House}
-"""
-FACTS = """\
-from pytest_ftgate import Outcome, headline, note_text
-
-def test_it(ftgate):
-    suite = ftgate.suite("tickets.ftgate.yaml")
-    good, fake = (suite.verdict("accuracy", name) for name in suite.variants)
-    assert (good.outcome, fake.outcome) == (Outcome.PASSED, Outcome.INVALID)
-    assert good.facts["region"] == fake.facts["region"] == "eu"
-    assert "good retires on 2027-01-31" in map(note_text, good.notes)
-    assert "another model answered: imposter, declared fake; " in headline(fake)
-"""
-
-
-def test_a_verdict_has_the_facts_of_its_variant_and_the_notes_on_its_identity(desk):
-    desk.path("conftest.py").write_text(HOUSE)
-    desk.suite_of({name: f"{{provider: house, model: {name}}}" for name in ("good", "fake")})
-    desk.path("test_facts.py").write_text(FACTS)
-
-    desk.run("test_facts.py").assert_outcomes(passed=1)

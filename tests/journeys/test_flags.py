@@ -25,10 +25,6 @@ def test_it(case, reply):
     assert reply.text == case.expected
 """
 ALL = {"passed": 3, "failed": 2}
-PASSING = (
-    "--deselect=tickets.ftgate.yaml::accuracy[worse]",
-    "--deselect=test_it.py::test_it[worse]",
-)
 
 
 @pytest.fixture
@@ -146,10 +142,6 @@ def test_new_first_keeps_gates_after_ordinary_tests(both):
 
     nodes = [line.split()[0] for line in result.outlines if re.search(r" (PASSED|FAILED) ", line)]
     assert nodes[:2] == ["test_new.py::test_new", "test_it.py::test_plain"]
-
-
-def test_a_node_id_selects_one_gate_of_a_function(both):
-    both.run("test_it.py::test_it[current]").assert_outcomes(passed=1)
 
 
 @pytest.mark.skipif(

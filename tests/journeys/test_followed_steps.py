@@ -11,7 +11,7 @@ import pytest
 from ftgate_testing.chat_server import Said, chat_server
 
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.gates.statements import StepKind, StepRole
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.results.run import node_name, read_run
 
@@ -93,21 +93,18 @@ def step_of(desk, gate, kind):
     return step
 
 
+def red(desk, gate, kind):
+    """Run the gates, which do not pass; return the values of the step of this *kind*."""
+    assert judge(desk).ret == 1
+    return step_of(desk, gate, kind).values
+
+
 def follow(desk, step, printed):
     """Run the command of *step*, which the run *printed*."""
     command = step_command(step)
     assert command in printed.stdout.str()
     assert command.startswith("pytest --ftgate ")
     return judge(desk, *shlex.split(command)[2:])
-
-
-def edit(desk, *pairs, name=SUITE):
-    """Replace texts in a file, wherever they stand."""
-    text = desk.path(name).read_text("utf-8")
-    for before, after in pairs:
-        assert before in text
-        text = text.replace(before, after)
-    desk.path(name).write_text(text, "utf-8")
 
 
 def edit_at(desk, where, before, after):
@@ -119,9 +116,12 @@ def edit_at(desk, where, before, after):
     desk.path(name).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def rows_of(desk, *, wrong):
-    """Return right replies, but for those to the cases that *wrong* chooses by number."""
-    return [{"id": f"t{n:03}", "text": desk.label(n + wrong(n))} for n in range(desk.cases)]
+def take_refunds_for_billing(desk, variant, count):
+    """Let *variant* say billing to each of the first *count* cases."""
+    texts = ("billing" if n < count else desk.label(n) for n in range(desk.cases))
+    desk.write_rows(
+        f"{variant}.jsonl", [{"id": f"t{n:03}", "text": t} for n, t in enumerate(texts)]
+    )
 
 
 def test_every_kind_of_step_is_followed_here_or_reached_by_a_test_that_exists(request):
@@ -139,43 +139,22 @@ def test_every_kind_of_step_is_followed_here_or_reached_by_a_test_that_exists(re
 @follows(StepKind.FIX_CASES)
 def test_cases_that_are_fixed_pass(desk):
     desk.suite(DROP, current=2, draft=5)
-    assert judge(desk).ret == 1
-    step = step_of(desk, "accuracy[draft]", StepKind.FIX_CASES)
-    assert step.values["cases"] == "t002, t003, t004"
+    values = red(desk, "accuracy[draft]", StepKind.FIX_CASES)
+    assert values["cases"] == "t002, t003, t004"
 
     desk.replies("draft", wrong=2)
 
     assert judge(desk).ret == 0
 
 
-@follows(StepKind.FIX_CASES)
-def test_the_command_that_shows_the_cases_shows_all_of_them_and_fixing_them_passes(desk):
-    desk.suite(DROP, current=2, draft=30)
-    result = judge(desk)
-    step = step_of(desk, "accuracy[draft]", StepKind.FIX_CASES)
-
-    shown = follow(desk, step, result).outlines
-
-    cases = {line.split()[0] for line in shown if re.match(r" {4}t\d{3}  Ticket", line)}
-    assert len(cases) == step.values["count"]
-    desk.write_rows(
-        "draft.jsonl", rows_of(desk, wrong=lambda n: n < 30 and f"t{n:03}" not in cases)
-    )
-    assert judge(desk).ret == 0
-
-
 @follows(StepKind.FIX_LABEL)
 def test_a_label_that_is_told_from_the_other_one_passes(desk):
     desk.suite("{accuracy: {min: 0.85}}", current=0)
-    desk.write_rows("current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and n % 2 == 1))
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[current]", StepKind.FIX_LABEL).values
+    take_refunds_for_billing(desk, "current", 60)
+    values = red(desk, "accuracy[current]", StepKind.FIX_LABEL)
     assert (values["label"], values["taken_for"], values["replies"]) == ("refund", "billing", 30)
 
-    label = values["label"]
-    desk.write_rows(
-        "current.jsonl", rows_of(desk, wrong=lambda n: n < 60 and desk.label(n) != label and n % 2)
-    )
+    desk.replies("current")
 
     assert judge(desk).ret == 0
 
@@ -184,16 +163,11 @@ def test_a_label_that_is_told_from_the_other_one_passes(desk):
 def test_a_part_that_is_fixed_passes(desk):
     desk.cases = 1000
     desk.suite("{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
-    desk.write_rows("draft.jsonl", rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1))
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[draft]", StepKind.FIX_PART).values
-    assert (values["kind"], values["regressed"]) == ("label", 50)
+    take_refunds_for_billing(desk, "draft", 100)
+    values = red(desk, "accuracy[draft]", StepKind.FIX_PART)
+    assert (values["kind"], values["name"], values["regressed"]) == ("label", "refund", 50)
 
-    fixed = values["name"]
-    desk.write_rows(
-        "draft.jsonl",
-        rows_of(desk, wrong=lambda n: n < 100 and n % 2 == 1 and desk.label(n) != fixed),
-    )
+    desk.replies("draft")
 
     assert judge(desk).ret == 0
 
@@ -202,9 +176,8 @@ def test_a_part_that_is_fixed_passes(desk):
 def test_replies_in_the_right_format_pass(desk):
     desk.suite("{format: {max_drop: 0.05}}", current=0, new=0)
     desk.replies("new", wrong=30, said="```\nbilling\n```")
-    assert judge(desk).ret == 1
-    step = step_of(desk, "format[new]", StepKind.FIX_FORMAT)
-    assert (step.values["format_error"], step.values["replies"]) == ("fenced", 30)
+    values = red(desk, "format[new]", StepKind.FIX_FORMAT)
+    assert (values["format_error"], values["replies"]) == ("fenced", 30)
 
     desk.replies("new")
 
@@ -225,12 +198,11 @@ def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
         short = ", max_tokens: 8" if declared == "variant" else ""
         long = f"{{like: current, model: long{short}}}"
         desk.suite_of({"current": current, "draft": long}, DROP)
-        edit(desk, ("reply: {", f"reply: {{max_tokens: {8 if declared == 'reply' else 40}, "))
-        assert judge(desk).ret == 1
-        step = step_of(desk, "accuracy[draft]", StepKind.RAISE_MAX_TOKENS)
-        assert (step.values["cut"], step.values["of"]) == (30, 30)
+        desk.edit("reply: {", f"reply: {{max_tokens: {8 if declared == 'reply' else 40}, ")
+        values = red(desk, "accuracy[draft]", StepKind.RAISE_MAX_TOKENS)
+        assert (values["cut"], values["of"]) == (30, 30)
 
-        edit_at(desk, step.values["where"], "max_tokens: 8", "max_tokens: 40")
+        edit_at(desk, values["where"], "max_tokens: 8", "max_tokens: 40")
 
         assert judge(desk).ret == 0
 
@@ -238,9 +210,8 @@ def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
 @follows(StepKind.FIX_MUST_PASS)
 def test_must_pass_cases_that_are_fixed_pass(desk):
     desk.suite("{accuracy: {min: 0.8}}", current=3)
-    edit(desk, ('"id": "t001"', '"must_pass": true, "id": "t001"'), name="tickets.cases.jsonl")
-    assert judge(desk).ret == 1
-    assert step_of(desk, "accuracy[current]", StepKind.FIX_MUST_PASS).values["cases"] == "t001"
+    desk.edit('"id": "t001"', '"must_pass": true, "id": "t001"', "tickets.cases.jsonl")
+    assert red(desk, "accuracy[current]", StepKind.FIX_MUST_PASS)["cases"] == "t001"
 
     desk.replies("current", wrong=1)
 
@@ -271,14 +242,13 @@ def test_training_data_passes_without_the_rows_that_are_cases(desk):
 @follows(StepKind.CHECK_SCORE)
 def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
     desk.suite(DROP, current=0, new=0)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}"))
+    desk.edit("reply: {format: {choice: [billing, refund]}}", "reply: {score: exact}")
     rows = [{"id": f"t{n:03}", "text": f"It is {desk.label(n)}."} for n in range(desk.cases)]
     for name in ("current", "new"):
         desk.write_rows(f"{name}.jsonl", rows)
-    assert judge(desk).ret == 1
-    step_of(desk, "accuracy[new]", StepKind.CHECK_SCORE)
+    red(desk, "accuracy[new]", StepKind.CHECK_SCORE)
 
-    edit(desk, ("score: exact", "score: contains"))
+    desk.edit("score: exact", "score: contains")
 
     assert judge(desk).ret == 0
 
@@ -286,7 +256,7 @@ def test_a_comparison_in_which_nothing_is_right_passes_once_the_score_is_mended(
 @follows(StepKind.CHECK_SCORE)
 def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(desk):
     desk.suite(DROP, current=0)
-    edit(desk, ("reply: {", "reply: {score: regex, "))
+    desk.edit("reply: {", "reply: {score: regex, ")
     rows = [
         {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": "Billing|Refund"}
         for n in range(desk.cases)
@@ -297,7 +267,7 @@ def test_a_first_run_in_which_nothing_is_right_passes_once_the_score_is_mended(d
     result.stdout.fnmatch_lines(["[?] accuracy[[]current]   nothing to compare with yet*"])
     step_of(desk, "accuracy[current]", StepKind.CHECK_SCORE)
 
-    edit(desk, ("score: regex, ", ""))
+    desk.edit("score: regex, ", "")
     desk.write_cases()
 
     assert judge(desk).ret == 0
@@ -337,8 +307,7 @@ def test_recorded_replies_that_are_added_complete_the_gate(desk):
     desk.suite_of(
         {"current": "{provider: recorded, replies: current.jsonl}"}, "{accuracy: {min: 0.9}}"
     )
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[current]", StepKind.ADD_REPLIES).values
+    values = red(desk, "accuracy[current]", StepKind.ADD_REPLIES)
     assert (values["missing"], values["file"]) == (20, "current.jsonl")
 
     desk.replies("current")
@@ -351,11 +320,10 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     recorded = "{provider: recorded, replies: current.jsonl, price_model: claude-haiku-4-5}"
     desk.replies("current")
     desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2}}")
-    assert judge(desk).ret == 1
-    values = step_of(desk, "cost[current]", StepKind.ADD_REPLIES).values
+    values = red(desk, "cost[current]", StepKind.ADD_REPLIES)
     assert (values["missing"], values["tokens"]) == (100, True)
 
-    edit(desk, ("price_model: claude-haiku-4-5", "usd_per_1k: 1"))
+    desk.edit("price_model: claude-haiku-4-5", "usd_per_1k: 1")
 
     assert judge(desk).ret == 0
 
@@ -374,25 +342,14 @@ def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
 
 
 @follows(StepKind.ADD_CASES)
-def test_as_many_cases_as_an_unchanged_variant_needs_pass_if_no_further_one_is_lost(desk):
+@pytest.mark.parametrize("key", ["unchanged", "needed"])
+def test_as_many_cases_as_are_named_decide_if_none_or_as_many_more_are_lost(desk, key):
     desk.suite(DROP, current=2, draft=5)
-    judge(desk)
-
-    desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["unchanged"]
-    desk.suite(DROP, current=2, draft=5)
-
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.ADD_CASES)
-def test_as_many_cases_as_are_needed_at_the_same_rate_decide(desk):
-    desk.suite(DROP, current=2, draft=5)
-    judge(desk)
     before = desk.cases
 
-    desk.cases += step_of(desk, "accuracy[draft]", StepKind.ADD_CASES).values["needed"]
-    current, draft = (round(wrong * desk.cases / before) for wrong in (2, 5))
-    desk.suite(DROP, current=current, draft=draft)
+    desk.cases += red(desk, "accuracy[draft]", StepKind.ADD_CASES)[key]
+    share = desk.cases / before if key == "needed" else 1
+    desk.suite(DROP, current=round(2 * share), draft=round(5 * share))
 
     assert judge(desk).ret == 0
 
@@ -417,8 +374,7 @@ def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit
 @follows(StepKind.DECIDE_OTHERWISE)
 def test_replies_that_are_improved_pass_where_no_number_of_cases_decides(desk):
     desk.suite("{accuracy: {min: 0.85}}", current=14)
-    assert judge(desk).ret == 1
-    assert step_of(desk, "accuracy[current]", StepKind.DECIDE_OTHERWISE).values["n"] == desk.cases
+    assert red(desk, "accuracy[current]", StepKind.DECIDE_OTHERWISE)["n"] == desk.cases
     assert StepKind.ADD_CASES not in kinds(desk, "accuracy[current]")
 
     desk.replies("current", wrong=2)
@@ -447,8 +403,7 @@ def noisy(desk):
 
 @follows(StepKind.SETTLE)
 def test_the_repeats_that_are_advised_settle_a_gate_whose_replies_vary(noisy):
-    assert judge(noisy).ret == 1
-    values = step_of(noisy, "accuracy[draft]", StepKind.SETTLE).values
+    values = red(noisy, "accuracy[draft]", StepKind.SETTLE)
 
     edit_at(noisy, values["where"], "max_drop: 0.05", f"max_drop: 0.05, {values['setting']}")
 
@@ -461,7 +416,7 @@ def test_more_repeats_of_the_baseline_let_an_unchanged_variant_pass(noisy):
     step = step_of(noisy, "accuracy[draft]", StepKind.REPEAT_BASELINE)
     setting = re.search(r"repeats: \{.*?\}", step_text(step))[0]
 
-    edit(noisy, ("cases:", f"{setting}\ncases:"), name=step.values["where"])
+    noisy.edit("cases:", f"{setting}\ncases:", step.values["where"])
 
     assert judge(noisy).ret == 0
 
@@ -505,10 +460,9 @@ def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, r
 @follows(StepKind.DECLARE_MINIMUM)
 def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_added(desk):
     desk.suite(DROP, current=96, new=96)
-    edit(desk, ("reply: {format: {choice: [billing, refund]}}\n", ""))
+    desk.edit("reply: {format: {choice: [billing, refund]}}\n", "")
     desk.replies("new", wrong=96, said="none of these")
-    assert judge(desk).ret == 1
-    where = step_of(desk, "accuracy[new]", StepKind.DECLARE_MINIMUM).values["where"]
+    where = red(desk, "accuracy[new]", StepKind.DECLARE_MINIMUM)["where"]
 
     edit_at(desk, where, "{max_drop: 0.05}", "{max_drop: 0.05, min: 0.01}")
 
@@ -518,8 +472,7 @@ def test_a_comparison_that_can_show_nothing_passes_with_the_minimum_that_is_adde
 @follows(StepKind.RAISE_MINIMUM)
 def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
     desk.suite("{accuracy: {min: 0.4}}", current=2)
-    assert judge(desk).ret == 1
-    where = step_of(desk, "accuracy[current]", StepKind.RAISE_MINIMUM).values["where"]
+    where = red(desk, "accuracy[current]", StepKind.RAISE_MINIMUM)["where"]
 
     edit_at(desk, where, "min: 0.4", "min: 0.6")
 
@@ -530,9 +483,8 @@ def test_a_minimum_that_guessing_reaches_passes_once_it_is_raised(desk):
 def test_a_rise_from_nothing_passes_with_a_limit_of_its_own(desk):
     free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
     desk.asking_suite(gates="{cost: {max_rise: 0.5}}", new=free.replace("1k: 0", "1k: 1"))
-    edit(desk, ('answer"}', 'answer", usd_per_1k: 0}'))
-    assert judge(desk).ret == 1
-    where = step_of(desk, "cost[new]", StepKind.DECLARE_LIMIT).values["where"]
+    desk.edit('answer"}', 'answer", usd_per_1k: 0}')
+    where = red(desk, "cost[new]", StepKind.DECLARE_LIMIT)["where"]
 
     edit_at(desk, where, "max_rise: 0.5", "max_usd_per_1k: 2")
 
@@ -543,23 +495,12 @@ def test_a_rise_from_nothing_passes_with_a_limit_of_its_own(desk):
 
 
 @follows(StepKind.SHIP_OTHER)
-def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk):
-    desk.suite(DROP, current=2, good=1, worse=30)
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[worse]", StepKind.SHIP_OTHER).values
-    assert (values["variant"], values["for"], values["is_baseline"]) == ("good", "worse", False)
-
-    edit_at(desk, values["where"], "replies: worse.jsonl}", "replies: worse.jsonl, gated: false}")
-
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.SHIP_OTHER)
-def test_the_baseline_is_kept_where_no_other_variant_passes(desk):
-    desk.suite(DROP, current=2, worse=30)
-    judge(desk)
-    values = step_of(desk, "accuracy[worse]", StepKind.SHIP_OTHER).values
-    assert (values["variant"], values["is_baseline"]) == ("current", True)
+@pytest.mark.parametrize(("others", "name"), [({"good": 1}, "good"), ({}, "current")])
+def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk, others, name):
+    desk.suite(DROP, current=2, **others, worse=30)
+    values = red(desk, "accuracy[worse]", StepKind.SHIP_OTHER)
+    shipped = (values["variant"], values["for"], values["is_baseline"])
+    assert shipped == (name, "worse", name == "current")
 
     edit_at(desk, values["where"], "replies: worse.jsonl}", "replies: worse.jsonl, gated: false}")
 
@@ -574,9 +515,8 @@ def test_the_baseline_is_kept_where_no_other_variant_passes(desk):
 def test_a_candidate_that_is_made_the_baseline_passes(desk, declared):
     desk.suite(DROP, current=6, candidate=40)
     if declared:
-        edit(desk, ("variants:", "baseline: current\nvariants:"))
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[candidate]", StepKind.MAKE_BASELINE).values
+        desk.edit("variants:", "baseline: current\nvariants:")
+    values = red(desk, "accuracy[candidate]", StepKind.MAKE_BASELINE)
 
     make_baseline(desk, values, declared=declared)
 
@@ -596,8 +536,7 @@ def make_baseline(desk, values, *, declared=False):
 def test_the_baseline_of_a_marked_function_is_that_of_the_suite_it_names(desk, named):
     desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=6, candidate=40)
     desk.marked(RIGHT, f"max_drop=0.05{named}")
-    assert judge(desk).ret == 1
-    values = step_of(desk, "test_it[candidate]", StepKind.MAKE_BASELINE).values
+    values = red(desk, "test_it[candidate]", StepKind.MAKE_BASELINE)
     assert values["where"].startswith(SUITE)
 
     make_baseline(desk, values)
@@ -620,17 +559,21 @@ def test_the_baseline_of_a_mark_with_variants_of_its_own_is_the_first_one(desk):
         "    },\n"
         "    max_drop=0.05,\n)\ndef test_it(reply):\n    assert reply.text == 'yes'\n"
     )
-    assert judge(desk).ret == 1
-    values = step_of(desk, "test_it[poor]", StepKind.MAKE_BASELINE).values
+    values = red(desk, "test_it[poor]", StepKind.MAKE_BASELINE)
     assert values["in_mark"]
 
-    name, _, line = values["where"].rpartition(":")
-    lines, index = desk.path(name).read_text().splitlines(), int(line) - 1
-    (poor,) = (n for n, text in enumerate(lines) if f"'{values['variant']}':" in text)
-    assert "variants=" in lines[index]
-    lines.insert(index + 1, lines.pop(poor))
-    desk.path(name).write_text("\n".join(lines) + "\n")
+    name = values["where"].rpartition(":")[0]
+    (poor,) = re.findall(rf" +'{values['variant']}':.*\n", desk.path(name).read_text())
+    desk.edit(poor, "", name)
+    edit_at(desk, values["where"], "variants={", f"variants={{\n{poor}")
 
+    assert judge(desk).ret == 0
+
+
+def assert_accepts(desk, step, printed):
+    """Assert that the gates pass once, and not before, the command of *step* has been run."""
+    assert judge(desk).ret == 1
+    assert follow(desk, step, printed).ret == 0
     assert judge(desk).ret == 0
 
 
@@ -644,9 +587,7 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
 
     make_baseline(desk, step.values)
 
-    assert judge(desk).ret == 1
-    assert follow(desk, step, result).ret == 0
-    assert judge(desk).ret == 0
+    assert_accepts(desk, step, result)
 
 
 @follows(StepKind.SET_LIMIT)
@@ -660,16 +601,16 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
         ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
         ("{format: {min: 0.85}}", 1000, None, 200),
         ("{format: {max_drop: 0.05}}", 100, 2, 5),
+        ("\n  accuracy:\n    max_drop: none\n    min: 0.85", 100, None, 12),
     ],
 )
 def test_the_limit_that_a_verdict_names_passes_the_same_replies(desk, gates, cases, current, wrong):
     desk.cases = cases
     desk.suite(gates, **({} if current is None else {"current": current}), new=0)
     desk.replies("new", wrong=wrong, said="none of these" if "format" in gates else None)
-    kind = gates[1:].partition(":")[0]
-    assert judge(desk).ret == 1
+    kind = re.search(r"\w+", gates)[0]
 
-    values = step_of(desk, f"{kind}[new]", StepKind.SET_LIMIT).values
+    values = red(desk, f"{kind}[new]", StepKind.SET_LIMIT)
 
     for setting in values["setting"].split(", "):
         key = setting.partition(":")[0]
@@ -686,38 +627,12 @@ def test_a_limit_that_follows_the_number_of_cases_is_not_moved_to_the_result(des
 
 
 @follows(StepKind.SET_LIMIT)
-def test_the_limit_one_point_stricter_does_not_pass(desk):
-    desk.suite(DROP, current=2, new=5)
-    judge(desk)
-    values = step_of(desk, "accuracy[new]", StepKind.SET_LIMIT).values
-    limit = float(values["setting"].split()[1])
-
-    edit_at(desk, values["where"], "max_drop: 0.05", f"max_drop: {limit - 0.01:.2f}")
-
-    assert judge(desk).ret == 1
-
-
-@follows(StepKind.SET_LIMIT)
 def test_a_real_drop_within_the_limit_passes_with_the_limit_that_is_named(desk):
     desk.cases = 300
     desk.suite(DROP, current=3, draft=13)
-    assert judge(desk).ret == 1
-    values = step_of(desk, "accuracy[draft]", StepKind.SET_LIMIT).values
+    values = red(desk, "accuracy[draft]", StepKind.SET_LIMIT)
 
     edit_at(desk, values["where"], "max_drop: 0.05", values["setting"])
-
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.SET_LIMIT)
-def test_a_limit_stands_in_the_line_of_its_key(desk):
-    desk.suite(DROP, current=12)
-    gates = "gates:\n  accuracy:\n    max_drop: none\n    min: 0.85\n"
-    edit(desk, (f"gates: {DROP}\n", gates))
-    judge(desk)
-    values = step_of(desk, "accuracy[current]", StepKind.SET_LIMIT).values
-
-    edit_at(desk, values["where"], "min: 0.85", values["setting"])
 
     assert judge(desk).ret == 0
 
@@ -726,8 +641,7 @@ def test_a_limit_stands_in_the_line_of_its_key(desk):
 def test_the_limit_of_a_marked_function_stands_in_its_mark(desk):
     desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=12)
     desk.marked(RIGHT, 'min=0.85, max_drop="none"')
-    assert judge(desk).ret == 1
-    values = step_of(desk, "test_it[current]", StepKind.SET_LIMIT).values
+    values = red(desk, "test_it[current]", StepKind.SET_LIMIT)
 
     edit_at(desk, values["where"], "min=0.85", values["setting"])
 
@@ -744,36 +658,21 @@ def test_a_limit_that_a_record_knew_is_accepted_by_the_command_of_the_step(desk)
 
     edit_at(desk, step.values["where"], "min: 0.85", step.values["setting"])
 
-    assert judge(desk).ret == 1
-    assert follow(desk, step, result).ret == 0
-    assert judge(desk).ret == 0
+    assert_accepts(desk, step, result)
 
 
 @follows(StepKind.ACCEPT_RUN)
-@pytest.mark.parametrize("releases", [1, 3])
-def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk, releases):
+@pytest.mark.parametrize(("releases", "wrong"), [(1, 30), (3, 30), (1, 4)])
+def test_an_intended_drop_from_the_accepted_run_is_accepted_by_the_command(desk, releases, wrong):
     desk.suite(DROP, current=0)
     for number in range(releases):
         desk.replies("current", wrong=number)
         judge(desk, "--ftgate-accept")
-    desk.replies("current", wrong=30)
+    desk.replies("current", wrong=wrong)
     result = judge(desk)
     step = step_of(desk, "accuracy[current]", StepKind.ACCEPT_RUN)
 
     assert follow(desk, step, result).ret == 1
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.ACCEPT_RUN)
-def test_a_drop_that_is_open_against_the_accepted_run_is_accepted_by_the_command(desk):
-    desk.suite(DROP, current=0)
-    judge(desk, "--ftgate-accept")
-    desk.replies("current", wrong=4)
-    result = judge(desk)
-    assert outcome(desk, "accuracy[current]") == "inconclusive"
-
-    follow(desk, step_of(desk, "accuracy[current]", StepKind.ACCEPT_RUN), result)
-
     assert judge(desk).ret == 0
 
 
@@ -796,21 +695,8 @@ def test_a_smaller_exam_passes_once_it_is_accepted_by_the_command(desk):
     desk.cases = 90
     desk.write_cases()
     result = judge(desk)
-    assert result.ret == 1
-    step = step_of(desk, "accuracy[current]", StepKind.ACCEPT_EXAM)
 
-    assert follow(desk, step, result).ret == 0
-
-    assert judge(desk).ret == 0
-
-
-def test_a_minimum_that_cannot_be_reached_is_not_offered_to_be_accepted(desk):
-    desk.suite("{accuracy: {min: 0.85}}", worse=30)
-
-    judge(desk)
-
-    roles = [step.role for step in verdict_of(desk, "accuracy[worse]").next]
-    assert StepRole.ACCEPT not in roles
+    assert_accepts(desk, step_of(desk, "accuracy[current]", StepKind.ACCEPT_EXAM), result)
 
 
 # What to see ------------------------------------------------------------------------------------
@@ -850,18 +736,6 @@ def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
     text = "\n".join(desk.run().outlines)
     limit = re.search(r"or max_drop: ([0-9.]+)", text)[1]
 
-    edit(desk, ("max_drop: 0.05", f"max_drop: {limit}"))
+    desk.edit("max_drop: 0.05", f"max_drop: {limit}")
 
     assert desk.run().ret == 0
-
-
-def test_recorded_replies_of_a_base_to_other_cases_prove_nothing_and_break_nothing(desk):
-    desk.replies("tuned")
-    desk.replies("base")
-    variant = "{provider: recorded, replies: tuned.jsonl, base_replies: base.jsonl}"
-    desk.suite_of({"tuned": variant}, "{accuracy: {min: 0.8}}")
-
-    result = desk.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*not proven*"])

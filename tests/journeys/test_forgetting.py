@@ -28,10 +28,10 @@ def write(desk, name, said):
     desk.write_rows(name, [{"id": key, "text": text} for key, text in said.items()])
 
 
-def suite(desk, keys, *, variant="provider: recorded, replies: new.jsonl", more=""):
+def suite(desk, keys, *, variant="provider: recorded, replies: new.jsonl"):
     desk.path("s.ftgate.yaml").write_text(
         "cases: [{id: one, input: a, expected: b}]\n"
-        f"variants: {{new: {{{variant}, base_replies: base.jsonl}}}}\n{more}"
+        f"variants: {{new: {{{variant}, base_replies: base.jsonl}}}}\n"
         f"gates: {{forgetting: {{{keys}}}}}\n",
         "utf-8",
     )
@@ -72,26 +72,6 @@ def test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else(rec
     )
 
 
-def test_a_fine_tune_that_kept_its_skills_passes_and_says_that_its_base_is_recorded(recorded):
-    result = recorded().run("-v")
-
-    result.assert_outcomes(passed=1)
-    told = ["*tuned model not proven, its base is recorded: 200 of*", "*equal those of the base*"]
-    result.stdout.fnmatch_lines(told)
-
-
-def test_a_passed_run_names_a_skill_of_which_half_is_gone(recorded):
-    keys = KEYS.replace("0.10", "0.30")
-    desk = recorded(wrong=("memory",), every=2, keys=keys)
-    result = desk.run("--ftgate-markdown=report.md")
-
-    result.assert_outcomes(passed=1)
-    text = " ".join(result.stdout.str().split())
-    assert "forgetting[new] passed: general skills down 17 points" in text
-    assert "half gone: memory 100 → 49 %" in text
-    assert "half gone: memory 100 → 49 %" in desk.path("report.md").read_text("utf-8")
-
-
 def test_the_base_itself_in_place_of_a_fine_tune_is_invalid(recorded):
     desk = recorded()
     write(desk, "new.jsonl", known("right"))
@@ -105,6 +85,23 @@ def test_a_skill_may_be_given_up(recorded):
     result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
 
     result.assert_outcomes(passed=1)
+    told = ["*tuned model not proven, its base is recorded: * of*", "*equal those of the base*"]
+    result.stdout.fnmatch_lines(told)
+
+
+def test_cases_from_the_training_data_are_left_out_and_the_plan_warns_of_them(recorded):
+    desk = recorded()
+    seen = [case for case in skill_cases(("logic",)) if not case.messages][:30]
+    rows = [{"input": case.input, "expected": "x", "note": "pytest-ftgate-canary"} for case in seen]
+    desk.write_rows("train.jsonl", rows)
+    variant = "provider: recorded, replies: new.jsonl, training_data: train.jsonl"
+    suite(desk, KEYS, variant=variant)
+    plan, result = desk.run("--ftgate-plan"), desk.run("-v")
+
+    plan.stdout.fnmatch_lines(["*new: 30 of * skills cases are in train.jsonl, as logic-001*"])
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*30 skills cases stand in train.jsonl*", "*left out: what*"])
+    assert desk.verdicts()["forgetting[new]"]["checks"][0]["n"] == 171
 
 
 def test_a_skill_that_stays_open_passes_with_the_wider_margin_that_is_advised(recorded):
@@ -124,36 +121,9 @@ def test_a_skill_that_stays_open_passes_with_the_wider_margin_that_is_advised(re
     assert desk.run().ret == 0
 
 
-def test_a_case_that_must_be_kept_fails_the_gate_alone(recorded):
-    desk = recorded(keys=f"{KEYS}, must_keep: [reading-001]")
-    write(desk, "new.jsonl", known("right") | {"reading-001": known("wrong")["reading-001"]})
-    result = desk.run()
-
-    result.assert_outcomes(failed=1)
-    assert desk.verdicts()["forgetting[new]"]["breaks"] == ["reading-001"]
-    result.stdout.fnmatch_lines(["*; must-keep cases broke: reading-001", "*reading-001  *"])
-
-
-def test_cases_from_the_training_data_are_left_out_and_the_plan_warns_of_them(recorded):
-    desk = recorded()
-    seen = [case for case in skill_cases(("logic",)) if not case.messages][:30]
-    rows = [{"input": case.input, "expected": "x", "note": "pytest-ftgate-canary"} for case in seen]
-    desk.write_rows("train.jsonl", rows)
-    suite(
-        desk,
-        "skills: [reading, logic, memory], max_drop: 0.10",
-        variant="provider: recorded, replies: new.jsonl, training_data: train.jsonl",
-    )
-    plan, result = desk.run("--ftgate-plan"), desk.run("-v")
-
-    plan.stdout.fnmatch_lines(["*new: 30 of * skills cases are in train.jsonl, as logic-001*"])
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*30 skills cases stand in train.jsonl*", "*left out: what*"])
-    assert desk.verdicts()["forgetting[new]"]["checks"][0]["n"] == 171
-
-
 # A server ---------------------------------------------------------------------------------------
 
+#: As a user writes it, but for the address and the prompts under which skills are asked.
 SERVED = """\
 prompt: short.md
 cases: [{id: one, input: a, expected: b}]
@@ -182,15 +152,19 @@ def answering(forgets):
     return answer
 
 
-def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(desk):
-    text = SERVED.replace("UNDER", "own")
+def serve(desk, url, *, under="own", before="", after=""):
+    """Write the suite, in which *after* replaces *before*."""
     desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
+    text = SERVED.replace("URL", url).replace("UNDER", under).replace(before, after)
+    desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+
+
+def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(desk):
     # As many servers do, this one answers unknown names with the model that it has loaded.
     with chat_server(answering(lambda _: False)) as server:
-        text = text.replace("URL", server.url)
-        desk.path("s.ftgate.yaml").write_text(text.replace("model: tuned", "model: tune"), "utf-8")
+        serve(desk, server.url, before="model: tuned", after="model: tune")
         missed = desk.run()
-        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        serve(desk, server.url)
         found = desk.run()
 
     missed.stdout.fnmatch_lines(
@@ -208,10 +182,8 @@ def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(des
     ],
 )
 def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, outcome, told):
-    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
     with chat_server(answering(lambda system: bool(system) is (forgets == "prompt"))) as server:
-        text = SERVED.replace("URL", server.url).replace("UNDER", under)
-        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        serve(desk, server.url, under=under)
         result = desk.run("-v", "--ftgate-html=page.html", "--ftgate-json=run.json")
 
     result.assert_outcomes(**outcome)
@@ -256,17 +228,14 @@ def test_a_suite_of_the_team_is_a_skill_marked_by_its_own_function(desk):
 
 
 def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, capsys):
-    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
     monkeypatch.chdir(desk.path("."))
     with chat_server(answering(lambda _: False)) as server:
-        text = SERVED.replace("URL", server.url).replace("UNDER", "own")
-        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        serve(desk, server.url)
         desk.run()
         assert main(["cache", "export", "s.ftgate.yaml", "--base", "tuned"]) == 0
         asked = len(server.requests)
-        desk.path("s.ftgate.yaml").write_text(
-            text.replace("base: small", "base: small, base_replies: s.base.jsonl"), "utf-8"
-        )
+        kept = "base: small, base_replies: s.base.jsonl"
+        serve(desk, server.url, before="base: small", after=kept)
         result = desk.run("--ftgate-replies=fresh")
 
     assert (
@@ -277,10 +246,8 @@ def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, cap
 
 
 def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys):
-    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
     monkeypatch.chdir(desk.path("."))
-    text = SERVED.replace("URL", "http://127.0.0.1:9/v1").replace("UNDER", "own")
-    desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+    serve(desk, "http://127.0.0.1:9/v1")
 
     assert main(["cache", "export", "s.ftgate.yaml", "--base", "tunde"]) == 1
     assert 'has no variant "tunde"; did you mean "tuned"?' in capsys.readouterr().err

@@ -79,15 +79,11 @@ def fresh(desk):
     return run
 
 
-@pytest.mark.parametrize("gates", ["asked", pytest.param("recorded", marks=pytest.mark.heavy)])
-def test_a_leak_of_an_ordinary_test_is_seen_with_gates_as_without(desk, fresh, gates):
+def test_a_leak_of_an_ordinary_test_is_seen_with_gates_as_without(desk, fresh):
     desk.pytester.makepyfile(LEAK)
     if pytest.version_tuple < (8, 4):
         desk.path("zz_test.py").write_text(COLLECTS, "utf-8")
-    if gates == "asked":
-        desk.asking_suite()
-    else:
-        desk.suite(current=0)
+    desk.asking_suite()
 
     without = fresh(*STRICT)
     with_gates = fresh(*STRICT, "--ftgate")

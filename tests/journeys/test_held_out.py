@@ -58,18 +58,6 @@ def test_held_out_cases_are_asked_of_the_chosen_rung_alone_and_stand_in_the_reco
     assert {*(one["figures"]["accuracy"]["n"] for one in suite["variants"])} == {80}
 
 
-def test_a_choice_that_held_out_cases_contradict_is_said_to_be(desk, ladder):
-    ladder(held_out=20)
-    lines = desk.path("newer.jsonl").read_text().splitlines(keepends=True)
-    spoilt = [line.replace("billing", "none").replace("refund", "none") for line in lines[80:]]
-    desk.path("newer.jsonl").write_text("".join(lines[:80] + spoilt))
-
-    result = desk.run("-v")
-
-    told = "    - held-out cases: contradicted: newer is right in 0 % of 20 held-out cases*"
-    result.stdout.fnmatch_lines([told])
-
-
 def test_a_challenger_that_is_as_good_as_the_fine_tune_retires_it(desk, ladder):
     ladder(more="serves: tuned\nchallengers: [newer]\n", newer=1)
 
@@ -81,20 +69,6 @@ def test_a_challenger_that_is_as_good_as_the_fine_tune_retires_it(desk, ladder):
             "  challenger newer: as good; up 1 point (95 % CI 3 down to 5 up) against tuned",
         ]
     )
-
-
-@pytest.mark.heavy
-def test_advice_is_that_of_a_plain_run_under_xdist(desk, ladder):
-    ladder(held_out=20, more="challengers: [newer]\n")
-    desk.run()
-    plain = advice_of(desk)
-
-    result = desk.pytester.runpytest_subprocess(
-        "--ftgate", "-n2", f"--junitxml={desk.path('junit.xml')}"
-    )
-
-    result.assert_outcomes(passed=1)
-    assert advice_of(desk) == plain
 
 
 def test_part_of_a_suite_has_no_ladder_and_says_so_where_it_is_wanted(desk):

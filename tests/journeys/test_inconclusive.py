@@ -14,9 +14,11 @@ def unsettled(desk):
     return desk
 
 
-def test_inconclusive_is_a_status_of_its_own_under_one_heading_with_its_cases(unsettled):
+def test_an_inconclusive_gate_has_its_status_blocks_and_names_the_cases_that_settle_it(unsettled):
     result = unsettled.run("-v", "-rA")
 
+    assert result.ret == 1
+    assert str(result.stdout).count("short test summary info") == 1
     result.stdout.fnmatch_lines(
         [
             "tickets.ftgate.yaml::accuracy[[]draft] INCONCLUSIVE*",
@@ -25,17 +27,6 @@ def test_inconclusive_is_a_status_of_its_own_under_one_heading_with_its_cases(un
             "PASSED tickets.*",
             "INCONCLUSIVE tickets.*",
             "=* ftgate =*",
-        ]
-    )
-    assert str(result.stdout).count("short test summary info") == 1
-
-
-def test_an_inconclusive_gate_blocks_and_names_the_cases_that_would_settle_it(unsettled):
-    result = unsettled.run()
-
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        [
             "INCONCLUSIVE  1 of 2 gates; blocks, --ftgate-inconclusive=warn lets it pass",
             "? accuracy?draft?   DOWN 3 POINTS   (95 % CI 8 down to 1 up)   limit 5",
             "    current 98 % → draft 95 %   3 of 100 cases regressed, 0 fixed",
@@ -59,44 +50,23 @@ def test_a_real_drop_within_the_limit_is_called_real(desk):
     )
 
 
-@pytest.fixture
-def configured(unsettled):
-    """The desk with a word in its configuration for gates without evidence."""
+def test_command_line_and_configuration_say_whether_a_warning_blocks(unsettled):
+    warned = [unsettled.run("--ftgate-inconclusive=warn")]
+    configured = '[tool.pytest.ini_options]\nftgate_inconclusive = "{}"\n'.format
+    unsettled.pytester.makepyprojecttoml(configured("warn"))
+    warned.append(unsettled.run())
+    assert unsettled.run("--ftgate-inconclusive=fail").ret == 1
+    unsettled.pytester.makepyprojecttoml(configured("ignore"))
+    refused = unsettled.run()
 
-    def write(word):
-        unsettled.pytester.makepyprojecttoml(
-            f'[tool.pytest.ini_options]\nftgate_inconclusive = "{word}"\n'
+    for result in warned:
+        result.stdout.fnmatch_lines(
+            ["PASSED  1 of 2 gates inconclusive*", "=* 1 passed, 1 inconclusive in *"]
         )
-        return unsettled
-
-    return write
-
-
-def test_a_warning_does_not_block_where_the_command_line_says_so(unsettled):
-    result = unsettled.run("--ftgate-inconclusive=warn")
-
-    result.stdout.fnmatch_lines(
-        ["PASSED  1 of 2 gates inconclusive*", "=* 1 passed, 1 inconclusive in *"]
-    )
-    assert result.ret == 0
-
-
-def test_the_configuration_says_whether_a_warning_blocks_unless_the_command_line_does(configured):
-    result = configured("warn").run()
-
-    result.stdout.fnmatch_lines(["PASSED  1 of 2 gates inconclusive*"])
-    assert result.ret == 0
-    assert configured("warn").run("--ftgate-inconclusive=fail").ret == 1
-
-
-def test_a_wrong_word_in_the_configuration_is_a_usage_error(configured):
-    result = configured("ignore").run()
-
-    result.stderr.fnmatch_lines(["ERROR: ftgate_inconclusive is ignore; write one of fail, warn"])
-    assert result.ret == 4
-
-
-# Reports only ---------------------------------------------------------------------------------
+        assert result.ret == 0
+    told = "ERROR: ftgate_inconclusive is ignore; write one of fail, warn"
+    refused.stderr.fnmatch_lines([told])
+    assert refused.ret == 4
 
 
 @pytest.mark.parametrize("how", ["option", "key"])

@@ -43,20 +43,34 @@ async def answer(case):
 """
 
 
+COMMAND = [sys.executable, "-m", "pytest", "--ftgate"]
+
+
+def started(desk, conftest, command=COMMAND):
+    """Start a run that hangs with sixteen calls in flight."""
+    desk.asking_suite(HANGING)
+    desk.path("conftest.py").write_text(conftest, "utf-8")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=desk.pytester.path, **pipes)
+
+
 @pytest.fixture
 def asking(desk, request):
-    """Start a run that hangs with sixteen calls in flight; by parameter, as a background job."""
-    desk.asking_suite(HANGING)
-    desk.path("conftest.py").write_text(ENDING, "utf-8")
-    command = [sys.executable, "-m", "pytest", "--ftgate"]
-    if getattr(request, "param", "") == "in the background":
-        command = ["sh", "-c", f"trap '' INT; exec {shlex.join(command)}"]
-    with subprocess.Popen(
-        command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
+    """A run with sixteen calls in flight; by parameter, one that was started in the background."""
+    in_background = ["sh", "-c", f"trap '' INT; exec {shlex.join(COMMAND)}"]
+    with started(desk, ENDING, in_background if hasattr(request, "param") else COMMAND) as run:
         soon(lambda: len(desk.asked()) == ANSWERED + 16)
         yield run
         run.kill()
+
+
+def ended(run, timeout=DEADLINE) -> str:
+    """Return what a run printed that was cut off, in order."""
+    printed, _ = run.communicate(timeout=timeout)
+    assert run.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert "Traceback" not in printed
+    assert "no gate was evaluated; the run was cut off" in printed
+    return printed
 
 
 def soon(condition) -> None:
@@ -80,11 +94,9 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
     time.sleep(NOTICED)
     assert asking.poll() is None
     desk.path("go").touch()
-    printed, _ = asking.communicate(timeout=DEADLINE)
+    printed = ended(asking)
 
-    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
-    assert "no gate was evaluated; the run was cut off" in printed
     missing = desk.cases - ANSWERED - 16
     message = f"interrupted: {missing} of {desk.cases} requests were not answered; the same command"
     assert message in printed
@@ -96,20 +108,11 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
 
 
 @pytest.mark.parametrize("asking", ["in the background"], indirect=True)
-def test_where_ctrl_c_is_ignored_it_goes_on_to_its_verdict(asking, desk):
+def test_where_ctrl_c_is_ignored_it_goes_on_and_sigterm_ends_it_in_order(asking, desk):
     asking.send_signal(signal.SIGINT)
     time.sleep(NOTICED)
     assert asking.poll() is None
     assert not desk.path("ending").exists()
-    desk.path("go").touch()
-    printed, _ = asking.communicate(timeout=DEADLINE)
-
-    assert asking.returncode == pytest.ExitCode.OK, printed
-    assert len(desk.asked()) == desk.cases
-
-
-@pytest.mark.parametrize("asking", ["in the background"], indirect=True)
-def test_where_ctrl_c_is_ignored_sigterm_ends_it_in_order(asking, desk):
     asking.send_signal(signal.SIGTERM)
     soon(lambda: desk.path("ending").exists())
     # Still ignored: neither a second end nor a cancelled request.
@@ -117,11 +120,9 @@ def test_where_ctrl_c_is_ignored_sigterm_ends_it_in_order(asking, desk):
     time.sleep(NOTICED)
     assert asking.poll() is None
     desk.path("go").touch()
-    printed, _ = asking.communicate(timeout=DEADLINE)
 
-    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
+    ended(asking)
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
-    assert "no gate was evaluated; the run was cut off" in printed
 
 
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
@@ -129,10 +130,8 @@ def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(askin
     soon(lambda: desk.path("ending").exists())
     time.sleep(NOTICED)
     asking.send_signal(signal.SIGINT)
-    printed, _ = asking.communicate(timeout=DEADLINE)
 
-    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
-    assert "Traceback" not in printed
+    printed = ended(asking)
     assert f"current so far: {ANSWERED} of {desk.cases} cases, 100 % right" in printed
     assert kept(desk) == ANSWERED
 
@@ -143,15 +142,12 @@ def test_interrupted_twice_in_a_row_it_ends_in_order(asking, desk):
     time.sleep(0.05)
     asking.send_signal(signal.SIGINT)
     try:
-        printed, _ = asking.communicate(timeout=5)
+        printed = ended(asking, timeout=5)
     except subprocess.TimeoutExpired:
         # The two arrived as one, before the first was handled.
         asking.send_signal(signal.SIGINT)
-        printed, _ = asking.communicate(timeout=DEADLINE)
+        printed = ended(asking)
 
-    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
-    assert "Traceback" not in printed
-    assert "no gate was evaluated; the run was cut off" in printed
     assert f"current so far: {ANSWERED} of {desk.cases} cases, 100 % right" in printed
     assert kept(desk) == ANSWERED
 
@@ -174,18 +170,9 @@ sys.meta_path.insert(0, Slow())
 
 
 def test_interrupted_during_an_import_it_ends_in_order_and_the_import_is_whole(desk):
-    desk.asking_suite(HANGING)
-    desk.path("conftest.py").write_text(SLOW_IMPORT, "utf-8")
-    command = [sys.executable, "-m", "pytest", "--ftgate"]
-    with subprocess.Popen(
-        command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
+    with started(desk, SLOW_IMPORT) as run:
         soon(lambda: desk.path("importing").exists())
         run.send_signal(signal.SIGINT)
         soon(lambda: desk.path("imported").exists())
         desk.path("go").touch()
-        printed, _ = run.communicate(timeout=DEADLINE)
-
-    assert run.returncode == pytest.ExitCode.INTERRUPTED, printed
-    assert "Error" not in printed
-    assert "no gate was evaluated; the run was cut off" in printed
+        assert "Error" not in ended(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -16,7 +15,8 @@ from pytest_ftgate import Provider, Reply
 ASKED = Path(__file__).with_name("asked.txt")
 
 class House(Provider):
-    concurrency = CONCURRENCY
+    # As fast as a server can be: all that is queued is sent before the first reply is read.
+    concurrency = 1000
 
     async def generate(self, request):
         said = request.messages[-1][1]
@@ -32,8 +32,6 @@ def pytest_ftgate_providers():
 GATES = "{accuracy: {min: 0.4}, forgetting: {skills: general-small, max_drop: 0.1}}"
 EASY = "{accuracy: {min: 0.8}, format: {min: 0.9}}"
 REASON = "replies no different from the base model's"
-#: Of variant, base, and base again.
-PROBES = 3 * 60
 MODULE = """\
 import pytest
 
@@ -56,16 +54,12 @@ def house(desk, monkeypatch):
     """A desk whose variants are fine-tunes of one model."""
     monkeypatch.setenv("COLUMNS", "80")
 
-    def write(concurrency=8, gates=GATES, **variants):
-        desk.path("conftest.py").write_text(HOUSE.replace("CONCURRENCY", str(concurrency)), "utf-8")
+    def write(gates=GATES, **variants):
+        desk.path("conftest.py").write_text(HOUSE, "utf-8")
         desk.suite_of(variants or {"tuned": tuned()}, gates)
         return desk
 
     return write
-
-
-def asked(desk):
-    return desk.path("asked.txt").read_text("utf-8").splitlines()
 
 
 HEAD = "✗ accuracy[tuned], forgetting[tuned]   INVALID: not what it claims to be"
@@ -135,32 +129,10 @@ def test_processes_of_xdist_report_invalid_gates(house):
     assert house().run("-n1", "-p", "xdist").parseoutcomes() == {"invalid": 2}
 
 
-def test_an_invalid_variant_is_sent_what_proves_it_and_nothing_else(house):
-    # As fast as a server can be: all that is queued would be sent before the first reply is read.
-    desk = house(concurrency=1000)
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines([f"{PROBES} replies: 0 cached, {PROBES} requested *"])
-    assert len(asked(desk)) == PROBES
-    assert not any("Ticket" in line for line in asked(desk))
-
-
 def test_requests_for_an_invalid_variant_alone_are_not_sent_though_others_are(house):
-    desk = house(1000, EASY, good=tuned("lora"), tuned=tuned())
+    desk = house(EASY, good=tuned("lora"), tuned=tuned())
 
     desk.run().assert_outcomes(passed=2)
 
-    of_cases = {line.split()[0] for line in asked(desk) if "Ticket" in line}
-    assert of_cases == {"lora"}
-
-
-def test_a_proven_variant_is_evaluated_as_before(house):
-    desk = house(4, EASY, good=tuned("lora"))
-
-    result = desk.run()
-
-    result.assert_outcomes(passed=2)
-    first, last = asked(desk)[:45], asked(desk)[-1]
-    assert not any("Ticket" in line for line in first)
-    assert re.match(r"lora|small", last)
+    asked = desk.path("asked.txt").read_text("utf-8").splitlines()
+    assert {line.split()[0] for line in asked if "Ticket" in line} == {"lora"}

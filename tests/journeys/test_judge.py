@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from contextlib import suppress
 
 import pytest
 from ftgate_testing.judge_suites import JUDGE
@@ -47,14 +46,12 @@ class Judged:
             for one in self.ids
         }
 
-    def label(self, *names, wrong=0, count=COUNT):
+    def label(self, *names):
         rows = [
             {"case": one, "reply": texts[one], "grade": "good" if "please" in texts[one] else "bad"}
-            for one in self.ids[:count]
+            for one in self.ids
             for texts in (self.replies[name] for name in names)
         ]
-        for row in rows[:wrong]:
-            row["grade"] = "bad" if row["grade"] == "good" else "good"
         self.desk.write_rows("labels.jsonl", rows)
 
     def run(self, *args, name="polite", more="", gates=GATES):
@@ -73,20 +70,6 @@ class Judged:
 @pytest.fixture
 def judged(desk):
     return Judged(desk)
-
-
-@pytest.fixture
-def typed(judged, capsys):
-    """Type a verb of pytest-ftgate in the folder of the suite, and return what it prints."""
-
-    def run(*words):
-        capsys.readouterr()
-        with suppress(SystemExit):
-            main([*words])
-        shown = capsys.readouterr()
-        return shown.out + shown.err
-
-    return run
 
 
 HUMAN = "human: labels.jsonl"
@@ -112,23 +95,6 @@ def test_a_drop_that_the_judge_sees_fails_with_reasons_and_a_second_run_asks_it_
     # Each reply once, and ten of the bad ones once more, said twice; labels are of these replies.
     assert asked == judged.asked == 2 * COUNT + 10
     assert judged.desk.verdicts() == first
-
-
-def test_the_rate_that_labels_correct_is_that_of_the_verdict_in_the_record_and_the_ladder(judged):
-    judged.label("current", "worse", wrong=30)
-    gates = "{accuracy: {min: 0.5, max_drop: none}}"
-    judged.run("--ftgate-ladder", "--ftgate-json=run.json", more=HUMAN, gates=gates)
-    run = json.loads(judged.desk.path("run.json").read_text("utf-8"))
-    figures = {one["name"]: one["figures"]["accuracy"] for one in run["suites"][0]["variants"]}
-    rungs = {one["variant"]: one for one in run["advice"][0]["rungs"]}
-
-    for verdict in run["verdicts"]:
-        (check,), figure = verdict["checks"], figures[verdict["variant"]]
-        numbers = [check[key] for key in ("after", "low", "high")]
-        assert numbers == [figure[key] for key in ("value", "low", "high")]
-        row = rungs[verdict["variant"]]
-        assert numbers == [row[f"accuracy{end}"] for end in ("", "_low", "_high")]
-        assert check["method"] == figure["method"] == "labels"
 
 
 def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict_and_its_cost_apart(judged):
@@ -188,37 +154,13 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     )
     code.write_text(f"{JUDGE}\n{answers}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
     judged.run("--collect-only", name="broken", more=HUMAN)
-    path = judged.desk.path("s.ftgate.yaml")
     asked = '{provider: python, function: "judges_here:answer"}'
-    text = path.read_text("utf-8").replace("{provider: recorded, replies: worse.jsonl}", asked)
-    path.write_text(text, "utf-8")
+    judged.desk.edit("{provider: recorded, replies: worse.jsonl}", asked, "s.ftgate.yaml")
     result = judged.desk.run()
 
     result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*the judge: 110 of 110 requests brought no reply*"])
     assert not judged.desk.path("paid.txt").exists()
-
-
-def test_one_below_its_minimum_is_refused_with_its_kappa(judged):
-    judged.label("current", "worse", wrong=60)
-    judged.run(more=HUMAN)
-    told = judged.desk.verdicts()["accuracy[worse]"]
-
-    assert told["headline"].startswith("judge not qualified: judges_here:polite: kappa 0.")
-    assert told["headline"].endswith("minimum 0.40")
-    assert told["judges"][0]["kappa"]["n"] == 2 * COUNT
-
-
-def test_judges_are_asked_for_no_gate_that_does_not_read_their_grades(judged):
-    gates = "{accuracy: {max_drop: 0.1}, cost: {max_usd_per_1k: 5}}"
-    variant = "  current: {provider: recorded, replies: current.jsonl, usd_per_1k: 1}\n"
-    judged.run("--collect-only", gates=GATES)
-    path = judged.desk.path("s.ftgate.yaml")
-    text = path.read_text("utf-8").replace(GATES, gates)
-    text = text.replace("  current: {provider: recorded, replies: current.jsonl}\n", variant)
-    path.write_text(text.replace("worse.jsonl}", "worse.jsonl, usd_per_1k: 1}"), "utf-8")
-    judged.desk.run("-k", "cost")
-
-    assert judged.asked == 0
 
 
 def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
@@ -241,8 +183,14 @@ def test_the_plan_tells_what_judging_would_take_and_asks_nothing(judged):
 
 
 def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grades_too(
-    judged, typed
+    judged, capsys
 ):
+    def typed(*words):
+        capsys.readouterr()
+        main([*words])
+        shown = capsys.readouterr()
+        return shown.out + shown.err
+
     judged.run()
     desk = judged.desk
     before = {name: one["outcome"] for name, one in desk.verdicts().items()}
@@ -274,16 +222,6 @@ def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be
     result.stdout.fnmatch_lines(["*the judge: 100 of 100 replies are not recorded*"])
 
 
-def test_another_rubric_must_be_accepted_again(judged):
-    accepting = ("--ftgate-accept", "--ftgate-accept-failed")
-    judged.run(*accepting, gates="{accuracy: {max_drop: 0.1, min: 0.2}}")
-    path = judged.desk.path("s.ftgate.yaml")
-    path.write_text(path.read_text("utf-8").replace("says please", "is polite"), "utf-8")
-    result = judged.desk.run("-v")
-
-    result.stdout.fnmatch_lines(["*100 of 100 accepted cases have changed*"])
-
-
 def test_two_replies_are_compared_in_both_orders(judged):
     result = judged.run(name="better", more="compare: baseline")
 
@@ -295,35 +233,8 @@ def test_two_replies_are_compared_in_both_orders(judged):
     )
 
 
-def test_a_judge_that_prefers_a_place_shows_nothing(judged):
-    judged.run(name="place", more="compare: baseline")
-    check = judged.desk.verdicts()["accuracy[worse]"]["checks"][0]
-
-    assert (check["before"], check["after"]) == (0.5, 0.5)
-
-
-def test_labels_without_grades_yet_are_a_fault_that_says_what_to_write(judged):
-    judged.label("current", count=2)
-    path = judged.desk.path("labels.jsonl")
-    path.write_text(path.read_text().replace('"good"', '""').replace('"bad"', '""'))
-    result = judged.run(more=HUMAN)
-
-    result.stdout.fnmatch_lines(
-        ['*labels.jsonl:1: in a label: "grade" is empty; write good or bad*']
-    )
-
-
 def test_workers_ask_the_judge_once_for_each_reply(judged):
     judged.run("--collect-only")
     judged.desk.pytester.runpytest_subprocess("--ftgate", "-n2", "s.ftgate.yaml")
 
     assert judged.asked == 2 * COUNT
-
-
-def test_a_judge_that_breaks_is_an_error_and_never_a_wrong_answer(judged):
-    code = judged.desk.path("judges_here.py")
-    code.write_text(f"{JUDGE}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
-    result = judged.run(name="broken")
-
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*the judge: 100 of 100 requests brought no reply*"])

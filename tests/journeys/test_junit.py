@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-import pytest
-
-WORKERS = pytest.param(["-n2"], marks=pytest.mark.heavy)
-
 
 def properties(desk):
     """Return the names of the properties of each test case."""
@@ -15,13 +11,11 @@ def properties(desk):
     return {case.get("name"): [one.get("name") for one in case.iter("property")] for case in cases}
 
 
-@pytest.mark.parametrize("workers", [[], WORKERS], ids=["alone", "with workers"])
-def test_a_gate_is_a_test_case_with_its_verdict_in_json_and_its_failure_whole(desk, workers):
+def test_a_gate_is_a_test_case_with_its_verdict_in_json_and_its_failure_whole(desk):
     desk.suite(current=2, same=2, close=5, draft=30)
 
-    desk.run(*workers)
+    desk.run()
 
-    # Workers report in any order.
     assert {name: one["outcome"] for name, one in desk.verdicts().items()} == {
         "accuracy[current]": "passed",
         "accuracy[same]": "passed",
@@ -51,13 +45,12 @@ def test_on_a_build_server_the_short_summary_keeps_a_line_for_each_gate(desk, mo
     assert lines[at + 2].startswith("=")
 
 
-@pytest.mark.parametrize("workers", [[], WORKERS], ids=["alone", "with workers"])
-def test_what_is_accepted_adds_nothing_to_it(desk, workers):
+def test_what_is_accepted_adds_nothing_to_it(desk):
     desk.suite(current=2, draft=3)
-    desk.run(*workers)
+    desk.run()
     before = properties(desk)
 
-    desk.run("--ftgate-accept", *workers)
+    desk.run("--ftgate-accept")
 
     assert desk.path("tickets.accepted.json").is_file()
     assert properties(desk) == before

@@ -12,51 +12,6 @@ def months_of(advice):
     return {row.variant: round(row.usd_per_month, 6) for row in advice.rungs}
 
 
-def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
-    write(desk.path(""), 50_000)
-
-    result = desk.run("-v")
-    advice = advice_of(desk)
-
-    assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
-    assert months_of(advice) == {
-        "prompt": 7_500, "examples": 7_500, "descriptions": 7_500, "strong": 90_000,
-        "hosted": 2_100, "lora": 750,
-    }  # fmt: skip
-    assert {row.variant: row.accuracy for row in advice.rungs} == {
-        "prompt": 0.71, "examples": 0.84, "descriptions": 0.88, "strong": 0.92,
-        "hosted": 0.91, "lora": 0.91,
-    }  # fmt: skip
-    result.stdout.fnmatch_lines(
-        [
-            "  FINE-TUNE: lora",
-            "    - lora 91 % against descriptions 88 %: up 3 points (95 % CI 1 to 5): as",
-            "    - strong costs 150 times as much a request as lora: up 1 point (95 % CI 1",
-            "  hosted is cheaper than descriptions from 10,870 requests a day on*",
-            "  lora is cheaper than descriptions from 1,087 requests a day on; it saves*",
-        ]
-    )
-
-
-def test_at_a_hundred_calls_a_day_it_does_not(desk):
-    write(desk.path(""), 100)
-
-    result = desk.run("-v")
-    advice = advice_of(desk)
-
-    assert (advice.recommendation, advice.variant) == ("fine-tuning not justified", "descriptions")
-    assert months_of(advice) == {
-        "prompt": 15, "examples": 15, "descriptions": 15, "strong": 180,
-        "hosted": 1_501.2, "lora": 151.2,
-    }  # fmt: skip
-    result.stdout.fnmatch_lines(
-        [
-            "  FINE-TUNING NOT JUSTIFIED (gap, volume): serve descriptions",
-            "    - 151.20 USD a month against 15.00 USD of descriptions at 100 a day; cheaper*",
-        ]
-    )
-
-
 def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_not(desk):
     write(desk.path(""), 5_000)
 

@@ -7,7 +7,6 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.cli.main import main
 
 SUITE = "tickets.ftgate.yaml"
-TOLD = "{provider: recorded, replies: %s.jsonl%s}"
 
 
 @every_row(
@@ -49,16 +48,25 @@ def test_a_plain_threshold_and_a_minimum_below_guessing_have_no_power(desk):
     assert "format[current]" not in planned.stdout.str()
 
 
-def test_the_power_of_a_variant_that_is_not_compared_is_not_that_of_a_comparison(desk):
-    desk.replies("current")
-    desk.replies("cheap", wrong=40)
-    variants = {"current": TOLD % ("current", ""), "cheap": TOLD % ("cheap", ", compared: false")}
-    desk.suite_of(variants, "{accuracy: {}}")
+def test_a_variant_that_is_not_compared_has_no_power_of_a_comparison_and_shows_its_change(desk):
+    desk.suite("{accuracy: {}}", current=0, cheap=15)
+    desk.edit("cheap.jsonl", "cheap.jsonl, compared: false")
 
     planned = desk.run("--ftgate-plan")
 
     rows = [line.split()[1:] for line in planned.outlines if line.startswith("  accuracy[")]
     assert rows[0] == rows[1]
+    told = ["PASSED  2 gates   accuracy: cheap 85 % (−15 not gated), *"]
+    desk.run().stdout.fnmatch_lines(told)
+
+
+def test_beside_a_baseline_with_nothing_to_lose_the_minimum_is_the_limit(desk):
+    desk.suite("{accuracy: {min: 0.8}}", current=100, new=5)
+    desk.edit("current.jsonl", "current.jsonl, gated: false")
+
+    result = desk.run("--ftgate-variant=new")
+
+    result.stdout.fnmatch_lines(["PASSED  1 gate   accuracy: new 95 % (+95, min 80 %)"])
 
 
 def test_a_minimum_that_decides_shows_the_change_beside_it(desk):
@@ -77,28 +85,6 @@ def test_a_minimum_that_decides_shows_the_change_beside_it(desk):
             "    against current 100 % → 88 %, down 12 points, not gated (max_drop: none)",
         ]
     )
-
-
-def test_a_variant_that_nothing_is_compared_with_yet_shows_its_change(desk):
-    desk.replies("current")
-    desk.replies("cheap", wrong=15)
-    variants = {"current": TOLD % ("current", ""), "cheap": TOLD % ("cheap", ", compared: false")}
-    desk.suite_of(variants, "{accuracy: {}}")
-
-    result = desk.run()
-
-    result.stdout.fnmatch_lines(["PASSED  2 gates   accuracy: cheap 85 % (−15 not gated), *"])
-
-
-def test_beside_a_baseline_with_nothing_to_lose_the_minimum_is_the_limit(desk):
-    desk.replies("current", wrong=100)
-    desk.replies("new", wrong=5)
-    variants = {"current": TOLD % ("current", ", gated: false"), "new": TOLD % ("new", "")}
-    desk.suite_of(variants, "{accuracy: {min: 0.8}}")
-
-    result = desk.run("--ftgate-variant=new")
-
-    result.stdout.fnmatch_lines(["PASSED  1 gate   accuracy: new 95 % (+95, min 80 %)"])
 
 
 def test_no_report_is_green_or_silent_where_nothing_can_fail_the_gates(desk, capsys):
@@ -137,8 +123,8 @@ def test_a_minimum_that_guessing_reaches_is_not_said_to_be_missed(desk, capsys):
     assert "but guessing is right in 50 %, so this minimum shows nothing." in explained
 
 
-def test_the_page_does_not_call_a_smaller_exam_a_lack_of_evidence(desk):
-    desk.suite("{accuracy: {}}", current=2)
+def test_a_smaller_exam_is_no_lack_of_evidence_and_several_reasons_fit_in_a_line(desk):
+    desk.suite("{accuracy: {max_drop: 0.05}}", current=0, draft=0)
     desk.run("--ftgate-accept")
     desk.cases = 90
     desk.write_cases()
@@ -149,17 +135,8 @@ def test_the_page_does_not_call_a_smaller_exam_a_lack_of_evidence(desk):
     assert "Less is tested than was accepted</h1>" in page
     assert "blocks until a run is accepted" in page
     assert "unless --ftgate-inconclusive=warn" not in page
-
-
-def test_gates_that_are_inconclusive_for_several_reasons_fit_in_a_line(desk):
-    desk.suite("{accuracy: {max_drop: 0.05}}", current=0, draft=0)
-    desk.run("--ftgate-accept")
-    desk.cases = 90
-    desk.write_cases()
     desk.replies("draft", wrong=4)
-
     result = desk.run()
-
     result.stdout.fnmatch_lines(
         ["INCONCLUSIVE  2 of 2 gates: for several reasons; blocks the build"]
     )
