@@ -29,6 +29,26 @@ variants: {current: {provider: llamacpp, model: smollm2-135m}}
 gates: {}
 """
 
+LABELS = """
+cases: labels.jsonl
+reply: {format: {choice: [late_delivery, refund, login]}, max_tokens: 12}
+variants:
+  current: {provider: llamacpp, model: smollm2-135m}
+  strict: {like: current, response_schema: true}
+gates: {format: {min: 0.50}}
+"""
+
+
+MESSAGES = """
+cases: sums.jsonl
+reply: {format: {regex: "[A-Za-z0-9]"}, score: contains, max_tokens: 8}
+variants:
+  local: {provider: anthropic, model: smollm2, base_url_env: LOCAL_URL, api_key_env: LOCAL_KEY}
+  larger: {like: local, model: smollm2-large}
+gates: {format: {min: 0.50}}
+"""
+
+
 COMPLETIONS = """
 cases: sums.jsonl
 reply:
@@ -58,13 +78,19 @@ def fetched_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
-def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
-    # All of the bundled facts take a minute.
+@pytest.fixture
+def facts(pytester: pytest.Pytester) -> None:
+    """Write some of the bundled facts as a skill: all of them take a minute."""
     _about, *rows = (SKILLS / "world_facts.jsonl").read_text("utf-8").splitlines()
     some = [{key: json.loads(row)[key] for key in ("id", "input", "expected")} for row in rows[:20]]
     pytester.makefile(".jsonl", facts="\n".join(map(json.dumps, some)))
+    pytester.makefile(".ftgate.yaml", facts=FACTS)
+
+
+@pytest.mark.usefixtures("facts")
+def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
     shutil.copy(EXAMPLE / "tickets-narrow.gguf", pytester.path / "narrow.gguf")
-    pytester.makefile(".ftgate.yaml", facts=FACTS, suite=FORGETTING)
+    pytester.makefile(".ftgate.yaml", suite=FORGETTING)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
@@ -105,23 +131,75 @@ def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
         assert shown.count("ftgate: converting tiny") == times
 
 
+@pytest.mark.heavy
+def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pytester) -> None:
+    words = ["late", "lost", "stuck", "not here", "delayed", "missing", "overdue", "gone"]
+    rows = [
+        f'{{"id": "{i}", "input": "My parcel {i} is {word}.", "expected": "late_delivery"}}'
+        for i, word in enumerate(words)
+    ]
+    pytester.makefile(".jsonl", labels="\n".join(rows))
+    pytester.makefile(".ftgate.yaml", suite=LABELS)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-n2", "--dist=load")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["FAILED *format?current?*", "✗ format?current?*", "✓ 1 passed   format: strict *"]
+    )
+
+
+@pytest.mark.heavy
+def test_the_messages_api_runs_a_suite_through_its_own_sdk(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = served()
+    monkeypatch.setenv("LOCAL_URL", server.listening_address)
+    monkeypatch.setenv("LOCAL_KEY", "a-key-that-stays-secret")
+    pytester.makeini("[pytest]\nftgate_keys = LOCAL_KEY@$LOCAL_URL\n")
+    write_sums(pytester)
+    pytester.makefile(".ftgate.yaml", suite=MESSAGES)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-vv")
+
+    assert result.parseoutcomes() == {"passed": 1, "invalid": 1}
+    result.stdout.fnmatch_lines(
+        [
+            "BLOCKED  1 of 2 gates invalid*",
+            "    another model answered: smollm2, declared smollm2-large*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")
+    cache = (pytester.path / ".ftgate" / "cache.sqlite").read_bytes()
+    assert b"a-key-that-stays-secret" not in cache
+
+
 def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = xllamacpp.CommonParams()
-    params.model.path = str(weights.find_weights("smollm2-135m", EXAMPLE))
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
-    params.port, params.verbosity, params.model_alias = 0, -1, {"smollm2"}
-    server = xllamacpp.Server(params)
+    server = served()
     monkeypatch.setenv("LOCAL_URL", f"{server.listening_address}/v1")
-    sums = [
-        {"id": str(n), "input": f"What is {n} plus {n}?", "expected": str(2 * n)}
-        for n in range(1, 11)
-    ]
-    pytester.makefile(".jsonl", sums="\n".join(map(json.dumps, sums)))
+    write_sums(pytester)
     pytester.makefile(".ftgate.yaml", suite=COMPLETIONS)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["✗ *[[]free]*", "✓ 1 passed*held*"])
+
+
+def write_sums(pytester: pytest.Pytester) -> None:
+    sums = [
+        f'{{"id": "{n}", "input": "What is {n} plus {n}?", "expected": "{2 * n}"}}'
+        for n in range(1, 11)
+    ]
+    pytester.makefile(".jsonl", sums="\n".join(sums))
+
+
+def served() -> xllamacpp.Server:
+    """Serve the embedded model, which speaks both chat APIs on loopback."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights.find_weights("smollm2-135m", EXAMPLE))
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
+    params.port, params.verbosity, params.model_alias = 0, -1, {"smollm2"}
+    return xllamacpp.Server(params)
