@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 
 import pytest
+from ftgate_testing.asking import ENVIRON, KEY, ask_all
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import (
-    ConfigurationError,
     ProviderRejected,
     RequestRejected,
-    RetryableError,
 )
-from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.providers.openai import OpenAIProvider, open_openai
 from pytest_ftgate.requests.reply import Reply
 
-KEY = "sk-very-secret-0123456789"
-ENVIRON = {"TEAM_KEY": KEY}
 SCHEMA = {
     "type": "object",
     "properties": {"label": {"enum": ["a", "b"]}},
@@ -29,38 +25,15 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_credentials_around(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def together(calls, environ=None) -> list[Reply]:
-    """Put *calls* to one open provider, one after the other."""
-
-    async def ask() -> list[Reply]:
-        provider = open_openai(calls, environ or ENVIRON)
-        try:
-            return [await provider.generate(call) for call in calls]
-        finally:
-            await provider.close()
-
-    return asyncio.run(ask())
-
-
 @pytest.fixture
-def made(call, api):
-    def make(text: str = "hello", **changes):
-        where = {"base_url": f"{api.url}/v1", "api_key_env": "TEAM_KEY"}
-        return call(text, **{"provider": "openai-compatible", "model": "m", **where, **changes})
-
-    return make
+def hosted():
+    return "openai-compatible"
 
 
-@pytest.fixture
-def asked(made):
-    return lambda text="hello", **changes: together([made(text, **changes)])[0]
+def use_of(name: str, arguments: str) -> dict:
+    """Return what a message has in which a model calls a tool."""
+    function = {"name": name, "arguments": arguments}
+    return {"tool_calls": [{"id": "c1", "type": "function", "function": function}]}
 
 
 def test_a_completion_becomes_a_reply(asked, api):
@@ -129,7 +102,7 @@ def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
     assert sent.items() <= api.requests[0].items()
 
 
-def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, api):
+def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, together, api):
     together([made(sampling={"seed": 7}), made(sampling={"seed": 7}, repeat=2)])
 
     assert [request["seed"] for request in api.requests] == [7, 9]
@@ -151,12 +124,8 @@ def test_extra_is_merged_into_the_body(asked, api):
 
 
 LABELS = ["refund", 'say "hi"', "a\\b"]
-OBJECT = {
-    "type": "object",
-    "properties": {"label": {"type": "string", "enum": LABELS}},
-    "required": ["label"],
-    "additionalProperties": False,
-}
+CLOSED = {"required": ["label"], "additionalProperties": False}
+OBJECT = {"type": "object", "properties": {"label": {"type": "string", "enum": LABELS}}, **CLOSED}
 
 
 @every_row(
@@ -176,15 +145,11 @@ def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner,
     assert "response_format" not in api.requests[0]
 
 
-@every_row(
-    ("text", "label"),
-    [
-        ('{"label": "refund"}', "refund"),
-        ("refund", "refund"),
-        ('{"label": 3}', '{"label": 3}'),
-        ('{"label": "refund", "why": "x"}', '{"label": "refund", "why": "x"}'),
-    ],
-)
+TEXTS = {'{"label": "refund"}': "refund", "refund": "refund", '{"label": 3}': '{"label": 3}'}
+TEXTS['{"label": "refund", "why": "x"}'] = '{"label": "refund", "why": "x"}'
+
+
+@every_row(("text", "label"), TEXTS.items())
 def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, api, text, label):
     api.requests.clear()
     api.completion(text)
@@ -193,30 +158,16 @@ def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, 
     assert api.requests[0]["response_format"]["json_schema"]["schema"] == OBJECT
 
 
-def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
+def test_a_server_without_schemas_is_held_by_a_strict_tool(asked, api):
     api.error(400, "invalid_request_error: response_format is not supported by this model")
-    function = {"name": "give_the_reply", "arguments": '{"label": "a"}'}
-    call = {"id": "c1", "type": "function", "function": function}
-    api.completion(None, "tool_calls", message={"tool_calls": [call]})
-    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+    api.completion(None, "tool_calls", message=use_of("give_the_reply", '{"label": "a"}'))
+    reply = asked(constraint={"json_schema": SCHEMA})
 
     assert (json.loads(reply.text), reply.stop) == ({"label": "a"}, "end")
     assert reply.unsent == ("response_format",)
     tool = api.requests[1]["tools"][0]["function"]
     assert (tool["parameters"], tool["strict"]) == (SCHEMA, True)
     assert api.requests[1]["tool_choice"]["function"]["name"] == "give_the_reply"
-
-
-def test_a_setting_that_is_refused_is_left_out_from_then_on_and_recorded(made, api):
-    api.error(400, "invalid_request_error: temperature is not supported with this model")
-    replies = together([made(text, sampling={"temperature": 0.5, "top_p": 0.9}) for text in "ab"])
-
-    assert [sorted(request) for request in api.requests] == [
-        ["max_tokens", "messages", "model", "temperature", "top_p"],
-        ["max_tokens", "messages", "model", "top_p"],
-        ["max_tokens", "messages", "model", "top_p"],
-    ]
-    assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
 
 
 def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(
@@ -232,34 +183,23 @@ def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again
         await in_flight.wait()
         raise RequestRejected("temperature is not supported with this model")
 
-    async def ask() -> list[Reply]:
-        provider = open_openai(calls, ENVIRON)
-        monkeypatch.setattr(type(provider), "_post", answered)
-        try:
-            return await asyncio.gather(*map(provider.generate, calls))
-        finally:
-            await provider.close()
-
-    replies = asyncio.run(ask())
+    monkeypatch.setattr(OpenAIProvider, "_post", answered)
+    replies = ask_all(open_openai, calls, at_once=True)
 
     assert [reply.text for reply in replies] == ["ok"] * 8
     assert {reply.unsent for reply in replies} == {("temperature",)}
 
 
 def test_a_tool_call_that_was_cut_off_is_not_run(asked, api):
-    function = {"name": "look", "arguments": ""}
-    call = {"id": "c", "type": "function", "function": function}
-    api.completion(None, "length", message={"tool_calls": [call]})
+    api.completion(None, "length", message=use_of("look", ""))
 
     assert asked().stop == "length"
 
 
-def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
+def test_a_forced_reply_that_was_cut_off_is_reported_as_such(asked, api):
     api.error(400, "response_format is not supported")
-    function = {"name": "give_the_reply", "arguments": '{"label": "'}
-    call = {"id": "c1", "type": "function", "function": function}
-    api.completion(None, "length", message={"tool_calls": [call]})
-    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+    api.completion(None, "length", message=use_of("give_the_reply", '{"label": "'))
+    reply = asked(constraint={"json_schema": SCHEMA})
 
     assert (reply.text, reply.stop) == ('{"label": "', "length")
 
@@ -280,37 +220,17 @@ def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api,
     assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
 
 
-def test_what_is_forbidden_is_this_request_alone_where_others_were_answered(made, api):
-    api.completion("fine")
-    api.error(403, "this input was flagged")
-    with pytest.raises(RequestRejected) as caught:
-        together([made("a"), made("b")])
-    assert not isinstance(caught.value, ProviderRejected)
-
-
-def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
-    api.error(400, "invalid_request_error: temperature must be less than 2")
-    with pytest.raises(RequestRejected, match="less than 2"):
-        asked(sampling={"temperature": 5.0})
-    assert len(api.requests) == 1
-
-
-def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, api):
+def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, together, api):
     api.error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
     together([made(text, max_tokens=5) for text in "ab"])
 
     assert [request.get("max_completion_tokens") for request in api.requests] == [None, 5, 5]
 
 
-@every_row(
-    ("said", "means"),
-    [
-        ("stop", "end"),
-        ("length", "length"),
-        ("content_filter", "refusal"),
-        ("a_later_invention", "end"),
-    ],
-)
+STOPS = {"stop": "end", "length": "length", "content_filter": "refusal", "a_new_word": "end"}
+
+
+@every_row(("said", "means"), STOPS.items())
 def test_the_reason_for_stopping_is_reported(asked, api, said, means):
     api.completion("x", said)
 
@@ -324,79 +244,15 @@ def test_a_refusal_is_counted_apart_from_an_answer(asked, api):
     assert (reply.text, reply.stop) == ("I cannot help with that.", "refusal")
 
 
-@every_row("status", [408, 409, 429, 500, 503])
-def test_trouble_that_passes_is_worth_another_request(asked, api, status):
-    api.requests.clear()
-    api.error(status, "trouble", retry_after="7")
-    with pytest.raises(RetryableError, match=str(status)) as caught:
-        asked()
-    assert (caught.value.retry_after, caught.value.limited) == (7.0, status in (429, 503))
-    assert len(api.requests) == 1
+SHAPES = {b'{"detail": "no"}': '{"detail": "no"}', b'{"error": "no"}': "no", b"[1]": "[1]", b"": ""}
 
 
-@every_row("status", [401, 402, 403, 404])
-def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
-    api.error(status, "never")
-    with pytest.raises(ProviderRejected, match=f"{status} .*never"):
-        asked()
-
-
-def test_an_account_without_money_rejects_the_provider_although_its_status_is_a_limit(asked, api):
-    error = {"message": "You exceeded your quota", "code": "insufficient_quota", "type": "x"}
-    api.raw(json.dumps({"error": error}).encode(), 429)
-    with pytest.raises(ProviderRejected, match="quota"):
-        asked()
-
-
-def test_a_quota_for_the_day_rejects_the_provider_since_no_waiting_lifts_it(asked, api):
-    error = {"message": "Rate limit reached for m on requests per day (RPD)", "code": "rate_limit"}
-    api.raw(json.dumps({"error": error}).encode(), 429, **{"retry-after": "7200"})
-    with pytest.raises(ProviderRejected, match="per day"):
-        asked()
-
-
-@every_row(
-    ("body", "told"),
-    [
-        (b'{"detail": "no"}', '{"detail": "no"}'),
-        (b'{"error": "no"}', "no"),
-        (b"no", "no"),
-        (b"[1]", "[1]"),
-        (b"", ""),
-    ],
-)
+@every_row(("body", "told"), SHAPES.items())
 def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
     api.raw(body, 400)
     with pytest.raises(RequestRejected) as caught:
         asked()
     assert str(caught.value) == f"400 {told}"
-
-
-@every_row("status", [400, 413, 422])
-def test_a_wrong_request_is_refused_alone(asked, api, status):
-    api.error(status, "invalid_request_error")
-    with pytest.raises(RequestRejected) as caught:
-        asked()
-    assert not isinstance(caught.value, ProviderRejected)
-
-
-def test_a_lost_connection_is_worth_another_request(asked, api):
-    api.reset()
-    with pytest.raises(RetryableError, match="no connection"):
-        asked()
-
-
-@every_row(
-    "body",
-    [
-        *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
-        b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
-    ],
-)
-def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
-    api.raw(body)
-    with pytest.raises(RetryableError, match="the body"):
-        asked()
 
 
 @every_row("url", ["localhost/v1", "http://a..b/v1", f"http://{'a' * 70}.example/v1"])
@@ -405,21 +261,7 @@ def test_what_is_no_address_rejects_the_provider(asked, url):
         asked(base_url=url)
 
 
-def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):
-    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "2s"}
-
-    async def ask():
-        provider = open_openai([made()], ENVIRON)
-        await provider.generate(made())
-        await provider.close()
-        return provider.rate_limit_headers
-
-    api.completion()
-    api.queued[0].headers.update(left)
-    assert left.items() <= dict(asyncio.run(ask())).items()
-
-
-def test_the_account_that_pays_is_named_at_openai_alone(made, api):
+def test_the_account_that_pays_is_named_at_openai_alone(made, together, api):
     account = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"}
     home = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{api.url}/v1"}
     together([made(api_key_env=None, base_url=None)], account | home)
@@ -430,27 +272,16 @@ def test_the_account_that_pays_is_named_at_openai_alone(made, api):
     assert told == [["org-1", "proj-1"], [None, None]]
 
 
-def test_the_key_goes_where_the_request_says(asked, api):
-    asked()
-
-    assert api.headers[0]["authorization"] == f"Bearer {KEY}"
-
-
-def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, api):
+def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, together, api):
     together([made(api_key_env=None)], {"OPENAI_API_KEY": KEY})
 
     assert KEY not in api.headers[0].get("authorization", "")
 
 
-def test_a_key_that_is_not_set_is_named(made):
-    with pytest.raises(ConfigurationError, match="the key of m is missing: set TEAM_KEY"):
-        open_openai([made()], {})
-
-
 # What the server says of its models --------------------------------------------------------------
 
 
-def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made, api):
+def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made, together, api):
     rows = [{"id": "base", "root": "org/base"}, {"id": "m", "parent": "base", "root": "/lora/m"}]
     api.pages["/v1/models"] = {"object": "list", "data": rows}
     replies = together([made("a"), made("b")])
