@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from typing import Any
 
+from pytest_ftgate.cache.sqlite import Batch
+from pytest_ftgate.client.batches import _address
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply
@@ -30,3 +34,15 @@ def on_their_way(engine: Engine) -> int:
     with closing(sqlite3.connect(engine._cache.path)) as database:
         (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
     return int(count)
+
+
+def sent_before(engine: Engine, calls: Sequence[Request], **changes: object) -> None:
+    """Note in the cache of *engine* that an earlier run has sent *calls* in a batch."""
+    names, address = tuple(call.fingerprint for call in calls), _address(calls[0])
+    batch: dict[str, Any] = {
+        "key": "k",
+        "address": address,
+        "at": time.time(),
+        "fingerprints": names,
+    }
+    engine._cache.batches.save(Batch(**batch | changes))
