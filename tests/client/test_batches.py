@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
-import threading
 import time
 from contextlib import closing
 
@@ -33,22 +31,6 @@ from pytest_ftgate.requests.request import Passage
 KEY = "sk-ant-very-secret-0123456789"
 ENVIRON = {"TEAM_KEY": KEY}
 BATCHES = "/v1/messages/batches"
-#: Sends a batch and waits for its results, as a run does that is about to be killed.
-OTHER_RUN = """
-import sys, time
-from pathlib import Path
-from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.providers.anthropic_batches import MessageBatches
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
-cache, url, *fingerprints = sys.argv[1:]
-calls = [Request(fingerprint=one, provider="anthropic", model="claude-x", base_url=url, batch=True,
-    messages=(("user", one[:4]),), max_tokens=16, sampling={}, api_key_env="TEAM_KEY")
-    for one in fingerprints]
-engine = Engine(Cache(Path(cache), run="other", clock=time.time), {"TEAM_KEY": "k"})
-engine.wait(calls)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -361,84 +343,65 @@ def test_a_cache_that_takes_no_claims_fails_the_requests_at_once(start, batched,
 # A batch that outlives its run
 
 
-@pytest.fixture
-def killed(start_python, batched, api, soon, tmp_path, monkeypatch):
-    """Let another process send a batch of *a* and *b*, and kill it while it waits."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-
-    def run(*, is_noted=True):
-        path = tmp_path / "replies.sqlite"
-        api.may_end.clear()
-        names = [call.fingerprint for call in batched("a", "b")]
-        process = start_python(OTHER_RUN, str(path), api.url, *names)
-        soon(lambda: bool(api.created) and (not is_noted or noted(path)))
-        process.kill()
-        process.wait()
-        api.may_end.set()
-
-    return run
+def create(api, calls, model="claude-x") -> None:
+    """Create the batch of an earlier run at the server."""
+    api.create(
+        [
+            {
+                "custom_id": call.fingerprint[:60],
+                "params": {"model": model, "messages": [{"content": f"old {call.messages[0][1]}"}]},
+            }
+            for call in calls
+        ]
+    )
 
 
-def noted(path) -> bool:
-    with closing(sqlite3.connect(path)) as database:
-        rows = database.execute("SELECT 1 FROM batches WHERE id IS NOT NULL").fetchall()
-    return bool(rows)
-
-
-def test_the_batch_of_a_killed_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
-    killed, start, batched, api
+def test_the_batch_of_an_earlier_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
+    start, batched, api
 ):
-    killed()
-    api.becomes = lambda name, params: succeeded("picked up")
-    engine = start("run-2")
+    engine = start()
+    create(api, batched("a", "b"))
+    sent_before(engine, batched("a", "b"), id="msgbatch_1")
 
-    assert texts_of(engine, batched("a", "b", "c")) == ["picked up"] * 3
+    assert texts_of(engine, batched("a", "b", "c")) == ["old a", "old b", "c"]
     assert [len(batch) for batch in api.created.values()] == [2, 1]
     assert on_their_way(engine) == 0
 
 
 @pytest.mark.parametrize(
-    ("days", "mode", "picked"),
-    [(0, "fresh", True), (2, "fresh", False), (28, "auto", True), (30, "auto", False)],
+    ("days", "mode", "text"),
+    [(0, "fresh", "old a"), (2, "fresh", "a"), (28, "auto", "old a"), (30, "auto", "a")],
 )
 def test_an_older_batch_is_picked_up_as_long_as_its_results_count(
-    start, batched, api, days, mode, picked
+    start, batched, api, days, mode, text
 ):
     engine = start(replies=mode)
-    calls = batched("a")
-    api.create([{"custom_id": calls[0].fingerprint[:60], "params": {}}])
-    api.becomes = lambda name, params: succeeded("old" if name and not params else "new")
-    sent_before(engine, calls, id="msgbatch_1", at=time.time() - days * 86_400)
+    create(api, batched("a"))
+    sent_before(engine, batched("a"), id="msgbatch_1", at=time.time() - days * 86_400)
 
-    assert texts_of(engine, calls) == ["old" if picked else "new"]
+    assert texts_of(engine, batched("a")) == [text]
 
 
 @pytest.mark.parametrize("is_running", [True, False])
 def test_a_batch_whose_name_nobody_lived_to_note_is_found_while_it_runs_and_by_its_results(
-    killed, start, batched, api, soon, is_running
+    start, batched, api, soon, is_running
 ):
-    never = threading.Event()
-    api.before_answer = never.wait
-    killed(is_noted=False)
-    engine = start("run-2")
+    engine, calls = start(), batched("a", "b")
+    create(api, calls)
+    sent_before(engine, calls)
     if is_running:
         api.may_end.clear()
-        engine.submit(batched("a", "b"))
+        engine.submit(calls)
         soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
         api.may_end.set()
-    never.set()
 
-    assert texts_of(engine, batched("a", "b")) == [
-        one["params"]["messages"][-1]["content"] for one in api.created["msgbatch_1"]
-    ]
+    assert texts_of(engine, calls) == ["old a", "old b"]
     assert len(api.created) == 1
 
 
 def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batched, api):
-    engine = start()
-    calls = batched("a", "b")
-    theirs = {"model": "claude-x", "messages": [{"role": "user", "content": "not ours"}]}
-    api.create([{"custom_id": f"theirs-{i}", "params": theirs} for i in range(2)])
+    engine, calls = start(), batched("a", "b")
+    create(api, batched("c", "d"))
     sent_before(engine, calls)
 
     assert texts_of(engine, calls) == ["a", "b"]
@@ -467,10 +430,9 @@ def test_results_that_are_gone_are_asked_for_anew(start, batched, api):
     assert on_their_way(engine) == 0
 
 
-def test_calls_of_a_batch_that_nobody_asks_for_now_are_still_on_their_way(
-    killed, start, batched, api
-):
-    killed()
+def test_calls_of_a_batch_that_nobody_asks_for_now_are_still_on_their_way(start, batched, api):
+    create(api, batched("a", "b"))
+    sent_before(start(), batched("a", "b"), id="msgbatch_1")
     for run, text, batches_left in (("run-2", "a", 1), ("run-3", "b", 0)):
         engine = start(run)
         engine.wait(batched(text))
@@ -487,7 +449,7 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
     engine = start()
     calls = batched("a", "b")
     engine.submit(calls)
-    soon(lambda: bool(api.created) and noted(engine._cache.path))
+    soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
     engine.close()
 
     answer = engine.results.get(calls[0].fingerprint)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from ftgate_testing.scripted import Scripted, outcome, trouble
+from ftgate_testing.scripted import Scripted, trouble
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.cache import Cache
@@ -20,7 +20,7 @@ from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import RateLimiter
 from pytest_ftgate.client.results import PeerWaiter, Results
 from pytest_ftgate.client.scheduler import Phases, Scheduler, SlotLease, Slots
-from pytest_ftgate.errors import ConfigurationError, EngineError, ReplyError, RetryableError
+from pytest_ftgate.errors import EngineError, ReplyError, RetryableError
 from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
@@ -153,8 +153,12 @@ def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     assert {type(result) for result in engine.results.values()} == {Reply}
 
 
-async def cancelled(*_: object) -> None:
+def cancels(*_: object) -> None:
     raise asyncio.CancelledError
+
+
+async def cancelled(*_: object) -> None:
+    cancels()
 
 
 #: What may break before any reply, and the request that meets it.
@@ -164,6 +168,7 @@ BREAKS = [
     ((Batches, "_run_group"), broken, {"provider": "anthropic", "batch": True}),
     ((Batches, "_run_group"), cancelled, {"provider": "anthropic", "batch": True}),
     ((batches_module, "open_batch_api"), broken, {"provider": "anthropic", "batch": True}),
+    ((engine_module, "open_provider"), cancels, {}),
 ]
 
 
@@ -241,15 +246,6 @@ def test_replies_that_are_on_their_way_are_kept(
     assert isinstance(error, EngineError)
     fingerprints = [call(text).fingerprint for text in "ab"]
     assert open_cache().replies(fingerprints).keys() == {*fingerprints}
-
-
-def test_what_has_come_before_the_end_can_still_be_read(start, call, monkeypatch):
-    engine = start()
-    engine.wait([call("first")])
-    monkeypatch.setattr(Engine, "_send", broken)
-    within_reason(lambda: engine.wait([call("second")]))
-
-    assert outcome(engine.results, [call("first")]) == ["first"]
 
 
 def test_a_key_that_cannot_be_looked_up_ends_the_run(start, call):
@@ -354,27 +350,25 @@ def test_a_reply_that_is_paid_for_is_kept_although_its_cost_cannot_be_read(house
     assert open_cache().replies([request.fingerprint])
 
 
-class Cancels(House):
+def raising(error: BaseException) -> type[Provider]:
     async def generate(self, request) -> Reply:
-        raise asyncio.CancelledError
+        raise error
+
+    return type("Raising", (House,), {"generate": generate})
 
 
-class Waits(House):
-    async def generate(self, request) -> Reply:
-        raise RetryableError("later", retry_after="soon")
-
-
-class Stops(Provider):
+def raising_many(error: BaseException) -> type[Provider]:
     async def generate_many(self, requests):
-        return [StopIteration("no more") for _ in requests]
+        return [error for _ in requests]
+
+    return type("RaisingMany", (Provider,), {"generate_many": generate_many})
 
 
-class CancelsMany(Provider):
-    async def generate_many(self, requests):
-        return [asyncio.CancelledError() for _ in requests]
+RAISING = [raising(asyncio.CancelledError()), raising(RetryableError("later", retry_after="soon"))]
+RAISING += [raising_many(StopIteration("no more")), raising_many(asyncio.CancelledError())]
 
 
-@pytest.mark.parametrize("provider", [Cancels, Waits, Stops, CancelsMany])
+@pytest.mark.parametrize("provider", RAISING)
 def test_what_a_provider_raises_for_one_request_is_its_error(house, call, provider):
     engine = house(provider)
     request = call("a", provider="house")
@@ -383,30 +377,6 @@ def test_what_a_provider_raises_for_one_request_is_its_error(house, call, provid
 
     assert isinstance(results, dict | EngineError), results
     assert isinstance(results, EngineError) or isinstance(results[request.fingerprint], ReplyError)
-
-
-@pytest.mark.parametrize("size", [0, -1, "16", None])
-def test_a_provider_that_takes_no_batch_of_any_size_is_refused(house, call, size):
-    class Sizeless(Stops):
-        batch_size = size
-
-    request = call("a", provider="house")
-    results = within_reason(lambda: house(Sizeless).wait([request]))
-
-    assert isinstance(results, dict)
-    error = results[request.fingerprint]
-    assert isinstance(error, ConfigurationError)
-    assert f"batch_size is {size}; write a whole number from 1 up" in str(error)
-
-
-def test_a_provider_whose_opening_is_cancelled_is_no_wait(start, call, monkeypatch):
-    def cancelled(*_):
-        raise asyncio.CancelledError
-
-    engine = start()
-    monkeypatch.setattr(engine_module, "open_provider", cancelled)
-
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
 
 
 def test_a_provider_that_leaves_on_closing_ends_nothing(start, call, providers):

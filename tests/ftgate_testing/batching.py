@@ -38,11 +38,6 @@ def on_their_way(engine: Engine) -> int:
 
 def sent_before(engine: Engine, calls: Sequence[Request], **changes: object) -> None:
     """Note in the cache of *engine* that an earlier run has sent *calls* in a batch."""
-    names, address = tuple(call.fingerprint for call in calls), _address(calls[0])
-    batch: dict[str, Any] = {
-        "key": "k",
-        "address": address,
-        "at": time.time(),
-        "fingerprints": names,
-    }
-    engine._cache.batches.save(Batch(**batch | changes))
+    batch: dict[str, Any] = {"key": "k", "address": _address(calls[0]), "at": time.time()}
+    batch |= {"fingerprints": tuple(call.fingerprint for call in calls), **changes}
+    engine._cache.batches.save(Batch(**batch))
