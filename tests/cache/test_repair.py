@@ -83,9 +83,8 @@ def cut_in_half(path):
 
 def change_row(sql):
     def change(path):
-        with closing(sqlite3.connect(path)) as db:
+        with closing(sqlite3.connect(path)) as db, db:
             db.execute(f"UPDATE replies SET body = {sql} WHERE rowid = 7")
-            db.commit()
 
     return change
 
@@ -103,12 +102,6 @@ def change_row(sql):
         (change_row("'[1]'"), COUNT - 1),
         (change_row("CAST(x'ff00fe' AS TEXT)"), COUNT - 1),
         (lambda path: path.write_bytes(os.urandom(9000)), 0),
-        (lambda path: path.write_text("no database"), 0),
-    ],
-    ids=[
-        *("first-page", "one-page", "many-pages", "page-twice", "cut"),
-        *("half-a-row", "empty-row", "wrong-row", "no-text"),
-        *("noise", "text"),
     ],
 )
 def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too(
@@ -142,10 +135,8 @@ def test_a_second_damage_is_put_aside_beside_the_first(filled, opened):
         break_a_page_in_the_middle(filled[0])
         opened()
 
-    assert {one.name for one in filled[0].parent.glob("*.damaged-*")} == {
-        "replies.sqlite.damaged-1",
-        "replies.sqlite.damaged-2",
-    }
+    names = {one.name for one in filled[0].parent.glob("*.damaged-*")}
+    assert names == {"replies.sqlite.damaged-1", "replies.sqlite.damaged-2"}
 
 
 def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, open_cache):
@@ -208,10 +199,6 @@ def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_py
 
     assert told == ["0 100\n"] * 3 + ["1 100\n"]
     assert len([*path.parent.glob("*.damaged-*")]) == 1
-
-
-def test_a_sound_file_has_no_errors(filled):
-    assert find_damage(filled[0]) == []
 
 
 def test_errors_name_what_is_broken(filled):
