@@ -17,6 +17,7 @@ from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import UNREACHABLE, RetryPolicy
+from pytest_ftgate.client.results import Results
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
@@ -353,6 +354,22 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     assert ask(engine, *calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
     assert (engine.progress.reused, engine.progress.received) == (1, 1)
+
+
+def test_a_reply_that_another_process_stored_since_the_look_up_is_used(
+    start, call, providers, open_cache, monkeypatch
+):
+    open_cache("run-0").store(call("a"), Reply(text="theirs"))
+    looks, look = [], Results.cached_replies
+
+    def early(self, requests):
+        looks.append(requests)
+        return look(self, requests) if len(looks) > 1 else {}
+
+    monkeypatch.setattr(Results, "cached_replies", early)
+
+    assert ask(start(), call("a")) == ["theirs"]
+    assert providers["m"].asked == []
 
 
 def test_a_call_whose_asker_was_killed_is_asked(start, call, providers, other_process):

@@ -45,9 +45,9 @@ def test_a_call_that_waits_to_be_tried_again_leaves_its_slot_to_others(
     assert providers["m"].asked == list("abcda")
 
 
-def test_a_call_that_is_tried_again_goes_before_those_that_were_never_sent(
-    start, call, providers, soon
-):
+@pytest.fixture
+def busy(start, call, providers, soon):
+    """An engine with one slot, in which *b* is, while *a* waits for it to be sent again."""
     provider = providers["m"]
 
     def happens(text: str, ask: int) -> str:
@@ -58,14 +58,28 @@ def test_a_call_that_is_tried_again_goes_before_those_that_were_never_sent(
 
     provider.happens = happens
     engine = start(concurrency=1)
-    calls = [call(text) for text in "abcd"]
-    engine.submit(calls)
+    engine.submit([call(text) for text in "abcd"])
     soon(lambda: provider.asked == ["a", "b"])
     time.sleep(0.05)
-    provider.open.set()
-    engine.wait(calls)
+    return engine
 
-    assert provider.asked == list("abacd")
+
+def test_a_call_that_is_tried_again_goes_before_those_that_were_never_sent(busy, call, providers):
+    providers["m"].open.set()
+    busy.wait([call(text) for text in "abcd"])
+
+    assert providers["m"].asked == list("abacd")
+
+
+def test_a_call_that_waits_to_be_tried_again_ends_with_the_run(busy, call, providers, soon):
+    closing = threading.Thread(target=busy.close)
+    closing.start()
+    soon(lambda: busy.results.get(call("a").fingerprint) is not None)
+    providers["m"].open.set()
+    closing.join(20)
+
+    answer = busy.results.get(call("a").fingerprint)
+    assert str(answer) == "the run ended before this request was sent again"
 
 
 def test_a_call_is_not_tried_again_after_ten_minutes(call):
