@@ -1,4 +1,4 @@
-"""What a plan says of prompts and examples that are likely to mislead; and what it leaves alone."""
+"""What a plan says of prompts and examples that mislead, and of cases that were learned."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ import pytest
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate import weights
+from pytest_ftgate.reporting.plan import contamination_lines
 from pytest_ftgate.requests import request_groups as plan
-from pytest_ftgate.requests.preflight import lint, thought_warning
+from pytest_ftgate.requests.preflight import (
+    Contamination,
+    find_contamination,
+    find_skill_contamination,
+    lint,
+    thought_warning,
+)
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Variant
 
@@ -57,8 +65,12 @@ def found(tmp_path):
     return told
 
 
-def test_a_plain_prompt_is_left_alone(found):
-    assert found("Answer with one label.\n") == []
+PROMPT = "prompt: prompt.md\n"
+
+
+@every_row(("prompt", "suite"), [("One label.\n", SUITE), ("", SUITE.replace(PROMPT, ""))])
+def test_a_plain_prompt_and_none_are_left_alone(found, prompt, suite):
+    assert found(prompt, suite=suite) == []
 
 
 def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path, monkeypatch):
@@ -76,10 +88,6 @@ def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path
     assert sentence == f"own.gguf: {slow}; Q8_0 of the same model answers sooner"
 
 
-def test_a_suite_without_a_prompt_is_left_alone(found):
-    assert found("", suite=SUITE.replace("prompt: prompt.md\n", "")) == []
-
-
 # Length --------------------------------------------------------------------------------------
 
 
@@ -88,16 +96,12 @@ def test_a_prompt_is_long_from_a_thousand_tokens_on(found, characters, told):
     assert bool(found("x" * characters)) == told
 
 
-def test_a_long_prompt_is_reported_with_about_its_tokens(found):
-    (told,) = found("x" * 5_360)
+def test_a_very_long_prompt_is_reported_with_its_tokens_and_those_of_all_requests(found):
+    first, second = found("x" * 16_000)
 
-    assert told.startswith("the system prompt has about 1,340 tokens; instructions of this length")
-
-
-def test_a_very_long_prompt_is_reported_with_the_tokens_of_all_requests(found):
-    assert found("x" * 16_000)[1:] == [
-        "about 4,000 tokens of system prompt in each of 3 requests: about 12,000 tokens in all"
-    ]
+    assert first.startswith("the system prompt has about 4,000 tokens; instructions of this length")
+    in_all = "about 4,000 tokens of system prompt in each of 3 requests: about 12,000 tokens in all"
+    assert second == in_all
 
 
 def test_a_document_that_is_put_in_is_no_instruction(found):
@@ -115,42 +119,44 @@ def test_of_two_branches_only_one_is_read(found):
 # Cases in the prompt -------------------------------------------------------------------------
 
 
-def test_a_case_that_stands_in_the_prompt_is_reported_with_its_place(found):
-    (told,) = found("Example: where is  MY\ngreen parcel? late")
-
-    assert told.startswith("1 eval case stands word for word in the system prompt, the first ")
-    assert "cases.jsonl:1; take each out of the prompt or out of the cases" in told
+BROKEN = "my parcel is broken: damaged."
 
 
-def test_of_several_cases_the_first_is_named(found):
-    prompt = "My parcel is broken: damaged. Where is my green parcel: late."
+@every_row(
+    ("prompt", "told"),
+    [
+        ("Example: where is  MY\ngreen parcel? late", "1 eval case stands"),
+        (f"{BROKEN} Where is my green parcel: late.", "2 eval cases stand"),
+        # Beside the input that is put in.
+        (f"Example: {BROKEN} Now sort this: {{{{ input }}}}", "1 eval case stands"),
+    ],
+)
+def test_a_case_that_stands_in_the_prompt_is_reported_with_the_place_of_the_first(
+    found, prompt, told
+):
+    (sentence,) = found(prompt)
 
-    (told,) = found(prompt)
-
-    assert told.startswith("2 eval cases stand word for word in the system prompt, the first cases")
-
-
-def test_a_case_beside_the_input_that_is_put_in_is_reported(found):
-    (told,) = found("Example: my parcel is broken: damaged. Now sort this: {{ input }}")
-
-    assert told.startswith("1 eval case stands word for word")
-
-
-NO_CASE = {
-    "an input that the template puts in": "Sort this: {{ input }}",
-    "an input that is put in through a var": "Sort this: {{ same }}",
-    "words in another order": "broken is my parcel",
-    "words that go on": "My parcel is brokenhearted",
-    "words that begin earlier": "Tummy parcel is broken",
-    "an input of three words or fewer": "Money back is refund.",
-}
+    assert sentence.startswith(f"{told} word for word in the system prompt, the first ")
+    line = 1 if "green" in prompt else 2
+    assert f"cases.jsonl:{line}; take each out of the prompt or out of the cases" in sentence
 
 
-@every_row("what", NO_CASE)
-def test_what_is_no_case_of_the_prompt_is_left_alone(found, what):
+NO_CASE = [
+    "Sort this: {{ input }}",
+    # Put in through a var.
+    "Sort this: {{ same }}",
+    # Words in another order, words that go on, and words that begin earlier.
+    *("broken is my parcel", "My parcel is brokenhearted", "Tummy parcel is broken"),
+    # An input of three words or fewer.
+    "Money back is refund.",
+]
+
+
+@every_row("prompt", NO_CASE)
+def test_what_is_no_case_of_the_prompt_is_left_alone(found, prompt):
     cases = [{**case, "vars": {"same": case["input"]}} for case in CASES]
 
-    assert found(NO_CASE[what], cases=cases) == []
+    assert found(prompt, cases=cases) == []
 
 
 def test_a_prompt_that_is_never_sent_is_left_alone(found):
@@ -180,12 +186,9 @@ def test_more_than_three_missing_labels_are_not_all_named(found):
     assert told.endswith("show 1 of 6 labels that the cases expect; without a, b, c, …")
 
 
-def test_examples_to_choose_from_are_read_whole(found):
-    assert found("Sort.", ", examples: {from: train.jsonl, shots: 1, choose: similar}") == []
-
-
-def test_examples_of_every_label_that_is_expected_are_left_alone(found):
-    assert found("Sort.", ", examples: {from: train.jsonl, choose: per_label}") == []
+@every_row("keys", ["shots: 1, choose: similar", "choose: per_label"])
+def test_examples_to_choose_from_and_of_every_label_are_left_alone(found, keys):
+    assert found("Sort.", f", examples: {{from: train.jsonl, {keys}}}") == []
 
 
 def test_answers_in_free_text_are_no_labels(found):
@@ -238,3 +241,107 @@ def test_a_model_whose_name_says_that_it_thinks_needs_no_reply_for_the_warning()
     assert thinking(limit=12, model="gpt-oss-20b").startswith("gpt-oss-20b thinks, but max_tokens")
     assert not thinking(limit=1024, model="gpt-oss-20b")
     assert not thinking(limit=12)
+
+
+# Cases in the training data -----------------------------------------------------------------------
+
+TUNED = """\
+cases:
+  - {id: a, input: Where is the parcel that I ordered?, expected: x}
+  - {id: b, input: "Money back, please", expected: y}
+  - {id: c, messages: [{role: user, content: "Hi"}, {role: user, content: Cancel it}], expected: z}
+variants:
+  current: {provider: anthropic, model: m}
+  tuned: {like: current, model: n, base: m, training_data: t.jsonl}
+gates: {accuracy: {min: 0.5}}
+"""
+
+
+@pytest.fixture
+def leaked_from(tmp_path):
+    """Return what a variant was trained on, given the rows of its training data."""
+
+    def found(*rows, variant="tuned"):
+        (tmp_path / "s.ftgate.yaml").write_text(TUNED)
+        (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        suite = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+        return find_contamination(suite, suite.variants[variant])
+
+    return found
+
+
+OTHER = {"prompt": "Close my account", "completion": "w"}
+IN = "where is the parcel, that I ordered"
+
+
+@every_row(
+    "row",
+    [
+        {"input": IN, "expected": "x"},
+        {"instruction": "Sort the ticket.", "input": IN, "output": "x"},
+        {"prompt": IN, "completion": "x", "label": False},
+        {"text": f"<s>[INST] Sort the ticket: {IN} [/INST] x</s>"},
+        {
+            "conversations": [
+                *({"from": "human", "value": IN}, {"from": "gpt", "value": "x"}),
+                *({"from": "human", "value": "And now?"}, {"from": "gpt", "value": "y"}),
+            ]
+        },
+    ],
+)
+def test_a_case_is_found_in_a_row_of_any_shape_with_its_line(leaked_from, row):
+    assert leaked_from(OTHER, row) == Contamination(
+        "tuned", "t.jsonl", cases=3, leaked=1, first_case="a", line=2
+    )
+
+
+def test_a_case_counts_once_with_the_first_line_that_holds_it(leaked_from):
+    row = {"prompt": "please money back", "completion": "y"}
+
+    assert leaked_from(row, row, {"prompt": "cancel it", "completion": "z"}) == Contamination(
+        "tuned", "t.jsonl", cases=3, leaked=2, first_case="b", line=1
+    )
+
+
+@every_row("row", [OTHER, {"text": "He said: cancel it. Money back, please, he said."}])
+def test_other_rows_and_short_texts_within_longer_ones_are_no_leak(leaked_from, row):
+    assert leaked_from(row) is None
+
+
+def test_a_variant_without_training_data_leaks_nothing(leaked_from):
+    assert leaked_from({"input": IN, "expected": "x"}, variant="current") is None
+
+
+@every_row(
+    ("leaked", "told"),
+    [
+        (1, "1 of 1,000 cases is in t.jsonl, a (line 2)"),
+        (30, "30 of 1,000 cases are in t.jsonl, as a (line 2)"),
+    ],
+)
+def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
+    one = Contamination("tuned", "t.jsonl", cases=1000, leaked=leaked, first_case="a", line=2)
+
+    assert [*contamination_lines([one])] == [
+        f"  tuned: {told}: the model may repeat them from memory"
+    ]
+
+
+@every_row("family", ["hard-conversation", "hard-honesty", "hard-long-context", "hard-mathematics"])
+def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family):
+    first, other, *_ = leveled_cases(family, 1)
+    turns = first.messages or (("user", first.input),)
+    messages = [{"role": role, "content": text} for role, text in turns]
+    last = {"role": "user", "content": other.input_text[:20]}
+    rows = [
+        {"messages": [*messages, {"role": "assistant", "content": "12"}]},
+        {"messages": [last, {"role": "assistant", "content": "12"}]},
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", "utf-8")
+    (tmp_path / "s.ftgate.yaml").write_text(TUNED, "utf-8")
+    variant = load_suite(tmp_path / "s.ftgate.yaml", tmp_path).variants["tuned"]
+
+    found = find_skill_contamination(leveled_cases(family, 1), variant)
+
+    assert found is not None
+    assert found.case_ids == {first.id}
