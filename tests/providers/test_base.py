@@ -11,6 +11,7 @@ import pytest
 
 from pytest_ftgate import ConfigurationError, Provider, ProviderRejected, Reply, RequestRejected
 from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.requests.request import Adapter
 
 
@@ -260,3 +261,12 @@ def test_an_exception_is_that_of_all_requests(ask, ten):
 @pytest.mark.parametrize("wrong", [lambda _: [], lambda _: "text", lambda _: sys.exit(3)])
 def test_a_wrong_list_is_an_error_and_not_a_hang(ask, ten, wrong):
     assert all(isinstance(result, ProviderRejected) for result in ask(answering(wrong), ten))
+
+
+def test_without_torch_the_provider_of_transformers_names_what_to_install(call, monkeypatch):
+    # The rest of it is in tests/nightly.
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "pytest_ftgate.providers.transformers", raising=False)
+
+    with pytest.raises(ConfigurationError, match=r'pip install "pytest-ftgate\[transformers\]"'):
+        open_provider([call(provider="transformers", model="org/base")], {}, {})

@@ -14,8 +14,17 @@ from pytest_ftgate.errors import (
     ProviderRejected,
     RequestRejected,
 )
-from pytest_ftgate.providers.openai import OpenAIProvider, open_openai
+from pytest_ftgate.providers.logprobs import read_logprobs
+from pytest_ftgate.providers.openai import (
+    OpenAIProvider,
+    chat_messages,
+    chat_step,
+    chat_tools,
+    open_openai,
+)
+from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step, Tool, ToolCall
 
 SCHEMA = {
     "type": "object",
@@ -308,3 +317,144 @@ def test_a_server_that_lists_no_models_answers_all_the_same(asked, api, page):
     api.pages["/v1/models"] = page
 
     assert (asked().text, asked().facts) == ("ok", {})
+
+
+# Tools --------------------------------------------------------------------------------------------
+
+LOOKUP = Tool(
+    name="lookup_order",
+    description="Tell where an order is.",
+    parameters={"type": "object", "properties": {}, "additionalProperties": False},
+    reference="shop:lookup_order",
+)
+
+
+def turn_of(arguments, **fields):
+    function = {"name": "lookup_order", "arguments": arguments}
+    return {"role": "assistant", "tool_calls": [{"function": function, **fields}]}
+
+
+def test_a_tool_goes_out_as_a_function_with_its_schema(call):
+    (sent,) = chat_tools(call(tools=(LOOKUP,)))
+
+    told = {"name": LOOKUP.name, "description": LOOKUP.description}
+    assert sent == {"type": "function", "function": {**told, "parameters": LOOKUP.parameters}}
+
+
+def test_a_step_goes_out_as_a_turn_of_the_model_and_one_result_for_each_use(call):
+    use = {"name": "lookup_order", "arguments": {"order_id": "17"}}
+    first = ToolCall(**use, id="a", result="shipped")
+    uses = (first, ToolCall(**use, id="b", result="no", failed=True))
+
+    question, turn, *results = chat_messages(call(steps=(Step("Let me see.", uses),)))
+
+    assert question["role"] == "user"
+    assert (turn["role"], turn["content"]) == ("assistant", "Let me see.")
+    assert [one["id"] for one in turn["tool_calls"]] == ["a", "b"]
+    assert json.loads(turn["tool_calls"][0]["function"]["arguments"]) == {"order_id": "17"}
+    assert results == [
+        {"role": "tool", "tool_call_id": "a", "content": "shipped"},
+        {"role": "tool", "tool_call_id": "b", "content": "no"},
+    ]
+
+
+def test_arguments_that_were_no_json_go_out_as_json_all_the_same(call):
+    use = ToolCall(name="lookup_order", arguments='{"order', id="a", result="no", failed=True)
+
+    _, turn, _ = chat_messages(call(steps=(Step("", (use,)),)))
+
+    assert turn["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+@every_row("message", [{"content": "Hello"}, {"tool_calls": None}, {}])
+def test_a_message_without_uses_is_no_step(message):
+    assert chat_step(message) is None
+
+
+def test_a_message_with_uses_is_a_step_with_its_text():
+    step = chat_step({**turn_of('{"order_id": "17"}', id="x"), "content": "Let me see."})
+
+    use = ToolCall(name="lookup_order", arguments={"order_id": "17"}, id="x")
+    assert step == Step("Let me see.", (use,))
+
+
+ORDER = {"order_id": "17"}
+
+
+@every_row(
+    ("written", "read"),
+    [
+        *((json.dumps(ORDER), ORDER), (ORDER, ORDER), ("", {}), (None, {})),
+        *((text, text) for text in ('{"order', "[1]", "null")),
+    ],
+)
+def test_arguments_are_read_as_a_mapping_or_kept_as_the_text_they_were(written, read):
+    assert chat_step(turn_of(written, id="x")).calls[0].arguments == read
+
+
+def test_uses_that_a_server_gave_no_name_stay_apart():
+    both = turn_of("{}")["tool_calls"] * 2
+
+    assert [use.id for use in chat_step({"tool_calls": both}).calls] == ["call_0", "call_1"]
+
+
+# Log-probabilities --------------------------------------------------------------------------------
+
+
+def completion(*texts: str) -> dict:
+    content = [{"token": text, "logprob": -0.5, "top_logprobs": None} for text in texts]
+    return {"choices": [{"logprobs": {"content": content}}]}
+
+
+@every_row(
+    ("texts", "kept"),
+    [
+        (["Sure", ", it", " is"], 1),
+        (["ref", "und", "<end>", "more"], 3),
+        ([" ", "bill", "s", "!"], 3),
+        (["ref"], 1),
+    ],
+)
+def test_tokens_are_kept_until_no_label_can_follow(call, texts, kept):
+    request = call("x", labels=("refund", "billing"))
+
+    logprobs = read_logprobs(request, completion(*texts), "server")
+
+    assert [token.text for token in logprobs.tokens] == texts[:kept]
+
+
+def test_nothing_is_read_where_nothing_was_asked_for(call):
+    assert read_logprobs(call("x"), completion("ref"), "server") is None
+
+
+def test_broken_log_probabilities_are_an_error_of_the_request(call):
+    broken = {"choices": [{"logprobs": {"content": [{"token": "x"}]}}]}
+
+    with pytest.raises(RequestRejected, match="server: its log-probabilities cannot be read"):
+        read_logprobs(call("x", labels=("a",)), broken, "server")
+
+
+def decoded(text: str) -> dict:
+    return {"5": {"logprob": -0.5, "decoded_token": text}, "6": {"logprob": -1.0}}
+
+
+def test_a_given_reply_is_found_at_the_end_of_the_prompt(call):
+    rows = [None, decoded("system"), decoded(" Pa"), decoded("ris")]
+
+    request = call("x", given=GivenReply("Paris"))
+    logprobs = read_logprobs(request, {"prompt_logprobs": rows}, "server")
+
+    assert [token.text for token in logprobs.tokens] == [" Pa", "ris"]
+    assert logprobs.tokens[0].top == {"5": -0.5, "6": -1.0}
+
+
+def test_a_given_reply_that_the_prompt_does_not_end_with_is_an_error_of_the_request(call):
+    rows = [None, decoded("other"), decoded("words")]
+
+    with pytest.raises(RequestRejected, match="do not spell the given reply"):
+        read_logprobs(call("x", given=GivenReply("Paris")), {"prompt_logprobs": rows}, "server")
+
+
+def test_a_server_that_reads_no_given_reply_is_refused(call):
+    with pytest.raises(ProviderRejected, match="serve the model with vLLM"):
+        read_logprobs(call("x", given=GivenReply("Paris")), completion("Paris"), "server")
