@@ -233,14 +233,11 @@ def test_a_killed_process_leaves_every_reply_that_it_had_stored(
     assert cache.replies(store(cache, "the file can be written too"))
 
 
-def test_the_folder_of_a_cache_keeps_itself_out_of_git(open_cache, tmp_path):
-    open_cache(path=tmp_path / "new" / "deep" / "replies.sqlite")
-    assert (tmp_path / "new" / "deep" / ".gitignore").read_text() == "*\n"
-
-
-def test_a_gitignore_of_the_user_is_left_alone(open_cache, tmp_path):
+def test_the_folder_of_a_cache_keeps_itself_out_of_git_unless_the_user_has_it(open_cache, tmp_path):
     (tmp_path / ".gitignore").write_text("*.log\n")
     open_cache()
+    open_cache(path=tmp_path / "new" / "deep" / "replies.sqlite")
+    assert (tmp_path / "new" / "deep" / ".gitignore").read_text() == "*\n"
     assert (tmp_path / ".gitignore").read_text() == "*.log\n"
 
 

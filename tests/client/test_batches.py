@@ -127,19 +127,13 @@ def test_models_share_a_batch_and_addresses_do_not(start, batched, api):
     assert models == [["claude-x", "claude-y"]]
 
 
-def test_each_plan_that_is_handed_in_is_a_batch_of_its_own(start, batched, api):
+def test_each_plan_is_a_batch_of_its_own_without_what_the_cache_has(start, batched, api):
     engine = start()
     assert texts_of(engine, batched("a", "b")) == ["a", "b"]
     assert texts_of(engine, batched("a", "c")) == ["a", "c"]
+    assert texts_of(start("run-2"), batched("a", "d")) == ["a", "d"]
 
-    assert [len(batch) for batch in api.created.values()] == [2, 1]
-
-
-def test_what_the_cache_has_is_not_sent(start, batched, api):
-    start().wait(batched("a"))
-    start("run-2").wait(batched("a", "b"))
-
-    assert [len(batch) for batch in api.created.values()] == [1, 1]
+    assert [len(batch) for batch in api.created.values()] == [2, 1, 1]
 
 
 def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, api, soon):

@@ -99,16 +99,6 @@ def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, 
     assert {type(one) for one in found} == {ReplyError}
 
 
-def test_the_end_of_the_run_is_told_to_all(cache, theirs, calls):
-    async def end(ending):
-        ending.set()
-
-    found = waiting(cache, calls, end)
-
-    told = "the run ended while another process was sending this request"
-    assert {str(one) for one in found} == {told}
-
-
 def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
         cache._database._database.close()

@@ -317,16 +317,6 @@ def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_aga
     assert runs(tmp_path) == ["1"]
 
 
-def test_a_fresh_run_asks_every_turn_again(start, agent):
-    script = [wants(("nothing", {})), Reply(text="done")]
-    answer(start(Model(*script)), agent)
-
-    again = Model(*script)
-    answer(start(again, "run-2", replies="fresh"), agent)
-
-    assert len(again.asked) == 2
-
-
 def test_a_turn_is_named_by_the_call_and_by_what_was_done_since(start, agent):
     one, two = (Model(wants(("lookup", {"order_id": n})), Reply(text="done")) for n in "12")
     answer(start(one), agent)

@@ -172,17 +172,13 @@ def test_a_fingerprint_changes_with_what_can_change_a_reply_alone(tmp_path, what
     assert len(found) == distinct
 
 
-def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):
-    (ask,) = asks(tmp_path, more(LOCAL, "slots: 3, threads: 2"))
+def test_a_request_holds_the_settings_of_the_machine_and_the_tools(tmp_path):
+    (local,) = asks(tmp_path, more(LOCAL, "slots: 3, threads: 2"))
+    (agent,) = asks(tmp_path, more(AGENT, "max_turns: 2"))
 
-    assert ask.request.runtime == {"slots": 3, "threads": 2}
-
-
-def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
-    (ask,) = asks(tmp_path, AGENT.replace("]}", "], max_turns: 2}"))
-
-    assert [(tool.name, tool.description) for tool in ask.request.tools] == [("look", "Look.")]
-    assert (ask.request.max_turns, ask.request.steps) == (2, ())
+    assert local.request.runtime == {"slots": 3, "threads": 2}
+    assert [(tool.name, tool.description) for tool in agent.request.tools] == [("look", "Look.")]
+    assert (agent.request.max_turns, agent.request.steps) == (2, ())
 
 
 # Secrets -------------------------------------------------------------------------------------
@@ -310,18 +306,14 @@ def test_weights_that_are_not_here_are_unavailable(tmp_path):
 # What is asked once --------------------------------------------------------------------------
 
 
-def test_identical_requests_of_two_variants_are_one(tmp_path):
-    found = suite(tmp_path, CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
+def test_identical_requests_of_two_variants_and_of_two_cases_are_one(tmp_path):
+    cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
+    variants = (CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
+    found = suite(tmp_path, *variants, cases=cases)
     every = [ask for v in found.variants.values() for ask in plan.task_requests(found, v, {})]
 
-    assert len(every) == 3
+    assert len(every) == 6
     assert [call.sampling for call in distinct_requests(every)] == [{}, {"temperature": 1.0}]
-
-
-def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
-    cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
-
-    assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
 @every_row(
@@ -417,14 +409,6 @@ def test_room_to_think_comes_on_top_of_the_limit_of_each_case_for_models_alone(t
     assert [case.max_tokens for case in roomy] == limits
     assert plan.with_room(found, model, cases, 0) is cases
     assert plan.with_room(found, function, cases, 100) is cases
-
-
-def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
-    found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
-    cases = skill_cases(("logic",))
-    one, two = (plan.skill_requests(found, v, cases, {}) for v in found.variants.values())
-
-    assert distinct_requests(one) == distinct_requests(two)
 
 
 def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
