@@ -57,7 +57,7 @@ def test_the_key_goes_where_the_request_says(asked, api):
 @every_row("environ", [{}, {"TEAM_KEY": ""}])
 def test_a_key_that_is_not_set_is_named(made, hosted, environ):
     with pytest.raises(ConfigurationError, match="the key of m is missing: set TEAM_KEY"):
-        HOSTED[hosted][0]([made()], environ)
+        HOSTED[hosted][0]([made(base_url=None)], environ)
 
 
 # Errors ------------------------------------------------------------------------------------------

@@ -58,9 +58,15 @@ def test_a_completion_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-@every_row("key", ["reasoning_content", "reasoning"])
-def test_a_thought_beside_the_text_stays_apart(asked, api, key):
-    api.completion("delivery", message={key: "A parcel."})
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "A parcel."}]}
+PARTS = [THINKING, *({"type": "text", "text": part} for part in ("deli", "very"))]
+
+
+@every_row(
+    "message", [{"reasoning_content": "A parcel."}, {"reasoning": "A parcel."}, {"content": PARTS}]
+)
+def test_a_thought_beside_the_text_or_in_parts_of_it_stays_apart(asked, api, message):
+    api.completion("delivery", message=message)
 
     reply = asked()
 
@@ -71,16 +77,6 @@ def test_a_reply_that_ends_in_its_thought_has_no_text(asked, api):
     api.completion(None, "length", message={"reasoning_content": "A parcel"})
 
     assert asked().has_no_answer
-
-
-def test_a_message_of_parts_is_put_together(asked, api):
-    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "A parcel."}]}
-    parts = [thinking, {"type": "text", "text": "deli"}, {"type": "text", "text": "very"}]
-    api.completion(None, message={"content": parts})
-
-    reply = asked()
-
-    assert (reply.text, reply.thought) == ("delivery", "A parcel.")
 
 
 def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
@@ -299,17 +295,20 @@ def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made,
     assert api.paths.count("/v1/models") == 1
 
 
-def test_the_digest_behind_a_tag_is_kept(asked, api):
-    api.pages["/v1/models"] = {"data": [{"id": "m:latest", "owned_by": "library"}]}
-    api.pages["/api/tags"] = {"models": [{"name": "m:latest", "digest": "abc123"}]}
-
-    assert asked().facts == {"digest": "abc123"}
+TAGGED = {"/v1/models": {"data": [{"id": "m:latest", "owned_by": "library"}]}}
+TAGGED["/api/tags"] = {"models": [{"name": "m:latest", "digest": "abc123"}]}
+ENDING = {"/v1/models": {"data": [{"id": "m", "root": "r", "shutdown_date": "2027-01-14"}]}}
 
 
-def test_the_day_on_which_a_model_is_shut_down_is_kept(asked, api):
-    api.pages["/v1/models"] = {"data": [{"id": "m", "root": "r", "shutdown_date": "2027-01-14"}]}
+@every_row(
+    ("pages", "facts"),
+    [(TAGGED, {"digest": "abc123"}), (ENDING, {"root": "r", "retires": "2027-01-14"})],
+)
+def test_the_digest_behind_a_tag_and_the_last_day_of_a_model_are_kept(asked, api, pages, facts):
+    api.pages.clear()
+    api.pages.update(pages)
 
-    assert asked().facts == {"root": "r", "retires": "2027-01-14"}
+    assert asked().facts == facts
 
 
 @every_row("page", [None, [], {"data": None}, {"data": [{}]}, "no"])

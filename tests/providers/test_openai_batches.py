@@ -61,6 +61,16 @@ def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start,
     assert on_their_way(engine) == 0
 
 
+def test_a_batch_that_runs_is_waited_for(start, batched, api, soon):
+    api.may_end.clear()
+    engine = start()
+    engine.submit(batched("a"))
+    soon(lambda: len(api.headers) > 9)  # it is looked at again and again
+    api.may_end.set()
+
+    assert texts_of(engine, batched("a")) == ["a"]
+
+
 def test_the_request_in_a_batch_is_that_of_a_plain_call(start, batched, api):
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     changes = {
