@@ -53,7 +53,8 @@ def jsonl(rows):
 def found(tmp_path):
     """Return what is found in a suite with a system prompt and further keys of its variant."""
 
-    def told(prompt, more="", cases=CASES, suite=SUITE):
+    def told(prompt, *, examples="", cases=CASES, suite=SUITE):
+        more = f", examples: {{from: train.jsonl, {examples}}}" if examples else ""
         (tmp_path / "prompt.md").write_text(prompt, "utf-8")
         (tmp_path / "cases.jsonl").write_text(jsonl(cases), "utf-8")
         (tmp_path / "train.jsonl").write_text(jsonl(TRAIN), "utf-8")
@@ -65,12 +66,39 @@ def found(tmp_path):
     return told
 
 
-PROMPT = "prompt: prompt.md\n"
+FORMAT = "reply: {format: {choice: [late, damaged, refund, other]}}\n"
+FUNCTION = SUITE.replace("anthropic, model: m", 'python, function: "json:dumps"')
+#: What is left alone: the prompt, and what else the suite has.
+FINE = {
+    "a plain prompt": ("Answer with one label.\n", {}),
+    "no prompt": ("", {"suite": SUITE.replace("prompt: prompt.md\n", "")}),
+    "a prompt of nearly a thousand tokens": ("x" * 4_003, {}),
+    "a document that is put in": ("Answer by this page: {{ page }}", {}),
+    "one of two branches": (
+        f"{{% if id == 'a' %}}{'x' * 3_000}{{% else %}}{'y' * 3_000}{{% endif %}}",
+        {},
+    ),
+    "an input that is put in": ("Sort this: {{ input }}", {}),
+    "an input that is put in through a var": ("Sort this: {{ same }}", {}),
+    "words in another order": ("broken is my parcel", {}),
+    "words that go on": ("My parcel is brokenhearted", {}),
+    "words that begin earlier": ("Tummy parcel is broken", {}),
+    "an input of three words or fewer": ("Money back is refund.", {}),
+    "a prompt that is never sent": (f"My parcel is broken.{'x' * 5_000}", {"suite": FUNCTION}),
+    "examples to choose from": ("Sort.", {"examples": "shots: 1, choose: similar"}),
+    "examples of every label": ("Sort.", {"examples": "choose: per_label"}),
+    "answers in free text": (
+        "Sort.",
+        {"examples": "shots: 1", "suite": SUITE.replace(FORMAT, "")},
+    ),
+}
 
 
-@every_row(("prompt", "suite"), [("One label.\n", SUITE), ("", SUITE.replace(PROMPT, ""))])
-def test_a_plain_prompt_and_none_are_left_alone(found, prompt, suite):
-    assert found(prompt, suite=suite) == []
+@every_row(("prompt", "more"), FINE.values(), ids=FINE)
+def test_what_misleads_nobody_is_left_alone(found, prompt, more):
+    cases = [{**case, "vars": {"same": case["input"], "page": "x" * 8_000}} for case in CASES]
+
+    assert found(prompt, cases=cases, **more) == []
 
 
 def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path, monkeypatch):
@@ -91,29 +119,16 @@ def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path
 # Length --------------------------------------------------------------------------------------
 
 
-@every_row(("characters", "told"), [(4_003, False), (4_004, True)])
-def test_a_prompt_is_long_from_a_thousand_tokens_on(found, characters, told):
-    assert bool(found("x" * characters)) == told
+def test_a_prompt_is_long_from_a_thousand_tokens_on(found):
+    (told,) = found("x" * 4_004)
+
+    assert told.startswith("the system prompt has about 1,001 tokens; instructions of this length")
 
 
-def test_a_very_long_prompt_is_reported_with_its_tokens_and_those_of_all_requests(found):
-    first, second = found("x" * 16_000)
+def test_a_very_long_prompt_is_reported_with_the_tokens_of_all_requests(found):
+    told = "about 4,000 tokens of system prompt in each of 3 requests: about 12,000 tokens in all"
 
-    assert first.startswith("the system prompt has about 4,000 tokens; instructions of this length")
-    in_all = "about 4,000 tokens of system prompt in each of 3 requests: about 12,000 tokens in all"
-    assert second == in_all
-
-
-def test_a_document_that_is_put_in_is_no_instruction(found):
-    cases = [{**case, "vars": {"page": "x" * 8_000}} for case in CASES]
-
-    assert found("Answer by this page: {{ page }}", cases=cases) == []
-
-
-def test_of_two_branches_only_one_is_read(found):
-    branches = f"{{% if id == 'a' %}}{'x' * 3_000}{{% else %}}{'y' * 3_000}{{% endif %}}"
-
-    assert found(branches) == []
+    assert found("x" * 16_000)[1:] == [told]
 
 
 # Cases in the prompt -------------------------------------------------------------------------
@@ -141,60 +156,22 @@ def test_a_case_that_stands_in_the_prompt_is_reported_with_the_place_of_the_firs
     assert f"cases.jsonl:{line}; take each out of the prompt or out of the cases" in sentence
 
 
-NO_CASE = [
-    "Sort this: {{ input }}",
-    # Put in through a var.
-    "Sort this: {{ same }}",
-    # Words in another order, words that go on, and words that begin earlier.
-    *("broken is my parcel", "My parcel is brokenhearted", "Tummy parcel is broken"),
-    # An input of three words or fewer.
-    "Money back is refund.",
-]
-
-
-@every_row("prompt", NO_CASE)
-def test_what_is_no_case_of_the_prompt_is_left_alone(found, prompt):
-    cases = [{**case, "vars": {"same": case["input"]}} for case in CASES]
-
-    assert found(prompt, cases=cases) == []
-
-
-def test_a_prompt_that_is_never_sent_is_left_alone(found):
-    function = SUITE.replace(
-        "provider: anthropic, model: m", 'provider: python, function: "json:dumps"'
-    )
-
-    assert found("My parcel is broken: damaged." + "x" * 5_000, suite=function) == []
-
-
 # Labels of examples --------------------------------------------------------------------------
 
 
 def test_examples_that_leave_labels_out_are_reported_with_some_of_them(found):
-    assert found("Sort.", ", examples: {from: train.jsonl, shots: 1}") == [
-        "the examples show 1 of 3 labels that the cases expect; without damaged, refund"
-    ]
+    told = "the examples show 1 of 3 labels that the cases expect; without damaged, refund"
+
+    assert found("Sort.", examples="shots: 1") == [told]
 
 
 def test_more_than_three_missing_labels_are_not_all_named(found):
-    cases = [{"input": f"say {label}", "expected": label} for label in "abcde"]
+    cases = [{"input": f"say {label}", "expected": label} for label in ("late", *"abcde")]
     suite = SUITE.replace("[late, ", "[a, b, c, d, e, late, ")
-    few = [{"input": "so", "expected": "late"}, *cases]
 
-    (told,) = found("Sort.", ", examples: {from: train.jsonl, shots: 1}", few, suite)
+    (told,) = found("Sort.", examples="shots: 1", cases=cases, suite=suite)
 
     assert told.endswith("show 1 of 6 labels that the cases expect; without a, b, c, …")
-
-
-@every_row("keys", ["shots: 1, choose: similar", "choose: per_label"])
-def test_examples_to_choose_from_and_of_every_label_are_left_alone(found, keys):
-    assert found("Sort.", f", examples: {{from: train.jsonl, {keys}}}") == []
-
-
-def test_answers_in_free_text_are_no_labels(found):
-    free = SUITE.replace("reply: {format: {choice: [late, damaged, refund, other]}}\n", "")
-
-    assert found("Answer.", ", examples: {from: train.jsonl, shots: 1}", suite=free) == []
 
 
 # The example ---------------------------------------------------------------------------------
@@ -232,15 +209,22 @@ def test_a_thought_that_does_not_fit_is_named_with_what_to_set():
     )
 
 
-def test_a_thought_that_takes_most_of_the_limit_is_cut_off_now_and_then():
-    assert thinking(600, limit=1199)
-    assert not thinking(600, limit=1200)
-
-
-def test_a_model_whose_name_says_that_it_thinks_needs_no_reply_for_the_warning():
-    assert thinking(limit=12, model="gpt-oss-20b").startswith("gpt-oss-20b thinks, but max_tokens")
-    assert not thinking(limit=1024, model="gpt-oss-20b")
-    assert not thinking(limit=12)
+@every_row(
+    ("lengths", "limit", "model", "told"),
+    [
+        # A thought that takes most of the limit is cut off now and then.
+        ([600], 1199, "qwen3-8b", "qwen3-8b thinks (about 600 tokens), but max_tokens is 1,199"),
+        ([600], 1200, "qwen3-8b", ""),
+        # The name says that it thinks.
+        ([], 12, "gpt-oss-20b", "gpt-oss-20b thinks, but max_tokens is 12"),
+        ([], 1024, "gpt-oss-20b", ""),
+        ([], 12, "qwen3-8b", ""),
+    ],
+)
+def test_a_thought_is_likely_to_be_cut_off_by_what_is_known_of_its_length(
+    lengths, limit, model, told
+):
+    assert thinking(*lengths, limit=limit, model=model).partition(" and cuts it off")[0] == told
 
 
 # Cases in the training data -----------------------------------------------------------------------

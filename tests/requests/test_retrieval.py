@@ -92,26 +92,20 @@ def test_fewer_passages_are_the_first_of_more(documents, asked, top):
     assert fewer == more[:top]
 
 
-def test_the_most_alike_comes_first():
-    documents = (("a", "a parcel"), ("b", "money is returned"), ("c", "money and a parcel"))
-
-    found = most_similar_passages(documents, 20, "is money returned", 3)
-
-    assert [one.source for one in found] == ["b", "c"]
-
-
-def test_of_equals_the_first_document_comes_first():
-    documents = tuple((name, "the same words") for name in "cab")
-
-    found = most_similar_passages(documents, 20, "same words", 3)
-
-    assert [one.source for one in found] == [*"cab"]
+LETTERS = (("a", "plan A"), ("b", "plan B"))
+THREE = (("a", "a parcel"), ("b", "money is returned"), ("c", "money and a parcel"))
+RANKED = {
+    "the most alike comes first": (THREE, "is money returned", "bc"),
+    "of equals the first": (tuple((name, "the same words") for name in "cab"), "same words", "cab"),
+    "a single letter is a word": (LETTERS, "B", "b"),
+}
 
 
-def test_a_single_letter_is_a_word():
-    (found,) = most_similar_passages((("a", "plan A"), ("b", "plan B")), 20, "B", 3)
+@every_row(("documents", "asked", "sources"), RANKED.values(), ids=RANKED)
+def test_passages_are_ranked_by_the_words_that_they_share(documents, asked, sources):
+    found = most_similar_passages(documents, 20, asked, 3)
 
-    assert found.source == "b"
+    assert [one.source for one in found] == [*sources]
 
 
 # In the calls --------------------------------------------------------------------------------
@@ -293,13 +287,11 @@ def words(parts):
 
 
 @given(DOCUMENTS, MOST)
-def test_no_word_is_missing(text, most):
-    assert Counter(text.split()) <= Counter(words(texts(text, most)))
+def test_no_word_is_missing_and_no_passage_is_longer_than_it_may_be(text, most):
+    found = texts(text, most)
 
-
-@given(DOCUMENTS, MOST)
-def test_no_passage_is_longer_than_it_may_be(text, most):
-    assert all(1 <= len(one.split()) <= most for one in texts(text, most))
+    assert Counter(text.split()) <= Counter(words(found))
+    assert all(1 <= len(one.split()) <= most for one in found)
 
 
 @given(PLAIN.map("\n\n".join), MOST)
@@ -307,59 +299,45 @@ def test_without_headings_every_word_is_shown_once_and_in_order(text, most):
     assert words(texts(text, most)) == text.split()
 
 
-def test_a_short_document_is_one_passage_as_it_was_written():
-    assert texts("First.\n\n- a\n- b\n") == ["First.\n\n- a\n- b"]
+LATE, EARLY = ("It is " + "very " * 11 + end for end in ("late.", "early!"))
+ROWS = [f"| a{n} | b{n} |" for n in range(8)]
+CODE = "# Install\n\n```\n# first\npip install it\n```"
+SECTIONS = "Before.\n# One\nText of one.\n\n## Two\n\nText of two."
+#: What is done with a document, the document and its passages.
+SPLITS = {
+    "a short one stays as it was written": ("First.\n\n- a\n- b\n", ["First.\n\n- a\n- b"]),
+    "each section is a passage under its heading": (
+        SECTIONS,
+        ["Before.", "# One\n\nText of one.", "## Two\n\nText of two."],
+    ),
+    "a heading may be a line with a line below it": (
+        "One\n===\ntext\n\nTwo\n---\nmore",
+        ["One\n===\n\ntext", "Two\n---\n\nmore"],
+    ),
+    "headings in a row stay with what follows": (
+        "# Manual\n\n## Refunds\n\nIn two weeks.",
+        ["# Manual\n## Refunds\n\nIn two weeks."],
+    ),
+    "paragraphs are kept whole where they fit": (f"{LATE}\n\n{LATE}", [LATE, LATE]),
+    "a long paragraph is broken at a sentence": (f"{LATE}\n{EARLY}", [LATE, EARLY]),
+    "a long table is broken between its lines": (
+        "\n".join(ROWS),
+        ["\n".join(ROWS[:4]), "\n".join(ROWS[4:])],
+    ),
+    "a comment in a block of code is no heading": (CODE, [CODE]),
+    **{f"no words in {text!r}": (text, []) for text in ("", "\n\n", "  \n\t")},
+}
 
 
-def test_each_section_is_a_passage_of_its_own_under_its_heading():
-    found = texts("Before.\n# One\nText of one.\n\n## Two\n\nText of two.")
-
-    assert found == ["Before.", "# One\n\nText of one.", "## Two\n\nText of two."]
-
-
-def test_a_heading_may_be_a_line_with_a_line_below_it():
-    assert texts("One\n===\ntext\n\nTwo\n---\nmore") == ["One\n===\n\ntext", "Two\n---\n\nmore"]
-
-
-def test_headings_in_a_row_stay_with_what_follows_them():
-    found = texts("# Manual\n\n## Refunds\n\nIn two weeks.")
-
-    assert found == ["# Manual\n## Refunds\n\nIn two weeks."]
+@every_row(("text", "passages"), SPLITS.values(), ids=SPLITS)
+def test_a_document_is_cut_where_its_passages_make_sense_alone(text, passages):
+    assert texts(text) == passages
 
 
 def test_each_part_of_a_long_section_carries_its_heading():
     found = texts(f"# Refunds\n\n{LONG}")
 
     assert [one.split("\n\n")[0] for one in found] == ["# Refunds", "# Refunds"]
-
-
-def test_paragraphs_are_kept_whole_where_they_fit():
-    paragraph = " ".join(["word"] * 12)
-
-    assert texts(f"{paragraph}\n\n{paragraph}") == [paragraph, paragraph]
-
-
-def test_a_long_paragraph_is_broken_at_the_end_of_a_sentence():
-    first, second = ("It is " + "very " * 11 + end for end in ("late.", "early!"))
-
-    assert texts(f"{first}\n{second}") == [first, second]
-
-
-def test_a_long_table_is_broken_between_its_lines():
-    rows = [f"| a{n} | b{n} |" for n in range(8)]
-
-    assert texts("\n".join(rows)) == ["\n".join(rows[:4]), "\n".join(rows[4:])]
-
-
-def test_a_comment_in_a_block_of_code_is_no_heading():
-    text = "# Install\n\n```\n# first\npip install it\n```"
-
-    assert texts(text) == [text]
-
-
-@every_row("text", ["", "\n\n", "  \n\t"])
-def test_a_document_without_words_has_no_passages(text):
-    assert texts(text) == []
 
 
 # In a prompt ---------------------------------------------------------------------------------
@@ -384,7 +362,4 @@ def test_a_conversation_in_which_no_user_speaks_is_given_a_turn():
     (first, (role, _)) = prepend_passages(TWO, (("system", "Be kind."),))
 
     assert (first, role) == (("system", "Be kind."), "user")
-
-
-def test_nothing_found_changes_nothing():
-    assert prepend_passages(Passages(), (("user", "hi"),)) == (("user", "hi"),)
+    assert prepend_passages(Passages(), (first,)) == (first,)
