@@ -340,14 +340,20 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
 
 
 def few_left(remaining: str, reset: str) -> dict[str, str]:
-    return {
-        "anthropic-ratelimit-requests-remaining": remaining,
-        "anthropic-ratelimit-requests-reset": f"2026-11-24T{reset}Z",
-    }
+    left = {"remaining": remaining, "reset": f"2026-11-24T{reset}Z"}
+    return {f"anthropic-ratelimit-requests-{name}": value for name, value in left.items()}
 
 
-def few_at_openai(remaining: str, reset: str) -> dict[str, str]:
-    return {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": reset}
+def few_at_openai(remaining: str, reset: str, what: str = "requests") -> dict[str, str]:
+    return {f"x-ratelimit-remaining-{what}": remaining, f"x-ratelimit-reset-{what}": reset}
+
+
+def few_tokens(**remaining: str) -> dict[str, str]:
+    """Return headers of tokens, of which there are more at 12:00:30 to read, and 20 to write."""
+    left = {f"{kind}-tokens-remaining": count for kind, count in remaining.items()}
+    left |= {"input-tokens-reset": "2026-11-24T12:00:30Z"}
+    left |= {"output-tokens-reset": "2026-11-24T12:00:20Z"}
+    return {f"anthropic-ratelimit-{name}": value for name, value in left.items()}
 
 
 @every_row(
@@ -362,32 +368,12 @@ def few_at_openai(remaining: str, reset: str) -> dict[str, str]:
         (few_at_openai("0", "soon"), 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 0.0),
         ({"x-ratelimit-remaining-requests": "none"}, 0.0),
+        # A call takes 150 tokens.
+        (few_tokens(input="900", output="0"), 20.0),
+        (few_tokens(input="100", output="90"), 30.0),
+        (few_tokens(input="900", output="900"), 0.0),
+        (few_at_openai("149", "6m0s", "tokens"), 360.0),
     ],
 )
-def test_a_server_with_few_requests_left_is_left_alone_until_it_has_more(headers, seconds):
-    assert seconds_until_reset(headers, NOW) == pytest.approx(seconds)
-
-
-@every_row(
-    ("left", "seconds"),
-    [
-        ({"input": "900", "output": "0"}, 20.0),
-        ({"input": "100", "output": "90"}, 30.0),
-        ({"input": "900", "output": "900"}, 0.0),
-    ],
-)
-def test_a_server_with_fewer_tokens_left_than_a_call_takes_is_left_alone(left, seconds):
-    name = "anthropic-ratelimit-{}-tokens-{}"
-    headers = {name.format(kind, "remaining"): count for kind, count in left.items()}
-    headers |= {
-        name.format("input", "reset"): "2026-11-24T12:00:30Z",
-        name.format("output", "reset"): "2026-11-24T12:00:20Z",
-    }
-
+def test_a_server_with_too_little_left_is_left_alone_until_it_has_more(headers, seconds):
     assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(seconds)
-
-
-def test_tokens_of_an_openai_server_count_as_well():
-    headers = {"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"}
-
-    assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(360.0)

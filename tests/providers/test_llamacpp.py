@@ -116,12 +116,13 @@ def ask(provider):
     return partial(replies, provider)
 
 
-def test_a_question_is_answered_in_free_text(ask, local):
-    (reply,) = ask(local("Who wrote Hamlet?", max_tokens=24))
+def test_a_question_is_answered_in_free_text_or_cut_at_its_limit(ask, local):
+    reply, cut = ask(local("Who wrote Hamlet?", max_tokens=24), local("Sing.", max_tokens=4))
     assert len(reply.text.split()) > 3
     assert reply.usage["input"] > 10
     assert 0 < reply.usage["output"] <= 24
     assert reply.seconds > 0
+    assert (cut.stop, cut.usage["output"]) == ("length", 4)
 
 
 def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, strong, silent):
@@ -138,11 +139,6 @@ def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, s
         'after " AI assistant named Smol" the server writes "LM, trained by Hugging Face<|im_end|>'
     )
     assert {*unknown.facts} == {*base.facts} == {"chat template sha256"}
-
-
-def test_a_reply_cut_at_its_limit_says_so(ask, local):
-    (reply,) = ask(local("Tell a long story.", max_tokens=4))
-    assert (reply.stop, reply.usage["output"]) == ("length", 4)
 
 
 def test_a_greedy_reply_is_the_same_however_many_are_asked_at_once(ask, local):
@@ -178,15 +174,16 @@ def test_a_schema_holds_the_reply_to_json_of_that_shape(ask, local):
     assert value["kind"] in ("a", "b")
 
 
-def test_a_schema_that_is_none_is_refused(ask, local):
-    with pytest.raises(RequestRejected):
-        ask(local(constraint={"json_schema": {"type": "nonsense"}}))
-
-
-def test_a_prompt_too_long_is_refused_with_the_remedy(ask, local):
-    remedy = "set context: above 192 tokens on the variant"
-    with pytest.raises(RequestRejected, match=remedy):
-        ask(local("word " * 400))
+@every_row(
+    ("text", "changes", "told"),
+    [
+        ("Hello", {"constraint": {"json_schema": {"type": "nonsense"}}}, "nonsense"),
+        ("word " * 400, {}, "set context: above 192 tokens on the variant"),
+    ],
+)
+def test_a_schema_that_is_none_and_a_prompt_too_long_are_refused(ask, local, text, changes, told):
+    with pytest.raises(RequestRejected, match=told):
+        ask(local(text, **changes))
 
 
 def test_an_adapter_changes_the_reply_of_the_requests_that_name_it_and_of_no_other(

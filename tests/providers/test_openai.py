@@ -113,14 +113,6 @@ def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, together, api
     assert [request["seed"] for request in api.requests] == [7, 9]
 
 
-def test_a_schema_is_sent_as_it_stands(asked, api):
-    asked(constraint={"json_schema": SCHEMA})
-
-    held = api.requests[0]["response_format"]
-    assert (held["type"], held["json_schema"]["strict"]) == ("json_schema", True)
-    assert held["json_schema"]["schema"] == SCHEMA
-
-
 def test_extra_is_merged_into_the_body(asked, api):
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
     asked(extra=extra, sampling={"temperature": 0.0})
@@ -218,11 +210,12 @@ def test_a_forced_reply_that_was_cut_off_is_reported_as_such(asked, api):
         ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
     ],
 )
-def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
+def test_a_schema_is_sent_as_it_stands_and_strict_where_nothing_is_open(asked, api, schema, strict):
     api.requests.clear()
     asked(constraint={"json_schema": schema})
 
-    assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
+    held = {"name": "reply", "schema": schema, "strict": strict}
+    assert api.requests[0]["response_format"] == {"type": "json_schema", "json_schema": held}
 
 
 def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, together, api):
