@@ -9,14 +9,20 @@ import time
 from contextlib import closing
 
 import pytest
+from ftgate_testing import batching
+from ftgate_testing.asking import KEY
 from ftgate_testing.batches_api import batches_api, errored, succeeded
-from ftgate_testing.batching import answers_of, on_their_way, sent_before, texts_of
+from ftgate_testing.batching import (
+    answers_of,
+    batched_calls,
+    on_their_way,
+    sent_before,
+    texts_of,
+)
 from ftgate_testing.messages_api import serving
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.client import batches
 from pytest_ftgate.client.batches import split_into_batches
-from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
@@ -28,21 +34,9 @@ from pytest_ftgate.providers.anthropic_batches import MessageBatches
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
 
-KEY = "sk-ant-very-secret-0123456789"
-ENVIRON = {"TEAM_KEY": KEY}
 BATCHES = "/v1/messages/batches"
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    """No credentials of this machine, and no long waits."""
-    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
-    monkeypatch.setattr(batches, "_MAX_POLL", 0.02)
-    monkeypatch.setattr(batches, "_POLL", 0.02)
+#: Fixtures.
+alone, start = batching.alone, batching.start
 
 
 @pytest.fixture
@@ -53,24 +47,7 @@ def api():
 
 @pytest.fixture
 def batched(call, api):
-    """Make calls to the loopback API that go in batches."""
-
-    def made(*texts: str, **changes):
-        where = {"base_url": api.url, "api_key_env": "TEAM_KEY", "batch": True}
-        asked = {"provider": "anthropic", "model": "claude-x", **where, **changes}
-        return [call(text, **asked) for text in texts]
-
-    return made
-
-
-@pytest.fixture
-def start(open_cache, request):
-    def started(run: str = "run-1", environ=ENVIRON, **options) -> Engine:
-        engine = Engine(open_cache(run), environ, **options)
-        request.addfinalizer(engine.close)
-        return engine
-
-    return started
+    return batched_calls(call, api.url, provider="anthropic", model="claude-x")
 
 
 # What is sent, and what comes back

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.batching import answers_of, on_their_way, sent_before, texts_of
+from ftgate_testing import batching
+from ftgate_testing.asking import KEY
+from ftgate_testing.batching import (
+    answers_of,
+    batched_calls,
+    on_their_way,
+    sent_before,
+    texts_of,
+)
 from ftgate_testing.chat_batches_api import chat_batches_api, completed, echo, expired, refused
 from ftgate_testing.chat_server import Said, chat_server
 
-from pytest_ftgate.client import batches
-from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ProviderRejected
 
-ENVIRON = {"TEAM_KEY": "sk-very-secret-0123456789"}
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No long waits."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
-    monkeypatch.setattr(batches, "_MAX_POLL", 0.02)
+#: Fixtures.
+alone, start = batching.alone, batching.start
 
 
 @pytest.fixture
@@ -30,24 +29,7 @@ def api():
 
 @pytest.fixture
 def batched(call, api):
-    """Make calls to the loopback API that go in batches."""
-
-    def made(*texts: str, **changes):
-        where = {"base_url": api.url, "api_key_env": "TEAM_KEY", "batch": True}
-        asked = {"provider": "openai-compatible", "model": "gpt-x", **where, **changes}
-        return [call(text, **asked) for text in texts]
-
-    return made
-
-
-@pytest.fixture
-def start(open_cache, request):
-    def started(run: str = "run-1") -> Engine:
-        engine = Engine(open_cache(run), ENVIRON)
-        request.addfinalizer(engine.close)
-        return engine
-
-    return started
+    return batched_calls(call, api.url, provider="openai-compatible", model="gpt-x")
 
 
 def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start, batched, api):
@@ -57,7 +39,7 @@ def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start,
     (batch,) = api.batches.values()
     assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
     assert api.sizes == [3]
-    assert all(ENVIRON["TEAM_KEY"] in headers["authorization"] for headers in api.headers)
+    assert all(KEY in headers["authorization"] for headers in api.headers)
     assert on_their_way(engine) == 0
 
 
