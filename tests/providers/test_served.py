@@ -23,12 +23,12 @@ def hosted():
 
 @pytest.fixture
 def error(made, together, api):
-    """Ask the server *texts* one after the other; return the error of the last."""
+    """Ask the server once; return the error."""
 
-    def caught(*texts: str, url: str = f"{api.url}/v1", **changes) -> ReplyError:
-        calls = [made(text, model="qwen", base_url=url, **changes) for text in texts or ("a",)]
+    def caught(path: str = "/v1", **changes) -> ReplyError:
+        where = {"base_url": f"{api.url}{path}", **changes}
         with pytest.raises(ReplyError) as found:
-            together(calls)
+            together([made(model="qwen", **where)])
         return found.value
 
     return caught
@@ -38,7 +38,7 @@ def test_a_local_port_that_refuses_connections_is_not_tried_again(error):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        found = error(url=url)
+        found = error(base_url=url)
 
     assert isinstance(found, ProviderRejected)
     assert str(found) == (
@@ -47,38 +47,34 @@ def test_a_local_port_that_refuses_connections_is_not_tried_again(error):
     )
 
 
+BAD_KEY, NOT_LOADED = (b'{"error": {"message": "%s"}}' % text for text in (b"bad key", b"loading"))
+BARE, PAGE = b"Internal Server Error", b"<!doctype html><html>hi</html>"
+TEN = [f"m{number}" for number in range(10)]
+AT, NO_V1 = "({url}/v1, model qwen)", "{url} does not end in /v1, as most do"
 OF_A_KEY = "the key is that of TEAM_KEY"
 OF_NO_KEY = "no key was sent: name the variable that holds it in api_key_env"
+OF_EIGHT = f"the server lists {', '.join(TEN[:8])}, …: correct model"
+NO_REPLY = "{url} answered with a web page, not with a reply of qwen; correct base_url"
+#: The status and the body of an answer, the models that are listed, the request, and what is said.
+HINTS = [
+    (401, BAD_KEY, (), {}, f"401 bad key {AT}; {OF_A_KEY}"),
+    (403, BAD_KEY, (), {}, f"403 bad key {AT}; {OF_A_KEY}"),
+    (401, BAD_KEY, (), {"api_key_env": ""}, f"401 bad key {AT}; {OF_NO_KEY}"),
+    (404, BARE, TEN, {}, f"404 Internal Server Error {AT}; {OF_EIGHT}"),
+    (500, BARE, TEN, {}, f"500 Internal Server Error {AT}; {OF_EIGHT}"),
+    (404, NOT_LOADED, ["qwen"], {}, f"404 loading {AT}"),
+    (404, PAGE, (), {"path": ""}, f"404 with a web page ({{url}}, model qwen); {NO_V1}"),
+    (200, PAGE, (), {"path": ""}, f"{NO_REPLY}; {NO_V1}"),
+]
 
 
-@every_row(
-    ("status", "key", "hint"),
-    [(401, "TEAM_KEY", OF_A_KEY), (403, "TEAM_KEY", OF_A_KEY), (401, "", OF_NO_KEY)],
-)
-def test_a_key_that_is_refused_is_named_by_its_variable(error, api, status, key, hint):
-    api.error(status, "bad key")
+@every_row("hint", HINTS)
+def test_an_error_names_the_address_and_what_to_write(error, api, hint):
+    status, body, listed, changes, told = hint
+    api.pages["/v1/models"] = {"data": [{"id": name} for name in listed]} if listed else None
+    api.raw(body, status)
 
-    told = f"{status} no: bad key ({api.url}/v1, model qwen); {hint}"
-    assert str(error(api_key_env=key)) == told
-
-
-@every_row("status", [404, 500])
-def test_an_unknown_model_is_shown_with_those_that_the_server_lists(error, api, status):
-    api.pages["/v1/models"] = {"data": [{"id": f"m{n}"} for n in range(10)]}
-    api.raw(b"Internal Server Error", status)
-
-    listed = ", ".join(f"m{n}" for n in range(8))
-    assert str(error()) == (
-        f"{status} Internal Server Error ({api.url}/v1, model qwen); the server lists {listed}, …: "
-        "correct model"
-    )
-
-
-def test_where_nothing_was_found_is_said_also_where_the_server_lists_the_model(error, api):
-    api.pages["/v1/models"] = {"data": [{"id": "qwen"}]}
-    api.error(404, "not loaded")
-
-    assert str(error()) == f"404 no: not loaded ({api.url}/v1, model qwen)"
+    assert str(error(**changes)) == told.format(url=api.url)
 
 
 AGAIN, END = RetryableError, ProviderRejected
@@ -116,23 +112,6 @@ def test_a_server_that_only_fails_without_a_word_is_given_up_after_three_attempt
     results = ask_all(open_openai, [made(text) for text in texts], keep_errors=True)
 
     assert all(map(isinstance, results, found)), results
-
-
-def test_an_address_without_v1_is_named_where_nothing_is_found(error, api):
-    api.raw(b"<html>not found</html>", 404)
-
-    assert str(error(url=api.url)) == (
-        f"404 with a web page ({api.url}, model qwen); {api.url} does not end in /v1, as most do"
-    )
-
-
-def test_an_address_without_v1_is_named_where_a_web_page_comes(error, api):
-    api.raw(b"<!doctype html><html>hi</html>")
-
-    told = "answered with a web page, not with a reply of qwen; correct base_url"
-    assert str(error(url=api.url)) == (
-        f"{api.url} {told}; {api.url} does not end in /v1, as most do"
-    )
 
 
 def test_a_server_that_loads_its_model_is_waited_for(error, api):
