@@ -63,8 +63,7 @@ class ConverseProvider(Provider):
             RequestRejected: the request itself is wrong.
             ProviderRejected: credentials, access, unknown model.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._converse, request)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._converse, request)
 
     def _converse(self, request: Request) -> Reply:
         start = time.perf_counter()
@@ -154,9 +153,8 @@ def parse_response(response: Mapping[str, Any], seconds: float) -> Reply:
     """
     try:
         blocks = response["output"]["message"]["content"]
-        step = _step(blocks)
         text = "".join(block.get("text", "") for block in blocks)
-        usage = response.get("usage", {})
+        step, usage = _step(blocks, text), response.get("usage", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise RetryableError(f"the response has no message: {str(response)[:80]}") from error
     thoughts = (
@@ -175,8 +173,8 @@ def parse_response(response: Mapping[str, Any], seconds: float) -> Reply:
     )
 
 
-def _step(blocks: Sequence[Mapping[str, Any]]) -> Step | None:
-    """Return the text and the tool calls in *blocks*, or None if there is no tool call."""
+def _step(blocks: Sequence[Mapping[str, Any]], text: str) -> Step | None:
+    """Return *text* and the tool calls in *blocks*, or None if there is no tool call."""
     uses = [block["toolUse"] for block in blocks if "toolUse" in block]
     if not uses:
         return None
@@ -184,7 +182,6 @@ def _step(blocks: Sequence[Mapping[str, Any]]) -> Step | None:
         ToolCall(name=use["name"], arguments=use["input"], id=use["toolUseId"]) for use in uses
     )
     is_plain = all(block.keys() <= {"text", "toolUse"} for block in blocks)
-    text = "".join(block.get("text", "") for block in blocks)
     return Step(text, calls, () if is_plain else tuple(blocks))
 
 

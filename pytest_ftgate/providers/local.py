@@ -55,8 +55,7 @@ class PythonProvider(Provider):
         try:
             if _is_async(function):
                 return await function(given)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, function, given)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, given)
         # Not only Exception: sys.exit and pytest.fail must not end the event loop.
         except BaseException as error:
             raise RequestRejected(f"{self._name} raised {type(error).__name__}: {error}") from error
@@ -128,16 +127,11 @@ class ClassicalProvider(Provider):
     def __init__(self, path: Path, model: Any) -> None:
         self._path, self._model = path, model
 
-    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
-        """Return the predicted labels; a request without a case is rejected."""
+    async def generate_many(self, requests: Sequence[Request]) -> Sequence[Reply]:
+        """Return the predicted labels; every request to a classifier has its case."""
         texts = [request.case.input_text for request in requests if request.case]
-        labels = iter(await asyncio.to_thread(self._model.predict, texts) if texts else ())
-        return [
-            Reply(text=str(next(labels)))
-            if request.case
-            else RequestRejected("a classifier answers cases alone")
-            for request in requests
-        ]
+        labels = await asyncio.to_thread(self._model.predict, texts)
+        return [Reply(text=str(label)) for label in labels]
 
     def serves(self, request: Request) -> bool:
         """Return True for requests with the same training file."""

@@ -64,8 +64,7 @@ class TransformersProvider(Provider):
         Raises:
             ProviderRejected: the adapter cannot be used, or memory is too small for it.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._answer, requests)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, requests)
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         try:

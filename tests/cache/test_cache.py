@@ -13,10 +13,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from ftgate_testing.tables import every_row
 
+from pytest_ftgate.cache import cache as cache_module
 from pytest_ftgate.cache import sqlite as module
 from pytest_ftgate.cache.export import read_replies
-from pytest_ftgate.cache.sqlite import Batch, CacheEntry
+from pytest_ftgate.cache.sqlite import MOUNTS, Batch, CacheEntry, network_filesystem
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter
@@ -102,9 +104,10 @@ def one_word(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def go(process: subprocess.Popen[str]) -> None:
-    process.stdin.write("\n")
-    process.stdin.flush()
+def sql(cache, *statements: str) -> None:
+    with closing(sqlite3.connect(cache.path)) as db:
+        for statement in statements:
+            db.execute(statement)
 
 
 def test_what_was_stored_is_there_when_the_file_is_opened_again(cache, open_cache, call):
@@ -121,18 +124,12 @@ def test_more_replies_than_a_statement_has_room_for_are_found(cache, store):
     assert len(cache.origins(wanted)) == len(cache.entries(wanted)) == 1203
 
 
-def test_replies_of_this_run_are_told_from_older_ones(open_cache, store):
-    old = store(open_cache("run-1"), "old")
+def test_replies_of_this_run_are_told_from_older_ones_whose_place_they_take(open_cache, store):
+    names = store(open_cache("run-1"), "old", "f", said="old")
     now = open_cache("run-2")
-    new = store(now, "new")
-    assert [*now.replies(old + new, this_run=True)] == new
-
-
-def test_a_reply_stored_again_takes_the_place_of_the_old_one_and_joins_this_run(open_cache, store):
-    store(open_cache("run-1"), "f", said="old")
-    now = open_cache("run-2")
-    (name,) = store(now, "f", said="new")
-    assert now.replies([name], this_run=True) == {name: Reply(text="new")}
+    names += store(now, "new", "f", said="new")
+    assert now.replies(names, this_run=True) == dict.fromkeys(names[2:], Reply(text="new"))
+    assert now.replies(names)[names[0]] == Reply(text="old")
 
 
 def test_what_answered_is_noted_by_a_name_that_means_the_same_elsewhere(cache, call, tmp_path):
@@ -144,14 +141,9 @@ def test_what_answered_is_noted_by_a_name_that_means_the_same_elsewhere(cache, c
     ]
     for one in calls:
         cache.store(one, Reply(text=""))
-    noted = {
-        entry.fingerprint: entry.model for entry in cache.entries(c.fingerprint for c in calls)
-    }
-    assert [noted[one.fingerprint] for one in calls] == [
-        "meta/llama-3",
-        "app:answer",
-        "small.gguf + tickets.gguf",
-    ]
+    noted = {one.fingerprint: one.model for one in cache.entries(c.fingerprint for c in calls)}
+    told = ["meta/llama-3", "app:answer", "small.gguf + tickets.gguf"]
+    assert [noted[one.fingerprint] for one in calls] == told
 
 
 def test_batches_of_the_first_format_are_still_waited_for(tmp_path, open_cache, store):
@@ -174,9 +166,7 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(
 ):
     store(cache, "f")
     cache.close()
-    with closing(sqlite3.connect(cache.path)) as db:
-        db.execute("PRAGMA user_version = 99")
-        db.execute(f"PRAGMA journal_mode = {journal}")
+    sql(cache, "PRAGMA user_version = 99", f"PRAGMA journal_mode = {journal}")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(CacheError, match=NEWER):
         open_cache(recorded=recorded)
@@ -185,8 +175,7 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(
 
 def test_what_comes_after_a_newer_version_took_the_file_over_is_put_aside(cache, store):
     store(cache, "f")
-    with closing(sqlite3.connect(cache.path)) as db:
-        db.execute("PRAGMA user_version = 99")
+    sql(cache, "PRAGMA user_version = 99")
     with pytest.raises(CacheError, match=NEWER) as caught:
         store(cache, "g")
     with closing(sqlite3.connect(cache.path)) as db:
@@ -200,23 +189,18 @@ def test_what_comes_after_a_newer_version_took_the_file_over_is_put_aside(cache,
 # Several processes
 
 
-def test_processes_that_open_and_write_at_once_lose_nothing(cache, start_python):
-    names = "abcd"
-    writers = [start_python(OPEN + WRITE_MANY, str(cache.path), name) for name in names]
+def test_processes_that_open_a_new_file_and_write_at_once_lose_nothing(
+    open_cache, tmp_path, start_python
+):
+    path = tmp_path / "new" / "replies.sqlite"
+    writers = [start_python(OPEN + WRITE_MANY, str(path), name) for name in "abcd"]
     assert [one_word(writer) for writer in writers] == ["ready"] * 4
     for writer in writers:
-        go(writer)
+        writer.stdin.write("\n")
+        writer.stdin.flush()
     assert [writer.wait(30) for writer in writers] == [0] * 4
-    assert len(cache.replies(f"{name}-{i}" for name in names for i in range(50))) == 200
-
-
-def test_the_first_openers_of_a_file_do_not_get_in_each_others_way(tmp_path, start_python):
-    path = str(tmp_path / "new" / "replies.sqlite")
-    writers = [start_python(OPEN + WRITE_MANY, path, name) for name in "abcd"]
-    assert [one_word(writer) for writer in writers] == ["ready"] * 4
-    for writer in writers:
-        go(writer)
-    assert [writer.wait(30) for writer in writers] == [0] * 4
+    written = [f"{name}-{i}" for name in "abcd" for i in range(50)]
+    assert len(open_cache(path=path).replies(written)) == 200
 
 
 def test_opening_waits_for_another_process_that_opens_a_new_file(open_cache, tmp_path, monkeypatch):
@@ -249,14 +233,11 @@ def test_a_killed_process_leaves_every_reply_that_it_had_stored(
     assert cache.replies(store(cache, "the file can be written too"))
 
 
-def test_the_folder_of_a_cache_keeps_itself_out_of_git(open_cache, tmp_path):
-    open_cache(path=tmp_path / "new" / "deep" / "replies.sqlite")
-    assert (tmp_path / "new" / "deep" / ".gitignore").read_text() == "*\n"
-
-
-def test_a_gitignore_of_the_user_is_left_alone(open_cache, tmp_path):
+def test_the_folder_of_a_cache_keeps_itself_out_of_git_unless_the_user_has_it(open_cache, tmp_path):
     (tmp_path / ".gitignore").write_text("*.log\n")
     open_cache()
+    open_cache(path=tmp_path / "new" / "deep" / "replies.sqlite")
+    assert (tmp_path / "new" / "deep" / ".gitignore").read_text() == "*\n"
     assert (tmp_path / ".gitignore").read_text() == "*.log\n"
 
 
@@ -272,36 +253,27 @@ def test_a_file_that_is_not_named_like_a_cache_is_never_put_aside(open_cache, tm
 # A full disk
 
 
-@pytest.fixture
-def full(start_python, tmp_path, monkeypatch):
-    """Return what a process said that stored replies until its disk was full."""
+unless_on_windows = pytest.mark.skipif(sys.platform == "win32", reason="it has no such limits")
+
+
+@unless_on_windows
+def test_a_reply_that_the_disk_has_no_room_for_is_set_aside_and_can_be_brought_back(
+    start_python, tmp_path, monkeypatch, open_cache
+):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = start_python(OPEN + WRITE_UNTIL_FULL, str(tmp_path / "replies.sqlite"))
-    return process.communicate(timeout=60)[0].splitlines()
+    asked, told, refused = process.communicate(timeout=60)[0].splitlines()
 
-
-needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="files cannot be limited there")
-
-
-@needs_limits
-def test_a_reply_that_the_disk_has_no_room_for_is_set_aside_and_can_be_brought_back(
-    full, open_cache, tmp_path
-):
-    asked, told, _ = full
     (aside,) = tmp_path.glob("ftgate-*/unstored.replies.jsonl")
     cache = open_cache()
-    stored = cache.replies(f"{i:064x}" for i in range(int(asked)))
+    names = [f"{i:064x}" for i in range(int(asked))]
     assert "cannot be written: disk I/O error; the run sends no more requests; 1 reply came" in told
     assert told.endswith(f"once it can be written again: pytest-ftgate cache import {aside}")
     assert aside.parent.stat().st_mode & 0o077 == 0
-    assert len(stored) == int(asked) - 1
+    assert len(cache.replies(names)) == len(names) - 1
     assert cache.add([*read_replies(aside, "aside").values()]) == 1
-    assert len(cache.replies(f"{i:064x}" for i in range(int(asked)))) == int(asked)
-
-
-@needs_limits
-def test_nothing_more_is_asked_once_a_reply_could_not_be_stored(full):
-    _, told, refused = full
+    assert len(cache.replies(names)) == len(names)
+    # Nothing more is asked.
     assert refused == told
 
 
@@ -328,19 +300,18 @@ def lock():
     shutil.rmtree(folder)
 
 
-needs_locks = pytest.mark.skipif(
-    sys.platform == "win32", reason="folders cannot be made read-only there"
-)
-
-
-@needs_locks
+@unless_on_windows
 @pytest.mark.parametrize("name", ["replies.sqlite", "new/replies.sqlite"])
-def test_a_folder_that_cannot_be_written_is_an_error_with_its_remedy(open_cache, lock, name):
+def test_a_folder_that_cannot_be_written_is_an_error_unless_nothing_is_asked(
+    open_cache, lock, name
+):
+    path = lock[1]() / name
     with pytest.raises(CacheError, match=REMEDY):
-        open_cache(path=lock[1]() / name)
+        open_cache(path=path)
+    assert open_cache(path=path, recorded=True).replies(["f"]) == {}
 
 
-@needs_locks
+@unless_on_windows
 def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_asked(
     open_cache, lock, store
 ):
@@ -351,13 +322,7 @@ def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_asked(
         open_cache(path=lock[1]() / "replies.sqlite")
 
 
-@needs_locks
-@pytest.mark.parametrize("name", ["replies.sqlite", "new/replies.sqlite"])
-def test_what_asks_nothing_needs_no_folder_that_can_be_written(open_cache, lock, name):
-    assert open_cache(path=lock[1]() / name, recorded=True).replies(["f"]) == {}
-
-
-@needs_locks
+@unless_on_windows
 def test_replies_are_read_from_a_folder_that_cannot_be_written_even_after_a_kill(
     open_cache, lock, start_python
 ):
@@ -380,32 +345,26 @@ def test_a_cache_where_a_folder_lies_is_an_error_with_its_remedy(open_cache, tmp
 # Committed replies
 
 
-def test_committed_replies_are_used_where_the_file_has_none(open_cache, call, store):
+def committed_entry(name: str) -> CacheEntry:
+    reply = Reply(text="committed")
+    return CacheEntry(fingerprint=name, run="run-0", at=1.0, provider="p", model="m", reply=reply)
+
+
+def test_committed_replies_are_used_where_the_file_has_none(open_cache, store):
     cache = open_cache("run-1")
     both = store(cache, "both")
-    entry = {
-        "run": "run-0",
-        "at": 1.0,
-        "provider": "p",
-        "model": "m",
-        "reply": Reply(text="committed"),
-    }
-    committed = {name: CacheEntry(fingerprint=name, **entry) for name in [*both, "committed"]}
+    committed = {name: committed_entry(name) for name in [*both, "committed"]}
     wanted = [*both, "committed", "none"]
     now = open_cache("run-2", committed_replies=committed)
-    assert {k: r.text for k, r in now.replies(wanted).items()} == {
-        both[0]: "fine",
-        "committed": "committed",
-    }
+    texts = {name: reply.text for name, reply in now.replies(wanted).items()}
+    assert texts == {both[0]: "fine", "committed": "committed"}
     assert now.origins(wanted)[0] == (1.0, "run-0")
     assert {one.fingerprint for one in now.entries(wanted)} == {*both, "committed"}
 
 
 def test_a_fresh_run_does_not_use_committed_replies(open_cache):
-    entry = CacheEntry(
-        fingerprint="f", run="run-1", at=1.0, provider="", model="", reply=Reply(text="committed")
-    )
-    assert open_cache("run-1", committed_replies={"f": entry}).replies(["f"], this_run=True) == {}
+    now = open_cache(committed_replies={"f": committed_entry("f")})
+    assert now.replies(["f"], this_run=True) == {}
 
 
 def test_the_latest_replies_of_a_model_are_found_by_the_name_its_server_gives_it(open_cache, call):
@@ -417,3 +376,58 @@ def test_the_latest_replies_of_a_model_are_found_by_the_name_its_server_gives_it
     assert [reply.text for reply in cache.latest_of_model("haiku")] == ["4", "1", "0"]
     assert [reply.text for reply in cache.latest_of_model("haiku", limit=1)] == ["4"]
     assert cache.latest_of_model("other") == []
+
+
+# Network file systems, by what Linux tells ------------------------------------------------------
+
+TABLE = """\
+/dev/sda1 / ext4 rw,relatime 0 0
+proc /proc proc rw 0 0
+server:/home /home nfs4 rw,vers=4.2 0 0
+/dev/sdb1 /home/ann/fast ext4 rw 0 0
+//nas/share /mnt/my\\040share cifs rw 0 0
+me@host:/ /mnt/ssh fuse.sshfs rw 0 0
+C:\\134 /mnt/c 9p rw 0 0
+/dev/fuse /mnt/ntfs fuse.ntfs-3g rw 0 0
+/dev/sdc1 /over ext4 rw 0 0
+server:/over /over nfs rw 0 0
+broken
+"""
+
+
+@every_row(
+    ("folder", "kind"),
+    [
+        ("/srv/project/.ftgate", None),
+        ("/home/ann/project/.ftgate", "nfs4"),
+        ("/home/ann/fast/project", None),
+        ("/homes", None),
+        ("/mnt/my share/project", "cifs"),
+        ("/mnt/ssh/project", "fuse.sshfs"),
+        ("/mnt/c/project", "9p"),
+        ("/mnt/ntfs/project", None),
+        ("/over", "nfs"),
+    ],
+)
+def test_the_nearest_mount_decides(tmp_path, folder, kind):
+    (tmp_path / "mounts").write_text(TABLE)
+    assert network_filesystem(Path(folder), tmp_path / "mounts") == kind
+
+
+def test_where_nothing_is_told_nothing_is_known(tmp_path):
+    assert network_filesystem(Path("/home"), tmp_path / "absent") is None
+
+
+@pytest.mark.skipif(not MOUNTS.exists(), reason="told by Linux alone")
+def test_what_this_machine_tells_is_read():
+    assert network_filesystem(Path("/proc")) is None
+
+
+def test_a_cache_on_a_network_is_told_of_in_one_sentence(open_cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache_module, "network_filesystem", lambda folder: "nfs4")
+    said: list[str] = []
+    open_cache(warn=said.append)
+    (sentence,) = said
+    path = tmp_path / "replies.sqlite"
+    assert sentence.startswith(f"the cache {path} lies on nfs4: SQLite's WAL")
+    assert sentence.endswith("name a file on a local disk with ftgate_cache")

@@ -63,18 +63,13 @@ def changed(**changes) -> str:
     return json.dumps({key: value for key, value in line.items() if value is not None})
 
 
-def test_replies_come_back_as_they_were(path):
-    entries = [entry(number) for number in range(3)]
-    write_replies(path, "s", entries)
-    assert read_replies(path, NAME) == {one.fingerprint: one for one in entries}
-
-
-def test_the_same_replies_make_the_same_file_in_whatever_order_they_come(path):
+def test_replies_come_back_as_they_were_and_make_the_same_file_in_whatever_order(path):
     entries = [entry(number) for number in range(20)]
     write_replies(path, "s", entries)
     before = path.read_bytes()
+    assert read_replies(path, NAME) == {one.fingerprint: one for one in entries}
     random.Random(1).shuffle(entries)
-    write_replies(path, "s", [*read_replies(path, NAME).values()])
+    write_replies(path, "s", entries)
     assert path.read_bytes() == before
 
 
@@ -89,12 +84,8 @@ def test_a_new_reply_changes_its_own_line_and_the_count_alone(path):
 
 def test_the_first_line_says_what_the_file_is(path):
     write_replies(path, "a/tickets.ftgate.yaml", map(entry, range(3)))
-    assert json.loads(path.read_text("utf-8").splitlines()[0]) == {
-        "about": "replies kept by pytest-ftgate",
-        "format": 1,
-        "suite": "a/tickets.ftgate.yaml",
-        "replies": 3,
-    }
+    told = {"format": 1, "suite": "a/tickets.ftgate.yaml", "replies": 3}
+    assert path.read_text("utf-8").splitlines()[0] == head(**told)
 
 
 def test_where_there_is_no_file_there_are_no_replies(path):
@@ -107,33 +98,33 @@ def test_line_ends_of_another_platform_are_no_error(path):
     assert len(read_replies(path, NAME)) == 3
 
 
+def of_reply(**keys) -> str:
+    return changed(reply=keys)
+
+
+NO_OBJECT, NO_TIME = "not an object in JSON", "at must be a number of seconds"
+NO_NUMBERS = "seconds and usage must be numbers"
+
+
 @every_row(
     ("line", "wrong"),
     [
-        ('{"fingerprint": "', "not an object in JSON"),
-        ("<<<<<<< HEAD", "not an object in JSON"),
-        ("", "not an object in JSON"),
-        ("[" * 100_000, "not an object in JSON"),
-        ("[1]", "not an object in JSON"),
+        *((line, NO_OBJECT) for line in ('{"fingerprint": "', "<<<<<<< HEAD", "", "[1]")),
+        ("[" * 100_000, NO_OBJECT),
         (changed(fingerprint="../../etc/passwd"), "fingerprint must be 64 hexadecimal digits"),
         (changed(fingerprint=None), "fingerprint must be text"),
         (changed(run=7), "run must be text"),
-        (changed(at="now"), "at must be a number of seconds"),
-        (changed(at=float("nan")), "at must be a number of seconds"),
-        (changed(at=True), "at must be a number of seconds"),
+        *((changed(at=at), NO_TIME) for at in ("now", float("nan"), True)),
         (changed(reply=None), "reply must be an object"),
         (changed(reply={}), 'a reply is an object with "text"'),
-        (changed(reply={"text": 5}), "text cannot be 5"),
-        (changed(reply={"text": "a", "usage": [1]}), "usage cannot be [1]"),
-        (
-            changed(reply={"text": "a", "usage": {"input": "1"}}),
-            "seconds and usage must be numbers",
-        ),
-        (changed(reply={"text": "a", "seconds": True}), "seconds and usage must be numbers"),
-        (changed(reply={"text": "a", "facts": "x"}), 'facts cannot be "x"'),
-        (changed(reply={"text": "a", "steps": [1]}), "no reply: TypeError"),
-        (changed(reply={"text": "a", "steps": [{"calls": [{"x": 1}]}]}), "no reply: TypeError"),
-        (changed(reply={"text": "a", "passages": [{"source": "s"}]}), "no reply: TypeError"),
+        (of_reply(text=5), "text cannot be 5"),
+        (of_reply(text="a", usage=[1]), "usage cannot be [1]"),
+        (of_reply(text="a", usage={"input": "1"}), NO_NUMBERS),
+        (of_reply(text="a", seconds=True), NO_NUMBERS),
+        (of_reply(text="a", facts="x"), 'facts cannot be "x"'),
+        (of_reply(text="a", steps=[1]), "no reply: TypeError"),
+        (of_reply(text="a", steps=[{"calls": [{"x": 1}]}]), "no reply: TypeError"),
+        (of_reply(text="a", passages=[{"source": "s"}]), "no reply: TypeError"),
     ],
 )
 def test_a_line_that_holds_no_reply_is_an_error_with_its_number(errors, line, wrong):
@@ -150,23 +141,26 @@ def test_a_reply_that_is_there_twice_is_an_error(errors, path):
     assert "is here twice" in error
 
 
+def head(**keys) -> str:
+    return json.dumps({"about": "replies kept by pytest-ftgate", **keys})
+
+
+NO_FILE = "no file of replies; write one with pytest-ftgate cache export"
+NEWER = "format 2 is newer than this version reads; upgrade"
+TOO_FEW = "9 replies are announced, 3 are here; export the file again"
+
+
 @every_row(
-    ("head", "wrong"),
+    ("first", "wrong"),
     [
-        ("{}", "no file of replies; write one with pytest-ftgate cache export"),
-        ("hello", "no file of replies; write one with pytest-ftgate cache export"),
-        (
-            '{"about": "replies kept by pytest-ftgate", "format": 2, "replies": 3}',
-            "format 2 is newer than this version reads; upgrade",
-        ),
-        (
-            '{"about": "replies kept by pytest-ftgate", "format": 1, "replies": 9}',
-            "9 replies are announced, 3 are here; export the file again",
-        ),
+        ("{}", NO_FILE),
+        ("hello", NO_FILE),
+        (head(format=2, replies=3), NEWER),
+        (head(format=1, replies=9), TOO_FEW),
     ],
 )
-def test_a_first_line_that_does_not_fit_is_an_error(errors, head, wrong):
-    assert errors(1, head) == [f"{NAME}:1: {wrong}"]
+def test_a_first_line_that_does_not_fit_is_an_error(errors, first, wrong):
+    assert errors(1, first) == [f"{NAME}:1: {wrong}"]
 
 
 def test_all_errors_are_told_at_once(path):

@@ -1,4 +1,4 @@
-"""A damaged cache: readable replies are saved, the old file too, with one warning."""
+"""A damaged cache is saved with one warning; a sound one is counted, and cut back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from contextlib import closing
 import pytest
 
 from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.cache.maintenance import cache_stats, prune
 from pytest_ftgate.cache.repair import find_damage
 from pytest_ftgate.cache.sqlite import Batch
+from pytest_ftgate.errors import CacheError, ConfigurationError
 from pytest_ftgate.requests.reply import Reply
 
 COUNT = 400
@@ -83,9 +85,8 @@ def cut_in_half(path):
 
 def change_row(sql):
     def change(path):
-        with closing(sqlite3.connect(path)) as db:
+        with closing(sqlite3.connect(path)) as db, db:
             db.execute(f"UPDATE replies SET body = {sql} WHERE rowid = 7")
-            db.commit()
 
     return change
 
@@ -103,12 +104,6 @@ def change_row(sql):
         (change_row("'[1]'"), COUNT - 1),
         (change_row("CAST(x'ff00fe' AS TEXT)"), COUNT - 1),
         (lambda path: path.write_bytes(os.urandom(9000)), 0),
-        (lambda path: path.write_text("no database"), 0),
-    ],
-    ids=[
-        *("first-page", "one-page", "many-pages", "page-twice", "cut"),
-        *("half-a-row", "empty-row", "wrong-row", "no-text"),
-        *("noise", "text"),
     ],
 )
 def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too(
@@ -142,10 +137,8 @@ def test_a_second_damage_is_put_aside_beside_the_first(filled, opened):
         break_a_page_in_the_middle(filled[0])
         opened()
 
-    assert {one.name for one in filled[0].parent.glob("*.damaged-*")} == {
-        "replies.sqlite.damaged-1",
-        "replies.sqlite.damaged-2",
-    }
+    names = {one.name for one in filled[0].parent.glob("*.damaged-*")}
+    assert names == {"replies.sqlite.damaged-1", "replies.sqlite.damaged-2"}
 
 
 def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, open_cache):
@@ -210,13 +203,73 @@ def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_py
     assert len([*path.parent.glob("*.damaged-*")]) == 1
 
 
-def test_a_sound_file_has_no_errors(filled):
-    assert find_damage(filled[0]) == []
-
-
 def test_errors_name_what_is_broken(filled):
     change_row("'{}'")(filled[0])
 
     (error,) = find_damage(filled[0])
 
     assert error.endswith('a reply is an object with "text"')
+
+
+# What a cache holds -------------------------------------------------------------------------------
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def days(open_cache, call):
+    """A cache with ten replies of each of a hundred days; return its path."""
+    now = [0.0]
+    cache = open_cache(clock=lambda: now[0])
+    for day in range(100):
+        now[0] = day * DAY
+        for number in range(10):
+            cache.store(call(f"{day} {number}", model=f"m{day % 2}"), Reply(text="x" * 900))
+    cache.close()
+    return cache.path
+
+
+def oldest(path) -> float:
+    return min(one.oldest for one in cache_stats(path).models)
+
+
+def test_replies_are_counted_by_provider_and_model(days):
+    held = cache_stats(days)
+    told = [(s.provider, s.model, s.replies, s.oldest, s.newest) for s in held.models]
+    assert told == [("python", "m0", 500, 0, 98 * DAY), ("python", "m1", 500, DAY, 99 * DAY)]
+    assert held.bytes == days.stat().st_size
+    assert held.claims == 0
+
+
+def test_what_came_before_a_day_is_forgotten_and_its_room_given_back(days):
+    before = days.stat().st_size
+    gone, size = prune(days, before=90 * DAY, max_bytes=None)
+    assert gone == 900
+    assert oldest(days) == 90 * DAY
+    assert size == days.stat().st_size < before / 5
+
+
+@pytest.mark.parametrize("max_bytes", [900_000, 300_000, 60_000])
+def test_a_file_is_cut_to_a_size_and_not_much_below_it_the_oldest_first(days, max_bytes):
+    gone, size = prune(days, before=None, max_bytes=max_bytes)
+    left = sum(one.replies for one in cache_stats(days).models)
+    assert 0.8 * max_bytes < size <= max_bytes
+    assert (gone + left, oldest(days)) == (1000, (gone // 10) * DAY)
+
+
+@pytest.mark.parametrize(("max_bytes", "forgotten"), [(50_000_000, 0), (10, 1000)])
+def test_a_small_file_loses_nothing_and_a_limit_that_none_can_keep_ends(days, max_bytes, forgotten):
+    assert prune(days, before=None, max_bytes=max_bytes)[0] == forgotten
+
+
+def test_a_cache_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(ConfigurationError, match="there is no cache"):
+        cache_stats(tmp_path / "none.sqlite")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_file_that_is_no_cache_is_said_so(tmp_path):
+    path = tmp_path / "none.sqlite"
+    path.write_text("no database")
+    with pytest.raises(CacheError, match="see pytest-ftgate cache check"):
+        cache_stats(path)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
-import threading
 import time
 from contextlib import closing
 
 import pytest
+from ftgate_testing import batching
+from ftgate_testing.asking import KEY
 from ftgate_testing.batches_api import batches_api, errored, succeeded
-from ftgate_testing.batching import answers_of, on_their_way, texts_of
+from ftgate_testing.batching import (
+    answers_of,
+    batched_calls,
+    on_their_way,
+    sent_before,
+    texts_of,
+)
 from ftgate_testing.messages_api import serving
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.cache.sqlite import Batch
-from pytest_ftgate.client import batches
 from pytest_ftgate.client.batches import split_into_batches
-from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
@@ -31,37 +34,9 @@ from pytest_ftgate.providers.anthropic_batches import MessageBatches
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
 
-KEY = "sk-ant-very-secret-0123456789"
-ENVIRON = {"TEAM_KEY": KEY}
 BATCHES = "/v1/messages/batches"
-#: Sends a batch and waits for its results, as a run does that is about to be killed.
-OTHER_RUN = """
-import sys, time
-from pathlib import Path
-from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.providers.anthropic_batches import MessageBatches
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
-cache, url, *fingerprints = sys.argv[1:]
-calls = [Request(fingerprint=one, provider="anthropic", model="claude-x", base_url=url, batch=True,
-    messages=(("user", one[:4]),), max_tokens=16, sampling={}, api_key_env="TEAM_KEY")
-    for one in fingerprints]
-engine = Engine(Cache(Path(cache), run="other", clock=time.time), {"TEAM_KEY": "k"})
-engine.wait(calls)
-"""
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    """No credentials of this machine, and no long waits."""
-    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
-    monkeypatch.setattr(batches, "_MAX_POLL", 0.02)
-    monkeypatch.setattr(batches, "_POLL", 0.02)
+#: Fixtures.
+alone, start = batching.alone, batching.start
 
 
 @pytest.fixture
@@ -72,24 +47,7 @@ def api():
 
 @pytest.fixture
 def batched(call, api):
-    """Make calls to the loopback API that go in batches."""
-
-    def made(*texts: str, **changes):
-        where = {"base_url": api.url, "api_key_env": "TEAM_KEY", "batch": True}
-        asked = {"provider": "anthropic", "model": "claude-x", **where, **changes}
-        return [call(text, **asked) for text in texts]
-
-    return made
-
-
-@pytest.fixture
-def start(open_cache, request):
-    def started(run: str = "run-1", environ=ENVIRON, **options) -> Engine:
-        engine = Engine(open_cache(run), environ, **options)
-        request.addfinalizer(engine.close)
-        return engine
-
-    return started
+    return batched_calls(call, api.url, provider="anthropic", model="claude-x")
 
 
 # What is sent, and what comes back
@@ -100,12 +58,7 @@ def test_a_plan_is_one_batch_whose_results_come_in_any_order(start, batched, api
 
     assert texts_of(start(), calls) == ["a", "b", "c"]
     assert api.paths("POST") == [BATCHES]
-
-
-def test_requests_are_named_within_what_the_api_takes(start, batched, api):
-    calls = batched("a", "b")
-    start().wait(calls)
-
+    # The API takes no longer names.
     names = [one["custom_id"] for one in api.created["msgbatch_1"]]
     assert names == [call.fingerprint[:60] for call in calls]
 
@@ -133,18 +86,13 @@ def test_the_key_and_the_version_go_where_a_plain_call_has_them(start, batched, 
     assert headers["anthropic-version"] == "2099-01-01"
 
 
-def test_a_reply_says_that_it_was_asked_in_a_batch(start, batched):
-    (reply,) = answers_of(start(), batched("a"))
-
-    assert (reply.processing, reply.model, reply.usage["output"]) == ("batch", "claude-x", 2)
-    assert Reply.from_json(reply.to_json()) == reply
-
-
-def test_a_reply_has_the_passages_that_its_call_was_shown(start, batched):
+def test_a_reply_says_that_it_was_asked_in_a_batch_and_with_which_passages(start, batched):
     shown = (Passage(source="a.md", text="A."),)
     (reply,) = answers_of(start(), batched("a", passages=shown))
 
+    assert (reply.processing, reply.model, reply.usage["output"]) == ("batch", "claude-x", 2)
     assert reply.passages == shown
+    assert Reply.from_json(reply.to_json()) == reply
 
 
 def test_models_share_a_batch_and_addresses_do_not(start, batched, api):
@@ -156,19 +104,13 @@ def test_models_share_a_batch_and_addresses_do_not(start, batched, api):
     assert models == [["claude-x", "claude-y"]]
 
 
-def test_each_plan_that_is_handed_in_is_a_batch_of_its_own(start, batched, api):
+def test_each_plan_is_a_batch_of_its_own_without_what_the_cache_has(start, batched, api):
     engine = start()
     assert texts_of(engine, batched("a", "b")) == ["a", "b"]
     assert texts_of(engine, batched("a", "c")) == ["a", "c"]
+    assert texts_of(start("run-2"), batched("a", "d")) == ["a", "d"]
 
-    assert [len(batch) for batch in api.created.values()] == [2, 1]
-
-
-def test_what_the_cache_has_is_not_sent(start, batched, api):
-    start().wait(batched("a"))
-    start("run-2").wait(batched("a", "b"))
-
-    assert [len(batch) for batch in api.created.values()] == [1, 1]
+    assert [len(batch) for batch in api.created.values()] == [2, 1, 1]
 
 
 def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, api, soon):
@@ -221,18 +163,11 @@ def test_a_plan_too_large_for_a_batch_goes_in_several(start, batched, api, monke
 # Results that are no replies
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
-        {"type": "expired"},
-        {"type": "canceled"},
-        errored("overloaded_error"),
-        errored("api_error"),
-        errored("rate_limit_error"),
-        errored("a_later_invention"),
-    ],
-    ids=lambda result: result.get("error", {}).get("error", result)["type"],
-)
+UNANSWERED = [{"type": "expired"}, {"type": "canceled"}]
+UNANSWERED += map(errored, ("overloaded_error", "api_error", "rate_limit_error", "a_new_error"))
+
+
+@pytest.mark.parametrize("result", UNANSWERED)
 def test_what_may_succeed_another_time_is_asked_again_in_the_next_batch(
     start, batched, api, result
 ):
@@ -338,9 +273,8 @@ def test_a_batch_that_is_refused_as_a_whole_refuses_its_calls_and_is_forgotten(s
     assert on_their_way(engine) == 0
 
 
-@pytest.mark.parametrize("status", [429, 500, 529])
-def test_an_overloaded_server_is_asked_again(start, batched, api, status):
-    api.fails = [status, status]
+def test_an_overloaded_server_is_asked_again(start, batched, api):
+    api.fails = [429, 500, 529]
 
     assert texts_of(start(), batched("a")) == ["a"]
     assert len(api.created) == 1
@@ -353,15 +287,14 @@ def test_a_missing_key_is_told_to_every_call(start, batched):
     assert "set TEAM_KEY" in str(answers[0])
 
 
+def drop(engine, table: str) -> None:
+    with closing(sqlite3.connect(engine._cache.path)) as database:
+        database.execute(f"DROP TABLE IF EXISTS {table}")
+
+
 def test_a_cache_that_breaks_is_told_to_the_calls(start, batched, api):
     engine = start()
-
-    def becomes(name, params):
-        with closing(sqlite3.connect(engine._cache.path)) as database:
-            database.execute("DROP TABLE IF EXISTS replies")
-        return succeeded()
-
-    api.becomes = becomes
+    api.becomes = lambda *_: drop(engine, "replies") or succeeded()
     answers = answers_of(engine, batched("a", "b"))
 
     assert [type(answer) for answer in answers] == [CacheError] * 2
@@ -370,8 +303,7 @@ def test_a_cache_that_breaks_is_told_to_the_calls(start, batched, api):
 
 def test_a_cache_that_takes_no_claims_fails_the_requests_at_once(start, batched, api):
     engine = start()
-    with closing(sqlite3.connect(engine._cache.path)) as database:
-        database.execute("DROP TABLE claims")
+    drop(engine, "claims")
 
     answers = answers_of(engine, batched("a", "b"))
 
@@ -382,111 +314,66 @@ def test_a_cache_that_takes_no_claims_fails_the_requests_at_once(start, batched,
 # A batch that outlives its run
 
 
-@pytest.fixture
-def killed(start_python, batched, api, soon, tmp_path, monkeypatch):
-    """Let another process send a batch of *a* and *b*, and kill it while it waits."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-
-    def run(*, when=lambda: bool(api.created)):
-        api.may_end.clear()
-        names = [call.fingerprint for call in batched("a", "b")]
-        process = start_python(OTHER_RUN, str(tmp_path / "replies.sqlite"), api.url, *names)
-        soon(when)
-        process.kill()
-        process.wait()
-        api.may_end.set()
-
-    return run
+def create(api, calls, model="claude-x") -> None:
+    """Create the batch of an earlier run at the server."""
+    api.create(
+        [
+            {
+                "custom_id": call.fingerprint[:60],
+                "params": {"model": model, "messages": [{"content": f"old {call.messages[0][1]}"}]},
+            }
+            for call in calls
+        ]
+    )
 
 
-def noted(path) -> bool:
-    with closing(sqlite3.connect(path)) as database:
-        rows = database.execute("SELECT 1 FROM batches WHERE id IS NOT NULL").fetchall()
-    return bool(rows)
-
-
-def test_the_batch_of_a_killed_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
-    killed, start, batched, api, tmp_path
+def test_the_batch_of_an_earlier_run_is_picked_up_and_only_what_it_did_not_send_is_sent(
+    start, batched, api
 ):
-    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
-    api.becomes = lambda name, params: succeeded("picked up")
-    engine = start("run-2")
+    engine = start()
+    create(api, batched("a", "b"))
+    sent_before(engine, batched("a", "b"), id="msgbatch_1")
 
-    assert texts_of(engine, batched("a", "b", "c")) == ["picked up"] * 3
+    assert texts_of(engine, batched("a", "b", "c")) == ["old a", "old b", "c"]
     assert [len(batch) for batch in api.created.values()] == [2, 1]
     assert on_their_way(engine) == 0
 
 
-def test_a_fresh_run_too_picks_up_what_was_sent_today(killed, start, batched, api, tmp_path):
-    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
-
-    start("run-2", replies="fresh").wait(batched("a", "b"))
-
-    assert len(api.created) == 1
-
-
 @pytest.mark.parametrize(
-    ("days", "mode", "picked"),
-    [(2, "fresh", False), (2, "auto", True), (28, "auto", True), (30, "auto", False)],
+    ("days", "mode", "text"),
+    [(0, "fresh", "old a"), (2, "fresh", "a"), (28, "auto", "old a"), (30, "auto", "a")],
 )
 def test_an_older_batch_is_picked_up_as_long_as_its_results_count(
-    start, batched, api, days, mode, picked
+    start, batched, api, days, mode, text
 ):
     engine = start(replies=mode)
-    calls = batched("a")
-    api.create([{"custom_id": calls[0].fingerprint[:60], "params": {}}])
-    api.becomes = lambda name, params: succeeded("old" if name and not params else "new")
-    address = batches._address(calls[0])
-    names = tuple(call.fingerprint for call in calls)
-    at = time.time() - days * 86_400
-    engine._cache.batches.save(
-        Batch(key="k", id="msgbatch_1", address=address, at=at, fingerprints=names)
-    )
+    create(api, batched("a"))
+    sent_before(engine, batched("a"), id="msgbatch_1", at=time.time() - days * 86_400)
 
-    assert texts_of(engine, calls) == ["old" if picked else "new"]
+    assert texts_of(engine, batched("a")) == [text]
 
 
-def test_a_batch_whose_name_nobody_lived_to_note_is_found_while_it_runs(
-    killed, start, batched, api, soon
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_batch_whose_name_nobody_lived_to_note_is_found_while_it_runs_and_by_its_results(
+    start, batched, api, soon, is_running
 ):
-    never = threading.Event()
-    api.before_answer = never.wait
-    killed()
-    api.may_end.clear()
-    engine = start("run-2")
-    engine.submit(batched("a", "b"))
-    soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
-    api.may_end.set()
-    never.set()
+    engine, calls = start(), batched("a", "b")
+    create(api, calls)
+    sent_before(engine, calls)
+    if is_running:
+        api.may_end.clear()
+        engine.submit(calls)
+        soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
+        api.may_end.set()
 
-    assert len(answers_of(engine, batched("a", "b"))) == 2
-    assert len(api.created) == 1
-
-
-def test_a_batch_whose_name_nobody_lived_to_note_is_known_by_its_results(
-    killed, start, batched, api
-):
-    never = threading.Event()
-    api.before_answer = never.wait
-    killed()
-    never.set()
-
-    assert all(isinstance(a, Reply) for a in answers_of(start("run-2"), batched("a", "b")))
+    assert texts_of(engine, calls) == ["old a", "old b"]
     assert len(api.created) == 1
 
 
 def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batched, api):
-    engine = start()
-    calls = batched("a", "b")
-    theirs = {"model": "claude-x", "messages": [{"role": "user", "content": "not ours"}]}
-    api.create([{"custom_id": f"theirs-{i}", "params": theirs} for i in range(2)])
-    lost = Batch(
-        key="k",
-        address=batches._address(calls[0]),
-        at=time.time(),
-        fingerprints=tuple(call.fingerprint for call in calls),
-    )
-    engine._cache.batches.save(lost)
+    engine, calls = start(), batched("a", "b")
+    create(api, batched("c", "d"))
+    sent_before(engine, calls)
 
     assert texts_of(engine, calls) == ["a", "b"]
     assert [len(batch) for batch in api.created.values()] == [2, 2]
@@ -495,11 +382,8 @@ def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batc
 def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
     start, batched, api
 ):
-    first = []
-
     def breaks():
-        if not first:
-            first.append(True)
+        if len(api.created) == 1:
             raise ConnectionResetError
 
     api.before_answer = breaks
@@ -511,33 +395,21 @@ def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
 def test_results_that_are_gone_are_asked_for_anew(start, batched, api):
     engine = start()
     calls = batched("a")
-    engine._cache.batches.save(
-        Batch(
-            key="k",
-            id="msgbatch_of_old",
-            address=batches._address(calls[0]),
-            at=time.time(),
-            fingerprints=(calls[0].fingerprint,),
-        )
-    )
+    sent_before(engine, calls, id="msgbatch_of_old")
 
     assert texts_of(engine, calls) == ["a"]
     assert on_their_way(engine) == 0
 
 
-def test_calls_of_a_batch_that_nobody_asks_for_now_are_still_on_their_way(
-    killed, start, batched, api, tmp_path
-):
-    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
-    first = start("run-2")
-    first.wait(batched("a"))
-    assert on_their_way(first) == 1
-
-    second = start("run-3")
-    second.wait(batched("b"))
+def test_calls_of_a_batch_that_nobody_asks_for_now_are_still_on_their_way(start, batched, api):
+    create(api, batched("a", "b"))
+    sent_before(start(), batched("a", "b"), id="msgbatch_1")
+    for run, text, batches_left in (("run-2", "a", 1), ("run-3", "b", 0)):
+        engine = start(run)
+        engine.wait(batched(text))
+        assert on_their_way(engine) == batches_left
 
     assert len(api.created) == 1
-    assert on_their_way(second) == 0
 
 
 # The end of a run, and other processes
@@ -548,7 +420,7 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
     engine = start()
     calls = batched("a", "b")
     engine.submit(calls)
-    soon(lambda: bool(api.created) and noted(engine._cache.path))
+    soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
     engine.close()
 
     answer = engine.results.get(calls[0].fingerprint)

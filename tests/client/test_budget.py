@@ -1,4 +1,4 @@
-"""A budget: the costs that it records, and when it stops a run."""
+"""The costs of a run: when a budget stops it, what its report says, and how fast it goes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.client.budget import Budget
+from pytest_ftgate.client.budget import (
+    Budget,
+    CostReport,
+    RecentRate,
+    cost_report,
+    merge_cost_reports,
+)
+from pytest_ftgate.reporting.tables import cost_lines, cost_phrase
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step
 from pytest_ftgate.suite.prices import Tariff
@@ -103,7 +111,7 @@ def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(budget, call, i
     assert own.stop_reason() == SPENT
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("typed", "shown"), [(0.9, "0.90"), (5.0, "5.00"), (0.0005, "0.0005"), (1250.0, "1250.00")]
 )
 def test_the_budget_that_is_reached_is_named_as_money(budget, call, in_flight, typed, shown):
@@ -142,3 +150,123 @@ def test_a_call_in_a_batch_costs_half_by_rates_of_ones_own_too(budget, call):
 
     assert own.spent == Decimal("0.75")
     assert own.affordable_count([call(tariff=Tariff(per_1k=100.0), batch=True)] * 9) == 5
+
+
+# The report ---------------------------------------------------------------------------------------
+
+CENT = Tariff(per_1k=10.0)
+REPLY = Reply(text="ok")
+
+
+def exchanges(call, *texts, tariff=CENT, **changes):
+    return [(call(text, tariff=tariff, **changes), REPLY) for text in texts]
+
+
+def test_a_reply_that_two_variants_share_is_paid_by_the_first(call):
+    parts = [("one", exchanges(call, "a", "b")), ("two", exchanges(call, "b", "c"))]
+    report = cost_report(0.0, parts)
+
+    assert report.variants == {"one": 0.02, "two": 0.01}
+    assert report.used == pytest.approx(0.03)
+
+
+def test_what_nobody_prices_is_named_by_the_word_for_it(call):
+    local, house = (
+        exchanges(call, "a", tariff=Tariff(local=one), model=str(one)) for one in (1, 0)
+    )
+
+    report = cost_report(0.01, [("here", local), ("house", house), ("one", exchanges(call, "b"))])
+
+    assert cost_phrase(report) == "0.01 USD without house (unpriced), here (local)"
+
+
+def test_recorded_replies_were_paid_for_elsewhere(call):
+    parts = [("file", exchanges(call, "a", tariff=Tariff(), provider="recorded"))]
+    report = cost_report(0.0, parts)
+
+    assert (report.unknown, cost_phrase(report)) == ({}, "")
+
+
+def test_what_the_replies_of_the_cache_are_worth_is_told_where_it_differs(call):
+    parts = [("one", exchanges(call, "a", "b", "c"))]
+
+    assert cost_phrase(cost_report(0.01, parts)) == "0.01 USD of 0.03 USD"
+    assert cost_phrase(cost_report(0.03, parts)) == "0.03 USD"
+
+
+def test_a_run_of_models_on_this_machine_says_nothing_of_money(call):
+    local = exchanges(call, "a", tariff=Tariff(local=True))
+
+    assert cost_phrase(cost_report(0.0, [("here", local)])) == ""
+
+
+def test_the_cost_reports_of_workers_are_merged():
+    reports = [
+        CostReport(asked=0.1, variants={"one": 0.3}, stopped="spent", unasked=4),
+        CostReport(asked=0.2, variants={"one": 0.2, "two": 0.4}, unknown={"here": "local"}),
+    ]
+
+    assert merge_cost_reports(reports) == CostReport(
+        asked=pytest.approx(0.3),
+        variants={"one": 0.3, "two": 0.4},
+        unknown={"here": "local"},
+        stopped="spent",
+        unasked=4,
+    )
+
+
+def test_each_variant_is_told_where_the_user_wants_to_know_more(call):
+    report = cost_report(0.0, [("one", exchanges(call, "a")), ("two", exchanges(call, "b", "c"))])
+
+    assert list(cost_lines(report, full=True, max_usd=None)) == [
+        "replies cost: one 0.01 USD, two 0.02 USD"
+    ]
+    assert list(cost_lines(report, full=False, max_usd=None)) == []
+
+
+def test_a_budget_that_some_calls_escape_says_so():
+    told = list(cost_lines(CostReport(unknown={"here": "local"}), full=False, max_usd=1.0))
+
+    assert told == ["not counted by --ftgate-max-usd, having no price: here (local)"]
+
+
+def test_without_the_list_it_is_said_how_prices_are_had(call, no_price_list):
+    reply = Reply(text="ok", usage={"input": 9})
+
+    report = cost_report(0.0, [("one", [(call(tariff=Tariff(model="claude-haiku-5-5")), reply)])])
+
+    assert cost_phrase(report) == "unpriced"
+    assert list(cost_lines(report, full=False, max_usd=None)) == [
+        'for prices of hosted models: pip install "pytest-ftgate[prices]"'
+    ]
+
+
+# The rate in the line of progress --------------------------------------------------------------
+
+
+def rates(*at: float):
+    """Return what tells the rate of requests that finished at these seconds."""
+    rate = RecentRate()
+    for seconds in at:
+        rate.add(seconds)
+    return rate.per_second
+
+
+def test_in_the_first_half_minute_the_rate_is_that_of_the_whole_run():
+    rate = rates(*range(10))
+
+    assert (rate(10.0), rate(20.0)) == pytest.approx((1.0, 0.5))
+
+
+def test_a_quick_start_is_forgotten_after_half_a_minute():
+    # A hundred a second for ten seconds, then one each two seconds.
+    rate = rates(*(second / 100 for second in range(1_000)), *range(10, 200, 2))
+
+    assert rate(200.0) == pytest.approx(0.5, rel=0.05)
+
+
+def test_a_run_that_stands_still_or_has_finished_nothing_has_no_rate():
+    rate = rates(1.0, 2.0, 3.0)
+
+    assert rate(30.5) > 0
+    assert rate(34.0) == rates()(0.0) == rates()(100.0) == 0.0

@@ -17,10 +17,11 @@ from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import UNREACHABLE, RetryPolicy
+from pytest_ftgate.client.results import Results
 from pytest_ftgate.errors import (
     CacheError,
     ConfigurationError,
-    OutOfBudget,
+    NotRecorded,
     ProviderRejected,
     ReplyError,
     RequestRejected,
@@ -38,13 +39,27 @@ call = Request(fingerprint=sys.argv[3], provider="python", model="", messages=()
     sampling={})
 cache = Cache(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
 print(cache.claim(sys.argv[3]), flush=True)
-if sys.stdin.readline() == "store\\n":
-    cache.store(call, Reply(text="theirs"))
-else:
-    cache.release(sys.argv[3])
-print("done", flush=True)
+sys.stdin.readline()
+cache.store(call, Reply(text="theirs"))
 sys.stdin.readline()
 """
+
+
+@pytest.fixture
+def kept(start, call):
+    """Let an earlier run send a request, and end it."""
+
+    def run(text: str) -> None:
+        first = start()
+        first.wait([call(text)])
+        first.close()
+
+    return run
+
+
+def ask(engine, *calls):
+    """Return what becomes of *calls*: the text of each reply, or the error."""
+    return outcome(engine.wait(calls), calls)
 
 
 def test_a_request_whose_key_must_not_be_sent_there_is_not_sent(start, call, providers):
@@ -58,11 +73,6 @@ def test_a_request_whose_key_must_not_be_sent_there_is_not_sent(start, call, pro
 
 
 # What is asked, and in which order
-
-
-def test_each_call_gets_its_own_reply(start, call):
-    calls = [call(text) for text in "abcdefghij"]
-    assert outcome(start().wait(calls), calls) == list("abcdefghij")
 
 
 def test_a_call_is_asked_once_however_often_it_is_handed_in(start, call, providers):
@@ -88,11 +98,15 @@ def test_requests_that_a_caller_waits_for_go_before_the_queue(start, call, provi
     engine.submit([call(text) for text in "dab"])
     soon(lambda: providers["m"].at_once == 1)
 
-    def tick(_: Progress) -> None:
+    seen = []
+
+    def tick(progress: Progress) -> None:
+        seen.append(progress.planned)
         providers["m"].open.set()
 
     assert outcome(engine.wait([call("z"), call("c")], tick), [call("z"), call("c")]) == ["z", "c"]
     assert providers["m"].asked[:3] == list("dzc")
+    assert seen[0] == 5
 
 
 @pytest.mark.parametrize(("option", "most"), [(None, 4), (2, 2), (1, 1)])
@@ -115,31 +129,19 @@ def test_each_model_has_its_own_slots(start, call, providers, soon):
     engine = start(concurrency=1)
     slow, quick = call("a"), call("b", model="n")
     engine.submit([slow, quick])
-    assert outcome(engine.wait([quick]), [quick]) == ["b"]
+    assert ask(engine, quick) == ["b"]
     soon(lambda: providers["m"].at_once == 1)
-
-
-def test_calls_handed_in_while_others_are_in_flight_are_answered(start, call, providers, soon):
-    providers["m"].open.clear()
-    engine = start()
-    engine.submit([call("a")])
-    soon(lambda: providers["m"].at_once == 1)
-    engine.submit([call("b")])
-    providers["m"].open.set()
-    assert outcome(engine.wait([call("b")]), [call("b")]) == ["b"]
 
 
 def test_calls_handed_in_the_moment_the_last_one_is_answered_are_answered(start, call):
     engine = start()
     for i in range(300):
         engine.submit([call(str(i))])
-        assert outcome(engine.wait([call(str(i))]), [call(str(i))]) == [str(i)]
+        assert ask(engine, call(str(i))) == [str(i)]
 
 
-def test_progress_tells_what_became_of_the_calls(start, call, providers):
-    first = start()
-    first.wait([call("kept")])
-    first.close()
+def test_progress_tells_what_became_of_the_calls(start, call, providers, kept):
+    kept("kept")
     refused = trouble(RequestRejected("bad"))
     providers["m"] = Scripted(lambda text, ask: text if text != "bad" else refused(text, ask))
     engine = start("run-2")
@@ -152,18 +154,6 @@ def test_progress_tells_what_became_of_the_calls(start, call, providers):
     assert 0 < done.rate * done.seconds <= 2.5
 
 
-def test_who_waits_is_told_how_far_it_is(start, call, providers):
-    providers["m"].open.clear()
-    seen = []
-
-    def tick(progress):
-        seen.append(progress)
-        providers["m"].open.set()
-
-    start().wait([call("a")], tick)
-    assert seen[0].planned == 1
-
-
 # Retries
 
 
@@ -171,18 +161,8 @@ def test_a_passing_error_is_retried_with_longer_and_longer_backoff(
     start, call, providers, backoffs
 ):
     providers["m"].happens = trouble(RetryableError("busy", retry_after=0.1), times=3)
-    calls = [call("a")]
-    assert outcome(start().wait(calls), calls) == ["a"]
+    assert ask(start(), call("a")) == ["a"]
     assert backoffs == [(0, 0.1), (1, 0.1), (2, 0.1)]
-
-
-def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, providers):
-    providers["m"].happens = trouble(RetryableError("busy"))
-    calls = [call("a")]
-    (answer,) = outcome(start().wait(calls), calls)
-    assert type(answer) is ReplyError
-    assert str(answer) == "no reply in 6 attempts; last: busy"
-    assert len(providers["m"].asked) == 6
 
 
 @pytest.fixture
@@ -198,26 +178,21 @@ def paused(monkeypatch):
     return made
 
 
+@pytest.mark.parametrize("found", [(["good"], 10, (0.02, 0.3)), ([], 6, (0.5, 8.0))])
 def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
-    start, call, providers, paused
+    start, call, providers, paused, found
 ):
-    providers["m"].happens = lambda text, ask: (
-        text if text == "good" else trouble(RetryableError("busy"))(text, ask)
-    )
+    others, attempts, limits = found
+    busy = trouble(RetryableError("busy"))
+    providers["m"].happens = lambda text, ask: text if text == "good" else busy(text, ask)
     engine = start()
-    engine.wait([call("good")])
-    (answer,) = outcome(engine.wait([call("bad")]), [call("bad")])
+    engine.wait([call(text) for text in others])
+    (answer,) = ask(engine, call("bad"))
 
-    assert str(answer) == "no reply in 10 attempts; last: busy"
-    assert set(paused) == {(0.02, 0.3)}
-
-
-def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers, paused):
-    providers["m"].happens = trouble(RetryableError("busy"))
-    engine = start()
-    engine.wait([call("a")])
-
-    assert set(paused) == {(0.5, 8.0)}
+    assert type(answer) is ReplyError
+    assert str(answer) == f"no reply in {attempts} attempts; last: busy"
+    assert providers["m"].asked.count("bad") == attempts
+    assert set(paused) == {limits}
 
 
 @pytest.fixture
@@ -246,7 +221,7 @@ def test_a_refused_call_is_not_tried_again_and_touches_no_other(start, call, pro
     bad = RequestRejected("bad request")
     providers["m"].happens = lambda text, ask: text if text != "b" else trouble(bad)(text, ask)
     calls = [call(text) for text in "abc"]
-    assert outcome(start(concurrency=1).wait(calls), calls) == ["a", bad, "c"]
+    assert ask(start(concurrency=1), *calls) == ["a", bad, "c"]
     assert providers["m"].asked == list("abc")
 
 
@@ -255,9 +230,9 @@ def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, ca
     providers["m"].happens = trouble(denied)
     engine = start(concurrency=1)
     calls = [call(text) for text in "abcdef"]
-    assert outcome(engine.wait(calls), calls) == [denied] * 6
+    assert ask(engine, *calls) == [denied] * 6
     late = [call("late")]
-    assert outcome(engine.wait(late), late) == [denied]
+    assert ask(engine, *late) == [denied]
     assert providers["m"].asked == ["a"]
 
 
@@ -267,18 +242,9 @@ def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, ca
 def test_trouble_with_one_model_does_not_touch_another(start, call, providers, error):
     providers["m"].happens = trouble(error)
     calls = [call(text, model=model) for text in "abc" for model in "mn"]
-    answers = outcome(start().wait(calls), calls)
+    answers = ask(start(), *calls)
     assert answers[1::2] == list("abc")
     assert all(isinstance(answer, ReplyError) for answer in answers[::2])
-
-
-def test_what_a_broken_provider_of_a_plugin_raises_is_an_error_of_that_call(start, call, providers):
-    providers["m"].happens = lambda text, ask: {"a": "fine"}[text]
-    calls = [call(text, provider="house") for text in "ab"]
-    fine, broken = outcome(start().wait(calls), calls)
-    assert fine == "fine"
-    assert type(broken) is RequestRejected
-    assert str(broken) == "provider house raised KeyError: 'b'"
 
 
 def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(start, call, monkeypatch):
@@ -289,7 +255,7 @@ def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(start, 
 
     monkeypatch.setattr(module, "open_provider", opened)
     calls = [call(text) for text in "abc"]
-    assert outcome(start().wait(calls), calls) == [error] * 3
+    assert ask(start(), *calls) == [error] * 3
 
 
 def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, providers):
@@ -298,17 +264,19 @@ def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, provider
     first = start()
     first.wait(calls)
     first.close()
-    assert outcome(start("run-2").wait(calls), calls) == ["a"]
+    assert ask(start("run-2"), *calls) == ["a"]
+
+
+def drop_replies(engine) -> None:
+    with closing(sqlite3.connect(engine._cache.path)) as db, db:
+        db.execute("DROP TABLE replies")
 
 
 def test_a_cache_that_breaks_while_looking_is_told_to_every_call(start, call):
     engine = start()
-    with closing(sqlite3.connect(engine._cache.path)) as db, db:
-        db.execute("DROP TABLE replies")
-    db.close()
-    calls = [call("a"), call("b")]
+    drop_replies(engine)
     for _ in range(2):
-        answers = outcome(engine.wait(calls), calls)
+        answers = ask(engine, call("a"), call("b"))
         assert [type(answer) for answer in answers] == [CacheError] * 2
 
 
@@ -317,16 +285,8 @@ def test_a_cache_that_breaks_while_keeping_is_told_to_the_call(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine = start()
-
-    def happens(text, ask):
-        with closing(sqlite3.connect(engine._cache.path)) as db, db:
-            db.execute("DROP TABLE replies")
-        db.close()
-        return text
-
-    providers["m"].happens = happens
-    calls = [call("a")]
-    (answer,) = outcome(engine.wait(calls), calls)
+    providers["m"].happens = lambda text, _: drop_replies(engine) or text
+    (answer,) = ask(engine, call("a"))
     assert isinstance(answer, CacheError)
     assert "no such table" in str(answer)
 
@@ -340,26 +300,17 @@ def test_a_reply_is_on_disk_before_anything_may_use_it(start, call, open_cache):
     assert set(open_cache("reader").replies([call("a").fingerprint])) == {call("a").fingerprint}
 
 
-def test_the_next_run_reuses_what_is_kept_and_asks_the_rest(start, call, providers):
-    first = start()
-    first.wait([call("a")])
-    first.close()
-    calls = [call("a"), call("b")]
-    assert outcome(start("run-2").wait(calls), calls) == ["a", "b"]
+def test_the_next_run_reuses_what_is_kept_and_asks_the_rest(start, call, providers, kept):
+    kept("a")
+    assert ask(start("run-2"), call("a"), call("b")) == ["a", "b"]
     assert providers["m"].asked == ["a", "b"]
 
 
-def test_recorded_mode_gives_what_is_kept_and_never_asks(start, call, providers):
-    first = start()
-    first.wait([call("a")])
-    first.close()
-    calls = [call("a"), call("b")]
-    kept, missing = outcome(start("run-2", replies="recorded").wait(calls), calls)
-    assert kept == "a"
-    assert isinstance(missing, RequestRejected)
-    assert (
-        str(missing) == "no reply is recorded for this request; send it with --ftgate-replies=auto"
-    )
+def test_recorded_mode_gives_what_is_kept_and_never_asks(start, call, providers, kept):
+    kept("a")
+    found, missing = ask(start("run-2", replies="recorded"), call("a"), call("b"))
+    told = "no reply is recorded for this request; send it with --ftgate-replies=auto"
+    assert (found, type(missing), str(missing)) == ("a", NotRecorded, told)
     assert providers["m"].asked == ["a"]
 
 
@@ -368,7 +319,7 @@ def test_fresh_mode_asks_again_but_once_a_run(start, call, providers):
     calls = [call("a")]
     for run, said in [("run-1", "a1"), ("run-2", "a2"), ("run-2", "a2")]:
         engine = start(run, replies="fresh")
-        assert outcome(engine.wait(calls), calls) == [said]
+        assert ask(engine, *calls) == [said]
         engine.close()
 
 
@@ -388,11 +339,6 @@ def other_process(start_python, tmp_path, call):
     return claimed
 
 
-def say(process, word: str) -> None:
-    process.stdin.write(f"{word}\n")
-    process.stdin.flush()
-
-
 @pytest.mark.parametrize("mode", ["auto", "fresh"])
 def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     start, call, providers, other_process, mode
@@ -403,19 +349,27 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     engine.submit(calls)
     engine.wait(calls[1:])
     assert not engine.results.get(call("a").fingerprint)
-    say(process, "store")
-    assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert ask(engine, *calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
     assert (engine.progress.reused, engine.progress.received) == (1, 1)
 
 
-def test_a_call_that_another_process_gave_up_is_asked(start, call, providers, other_process):
-    process = other_process("a")
-    engine = start()
-    engine.submit([call("a")])
-    say(process, "release")
-    assert outcome(engine.wait([call("a")]), [call("a")]) == ["a"]
-    assert providers["m"].asked == ["a"]
+def test_a_reply_that_another_process_stored_since_the_look_up_is_used(
+    start, call, providers, open_cache, monkeypatch
+):
+    open_cache("run-0").store(call("a"), Reply(text="theirs"))
+    looks, look = [], Results.cached_replies
+
+    def early(self, requests):
+        looks.append(requests)
+        return look(self, requests) if len(looks) > 1 else {}
+
+    monkeypatch.setattr(Results, "cached_replies", early)
+
+    assert ask(start(), call("a")) == ["theirs"]
+    assert providers["m"].asked == []
 
 
 def test_a_call_whose_asker_was_killed_is_asked(start, call, providers, other_process):
@@ -424,42 +378,7 @@ def test_a_call_whose_asker_was_killed_is_asked(start, call, providers, other_pr
     engine.submit([call("a")])
     process.kill()
     process.wait()
-    assert outcome(engine.wait([call("a")]), [call("a")]) == ["a"]
-
-
-def test_two_processes_that_ask_the_same_calls_ask_each_once(
-    start, call, providers, start_python, tmp_path
-):
-    (tmp_path / "slow.py").write_text(
-        "import time\n"
-        "def answer(case):\n"
-        "    with open('asked', 'a') as file:\n"
-        "        file.write(case + '\\n')\n"
-        "    time.sleep(0.005)\n"
-        "    return case\n"
-    )
-    script = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from pytest_ftgate.client.engine import Engine\n"
-        "from pytest_ftgate.cache.cache import Cache\n"
-        "from pytest_ftgate.requests.request import Request\n"
-        "calls = [Request(fingerprint=f'{i}', provider='python', model='', messages=(),\n"
-        "    case=f'{i}', max_tokens=1, sampling={}, function='slow:answer', folder=Path.cwd())\n"
-        "    for i in range(40)]\n"
-        "print('ready', flush=True)\n"
-        "sys.stdin.readline()\n"
-        "engine = Engine(Cache(Path('l.sqlite'), run='r', clock=time.time), {})\n"
-        "answers = engine.wait(calls)\n"
-        "engine.close()\n"
-        "print(sorted(int(a.text) for a in answers.values()) == list(range(40)), flush=True)\n"
-    )
-    both = [start_python(script) for _ in range(2)]
-    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
-    for process in both:
-        say(process, "go")
-    assert [process.stdout.readline() for process in both] == ["True\n"] * 2
-    assert Counter((tmp_path / "asked").read_text().split()) == {str(i): 1 for i in range(40)}
+    assert ask(engine, call("a")) == ["a"]
 
 
 # The end
@@ -509,56 +428,6 @@ def test_a_cancelled_engine_closes_without_the_replies_in_flight(
     assert provider.asked == ["a"]
     assert call("a").fingerprint not in engine.results
     engine.cancel()
-
-
-# Budgets
-
-
-class Allowance:
-    """A budget of so many requests."""
-
-    def __init__(self, requests: int) -> None:
-        self.left, self.counted = requests, list[str]()
-
-    def stop_reason(self) -> str | None:
-        self.left -= 1
-        return None if self.left >= 0 else "the money is gone"
-
-    def record_cost(self, call, reply) -> None:
-        self.counted.append(reply.text)
-
-
-def test_a_budget_stops_what_was_not_sent_and_keeps_what_was_paid_for(start, call, providers):
-    calls = [call(text) for text in "abcd"]
-    first = start(budget=Allowance(2), concurrency=1)
-
-    answers = first.wait(calls)
-    first.close()
-
-    assert [type(one) for one in answers.values()] == [Reply, Reply, OutOfBudget, OutOfBudget]
-    assert str(answers[calls[3].fingerprint]) == "the money is gone"
-    # The next run goes on where this one stopped.
-    assert outcome(start("run-2").wait(calls), calls) == list("abcd")
-    assert providers["m"].asked == list("abcd")
-
-
-def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, providers):
-    providers["m"].happens = trouble(RequestRejected("no"), times=1)
-    allowance = Allowance(9)
-
-    start(budget=allowance, concurrency=1).wait([call("a"), call("a"), call("b", model="n")])
-
-    assert allowance.counted == ["b"]
-
-
-def test_what_the_cache_has_needs_no_budget(start, call):
-    first = start()
-    first.wait([call("a")])
-    first.close()
-
-    answers = start("run-2", budget=Allowance(0)).wait([call("a")])
-
-    assert outcome(answers, [call("a")]) == ["a"]
 
 
 def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, providers, soon):
@@ -620,18 +489,12 @@ def test_closing_does_not_wait_for_another_process(start, call, other_process):
     assert str(answer) == "the run ended while another process was sending this request"
 
 
-def test_closing_twice_is_closing(start, call, providers):
+def test_closing_twice_is_closing_and_leaves_no_thread(start, call, providers):
     engine = start()
     engine.wait([call("a")])
     engine.close()
     engine.close()
     assert providers["m"].closed == 1
-
-
-def test_closing_leaves_no_thread(start, call):
-    engine = start()
-    engine.wait([call("a")])
-    engine.close()
     assert "ftgate" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -642,7 +505,7 @@ def test_a_reply_for_one_test_is_stored_nowhere(start, call, cache, providers):
     calls = [call("a", only_for="test_one"), call("b")]
 
     for run in ("run-1", "run-2"):
-        assert outcome(start(run).wait(calls), calls) == ["a", "b"]
+        assert ask(start(run), *calls) == ["a", "b"]
 
     assert Counter(providers["m"].asked) == {"a": 2, "b": 1}
     assert {*cache.replies([one.fingerprint for one in calls])} == {calls[1].fingerprint}
@@ -655,7 +518,7 @@ def test_a_reply_for_one_test_may_be_a_copy_of_a_cached_one(start, call, provide
 
     engine = start("run-2")
 
-    assert outcome(engine.wait(own), own) == ["a", "a"]
+    assert ask(engine, *own) == ["a", "a"]
     assert providers["m"].asked == ["a"]
     assert engine.progress.reused == 2
 
@@ -675,8 +538,8 @@ def test_an_error_of_all_requests_of_one_test_ends_no_other_request(start, call,
 
     engine = start()
 
-    assert isinstance(outcome(engine.wait([own]), [own])[0], ProviderRejected)
-    assert outcome(engine.wait([shared]), [shared]) == ["a"]
+    assert isinstance(ask(engine, own)[0], ProviderRejected)
+    assert ask(engine, shared) == ["a"]
 
 
 def test_the_functions_that_are_being_called_are_known(start, call, providers):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from ftgate_testing.scripted import Scripted, outcome, trouble
+from ftgate_testing.scripted import Scripted, trouble
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cache.cache import Cache
@@ -20,7 +20,7 @@ from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import RateLimiter
 from pytest_ftgate.client.results import PeerWaiter, Results
 from pytest_ftgate.client.scheduler import Phases, Scheduler, SlotLease, Slots
-from pytest_ftgate.errors import ConfigurationError, EngineError, ReplyError, RetryableError
+from pytest_ftgate.errors import EngineError, ReplyError, RetryableError
 from pytest_ftgate.providers.base import Provider, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
@@ -153,8 +153,12 @@ def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     assert {type(result) for result in engine.results.values()} == {Reply}
 
 
-async def cancelled(*_: object) -> None:
+def cancels(*_: object) -> None:
     raise asyncio.CancelledError
+
+
+async def cancelled(*_: object) -> None:
+    cancels()
 
 
 #: What may break before any reply, and the request that meets it.
@@ -164,6 +168,7 @@ BREAKS = [
     ((Batches, "_run_group"), broken, {"provider": "anthropic", "batch": True}),
     ((Batches, "_run_group"), cancelled, {"provider": "anthropic", "batch": True}),
     ((batches_module, "open_batch_api"), broken, {"provider": "anthropic", "batch": True}),
+    ((engine_module, "open_provider"), cancels, {}),
 ]
 
 
@@ -243,15 +248,6 @@ def test_replies_that_are_on_their_way_are_kept(
     assert open_cache().replies(fingerprints).keys() == {*fingerprints}
 
 
-def test_what_has_come_before_the_end_can_still_be_read(start, call, monkeypatch):
-    engine = start()
-    engine.wait([call("first")])
-    monkeypatch.setattr(Engine, "_send", broken)
-    within_reason(lambda: engine.wait([call("second")]))
-
-    assert outcome(engine.results, [call("first")]) == ["first"]
-
-
 def test_a_key_that_cannot_be_looked_up_ends_the_run(start, call):
     engine = start()
     engine.refusal = broken
@@ -284,33 +280,29 @@ class House(Provider):
         return Reply(text=request.messages[0][1])
 
 
-class Headers(House):
-    @property
-    def rate_limit_headers(self):
-        raise LookupError("no headers")
+def house_with(**parts) -> type[Provider]:
+    return type("Broken", (House,), parts)
 
 
-class Usage(House):
-    async def generate(self, request) -> Reply:
-        return Reply(text="paid for", model=17, usage={"input": "many"})
+async def overcounts(self, request) -> Reply:
+    return Reply(text="paid for", model=17, usage={"input": "many"})
 
 
-class Serves(House):
-    asked = 0
-
-    def serves(self, request) -> bool:
-        self.asked += 1
-        if self.asked > 1:
-            raise SystemExit(5)
-        return True
+async def leaves_at_the_end(self) -> None:
+    leaves()
 
 
-class Closes(House):
-    def serves(self, request) -> bool:
-        return request.messages[0][1] == "first"
+def is_first(self, request) -> bool:
+    return request.messages[0][1] == "first"
 
-    async def close(self) -> None:
-        raise SystemExit(6)
+
+#: What breaks outside a request, and whether it does so in this file.
+OUTSIDE = [
+    (house_with(rate_limit_headers=property(broken)), True),
+    (house_with(generate=overcounts), False),
+    (house_with(serves=lambda self, request: is_first(self, request) or leaves()), True),
+    (house_with(serves=is_first, close=leaves_at_the_end), True),
+]
 
 
 @pytest.fixture
@@ -325,8 +317,8 @@ def house(start, monkeypatch):
     return started
 
 
-@pytest.mark.parametrize("provider", [Headers, Usage, Serves, Closes])
-def test_a_provider_that_breaks_outside_a_request_ends_the_run(house, call, provider):
+@pytest.mark.parametrize(("provider", "is_here"), OUTSIDE)
+def test_a_provider_that_breaks_outside_a_request_ends_the_run(house, call, provider, is_here):
     engine = house(provider)
     requests = [call(text, provider="house") for text in ("first", "second", "third")]
 
@@ -334,7 +326,7 @@ def test_a_provider_that_breaks_outside_a_request_ends_the_run(house, call, prov
     within_reason(engine.close)
 
     assert isinstance(error, EngineError), error
-    assert "test_engine_failures.py:" in str(error) or provider is Usage
+    assert ("test_engine_failures.py:" in str(error)) is is_here
 
 
 def test_a_reply_that_is_paid_for_is_kept_although_its_cost_cannot_be_read(house, call, open_cache):
@@ -354,27 +346,25 @@ def test_a_reply_that_is_paid_for_is_kept_although_its_cost_cannot_be_read(house
     assert open_cache().replies([request.fingerprint])
 
 
-class Cancels(House):
+def raising(error: BaseException) -> type[Provider]:
     async def generate(self, request) -> Reply:
-        raise asyncio.CancelledError
+        raise error
+
+    return house_with(generate=generate)
 
 
-class Waits(House):
-    async def generate(self, request) -> Reply:
-        raise RetryableError("later", retry_after="soon")
-
-
-class Stops(Provider):
+def raising_many(error: BaseException) -> type[Provider]:
     async def generate_many(self, requests):
-        return [StopIteration("no more") for _ in requests]
+        return [error for _ in requests]
+
+    return type("Many", (Provider,), {"generate_many": generate_many})
 
 
-class CancelsMany(Provider):
-    async def generate_many(self, requests):
-        return [asyncio.CancelledError() for _ in requests]
+RAISING = [raising(asyncio.CancelledError()), raising(RetryableError("later", retry_after="soon"))]
+RAISING += [raising_many(StopIteration("no more")), raising_many(asyncio.CancelledError())]
 
 
-@pytest.mark.parametrize("provider", [Cancels, Waits, Stops, CancelsMany])
+@pytest.mark.parametrize("provider", RAISING)
 def test_what_a_provider_raises_for_one_request_is_its_error(house, call, provider):
     engine = house(provider)
     request = call("a", provider="house")
@@ -383,30 +373,6 @@ def test_what_a_provider_raises_for_one_request_is_its_error(house, call, provid
 
     assert isinstance(results, dict | EngineError), results
     assert isinstance(results, EngineError) or isinstance(results[request.fingerprint], ReplyError)
-
-
-@pytest.mark.parametrize("size", [0, -1, "16", None])
-def test_a_provider_that_takes_no_batch_of_any_size_is_refused(house, call, size):
-    class Sizeless(Stops):
-        batch_size = size
-
-    request = call("a", provider="house")
-    results = within_reason(lambda: house(Sizeless).wait([request]))
-
-    assert isinstance(results, dict)
-    error = results[request.fingerprint]
-    assert isinstance(error, ConfigurationError)
-    assert f"batch_size is {size}; write a whole number from 1 up" in str(error)
-
-
-def test_a_provider_whose_opening_is_cancelled_is_no_wait(start, call, monkeypatch):
-    def cancelled(*_):
-        raise asyncio.CancelledError
-
-    engine = start()
-    monkeypatch.setattr(engine_module, "open_provider", cancelled)
-
-    assert isinstance(within_reason(lambda: engine.wait([call("a")])), EngineError)
 
 
 def test_a_provider_that_leaves_on_closing_ends_nothing(start, call, providers):

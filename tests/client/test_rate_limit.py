@@ -139,12 +139,6 @@ def test_it_begins_where_it_is_told_and_doubles_up_to_the_most():
     assert sent == [8, 16, 32, 64, 100, 100]
 
 
-def test_one_that_begins_at_its_most_stays_there():
-    server = Server(RateLimiter(50, 50))
-
-    assert server.answer(150) == pytest.approx(3 * REPLY)
-
-
 def test_what_is_not_made_use_of_does_not_grow():
     server = Server(RateLimiter(8, 100))
     for _ in range(20):
@@ -284,12 +278,6 @@ def test_a_server_that_refused_at_random_and_then_has_a_limit_is_sent_less():
     assert server.refused(start + 400) < 0.2
 
 
-def test_a_wait_that_a_random_refusal_asks_for_holds_for_the_refused_request():
-    server = Server(RateLimiter(8, 128), at_random(0.1), retry_after=5.0)
-
-    assert server.answer(1_000) < 3 * Server(RateLimiter(8, 128)).answer(1_000)
-
-
 def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up():
     limiter = RateLimiter(8, 8)
     send_together(limiter)
@@ -351,62 +339,41 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
     assert {model_family(model) for model in models} == {shared}
 
 
+def few_left(remaining: str, reset: str) -> dict[str, str]:
+    left = {"remaining": remaining, "reset": f"2026-11-24T{reset}Z"}
+    return {f"anthropic-ratelimit-requests-{name}": value for name, value in left.items()}
+
+
+def few_at_openai(remaining: str, reset: str, what: str = "requests") -> dict[str, str]:
+    return {f"x-ratelimit-remaining-{what}": remaining, f"x-ratelimit-reset-{what}": reset}
+
+
+def few_tokens(**remaining: str) -> dict[str, str]:
+    """Return headers of tokens, of which there are more at 12:00:30 to read, and 20 to write."""
+    left = {f"{kind}-tokens-remaining": count for kind, count in remaining.items()}
+    left |= {"input-tokens-reset": "2026-11-24T12:00:30Z"}
+    left |= {"output-tokens-reset": "2026-11-24T12:00:20Z"}
+    return {f"anthropic-ratelimit-{name}": value for name, value in left.items()}
+
+
 @every_row(
     ("headers", "seconds"),
     [
         ({}, 0.0),
-        (
-            {
-                "anthropic-ratelimit-requests-remaining": "0",
-                "anthropic-ratelimit-requests-reset": "2026-11-24T12:00:30Z",
-            },
-            30.0,
-        ),
-        (
-            {
-                "anthropic-ratelimit-requests-remaining": "20",
-                "anthropic-ratelimit-requests-reset": "2026-11-24T12:00:30Z",
-            },
-            0.0,
-        ),
-        (
-            {
-                "anthropic-ratelimit-requests-remaining": "0",
-                "anthropic-ratelimit-requests-reset": "2026-11-24T11:59:30Z",
-            },
-            0.0,
-        ),
-        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "1m30.5s"}, 90.5),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "120ms"}, 0.12),
-        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, 0.0),
+        (few_left("0", "12:00:30"), 30.0),
+        (few_left("20", "12:00:30"), 0.0),
+        (few_left("0", "11:59:30"), 0.0),
+        (few_at_openai("1", "1m30.5s"), 90.5),
+        (few_at_openai("0", "120ms"), 0.12),
+        (few_at_openai("0", "soon"), 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 0.0),
         ({"x-ratelimit-remaining-requests": "none"}, 0.0),
+        # A call takes 150 tokens.
+        (few_tokens(input="900", output="0"), 20.0),
+        (few_tokens(input="100", output="90"), 30.0),
+        (few_tokens(input="900", output="900"), 0.0),
+        (few_at_openai("149", "6m0s", "tokens"), 360.0),
     ],
 )
-def test_a_server_with_few_requests_left_is_left_alone_until_it_has_more(headers, seconds):
-    assert seconds_until_reset(headers, NOW) == pytest.approx(seconds)
-
-
-@every_row(
-    ("left", "seconds"),
-    [
-        ({"input": "900", "output": "0"}, 20.0),
-        ({"input": "100", "output": "90"}, 30.0),
-        ({"input": "900", "output": "900"}, 0.0),
-    ],
-)
-def test_a_server_with_fewer_tokens_left_than_a_call_takes_is_left_alone(left, seconds):
-    name = "anthropic-ratelimit-{}-tokens-{}"
-    headers = {name.format(kind, "remaining"): count for kind, count in left.items()}
-    headers |= {
-        name.format("input", "reset"): "2026-11-24T12:00:30Z",
-        name.format("output", "reset"): "2026-11-24T12:00:20Z",
-    }
-
+def test_a_server_with_too_little_left_is_left_alone_until_it_has_more(headers, seconds):
     assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(seconds)
-
-
-def test_tokens_of_an_openai_server_count_as_well():
-    headers = {"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"}
-
-    assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(360.0)

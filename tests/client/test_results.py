@@ -1,4 +1,4 @@
-"""Waiting for the replies of other processes: one poll for all requests."""
+"""Replies that come: from other processes with one poll for all, and to the cache together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client import results as module
 from pytest_ftgate.client.rate_limit import RetryPolicy
-from pytest_ftgate.client.results import PeerWaiter, Results
+from pytest_ftgate.client.results import CacheWriter, PeerWaiter, Results
 from pytest_ftgate.errors import CacheError, ReplyError
 from pytest_ftgate.requests.reply import FiledReply, Reply
 
@@ -98,17 +99,6 @@ def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, 
     assert {type(one) for one in found} == {ReplyError}
 
 
-def test_the_end_of_the_run_is_told_to_all(cache, theirs, calls):
-    async def end(ending):
-        ending.set()
-
-    found = waiting(cache, calls, end)
-
-    assert {str(one) for one in found} == {
-        "the run ended while another process was sending this request"
-    }
-
-
 def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
         cache._database._database.close()
@@ -172,3 +162,78 @@ def test_a_result_counts_as_expected_once_before_and_after_it_arrives(cache, cal
     assert (new, later) == (calls[:2], calls[2:])
     assert counts == [2, 2, 2, 3]
     assert all(results.expects(one) for one in calls)
+
+
+# What is written in one pass of the event loop -------------------------------------------------
+
+
+@pytest.fixture
+def few(call):
+    return [call(text) for text in "abc"]
+
+
+@pytest.fixture
+def writer(cache):
+    return CacheWriter(cache, Results(cache, {}, fresh=False))
+
+
+async def stored(writer, few, cancelled=0):
+    """Store replies to *few* in one pass, and cancel the first of those who wait."""
+    tasks = [asyncio.ensure_future(writer.store(one, Reply(text="x"))) for one in few]
+    await asyncio.sleep(0)
+    for task in tasks[:cancelled]:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_claims_of_one_pass_are_one_transaction_and_leave_out_those_of_others(
+    writer, open_cache, few
+):
+    theirs = open_cache()
+    theirs._claims.owner = "elsewhere pid:[1] 17 abcd"
+    theirs.claim(few[1].fingerprint)
+    theirs.store(few[2], Reply(text="theirs"))
+
+    async def claimed():
+        return await asyncio.gather(*map(writer.claim, few))
+
+    first, *others = asyncio.run(claimed())
+
+    assert all(other is first for other in others)
+    assert {name: reply and reply.text for name, reply in first.items()} == {
+        few[0].fingerprint: None,
+        few[2].fingerprint: "theirs",
+    }
+
+
+def test_replies_of_one_pass_are_one_transaction(writer, cache, few, monkeypatch):
+    sizes, store_all = [], Cache.store_all
+    monkeypatch.setattr(
+        Cache, "store_all", lambda self, pairs: (sizes.append(len(pairs)), store_all(self, pairs))
+    )
+
+    async def twice():
+        await stored(writer, few[:2])
+        await stored(writer, few[2:])
+
+    asyncio.run(twice())
+
+    assert sizes == [2, 1]
+    assert len(cache.replies([one.fingerprint for one in few])) == len(few)
+
+
+def test_one_that_is_cancelled_takes_no_reply_from_the_others(writer, cache, few):
+    first, *others = asyncio.run(stored(writer, few, cancelled=1))
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert others == [None, None]
+    assert len(cache.replies([one.fingerprint for one in few])) == len(few)
+
+
+def test_a_failure_is_that_of_each(writer, few, monkeypatch):
+    def fails(*_):
+        raise CacheError("full")
+
+    monkeypatch.setattr(Cache, "store_all", fails)
+
+    assert [str(error) for error in asyncio.run(stored(writer, few))] == ["full"] * len(few)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
-from ftgate_testing.scripted import Scripted, outcome
+from ftgate_testing.scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.client.scheduler import Phases, server_address
 from pytest_ftgate.errors import OutOfBudget, ReplyError
@@ -83,9 +84,8 @@ def test_the_adapters_of_a_request_are_weights_and_its_other_settings_are_not(to
     on, off = ({"lora": [{"id": 0, "scale": scale}]} for scale in (1, 0))
     plain = to("m", "a", extra={"top_k": 1})
 
-    assert names(Phases().admit([plain, to("m", "b"), to("m", "c", extra={"top_k": 2})])) == [
-        *"abc"
-    ]
+    others = [to("m", "b"), to("m", "c", extra={"top_k": 2})]
+    assert names(Phases().admit([plain, *others])) == [*"abc"]
     assert names(Phases().admit([to("m", "a", extra=off), to("m", "b", extra=on)])) == ["a"]
 
 
@@ -121,16 +121,6 @@ def test_models_of_one_server_are_never_in_flight_together(start, to, providers)
     assert providers["base"].most_at_once > 1
 
 
-def test_models_of_a_hosted_api_are_in_flight_together(start, to, providers, soon):
-    providers |= {name: Scripted() for name in ("base", "tuned")}
-    for name in ("base", "tuned"):
-        providers[name].open.clear()
-    engine = start()
-    engine.submit([to(name, name, HOSTED) for name in ("base", "tuned")])
-
-    soon(lambda: providers["base"].at_once == providers["tuned"].at_once == 1)
-
-
 def test_a_run_that_ends_settles_what_was_held_back(start, to, providers, soon):
     providers |= {name: Scripted() for name in ("base", "tuned")}
     providers["base"].open.clear()
@@ -146,24 +136,15 @@ def test_a_run_that_ends_settles_what_was_held_back(start, to, providers, soon):
 
 
 def test_a_budget_that_is_used_up_ends_what_was_held_back(start, to, providers):
-    class Spent:
-        def stop_reason(self) -> str:
-            return "spent"
-
-        def record_cost(self, request, reply) -> None:
-            """Nothing is sent."""
-
+    spent = SimpleNamespace(stop_reason=lambda: "spent")
     calls = [to("m", "a"), to("n", "b")]
-    answers = outcome(start(budget=Spent()).wait(calls), calls)
+    answers = outcome(start(budget=spent).wait(calls), calls)
 
     assert [type(answer) for answer in answers] == [OutOfBudget] * 2
 
 
 def test_a_model_that_fails_does_not_keep_the_next_one_waiting(start, to, providers):
-    def fails(text: str, ask: int) -> str:
-        raise ReplyError("no")
-
-    providers["m"].happens = fails
+    providers["m"].happens = trouble(ReplyError("no"))
     calls = [to("m", "a"), to("n", "b")]
     failed, answered = outcome(start().wait(calls), calls)
 

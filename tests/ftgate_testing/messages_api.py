@@ -28,7 +28,7 @@ class Answer:
 class Api:
     """The APIs on loopback: answer what is queued, then a plain message for ever.
 
-    *pages* are by path; a function among them answers a POST by its body.
+    *pages* are by path; a function among them answers a POST by its body, with bytes as they are.
     """
 
     url: str
@@ -78,7 +78,9 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             api.paths.append(self.path)
             page = api.pages.get(self.path)
             if callable(page):
-                self.give(Answer(json.dumps(page(api.requests[-1])).encode()))
+                content = page(api.requests[-1])
+                plain = isinstance(content, bytes)
+                self.give(Answer(content if plain else json.dumps(content).encode()))
                 return
             if not api.queued:
                 (api.completion if self.path.endswith("/completions") else api.message)()

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import gguf
+import jsonschema_rs
 import numpy as np
 import pytest
 from ftgate_testing.tables import every_row
@@ -19,8 +20,15 @@ from pytest_ftgate import weights
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, RequestRejected
 from pytest_ftgate.providers import llamacpp
-from pytest_ftgate.providers.llamacpp import LlamaCppProvider, open_llamacpp
-from pytest_ftgate.requests.request import Adapter, Tool
+from pytest_ftgate.providers.llamacpp import (
+    LlamaCppProvider,
+    open_llamacpp,
+    parse_prompted,
+    prompted_messages,
+    prompted_schema,
+)
+from pytest_ftgate.providers.openai import closed_object
+from pytest_ftgate.requests.request import Adapter, Step, Tool, ToolCall
 
 MODEL = str(weights.find_weights("smollm2-135m", Path()))
 SMALL = {"slots": 2, "threads": 1, "context": 192}
@@ -108,12 +116,13 @@ def ask(provider):
     return partial(replies, provider)
 
 
-def test_a_question_is_answered_in_free_text(ask, local):
-    (reply,) = ask(local("Who wrote Hamlet?", max_tokens=24))
+def test_a_question_is_answered_in_free_text_or_cut_at_its_limit(ask, local):
+    reply, cut = ask(local("Who wrote Hamlet?", max_tokens=24), local("Sing.", max_tokens=4))
     assert len(reply.text.split()) > 3
     assert reply.usage["input"] > 10
     assert 0 < reply.usage["output"] <= 24
     assert reply.seconds > 0
+    assert (cut.stop, cut.usage["output"]) == ("length", 4)
 
 
 def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, strong, silent):
@@ -130,11 +139,6 @@ def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, s
         'after " AI assistant named Smol" the server writes "LM, trained by Hugging Face<|im_end|>'
     )
     assert {*unknown.facts} == {*base.facts} == {"chat template sha256"}
-
-
-def test_a_reply_cut_at_its_limit_says_so(ask, local):
-    (reply,) = ask(local("Tell a long story.", max_tokens=4))
-    assert (reply.stop, reply.usage["output"]) == ("length", 4)
 
 
 def test_a_greedy_reply_is_the_same_however_many_are_asked_at_once(ask, local):
@@ -163,27 +167,23 @@ def test_a_choice_holds_the_reply_to_a_label(ask, local, labels):
 
 
 def test_a_schema_holds_the_reply_to_json_of_that_shape(ask, local):
-    schema = {
-        "type": "object",
-        "properties": {"ok": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}},
-        "required": ["ok", "kind"],
-        "additionalProperties": False,
-    }
+    schema = closed_object({"ok": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}})
     (reply,) = ask(local("Tell me a joke.", constraint={"json_schema": schema}, max_tokens=48))
     value = json.loads(reply.text)
     assert isinstance(value["ok"], bool)
     assert value["kind"] in ("a", "b")
 
 
-def test_a_schema_that_is_none_is_refused(ask, local):
-    with pytest.raises(RequestRejected):
-        ask(local(constraint={"json_schema": {"type": "nonsense"}}))
-
-
-def test_a_prompt_too_long_is_refused_with_the_remedy(ask, local):
-    remedy = "set context: above 192 tokens on the variant"
-    with pytest.raises(RequestRejected, match=remedy):
-        ask(local("word " * 400))
+@every_row(
+    ("text", "changes", "told"),
+    [
+        ("Hello", {"constraint": {"json_schema": {"type": "nonsense"}}}, "nonsense"),
+        ("word " * 400, {}, "set context: above 192 tokens on the variant"),
+    ],
+)
+def test_a_schema_that_is_none_and_a_prompt_too_long_are_refused(ask, local, text, changes, told):
+    with pytest.raises(RequestRejected, match=told):
+        ask(local(text, **changes))
 
 
 def test_an_adapter_changes_the_reply_of_the_requests_that_name_it_and_of_no_other(
@@ -199,20 +199,12 @@ def test_an_adapter_changes_the_reply_of_the_requests_that_name_it_and_of_no_oth
     assert after.text == before.text
 
 
-def test_a_request_without_an_adapter_is_answered_as_if_none_were_loaded(ask, local, plain):
-    call = local(max_tokens=12)
-    assert ask(call)[0].text == replies(plain, call)[0].text
-
-
-def test_an_adapter_of_no_strength_gives_the_replies_of_the_base(ask, local, silent):
-    base, tuned = ask(local(max_tokens=8), local(adapter=silent, max_tokens=8))
-    assert tuned.text == base.text
-
-
-def test_an_adapter_at_scale_zero_gives_the_replies_of_the_base(ask, local, strong):
-    off = replace(strong, scale=0.0)
-    base, tuned = ask(local(max_tokens=8), local(adapter=off, max_tokens=8))
-    assert tuned.text == base.text
+def test_an_adapter_of_no_strength_or_scale_gives_the_replies_of_the_base(
+    ask, local, silent, strong
+):
+    adapters = (None, silent, replace(strong, scale=0.0))
+    base, *others = ask(*(local(adapter=one, max_tokens=8) for one in adapters))
+    assert [reply.text for reply in others] == [base.text] * 2
 
 
 def test_an_open_model_serves_its_adapters_at_any_scale_and_no_other(provider, local, strong):
@@ -221,25 +213,11 @@ def test_an_open_model_serves_its_adapters_at_any_scale_and_no_other(provider, l
     assert not provider.serves(local(model="another.gguf"))
 
 
-def test_two_scales_of_one_adapter_are_asked_in_one_run(cache, local, strong):
-    scales = [local(adapter=replace(strong, scale=s), max_tokens=4) for s in (0.0, 1.0)]
-    engine = Engine(cache, {})
-    answers = engine.wait(scales)
-    engine.close()
-    texts = [answers[call.fingerprint].text for call in scales]
-    assert texts[0] != texts[1]
-
-
-def test_weights_that_are_not_there_are_unavailable(local, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"cannot load .*nowhere\.gguf"):
-        open_llamacpp([local(model=str(tmp_path / "nowhere.gguf"))], {})
-
-
-def test_a_file_that_holds_no_weights_is_unavailable(local, tmp_path):
-    path = tmp_path / "page.gguf"
-    path.write_bytes(b"<html>" * 100)
-    with pytest.raises(ConfigurationError, match=r"cannot load .*page\.gguf"):
-        open_llamacpp([local(model=str(path))], {})
+@every_row("name", ["nowhere.gguf", "page.gguf"])
+def test_weights_that_are_not_there_or_are_none_are_unavailable(local, tmp_path, name):
+    (tmp_path / "page.gguf").write_bytes(b"<html>" * 100)
+    with pytest.raises(ConfigurationError, match=rf"cannot load .*{name}"):
+        open_llamacpp([local(model=str(tmp_path / name))], {})
 
 
 def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
@@ -346,12 +324,7 @@ def test_a_process_that_used_the_engine_ends_cleanly(start_python, left):
 LOOKUP = Tool(
     name="lookup_order",
     description="Tell where an order is.",
-    parameters={
-        "type": "object",
-        "properties": {"order_id": {"type": "string"}},
-        "required": ["order_id"],
-        "additionalProperties": False,
-    },
+    parameters=closed_object({"order_id": {"type": "string"}}),
     reference="local_shop:lookup_order",
 )
 #: ChatML with a place for tools; the model's own template has none.
@@ -383,13 +356,22 @@ def tooled(tmp_path_factory):
 
 
 @pytest.fixture
-def shop(tmp_path):
+def talk(tmp_path, cache):
+    """Let the model use the tools of a shop until it answers."""
     code = "def lookup_order(order_id: str):\n    return f'{order_id} was shipped'\n"
     (tmp_path / "local_shop.py").write_text(code, "utf-8")
-    return tmp_path
+    own = {"max_turns": 2, "folder": tmp_path, "runtime": {**SMALL, "context": 1024}}
+
+    def talked(call):
+        engine = Engine(cache, {})
+        (reply,) = engine.wait([replace(call, **own)]).values()
+        engine.close()
+        return reply
+
+    return talked
 
 
-def test_a_model_whose_template_knows_no_tools_gets_them_in_the_prompt(cache, local, shop):
+def test_a_model_whose_template_knows_no_tools_gets_them_in_the_prompt(talk, local):
     # A weak model may write a string without end, so the number is fixed.
     order_id = {"type": "string", "enum": ["17"]}
     parameters = {**LOOKUP.parameters, "properties": {"order_id": order_id}}
@@ -397,34 +379,103 @@ def test_a_model_whose_template_knows_no_tools_gets_them_in_the_prompt(cache, lo
         "Use lookup_order: where is order 17?",
         tools=(replace(LOOKUP, parameters=parameters),),
         constraint={"choice": ["shipped", "lost"]},
-        max_turns=2,
         max_tokens=60,
-        folder=shop,
-        runtime={**SMALL, "context": 1024},
     )
-    engine = Engine(cache, {})
-    reply = engine.wait([call])[call.fingerprint]
-    engine.close()
+    reply = talk(call)
 
     assert reply.text in ("shipped", "lost")
     assert all(use.name == "lookup_order" and not use.failed for use in reply.tool_calls)
 
 
-def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(cache, local, tooled, shop):
+def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(talk, local, tooled):
     call = local(
         model=tooled,
         messages=(*shown("31"), *shown("52"), ("user", "Where is order 17?")),
         tools=(LOOKUP,),
-        max_turns=2,
         max_tokens=48,
-        folder=shop,
-        runtime={**SMALL, "context": 1024},
     )
-    engine = Engine(cache, {})
-    reply = engine.wait([call])[call.fingerprint]
-    engine.close()
+    reply = talk(call)
 
     use = reply.tool_calls[0]
     assert (use.name, use.arguments) == ("lookup_order", {"order_id": "17"})
     assert (use.result, use.failed) == ("17 was shipped", False)
     assert reply.text or len(reply.steps) == 2
+
+
+# Tools told in words ------------------------------------------------------------------------------
+
+WORDS = {"words": {"type": "string", "description": "what to look for"}}
+SEARCH = Tool(
+    name="search",
+    description="Look up\n words.",
+    parameters=closed_object(WORDS),
+    reference="a:search",
+)
+USE = ToolCall(name="search", arguments={"words": "parcel"}, result="late")
+
+
+@pytest.fixture
+def searching(call):
+    def make(**changes):
+        turns = (("system", "Be brief."), ("user", "Where is it?"))
+        return call(messages=turns, tools=(SEARCH,), max_turns=3, **changes)
+
+    return make
+
+
+def test_the_tools_stand_in_the_system_prompt_with_their_arguments(searching):
+    first, second = prompted_messages(searching())
+
+    assert first["content"].startswith("Be brief.\n\nYou can use these tools:\n")
+    assert "- search(words: string, what to look for): Look up words.\n" in first["content"]
+    assert second == {"role": "user", "content": "Where is it?"}
+
+
+def test_earlier_tool_calls_are_shown_with_their_results(searching):
+    failed = ToolCall(name="search", arguments={"words": "x"}, result="no such word", failed=True)
+    *_, a, b, c, d = prompted_messages(searching(steps=(Step("", (USE,)), Step("", (failed,)))))
+
+    assert json.loads(a["content"]) == {"tool": "search", "arguments": {"words": "parcel"}}
+    assert b == {"role": "user", "content": "search returned: late"}
+    assert json.loads(c["content"])["arguments"] == {"words": "x"}
+    assert d == {"role": "user", "content": "search failed: no such word"}
+
+
+TURNS = [
+    ({"tool": "search", "arguments": {"words": "a"}}, True, False),
+    ({"tool": "other", "arguments": {"words": "a"}}, False, False),
+    ({"tool": "search", "arguments": {}}, False, False),
+    ({"answer": "refund"}, True, True),
+    ({"answer": "nothing of the kind"}, False, False),
+]
+
+
+@every_row(("said", "first", "last"), TURNS)
+def test_a_turn_is_a_use_or_an_answer_and_the_last_one_an_answer(searching, said, first, last):
+    held = {"constraint": {"choice": ["refund", "other"]}}
+    begun = prompted_schema(searching(**held))
+    ended = prompted_schema(searching(**held, steps=(Step("", (USE,)), Step("", (USE,)))))
+
+    assert jsonschema_rs.is_valid(begun, said) is first
+    assert jsonschema_rs.is_valid(ended, said) is last
+
+
+def test_a_single_turn_may_use_a_tool(searching):
+    single = prompted_schema(searching(steps=()))
+
+    assert jsonschema_rs.is_valid(single, {"tool": "search", "arguments": {"words": "a"}})
+
+
+ANSWERS = {'{"answer": "refund"}': "refund", '{"answer": {"label": "a"}}': '{"label": "a"}'}
+ANSWERS['{"answer": "ref'] = '{"answer": "ref'
+
+
+@every_row(("text", "answer"), ANSWERS.items())
+def test_an_answer_is_read_and_one_that_was_cut_off_is_left_as_it_is(text, answer):
+    assert parse_prompted(text) == (answer, None)
+
+
+def test_a_use_is_read():
+    text, step = parse_prompted('{"tool": "search", "arguments": {"words": "parcel"}}')
+
+    assert (text, step.calls) == ("", (replace(USE, result=None),))

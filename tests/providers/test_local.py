@@ -1,14 +1,17 @@
-"""A team's own function as a provider."""
+"""What answers on this machine: a team's own function, and a classifier of its rows."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.providers.local import open_local
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -86,6 +89,7 @@ def asked(call, tmp_path, cache, request):
 def test_the_function_is_given_the_case_and_its_text_is_the_reply(asked):
     replies = asked("shout", "one", "two")
     assert [reply.text for reply in replies] == ["ONE", "TWO"]
+    assert all(reply.seconds > 0 for reply in replies)
 
 
 def test_an_async_function_answers_several_cases_at_once(asked):
@@ -101,11 +105,18 @@ def test_a_function_that_takes_cases_gets_several_at_once(asked, name):
     assert [reply.text for reply in asked(name, *"abc")] == ["a of 3", "b of 3", "c of 3"]
 
 
-def test_a_function_that_takes_cases_must_answer_each_of_them(asked):
-    answers = asked("too_few", "one", "two")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("too_few", "it must return a list with a text for each of them"),
+        ("number", "number returned int; it must return text"),
+    ],
+)
+def test_a_function_that_returns_no_texts_ends_the_variant(asked, name, said):
+    answers = asked(name, "one", "two")
     assert answers[0] is answers[1]
     assert isinstance(answers[0], ProviderRejected)
-    assert "it must return a list with a text for each of them" in str(answers[0])
+    assert said in str(answers[0])
 
 
 @pytest.mark.parametrize(
@@ -141,20 +152,95 @@ def test_a_function_that_a_test_replaces_in_its_module_is_the_one_that_is_called
     assert texts == ["real", "fake", "real"]
 
 
-def test_a_function_that_returns_no_text_ends_the_variant(asked):
-    answers = asked("number", "one", "two")
-    assert answers[0] is answers[1]
-    assert isinstance(answers[0], ProviderRejected)
-    assert "number returned int; it must return text" in str(answers[0])
-
-
 def test_a_function_that_is_not_there_is_unavailable_with_the_near_name(asked):
     (answer,) = asked("shuot", "one")
     assert isinstance(answer, ConfigurationError)
     assert 'did you mean "shout"?' in str(answer)
 
 
-def test_the_time_that_the_function_took_is_reported(asked):
-    (reply,) = asked("alone", "one")
-    assert isinstance(reply, Reply)
-    assert reply.seconds >= 0.001
+# A classifier that learns from the training file --------------------------------------------------
+
+ROWS = {
+    "refund": ["money back", "my money please", "return the money", "pay me back", "money gone"],
+    "login": ["cannot sign in", "sign in fails", "no sign in", "sign me in", "sign in broken"],
+}
+
+
+def row(label: str, text: str) -> str:
+    return json.dumps({"input": text, "expected": label})
+
+
+LEARNED = "\n".join(row(label, text) for label, own in ROWS.items() for text in own)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(LEARNED)
+    return path
+
+
+@pytest.fixture
+def classified(call, file):
+    def make(text: str = "I want my money back"):
+        case = Case(id="a", location="c:1", input=text, score=Rule("exact"))
+        return call(provider="classical", case=case, training_data=file)
+
+    return make
+
+
+def labels_of(*requests) -> list[str]:
+    """Return the labels of *requests* by one classifier."""
+    replies = asyncio.run(open_local(requests, {}).generate_many(requests))
+    return [reply.text for reply in replies]
+
+
+def test_a_case_gets_the_label_that_its_words_speak_for(classified):
+    assert labels_of(classified("my money"), classified("sign in now")) == ["refund", "login"]
+
+
+def test_it_learns_from_conversations_and_passes_over_what_is_not_to_be_followed(classified, file):
+    def said(label, text, weight=1):
+        answer = {"role": "assistant", "content": label, "weight": weight}
+        return json.dumps({"messages": [{"role": "user", "content": text}, answer]})
+
+    good = [said(label, text) for label, own in ROWS.items() for text in own]
+    bad = [said("login", text, weight=0) for text in ROWS["refund"] * 3]
+    file.write_text("\n".join([*good, *bad]))
+
+    assert labels_of(classified("my money")) == ["refund"]
+
+
+def test_it_serves_the_requests_of_its_own_file_alone(classified, call, tmp_path):
+    provider = open_local([classified()], {})
+
+    assert provider.serves(classified("another text"))
+    assert not provider.serves(call(provider="classical", training_data=tmp_path / "other.jsonl"))
+
+
+def test_an_edited_file_is_learned_from_again(classified, file):
+    first = labels_of(classified("money"))
+    text = file.read_text().replace("refund", "?").replace("login", "refund")
+    file.write_text(text.replace("?", "login") + "\n")
+
+    assert (first, labels_of(classified("money"))) == (["refund"], ["login"])
+
+
+@every_row(
+    ("text", "told"),
+    [
+        (
+            f"{LEARNED}\n{row('praise', 'well done')}",
+            '3 rows of each label: "praise" has 1; add rows',
+        ),
+        (row("refund", "one") + "\n" + row("login", "two"), '"refund" has 1, "login" has 1; add'),
+        ("\n".join(row("refund", f"text {i}") for i in range(9)), "two labels, and .* have 1"),
+        ("{}", "train.jsonl:1: this row has no keys; a training row is"),
+        ("no json", "train.jsonl:1: not JSON: .*; a training row is"),
+    ],
+)
+def test_a_file_that_teaches_nothing_is_named(classified, file, text, told):
+    file.write_text(text)
+
+    with pytest.raises(ConfigurationError, match=told):
+        open_local([classified()], {})

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 
 import pytest
+from ftgate_testing.asking import ENVIRON, KEY, ask_all
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import (
-    ConfigurationError,
     ProviderRejected,
     RequestRejected,
-    RetryableError,
 )
-from pytest_ftgate.providers.openai import open_openai
+from pytest_ftgate.providers.logprobs import read_logprobs
+from pytest_ftgate.providers.openai import (
+    OpenAIProvider,
+    chat_messages,
+    chat_step,
+    chat_tools,
+    open_openai,
+)
+from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step, Tool, ToolCall
 
-KEY = "sk-very-secret-0123456789"
-ENVIRON = {"TEAM_KEY": KEY}
 SCHEMA = {
     "type": "object",
     "properties": {"label": {"enum": ["a", "b"]}},
@@ -29,38 +34,15 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_credentials_around(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def together(calls, environ=None) -> list[Reply]:
-    """Put *calls* to one open provider, one after the other."""
-
-    async def ask() -> list[Reply]:
-        provider = open_openai(calls, environ or ENVIRON)
-        try:
-            return [await provider.generate(call) for call in calls]
-        finally:
-            await provider.close()
-
-    return asyncio.run(ask())
-
-
 @pytest.fixture
-def made(call, api):
-    def make(text: str = "hello", **changes):
-        where = {"base_url": f"{api.url}/v1", "api_key_env": "TEAM_KEY"}
-        return call(text, **{"provider": "openai-compatible", "model": "m", **where, **changes})
-
-    return make
+def hosted():
+    return "openai-compatible"
 
 
-@pytest.fixture
-def asked(made):
-    return lambda text="hello", **changes: together([made(text, **changes)])[0]
+def use_of(name: str, arguments: str) -> dict:
+    """Return what a message has in which a model calls a tool."""
+    function = {"name": name, "arguments": arguments}
+    return {"tool_calls": [{"id": "c1", "type": "function", "function": function}]}
 
 
 def test_a_completion_becomes_a_reply(asked, api):
@@ -76,9 +58,15 @@ def test_a_completion_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-@every_row("key", ["reasoning_content", "reasoning"])
-def test_a_thought_beside_the_text_stays_apart(asked, api, key):
-    api.completion("delivery", message={key: "A parcel."})
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "A parcel."}]}
+PARTS = [THINKING, *({"type": "text", "text": part} for part in ("deli", "very"))]
+
+
+@every_row(
+    "message", [{"reasoning_content": "A parcel."}, {"reasoning": "A parcel."}, {"content": PARTS}]
+)
+def test_a_thought_beside_the_text_or_in_parts_of_it_stays_apart(asked, api, message):
+    api.completion("delivery", message=message)
 
     reply = asked()
 
@@ -89,16 +77,6 @@ def test_a_reply_that_ends_in_its_thought_has_no_text(asked, api):
     api.completion(None, "length", message={"reasoning_content": "A parcel"})
 
     assert asked().has_no_answer
-
-
-def test_a_message_of_parts_is_put_together(asked, api):
-    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "A parcel."}]}
-    parts = [thinking, {"type": "text", "text": "deli"}, {"type": "text", "text": "very"}]
-    api.completion(None, message={"content": parts})
-
-    reply = asked()
-
-    assert (reply.text, reply.thought) == ("delivery", "A parcel.")
 
 
 def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
@@ -129,18 +107,10 @@ def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
     assert sent.items() <= api.requests[0].items()
 
 
-def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, api):
+def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, together, api):
     together([made(sampling={"seed": 7}), made(sampling={"seed": 7}, repeat=2)])
 
     assert [request["seed"] for request in api.requests] == [7, 9]
-
-
-def test_a_schema_is_sent_as_it_stands(asked, api):
-    asked(constraint={"json_schema": SCHEMA})
-
-    held = api.requests[0]["response_format"]
-    assert (held["type"], held["json_schema"]["strict"]) == ("json_schema", True)
-    assert held["json_schema"]["schema"] == SCHEMA
 
 
 def test_extra_is_merged_into_the_body(asked, api):
@@ -151,12 +121,8 @@ def test_extra_is_merged_into_the_body(asked, api):
 
 
 LABELS = ["refund", 'say "hi"', "a\\b"]
-OBJECT = {
-    "type": "object",
-    "properties": {"label": {"type": "string", "enum": LABELS}},
-    "required": ["label"],
-    "additionalProperties": False,
-}
+CLOSED = {"required": ["label"], "additionalProperties": False}
+OBJECT = {"type": "object", "properties": {"label": {"type": "string", "enum": LABELS}}, **CLOSED}
 
 
 @every_row(
@@ -176,15 +142,11 @@ def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner,
     assert "response_format" not in api.requests[0]
 
 
-@every_row(
-    ("text", "label"),
-    [
-        ('{"label": "refund"}', "refund"),
-        ("refund", "refund"),
-        ('{"label": 3}', '{"label": 3}'),
-        ('{"label": "refund", "why": "x"}', '{"label": "refund", "why": "x"}'),
-    ],
-)
+TEXTS = {'{"label": "refund"}': "refund", "refund": "refund", '{"label": 3}': '{"label": 3}'}
+TEXTS['{"label": "refund", "why": "x"}'] = '{"label": "refund", "why": "x"}'
+
+
+@every_row(("text", "label"), TEXTS.items())
 def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, api, text, label):
     api.requests.clear()
     api.completion(text)
@@ -193,30 +155,16 @@ def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, 
     assert api.requests[0]["response_format"]["json_schema"]["schema"] == OBJECT
 
 
-def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
+def test_a_server_without_schemas_is_held_by_a_strict_tool(asked, api):
     api.error(400, "invalid_request_error: response_format is not supported by this model")
-    function = {"name": "give_the_reply", "arguments": '{"label": "a"}'}
-    call = {"id": "c1", "type": "function", "function": function}
-    api.completion(None, "tool_calls", message={"tool_calls": [call]})
-    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+    api.completion(None, "tool_calls", message=use_of("give_the_reply", '{"label": "a"}'))
+    reply = asked(constraint={"json_schema": SCHEMA})
 
     assert (json.loads(reply.text), reply.stop) == ({"label": "a"}, "end")
     assert reply.unsent == ("response_format",)
     tool = api.requests[1]["tools"][0]["function"]
     assert (tool["parameters"], tool["strict"]) == (SCHEMA, True)
     assert api.requests[1]["tool_choice"]["function"]["name"] == "give_the_reply"
-
-
-def test_a_setting_that_is_refused_is_left_out_from_then_on_and_recorded(made, api):
-    api.error(400, "invalid_request_error: temperature is not supported with this model")
-    replies = together([made(text, sampling={"temperature": 0.5, "top_p": 0.9}) for text in "ab"])
-
-    assert [sorted(request) for request in api.requests] == [
-        ["max_tokens", "messages", "model", "temperature", "top_p"],
-        ["max_tokens", "messages", "model", "top_p"],
-        ["max_tokens", "messages", "model", "top_p"],
-    ]
-    assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
 
 
 def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(
@@ -232,34 +180,23 @@ def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again
         await in_flight.wait()
         raise RequestRejected("temperature is not supported with this model")
 
-    async def ask() -> list[Reply]:
-        provider = open_openai(calls, ENVIRON)
-        monkeypatch.setattr(type(provider), "_post", answered)
-        try:
-            return await asyncio.gather(*map(provider.generate, calls))
-        finally:
-            await provider.close()
-
-    replies = asyncio.run(ask())
+    monkeypatch.setattr(OpenAIProvider, "_post", answered)
+    replies = ask_all(open_openai, calls, at_once=True)
 
     assert [reply.text for reply in replies] == ["ok"] * 8
     assert {reply.unsent for reply in replies} == {("temperature",)}
 
 
 def test_a_tool_call_that_was_cut_off_is_not_run(asked, api):
-    function = {"name": "look", "arguments": ""}
-    call = {"id": "c", "type": "function", "function": function}
-    api.completion(None, "length", message={"tool_calls": [call]})
+    api.completion(None, "length", message=use_of("look", ""))
 
     assert asked().stop == "length"
 
 
-def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
+def test_a_forced_reply_that_was_cut_off_is_reported_as_such(asked, api):
     api.error(400, "response_format is not supported")
-    function = {"name": "give_the_reply", "arguments": '{"label": "'}
-    call = {"id": "c1", "type": "function", "function": function}
-    api.completion(None, "length", message={"tool_calls": [call]})
-    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+    api.completion(None, "length", message=use_of("give_the_reply", '{"label": "'))
+    reply = asked(constraint={"json_schema": SCHEMA})
 
     assert (reply.text, reply.stop) == ('{"label": "', "length")
 
@@ -273,44 +210,25 @@ def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
         ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
     ],
 )
-def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
+def test_a_schema_is_sent_as_it_stands_and_strict_where_nothing_is_open(asked, api, schema, strict):
     api.requests.clear()
     asked(constraint={"json_schema": schema})
 
-    assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
+    held = {"name": "reply", "schema": schema, "strict": strict}
+    assert api.requests[0]["response_format"] == {"type": "json_schema", "json_schema": held}
 
 
-def test_what_is_forbidden_is_this_request_alone_where_others_were_answered(made, api):
-    api.completion("fine")
-    api.error(403, "this input was flagged")
-    with pytest.raises(RequestRejected) as caught:
-        together([made("a"), made("b")])
-    assert not isinstance(caught.value, ProviderRejected)
-
-
-def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
-    api.error(400, "invalid_request_error: temperature must be less than 2")
-    with pytest.raises(RequestRejected, match="less than 2"):
-        asked(sampling={"temperature": 5.0})
-    assert len(api.requests) == 1
-
-
-def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, api):
+def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, together, api):
     api.error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
     together([made(text, max_tokens=5) for text in "ab"])
 
     assert [request.get("max_completion_tokens") for request in api.requests] == [None, 5, 5]
 
 
-@every_row(
-    ("said", "means"),
-    [
-        ("stop", "end"),
-        ("length", "length"),
-        ("content_filter", "refusal"),
-        ("a_later_invention", "end"),
-    ],
-)
+STOPS = {"stop": "end", "length": "length", "content_filter": "refusal", "a_new_word": "end"}
+
+
+@every_row(("said", "means"), STOPS.items())
 def test_the_reason_for_stopping_is_reported(asked, api, said, means):
     api.completion("x", said)
 
@@ -324,79 +242,15 @@ def test_a_refusal_is_counted_apart_from_an_answer(asked, api):
     assert (reply.text, reply.stop) == ("I cannot help with that.", "refusal")
 
 
-@every_row("status", [408, 409, 429, 500, 503])
-def test_trouble_that_passes_is_worth_another_request(asked, api, status):
-    api.requests.clear()
-    api.error(status, "trouble", retry_after="7")
-    with pytest.raises(RetryableError, match=str(status)) as caught:
-        asked()
-    assert (caught.value.retry_after, caught.value.limited) == (7.0, status in (429, 503))
-    assert len(api.requests) == 1
+SHAPES = {b'{"detail": "no"}': '{"detail": "no"}', b'{"error": "no"}': "no", b"[1]": "[1]", b"": ""}
 
 
-@every_row("status", [401, 402, 403, 404])
-def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
-    api.error(status, "never")
-    with pytest.raises(ProviderRejected, match=f"{status} .*never"):
-        asked()
-
-
-def test_an_account_without_money_rejects_the_provider_although_its_status_is_a_limit(asked, api):
-    error = {"message": "You exceeded your quota", "code": "insufficient_quota", "type": "x"}
-    api.raw(json.dumps({"error": error}).encode(), 429)
-    with pytest.raises(ProviderRejected, match="quota"):
-        asked()
-
-
-def test_a_quota_for_the_day_rejects_the_provider_since_no_waiting_lifts_it(asked, api):
-    error = {"message": "Rate limit reached for m on requests per day (RPD)", "code": "rate_limit"}
-    api.raw(json.dumps({"error": error}).encode(), 429, **{"retry-after": "7200"})
-    with pytest.raises(ProviderRejected, match="per day"):
-        asked()
-
-
-@every_row(
-    ("body", "told"),
-    [
-        (b'{"detail": "no"}', '{"detail": "no"}'),
-        (b'{"error": "no"}', "no"),
-        (b"no", "no"),
-        (b"[1]", "[1]"),
-        (b"", ""),
-    ],
-)
+@every_row(("body", "told"), SHAPES.items())
 def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
     api.raw(body, 400)
     with pytest.raises(RequestRejected) as caught:
         asked()
     assert str(caught.value) == f"400 {told}"
-
-
-@every_row("status", [400, 413, 422])
-def test_a_wrong_request_is_refused_alone(asked, api, status):
-    api.error(status, "invalid_request_error")
-    with pytest.raises(RequestRejected) as caught:
-        asked()
-    assert not isinstance(caught.value, ProviderRejected)
-
-
-def test_a_lost_connection_is_worth_another_request(asked, api):
-    api.reset()
-    with pytest.raises(RetryableError, match="no connection"):
-        asked()
-
-
-@every_row(
-    "body",
-    [
-        *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
-        b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
-    ],
-)
-def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
-    api.raw(body)
-    with pytest.raises(RetryableError, match="the body"):
-        asked()
 
 
 @every_row("url", ["localhost/v1", "http://a..b/v1", f"http://{'a' * 70}.example/v1"])
@@ -405,21 +259,7 @@ def test_what_is_no_address_rejects_the_provider(asked, url):
         asked(base_url=url)
 
 
-def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):
-    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "2s"}
-
-    async def ask():
-        provider = open_openai([made()], ENVIRON)
-        await provider.generate(made())
-        await provider.close()
-        return provider.rate_limit_headers
-
-    api.completion()
-    api.queued[0].headers.update(left)
-    assert left.items() <= dict(asyncio.run(ask())).items()
-
-
-def test_the_account_that_pays_is_named_at_openai_alone(made, api):
+def test_the_account_that_pays_is_named_at_openai_alone(made, together, api):
     account = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"}
     home = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{api.url}/v1"}
     together([made(api_key_env=None, base_url=None)], account | home)
@@ -430,27 +270,16 @@ def test_the_account_that_pays_is_named_at_openai_alone(made, api):
     assert told == [["org-1", "proj-1"], [None, None]]
 
 
-def test_the_key_goes_where_the_request_says(asked, api):
-    asked()
-
-    assert api.headers[0]["authorization"] == f"Bearer {KEY}"
-
-
-def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, api):
+def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, together, api):
     together([made(api_key_env=None)], {"OPENAI_API_KEY": KEY})
 
     assert KEY not in api.headers[0].get("authorization", "")
 
 
-def test_a_key_that_is_not_set_is_named(made):
-    with pytest.raises(ConfigurationError, match="the key of m is missing: set TEAM_KEY"):
-        open_openai([made()], {})
-
-
 # What the server says of its models --------------------------------------------------------------
 
 
-def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made, api):
+def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made, together, api):
     rows = [{"id": "base", "root": "org/base"}, {"id": "m", "parent": "base", "root": "/lora/m"}]
     api.pages["/v1/models"] = {"object": "list", "data": rows}
     replies = together([made("a"), made("b")])
@@ -459,17 +288,20 @@ def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made,
     assert api.paths.count("/v1/models") == 1
 
 
-def test_the_digest_behind_a_tag_is_kept(asked, api):
-    api.pages["/v1/models"] = {"data": [{"id": "m:latest", "owned_by": "library"}]}
-    api.pages["/api/tags"] = {"models": [{"name": "m:latest", "digest": "abc123"}]}
-
-    assert asked().facts == {"digest": "abc123"}
+TAGGED = {"/v1/models": {"data": [{"id": "m:latest", "owned_by": "library"}]}}
+TAGGED["/api/tags"] = {"models": [{"name": "m:latest", "digest": "abc123"}]}
+ENDING = {"/v1/models": {"data": [{"id": "m", "root": "r", "shutdown_date": "2027-01-14"}]}}
 
 
-def test_the_day_on_which_a_model_is_shut_down_is_kept(asked, api):
-    api.pages["/v1/models"] = {"data": [{"id": "m", "root": "r", "shutdown_date": "2027-01-14"}]}
+@every_row(
+    ("pages", "facts"),
+    [(TAGGED, {"digest": "abc123"}), (ENDING, {"root": "r", "retires": "2027-01-14"})],
+)
+def test_the_digest_behind_a_tag_and_the_last_day_of_a_model_are_kept(asked, api, pages, facts):
+    api.pages.clear()
+    api.pages.update(pages)
 
-    assert asked().facts == {"root": "r", "retires": "2027-01-14"}
+    assert asked().facts == facts
 
 
 @every_row("page", [None, [], {"data": None}, {"data": [{}]}, "no"])
@@ -477,3 +309,144 @@ def test_a_server_that_lists_no_models_answers_all_the_same(asked, api, page):
     api.pages["/v1/models"] = page
 
     assert (asked().text, asked().facts) == ("ok", {})
+
+
+# Tools --------------------------------------------------------------------------------------------
+
+LOOKUP = Tool(
+    name="lookup_order",
+    description="Tell where an order is.",
+    parameters={"type": "object", "properties": {}, "additionalProperties": False},
+    reference="shop:lookup_order",
+)
+
+
+def turn_of(arguments, **fields):
+    function = {"name": "lookup_order", "arguments": arguments}
+    return {"role": "assistant", "tool_calls": [{"function": function, **fields}]}
+
+
+def test_a_tool_goes_out_as_a_function_with_its_schema(call):
+    (sent,) = chat_tools(call(tools=(LOOKUP,)))
+
+    told = {"name": LOOKUP.name, "description": LOOKUP.description}
+    assert sent == {"type": "function", "function": {**told, "parameters": LOOKUP.parameters}}
+
+
+def test_a_step_goes_out_as_a_turn_of_the_model_and_one_result_for_each_use(call):
+    use = {"name": "lookup_order", "arguments": {"order_id": "17"}}
+    first = ToolCall(**use, id="a", result="shipped")
+    uses = (first, ToolCall(**use, id="b", result="no", failed=True))
+
+    question, turn, *results = chat_messages(call(steps=(Step("Let me see.", uses),)))
+
+    assert question["role"] == "user"
+    assert (turn["role"], turn["content"]) == ("assistant", "Let me see.")
+    assert [one["id"] for one in turn["tool_calls"]] == ["a", "b"]
+    assert json.loads(turn["tool_calls"][0]["function"]["arguments"]) == {"order_id": "17"}
+    assert results == [
+        {"role": "tool", "tool_call_id": "a", "content": "shipped"},
+        {"role": "tool", "tool_call_id": "b", "content": "no"},
+    ]
+
+
+def test_arguments_that_were_no_json_go_out_as_json_all_the_same(call):
+    use = ToolCall(name="lookup_order", arguments='{"order', id="a", result="no", failed=True)
+
+    _, turn, _ = chat_messages(call(steps=(Step("", (use,)),)))
+
+    assert turn["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+@every_row("message", [{"content": "Hello"}, {"tool_calls": None}, {}])
+def test_a_message_without_uses_is_no_step(message):
+    assert chat_step(message) is None
+
+
+def test_a_message_with_uses_is_a_step_with_its_text():
+    step = chat_step({**turn_of('{"order_id": "17"}', id="x"), "content": "Let me see."})
+
+    use = ToolCall(name="lookup_order", arguments={"order_id": "17"}, id="x")
+    assert step == Step("Let me see.", (use,))
+
+
+ORDER = {"order_id": "17"}
+
+
+@every_row(
+    ("written", "read"),
+    [
+        *((json.dumps(ORDER), ORDER), (ORDER, ORDER), ("", {}), (None, {})),
+        *((text, text) for text in ('{"order', "[1]", "null")),
+    ],
+)
+def test_arguments_are_read_as_a_mapping_or_kept_as_the_text_they_were(written, read):
+    assert chat_step(turn_of(written, id="x")).calls[0].arguments == read
+
+
+def test_uses_that_a_server_gave_no_name_stay_apart():
+    both = turn_of("{}")["tool_calls"] * 2
+
+    assert [use.id for use in chat_step({"tool_calls": both}).calls] == ["call_0", "call_1"]
+
+
+# Log-probabilities --------------------------------------------------------------------------------
+
+
+def completion(*texts: str) -> dict:
+    content = [{"token": text, "logprob": -0.5, "top_logprobs": None} for text in texts]
+    return {"choices": [{"logprobs": {"content": content}}]}
+
+
+@every_row(
+    ("texts", "kept"),
+    [
+        (["Sure", ", it", " is"], 1),
+        (["ref", "und", "<end>", "more"], 3),
+        ([" ", "bill", "s", "!"], 3),
+        (["ref"], 1),
+    ],
+)
+def test_tokens_are_kept_until_no_label_can_follow(call, texts, kept):
+    request = call("x", labels=("refund", "billing"))
+
+    logprobs = read_logprobs(request, completion(*texts), "server")
+
+    assert [token.text for token in logprobs.tokens] == texts[:kept]
+
+
+def test_nothing_is_read_where_nothing_was_asked_for(call):
+    assert read_logprobs(call("x"), completion("ref"), "server") is None
+
+
+def test_broken_log_probabilities_are_an_error_of_the_request(call):
+    broken = {"choices": [{"logprobs": {"content": [{"token": "x"}]}}]}
+
+    with pytest.raises(RequestRejected, match="server: its log-probabilities cannot be read"):
+        read_logprobs(call("x", labels=("a",)), broken, "server")
+
+
+def decoded(text: str) -> dict:
+    return {"5": {"logprob": -0.5, "decoded_token": text}, "6": {"logprob": -1.0}}
+
+
+def test_a_given_reply_is_found_at_the_end_of_the_prompt(call):
+    rows = [None, decoded("system"), decoded(" Pa"), decoded("ris")]
+
+    request = call("x", given=GivenReply("Paris"))
+    logprobs = read_logprobs(request, {"prompt_logprobs": rows}, "server")
+
+    assert [token.text for token in logprobs.tokens] == [" Pa", "ris"]
+    assert logprobs.tokens[0].top == {"5": -0.5, "6": -1.0}
+
+
+def test_a_given_reply_that_the_prompt_does_not_end_with_is_an_error_of_the_request(call):
+    rows = [None, decoded("other"), decoded("words")]
+
+    with pytest.raises(RequestRejected, match="do not spell the given reply"):
+        read_logprobs(call("x", given=GivenReply("Paris")), {"prompt_logprobs": rows}, "server")
+
+
+def test_a_server_that_reads_no_given_reply_is_refused(call):
+    with pytest.raises(ProviderRejected, match="serve the model with vLLM"):
+        read_logprobs(call("x", given=GivenReply("Paris")), completion("Paris"), "server")

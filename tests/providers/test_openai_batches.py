@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from contextlib import closing
-
 import pytest
-from ftgate_testing.batching import answers_of, on_their_way, texts_of
+from ftgate_testing import batching
+from ftgate_testing.asking import KEY
+from ftgate_testing.batching import (
+    answers_of,
+    batched_calls,
+    on_their_way,
+    sent_before,
+    texts_of,
+)
 from ftgate_testing.chat_batches_api import chat_batches_api, completed, echo, expired, refused
 from ftgate_testing.chat_server import Said, chat_server
 
-from pytest_ftgate.cache.sqlite import Batch
-from pytest_ftgate.client import batches
-from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected
-from pytest_ftgate.providers.openai_batches import ChatBatches
+from pytest_ftgate.errors import ProviderRejected
 
-ENVIRON = {"TEAM_KEY": "sk-very-secret-0123456789"}
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No long waits."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
-    monkeypatch.setattr(batches, "_MAX_POLL", 0.02)
+#: Fixtures.
+alone, start = batching.alone, batching.start
 
 
 @pytest.fixture
@@ -36,24 +29,7 @@ def api():
 
 @pytest.fixture
 def batched(call, api):
-    """Make calls to the loopback API that go in batches."""
-
-    def made(*texts: str, **changes):
-        where = {"base_url": api.url, "api_key_env": "TEAM_KEY", "batch": True}
-        asked = {"provider": "openai-compatible", "model": "gpt-x", **where, **changes}
-        return [call(text, **asked) for text in texts]
-
-    return made
-
-
-@pytest.fixture
-def start(open_cache, request):
-    def started(run: str = "run-1") -> Engine:
-        engine = Engine(open_cache(run), ENVIRON)
-        request.addfinalizer(engine.close)
-        return engine
-
-    return started
+    return batched_calls(call, api.url, provider="openai-compatible", model="gpt-x")
 
 
 def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start, batched, api):
@@ -63,8 +39,18 @@ def test_a_plan_is_one_file_and_one_batch_whose_results_come_in_any_order(start,
     (batch,) = api.batches.values()
     assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
     assert api.sizes == [3]
-    assert all(ENVIRON["TEAM_KEY"] in headers["authorization"] for headers in api.headers)
+    assert all(KEY in headers["authorization"] for headers in api.headers)
     assert on_their_way(engine) == 0
+
+
+def test_a_batch_that_runs_is_waited_for(start, batched, api, soon):
+    api.may_end.clear()
+    engine = start()
+    engine.submit(batched("a"))
+    soon(lambda: len(api.headers) > 9)  # it is looked at again and again
+    api.may_end.set()
+
+    assert texts_of(engine, batched("a")) == ["a"]
 
 
 def test_the_request_in_a_batch_is_that_of_a_plain_call(start, batched, api):
@@ -100,13 +86,6 @@ def test_each_model_has_a_batch_of_its_own(start, batched, api):
     assert models == [{"gpt-x"}, {"gpt-y"}]
 
 
-def test_a_plan_too_large_for_a_batch_goes_in_several(start, batched, api, monkeypatch):
-    monkeypatch.setattr(ChatBatches, "max_requests", 2)
-
-    assert texts_of(start(), batched(*"abcde")) == list("abcde")
-    assert sorted(api.sizes) == [1, 2, 2]
-
-
 @pytest.mark.parametrize(
     "result", [expired(), refused("overloaded", 503), None], ids=["expired", "overload", "none"]
 )
@@ -119,28 +98,6 @@ def test_a_request_without_a_reply_is_sent_in_the_next_batch(start, batched, api
 
     assert texts_of(start(), batched("a", "b", "c")) == ["a", "b", "c"]
     assert api.sizes == [3, 1]
-
-
-def test_a_request_is_in_three_batches_at_most(start, batched, api):
-    api.becomes = lambda _: expired()
-
-    (answer,) = answers_of(start(), batched("a"))
-
-    assert type(answer) is ReplyError
-    told = "no reply in 3 batches; last: batch_expired: The window of this request has expired."
-    assert str(answer) == told
-
-
-def test_a_wrong_request_fails_alone(start, batched, api):
-    wrong = refused("This model's maximum context length is 8 tokens")
-    api.becomes = lambda body: wrong if body["messages"][-1]["content"] == "b" else echo(body)
-
-    fine, failed = answers_of(start(), batched("a", "b"))
-
-    assert fine.text == "a"
-    assert type(failed) is RequestRejected
-    assert "maximum context length" in str(failed)
-    assert api.sizes == [2]
 
 
 @pytest.mark.parametrize("setting", ["temperature", "max_tokens"])
@@ -185,26 +142,6 @@ def test_a_server_without_batches_is_named_with_what_to_remove(start, batched, a
     assert str(answer) == f"{told}; remove batch: true or --ftgate-batch"
 
 
-def test_a_batch_that_a_run_leaves_behind_is_picked_up_by_the_next(start, batched, api, soon):
-    api.may_end.clear()
-    engine = start()
-    engine.submit(batched("a", "b"))
-    soon(lambda: any(batch.id for batch in stored(engine)))
-    engine.close()
-    assert engine.pending_batches == ("batch batch_1 with 2 requests goes on",)
-
-    api.may_end.set()
-
-    assert texts_of(start("run-2"), batched("a", "b")) == ["a", "b"]
-    assert api.sizes == [2]
-
-
-def stored(engine) -> list[Batch]:
-    with closing(sqlite3.connect(engine._cache.path)) as database:
-        addresses = database.execute("SELECT address FROM batches").fetchall()
-    return [batch for (address,) in addresses for batch in engine._cache.batches.sent_to(address)]
-
-
 @pytest.mark.parametrize(("key", "sizes"), [("k", [2]), ("another", [2, 2])])
 def test_a_batch_whose_id_was_lost_is_known_by_our_key_in_its_metadata(
     start, batched, api, key, sizes
@@ -217,36 +154,15 @@ def test_a_batch_whose_id_was_lost_is_known_by_our_key_in_its_metadata(
     api.files["file-0"] = lines
     api.create({"input_file_id": "file-0", "metadata": {"ftgate": key}})
     api.becomes = lambda body: echo(body) if body["messages"] else completed("found")
-    names = tuple(call.fingerprint for call in calls)
-    address = batches._address(calls[0])
-    engine._cache.batches.save(Batch(key="k", address=address, at=time.time(), fingerprints=names))
+    sent_before(engine, calls)
 
     assert texts_of(engine, calls) == (["found"] * 2 if key == "k" else ["a", "b"])
     assert api.sizes == sizes
 
 
-def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
-    start, batched, api
-):
-    first = []
-
-    def breaks():
-        if not first:
-            first.append(True)
-            raise ConnectionResetError
-
-    api.before_answer = breaks
-
-    assert texts_of(start(), batched("a", "b")) == ["a", "b"]
-    assert api.sizes == [2]
-
-
 def test_results_that_are_gone_are_requested_again(start, batched, api):
     engine, calls = start(), batched("a")
-    names, address = (calls[0].fingerprint,), batches._address(calls[0])
-    engine._cache.batches.save(
-        Batch(key="k", id="batch_old", address=address, at=time.time(), fingerprints=names)
-    )
+    sent_before(engine, calls, id="batch_old")
 
     assert texts_of(engine, calls) == ["a"]
     assert on_their_way(engine) == 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
+from ftgate_testing.asking import ask_all
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.adapters.lora import adapter_sha256
@@ -29,20 +29,17 @@ def adapter(tmp_path) -> Adapter:
 
 
 @pytest.fixture
-def asked(call, api, adapter):
+def hosted():
+    return "openai-compatible"
+
+
+@pytest.fixture
+def asked(made, adapter):
     """Ask the server twice; return both replies."""
 
     def ask(**changes) -> list[Reply]:
-        where = {"provider": "openai-compatible", "model": "m", "base_url": f"{api.url}/v1"}
-        calls = [call(text, **{**where, "adapter": adapter, **changes}) for text in ("a", "b")]
-
-        async def together() -> list[Reply]:
-            provider = open_openai(calls, {})
-            replies = await asyncio.gather(*map(provider.generate, calls))
-            await provider.close()
-            return replies
-
-        return asyncio.run(together())
+        calls = [made(text, **{"adapter": adapter, **changes}) for text in "ab"]
+        return ask_all(open_openai, calls, at_once=True)
 
     return ask
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests import request_groups as plan
-from pytest_ftgate.requests.estimate import ReplyHistory, estimate_requests
-from pytest_ftgate.requests.request import distinct_requests
+from pytest_ftgate.requests.request import Adapter, distinct_requests, group_by_adapter
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
@@ -88,6 +87,8 @@ def one_case(more="", key="a", said="hello", expected="b"):
 
 AT_X = more(CLAUDE, 'base_url: "http://x"')
 TWO_FUNCTIONS = {"answers__py": "def reply(c): ...\ndef other(c): ...\n"}
+NORTH = more(HOUSE, "options: {region: north}")
+TOLD = FILES["shop.py"].replace("Look", "Search")
 #: What differs, and two variants, each with what else the suite and its files have.
 CHANGES = {
     "the model": (CLAUDE, CLAUDE.replace("model: m", "model: n")),
@@ -107,10 +108,7 @@ CHANGES = {
     "whether a server has an adapter": (SERVED, SERVED_TUNED),
     "the scale": (TUNED, more(TUNED, "scale: 0.5")),
     "the temperature": (CLAUDE, more(CLAUDE, "temperature: 0.5")),
-    "the options": (
-        more(HOUSE, "options: {region: north}"),
-        more(HOUSE, "options: {region: south}"),
-    ),
+    "the options": (NORTH, NORTH.replace("north", "south")),
     "whether there is extra": (LOCAL, TOP_K),
     "the extra": (TOP_K, TOP_K.replace("top_k: 1", "top_k: 2")),
     "the name of a provider from elsewhere": (HOUSE, CLAUDE),
@@ -123,22 +121,18 @@ CHANGES = {
     "the constraint": ((SCHEMA, {"more": CHOICE}), (SCHEMA, {"more": CHOICE.replace("c]", "d]")})),
     "the address": (CLAUDE, AT_X),
     "the function's name": (FUNCTION, (FUNCTION.replace("reply", "other"), TWO_FUNCTIONS)),
-    "the function's source": (
-        FUNCTION,
-        (FUNCTION, {"answers__py": "def reply(case):\n    return 'other'\n"}),
-    ),
+    "the function's source": (FUNCTION, (FUNCTION, {"answers__py": "def reply(case): ...\n"})),
     "the recorded file": (RECORDED, (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'})),
     "whether there are tools": (CLAUDE, AGENT),
     "which tools there are": (AGENT, AGENT.replace("look", "find")),
     "how many tools there are": (AGENT, AGENT.replace('look"', 'look", "shop:find"')),
-    "what is told of a tool": (
-        AGENT,
-        (AGENT, {"shop__py": FILES["shop.py"].replace("Look", "Search")}),
-    ),
+    "what is told of a tool": (AGENT, (AGENT, {"shop__py": TOLD})),
     "what a tool imports from beside it": (AGENT, (AGENT, {"stock__py": "LEFT = 4\n"})),
     "how often it may be asked": (AGENT, more(AGENT, "max_turns: 2")),
     "the values of a case for a function": (FUNCTION, (FUNCTION, one_case(", vars: {t: z}"))),
 }
+OTHER_NAME = {"more": "prompt: q.md\n", "q__md": FILES["p.md"]}
+B_GGUF, AT_HERE = {"b__gguf": FILES["a.gguf"]}, {"environ": {"HERE": "http://x"}}
 SAME = {
     "the variant's name": (CLAUDE, CLAUDE.replace("one:", "two:")),
     "whether it is gated": (CLAUDE, UNGATED),
@@ -150,24 +144,13 @@ SAME = {
     "the id of the case": (CLAUDE, (CLAUDE, one_case(key="z"))),
     "what is expected": (CLAUDE, (CLAUDE, one_case(expected="c"))),
     "the tags": (CLAUDE, (CLAUDE, one_case(", tags: [x]"))),
-    "the name of the prompt's file": (
-        (CLAUDE, {"more": PROMPT}),
-        (CLAUDE, {"more": "prompt: q.md\n", "q__md": FILES["p.md"]}),
-    ),
-    "the name of the weights' file": (
-        LOCAL,
-        (LOCAL.replace("m.gguf", "n.gguf"), {"n__gguf": "weights"}),
-    ),
-    "the name of the adapter's file": (
-        TUNED,
-        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
-    ),
+    "the name of the prompt's file": ((CLAUDE, {"more": PROMPT}), (CLAUDE, OTHER_NAME)),
+    "the name of the weights' file": (LOCAL, (LOCAL.replace("m.", "n."), {"n__gguf": "weights"})),
+    "the name of the adapter's file": (TUNED, (TUNED.replace("a.gguf", "b.gguf"), B_GGUF)),
     "a format that nothing is held to": (CLAUDE, (CLAUDE, {"more": CHOICE})),
+    "the price": (CLAUDE, more(CLAUDE, "usd_per_1k: 3")),
     "greedy sampling said or not": (LOCAL, more(LOCAL, "temperature: 0")),
-    "where the address stands": (
-        AT_X,
-        (more(CLAUDE, "base_url_env: HERE"), {"environ": {"HERE": "http://x"}}),
-    ),
+    "where the address stands": (AT_X, (more(CLAUDE, "base_url_env: HERE"), AT_HERE)),
 }
 
 
@@ -189,17 +172,13 @@ def test_a_fingerprint_changes_with_what_can_change_a_reply_alone(tmp_path, what
     assert len(found) == distinct
 
 
-def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):
-    (ask,) = asks(tmp_path, LOCAL.replace("gguf}", "gguf, slots: 3, threads: 2}"))
+def test_a_request_holds_the_settings_of_the_machine_and_the_tools(tmp_path):
+    (local,) = asks(tmp_path, more(LOCAL, "slots: 3, threads: 2"))
+    (agent,) = asks(tmp_path, more(AGENT, "max_turns: 2"))
 
-    assert ask.request.runtime == {"slots": 3, "threads": 2}
-
-
-def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
-    (ask,) = asks(tmp_path, AGENT.replace("]}", "], max_turns: 2}"))
-
-    assert [(tool.name, tool.description) for tool in ask.request.tools] == [("look", "Look.")]
-    assert (ask.request.max_turns, ask.request.steps) == (2, ())
+    assert local.request.runtime == {"slots": 3, "threads": 2}
+    assert [(tool.name, tool.description) for tool in agent.request.tools] == [("look", "Look.")]
+    assert (agent.request.max_turns, agent.request.steps) == (2, ())
 
 
 # Secrets -------------------------------------------------------------------------------------
@@ -213,8 +192,8 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
     tmp_path, address, by_name
 ):
     written = "base_url_env: HERE" if by_name else f'base_url: "{address}"'
-    variant = CLAUDE.replace("m}", f"m, {written}}}")
-    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v2"}')
+    variant = more(CLAUDE, written)
+    plain = more(CLAUDE, 'base_url: "https://api.example:8443/v2"')
 
     (ask,) = asks(tmp_path, variant, {"HERE": address})
 
@@ -223,19 +202,17 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
     assert ask.request.fingerprint == fingerprint(tmp_path, plain)
 
 
-def test_an_address_of_the_environment_that_cannot_be_read_is_told_by_name(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"^HERE: no address: Port .* write it as http"):
-        asks(
-            tmp_path,
-            CLAUDE.replace("m}", "m, base_url_env: HERE}"),
-            {"HERE": "http://127.0.0.1:PORT"},
-        )
-
-
-@every_row("environ", [{}, {"HERE": ""}])
-def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
-    with pytest.raises(ConfigurationError, match=r"^HERE is not set; set it to the address"):
-        asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
+@every_row(
+    ("environ", "told"),
+    [
+        ({"HERE": "http://127.0.0.1:PORT"}, "^HERE: no address: Port .* write it as http"),
+        ({"HERE": ""}, "^HERE is not set; set it to the address"),
+        ({}, "^HERE is not set; set it to the address"),
+    ],
+)
+def test_an_address_that_the_environment_does_not_have_is_told_by_name(tmp_path, environ, told):
+    with pytest.raises(ConfigurationError, match=told):
+        asks(tmp_path, more(CLAUDE, "base_url_env: HERE"), environ)
 
 
 # Calls ---------------------------------------------------------------------------------------
@@ -261,7 +238,7 @@ def test_a_case_of_several_turns_is_asked_as_it_stands(tmp_path):
 
 def test_a_case_may_say_how_long_its_reply_may_be(tmp_path):
     cases = ("{input: a, expected: b, max_tokens: 7}", "{input: c, expected: d}")
-    found = asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 9}"), cases=cases)
+    found = asks(tmp_path, more(CLAUDE, "max_tokens: 9"), cases=cases)
 
     assert [ask.request.max_tokens for ask in found] == [7, 9]
 
@@ -298,27 +275,27 @@ def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, templa
     assert f'variant "one": the prompt fails for this case: {message}' in fault.message
 
 
+TWO = ("{id: a, input: x, expected: b}", "{id: b, input: y, expected: b}")
+#: What differs is scored, and not sent.
+ALIKE = ("{id: a, input: x, expected: b, vars: {n: 1}}", "{id: b, input: x, expected: b}")
+
+
 @every_row(
-    ("more", "cases", "is_error"),
+    ("more", "cases"),
     [
-        ('user: "Sort {input}"\n', ("{id: a, input: x}", "{id: b, input: y}"), True),
-        ('user: "Sort {{ input }}"\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
-        ('user: "Sort"\nprompt: i.md\n', ("{id: a, input: x}", "{id: b, input: y}"), False),
-        # What differs is scored, and not sent.
-        ('user: "Sort"\n', ("{id: a, input: x, vars: {n: 1}}", "{id: b, input: x}"), False),
-        ('user: "Sort"\n', ("{id: a, input: x}",), False),
+        ('user: "Sort {{ input }}"\n', TWO),
+        ('user: "Sort"\nprompt: i.md\n', TWO),
+        ('user: "Sort"\n', ALIKE),
+        ('user: "Sort"\n', TWO[:1]),
     ],
 )
-def test_inputs_that_reach_no_request_are_an_error(tmp_path, more, cases, is_error):
-    cases = tuple(f"{case[:-1]}, expected: b}}" for case in cases)
+def test_inputs_may_reach_the_requests_in_any_way(tmp_path, more, cases):
+    assert len(asks(tmp_path, CLAUDE, more=more, cases=cases, i__md="{{ input }}")) == len(cases)
 
-    if not is_error:
-        assert len(asks(tmp_path, CLAUDE, more=more, cases=cases, i__md="{{ input }}")) == len(
-            cases
-        )
-        return
+
+def test_inputs_that_reach_no_request_are_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="all 2 cases send the same request, without"):
-        asks(tmp_path, CLAUDE, more=more, cases=cases)
+        asks(tmp_path, CLAUDE, more='user: "Sort {input}"\n', cases=TWO)
 
 
 def test_weights_that_are_not_here_are_unavailable(tmp_path):
@@ -329,29 +306,25 @@ def test_weights_that_are_not_here_are_unavailable(tmp_path):
 # What is asked once --------------------------------------------------------------------------
 
 
-def test_identical_requests_of_two_variants_are_one(tmp_path):
-    found = suite(tmp_path, CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
+def test_identical_requests_of_two_variants_and_of_two_cases_are_one(tmp_path):
+    cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
+    variants = (CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
+    found = suite(tmp_path, *variants, cases=cases)
     every = [ask for v in found.variants.values() for ask in plan.task_requests(found, v, {})]
 
-    assert len(every) == 3
+    assert len(every) == 6
     assert [call.sampling for call in distinct_requests(every)] == [{}, {"temperature": 1.0}]
-
-
-def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
-    cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
-
-    assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
 @every_row(
     ("variant", "times"),
     [
         (CLAUDE, 3),
-        (CLAUDE.replace("m}", "m, temperature: 0}"), 3),
+        (more(CLAUDE, "temperature: 0"), 3),
         (FUNCTION, 3),
-        (LOCAL.replace("gguf}", "gguf, temperature: 0.7}"), 3),
+        (more(LOCAL, "temperature: 0.7"), 3),
         (LOCAL, 1),
-        (LOCAL.replace("gguf}", "gguf, temperature: 0}"), 1),
+        (more(LOCAL, "temperature: 0"), 1),
         (RECORDED, 1),
     ],
 )
@@ -374,7 +347,7 @@ def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
 # Bases, skills and probes --------------------------------------------------------------------
 
 
-@every_row(("variant", "model"), [(TUNED, "m.gguf"), (CLAUDE.replace("m}", "m, base: n}"), "n")])
+@every_row(("variant", "model"), [(TUNED, "m.gguf"), (more(CLAUDE, "base: n"), "n")])
 def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
     tuned = suite(tmp_path, variant).variants["one"]
     base = plan.base_variant(tuned)
@@ -406,52 +379,36 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
+THINKING = ["openai/gpt-oss-20b", "qwq:32b", "Qwen/Qwen3-4B-Thinking-2507", "deepseek-r1:8b"]
+THINKING += ["'ft:o4-mini:acme'", "tickets-v3, base: magistral-small"]
+OF_CLAUDE = [("m, effort: low", True), ("m, thinking: {type: adaptive}", True)]
+OF_CLAUDE += [("deepseek-r1, thinking: {type: disabled}", False)]
+
+
 @every_row(
-    ("variant", "thinks"),
+    ("provider", "model", "thinks"),
     [
-        ("{provider: openai-compatible, model: openai/gpt-oss-20b}", True),
-        ("{provider: openai-compatible, model: qwq:32b}", True),
-        ("{provider: openai-compatible, model: Qwen/Qwen3-4B-Thinking-2507}", True),
-        ("{provider: openai-compatible, model: deepseek-r1:8b}", True),
-        ("{provider: openai-compatible, model: 'ft:o4-mini:acme'}", True),
-        ("{provider: openai-compatible, model: tickets-v3, base: magistral-small}", True),
-        ("{provider: openai-compatible, model: gpt-4o}", False),
-        ("{provider: openai-compatible, model: r12-tuned}", False),
-        ("{provider: openai-compatible, model: rethinking-4b}", False),
-        ("{provider: anthropic, model: m, effort: low}", True),
-        ("{provider: anthropic, model: m, thinking: {type: adaptive}}", True),
-        ("{provider: anthropic, model: deepseek-r1, thinking: {type: disabled}}", False),
+        *(("openai-compatible", model, True) for model in THINKING),
+        *(("openai-compatible", m, False) for m in ("gpt-4o", "r12-tuned", "rethinking-4b")),
+        *(("anthropic", *known) for known in OF_CLAUDE),
     ],
 )
-def test_some_models_are_known_to_think_before_any_reply(tmp_path, variant, thinks):
-    found = suite(tmp_path, f"{{one: {variant}}}")
+def test_some_models_are_known_to_think_before_any_reply(tmp_path, provider, model, thinks):
+    found = suite(tmp_path, f"one: {{provider: {provider}, model: {model}}}")
 
     assert plan.is_known_to_think(found.variants["one"]) is thinks
 
 
-def test_room_to_think_comes_on_top_of_the_limit_of_each_case(tmp_path):
-    found = suite(tmp_path, CLAUDE)
+def test_room_to_think_comes_on_top_of_the_limit_of_each_case_for_models_alone(tmp_path):
+    found = suite(tmp_path, CLAUDE, FUNCTION.replace("one:", "two:"))
+    model, function = found.variants.values()
     cases = skill_cases(("logic",))
-    roomy = plan.with_room(found, found.variants["one"], cases, 100)
+    roomy = plan.with_room(found, model, cases, 100)
     limits = [(case.max_tokens or plan.SKILL_TOKENS) + 100 for case in cases]
 
     assert [case.max_tokens for case in roomy] == limits
-    assert plan.with_room(found, found.variants["one"], cases, 0) is cases
-
-
-def test_a_function_gets_no_room_to_think(tmp_path):
-    found = suite(tmp_path, "{one: {provider: python, function: 'a:b'}}")
-    cases = skill_cases(("logic",))
-
-    assert plan.with_room(found, found.variants["one"], cases, 100) is cases
-
-
-def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
-    found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
-    cases = skill_cases(("logic",))
-    one, two = (plan.skill_requests(found, v, cases, {}) for v in found.variants.values())
-
-    assert distinct_requests(one) == distinct_requests(two)
+    assert plan.with_room(found, model, cases, 0) is cases
+    assert plan.with_room(found, function, cases, 100) is cases
 
 
 def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
@@ -481,85 +438,6 @@ def test_probes_are_spread_over_all_cases_and_each_is_a_new_request(tmp_path, co
 
 def test_nothing_needs_no_probes():
     assert plan.probe_requests(()) == ()
-
-
-# The estimate --------------------------------------------------------------------------------
-
-
-def test_the_estimate_counts_what_the_cache_has_and_what_the_rest_reads_and_writes(tmp_path):
-    cases = ("{input: aaaaaaaa, expected: b}", "{input: bbbb, expected: b}")
-    calls = distinct_requests(
-        asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases)
-    )
-
-    every = estimate_requests("one", calls, set())
-    rest = estimate_requests("one", calls, {calls[0].fingerprint})
-
-    assert (every.requests, every.cached, every.tokens) == (2, 0, 8 // 4 + 4 // 4 + 2 * 10)
-    assert (rest.requests, rest.cached, rest.tokens) == (2, 1, 4 // 4 + 10)
-
-
-def test_what_asks_no_model_takes_no_tokens(tmp_path):
-    calls = distinct_requests(asks(tmp_path, FUNCTION))
-
-    assert estimate_requests("one", calls, set()).tokens == 0
-
-
-def priced(folder, count=32, **changes):
-    """Return *count* calls that read two tokens and may write 100, at a dollar a thousand read."""
-    rates = "usd_per_1m_input: 1000, usd_per_1m_output: 1000"
-    cases = tuple(f"{{input: case{n:04}, expected: b}}" for n in range(count))
-    variant = CLAUDE.replace("m}", f"m, max_tokens: 100, {rates}}}")
-    return distinct_requests(asks(folder, variant, cases=cases))
-
-
-@every_row(
-    ("past", "tokens", "usd"),
-    [(None, 32 * 102, "3.264"), (ReplyHistory(output_tokens=8.0), 32 * 10, "0.32")],
-)
-def test_a_request_is_priced_as_long_as_earlier_replies_were_or_as_it_may_be(
-    tmp_path, past, tokens, usd
-):
-    told = estimate_requests("one", priced(tmp_path), set(), past)
-
-    assert (told.tokens, told.usd, told.unpriced_reason) == (tokens, Decimal(usd), "")
-
-
-@every_row(
-    ("past", "at_once", "seconds", "assumed"),
-    [
-        (None, None, 6.0, True),
-        (ReplyHistory(seconds=0.5), None, 1.5, False),
-        (ReplyHistory(seconds=0.5), 4, 4.0, False),
-        (ReplyHistory(seconds=0.5), 64, 0.5, False),
-    ],
-)
-def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
-    tmp_path, past, at_once, seconds, assumed
-):
-    told = estimate_requests("one", priced(tmp_path), set(), past, at_once)
-
-    assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
-
-
-def test_what_is_kept_costs_nothing_more(tmp_path):
-    calls = priced(tmp_path)
-    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
-
-    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
-
-
-def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
-    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
-
-    assert (told.usd, told.unpriced_reason) == (None, "local")
-
-
-def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
-    dear, plain = (fingerprint(tmp_path, CLAUDE.replace("m}", f"m{keys}}}"))
-                   for keys in (", usd_per_1k: 3", ""))  # fmt: skip
-
-    assert dear == plain
 
 
 @every_row(
@@ -660,3 +538,34 @@ def test_a_baseline_may_have_more_replies_than_its_variants(tmp_path):
 
     assert (found.repeats, found.baseline_repeats) == (2, 10)
     assert [plan.side_repeats(found, side, 2) for side in (one, two)] == [10, 2]
+
+
+# The order, which spares the weights a change of their adapter --------------------------------
+
+
+@pytest.fixture
+def of(call):
+    """Make a request with an adapter, or with none."""
+
+    def made(adapter: str, number: int = 0):
+        weights = Adapter(path=Path(adapter), scale=1.0, sha256=adapter) if adapter else None
+        return call(f"{adapter}{number}", adapter=weights)
+
+    return made
+
+
+def names(requests) -> list[str]:
+    return [request.messages[0][1] for request in requests]
+
+
+def test_requests_with_one_adapter_follow_each_other_in_their_own_order(of):
+    mixed = [of(adapter, number) for number in range(3) for adapter in ("", "a", "b")]
+
+    told = ["0", "1", "2", "a0", "a1", "a2", "b0", "b1", "b2"]
+    assert names(group_by_adapter(mixed)) == told
+
+
+def test_requests_go_on_with_the_adapter_of_the_last_request_before_them(of):
+    ordered = group_by_adapter([of("", 1), of("a", 1), of("b", 1)], after=[of(""), of("a")])
+
+    assert names(ordered) == ["a1", "1", "b1"]
