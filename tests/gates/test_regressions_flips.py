@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ftgate_testing.score_columns import case_result
+from ftgate_testing.score_columns import case_result, rate_verdict, variant_scores
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.gates.notes import ReplyNote, note
 from pytest_ftgate.gates.regressions import (
     Regressions,
     _representative_reply,
+    answer_rank,
     find_regressions,
     flips,
     interleave,
+    passage_heads,
+    retrieval_notes,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Flip
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
 from pytest_ftgate.scoring.score import FormatError
-from pytest_ftgate.scoring.scores import Score, VariantScores
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 
 def repeated(*scores):
@@ -30,11 +35,6 @@ def repeated(*scores):
         replies=tuple(Reply(text=str(number)) for number in range(3)),
         scores=tuple(replace(plain.scores[0], correct=score) for score in scores),
     )
-
-
-@every_row(("right", "number"), [(True, "2"), (False, "1")])
-def test_the_best_reply_stands_for_a_right_case_and_the_worst_for_a_wrong_one(right, number):
-    assert _representative_reply(repeated(0.5, 0.0, 1.0), right=right).text == number
 
 
 def test_the_first_reply_stands_for_a_case_without_scores_and_valid_formats_count_like_right_ones():
@@ -214,3 +214,94 @@ def test_forty_flips_are_shown_the_regressed_first():
 
     assert shown(names[:30], names[30:]) == [(name, name in names[:30]) for name in names[:40]]
     assert shown(names[:50], names[50:]) == [(name, True) for name in names[:40]]
+
+
+# --- passages ------------------------------------------------------------------------------------
+
+LOST = [0.0] * 80 + [1.0] * 120
+
+
+def retrieving(texts: dict[str, str]) -> VariantScores:
+    """Make scores of which the first 80 are lost; each case has the passage that it names."""
+    rows = {
+        key: replace(row, replies=(Reply(text="no", passages=passage(texts.get(key, ""))),))
+        for key, row in variant_scores("new", LOST).results.items()
+    }
+    return VariantScores("new", rows)
+
+
+def passage(text: str) -> tuple[Passage, ...]:
+    return (Passage(source="a.md", text=text),) if text else ()
+
+
+RIGHT, WRONG = "It is right.", "It is wrong."
+
+
+@every_row(
+    ("texts", "kind", "missed"),
+    [
+        (
+            {"c000": RIGHT, "c001": WRONG},
+            "accuracy",
+            [note(ReplyNote.NOT_RETRIEVED, count=79, of=80)],
+        ),
+        ({f"c{n:03}": RIGHT for n in range(80)}, "accuracy", []),
+        ({}, "accuracy", []),
+        ({"c000": WRONG}, "format", []),
+    ],
+)
+def test_regressed_cases_without_the_answer_in_a_passage_are_counted(texts, kind, missed):
+    verdict = compared_with_right(retrieving(texts), kind)
+
+    assert [one for one in verdict.notes if one.kind == ReplyNote.NOT_RETRIEVED] == missed
+
+
+def compared_with_right(scores, kind="accuracy"):
+    gate = RateGate(kind=kind, line=7, max_drop=0.05)
+    return rate_verdict(gate, scores, variant_scores("current", [1.0] * 200))
+
+
+def test_a_regressed_case_carries_the_heads_of_its_passages_and_where_the_answer_is():
+    with_some, without = (
+        [(one.passages, one.answered_in) for one in compared_with_right(retrieving(texts)).flips]
+        for texts in ({"c000": RIGHT, "c001": WRONG}, {})
+    )
+
+    assert with_some[:3] == [(("a.md: It is right.",), 1), (("a.md: It is wrong.",), 0), ((), 0)]
+    assert {*without} == {((), None)}
+
+
+def test_only_regressed_cases_that_expect_something_are_counted():
+    found = retrieving({"c000": WRONG})
+    unknown = found.results["c001"]
+    rows = {**found.results, "c001": replace(unknown, case=replace(unknown.case, expected=None))}
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
+
+    notes = retrieval_notes(gate, VariantScores("new", rows), ["c000", "c001", "c002"])
+
+    assert [*notes] == [note(ReplyNote.NOT_RETRIEVED, count=2, of=2)]
+
+
+def with_passages(*passages: Passage) -> CaseResult:
+    (result,) = variant_scores("new", [1.0]).results.values()
+    return replace(result, replies=(Reply(text="no", passages=passages), Reply(text="no")))
+
+
+def test_the_heads_of_passages_are_those_of_the_first_reply():
+    found = with_passages(
+        Passage(source="a.md", text="x" * 200), Passage(source="", text="no source: here")
+    )
+
+    assert passage_heads(found) == ("a.md: " + "x" * 114, "no source: here")
+    assert passage_heads(replace(found, replies=())) == ()
+
+
+def test_the_rank_of_the_answer_is_that_of_the_first_passage_with_it():
+    passages = ["nothing", "it is right", "so right"]
+    found = with_passages(*(Passage(source="a.md", text=text) for text in passages))
+
+    unknown = replace(found, case=replace(found.case, expected=None))
+    missing = replace(found, replies=(), scores=())
+
+    cases = (found, with_passages(), unknown, missing)
+    assert [answer_rank(one) for one in cases] == [2, 0, None, None]
