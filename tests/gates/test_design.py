@@ -12,10 +12,13 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import (
     ALARM,
+    LAST_LOOK_MISS,
     MAX_LOOKS,
+    Design,
     Levels,
     Look,
     check_must_pass,
+    design_of,
     guess_rate,
     look_levels,
     must_pass_ids,
@@ -27,6 +30,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import change_counts, is_noninferior
 from pytest_ftgate.suite.gate_kinds import CostGate, ForgettingGate, RateGate
+from pytest_ftgate.suite.rule import Rule
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)
 FORMAT = RateGate(kind="format", line=8, max_drop=0.05)
@@ -301,3 +305,47 @@ def test_every_look_includes_the_must_pass_cases_and_only_wrong_ones_are_asked_a
     assert must_pass_ids(replace(suite(), cases=cases)) == {"a"}
 
     assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)
+
+
+# --- cases ---------------------------------------------------------------------------------------
+
+
+def test_the_design_of_a_gate_numbers_its_groups_in_the_order_of_its_cases():
+    rows = [("b", 1.0), (None, 2.0), ("a", 1.0), ("b", 1.0), (None, 0.0)]
+    asked = tuple(
+        replace(case(f"c{n}"), group=group, weight=weight) for n, (group, weight) in enumerate(rows)
+    )
+
+    design = design_of(replace(suite(EARLY), cases=asked), EARLY, (2, 3))
+
+    assert design == Design(
+        weights=(1.0, 2.0, 1.0, 1.0), groups=(0, 1, 2, 0), repeats=(2, 3), miss=LAST_LOOK_MISS
+    )
+    assert (design.n, design.units) == (4, 3)
+    assert design.effective == pytest.approx(3 * 2 / (1 / 2 + 1 / 3))
+    assert design.counts == {"cases": 4, "unrelated": 3}
+    assert (design.counts_groups, design.is_plain) == (False, False)
+
+
+def test_weights_that_are_all_the_same_are_one():
+    asked = [replace(case(name), weight=0.5, score=Rule("similarity")) for name in "abc"]
+    made = replace(suite(), cases=tuple(asked))
+
+    assert design_of(made, ACCURACY) == Design((1.0,) * 3, (0, 1, 2), is_graded=True)
+    assert design_of(made, FORMAT) == Design((1.0,) * 3, (0, 1, 2))
+
+
+@every_row(
+    ("design", "counts_groups", "is_plain"),
+    [
+        (Design((1.0, 1.0), (0, 1)), False, True),
+        (Design((1.0, 1.0), (0, 0)), True, False),
+        (Design((1.0, 2.0), (0, 1)), False, False),
+        (Design((1.0, 2.0), (0, 0)), False, False),
+        (Design((1.0, 1.0), (0, 1), is_graded=True), False, False),
+        (Design((1.0, 1.0), (0, 0), is_graded=True), False, False),
+    ],
+)
+def test_a_design_is_plain_or_counts_groups_if_its_cases_are_alike(design, counts_groups, is_plain):
+    assert (design.counts_groups, design.is_plain) == (counts_groups, is_plain)
+    assert Design((1.0,), (0,)).counts == {"cases": 1, "unrelated": 0}
