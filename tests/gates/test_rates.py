@@ -19,7 +19,7 @@ from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.samples import samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.samples import Samples, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -34,6 +34,11 @@ def accuracy(**limits: float) -> RateGate:
 
 
 FORMAT = RateGate(kind="format", line=8, min=0.5)
+
+
+def accepted(right: list[float]) -> Samples:
+    """Return the samples of accepted replies that are so right."""
+    return samples_from_scores(variant_scores("new", right), "accuracy")
 
 
 def told(verdict: Verdict) -> list[tuple[object, ...]]:
@@ -133,9 +138,10 @@ def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
         key: replace(row, replies=(replace(row.replies[0], stop="length"),))
         for key, row in new.results.items()
     }
-    comparison = Comparison(VariantScores("new", endless), variant_scores("current", GOOD))
 
-    step = evaluate_rate(suite(gate), gate, comparison).next[0]
+    step = rate_verdict(gate, VariantScores("new", endless), variant_scores("current", GOOD)).next[
+        0
+    ]
 
     assert step.kind is StepKind.CHECK_CAUSE
     assert step.values == {"cause": Cause.CUT_OFF, "count": 200, "of": 200, "before": 0.0}
@@ -156,13 +162,11 @@ def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> No
 
 def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> None:
     gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
-    last, first = (
-        samples_from_scores(variant_scores("new", right), "accuracy")
-        for right in ([1.0] * 192 + [0.0] * 8, [0.0] * 5 + [1.0] * 195)
-    )
-    comparison = Comparison(now, variant_scores("current", GOOD), last, anchor=first, levels=SHARED)
+    last, first = accepted([1.0] * 192 + [0.0] * 8), accepted([0.0] * 5 + [1.0] * 195)
 
-    verdict = evaluate_rate(suite(gate), gate, comparison)
+    verdict = rate_verdict(
+        gate, now, variant_scores("current", GOOD), last, anchor=first, levels=SHARED
+    )
 
     assert told(verdict) == [
         (CheckKind.BASELINE, "current", 0.05, 0.002, 5, "counts"),
@@ -173,29 +177,28 @@ def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> 
 
 def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
     gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
-    good, better = (
-        samples_from_scores(variant_scores("new", right), "accuracy")
-        for right in (BAD, [1.0] * 200)
-    )
+    good, better = accepted(BAD), accepted([1.0] * 200)
     current = variant_scores("current", BAD)
 
-    anchor = rate_verdict(gate, now, current, good, anchor=better)
-    accepted = rate_verdict(gate, now, current, better, anchor=good)
-    baseline = rate_verdict(gate, now, variant_scores("current", GOOD), good)
+    found = (
+        rate_verdict(gate, now, current, good, anchor=better),
+        rate_verdict(gate, now, current, better, anchor=good),
+        rate_verdict(gate, now, variant_scores("current", GOOD), good),
+    )
 
-    assert (anchor.check.kind, anchor.regressed) == (CheckKind.ANCHOR, 80)
-    assert (accepted.check.kind, accepted.regressed) == (CheckKind.ACCEPTED, 80)
-    assert (baseline.check.kind, baseline.regressed) == (CheckKind.BASELINE, 70)
-    assert [one.flips[0].before for one in (anchor, accepted, baseline)] == ["", "", "refund"]
+    assert [(one.check.kind, one.regressed, one.flips[0].before) for one in found] == [
+        (CheckKind.ANCHOR, 80, ""),
+        (CheckKind.ACCEPTED, 80, ""),
+        (CheckKind.BASELINE, 70, "refund"),
+    ]
 
 
 def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases() -> None:
     gate, now = accuracy(min=0.5), variant_scores("current", GOOD)
-    record = samples_from_scores(variant_scores("c", [1.0] * 200), "accuracy")
     empty = samples_from_cases({})
-    best = samples_from_scores(variant_scores("c", [0.0] * 5 + [1.0] * 195), "accuracy")
+    records = (None, accepted([1.0] * 200), empty, accepted([0.0] * 5 + [1.0] * 195))
 
-    found = [rate_verdict(gate, now, now, accepted) for accepted in (None, record, empty, best)]
+    found = [rate_verdict(gate, now, now, record) for record in records]
 
     assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
     both = replace(gate, max_drop=0.05)
@@ -207,11 +210,10 @@ def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases()
 @every_row("values", [GOOD, BAD], ids=["unchanged", "regressed"])
 def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, values) -> None:
     gate = accuracy(min=0.5, max_drop=0.05)
-    accepted = samples_from_scores(variant_scores("new", GOOD), "accuracy")
 
     def verdict(baseline: str) -> Verdict:
         comparison = Comparison(
-            variant_scores("new", values), variant_scores(baseline, GOOD), accepted=accepted
+            variant_scores("new", values), variant_scores(baseline, GOOD), accepted(GOOD)
         )
         declared = replace(suite(gate, variants=(baseline, "new")), baseline=baseline)
         return evaluate_rate(declared, gate, comparison)
@@ -302,8 +304,7 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
     form = evaluate_rate(suite(FORMAT), FORMAT, comparison)
     assert form.statement.values == {"measure": "format"}
     # What was accepted was compared with another baseline.
-    record = samples_from_scores(variant_scores("new", GOOD), "accuracy")
-    kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=record))
+    kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=accepted(GOOD)))
     assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 
 
@@ -335,14 +336,10 @@ def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
     ]
     assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
     best = samples_from_scores(tagged("new", 40), "accuracy")
-    kept = rate_verdict(SLICED, new, old, best)
-    assert kept.slices == verdict.slices
-    plain = replace(SLICED, slices=())
-    assert rate_verdict(plain, new, old).slices == ()
-    minimum = replace(SLICED, max_drop=None, min=0.5)
-    assert rate_verdict(minimum, new, old).slices == ()
-    drifted = Comparison(new, old, baseline_drift=text_note("it moved"))
-    assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == ()
+    assert rate_verdict(SLICED, new, old, best).slices == verdict.slices
+    for gate in (replace(SLICED, slices=()), replace(SLICED, max_drop=None, min=0.5)):
+        assert rate_verdict(gate, new, old).slices == ()
+    assert rate_verdict(SLICED, new, old, baseline_drift=text_note("it moved")).slices == ()
 
 
 @every_row(
@@ -368,14 +365,14 @@ def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
 
     alone = rate_verdict(SLICED, now, now)
     kept = rate_verdict(SLICED, now, now, record)
-    drifted = Comparison(now, now, record, baseline_drift=text_note("it moved"))
+    drifted = rate_verdict(SLICED, now, now, record, baseline_drift=text_note("it moved"))
 
     assert alone.slices == ()
     assert [(part.name, part.state) for part in kept.slices] == [
         ("rare", "regressed"),
         ("common", "kept"),
     ]
-    assert evaluate_rate(suite(SLICED), SLICED, drifted).slices == kept.slices
+    assert drifted.slices == kept.slices
 
 
 def test_the_slices_of_formats_are_those_of_the_format() -> None:
@@ -434,8 +431,7 @@ def test_a_right_must_pass_case_alone_compares_nothing() -> None:
         verdict = rate_verdict(one, scores, scores, must_pass=(must_pass(1.0), None))
         assert (verdict.checks, verdict.outcome) == ((), Outcome.PASSED)
         assert verdict.statement == Statement(StatementKind.NOTHING_TO_COMPARE, {"rate": 0.95})
-    wrong = Comparison(scores, scores, must_pass=(must_pass(0.0), None))
-    assert evaluate_rate(suite(form), form, wrong).checks == ()
+    assert rate_verdict(form, scores, scores, must_pass=(must_pass(0.0), None)).checks == ()
 
 
 @every_row(
