@@ -301,8 +301,9 @@ def test_latency_takes_a_number_of_cases(limits, needed, kind):
     gate = LatencyGate(line=3, **limits)
 
     assert min_latency_cases(gate) == needed
-    assert [*latency_problems(gate, needed)] == []
-    assert [*latency_problems(gate, needed - 1)] == [(note(kind, n=needed - 1, needed=needed),)]
+    enough, few = (with_cases(gate, cases(count)) for count in (needed, needed - 1))
+    assert [*latency_problems(enough, gate)] == []
+    assert [*latency_problems(few, gate)] == [(note(kind, n=needed - 1, needed=needed),)]
 
 
 def test_a_quantile_takes_so_many_values_that_all_lie_below_it_one_time_in_forty():
