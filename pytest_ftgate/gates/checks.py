@@ -423,9 +423,11 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
 
 def highest_minimum(after: Samples) -> float:
     """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
-    minimums = (percent / 100 for percent in range(100, 0, -1))
-    passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
-    return next(passed, 0.0)
+
+    def holds(minimum: float) -> bool:
+        return check_minimum(after, minimum=minimum).outcome is Outcome.PASSED
+
+    return shown_minimum(holds) or 0.0
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:
