@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import rate_verdict, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 from scipy import stats
@@ -338,16 +337,6 @@ def test_few_cases_conclude_nothing_of_a_drop_and_of_a_minimum():
     )  # fmt: skip
 
 
-@every_row(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
-def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
-    rights = [(REFUND, REFUND)] * 300 + [(LATE, LATE)] * count
-
-    verdict = evaluated([(REFUND, LATE), *rights[1:]], replace(GATE, max_drop=0.3), rights)
-
-    assert verdict.outcome is outcome
-    assert (NoteKind.F1_LABEL in kinds(verdict.notes)) is (count == 9)
-
-
 def test_only_expected_labels_and_unrelated_cases_are_needed():
     rights = [(REFUND, REFUND)] * 300
 
@@ -359,17 +348,3 @@ def test_only_expected_labels_and_unrelated_cases_are_needed():
     sides = labelled("new", flipped(1), groups), labelled("current", BALANCED, groups)
 
     assert rate_verdict(GATE, *sides).outcome is Outcome.INCONCLUSIVE
-
-
-@every_row(
-    ("after", "gone", "outcome"),
-    [(RIGHT[::-1], 8, Outcome.INCONCLUSIVE), (RIGHT[::-1], 160, Outcome.INCONCLUSIVE),
-     (BALANCED, 2, Outcome.PASSED)],
-)  # fmt: skip
-def test_missing_replies_leave_macro_f1_inconclusive_if_they_could_turn_it(after, gone, outcome):
-    verdict = rate_verdict(
-        GATE, without_first(labelled("new", after), gone), labelled("current", after)
-    )
-
-    assert (verdict.outcome, verdict.check.missing) == (outcome, gone)
-    assert verdict.notes[0].values == {"missing": gone, "of": len(after)}
