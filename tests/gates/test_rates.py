@@ -27,6 +27,7 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
+NEW, OLD = variant_scores("new", BAD), variant_scores("current", GOOD)
 
 
 def accuracy(**limits: float) -> RateGate:
@@ -99,7 +100,7 @@ def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats()
 def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05, min=0.9, has_default_limit=True)
 
-    verdict = rate_verdict(gate, variant_scores("new", BAD), variant_scores("current", GOOD))
+    verdict = rate_verdict(gate, NEW, OLD)
 
     assert (verdict.suite, verdict.line, verdict.gate) == ("suite.ftgate.yaml", 8, "format")
     assert (verdict.variant, verdict.outcome, verdict.deciding) == ("new", Outcome.FAILED, 1)
@@ -121,15 +122,14 @@ def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
 
 def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accuracy() -> None:
     gate = accuracy(max_drop=0.05)
-    new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
     form = RateGate(kind="format", line=8, min=0.1)
 
-    told = rate_verdict(gate, new, old)
+    told = rate_verdict(gate, NEW, OLD)
     (mix,) = (drift.message for drift in told.drifts if drift.what == "format errors")
     values = {"what": "not in enumeration", "before": 0.05, "after": 0.4}
     assert told.notes == (mix, note(ReplyNote.ERROR_SHARE, **values))
-    assert evaluate_rate(suite(gate, form), gate, Comparison(new, old)).notes == ()
-    assert rate_verdict(form, new, old).notes == told.notes
+    assert evaluate_rate(suite(gate, form), gate, Comparison(NEW, OLD)).notes == ()
+    assert rate_verdict(form, NEW, OLD).notes == told.notes
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
@@ -139,9 +139,7 @@ def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
         for key, row in new.results.items()
     }
 
-    step = rate_verdict(gate, VariantScores("new", endless), variant_scores("current", GOOD)).next[
-        0
-    ]
+    step = rate_verdict(gate, VariantScores("new", endless), OLD).next[0]
 
     assert step.kind is StepKind.CHECK_CAUSE
     assert step.values == {"cause": Cause.CUT_OFF, "count": 200, "of": 200, "before": 0.0}
@@ -149,9 +147,8 @@ def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
 
 def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> None:
     gate = accuracy(min=0.5, max_drop=0.05, evidence="point")
-    new, old = variant_scores("new", BAD), variant_scores("current", GOOD)
 
-    verdict = rate_verdict(gate, new, old)
+    verdict = rate_verdict(gate, NEW, OLD)
 
     assert [(check.method, check.outcome) for check in verdict.checks] == [
         ("point", Outcome.PASSED),
@@ -164,9 +161,7 @@ def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> 
     gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
     last, first = accepted([1.0] * 192 + [0.0] * 8), accepted([0.0] * 5 + [1.0] * 195)
 
-    verdict = rate_verdict(
-        gate, now, variant_scores("current", GOOD), last, anchor=first, levels=SHARED
-    )
+    verdict = rate_verdict(gate, now, OLD, last, anchor=first, levels=SHARED)
 
     assert told(verdict) == [
         (CheckKind.BASELINE, "current", 0.05, 0.002, 5, "counts"),
@@ -176,14 +171,14 @@ def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> 
 
 
 def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
-    gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
+    gate = accuracy(max_drop=0.05)
     good, better = accepted(BAD), accepted([1.0] * 200)
     current = variant_scores("current", BAD)
 
     found = (
-        rate_verdict(gate, now, current, good, anchor=better),
-        rate_verdict(gate, now, current, better, anchor=good),
-        rate_verdict(gate, now, variant_scores("current", GOOD), good),
+        rate_verdict(gate, NEW, current, good, anchor=better),
+        rate_verdict(gate, NEW, current, better, anchor=good),
+        rate_verdict(gate, NEW, OLD, good),
     )
 
     assert [(one.check.kind, one.regressed, one.flips[0].before) for one in found] == [
@@ -194,15 +189,15 @@ def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
 
 
 def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases() -> None:
-    gate, now = accuracy(min=0.5), variant_scores("current", GOOD)
+    gate = accuracy(min=0.5)
     empty = samples_from_cases({})
     records = (None, accepted([1.0] * 200), empty, accepted([0.0] * 5 + [1.0] * 195))
 
-    found = [rate_verdict(gate, now, now, record) for record in records]
+    found = [rate_verdict(gate, OLD, OLD, record) for record in records]
 
     assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
     both = replace(gate, max_drop=0.05)
-    changed = rate_verdict(both, now, now, empty)
+    changed = rate_verdict(both, OLD, OLD, empty)
     assert [check.kind for check in changed.checks] == [CheckKind.MINIMUM]
 
 
@@ -412,9 +407,8 @@ def must_pass(right: float) -> VariantScores:
 
 def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it_out() -> None:
     gate = accuracy(min=0.5)
-    scores = variant_scores("new", BAD)
 
-    verdict = rate_verdict(gate, scores, scores, must_pass=(must_pass(0.0), None))
+    verdict = rate_verdict(gate, NEW, NEW, must_pass=(must_pass(0.0), None))
 
     assert [(check.kind, check.outcome) for check in verdict.checks] == [
         (CheckKind.MUST_PASS, Outcome.FAILED),
@@ -424,7 +418,7 @@ def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it
 
 
 def test_a_right_must_pass_case_alone_compares_nothing() -> None:
-    gate, scores = accuracy(max_drop=0.1), variant_scores("current", GOOD)
+    gate, scores = accuracy(max_drop=0.1), OLD
     form = RateGate(kind="format", line=8, max_drop=0.1)
 
     for one in (gate, form):
