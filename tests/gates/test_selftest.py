@@ -211,6 +211,7 @@ def test_the_figures_count_the_verdicts_of_all_pairs(seen):
         passed=passed, failed=outcomes.count(Outcome.FAILED) / 20,
         flips=2 * passed * (1 - passed), regressed=regressed,
     )  # fmt: skip
+    assert found.inconclusive == pytest.approx(outcomes.count(Outcome.INCONCLUSIVE) / 20)
     assert 0 < outcomes.count(Outcome.FAILED) < 20
     assert min(regressed.values()) > 0
 
