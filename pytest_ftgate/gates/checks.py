@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import ndtr
@@ -61,6 +62,7 @@ from pytest_ftgate.stats.rates import MeanScore, p_misses, p_reaches
 _POINTS = 100
 #: A value that equals its limit may miss it by this much through rounding.
 ROUNDING = 1e-9
+_Number = TypeVar("_Number", int, float)
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
 
@@ -222,7 +224,7 @@ def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> floa
         shown = graded_detectable_drop(pairs, POWER, levels.alarm, margin)
         return shown if shown < 1.0 else None
     discordance = smoothed_discordance(pairs)
-    return _none_if_impossible(detectable_drop, pairs.effective, discordance, POWER, levels.alarm)
+    return none_if_impossible(detectable_drop, pairs.effective, discordance, POWER, levels.alarm)
 
 
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
@@ -263,7 +265,7 @@ def certifiable_limit(pairs: PairedCounts) -> float | None:
     if not pairs.countable:
         margin = graded_certifiable_margin(pairs, POWER)
         return margin if margin < 1.0 else None
-    return _none_if_impossible(
+    return none_if_impossible(
         certifiable_margin, pairs.effective, smoothed_discordance(pairs), POWER
     )
 
@@ -277,8 +279,8 @@ def smoothed_discordance(pairs: PairedCounts) -> float:
     return float(total / (pairs.effective + weight))
 
 
-def _none_if_impossible(function: Callable[..., float], *numbers: float) -> float | None:
-    """Return the drop or margin from *function*, or None if it needs more cases."""
+def none_if_impossible(function: Callable[..., _Number], *numbers: float) -> _Number | None:
+    """Return what *function* finds, or None if no number of cases shows it."""
     try:
         return function(*numbers)
     except ValueError:
@@ -421,9 +423,11 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
 
 def highest_minimum(after: Samples) -> float:
     """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
-    minimums = (percent / 100 for percent in range(100, 0, -1))
-    passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
-    return next(passed, 0.0)
+
+    def holds(minimum: float) -> bool:
+        return check_minimum(after, minimum=minimum).outcome is Outcome.PASSED
+
+    return shown_minimum(holds) or 0.0
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:
@@ -455,13 +459,10 @@ def cases_for_minimum(
 
     They vary as those of *measured*, by default as cases that are right or wrong.
     """
-    try:
-        if measured is None or measured.countable:
-            return minimum_cases_needed(minimum, rate, POWER, miss)
-        spread, largest = measured.spread, measured.largest
-        return needed_for_distance(rate - minimum, spread, largest, POWER, miss)
-    except ValueError:
-        return None
+    if measured is None or measured.countable:
+        return none_if_impossible(minimum_cases_needed, minimum, rate, POWER, miss)
+    numbers = (rate - minimum, measured.spread, measured.largest, POWER, miss)
+    return none_if_impossible(needed_for_distance, *numbers)
 
 
 def check_point(check: Check) -> Check:

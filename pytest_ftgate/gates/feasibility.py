@@ -49,14 +49,20 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if gate.metric == "macro_f1":
         yield from _macro_f1_problems(suite, gate, design)
         return
-    few_groups = [*_few_groups_problem(design)]
-    yield from few_groups
-    if few_groups:
+    yield from _limit_problems(design, gate.max_drop, gate.min)
+
+
+def _limit_problems(
+    design: Design, max_drop: float | None, minimum: float | None = None
+) -> Iterator[Problem]:
+    """Yield why the cases of *design* could never show the limits of a gate, which may be None."""
+    if design.units < min(MIN_GROUPS, design.n):
+        yield (note(NoteKind.GROUPS_SHOW_NOTHING, **design.counts, needed=MIN_GROUPS),)
         return
-    if gate.max_drop is not None:
-        yield from _drop_problem(gate.max_drop, design)
-    if gate.min is not None:
-        yield from _minimum_problem(gate.min, design)
+    if max_drop is not None:
+        yield from _drop_problem(max_drop, design)
+    if minimum is not None:
+        yield from _minimum_problem(minimum, design)
 
 
 def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[Problem]:
@@ -109,11 +115,7 @@ def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
 def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterator[Problem]:
     """Yield why no replies to the skill cases could pass the gate."""
     yield from _skill_margin_problems(gate)
-    design = design_of(suite, gate)
-    few_groups = [*_few_groups_problem(design)]
-    yield from few_groups
-    if gate.max_drop is not None and not few_groups:
-        yield from _drop_problem(gate.max_drop, design)
+    yield from _limit_problems(design_of(suite, gate), gate.max_drop)
 
 
 def smallest_limit(design: Design) -> float:
@@ -127,11 +129,6 @@ def smallest_limit(design: Design) -> float:
     from pytest_ftgate.gates.power import smallest_uneven_limit
 
     return smallest_uneven_limit(design)
-
-
-def _few_groups_problem(design: Design) -> Iterator[Problem]:
-    if design.units < min(MIN_GROUPS, design.n):
-        yield (note(NoteKind.GROUPS_SHOW_NOTHING, **design.counts, needed=MIN_GROUPS),)
 
 
 def _cases_for_limit(design: Design, limit: float) -> int:
@@ -191,12 +188,13 @@ def _skill_margin_problems(gate: ForgettingGate) -> Iterator[Problem]:
         yield (note(NoteKind.MARGIN_NEVER_SHOWN, skills=named, more=more, needed=needed, **limits),)
 
 
-def latency_problems(gate: LatencyGate, n: int) -> Iterator[Problem]:
-    """Yield why *n* cases could not bound the latency."""
-    if n < min_latency_cases(gate):
+def latency_problems(suite: Suite, gate: LatencyGate) -> Iterator[Problem]:
+    """Yield why the cases could not bound the latency."""
+    n, needed = len(gate.evaluated_cases(suite.cases)), min_latency_cases(gate)
+    if n < needed:
         is_p95 = gate.max_p95_ms is not None
         kind = NoteKind.P95_NEVER_BOUND if is_p95 else NoteKind.MEDIAN_NEVER_BOUND
-        yield (note(kind, n=n, needed=min_latency_cases(gate)),)
+        yield (note(kind, n=n, needed=needed),)
 
 
 def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:

@@ -86,8 +86,7 @@ def _with_baseline(gate: Gate, sides: Sides) -> list[ScoreRequest]:
 class _RateKind(GateKind[RateGate]):
     """Accuracy and format: a share against a minimum, and against earlier results."""
 
-    def problems(self, suite: Suite, gate: RateGate) -> Iterable[Problem]:
-        return rate_problems(suite, gate)
+    problems = staticmethod(rate_problems)
 
     def needs(self, gate: RateGate, sides: Sides) -> Iterator[Need]:
         suite, graded = sides.suite, gate.is_graded
@@ -166,8 +165,7 @@ def _must_pass_scores(given: Given) -> tuple[VariantScores, VariantScores | None
 class _ForgettingKind(GateKind[ForgettingGate]):
     """Forgetting: the skills of a fine-tuned variant against those of its base."""
 
-    def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[Problem]:
-        return skill_problems(suite, gate)
+    problems = staticmethod(skill_problems)
 
     def needs(self, gate: ForgettingGate, sides: Sides) -> Iterator[Need]:
         for mode in gate.prompt_modes:
@@ -224,8 +222,7 @@ def _of_variant_and_base(
 class _CostKind(GateKind[CostGate]):
     """Cost: the mean price of a request against a limit, and against the baseline."""
 
-    def problems(self, suite: Suite, gate: CostGate) -> Iterable[Problem]:
-        return cost_problems(suite, gate)
+    problems = staticmethod(cost_problems)
 
     def needs(self, gate: CostGate, sides: Sides) -> Iterable[Need]:
         return _with_baseline(gate, sides)
@@ -247,8 +244,7 @@ class _CostKind(GateKind[CostGate]):
 class _LatencyKind(GateKind[LatencyGate]):
     """Latency: the median or the 95th percentile against limits, and against the baseline."""
 
-    def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[Problem]:
-        return latency_problems(gate, len(gate.evaluated_cases(suite.cases)))
+    problems = staticmethod(latency_problems)
 
     def needs(self, gate: LatencyGate, sides: Sides) -> Iterator[TimesRequest]:
         return (TimesRequest(replies=replies) for replies in _with_baseline(gate, sides))
@@ -272,8 +268,7 @@ class _LatencyKind(GateKind[LatencyGate]):
 class _DivergenceKind(GateKind[DivergenceGate]):
     """Divergence: a tuned variant's distributions against its base's, on the base's replies."""
 
-    def problems(self, suite: Suite, gate: DivergenceGate) -> Iterable[Problem]:
-        return divergence_problems(suite, gate)
+    problems = staticmethod(divergence_problems)
 
     def needs(self, gate: DivergenceGate, sides: Sides) -> Iterator[ReadingRequest]:
         of_gate = gate.kind if gate.cases else ""

@@ -20,6 +20,7 @@ from pytest_ftgate.gates.checks import (
     cases_for_minimum,
     certifiable_limit,
     needed_if_unchanged,
+    none_if_impossible,
     smoothed_discordance,
 )
 from pytest_ftgate.gates.design import (
@@ -77,10 +78,8 @@ def design_pass_probability(design: Design, discordance: float, margin: float) -
 def design_certifiable_limit(design: Design, discordance: float) -> float | None:
     """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
     if design.is_plain:
-        try:
-            return certifiable_margin(design.effective, discordance, POWER, design.miss)
-        except ValueError:
-            return None
+        numbers = (design.effective, discordance, POWER, design.miss)
+        return none_if_impossible(certifiable_margin, *numbers)
     low, high = 0.0, 1.0
     if design_pass_probability(design, discordance, 1.0 - _POINT) < POWER:
         return None
@@ -286,16 +285,11 @@ def estimate_power(
     """
     if discordance is not None and measured is not None:
         discordance = smoothed_discordance(measured)
-    estimate = PowerEstimate(
-        gate=gate.name,
-        variant=variant,
-        cases=design.n,
-        units=design.units,
+    estimate = replace(
+        _estimate(gate, variant, design, measured),
         margin=gate.max_drop,
         has_default_limit=gate.has_default_limit,
         discordance=discordance,
-        measured=measured is not None,
-        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
     )
     if gate.max_drop is None or discordance is None:
         return estimate
@@ -340,19 +334,23 @@ def estimate_minimum_power(
     percents = (percent / _POINTS for percent in range(99, 0, -1))
     certifiable = next((least for least in percents if chance(least) >= POWER), None)
     passes = chance(minimum) if 0.0 < minimum < 1.0 else float(minimum == 0.0)
-    return PowerEstimate(
-        gate=gate.name,
-        variant=variant,
-        cases=design.n,
-        units=design.units,
+    return replace(
+        _estimate(gate, variant, design, measured),
         minimum=minimum,
         rate=rate,
-        measured=measured is not None,
         certifiable=certifiable,
         pass_probability=passes,
         needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, measured),
-        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
     )
+
+
+def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> PowerEstimate:
+    """Return what both estimates say of the gate, its cases and what is *measured*, if anything."""
+    return PowerEstimate(
+        gate=gate.name, variant=variant, cases=design.n, units=design.units,
+        measured=measured is not None,
+        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
+    )  # fmt: skip
 
 
 def _needed_for_minimum(

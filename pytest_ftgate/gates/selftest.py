@@ -123,8 +123,11 @@ def rate_selftest(
 
     def evaluate(before: VariantScores, after: VariantScores) -> Verdict:
         for look in looks:
-            sides = {baseline.name: _seen(before, look), again.name: _seen(after, look)}
-            verdict = _evaluate(suite, gate, again, look, sides, levels)
+            source = GivenScores(
+                {baseline.name: _seen(before, look), again.name: _seen(after, look)}
+            )
+            given = Given(suite=suite, variant=again, look=look, source=source, levels=levels)
+            verdict = kind_of(gate).evaluate(gate, given)
             if verdict.outcome in (Outcome.PASSED, Outcome.FAILED):
                 break
         return verdict
@@ -133,19 +136,6 @@ def rate_selftest(
     return _selftest(
         gate, runs, evaluate, lambda result: result.correct if correct else result.valid
     )
-
-
-def _evaluate(
-    suite: Suite,
-    gate: Gate,
-    variant: Variant,
-    look: Look,
-    sides: Mapping[str, VariantScores],
-    levels: Levels,
-) -> Verdict:
-    source = GivenScores(sides)
-    given = Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
-    return kind_of(gate).evaluate(gate, given)
 
 
 def _seen(scores: VariantScores, look: Look) -> VariantScores:
@@ -170,8 +160,9 @@ def skills_selftest(
     variant, base = replace(variant, training_data=None), base_name(variant)
 
     def evaluate(before: VariantScores, after: VariantScores) -> Verdict:
-        sides = {base: before, variant.name: after}
-        return _evaluate(suite, gate, variant, Look(), sides, levels)
+        source = GivenScores({base: before, variant.name: after})
+        given = Given(suite=suite, variant=variant, look=Look(), source=source, levels=levels)
+        return kind_of(gate).evaluate(gate, given)
 
     return _selftest(gate, runs, evaluate, lambda result: result.correct)
 

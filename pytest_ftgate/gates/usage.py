@@ -116,6 +116,8 @@ def _passing_settings(checks: Iterable[Check]) -> list[str]:
 
 #: The largest number of further cases to advise.
 _MAX_NEEDED = 20_000
+#: A unit with a larger share of the sum is named, since the mean rests on it.
+_LARGE_SHARE = 0.1
 
 
 def evaluate_cost(
@@ -173,26 +175,14 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
 
 def _price_notes(prices: Samples) -> Iterator[Note]:
     """Yield that the unrelated cases are few, or that the mean rests on one of them."""
-    units = np.unique(prices.units).size
-    if len(prices) and units < MIN_CASES_FOR_COST:
-        kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
-        yield note(kind, n=units, needed=MIN_CASES_FOR_COST)
-    elif len(prices):
-        yield from _dominance_notes(prices)
-
-
-#: A unit with a larger share of the sum is named, since the mean rests on it.
-_LARGE_SHARE = 0.1
-
-
-def _dominance_notes(prices: Samples) -> Iterator[Note]:
-    """Yield that one case or group holds a large share of the sum."""
     units = np.unique(prices.units, return_inverse=True)[1]
     sums = np.bincount(units, prices.values * prices.case_weights)
-    share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
-    if share > _LARGE_SHARE:
-        is_case = sums.size == len(prices)
-        yield note(NoteKind.LARGE_CASE if is_case else NoteKind.LARGE_GROUP, share=share)
+    if 0 < sums.size < MIN_CASES_FOR_COST:
+        kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
+        yield note(kind, n=sums.size, needed=MIN_CASES_FOR_COST)
+    elif sums.sum() and sums.max() > _LARGE_SHARE * sums.sum():
+        kind = NoteKind.LARGE_CASE if sums.size == len(prices) else NoteKind.LARGE_GROUP
+        yield note(kind, share=float(sums.max() / sums.sum()))
 
 
 def _cost_outcome(check: Check) -> Check:

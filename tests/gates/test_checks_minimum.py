@@ -1,82 +1,179 @@
-import math
+"""Minimums and plain thresholds: what holds, what cannot be told, and the figures of a check."""
+
+from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
+from scipy import stats
 
-from pytest_ftgate.gates.checks import check_minimum, highest_minimum, inconclusive_at_chance
-from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.gates.checks import (
+    ROUNDING,
+    chance_flip_rate,
+    check_minimum,
+    check_point,
+    highest_minimum,
+    inconclusive_at_chance,
+)
+from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
+from pytest_ftgate.gates.figures import sample_rate
+from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.samples import Samples
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.stats.graded import needed_for_distance
+from pytest_ftgate.stats.power import minimum_cases_needed, point_rule_pass_probability
+from pytest_ftgate.stats.rates import p_misses, p_reaches, score_interval
+
+LEVELS = Levels(miss=0.02, alarm=0.004, shared=3)
+PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
 
-def minimum_samples(right: int, wrong: int, missing: int = 0) -> Samples:
-    return case_samples([1.0] * right + [0.0] * wrong + [None] * missing)
+def side(right: int, wrong: int, missing: int = 0, **columns) -> Samples:
+    return case_samples([1.0] * right + [0.0] * wrong + [None] * missing, **columns)
+
+
+# --- minimums ------------------------------------------------------------------------------------
+
+
+def test_a_minimum_check_holds_the_figures_of_its_rule():
+    found = side(165, 35)
+    rate = sample_rate(found)
+
+    check = check_minimum(found, minimum=0.8, levels=LEVELS)
+
+    assert (check.n, check.effective, check.units, check.error) == (200, 200, None, None)
+    assert (check.low, check.high) == score_interval(rate, CONFIDENCE)
+    assert (check.p_pass, check.p_fail) == (p_reaches(rate, 0.8), p_misses(rate, 0.8))
+    assert (check.miss, check.alarm) == (LEVELS.miss, LEVELS.alarm)
+    assert check.needed == minimum_cases_needed(0.8, 0.825, POWER, LEVELS.miss) - 200
+    assert check.notes == ()
+
+
+def test_a_minimum_is_held_of_nothing_and_at_the_levels_of_its_outcome():
+    check = check_minimum(side(0, 50), minimum=0.0)
+
+    assert (check.outcome, check.p_pass, check.p_fail) == (PASSED, None, None)
+
+    found = side(165, 35)
+    rate = sample_rate(found)
+    held, missed = p_reaches(rate, 0.8), p_misses(rate, 0.9)
+
+    assert check_minimum(found, minimum=0.8, levels=Levels(miss=held)).outcome is PASSED
+    assert check_minimum(found, minimum=0.9, levels=Levels(alarm=missed)).outcome is FAILED
 
 
 @every_row(
-    ("right", "wrong", "outcome"),
-    [(190, 10, Outcome.PASSED), (165, 35, Outcome.INCONCLUSIVE), (120, 80, Outcome.FAILED)],
+    ("found", "minimum", "outcome"),
+    [
+        (side(59, 0), 0.95, PASSED),
+        (side(59, 0, 1), 0.95, OPEN),
+        (side(64, 36), 0.75, FAILED),
+        (side(64, 36, 2), 0.75, OPEN),
+        # A twentieth of the cases may lack a reply.
+        (side(95, 0, 5), 0.5, PASSED),
+        (side(94, 0, 6), 0.5, OPEN),
+        # Those that lack one still belong to their groups.
+        (side(397, 0, 3, groups=[i // 10 for i in range(400)]), 0.8, PASSED),
+    ],
 )
-def test_a_minimum_is_held_missed_or_inconclusive(right: int, wrong: int, outcome: Outcome) -> None:
-    assert check_minimum(minimum_samples(right, wrong), minimum=0.80).outcome is outcome
+def test_missing_replies_leave_a_minimum_open_that_they_could_turn(found, minimum, outcome):
+    missing = int((~found.has_reply).sum())
+
+    check = check_minimum(found, minimum=minimum)
+
+    assert (check.outcome, check.missing) == (outcome, missing)
+    told = note(NoteKind.MISSING, missing=missing, of=len(found))
+    assert check.notes == ((told,) if missing else ())
 
 
-def test_missing_replies_count_against_either_end_and_as_cases_of_groups() -> None:
-    assert check_minimum(minimum_samples(59, 0), minimum=0.95).outcome is Outcome.PASSED
-    assert (
-        check_minimum(minimum_samples(59, 0, missing=1), minimum=0.95).outcome
-        is Outcome.INCONCLUSIVE
+@every_row("right", [1, 41, 77])
+def test_a_missed_minimum_shows_the_highest_that_holds(right):
+    found = side(right, 100 - right)
+    check = check_minimum(found, minimum=0.999)
+
+    assert check.outcome is not PASSED
+    assert check.shown_limit == (highest_minimum(found) or None)
+
+
+def test_the_highest_minimum_may_be_a_hundredth_or_none():
+    assert highest_minimum(side(18, 982)) == 0.01
+    assert highest_minimum(side(3, 997)) == 0.0
+    assert check_minimum(side(190, 10), minimum=0.8).shown_limit is None
+
+
+def test_what_holds_just_so_is_shown_and_only_at_the_last_look_of_whole_replies():
+    found = side(60, 40)
+    levels = Levels(miss=p_reaches(sample_rate(found), 0.53))
+
+    shown, early, missing = (
+        check_minimum(of, minimum=0.9, levels=replace(levels, last=last)).shown_limit
+        for of, last in ((found, True), (found, False), (side(60, 40, 2), True))
     )
 
-    assert check_minimum(minimum_samples(30, 20), minimum=0.80).outcome is Outcome.FAILED
-    assert (
-        check_minimum(minimum_samples(30, 20, missing=10), minimum=0.80).outcome
-        is Outcome.INCONCLUSIVE
-    )
-
-    values = [None if i < 3 else 1.0 for i in range(400)]
-    found = case_samples(values, groups=[i // 10 for i in range(400)])
-
-    assert check_minimum(found, minimum=0.8).outcome is Outcome.PASSED
+    assert (shown, early, missing) == (0.53, None, None)
 
 
-def test_a_minimum_names_no_limit_where_it_holds_and_no_cases_where_none_settle_it() -> None:
-    check = check_minimum(minimum_samples(190, 10), minimum=0.8)
-
-    assert check.outcome is Outcome.PASSED
-    assert check.shown_limit is None
-
-    assert check_minimum(minimum_samples(155, 45), minimum=0.80).needed is None
-
-
-def test_a_minimum_that_is_reached_below_guessing_shows_nothing() -> None:
-    reached, missed = (
-        check_minimum(minimum_samples(*counts), minimum=0.2) for counts in ((190, 10), (2, 198))
-    )
+def test_a_minimum_that_is_reached_below_guessing_shows_nothing():
+    reached, missed = (check_minimum(side(*counts), minimum=0.2) for counts in ((190, 10), (2, 98)))
 
     below = inconclusive_at_chance(reached, 0.25)
-    assert (below.outcome, below.informative) == (Outcome.INCONCLUSIVE, False)
+    assert (below.outcome, below.informative) == (OPEN, False)
     assert below.notes == (note(NoteKind.GUESSED, rate=0.25),)
     assert inconclusive_at_chance(reached, 0.2) is reached
-    assert inconclusive_at_chance(missed, 0.25) is missed
-    assert missed.outcome is Outcome.FAILED
+    assert missed.outcome is FAILED
+    shown = replace(missed, shown_limit=0.25)
+    assert inconclusive_at_chance(shown, 0.25) is shown
+    assert inconclusive_at_chance(shown, 0.26) == replace(missed, shown_limit=None)
 
 
-@every_row(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
-def test_cases_that_stand_together_show_less(size, outcome):
-    """Of 80 cases 72 are right. The others are eight single cases, or two groups of four."""
-    values = [0.0] * 8 + [1.0] * 72
-    groups = [i // size for i in range(80)]
+def test_a_minimum_is_inconclusive_with_one_reply_or_few_groups():
+    check = check_minimum(case_samples([1.0, None]), minimum=0.8)
 
-    assert check_minimum(case_samples(values, groups=groups), minimum=0.8).outcome is outcome
+    assert check == Check(
+        kind=CheckKind.MINIMUM, outcome=OPEN, limit=0.8, n=1, after=1.0, missing=1,
+        notes=(note(NoteKind.TOO_FEW_REPLIES, n=1, of=2),),
+    )  # fmt: skip
+    assert check_minimum(side(2, 0), minimum=0.8).p_pass == pytest.approx(0.64)
+
+    few, enough = (
+        check_minimum(side(0, 90, groups=[i // size for i in range(90)]), minimum=0.9)
+        for size in (10, 9)
+    )
+
+    assert (few.units, few.outcome) == (9, OPEN)
+    assert few.notes == (note(NoteKind.FEW_GROUPS, n=9, needed=10),)
+    assert (enough.units, enough.outcome, enough.notes) == (10, FAILED, ())
 
 
-@every_row(
-    ("wrong", "outcome"),
-    [([], Outcome.PASSED), ([59], Outcome.PASSED), ([0, 1], Outcome.INCONCLUSIVE)],
-)
+@every_row(("right", "outcome"), [(120, FAILED), (155, OPEN), (165, OPEN), (195, PASSED)])
+def test_only_an_open_minimum_that_is_reached_names_cases(right, outcome):
+    check = check_minimum(side(right, 200 - right), minimum=0.8)
+
+    assert check.outcome is outcome
+    assert (check.needed is not None) is (right == 165)
+
+
+def test_no_cases_are_named_where_the_rate_is_too_close_or_more_are_needed_than_are_searched(
+    monkeypatch,
+):
+    close, distant = (
+        check_minimum(side(right, 2000 - right), minimum=0.8) for right in (1610, 1620)
+    )
+
+    assert (close.outcome, close.needed) == (OPEN, None)
+    assert distant.outcome is OPEN
+    assert distant.needed == minimum_cases_needed(0.8, 0.81, POWER, 0.05) - 2000
+    # Fourteen right replies show 80 %.
+    assert check_minimum(side(13, 0), minimum=0.8).needed == 1
+    monkeypatch.setattr("pytest_ftgate.stats.power._MAX_CASES", 1024)
+    check = check_minimum(side(100, 0), minimum=0.999)
+    assert (check.outcome, check.needed) == (OPEN, None)
+
+
+@every_row(("wrong", "outcome"), [([], PASSED), ([59], PASSED), ([0, 1], OPEN)])
 def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
     weights = [5.0] * 6 + [1.0] * 54
     check = check_minimum(
@@ -87,57 +184,106 @@ def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
     assert check.outcome is outcome
 
 
-@every_row(
-    ("mean", "outcome"),
-    [(0.9, Outcome.PASSED), (0.81, Outcome.INCONCLUSIVE), (0.6, Outcome.FAILED)],
-)
-def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome):
-    values = mean + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(case_samples(values), minimum=0.8)
+@every_row("mean", [0.82, 0.84])
+def test_an_open_minimum_of_graded_scores_names_the_cases_that_settle_it(mean):
+    found = case_samples(mean + np.resize([-0.15, 0.15], 60))
+    rate = sample_rate(found)
+    check = check_minimum(found, minimum=0.8, levels=LEVELS)
 
-    assert check.outcome is outcome
-    assert check.error == pytest.approx(values.std(ddof=1) / math.sqrt(100))
-
-
-def test_an_inconclusive_graded_minimum_says_how_many_more_cases_would_settle_it():
-    values = 0.83 + np.resize([-0.1, 0.1], 100)
-    check = check_minimum(case_samples(values), minimum=0.8)
-    more = np.resize(values, 100 + check.needed)
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check_minimum(case_samples(more), minimum=0.8).outcome is Outcome.PASSED
-
-
-@every_row(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
-def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
-    once, often = (
-        check_minimum(case_samples([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
+    assert check.error == pytest.approx(np.sqrt(rate.spread / 60))
+    assert check.needed == max(
+        1, needed_for_distance(mean - 0.8, rate.spread, rate.largest, POWER, LEVELS.miss) - 60
     )
 
+
+def test_repeats_show_more_than_one_reply_only_if_they_vary_and_less_than_as_many_cases():
+    """Of five replies to each case all are right, or four."""
+    once, often = (check_minimum(side(29, 0, repeats=count), minimum=0.9) for count in (1, 5))
+
     assert often == once
-    assert once.outcome is outcome
 
-
-def test_repeats_that_vary_show_more_than_one_reply_and_less_than_as_many_cases():
-    """Of five replies to each case four are right."""
     often = check_minimum(case_samples([0.8] * 60, repeats=5), minimum=0.7)
-    once, as_cases = (check_minimum(minimum_samples(4 * n, n), minimum=0.7) for n in (12, 60))
+    once, as_cases = (check_minimum(side(4 * n, n), minimum=0.7) for n in (12, 60))
 
     assert as_cases.high - as_cases.low < often.high - often.low < once.high - once.low
 
 
-def test_a_minimum_that_takes_more_cases_than_are_searched_names_no_number(monkeypatch) -> None:
-    monkeypatch.setattr("pytest_ftgate.stats.power._MAX_CASES", 1024)
-    check = check_minimum(minimum_samples(100, 0), minimum=0.999)
-
-    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
+# --- plain thresholds ----------------------------------------------------------------------------
 
 
-def test_the_highest_minimum_passes_and_the_next_does_not() -> None:
-    samples = minimum_samples(190, 10)
-    highest = highest_minimum(samples)
+def point(**fields) -> Check:
+    given = {"kind": CheckKind.MINIMUM, "outcome": OPEN, "limit": 0.5, "n": 40}
+    return Check(**given | {"effective": 40, "after": 0.45} | fields)
 
-    assert check_minimum(samples, minimum=highest).outcome is Outcome.PASSED
-    assert check_minimum(samples, minimum=highest + 0.01).outcome is not Outcome.PASSED
 
-    assert highest_minimum(minimum_samples(0, 20)) == 0.0
+@every_row(
+    ("fields", "decides"),
+    [({"n": 95, "missing": 5}, True), ({"n": 94, "missing": 6}, False),
+     ({"effective": 1}, True), ({"effective": 0.5}, False)],
+)  # fmt: skip
+def test_a_plain_threshold_decides_with_a_case_and_a_twentieth_missing(fields, decides):
+    check = check_point(point(**fields))
+
+    assert check.method == ("point" if decides else "counts")
+    assert check.outcome is (FAILED if decides else OPEN)
+
+
+AT = 0.5 - ROUNDING
+FELL = {"limit": 0.1, "discordance": 0.3}
+
+
+@every_row(
+    ("fields", "outcome", "shown"),
+    [
+        ({"after": AT}, PASSED, None),
+        ({"after": AT - ROUNDING}, FAILED, 0.49),
+        ({"after": 0.459}, FAILED, 0.45),
+        ({**FELL, "before": 0.0, "after": -0.1 - ROUNDING}, PASSED, None),
+        ({**FELL, "before": 0.0, "after": -0.1 - 2 * ROUNDING}, FAILED, 0.11),
+        ({**FELL, "before": 0.9, "after": 0.8, "limit": 0.05}, FAILED, 0.1),
+        ({**FELL, "before": 0.9, "after": 0.805, "limit": 0.05}, FAILED, 0.1),
+    ],
+)
+def test_a_plain_threshold_is_held_up_to_rounding_and_shows_the_strictest_that_is_held(
+    fields, outcome, shown
+):
+    check = check_point(point(**fields))
+
+    assert (check.outcome, check.shown_limit) == (outcome, shown)
+
+
+def flips(chance: float) -> float:
+    return 2 * chance * (1 - chance)
+
+
+def test_two_runs_disagree_as_often_as_the_binomial_distribution_says_and_the_note_with_it():
+    chance = stats.binom(40, 0.45)
+
+    assert chance_flip_rate(point()) == pytest.approx(flips(chance.sf(19)))
+    assert chance_flip_rate(point(effective=39.6)) == pytest.approx(flips(chance.sf(19)))
+
+    check = check_point(point(notes=(text_note("first"),)))
+
+    told = note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check))
+    assert check.notes == (text_note("first"), told)
+
+
+@every_row(
+    ("before", "after", "discordance"), [(0.5, 0.45, 0.2), (0.5, 0.45, None), (0.0, 0.05, 0.1)]
+)
+def test_two_runs_that_are_compared_disagree_as_often_as_their_pairs_say(
+    before, after, discordance
+):
+    fell = before - after
+    chance = point_rule_pass_probability(40, discordance or abs(fell), fell, 0.1)
+    check = point(before=before, after=after, limit=0.1, discordance=discordance)
+
+    assert chance_flip_rate(check) == pytest.approx(flips(chance))
+
+
+@every_row("before", [None, 0.9])
+def test_a_graded_score_on_its_threshold_is_a_coin_toss(before):
+    check = point(before=before, after=0.5, limit=0.5 if before is None else 0.4, error=0.02)
+
+    assert chance_flip_rate(check) == pytest.approx(0.5)
+    assert chance_flip_rate(replace(check, after=0.6)) < 0.01

@@ -1,147 +1,490 @@
-"""Gates that no replies could pass: refused with the numbers, and only these."""
+"""Gates that no replies could pass: refused with the numbers that suffice, and only these."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.feasibility import with_default_limits
-from pytest_ftgate.runner.suite import check_feasibility
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.design import Design
+from pytest_ftgate.gates.feasibility import (
+    cost_problems,
+    divergence_problems,
+    exclude_unrunnable_skills,
+    latency_problems,
+    macro_f1_shortage,
+    min_cases_for_quantile,
+    min_latency_cases,
+    missing_limits,
+    rate_problems,
+    skill_problems,
+    smallest_limit,
+    with_default_limits,
+)
+from pytest_ftgate.gates.notes import NoteKind, note
+from pytest_ftgate.runner.suite import check_feasibility, gate_error, with_limits
 from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
+from pytest_ftgate.suite.gate_kinds import (
+    CostGate,
+    DivergenceGate,
+    ForgettingGate,
+    LatencyGate,
+    RateGate,
+)
 from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.rule import Rule
 
 
-def suite(folder, gates, count=10, row=None, more="", price=""):
-    rows = [{"input": f"q{n}", **({"expected": "a"} if row is None else row)} for n in range(count)]
-    (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    path = folder / "s.ftgate.yaml"
-    variant = f"{{provider: anthropic, model: m, base: n{price}}}"
-    path.write_text(f"cases: c.jsonl\n{more}variants: {{one: {variant}}}\ngates:\n  {gates}\n")
-    return load_suite(path, folder)
+def cases(count, *, groups=0, labels=("refund",), kind="exact", **more):
+    """Return cases in so many groups, or in none, with *labels* by turns."""
+    return tuple(
+        Case(
+            id=f"c{n}", location=f"c.jsonl:{n + 1}", input=f"q{n}",
+            expected=labels[n % len(labels)], score=Rule(kind),
+            group=f"g{n % groups}" if groups else None, **more,
+        )
+        for n in range(count)
+    )  # fmt: skip
 
 
-def errors(folder, gates, **rest):
-    with pytest.raises(SuiteError) as caught:
-        check_feasibility(suite(folder, gates, **rest))
-    return [str(error) for error in caught.value.errors]
+def rate(**limits):
+    return RateGate(kind="accuracy", line=3, **limits)
 
 
-LABELS = "reply: {format: {choice: [a]}}\n"
+def with_cases(gate, asked):
+    return replace(suite(gate), cases=asked)
 
 
-def test_both_numbers_of_a_gate_and_all_gates_are_refused_at_once(tmp_path):
-    gates = "accuracy: {min: 0.95, max_drop: 0.05}\n  format: {min: 0.95}"
-    messages = errors(tmp_path, gates, more=LABELS)
-
-    assert [message.split(": ")[:3] for message in messages] == [
-        ["s.ftgate.yaml:5", "accuracy", "max_drop"],
-        ["s.ftgate.yaml:5", "accuracy", "min"],
-        ["s.ftgate.yaml:6", "format", "min"],
-    ]
+def problems(gate, asked):
+    """Return the notes of each problem; a problem of one note is that note."""
+    found = [*rate_problems(with_cases(gate, asked), gate)]
+    return [problem[0] if len(problem) == 1 else problem for problem in found]
 
 
-@every_row(("count", "limit"), [(60, 0.14), (98, 0.11), (200, 0.07)])
-def test_the_default_limit_is_the_least_that_an_unchanged_variant_passes(tmp_path, count, limit):
-    """In whole points, 9 times in 10 if replies disagree on a tenth of the cases."""
-    made = with_default_limits(suite(tmp_path, "accuracy: {}", count=count), {})
-
-    assert made.gates["accuracy"].max_drop == limit
-    check_feasibility(made)
+# --- rates ---------------------------------------------------------------------------------------
 
 
-@every_row("key", ["max_drop: none", "evidence: point"])
-def test_a_minimum_alone_limits_no_drop_where_the_suite_says_so(tmp_path, key):
-    made = suite(tmp_path, f"accuracy: {{min: 0.5, {key}}}", count=100)
-
-    assert with_default_limits(made, {}) is made
-
-
-def test_a_minimum_stands_beside_a_default_limit_of_a_drop_where_the_cases_can_show_one(tmp_path):
-    made = with_default_limits(suite(tmp_path, "accuracy: {min: 0.5}", count=100), {})
-
-    gate = made.gates["accuracy"]
-    assert (gate.min, gate.max_drop, gate.has_default_limit) == (0.5, 0.1, True)
-
-    made = suite(tmp_path, "accuracy: {min: 0.5}", count=8)
-
-    assert with_default_limits(made, {}).gates == made.gates
-    check_feasibility(with_default_limits(made, {}))
+def drop(limit, n, *, needed, possible, unrelated=0, groups=0):
+    return note(
+        NoteKind.DROP_NEVER_SHOWN, limit=limit, possible=possible, cases=n, unrelated=unrelated,
+        needed=needed, groups=groups,
+    )  # fmt: skip
 
 
-def test_forgetting_is_held_to_the_cases_of_its_skills_and_the_whole_set_suffices(tmp_path):
-    (message,) = errors(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", count=100)
-
-    assert "forgetting: max_drop: 0.03 can never be shown with 67 cases" in message
-
-    check_feasibility(suite(tmp_path, "forgetting: {skills: general}"))
-
-
-def test_only_cases_that_have_a_score_count_for_accuracy(tmp_path):
-    check_feasibility(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60))
-    rows = (tmp_path / "c.jsonl").read_text().split("\n")
-    blank = [json.dumps({"input": f"p{n}"}) for n in range(20)]
-    (tmp_path / "c.jsonl").write_text("\n".join(rows[:40] + blank))
-
-    with pytest.raises(SuiteError, match="can never be shown with 40 cases"):
-        check_feasibility(load_suite(tmp_path / "s.ftgate.yaml", tmp_path))
-
-    more = 'reply: {score: {python: "marks:close"}}\n'
-
-    check_feasibility(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60, row={}, more=more))
+def least(limit, n, *, needed, possible, unrelated=0):
+    return note(
+        NoteKind.MINIMUM_NEVER_SHOWN, limit=limit, possible=possible, cases=n,
+        unrelated=unrelated, needed=needed,
+    )  # fmt: skip
 
 
-@every_row("gates", ["accuracy: {min: 0}", "accuracy: {min: 0.7}"])
-def test_what_some_outcome_could_pass_is_let_through(tmp_path, gates):
-    check_feasibility(suite(tmp_path, gates))
+def few_groups(n, unrelated):
+    return note(NoteKind.GROUPS_SHOW_NOTHING, cases=n, unrelated=unrelated, needed=10)
 
 
-def refused(folder, gates, count):
-    try:
-        check_feasibility(suite(folder, gates, count=count))
-    except SuiteError:
-        return True
-    return False
+@every_row(
+    ("asked", "limits", "told"),
+    [
+        (
+            cases(20), {"max_drop": 0.05, "min": 0.95},
+            [drop(0.05, 20, needed=59, possible=0.14), least(0.95, 20, needed=59, possible=0.86)],
+        ),
+        (cases(120), {"max_drop": 0.02}, [drop(0.02, 120, needed=133, possible=0.03)]),
+        (
+            cases(160, groups=40), {"max_drop": 0.02, "min": 0.99},
+            [drop(0.02, 160, unrelated=40, needed=594, groups=149, possible=0.08),
+             least(0.99, 160, unrelated=40, needed=1188, possible=0.93)],
+        ),
+        (
+            cases(160, groups=40), {"min": 1},
+            [least(1, 160, unrelated=40, needed=0, possible=0.93)],
+        ),
+        (
+            cases(50, kind="similarity"), {"max_drop": 0.02, "min": 0.99},
+            [drop(0.02, 50, needed=133, possible=0.06), least(0.99, 50, needed=268, possible=0.94)],
+        ),
+        (
+            cases(100, groups=50, kind="similarity"), {"max_drop": 0.02},
+            [drop(0.02, 100, unrelated=50, needed=284, groups=142, possible=0.06)],
+        ),
+        (cases(90, groups=9), {"max_drop": 0.02, "min": 0.99}, [few_groups(90, 9)]),
+        (cases(8, groups=7), {"max_drop": 0.5}, [few_groups(8, 7)]),
+        (cases(100, groups=10), {"max_drop": 0.5, "min": 0.0}, []),
+        (cases(9), {"max_drop": 0.5, "min": 0.5}, []),
+        (cases(1), {"max_drop": 0.01, "min": 1, "evidence": "point"}, []),
+        (
+            cases(100), {"max_drop": 0.02, "stop_early": True},
+            [drop(0.02, 100, needed=149, possible=0.03)],
+        ),
+    ],
+)  # fmt: skip
+def test_the_limits_of_a_rate_are_refused_with_what_it_takes(asked, limits, told):
+    assert problems(rate(**limits), asked) == told
 
 
-@every_row(("drop", "wanted"), [(0.02, 133), (0.03, 99), (0.05, 59), (0.1, 29)])
-def test_a_drop_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, drop, wanted):
-    gates = f"accuracy: {{max_drop: {drop}}}"
+@every_row(("count", "limit"), [(1, 0.95), (20, 0.139108), (99, 0.029807), (100, 0.026343)])
+def test_the_smallest_limit_is_that_of_the_exact_test_below_a_hundred_cases(count, limit):
+    design = Design((1.0,) * count, tuple(range(count)))
+
+    assert smallest_limit(design) == pytest.approx(limit, abs=1e-6)
+
+
+@every_row(("limit", "wanted"), [(0.02, 133), (0.03, 99), (0.05, 59), (0.1, 29)])
+def test_a_drop_is_refused_exactly_where_the_gate_itself_cannot_show_it(limit, wanted):
     for count in (wanted - 1, wanted):
-        shown = p_noninferior(paired_counts([1.0] * count, [1.0] * count), drop) <= 0.05
+        shown = p_noninferior(paired_counts([1.0] * count, [1.0] * count), limit) <= 0.05
 
-        assert refused(tmp_path, gates, count) is not shown
+        assert bool(problems(rate(max_drop=limit), cases(count))) is not shown
     assert shown
 
 
-@every_row(("least", "wanted"), [(0.5, 5), (0.8, 14), (0.9, 29), (0.95, 59)])
-def test_a_minimum_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, least, wanted):
-    gates = f"accuracy: {{min: {least}}}"
+@every_row(("limit", "wanted"), [(0.5, 5), (0.8, 14), (0.9, 29), (0.95, 59)])
+def test_a_minimum_is_refused_exactly_where_the_gate_itself_cannot_show_it(limit, wanted):
     for count in (wanted - 1, wanted):
-        shown = lower_bound(count, count, 0.05) >= least
+        shown = lower_bound(count, count, 0.05) >= limit
 
-        assert refused(tmp_path, gates, count) is not shown
+        assert bool(problems(rate(min=limit), cases(count))) is not shown
     assert shown
 
 
 @every_row("count", [1, 2, 7, 20, 51, 100])
-def test_the_numbers_that_a_refusal_offers_are_themselves_let_through(tmp_path, count):
-    drop, least = (
-        float(errors(tmp_path, gates, count=count)[0].rpartition(": ")[2])
-        for gates in ("accuracy: {max_drop: 0.01}", "accuracy: {min: 1}")
+def test_the_numbers_that_a_refusal_offers_are_themselves_let_through(count):
+    max_drop, minimum = (
+        told.values["possible"] for told in problems(rate(max_drop=0.01, min=1), cases(count))
     )
 
-    check_feasibility(suite(tmp_path, f"accuracy: {{max_drop: {drop}}}", count=count))
-    check_feasibility(suite(tmp_path, f"accuracy: {{min: {least}}}", count=count))
+    assert problems(rate(max_drop=max_drop, min=minimum), cases(count)) == []
 
 
-# Macro-F1, latency, price, divergence -------------------------------------------------------------
+# --- macro-F1 ------------------------------------------------------------------------------------
+
+TWO = ("refund",) * 4 + ("late_delivery",)
 
 
-def test_a_suite_with_limits_of_its_own_gets_no_others(tmp_path):
-    made = suite(tmp_path, "accuracy: {min: 0.5, max_drop: 0.2}", count=100)
+def of_label(kind, limit, *, needed, possible):
+    return note(
+        kind, label="late_delivery", cases=20, labels=2, limit=limit, needed=needed,
+        possible=pytest.approx(possible),
+    )  # fmt: skip
+
+
+@every_row(
+    ("limits", "told"),
+    [
+        (
+            {"max_drop": 0.01, "min": 0.995},
+            [of_label(NoteKind.F1_DROP_NEVER_SHOWN, 0.01, needed=134, possible=0.07),
+             of_label(NoteKind.F1_MINIMUM_NEVER_SHOWN, 0.995, needed=270, possible=0.93)],
+        ),
+        ({"min": 1}, [of_label(NoteKind.F1_MINIMUM_NEVER_SHOWN, 1, needed=0, possible=0.93)]),
+        (
+            {"max_drop": 0.02, "stop_early": True},
+            [of_label(NoteKind.F1_DROP_NEVER_SHOWN, 0.02, needed=75, possible=0.08)],
+        ),
+        ({"max_drop": 0.07, "min": 0.93}, []),
+        ({"max_drop": 0.01, "evidence": "point"}, []),
+    ],
+)  # fmt: skip
+def test_the_limits_of_macro_f1_are_refused_by_the_rarest_label(limits, told):
+    assert problems(rate(metric="macro_f1", **limits), cases(100, labels=TWO)) == told
+
+
+FEW = note(NoteKind.F1_CASES, needed=100, n=99)
+
+
+def few_of(label, n, labels):
+    counts = {"needed": 10, "all": 10 * labels, "labels": labels}
+    return note(NoteKind.F1_LABEL, label=label, n=n, **counts)
+
+
+@every_row(
+    ("asked", "told"),
+    [
+        (cases(99, labels=TWO), FEW),
+        ((*cases(99, labels=TWO), replace(cases(1)[0], id="x", expected="no label")), FEW),
+        (cases(200, groups=99, labels=TWO), FEW),
+        (
+            cases(108, labels=("refund",) * 11 + ("late_delivery",)),
+            few_of("late_delivery", 9, labels=2),
+        ),
+    ],
+)
+def test_macro_f1_of_too_few_cases_is_refused_with_another_metric(asked, told):
+    gate = rate(metric="macro_f1", max_drop=0.5)
+
+    assert problems(gate, asked) == [(told, note(NoteKind.F1_REMEDY))]
+
+
+def test_macro_f1_takes_a_hundred_unrelated_cases_and_ten_of_each_label():
+    pairs = [("b", n) for n in range(10)] + [("a", n) for n in range(10, 100)]
+
+    assert macro_f1_shortage(pairs) is None
+    assert macro_f1_shortage(pairs[1:]) == FEW
+
+    pairs = [(name, n % 9) for name in "cba" for n in range(20)]
+    pairs += [("d", n) for n in range(100)]
+
+    assert macro_f1_shortage(pairs) == few_of("a", 9, labels=4)
+
+
+# --- skills --------------------------------------------------------------------------------------
+
+
+def skills(**counts):
+    """Return so many cases of each skill."""
+    return tuple(
+        replace(one, id=f"{name}{one.id}", skill=name)
+        for name, count in counts.items()
+        for one in cases(count)
+    )
+
+
+def margin(limit, named, *, more=0, needed, possible):
+    return note(
+        NoteKind.MARGIN_NEVER_SHOWN, skills=named, more=more, needed=needed, limit=limit,
+        possible=possible,
+    )  # fmt: skip
+
+
+@every_row(
+    ("declared", "told"),
+    [
+        # The first three skills are named.
+        (
+            {"cases": skills(a=24, b=20, c=25, d=21, e=1, f=22, g=22), "each": 0.1,
+             "margins": {"g": 0.5}, "may_lose": ("e",)},
+            [margin(0.1, ("a (24)", "b (20)", "d (21)"), more=1, needed=25, possible=0.12)],
+        ),
+        # A family has the cases that count.
+        (
+            {"cases": skills(a=40, b=40, c=40), "families": {"a": "f", "b": "f", "c": "f"},
+             "family_margins": {"f": 0.03}, "may_lose": ("c",), "max_drop": 0.01},
+            [margin(0.03, ("f (80)",), needed=88, possible=0.04),
+             drop(0.01, 80, needed=268, possible=0.04)],
+        ),
+        # Few related cases show nothing, whatever the limit.
+        (
+            {"cases": tuple(replace(one, group=f"g{n % 9}")
+                            for n, one in enumerate(skills(a=90))), "max_drop": 0.01},
+            [few_groups(90, 9)],
+        ),
+        ({"cases": skills(a=90)}, []),
+    ],
+)  # fmt: skip
+def test_margins_of_skills_and_the_limit_of_all_are_refused_with_what_it_takes(declared, told):
+    gate = ForgettingGate(line=4, **declared)
+
+    assert [*skill_problems(suite(gate), gate)] == [(one,) for one in told]
+
+
+# --- latency, cost, divergence -------------------------------------------------------------------
+
+
+@every_row(
+    ("limits", "needed", "kind"),
+    [
+        ({"max_p95_ms": 900}, 72, NoteKind.P95_NEVER_BOUND),
+        ({"max_p95_ms": 900, "max_p50_ms": 500}, 72, NoteKind.P95_NEVER_BOUND),
+        ({"max_p50_ms": 500}, 6, NoteKind.MEDIAN_NEVER_BOUND),
+        ({"max_rise": 0.1}, 6, NoteKind.MEDIAN_NEVER_BOUND),
+    ],
+)
+def test_latency_takes_a_number_of_cases(limits, needed, kind):
+    """The largest of n values is below the 95th percentile with the probability 0.95^n."""
+    gate = LatencyGate(line=3, **limits)
+
+    assert min_latency_cases(gate) == needed
+    enough, few = (with_cases(gate, cases(count)) for count in (needed, needed - 1))
+    assert [*latency_problems(enough, gate)] == []
+    assert [*latency_problems(few, gate)] == [(note(kind, n=needed - 1, needed=needed),)]
+
+
+def test_a_quantile_takes_so_many_values_that_all_lie_below_it_one_time_in_forty():
+    assert [min_cases_for_quantile(share) for share in (0.5, 0.9, 0.95)] == [6, 36, 72]
+
+
+COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=1.0), DivergenceGate(line=3, max_kl=0.1)
+NO_BOUND = note(NoteKind.DIVERGENCE_NEVER_BOUND, n=29, needed=30)
+
+
+def no_price(n, unrelated):
+    return note(NoteKind.PRICE_NEVER_BOUND, cases=n, unrelated=unrelated, needed=30)
+
+
+@every_row(
+    ("find", "gate", "asked", "told"),
+    [
+        (cost_problems, COST, cases(30), None),
+        (cost_problems, COST, cases(29), no_price(29, 0)),
+        (cost_problems, COST, cases(60, groups=29), no_price(60, 29)),
+        (divergence_problems, DIVERGENCE, cases(30), None),
+        (divergence_problems, replace(DIVERGENCE, max_kl=None), cases(29), None),
+        (divergence_problems, DIVERGENCE, cases(29), NO_BOUND),
+        (divergence_problems, DIVERGENCE, cases(90, groups=29), NO_BOUND),
+    ],
+)
+def test_a_mean_takes_thirty_unrelated_cases(find, gate, asked, told):
+    assert [*find(with_cases(gate, asked), gate)] == ([(told,)] if told else [])
+
+
+def test_a_flat_price_of_all_variants_takes_no_cases():
+    made = with_cases(COST, cases(1))
+    flat = {name: replace(one, tariff=Tariff(per_1k=1.0)) for name, one in made.variants.items()}
+
+    assert [*cost_problems(replace(made, variants=flat), COST)] == []
+    half = {**flat, "new": made.variants["new"]}
+    assert len([*cost_problems(replace(made, variants=half), COST)]) == 1
+
+
+# --- errors and default limits -------------------------------------------------------------------
+
+
+def test_an_error_of_a_gate_has_the_address_of_its_key_and_that_of_a_function_has_none():
+    made, gate = suite(), rate(max_drop=0.1)
+
+    error = gate_error(made, gate, "is wrong")
+
+    assert error == Diagnostic("suite.ftgate.yaml", 3, "accuracy: is wrong")
+    assert error.address.endswith("reference/suite-keys/#gates-accuracy")
+    error = gate_error(made, replace(gate, function="test_it"), "is wrong")
+    assert error == Diagnostic("suite.ftgate.yaml", 3, "is wrong")
+    assert error.address == ""
+
+
+def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
+    open_gate, held = rate(min=0.5), replace(rate(max_drop=0.3), kind="format")
+    cost = CostGate(line=5, max_rise=0.1)
+    format_rule = Rule("choice", ["refund"])
+    made = replace(suite(open_gate, held, cost), cases=cases(100, format=(format_rule,)))
+
+    found = with_default_limits(made, {})
+
+    limited = replace(open_gate, max_drop=0.08, has_default_limit=True)
+    assert found == replace(made, gates={"accuracy": limited, "format": held, "cost": cost})
+    check_feasibility(found)
+    few = with_cases(open_gate, cases(8))
+    assert with_default_limits(few, {}) == few
+
+
+@every_row(
+    "limits",
+    [{"max_drop": 0.2}, {"limits_by_default": False}, {"evidence": "point"}],
+)
+def test_a_gate_that_says_what_it_limits_gets_no_default_limit(limits):
+    made = with_cases(rate(min=0.5, **limits), cases(100))
 
     assert with_default_limits(made, {}) is made
+
+
+@every_row(
+    ("accepted", "limit"),
+    [(0.07, 0.07), (0.25, 0.08), (0.01, 0.08)],
+    ids=["a smaller one stays", "more cases show a smaller one", "fewer cannot show it"],
+)
+def test_an_accepted_limit_stays_unless_the_cases_of_today_show_another(accepted, limit):
+    made = with_cases(rate(), cases(100))
+
+    found = with_default_limits(made, {"accuracy": accepted, "format": 0.5})
+
+    assert found.gates == {"accuracy": replace(rate(), max_drop=limit, has_default_limit=True)}
+
+
+def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
+    gates = rate(), ForgettingGate(line=4, cases=skills(a=6))
+    made = replace(suite(*gates), cases=cases(8))
+
+    with pytest.raises(SuiteError) as caught:
+        with_limits(made, {})
+
+    assert [(error.path, error.line) for error in caught.value.errors] == [
+        ("suite.ftgate.yaml", 3), ("suite.ftgate.yaml", 4),
+    ]  # fmt: skip
+    remedies = (NoteKind.MINIMUM_OR_CASES, NoteKind.LIMIT_OR_CASES)
+    assert [*missing_limits(made)] == [
+        (
+            gate,
+            (
+                note(NoteKind.NO_LIMIT, cases=n, unrelated=0, limit=0.4),
+                note(remedy, needed=10),
+            ),
+        )
+        for gate, n, remedy in zip(gates, (8, 6), remedies, strict=True)
+    ]
+
+
+# --- suites of files -----------------------------------------------------------------------------
+
+
+def of_file(folder, gates, rows, more=""):
+    (folder / "c.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path = folder / "s.ftgate.yaml"
+    variants = "variants: {one: {provider: anthropic, model: m, base: n}}"
+    path.write_text(f"cases: c.jsonl\n{more}{variants}\ngates: {{{gates}}}\n")
+    return load_suite(path, folder)
+
+
+def test_forgetting_is_held_to_the_cases_of_its_skills_and_the_whole_set_suffices(tmp_path):
+    rows = [{"input": f"q{n}", "expected": "a"} for n in range(100)]
+    made = of_file(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", rows)
+
+    with pytest.raises(SuiteError, match=r"0\.03 can never be shown with 67 cases"):
+        check_feasibility(made)
+
+    check_feasibility(of_file(tmp_path, "forgetting: {skills: general}", rows))
+
+
+def test_only_cases_that_have_a_score_count_for_accuracy(tmp_path):
+    gate = "accuracy: {max_drop: 0.05}"
+    scored = [{"input": f"q{n}", "expected": "a"} for n in range(60)]
+    blank = [{"input": f"p{n}"} for n in range(60)]
+
+    check_feasibility(of_file(tmp_path, gate, scored))
+    with pytest.raises(SuiteError, match="can never be shown with 40 cases"):
+        check_feasibility(of_file(tmp_path, gate, scored[:40] + blank[:20]))
+    check_feasibility(of_file(tmp_path, gate, blank, 'reply: {score: {python: "marks:close"}}\n'))
+
+
+# --- skills whose code cannot run here -----------------------------------------------------------
+
+CODE = Rule("code", "assert True")
+MIXED = Rule("mean", ((Rule("exact"), 1.0), (CODE, 1.0)))
+UNCONFINED = replace(CODE, options={"sandbox": "none"})
+
+
+def scored_by(asked, **rules):
+    return tuple(replace(one, score=rules.get(one.skill, one.score)) for one in asked)
+
+
+def test_skills_whose_code_cannot_be_shut_in_are_left_out_with_a_note(monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
+    asked = scored_by(skills(b=2, a=2, c=3), b=CODE, a=MIXED)
+    gate, other = ForgettingGate(line=4, cases=asked), rate(max_drop=0.5)
+    made = suite(gate, other)
+
+    left = replace(gate, cases=asked[4:], excluded_skills=("a", "b"))
+    assert exclude_unrunnable_skills(made) == replace(
+        made, gates={"forgetting": left, "accuracy": other}
+    )
+
+
+@every_row(
+    "gate",
+    [
+        ForgettingGate(line=4, cases=scored_by(skills(a=2), a=CODE)),
+        rate(),
+        ForgettingGate(line=4, cases=scored_by(skills(a=2, b=2), a=UNCONFINED)),
+    ],
+    ids=["nothing but code", "no skills", "code whose sandbox is off"],
+)
+def test_a_suite_of_which_nothing_or_all_would_be_left_stays_as_it_is(gate, monkeypatch):
+    monkeypatch.setattr("pytest_ftgate.scoring.sandbox.can_sandbox", lambda: False)
+    made = suite(gate)
+
+    assert exclude_unrunnable_skills(made) is made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -77,61 +77,36 @@ DATA = DataGate(line=1)
 # --- suites --------------------------------------------------------------------------------------
 
 
-def judge(*, is_pairwise: bool) -> Judge:
-    return Judge(
-        rule=Rule("judge"),
-        rubric="Is it polite?",
-        grades={"good": 1.0, "bad": 0.0},
-        variant=Variant(name="judge", line=1, provider="anthropic", model="judge"),
-        is_pairwise=is_pairwise,
-    )
+JUDGE = Judge(
+    rule=Rule("judge"), rubric="Is it polite?", grades={"good": 1.0, "bad": 0.0},
+    variant=Variant(name="judge", line=1, provider="anthropic", model="judge"),
+)  # fmt: skip
+PAIRWISE = replace(JUDGE, is_pairwise=True)
 
 
-def with_cases(gate: Gate) -> Suite:
-    made = suite(gate)
-    priced = Tariff(per_1k=1.0)
+def made_for(gate: Gate, *judges: Judge, must_pass: int = 0) -> Suite:
+    """Return a suite of 40 cases, of which the first *must_pass* must pass."""
+    made, priced = suite(gate), Tariff(per_1k=1.0)
     variants = {name: replace(one, tariff=priced) for name, one in made.variants.items()}
-    cases = tuple(replace(case(f"c{n:03}"), expected=LABELS.value[n % 2]) for n in range(40))
-    return replace(made, cases=cases, variants=variants)
+    cases = tuple(
+        replace(case(f"c{n:03}"), expected=LABELS.value[n % 2], must_pass=n < must_pass)
+        for n in range(40)
+    )
+    return replace(made, cases=cases, variants=variants, judges=judges)
 
 
-def with_must_pass(gate: Gate) -> Suite:
-    made = with_cases(gate)
-    must_pass = (replace(one, must_pass=True) for one in made.cases[:2])
-    return replace(made, cases=(*must_pass, *made.cases[2:]))
+#: Judges, and the number of cases that must pass.
+SUITES = (((), 0), ((), 2), ((JUDGE,), 2), ((PAIRWISE,), 0))
+VARYING = {"sampling": {"temperature": 0.7}}
+#: The changes of the tuned variant, or None for the baseline.
+VARIANTS = (None, {}, VARYING, {"compared": False})
 
 
-def with_judge(gate: Gate) -> Suite:
-    return replace(with_must_pass(gate), judges=(judge(is_pairwise=False),))
+def variant_of(made: Suite, changes: Mapping[str, object] | None) -> Variant:
+    name = "current" if changes is None else "new"
+    return replace(made.variants[name], **(changes or {}))
 
 
-def with_pairwise_judge(gate: Gate) -> Suite:
-    return replace(with_cases(gate), judges=(judge(is_pairwise=True),))
-
-
-def of_the_baseline(made: Suite) -> Variant:
-    return made.variants["current"]
-
-
-def of_a_steady_variant(made: Suite) -> Variant:
-    return made.variants["new"]
-
-
-def of_a_variant_whose_replies_vary(made: Suite) -> Variant:
-    return replace(made.variants["new"], sampling={"temperature": 0.7})
-
-
-def of_a_variant_that_is_not_compared(made: Suite) -> Variant:
-    return replace(made.variants["new"], compared=False)
-
-
-SUITES = (with_cases, with_must_pass, with_judge, with_pairwise_judge)
-VARIANTS = (
-    of_the_baseline,
-    of_a_steady_variant,
-    of_a_variant_whose_replies_vary,
-    of_a_variant_that_is_not_compared,
-)
 LOOKS = (
     Look(),
     Look(number=1, of=2, cases=frozenset({"c000", "c001", "c002"}), repeats=2, fractions=(0.1,)),
@@ -200,15 +175,19 @@ def is_covered(one: Need, needs: Iterable[Need]) -> bool:
 
 def spread(gate: Gate) -> Iterator[tuple[Suite, Variant]]:
     """Yield the suites and variants that *gate* may have. Only rates depend on the suite."""
-    for build in SUITES if isinstance(gate, RateGate) else (with_cases,):
-        made = build(gate)
-        yield from ((made, one) for one in (of(made) for of in VARIANTS) if gate.applies_to(one))
+    for judges, must_pass in SUITES if isinstance(gate, RateGate) else SUITES[:1]:
+        made = made_for(gate, *judges, must_pass=must_pass)
+        variants = (variant_of(made, changes) for changes in VARIANTS)
+        yield from ((made, one) for one in variants if gate.applies_to(one))
 
 
-def told(value: object) -> str:
-    if isinstance(value, Gate):
-        return f"{value.kind} {[*GATES, DATA].index(value)}"
-    return getattr(value, "__name__", "")
+def told(gate: Gate) -> str:
+    return f"{gate.kind} {GATES.index(gate)}"
+
+
+def needs_of(gate: Gate, made: Suite, variant: str = "new") -> list[Need]:
+    sides = Sides(suite=made, variant=made.variants[variant], look=Look())
+    return [*kind_of(gate).needs(gate, sides)]
 
 
 @pytest.mark.parametrize("gate", GATES, ids=told)
@@ -242,60 +221,44 @@ def test_a_measurement_reads_the_scores_of_the_variant_and_those_that_are_sent_a
 @every_row("right", [1.0, 0.0], ids=["right", "wrong"])
 @every_row("gate", GATES)
 def test_what_is_stated_for_every_verdict_is_read_for_every_verdict(gate, right):
-    made = with_must_pass(gate)
-    given = given_to(gate, made, of_a_variant_whose_replies_vary(made), Look(), right)
+    made = made_for(gate, must_pass=2)
+    given = given_to(gate, made, variant_of(made, VARYING), Look(), right)
 
     kind_of(gate).evaluate(gate, given)
 
-    always = [
-        need for need in kind_of(gate).needs(gate, given) if replies_of(need).when is When.ALWAYS
-    ]
+    needs = kind_of(gate).needs(gate, given)
+    always = [need for need in needs if replies_of(need).when is When.ALWAYS]
     assert [need for need in always if need not in given.source.asked] == []
 
 
-@every_row(
-    ("gate", "build", "ids"),
-    [(GATES[1], with_must_pass, {"c000", "c001"}), (FORGETTING, with_cases, {"facts-0"})],
-)
-def test_wrong_cases_that_must_not_be_wrong_are_asked_again_as_it_was_stated(gate, build, ids):
-    made = build(gate)
-    given = given_to(gate, made, of_a_variant_whose_replies_vary(made), Look(), 0.0)
+@every_row(("gate", "ids"), [(GATES[1], {"c000", "c001"}), (FORGETTING, {"facts-0"})])
+def test_wrong_cases_that_must_not_be_wrong_are_asked_again_as_it_was_stated(gate, ids):
+    def repeated(needs: Iterable[Need]) -> list[ScoreRequest]:
+        return [one for one in map(replies_of, needs) if one.repeats == MUST_PASS_REPEATS]
+
+    made = made_for(gate, must_pass=2)
+    given = given_to(gate, made, variant_of(made, VARYING), Look(), 0.0)
     kind_of(gate).evaluate(gate, given)
 
-    again = [one for one in given.source.asked if replies_of(one).repeats == MUST_PASS_REPEATS]
-    stated = [
-        one
-        for one in kind_of(gate).needs(gate, given)
-        if replies_of(one).repeats == MUST_PASS_REPEATS
-    ]
+    again, stated = repeated(given.source.asked), repeated(kind_of(gate).needs(gate, given))
 
-    assert {one.ids for one in again} == {frozenset(ids)}
-    assert {one.when for one in again} == {When.IF_WRONG}
+    assert {(one.ids, one.when) for one in again} == {(frozenset(ids), When.IF_WRONG)}
     assert {one.variant for one in again} == {one.variant for one in stated}
 
 
 def test_the_baseline_is_asked_first_and_what_may_be_wrong_last():
-    made = with_must_pass(GATES[1])
-    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
+    needs = needs_of(GATES[1], made_for(GATES[1], must_pass=2))
 
-    needs = [*kind_of(GATES[1]).needs(GATES[1], sides)]
-
-    assert [(need.variant, need.when) for need in needs] == [
-        ("current", When.ALWAYS),
-        ("new", When.ALWAYS),
-        ("new", When.IF_WRONG),
-        ("new", When.IF_WRONG),
-    ]
+    always, if_wrong = When.ALWAYS, When.IF_WRONG
+    sent = [("current", always), ("new", always), ("new", if_wrong), ("new", if_wrong)]
+    assert [(need.variant, need.when) for need in needs] == sent
 
 
-@every_row(("build", "when"), [(with_judge, When.IF_SENT), (with_pairwise_judge, When.ALWAYS)])
-def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(build, when):
+@every_row(("judge", "when"), [(JUDGE, When.IF_SENT), (PAIRWISE, When.ALWAYS)])
+def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(judge, when):
     gate = RateGate(kind="accuracy", line=1, min=0.5)
-    made = build(gate)
 
-    first, *_ = kind_of(gate).needs(
-        gate, Sides(suite=made, variant=made.variants["new"], look=Look())
-    )
+    first, *_ = needs_of(gate, made_for(gate, judge))
 
     assert (first.variant, first.when, first.graded) == ("current", when, True)
 
@@ -303,7 +266,7 @@ def test_a_judge_of_pairs_needs_the_baseline_though_the_gate_compares_nothing(bu
 @every_row("vary", [True, False])
 @every_row("gate", [*GATES, DATA])
 def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
-    made = with_must_pass(gate)
+    made = made_for(gate, must_pass=2)
 
     looks = kind_of(gate).looks(made, gate, replies_vary=vary)
 
@@ -315,11 +278,7 @@ def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
 @every_row(("cases", "of_gate"), [(SKILLS, "divergence"), ((), "")], ids=["skills", "suite"])
 def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
     gate = DivergenceGate(line=1, cases=cases)
-    made = with_cases(gate)
-
-    (need,) = kind_of(gate).needs(
-        gate, Sides(suite=made, variant=made.variants["new"], look=Look())
-    )
+    (need,) = needs_of(gate, made_for(gate))
 
     assert need == ReadingRequest(
         reader="new", replies=ScoreRequest(variant=BASE, of_gate=of_gate, greedy=True)
@@ -351,29 +310,26 @@ SOME = ScoreRequest(variant="new", ids=frozenset({"a", "b"}))
 
 
 @every_row(
-    ("whole", "part", "covers"),
-    [
-        (SOME, SOME, True),
-        (SOME, replace(SOME, ids=frozenset("a")), True),
-        (SOME, replace(SOME, ids=frozenset("ac")), False),
-        (SOME, replace(SOME, ids=None), False),
-        (replace(SOME, ids=None), SOME, True),
-        (replace(SOME, ids=None), replace(SOME, ids=None), True),
-        (SOME, replace(SOME, variant="current"), False),
-        (SOME, replace(SOME, of_gate="forgetting"), False),
-        (SOME, replace(SOME, repeats=3), False),
-        (SOME, replace(SOME, under="prompt"), False),
-        (SOME, replace(SOME, graded=True), False),
-        (SOME, replace(SOME, greedy=True), False),
-        (SOME, replace(SOME, when=When.IF_WRONG), False),
-    ],
-)
-def test_a_request_covers_the_same_scores_of_fewer_cases(whole, part, covers):
-    assert whole.covers(part) is covers
+    "changes",
+    [{"variant": "current"}, {"of_gate": "forgetting"}, {"repeats": 3}, {"under": "prompt"},
+     {"graded": True}, {"greedy": True}, {"when": When.IF_WRONG}, {"ids": frozenset("ac")},
+     {"ids": None}],
+)  # fmt: skip
+def test_a_request_covers_no_other_scores(changes):
+    assert not SOME.covers(replace(SOME, **changes))
+
+
+def test_a_request_covers_the_same_scores_of_fewer_cases():
+    of_all = replace(SOME, ids=None)
+
+    for part in (SOME, replace(SOME, ids=frozenset("a"))):
+        assert SOME.covers(part)
+        assert of_all.covers(part)
+    assert of_all.covers(of_all)
 
 
 def test_a_look_decides_the_cases_and_the_repeats_of_a_task():
-    made = with_cases(GATES[0])
+    made = made_for(GATES[0])
     look = Look(cases=frozenset({"c001"}), repeats=3)
     sides = Sides(suite=made, variant=made.variants["new"], look=look)
 
@@ -418,8 +374,4 @@ def test_a_source_may_lack_what_is_only_shown_and_training_data_need_none():
 
     assert ScoreSource().sent_scores(SOME) is ScoreSource().baseline_drift() is None
     assert ScoreSource().judge_evidence(scores, scores) is None
-
-    made = with_cases(DATA)
-    sides = Sides(suite=made, variant=made.variants["new"], look=Look())
-
-    assert [*kind_of(DATA).needs(DATA, sides)] == []
+    assert needs_of(DATA, made_for(DATA)) == []

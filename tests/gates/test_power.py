@@ -14,12 +14,12 @@ from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of
 from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.measures import pairs_of_scores
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
     coarse_limit,
     default_limit,
-    default_limit_problem,
     design_cases_needed,
     design_certifiable_limit,
     design_pass_probability,
@@ -32,7 +32,6 @@ from pytest_ftgate.gates.power import (
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import paired_counts
 from pytest_ftgate.stats.power import (
@@ -135,17 +134,12 @@ def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_chang
     assert drop_outcome(pairs, limit - 1e-3, Levels()) is Outcome.INCONCLUSIVE
 
 
-@every_row("cases", [design(100), PAIRS])
-def test_the_needed_cases_pass_an_unchanged_variant(cases):
-    needed = design_cases_needed(cases, 0.1, 0.06)
-    size = needed // cases.n + 1
-    larger = replace(
-        cases,
-        weights=cases.weights * size,
-        groups=tuple(group + cases.units * copy for copy in range(size) for group in cases.groups),
-    )
+def test_the_needed_cases_pass_an_unchanged_variant():
+    needed = design_cases_needed(PAIRS, 0.1, 0.06)
+    size = needed + needed % 2
+    larger = design(size, groups=tuple(number // 2 for number in range(size)))
 
-    assert needed > cases.n
+    assert needed > PAIRS.n
     assert design_pass_probability(larger, 0.1, 0.06) >= 0.9
 
 
@@ -153,61 +147,40 @@ DROP = RateGate(kind="accuracy", line=1, max_drop=0.05)
 
 
 @every_row(
-    ("cases", "varies", "changes"),
+    ("cases", "varies", "figures", "repeats"),
     [
-        (PAIRS, False, {}),
-        (PAIRS, True, {"repeats": 4}),
-        (
-            design(200),
-            True,
-            {"units": 200, "certifiable": 0.0684, "pass_probability": 0.6948, "needed": 162}
-            | {"repeats": 2},
-        ),
-        (
-            design(2000),
-            True,
-            {"cases": 2000, "units": 2000, "certifiable": 0.0208, "pass_probability": 1.0}
-            | {"needed": 0},
-        ),
+        (PAIRS, False, (100, 0.0957, 0.467, 533), None),
+        (PAIRS, True, (100, 0.0957, 0.467, 533), 4),
+        (design(200), True, (200, 0.0684, 0.6948, 162), 2),
+        (design(2000), True, (2000, 0.0208, 1.0, 0), None),
     ],
 )
-def test_an_estimate_counts_related_cases_and_names_what_is_missing(cases, varies, changes):
-    expected = PowerEstimate(
-        gate="accuracy", variant="new", cases=200, units=100, margin=0.05, discordance=0.1,
-        certifiable=0.0957, pass_probability=0.467, needed=533,
+def test_an_estimate_counts_related_cases_and_names_what_is_missing(
+    cases, varies, figures, repeats
+):
+    units, certifiable, chance, needed = figures
+
+    assert estimate_power(DROP, "new", cases, 0.1, varies=varies) == PowerEstimate(
+        gate="accuracy", variant="new", cases=cases.n, units=units, margin=0.05, discordance=0.1,
+        certifiable=pytest.approx(certifiable, abs=1e-4),
+        pass_probability=pytest.approx(chance, abs=1e-4), needed=needed, repeats=repeats,
     )  # fmt: skip
 
-    found = estimate_power(DROP, "new", cases, 0.1, varies=varies)
 
-    shares = {
-        name: pytest.approx(getattr(found, name), abs=1e-4)
-        for name in ("certifiable", "pass_probability")
-    }
-    expected = replace(expected, **changes)
-    assert (expected.certifiable, expected.pass_probability) == (*shares.values(),)
-    assert replace(expected, certifiable=None, pass_probability=None) == replace(
-        found, certifiable=None, pass_probability=None
-    )
-
-
-def test_a_default_limit_is_told_from_a_declared_one():
-    gate = replace(DROP, has_default_limit=True)
-
-    assert estimate_power(gate, "new", design(200), 0.1, varies=False).has_default_limit
-
-
-def graded(spread, gate=DROP):
+def graded(spread):
     """Return the estimate for a variant whose graded scores change by up to *spread*."""
     rng = np.random.default_rng(1)
     before = rng.uniform(0.4, 0.6, 200)
     measured = paired_counts(before, before + rng.uniform(-spread, spread, 200))
+    gate = replace(DROP, has_default_limit=True)
     return estimate_power(gate, "new", design(200), 0.1, varies=True, measured=measured)
 
 
 def test_measured_changes_of_graded_scores_replace_the_assumption_and_few_show_no_limit():
     sure, doubtful = graded(0.05), graded(0.4)
 
-    assert (sure.measured, sure.needed, sure.repeats) == (True, 0, None)
+    assert (sure.measured, sure.has_default_limit) == (True, True)
+    assert (sure.needed, sure.repeats) == (0, None)
     assert sure.pass_probability > 0.99
     assert doubtful.pass_probability == pytest.approx(0.8273, abs=1e-3)
     assert doubtful.needed == pytest.approx(60, abs=60)
@@ -296,54 +269,45 @@ def test_without_a_limit_or_a_baseline_to_fall_from_there_is_nothing_to_estimate
     )
 
 
-def right(count, of):
+def least(minimum, cases, measured=None) -> PowerEstimate:
+    gate = RateGate(kind="accuracy", line=1, min=minimum)
+    return estimate_minimum_power(gate, "new", cases, measured)
+
+
+def right(count, of=60):
     return mean_score([1.0] * count + [0.0] * (of - count))
 
 
 def test_a_minimum_has_the_power_of_the_measured_rate_and_names_the_cases_that_it_takes():
-    gate = RateGate(kind="accuracy", line=1, min=0.60)
-
-    estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
+    estimate = least(0.60, design(60), right(52))
 
     assert (estimate.needed, estimate.measured) == (0, True)
     assert estimate.pass_probability > 0.99
     # Of 60 cases 9 in 10 such variants have 49 right or more.
     assert estimate.certifiable == 0.71
 
-    gate = RateGate(kind="accuracy", line=1, min=0.80)
-
-    estimate = estimate_minimum_power(gate, "new", design(60), right(52, 60))
+    estimate = least(0.80, design(60), right(52))
 
     assert estimate.needed == minimum_cases_needed(0.80, 52 / 60, 0.9) - 60
 
 
-def test_no_number_of_cases_is_named_where_none_or_millions_would_show_a_minimum():
-    gate = RateGate(kind="accuracy", line=1, min=0.80)
-
-    estimate = estimate_minimum_power(gate, "new", design(60), right(48, 60))
-
-    assert estimate.needed is None
-    assert estimate.certifiable < 0.70
-
-    gate = RateGate(kind="accuracy", line=1, min=0.7499)
-
-    assert estimate_minimum_power(gate, "new", design(60), right(45, 60)).needed is None
-
-    gate = RateGate(kind="accuracy", line=1, min=0.80)
-    measured = mean_score(np.linspace(0.7, 0.9, 100))
-
-    found = estimate_minimum_power(gate, "new", design(100, is_graded=True), measured)
-
-    assert 0 < found.rate - 0.80 < 1e-9
-    assert found.needed is None
+@every_row(
+    ("minimum", "cases", "measured"),
+    [
+        (0.80, design(60), right(48)),
+        (0.7499, design(60), right(45)),
+        # Within rounding of the minimum.
+        (0.80, design(100, is_graded=True), mean_score(np.linspace(0.7, 0.9, 100))),
+    ],
+)
+def test_no_number_of_cases_is_named_where_none_or_millions_would_show_a_minimum(
+    minimum, cases, measured
+):
+    assert least(minimum, cases, measured).needed is None
 
 
 def test_a_minimum_without_replies_assumes_a_rate_above_it():
-    gate = RateGate(kind="accuracy", line=1, min=0.80)
-
-    estimate = estimate_minimum_power(gate, "new", design(60))
-
-    assert estimate == PowerEstimate(
+    assert least(0.80, design(60)) == PowerEstimate(
         gate="accuracy", variant="new", cases=60, units=60, minimum=0.80, rate=0.80 + 0.05,
         certifiable=0.67, pass_probability=pytest.approx(0.1848, abs=1e-4),
         needed=minimum_cases_needed(0.80, 0.85, 0.9) - 60,
@@ -355,40 +319,33 @@ def test_a_minimum_without_replies_assumes_a_rate_above_it():
     [(0.0, 0.05, 1.0, 0), (0.01, 0.06, 0.7060, 50), (0.99, 1.0, 0.0, 239), (1.0, 1.0, 0.0, None)],
 )
 def test_a_minimum_at_either_end_of_the_scale(minimum, rate, chance, needed):
-    gate = RateGate(kind="accuracy", line=1, min=minimum)
-
-    found = estimate_minimum_power(gate, "new", design(60))
+    found = least(minimum, design(60))
 
     assert found.rate == pytest.approx(rate)
     assert found.pass_probability == pytest.approx(chance, abs=1e-4)
     assert found.needed == needed
 
 
-def test_the_largest_and_the_smallest_minimum_that_cases_can_show_are_whole_points():
-    gate = RateGate(kind="accuracy", line=1, min=0.99)
-    small = RateGate(kind="accuracy", line=1, min=0.01)
-
-    assert estimate_minimum_power(gate, "new", design(400)).certifiable == 0.99
-    assert estimate_minimum_power(small, "new", design(300)).certifiable == 0.02
-    assert estimate_minimum_power(small, "new", design(110)).certifiable == 0.01
+@every_row(("minimum", "count", "shown"), [(0.99, 400, 0.99), (0.01, 300, 0.02), (0.01, 110, 0.01)])
+def test_the_largest_and_the_smallest_minimum_that_cases_can_show_are_whole_points(
+    minimum, count, shown
+):
+    assert least(minimum, design(count)).certifiable == shown
 
 
 def test_related_cases_take_more_of_them_to_show_a_minimum():
-    gate = RateGate(kind="accuracy", line=1, min=0.80)
-
-    found = estimate_minimum_power(gate, "new", PAIRS)
+    found = least(0.80, PAIRS)
 
     assert (found.cases, found.units, found.certifiable) == (200, 100, 0.72)
     assert found.needed == 2 * minimum_cases_needed(0.80, 0.85, 0.9) - 200
 
 
 def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
-    gate = RateGate(kind="accuracy", line=1, min=0.75)
-    scores = np.linspace(0.7, 0.9, 100)
+    scores = mean_score(np.linspace(0.7, 0.9, 100))
 
-    enough = estimate_minimum_power(gate, "new", design(100, is_graded=True), mean_score(scores))
-    gate = replace(gate, min=0.79)
-    short = estimate_minimum_power(gate, "new", design(100, is_graded=True), mean_score(scores))
+    enough, short = (
+        least(minimum, design(100, is_graded=True), scores) for minimum in (0.75, 0.79)
+    )
 
     assert enough.pass_probability > 0.95
     assert (enough.minimum, enough.rate, enough.needed) == (0.75, pytest.approx(0.8), 0)
@@ -398,7 +355,7 @@ def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
 
 
 def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_replies_are_known():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
+    gate = replace(DROP, metric="macro_f1")
     measured = replace(paired_counts([1.0] * 99 + [0.0], [1.0] * 100), countable=False)
 
     estimates = [
@@ -410,8 +367,7 @@ def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_re
     low = replace(gate, min=0.5, max_drop=None)
     assert estimate_minimum_power(low, "new", design(100)).stands_for_accuracy
     assert not estimate_minimum_power(low, "new", design(100), right(60, 100)).stands_for_accuracy
-    plain = replace(low, metric="accuracy")
-    assert not estimate_minimum_power(plain, "new", design(100)).stands_for_accuracy
+    assert not least(0.5, design(100)).stands_for_accuracy
 
 
 def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_ones():
@@ -423,6 +379,9 @@ def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_o
     assert design_pass_probability(nine, 0.1, 0.5) == 0.0
     assert design_certifiable_limit(nine, 0.1) is None
     assert smallest_uneven_limit(nine) == 1.0
+
+
+OPEN = RateGate(kind="accuracy", line=1)
 
 
 def asked(cases, *gates, repeats=None, **sampling):
@@ -437,45 +396,24 @@ def asked(cases, *gates, repeats=None, **sampling):
     ("cases", "limit"), [(9, None), (10, 0.4), (30, 0.2), (50, 0.13), (60, 0.11), (200, 0.06)]
 )
 def test_a_default_limit_is_the_smallest_in_whole_points_up_to_forty(cases, limit):
-    gate = RateGate(kind="accuracy", line=1)
-
-    assert default_limit(asked(cases, gate), gate) == limit
-
-
-def test_cases_that_are_too_few_for_any_default_limit_are_told_what_to_write():
-    gate = RateGate(kind="accuracy", line=1)
-    skills = ForgettingGate(line=1, cases=tuple(case(f"c{n}", skill="facts") for n in range(5)))
-
-    assert notes_text(default_limit_problem(asked(5, gate), gate)) == (
-        "5 cases cannot show that a drop stays below 40 points; write min: 0.8, or add cases: it "
-        "takes about 10"
-    )
-    assert notes_text(default_limit_problem(asked(5, skills), skills)) == (
-        "5 cases cannot show that a drop stays below 40 points; write max_drop: for the whole of "
-        "the skills, or add cases: it takes about 10"
-    )
+    assert default_limit(asked(cases, OPEN), OPEN) == limit
 
 
 def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
-    gate = RateGate(kind="accuracy", line=1)
-    made = asked(30, gate)
+    made = asked(30, OPEN)
 
-    limit = default_limit(made, gate)
-    assert notes_text(coarse_limit(made, gate, limit)) == (
-        "30 cases can only show drops of 20 points or more; 65 would show 10, 210 would show 5"
-    )
-    assert default_limit(asked(65, gate), gate) == 0.1
-    assert default_limit(asked(210, gate), gate) == 0.05
-    assert [*coarse_limit(made, gate, 0.15)] == []
+    values = {"cases": 30, "unrelated": 0, "limit": 0.2, "for_10": 65, "for_5": 210}
+    assert [*coarse_limit(made, OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
+    assert [default_limit(asked(n, OPEN), OPEN) for n in (30, 65, 210)] == [0.2, 0.1, 0.05]
+    assert [*coarse_limit(made, OPEN, 0.15)] == []
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():
-    gate = RateGate(kind="accuracy", line=1)
     rows = tuple(case(f"c{n}", skill="facts") for n in range(60))
     skills = ForgettingGate(line=1, cases=rows)
-    once, often = (asked(60, gate, skills, repeats=count, temperature=1.0) for count in (1, 8))
+    once, often = (asked(60, OPEN, skills, repeats=count, temperature=1.0) for count in (1, 8))
 
-    assert [default_limit(made, gate) for made in (once, often)] == [0.14, 0.05]
+    assert [default_limit(made, OPEN) for made in (once, often)] == [0.14, 0.05]
     assert [default_limit(made, skills) for made in (once, often)] == [0.14, 0.14]
 
 
@@ -515,9 +453,7 @@ def test_each_side_is_repeated_as_declared_where_its_replies_vary():
 
 
 def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
-
-    found = estimate_power(gate, "new", design(100), 0.1, varies=True)
+    found = estimate_power(DROP, "new", design(100), 0.1, varies=True)
 
     with_all, with_fewer = (
         design_pass_probability(design(100, repeats=(count, count)), 0.1, 0.05)
@@ -533,14 +469,11 @@ def test_so_many_repeats_as_an_estimate_names_show_what_further_cases_would():
      (2000, {"temperature": 1.0}, 1), (60, {}, 1), (60, {"temperature": 1.0, "repeats": 4}, 4)],
 )  # fmt: skip
 def test_repeats_are_planned_where_replies_vary_and_nothing_is_declared(cases, more, needed):
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
-
-    assert needed_repeats(asked(cases, gate, **more)) == needed
+    assert needed_repeats(asked(cases, DROP, **more)) == needed
 
 
 def test_cases_in_two_groups_show_no_limit_at_all():
-    gate = RateGate(kind="accuracy", line=1)
-    made = asked(200, gate)
+    made = asked(200, OPEN)
     cases = [replace(one, group=f"g{number % 2}") for number, one in enumerate(made.cases)]
 
-    assert default_limit(replace(made, cases=tuple(cases)), gate) is None
+    assert default_limit(replace(made, cases=tuple(cases)), OPEN) is None

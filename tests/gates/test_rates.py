@@ -1,3 +1,7 @@
+"""The verdict on a rate: its checks, slices, statement, notes, and what decided."""
+
+from __future__ import annotations
+
 from dataclasses import replace
 
 import pytest
@@ -11,107 +15,200 @@ from ftgate_testing.score_columns import (
 )
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.design import Look, guess_rate
+from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
-from pytest_ftgate.gates.measures import (
-    measure_rate,
-    pairs_of_scores,
-    rate_of_scores,
-    unmeasured_verdict,
-)
-from pytest_ftgate.gates.notes import NoteKind, note, text_note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate, shared_levels
-from pytest_ftgate.gates.samples import samples_from_scores
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
+from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.samples import Samples, samples_from_cases, samples_from_scores
+from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
+from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.phrases import Relation, relation
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
+NEW, OLD = variant_scores("new", BAD), variant_scores("current", GOOD)
 
 
 def accuracy(**limits: float) -> RateGate:
     return RateGate(kind="accuracy", line=7, **limits)
 
 
-def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
-    gate, few = accuracy(min=0.6), variant_scores("new", [1.0] * 12)
-    lost = {
-        f"x{n}": replace(few.results["c000"], replies=(), scores=(), missing_reasons=("gone",))
-        for n in range(48)
+FORMAT = RateGate(kind="format", line=8, min=0.5)
+
+
+def accepted(right: list[float]) -> Samples:
+    """Return the samples of accepted replies that are so right."""
+    return samples_from_scores(variant_scores("new", right), "accuracy")
+
+
+def told(verdict: Verdict) -> list[tuple[object, ...]]:
+    """Return what each check compares, and by which levels."""
+    return [
+        (check.kind, check.against, check.limit, check.alarm, check.shared, check.method)
+        for check in verdict.checks
+    ]
+
+
+SHARED = Levels(alarm=0.002, shared=5)
+
+
+@every_row(("metric", "method"), [("accuracy", "counts"), ("macro_f1", "f1")])
+def test_a_minimum_shares_no_level_and_a_drop_does(metric, method) -> None:
+    gate = accuracy(min=0.5, max_drop=0.05, metric=metric)
+    after = labelled("new", ["refund"] * 120 + ["late_delivery"] * 80)
+    before = labelled("current", ["refund"] * 100 + ["late_delivery"] * 100)
+
+    verdict = rate_verdict(gate, after, before, levels=SHARED)
+
+    assert told(verdict) == [
+        (CheckKind.MINIMUM, "", 0.5, 0.01, 1, method),
+        (CheckKind.BASELINE, "current", 0.05, 0.002, 5, method),
+    ]
+    assert verdict.deciding == 1
+    assert [check.has_default_limit for check in verdict.checks] == [False, False]
+    assert (verdict.regressed, verdict.fixed, verdict.outcome) == (20, 0, Outcome.FAILED)
+    assert [label.label for label in verdict.labels] == ["late_delivery", "refund"]
+    assert [(label.f1_before, label.taken_for) for label in verdict.labels] == [
+        (1.0, {"refund": 20}),
+        (1.0, {}),
+    ]
+    # The baseline drops from nothing, and a gate without one of the limits has no check of it.
+    only = replace(gate, max_drop=None)
+    found = rate_verdict(only, after, before)
+    assert told(rate_verdict(gate, after, after, levels=SHARED)) == told(found) == told(verdict)[:1]
+    assert found.labels == ()
+    drop = rate_verdict(replace(gate, min=None), after, before, levels=SHARED)
+    assert told(drop) == told(verdict)[1:]
+
+
+def test_the_labels_are_told_of_a_baseline_that_fails_too_and_never_of_formats() -> None:
+    gate, now = accuracy(min=0.95), labelled("current", ["refund"] * 120 + ["late_delivery"] * 80)
+    form = RateGate(kind="format", line=8, min=0.95)
+    broken = variant_scores("current", BAD)
+
+    alone = rate_verdict(gate, now, now)
+    formats = rate_verdict(form, broken, broken)
+
+    assert [label.f1_before for label in alone.labels] == [None, None]
+    assert (formats.outcome, formats.labels) == (Outcome.FAILED, ())
+    free = suite(gate)
+    free = replace(free, reply=replace(free.reply, format=()))
+    assert evaluate_rate(free, gate, Comparison(now, now)).labels == ()
+
+
+def test_a_failed_verdict_of_a_format_has_all_its_parts() -> None:
+    gate = RateGate(kind="format", line=8, max_drop=0.05, min=0.9, has_default_limit=True)
+
+    verdict = rate_verdict(gate, NEW, OLD)
+
+    assert (verdict.suite, verdict.line, verdict.gate) == ("suite.ftgate.yaml", 8, "format")
+    assert (verdict.variant, verdict.outcome, verdict.deciding) == ("new", Outcome.FAILED, 1)
+    assert verdict.statement == Statement(StatementKind.RATE, {"measure": "format"})
+    assert [check.has_default_limit for check in verdict.checks] == [False, True]
+    assert (verdict.lenient, verdict.lenient_before) == (0.6, 0.95)
+    assert (verdict.notes, verdict.facts, verdict.slices) == ((), {}, ())
+    assert [(one.kind, one.replies) for one in verdict.format_errors] == [
+        ("not in enumeration", 80)
+    ]
+    assert [drift.what for drift in verdict.drifts] == [
+        *("length", "refusals", "same text", "format errors")
+    ]
+    # No limit near the declared ones passes so large a drop.
+    assert [step.kind for step in verdict.next] == [StepKind.FIX_FORMAT, StepKind.FIX_CASES]
+    assert [flip.case for flip in verdict.flips][:2] == ["c120", "c121"]
+    assert len(verdict.flips) == 40
+
+
+def test_notes_of_drifts_and_of_new_format_errors_stand_in_the_verdict_of_accuracy() -> None:
+    gate = accuracy(max_drop=0.05)
+    form = RateGate(kind="format", line=8, min=0.1)
+
+    told = rate_verdict(gate, NEW, OLD)
+    (mix,) = (drift.message for drift in told.drifts if drift.what == "format errors")
+    values = {"what": "not in enumeration", "before": 0.05, "after": 0.4}
+    assert told.notes == (mix, note(ReplyNote.ERROR_SHARE, **values))
+    assert evaluate_rate(suite(gate, form), gate, Comparison(NEW, OLD)).notes == ()
+    assert rate_verdict(form, NEW, OLD).notes == told.notes
+
+
+def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
+    gate, new = accuracy(max_drop=0.05), variant_scores("new", [0.0] * 200)
+    endless = {
+        key: replace(row, replies=(replace(row.replies[0], stop="length"),))
+        for key, row in new.results.items()
     }
 
-    verdict = rate_verdict(gate, VariantScores("new", {**few.results, **lost}), few)
+    step = rate_verdict(gate, VariantScores("new", endless), OLD).next[0]
 
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert relation(verdict.check) is Relation.MISSING
-    assert (verdict.check.n, verdict.check.missing) == (12, 48)
-    assert "48 of 60" in headline(verdict)
+    assert step.kind is StepKind.CHECK_CAUSE
+    assert step.values == {"cause": Cause.CUT_OFF, "count": 200, "of": 200, "before": 0.0}
 
 
-def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
-    gate = RateGate(kind="format", line=8, max_drop=0.05)
-    said_in_prose = variant_scores("new", [1.0] * 200, text="It is a refund.")
+def test_plain_thresholds_hold_for_every_check_of_a_gate_that_wants_them() -> None:
+    gate = accuracy(min=0.5, max_drop=0.05, evidence="point")
 
-    verdict = rate_verdict(gate, said_in_prose, variant_scores("current", [1.0] * 200))
+    verdict = rate_verdict(gate, NEW, OLD)
 
-    assert verdict.outcome is Outcome.FAILED
-    assert [(one.kind, one.replies) for one in verdict.format_errors] == [
-        ("not in enumeration", 200)
+    assert [(check.method, check.outcome) for check in verdict.checks] == [
+        ("point", Outcome.PASSED),
+        ("point", Outcome.FAILED),
     ]
-    assert verdict.next[0].kind is StepKind.FIX_FORMAT
-    assert verdict.next[0].values["format_error"] == "not in enumeration"
+    assert NoteKind.PLAIN_THRESHOLD in {one.kind for one in verdict.notes}
 
 
-def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_more_settle_it() -> (
-    None
-):
+def test_accepted_results_and_their_anchor_are_compared_after_the_baseline() -> None:
+    gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
+    last, first = accepted([1.0] * 192 + [0.0] * 8), accepted([0.0] * 5 + [1.0] * 195)
+
+    verdict = rate_verdict(gate, now, OLD, last, anchor=first, levels=SHARED)
+
+    assert told(verdict) == [
+        (CheckKind.BASELINE, "current", 0.05, 0.002, 5, "counts"),
+        (CheckKind.ACCEPTED, "accepted", 0.05, 0.002, 5, "counts"),
+        (CheckKind.ANCHOR, "anchor", 0.05, 0.002, 5, "counts"),
+    ]
+
+
+def test_the_cases_that_regressed_are_those_of_the_check_that_decided() -> None:
     gate = accuracy(max_drop=0.05)
-    few = [1.0] * 60
+    good, better = accepted(BAD), accepted([1.0] * 200)
+    current = variant_scores("current", BAD)
 
-    verdict = rate_verdict(
-        gate, variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)
+    found = (
+        rate_verdict(gate, NEW, current, good, anchor=better),
+        rate_verdict(gate, NEW, current, better, anchor=good),
+        rate_verdict(gate, NEW, OLD, good),
     )
 
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    fix, more = verdict.next
-    assert (fix.kind, fix.values["cases"], fix.values["open"]) == (
-        *(StepKind.FIX_CASES, "c058, c059", True),
-    )
-    # To go on like this would take more than five times the cases there are.
-    assert verdict.check.needed > 5 * 60
-    values = {"needed": 0, "unchanged": verdict.check.needed_unchanged, "cases": "case"}
-    values |= {"fails": False, "default": False}
-    assert more == NextStep(StepKind.ADD_CASES, values)
+    assert [(one.check.kind, one.regressed, one.flips[0].before) for one in found] == [
+        (CheckKind.ANCHOR, 80, ""),
+        (CheckKind.ACCEPTED, 80, ""),
+        (CheckKind.BASELINE, 70, "refund"),
+    ]
 
 
-def test_the_alarm_level_is_shared_by_the_checks_of_the_suite_and_of_accepted_results() -> None:
-    gates = (
-        accuracy(max_drop=0.05),
-        RateGate(kind="format", line=8, min=0.9),
-        ForgettingGate(line=9, cases=(), max_drop=0.1),
-    )
+def test_a_baseline_is_shown_beside_what_was_accepted_and_else_its_wrong_cases() -> None:
+    gate = accuracy(min=0.5)
+    empty = samples_from_cases({})
+    records = (None, accepted([1.0] * 200), empty, accepted([0.0] * 5 + [1.0] * 195))
 
-    # new: accuracy against the baseline, and the mean of forgetting.
-    assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 2)
+    found = [rate_verdict(gate, OLD, OLD, record) for record in records]
 
-    found = shared_levels(suite(accuracy(max_drop=0.05)), lambda variant, gate: 1)
-
-    # current: accepted; new: baseline and accepted.
-    assert (found.alarm, found.shared) == (pytest.approx(0.01 / 3), 3)
+    assert [(one.regressed, one.fixed) for one in found] == [(10, 0), (10, 0), (10, 0), (10, 5)]
+    both = replace(gate, max_drop=0.05)
+    changed = rate_verdict(both, OLD, OLD, empty)
+    assert [check.kind for check in changed.checks] == [CheckKind.MINIMUM]
 
 
 @every_row("name", [*CheckKind])
 @every_row("values", [GOOD, BAD], ids=["unchanged", "regressed"])
 def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, values) -> None:
     gate = accuracy(min=0.5, max_drop=0.05)
-    accepted = samples_from_scores(variant_scores("new", GOOD), "accuracy")
 
     def verdict(baseline: str) -> Verdict:
         comparison = Comparison(
-            variant_scores("new", values), variant_scores(baseline, GOOD), accepted=accepted
+            variant_scores("new", values), variant_scores(baseline, GOOD), accepted(GOOD)
         )
         declared = replace(suite(gate, variants=(baseline, "new")), baseline=baseline)
         return evaluate_rate(declared, gate, comparison)
@@ -124,52 +221,37 @@ def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, 
     assert headline(same) == headline(usual).replace("good 95 %", f"{name} 95 %")
 
 
-def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
-    gate = accuracy(max_drop=0.05)
-    fenced = [case_result(f"c{i:03}", 0.0, "`refund`") for i in range(40)]
-    other = [case_result(f"c{i:03}", float(i >= 45), "refund") for i in range(40, 200)]
-    after = VariantScores("new", {result.case.id: result for result in (*fenced, *other)})
-
-    verdict = rate_verdict(gate, after, variant_scores("current", [1.0] * 200))
-
-    assert verdict.outcome is Outcome.FAILED
-    values = verdict.statement.values
-    assert [values[key] for key in ("broken", "regressed", "broken_others", "others")] == [
-        *(40, 45, 0, 155)
-    ]
-    assert (values["rest"], values["rest_before"]) == (160, 1.0)
-    assert verdict.next[0].kind is StepKind.FIX_FORMAT
-    assert verdict.next[0].values["of"] == "regressed cases"
+# Notes and statement ----------------------------------------------------------------------------
 
 
-def test_a_case_that_expects_nothing_is_left_out_with_a_note() -> None:
-    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
+@every_row(
+    ("case", "reply", "score", "told", "of_format"),
+    [
+        ({"expected": None}, {}, {"correct": None}, (NoteKind.EXPECT_NOTHING, {}), False),
+        ({}, {"stop": "refusal"}, {}, (NoteKind.REFUSED, {"as_wrong": True}), True),
+        ({}, {"stop": "length"}, {}, (NoteKind.CUT_OFF, {"as_wrong": True}), True),
+    ],
+)
+def test_cases_that_count_for_less_than_others_are_told(
+    case, reply, score, told, of_format
+) -> None:
+    scores = variant_scores("new", GOOD)
     first = scores.results["c000"]
-    open_case = replace(
+    odd = replace(
         first,
-        case=replace(first.case, expected=None),
-        scores=(replace(first.scores[0], correct=None),),
+        case=replace(first.case, **case),
+        replies=(replace(first.replies[0], **reply),),
+        scores=(replace(first.scores[0], **score),),
     )
-    scores = VariantScores("new", scores.results | {"c000": open_case})
+    scores = VariantScores("new", scores.results | {"c000": odd})
+    kind, values = told
 
-    verdict = rate_verdict(gate, scores, scores)
+    graded, form = (
+        rate_verdict(gate, scores, scores).notes for gate in (accuracy(min=0.5), FORMAT)
+    )
 
-    assert verdict.notes == (note(NoteKind.EXPECT_NOTHING, n=1, of=200),)
-    form = RateGate(kind="format", line=8, min=0.5)
-    assert rate_verdict(form, scores, scores).notes == ()
-
-
-@every_row(("stop", "kind"), [("refusal", NoteKind.REFUSED), ("length", NoteKind.CUT_OFF)])
-def test_replies_that_ended_early_are_counted(stop, kind) -> None:
-    gate, scores = accuracy(min=0.5), variant_scores("new", GOOD)
-    first = scores.results["c000"]
-    cut = replace(first, replies=(replace(first.replies[0], stop=stop),))
-    scores = VariantScores("new", scores.results | {"c000": cut})
-
-    form = RateGate(kind="format", line=8, min=0.5)
-    for one in (gate, form):
-        told = note(kind, n=1, of=200, as_wrong=one is gate)
-        assert rate_verdict(one, scores, scores).notes == (told,)
+    assert graded == (note(kind, n=1, of=200, **values),)
+    assert form == ((note(kind, n=1, of=200, as_wrong=False),) if of_format else ())
 
 
 def test_cases_without_a_reply_are_counted_with_the_reason_of_the_first() -> None:
@@ -214,95 +296,207 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
     assert evaluate_rate(suite(marked), marked, comparison).statement.values == {
         "function": "test_x"
     }
-    form = RateGate(kind="format", line=8, min=0.5)
-    assert evaluate_rate(suite(form), form, comparison).statement.values == {"measure": "format"}
+    form = evaluate_rate(suite(FORMAT), FORMAT, comparison)
+    assert form.statement.values == {"measure": "format"}
     # What was accepted was compared with another baseline.
-    record = samples_from_scores(variant_scores("new", GOOD), "accuracy")
-    kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=record))
+    kept = evaluate_rate(suite(gate), gate, replace(comparison, accepted=accepted(GOOD)))
     assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 
 
-@every_row("metric", ["accuracy", "macro_f1"])
-def test_what_a_gate_rates_and_compares_is_had_without_a_verdict(metric) -> None:
-    gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
-    made = suite(gate)
-    after, before = (
-        labelled(name, ["refund"] * right + ["late_delivery"] * (100 - right))
-        for name, right in (("new", 40), ("current", 50))
-    )
-
-    rate, pairs = rate_of_scores(made, gate, after), pairs_of_scores(made, gate, before, after)
-
-    assert pairs.after == pytest.approx(rate.rate)
-    assert pairs.delta == pytest.approx(-0.1, abs=0.02)
-    assert measure_rate(made, gate, after).check.after == pytest.approx(rate.rate)
+# Slices -----------------------------------------------------------------------------------------
 
 
-def test_a_variant_that_could_not_be_measured_says_why() -> None:
-    made = suite(accuracy(min=0.5))
-
-    assert unmeasured_verdict(made, made.variants["new"], text_note("no key")) == Verdict(
-        suite="suite.ftgate.yaml",
-        line=1,
-        gate="measured",
-        variant="new",
-        outcome=Outcome.INVALID,
-        statement=Statement(
-            StatementKind.NOT_SENT, {"reason": "text", "text": "no key", "is_invalid": False}
-        ),
-        gated=False,
-        measured=False,
-    )
+def tagged(variant: str, wrong: int, of: int = 300) -> VariantScores:
+    """Return scores of which the first *wrong* are wrong; the first 60 cases are rare."""
+    scores = variant_scores(variant, [0.0] * wrong + [1.0] * (of - wrong))
+    rows = {
+        key: replace(row, case=replace(row.case, tags=("rare" if i < 60 else "common",)))
+        for i, (key, row) in enumerate(scores.results.items())
+    }
+    return VariantScores(variant, rows)
 
 
-@every_row(
-    ("kind", "metric", "rate"),
-    [("accuracy", "accuracy", 0.6), ("format", "accuracy", 0.6), ("accuracy", "macro_f1", 0.6)],
-)
-def test_a_measured_variant_has_the_rate_of_its_gate(kind, metric, rate) -> None:
-    gate = RateGate(kind=kind, line=7, metric=metric, min=0.9)
-    texts = ["refund"] * 60 + ["late_delivery"] * 60 + ["no"] * 80
-    scores = labelled("strong", texts)
-
-    verdict = measure_rate(suite(gate), gate, scores)
-
-    check = verdict.check
-    assert (verdict.variant, verdict.gate, verdict.line) == ("strong", kind, 7)
-    assert (check.kind, check.limit, check.method) == (
-        CheckKind.MINIMUM,
-        0.0,
-        "f1" if metric == "macro_f1" else "counts",
-    )
-    assert check.after == pytest.approx({"format": 0.6}.get(kind, check.after))
-    assert bool(verdict.format_errors) is (kind == "format")
-    assert verdict.lenient == (0.6 if kind == "format" else None)
+SLICED = RateGate(kind="accuracy", line=7, max_drop=0.2, slices=("tag",))
 
 
-@every_row("metric", ["accuracy", "macro_f1"])
-def test_only_cases_with_a_reply_are_rated_and_only_those_of_both_sides_compared(metric) -> None:
-    gate = RateGate(kind="accuracy", line=7, metric=metric, min=0.5)
-    made = suite(gate)
-    after = labelled("new", ["refund"] * 150 + ["late_delivery"] * 50)
-    before = labelled("current", ["refund"] * 100 + ["late_delivery"] * 100)
-    gone = dict.fromkeys(("c100", "c101"))
-    after = without_replies(after, gone)
-    before = without_replies(before, dict.fromkeys(("c000", "c101")))
+def test_a_regressed_slice_fails_a_gate_whose_mean_holds() -> None:
+    new, old = tagged("new", 40), tagged("current", 0)
 
-    rate, pairs = rate_of_scores(made, gate, after), pairs_of_scores(made, gate, before, after)
+    verdict = rate_verdict(SLICED, new, old)
 
-    assert (rate.n, pairs.n) == (198, 197)
-    form = RateGate(kind="format", line=7, min=0.5)
-    assert (rate_of_scores(made, form, after).rate, rate_of_scores(made, form, after).n) == (1, 198)
-    assert pairs_of_scores(made, form, before, after).delta == 0
+    assert (verdict.check.outcome, verdict.outcome) == (Outcome.PASSED, Outcome.FAILED)
+    assert [(part.name, part.n, part.state) for part in verdict.slices] == [
+        ("rare", 60, "regressed"),
+        ("common", 240, "kept"),
+    ]
+    assert (verdict.slices[0].before, verdict.slices[0].after) == (1.0, pytest.approx(1 / 3))
+    best = samples_from_scores(tagged("new", 40), "accuracy")
+    assert rate_verdict(SLICED, new, old, best).slices == verdict.slices
+    for gate in (replace(SLICED, slices=()), replace(SLICED, max_drop=None, min=0.5)):
+        assert rate_verdict(gate, new, old).slices == ()
+    assert rate_verdict(SLICED, new, old, baseline_drift=text_note("it moved")).slices == ()
 
 
 @every_row(
-    ("kind", "labels", "rate"),
-    [("accuracy", True, 0.5), ("format", True, 0.0), ("accuracy", False, 0.0)],
+    ("levels", "look", "state"),
+    [
+        (None, None, "regressed"),
+        (Levels(alarm=1e-9), None, "regressed"),
+        (Levels(alarm=1e-15), None, "inconclusive"),
+        (None, Look(number=1, of=5, fractions=(0.1,)), "inconclusive"),
+    ],
 )
-def test_guessing_is_right_as_often_as_there_are_few_labels(kind, labels, rate) -> None:
-    gate = RateGate(kind=kind, line=7, min=0.5)
-    made = suite(gate)
-    free = replace(made, reply=replace(made.reply, format=()))
+def test_a_slice_is_held_to_the_levels_of_the_look(levels, look, state) -> None:
+    comparison = Comparison(tagged("new", 40), tagged("current", 0), levels=levels)
 
-    assert guess_rate(made if labels else free, gate) == rate
+    verdict = evaluate_rate(suite(SLICED), SLICED, comparison, look)
+
+    assert verdict.slices[0].state == state
+
+
+def test_the_slices_of_a_baseline_are_compared_with_what_was_accepted() -> None:
+    now = tagged("current", 40)
+    record = samples_from_scores(tagged("current", 0), "accuracy")
+
+    alone = rate_verdict(SLICED, now, now)
+    kept = rate_verdict(SLICED, now, now, record)
+    drifted = rate_verdict(SLICED, now, now, record, baseline_drift=text_note("it moved"))
+
+    assert alone.slices == ()
+    assert [(part.name, part.state) for part in kept.slices] == [
+        ("rare", "regressed"),
+        ("common", "kept"),
+    ]
+    assert drifted.slices == kept.slices
+
+
+def test_the_slices_of_formats_are_those_of_the_format() -> None:
+    gate = replace(SLICED, kind="format")
+    wrong = tagged("new", 40)
+    valid = {
+        key: replace(row, scores=(replace(row.scores[0], format_error=None),))
+        for key, row in wrong.results.items()
+    }
+    new = VariantScores("new", valid)
+
+    found = rate_verdict(gate, new, tagged("current", 0))
+
+    assert [part.after for part in found.slices] == [1.0, 1.0]
+
+
+@every_row(("missing", "outcome"), [(15, "failed"), (16, "inconclusive")])
+def test_a_regressed_slice_decides_nothing_beside_too_many_missing_replies(
+    missing, outcome
+) -> None:
+    new = without_replies(tagged("new", 40), {f"c{299 - number}" for number in range(missing)})
+
+    verdict = rate_verdict(SLICED, new, tagged("current", 0))
+
+    assert verdict.slices[0].state == "regressed"
+    assert verdict.outcome == outcome
+
+
+# Must-pass cases and judges ---------------------------------------------------------------------
+
+
+def must_pass(right: float) -> VariantScores:
+    first = case_result("first", right, "refund" if right else "late_delivery")
+    case = replace(first.case, must_pass=True)
+    return VariantScores("new", {"first": replace(first, case=case)})
+
+
+def test_a_wrong_must_pass_case_fails_and_is_shown_first_though_a_look_leaves_it_out() -> None:
+    gate = accuracy(min=0.5)
+
+    verdict = rate_verdict(gate, NEW, NEW, must_pass=(must_pass(0.0), None))
+
+    assert [(check.kind, check.outcome) for check in verdict.checks] == [
+        (CheckKind.MUST_PASS, Outcome.FAILED),
+        (CheckKind.MINIMUM, Outcome.PASSED),
+    ]
+    assert [flip.case for flip in verdict.flips][:2] == ["first", "c120"]
+
+
+def test_a_right_must_pass_case_alone_compares_nothing() -> None:
+    gate, scores = accuracy(max_drop=0.1), OLD
+    form = RateGate(kind="format", line=8, max_drop=0.1)
+
+    for one in (gate, form):
+        verdict = rate_verdict(one, scores, scores, must_pass=(must_pass(1.0), None))
+        assert (verdict.checks, verdict.outcome) == ((), Outcome.PASSED)
+        assert verdict.statement == Statement(StatementKind.NOTHING_TO_COMPARE, {"rate": 0.95})
+    assert rate_verdict(form, scores, scores, must_pass=(must_pass(0.0), None)).checks == ()
+
+
+@every_row(
+    ("right", "missing", "values", "outcome", "step"),
+    [
+        (100, 10, {"rate": 100 / 190}, Outcome.PASSED, StepKind.ACCEPT),
+        (100, 11, {"rate": 100 / 189, "missing": 11, "cases": 200}, Outcome.INCONCLUSIVE,
+         StepKind.RUN_AGAIN),
+        (100, 200, {"missing": 200, "cases": 200}, Outcome.INCONCLUSIVE, StepKind.RUN_AGAIN),
+        (0, 0, {"rate": 0.0}, Outcome.INCONCLUSIVE, StepKind.CHECK_SCORE),
+    ],
+)  # fmt: skip
+def test_what_is_nothing_to_compare_later_runs_with_is_inconclusive(
+    right, missing, values, outcome, step
+) -> None:
+    gate = accuracy(max_drop=0.1)
+    scores = variant_scores("current", [1.0] * right + [0.0] * (200 - right))
+    some = without_replies(scores, [*scores.results][200 - missing :])
+
+    alone = suite(gate, variants=("current",))
+    found = evaluate_rate(alone, gate, Comparison(some, some))
+
+    assert (found.checks, found.outcome) == ((), outcome)
+    assert found.statement == Statement(StatementKind.NOTHING_TO_COMPARE, pytest.approx(values))
+    assert found.next[0].kind is step
+
+
+def test_an_unqualified_judge_settles_no_check_of_accuracy_and_those_of_formats() -> None:
+    judge = JudgeValidation(
+        judge="j", provider="p", rubric="r", errors=(text_note("never validated"),)
+    )
+    scores = variant_scores("new", GOOD)
+    comparison = Comparison(
+        scores,
+        scores,
+        must_pass=(must_pass(0.0), None),
+        judge_evidence=JudgeEvidence(validations=(judge,), constant_grades=9),
+    )
+    gate = accuracy(min=0.5)
+
+    graded, plain = (evaluate_rate(suite(one), one, comparison) for one in (gate, FORMAT))
+
+    assert [(check.kind, check.outcome) for check in graded.checks] == [
+        (CheckKind.MUST_PASS, Outcome.INCONCLUSIVE),
+        (CheckKind.MINIMUM, Outcome.INCONCLUSIVE),
+    ]
+    assert graded.statement == Statement(StatementKind.UNQUALIFIED_JUDGE)
+    assert note(NoteKind.SAME_OF_ALL, n=9) in graded.notes
+    assert [check.outcome for check in plain.checks] == [Outcome.PASSED]
+    assert plain.notes == ()
+
+
+def test_thoughts_are_compared_with_the_baselines_by_the_levels_of_a_drop() -> None:
+    gate = replace(FORMAT, max_thought_drop=0.3)
+    before = thinking(variant_scores("current", [1.0] * 100))
+    after = variant_scores("new", [1.0] * 100)
+
+    verdict = rate_verdict(gate, after, before, levels=SHARED)
+    alone = rate_verdict(gate, before, before, levels=SHARED)
+
+    check = verdict.checks[-1]
+    assert (check.measure, check.outcome, check.alarm) == ("thoughts", Outcome.FAILED, 0.002)
+    assert (check.before, check.after) == (1.0, 0.0)
+    (drift,) = (drift for drift in verdict.drifts if drift.what == "thoughts")
+    assert (drift.before, drift.after) == (1.0, 0.0)
+    assert [one.measure for one in alone.checks] == [""]
+
+
+def thinking(scores: VariantScores) -> VariantScores:
+    rows = {
+        key: replace(row, replies=tuple(replace(reply, thought="so") for reply in row.replies))
+        for key, row in scores.results.items()
+    }
+    return VariantScores(scores.variant, rows)

@@ -61,10 +61,9 @@ def test_samples_of_cases_hold_what_is_known_of_each():
 
 
 def test_samples_hold_floats_and_no_equal_weights_or_groups():
-    assert plain(made(a=1.0, b=0.0)) == {
-        "ids": ("a", "b"), "values": [1.0, 0.0], "repeats": [1.0, 1.0], "groups": None,
-        "weights": None, "sources": ("r a", "r b"),
-    }  # fmt: skip
+    plain_ones = plain(made(a=1.0, b=0.0))
+
+    assert (plain_ones["groups"], plain_ones["weights"]) == (None, None)
 
     found = samples_from_cases({"a": CaseSample(1, 2, "", weight=2)})
 

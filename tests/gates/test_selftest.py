@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.score_columns import case_result, suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates import forgetting, rates
 from pytest_ftgate.gates.design import Levels, Look
@@ -27,12 +28,20 @@ def repeated(index: int, values: list[float], **keys) -> CaseResult:
     )
 
 
-def scores(count: int, wrong: int, replies: int = 4, **keys) -> VariantScores:
-    """Return cases of which *wrong* answer one reply in *replies* wrongly."""
+def scores(
+    count: int, wrong: int, replies: int = 4, *, each=lambda index: {}, **keys
+) -> VariantScores:
+    """Return cases of which *wrong* answer one reply in *replies* wrongly.
+
+    Each case has *keys*, and those that *each* returns for its number.
+    """
     results = [
-        repeated(index, [float(index >= wrong or number > 0) for number in range(replies)], **keys)
+        repeated(
+            index, [float(index >= wrong or number > 0) for number in range(replies)],
+            **keys, **each(index),
+        )
         for index in range(count)
-    ]
+    ]  # fmt: skip
     return VariantScores("current", {result.case.id: result for result in results})
 
 
@@ -62,11 +71,8 @@ def test_the_share_of_runs_that_pass_is_that_of_steady_and_noisy_variants():
 
 
 def test_related_cases_are_drawn_together_and_make_passing_harder():
-    results = {
-        result.case.id: replace(result, case=replace(result.case, group=f"g{index // 10}"))
-        for index, result in enumerate(scores(200, 20).results.values())
-    }
-    drawn = DrawnRuns(VariantScores("current", results), repeats=1, pairs=15)
+    related = scores(200, 20, each=lambda index: {"group": f"g{index // 10}"})
+    drawn = DrawnRuns(related, repeats=1, pairs=15)
     before, _ = next(iter(drawn))
     groups = [result.case.group for result in before.results.values()]
 
@@ -83,14 +89,9 @@ def test_minimums_and_forgetting_are_tested_as_well():
     assert (found.margin, found.minimum) == (None, 0.99)
     assert found.failed > 0.9
 
-    results = {
-        name: replace(result, case=replace(result.case, skill="facts"))
-        for name, result in scores(100, 0).results.items()
-    }
     gate = ForgettingGate(line=1, cases=(), max_drop=0.1)
-    runs = DrawnRuns(VariantScores("base", results), repeats=1, pairs=3)
 
-    assert skills_run(gate, runs).passed == 1.0
+    assert skills_run(gate, DrawnRuns(scores(100, 0, skill="facts"), 1, 3)).passed == 1.0
 
 
 def test_a_format_gate_is_tested_on_its_own_scores():
@@ -117,15 +118,15 @@ def texts(result):
     return [reply.text for reply in result.replies]
 
 
-def test_each_side_of_a_pair_draws_from_its_own_half_of_the_replies():
-    for before, after in drawn(repeats=2):
+@every_row("repeats", [2, 3])
+def test_each_side_of_a_pair_draws_from_its_own_half_of_the_replies(repeats):
+    for before, after in drawn(repeats=repeats):
         for case_id, result in before.results.items():
-            assert sorted(texts(result) + texts(after.results[case_id])) == ["0", "1", "2", "3"]
-
-    for before, after in drawn(repeats=3):
-        for case_id, result in before.results.items():
-            assert len(texts(result)) == 3
-            assert not {*texts(result)} & {*texts(after.results[case_id])}
+            first, second = texts(result), texts(after.results[case_id])
+            assert len(first) == len(second) == repeats
+            assert not {*first} & {*second}
+            if repeats == 2:
+                assert sorted(first + second) == ["0", "1", "2", "3"]
 
 
 def test_a_drawn_case_keeps_its_scores_and_has_an_id_and_requests_of_its_own():
@@ -187,55 +188,43 @@ def seen(monkeypatch):
 
 def test_the_figures_count_the_verdicts_of_all_pairs(seen):
     gate = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.4, slices=("tag",))
-    rows = {
-        name: replace(one, case=replace(one.case, tags=("odd" if n % 2 else "even",)))
-        for n, (name, one) in enumerate(scores(40, 40, 2).results.items())
-    }
-    drawn = DrawnRuns(VariantScores("current", rows), repeats=1, pairs=20)
+    tagged = scores(40, 40, 2, each=lambda n: {"tags": ("odd" if n % 2 else "even",)})
+    drawn = DrawnRuns(tagged, repeats=1, pairs=20)
 
     found = rate_selftest(suite(gate), gate, drawn, (Look(),), Levels(alarm=0.3))
 
     verdicts = [verdict for *_, verdict in seen]
     outcomes = [verdict.outcome for verdict in verdicts]
     passed = outcomes.count(Outcome.PASSED) / 20
-    sides = [
-        (old.correct, new.correct)
+    differs = [
+        old.correct != new.correct
         for comparison, *_ in seen
         for old, new in zip(
             comparison.baseline.results.values(), comparison.scores.results.values(), strict=True
         )
     ]
-    regressed = {
-        name: sum(
-            any(part.name == name and part.state == "regressed" for part in verdict.slices)
-            for verdict in verdicts
-        )
-        / 20
-        for name in ("odd", "even")
-    }
+    names = [part.name for one in verdicts for part in one.slices if part.state == "regressed"]
+    regressed = {name: names.count(name) / 20 for name in ("odd", "even")}
     assert found == SelfTest(
         gate="accuracy", cases=40, margin=0.05, minimum=0.4, pairs=20,
-        discordance=pytest.approx(sum(old != new for old, new in sides) / len(sides)),
+        discordance=pytest.approx(sum(differs) / len(differs)),
         passed=passed, failed=outcomes.count(Outcome.FAILED) / 20,
         flips=2 * passed * (1 - passed), regressed=regressed,
     )  # fmt: skip
+    assert found.inconclusive == pytest.approx(outcomes.count(Outcome.INCONCLUSIVE) / 20)
     assert 0 < outcomes.count(Outcome.FAILED) < 20
     assert min(regressed.values()) > 0
 
 
 def test_each_look_sees_its_cases_and_its_replies_until_one_concludes(seen):
     ids = [f"c#{index}" for index in range(60)]
-    rows = {
-        name: replace(one, case=replace(one.case, id=name))
-        for name, one in zip(ids, scores(60, 0).results.values(), strict=True)
-    }
     looks = (
         Look(number=1, of=3, cases=frozenset(ids[:1]), fractions=(0.1,)),
         Look(number=2, of=3, repeats=2, fractions=(0.1, 0.5)),
         Look(number=3, of=3, repeats=2, fractions=(0.1, 0.5, 1.0)),
     )
-    drawn = DrawnRuns(VariantScores("current", rows), repeats=2, pairs=1)
-    gate = RateGate(kind="accuracy", line=1, max_drop=0.4)
+    drawn = DrawnRuns(scores(60, 0, each=lambda n: {"id": ids[n]}), repeats=2, pairs=1)
+    gate = replace(GATE, max_drop=0.4)
     levels = Levels(alarm=0.02)
 
     found = rate_selftest(suite(gate), gate, drawn, looks, levels)
@@ -256,13 +245,11 @@ def test_each_look_sees_its_cases_and_its_replies_until_one_concludes(seen):
 
 
 def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(seen):
-    rows = {
-        name: replace(one, case=replace(one.case, skill="facts"))
-        for name, one in scores(40, 40, 2).results.items()
-    }
-    asked = tuple(one.case for one in rows.values())
-    gate = ForgettingGate(line=1, cases=asked, max_drop=0.1, each=0.02, under_prompt=True)
-    runs = DrawnRuns(VariantScores("base", rows), repeats=1, pairs=3)
+    facts = scores(40, 40, 2, skill="facts")
+    gate = ForgettingGate(
+        line=1, cases=tuple(facts.cases), max_drop=0.1, each=0.02, under_prompt=True
+    )
+    runs = DrawnRuns(facts, repeats=1, pairs=3)
 
     found = skills_run(gate, runs, alarm=0.4)
 

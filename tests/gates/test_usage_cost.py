@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.score_columns import suite, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 from scipy import stats
 
@@ -34,18 +34,10 @@ def written(variant: str, tokens: Sequence[int | None], groups: int | None = Non
     rows = {}
     for i, ((key, row), count) in enumerate(zip(plain.results.items(), tokens, strict=True)):
         case = replace(row.case, group=None if groups is None else f"g{i % groups}")
-        replies = () if count is None else (Reply(text="refund", usage={"output": count}),)
-        scores, reasons = (row.scores, ()) if replies else ((), ("gone",))
-        fingerprints = (f"{key} {variant}",)
-        rows[key] = replace(
-            row,
-            case=case,
-            replies=replies,
-            scores=scores,
-            missing_reasons=reasons,
-            fingerprints=fingerprints,
-        )
-    return VariantScores(variant, rows)
+        replies = (Reply(text="refund", usage={"output": count or 0}),)
+        rows[key] = replace(row, case=case, replies=replies, fingerprints=(f"{key} {variant}",))
+    gone = [key for key, count in zip(plain.results, tokens, strict=True) if count is None]
+    return without_replies(VariantScores(variant, rows), gone)
 
 
 def of(gate: CostGate, **tariffs: Tariff) -> Suite:
@@ -69,20 +61,10 @@ def drawn(mean: float, n: int = 100, spread: float = 100.0) -> list[int]:
     return [round(one) for one in mean + found - found.mean()]
 
 
-@every_row(
-    ("mean", "outcome"), [(400, Outcome.PASSED), (500, Outcome.INCONCLUSIVE), (600, Outcome.FAILED)]
-)
-def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies(mean, outcome):
-    verdict = evaluated(LIMIT, drawn(mean))
-
-    assert verdict.outcome is outcome
-    assert verdict.check.unit == "usd"
-
-
 def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
-    tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round()
+    tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round().astype(int)
 
-    check = evaluated(LIMIT, [int(count) for count in tokens]).check
+    check = evaluated(LIMIT, tokens.tolist()).check
 
     assert (check.low, check.high) == pytest.approx(mean_interval(tokens / 1000, 0.95))
     student = stats.ttest_1samp(tokens / 1000, 0.0).confidence_interval()
@@ -90,10 +72,9 @@ def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
     assert check.after == pytest.approx(np.mean(tokens) / 1000)
 
     rng = np.random.default_rng(2)
-    before, after = (rng.lognormal(5.5, 1.0, 90).round() for _ in range(2))
-    sides = [[int(count) for count in side] for side in (after, before)]
+    before, after = (rng.lognormal(5.5, 1.0, 90).round().astype(int) for _ in range(2))
 
-    check = evaluated(RISE, *sides, groups=45).check
+    check = evaluated(RISE, after.tolist(), before.tolist(), groups=45).check
 
     sums = [np.bincount(np.arange(90) % 45, side) for side in (after, before)]
     low, high = ratio_interval(*sums, 0.95)
@@ -101,7 +82,7 @@ def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
 
 
 @every_row("groups", [None, 60])
-def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
+def test_a_case_is_named_that_holds_more_than_a_tenth_of_the_cost(groups):
     # 120 cases cost 100 each, and one of them 1,500 more.
     tokens = [100] * 119 + [1600]
     kind, others = (NoteKind.LARGE_CASE, 0) if groups is None else (NoteKind.LARGE_GROUP, 100)
@@ -110,9 +91,6 @@ def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
 
     assert notes == (note(kind, share=pytest.approx((1600 + others) / sum(tokens))),)
     assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
-
-
-def test_a_case_that_holds_a_tenth_of_the_cost_is_not_named():
     # All of these prices are exact: 90 cases cost 0.125, and one of them 1.25.
     assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
 
@@ -130,7 +108,7 @@ def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
     assert verdict.check.high - verdict.check.low < 0.01
 
 
-def test_a_baseline_without_a_price_leaves_a_rise_open_and_the_baseline_itself_has_none():
+def test_a_price_of_nothing_holds_a_limit_and_leaves_a_rise_open_and_the_baseline_has_no_rise():
     free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
 
     verdict = evaluated(RISE, drawn(400), current=free)
@@ -142,8 +120,11 @@ def test_a_baseline_without_a_price_leaves_a_rise_open_and_the_baseline_itself_h
 
     verdict = evaluated(RISE, drawn(400), current=Tariff())
 
-    assert (verdict.check.n, verdict.check.informative) == (0, True)
-    assert verdict.notes == ()
+    assert (verdict.check.n, verdict.check.informative, verdict.notes) == (0, True, ())
+
+    verdict = evaluated(LIMIT, drawn(400), new=free)
+
+    assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
 
     mine = written("current", drawn(400))
 
@@ -177,7 +158,12 @@ def test_thirty_unrelated_cases_bound_the_cost_and_related_ones_count_as_one():
 
 @every_row(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
 def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
-    assert evaluated(LIMIT, [1, 1], new=Tariff(per_1k=flat)).outcome is outcome
+    verdict = evaluated(LIMIT, [1, *[None] * 9], new=Tariff(per_1k=flat))
+
+    assert (verdict.outcome, verdict.check.low, verdict.check.high) == (outcome, flat, flat)
+    told = " ".join(explain(verdict))
+    assert f"is {flat:.2f} USD, and 0.50 USD is allowed" in told
+    assert "CI" not in told
 
 
 @every_row(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
@@ -186,6 +172,8 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, out
 
     assert verdict.outcome is outcome
     assert note(NoteKind.NO_PRICE, n=gone, first="gone") in verdict.notes
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": gone, "suite": "suite.ftgate.yaml"})
+    assert verdict.next == (() if outcome is Outcome.PASSED else (again,))
 
 
 def test_replies_that_tell_no_tokens_are_noted_before_missing_ones_and_never_free():
@@ -317,36 +305,12 @@ def test_only_the_same_replies_at_the_same_price_are_unchanged():
     assert (gap.n, gap.missing) == (100, 1)
 
 
-def test_missing_replies_are_requested_again_first_and_missing_from_a_rise():
+def test_replies_that_are_missing_on_either_side_are_missing_from_a_rise():
     verdict = evaluated(RISE, [*drawn(500, 97), 1, 1, None], [*drawn(400, 97), None, 1, 1])
 
     assert (verdict.check.n, verdict.check.missing, verdict.outcome) == (98, 2, Outcome.FAILED)
     # A limit from these replies would not count those that are missing.
     assert verdict.next == (NextStep(StepKind.LOWER_USAGE),)
-
-    verdict = evaluated(LIMIT, [*drawn(400, 94), *[None] * 6])
-
-    assert verdict.next == (
-        NextStep(StepKind.RUN_AGAIN, {"missing": 6, "suite": "suite.ftgate.yaml"}),
-    )
-
-
-def test_a_flat_price_is_known_without_statistics_and_nothing_keeps_any_limit():
-    verdict = evaluated(LIMIT, [1, *[None] * 9], new=Tariff(per_1k=0.4))
-
-    assert verdict.outcome is Outcome.PASSED
-    assert (verdict.check.low, verdict.check.high) == (0.4, 0.4)
-
-    told = " ".join(explain(evaluated(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
-
-    assert "is 0.60 USD, and 0.50 USD is allowed" in told
-    assert "CI" not in told
-
-    free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
-
-    verdict = evaluated(LIMIT, drawn(400), new=free)
-
-    assert (verdict.outcome, verdict.check.after, verdict.notes) == (Outcome.PASSED, 0.0, ())
 
 
 @every_row(("limit", "rise"), [(0.51, None), (0.49, None), (None, 0.27), (None, 0.23)])

@@ -16,7 +16,6 @@ from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, S
 from pytest_ftgate.gates.usage import evaluate_latency, measure_latency
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.phrases import figure_name
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.gate_kinds import LatencyGate
@@ -32,12 +31,9 @@ def took(
     """Return the times of so many cases, *kept* more being in the cache and *missing* nowhere."""
     own = {f"c{i}": (one,) for i, one in enumerate(seconds)}
     return ReplyTimes(
-        variant=variant,
-        seconds=own,
-        groups={key: key for key in own},
-        replies=len(own) + kept,
+        variant=variant, seconds=own, groups={key: key for key in own}, replies=len(own) + kept,
         missing=("gone",) * missing,
-    )
+    )  # fmt: skip
 
 
 def drawn(median: float, n: int = 200) -> list[float]:
@@ -48,16 +44,8 @@ def evaluated(gate, mine, baseline=None):
     return evaluate_latency(suite(gate), gate, mine, baseline, 16)
 
 
-@every_row(
-    ("median", "outcome"),
-    [(0.4, Outcome.PASSED), (0.62, Outcome.INCONCLUSIVE), (1.2, Outcome.FAILED)],
-)
-def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies(median, outcome):
-    assert evaluated(MOST, took(drawn(median))).outcome is outcome
-
-
 @every_row("share", [0.5, 0.95])
-@every_row("n", [6, 72, 200, 1001])
+@every_row("n", [6, 71, 72, 200, 1001])
 def test_the_interval_is_the_exact_binomial_one(share, n):
     values = np.random.default_rng(n).exponential(1.0, n)
 
@@ -66,13 +54,6 @@ def test_the_interval_is_the_exact_binomial_one(share, n):
     wanted = stats.quantile_test(values, p=share).confidence_interval(0.95)
     ends = [None if np.isnan(one) else one for one in (wanted.low, wanted.high)]
     assert bounds == pytest.approx(ends)
-
-
-@every_row(("n", "bounded"), [(71, False), (72, True)])
-def test_so_many_cases_bound_the_slowest_twentieth_from_above(n, bounded):
-    _, _, high = quantile_interval(np.arange(n, dtype=float), 0.95, n)
-
-    assert (high is not None) is bounded
 
 
 def test_repeats_of_a_case_make_no_interval_narrower():
@@ -100,9 +81,6 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
     values = {"variant": "new", "requested": 0, "replies": 100, "needed": 72}
     assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
-
-    verdict = evaluated(MOST, took([], kept=100))
-
     assert verdict.notes == ()
 
     verdict = evaluated(MOST, took([9.0] * 71, kept=100))
@@ -124,13 +102,12 @@ def test_as_many_cases_as_a_limit_needs_are_measured_and_fewer_conclude_nothing(
     assert (verdict.outcome, verdict.check.high, verdict.next) == (Outcome.INCONCLUSIVE, None, ())
 
 
-def test_a_limit_is_held_by_what_was_measured_and_kept_replies_are_not_missing():
-    verdict = evaluated(MOST, took(drawn(0.4), kept=100))
+@every_row("missing", [0, 15])
+def test_a_limit_is_held_by_what_was_measured_and_kept_replies_are_not_missing(missing):
+    verdict = evaluated(MOST, took(drawn(0.4), kept=100, missing=missing))
 
     assert verdict.outcome is Outcome.PASSED
     assert note(NoteKind.NOT_REQUESTED, n=100, of=300) in verdict.notes
-
-    assert evaluated(MOST, took(drawn(0.4), kept=100, missing=15)).outcome is Outcome.PASSED
 
 
 @every_row(("shared", "is_measured"), [(5, False), (6, True)])
@@ -185,18 +162,18 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(missing, 
     )
 
 
-def test_it_is_said_how_many_requests_were_in_flight_here_if_there_were_replies():
-    verdict = evaluate_latency(suite(HALF), HALF, took(drawn(1)), None, 7)
-
-    assert verdict.notes == (note(NoteKind.IN_FLIGHT, n=7),)
-
-    verdict = evaluate_latency(suite(HALF), HALF, took(drawn(0.5)), None, 0)
-
-    assert verdict.notes == (note(NoteKind.OTHER_WORKER),)
-
-    notes = evaluated(HALF, took([], missing=9)).notes
-
-    assert notes == (note(NoteKind.NO_TIME, n=9, first="gone"),)
+@every_row(
+    ("times", "in_flight", "told"),
+    [
+        (took(drawn(1)), 7, note(NoteKind.IN_FLIGHT, n=7)),
+        (took(drawn(1)), 0, note(NoteKind.OTHER_WORKER)),
+        (took([], missing=9), 7, note(NoteKind.NO_TIME, n=9, first="gone")),
+    ],
+)
+def test_it_is_said_how_many_requests_were_in_flight_here_if_there_were_replies(
+    times, in_flight, told
+):
+    assert evaluate_latency(suite(HALF), HALF, times, None, in_flight).notes == (told,)
 
 
 def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
@@ -215,13 +192,9 @@ def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
 
 
 def test_a_rise_is_one_of_the_median_and_a_number_even_from_no_time():
-    verdict = evaluated(RISE, took(drawn(0.9)), took(drawn(0.4), "p95"))
+    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "p95"))
 
-    assert verdict.check.kind is CheckKind.BASELINE
-    assert figure_name(verdict.check) == "median latency"
-
-    verdict = evaluated(RISE, took([1.0] * 9), took([0.0] * 9, "current"))
-
+    assert (verdict.check.kind, verdict.check.against) == (CheckKind.BASELINE, "p95")
     # A nanosecond stands for no time.
     assert (verdict.outcome, verdict.check.before) == (Outcome.FAILED, 0.0)
     assert verdict.check.rise == pytest.approx(1e12)

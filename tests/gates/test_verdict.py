@@ -28,33 +28,37 @@ def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = T
     )  # fmt: skip
 
 
+MINIMUM = check(PASSED, before=None)
+MUST = replace(MINIMUM, kind=CheckKind.MUST_PASS)
+SHOWS_NOTHING = check(OPEN, informative=False)
+
+
 @every_row(
-    ("outcomes", "wanted"),
+    ("checks", "wanted"),
     [
-        ([PASSED, PASSED], (PASSED, 0)),
-        ([PASSED, FAILED, OPEN], (FAILED, 1)),
-        ([PASSED, OPEN], (OPEN, 1)),
-        ([OPEN, FAILED], (FAILED, 1)),
-        ([FAILED, OPEN, FAILED], (FAILED, 0)),
-        ([OPEN, OPEN], (OPEN, 0)),
+        # The worst check decides, and the first of those.
+        ([check(PASSED), check(PASSED)], (PASSED, 0)),
+        ([check(PASSED), check(FAILED), check(OPEN)], (FAILED, 1)),
+        ([check(PASSED), check(OPEN)], (OPEN, 1)),
+        ([check(OPEN), check(FAILED)], (FAILED, 1)),
+        ([check(FAILED), check(OPEN), check(FAILED)], (FAILED, 0)),
+        # A drop decides before a minimum, and that before the must-pass cases.
+        ([MINIMUM, check(PASSED)], (PASSED, 1)),
+        ([MUST, MINIMUM], (PASSED, 1)),
+        ([MUST, MINIMUM, check(PASSED)], (PASSED, 2)),
+        ([check(OPEN, before=None), check(OPEN)], (OPEN, 1)),
+        ([replace(MUST, outcome=FAILED), check(FAILED, before=None)], (FAILED, 1)),
+        ([MUST], (PASSED, 0)),
+        # What shows nothing decides only where no comparison can.
+        ([SHOWS_NOTHING], (OPEN, 0)),
+        ([SHOWS_NOTHING, MINIMUM], (PASSED, 1)),
+        ([MUST, SHOWS_NOTHING], (OPEN, 1)),
+        ([replace(SHOWS_NOTHING, outcome=FAILED), check(OPEN), MUST], (OPEN, 1)),
+        ([replace(SHOWS_NOTHING, outcome=FAILED), replace(MUST, outcome=OPEN)], (FAILED, 0)),
     ],
 )
-def test_the_worst_check_decides(outcomes: list[Outcome], wanted: tuple[Outcome, int]) -> None:
-    assert combine_checks([check(outcome) for outcome in outcomes]) == wanted
-
-
-def test_a_check_that_can_show_nothing_decides_only_where_no_comparison_can() -> None:
-    checks = [check(OPEN, informative=False), check(PASSED, before=None)]
-
-    assert combine_checks(checks) == (PASSED, 1)
-
-    must = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
-
-    assert combine_checks([must, check(OPEN, informative=False)]) == (OPEN, 1)
-
-    assert combine_checks([check(OPEN, informative=False)]) == (OPEN, 0)
-
-    assert combine_checks([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)
+def test_the_worst_check_decides_and_of_equal_ones_that_which_tells_most(checks, wanted) -> None:
+    assert combine_checks(iter(checks)) == wanted
 
 
 @every_row(
@@ -69,28 +73,6 @@ def test_a_verdict_says_what_its_gate_is_about(gate, content, cases, skills):
     assert verdict.rates_content is content
     assert verdict.rates_cases is cases
     assert verdict.tests_skills is skills
-
-
-MUST = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
-
-
-@every_row(
-    ("checks", "wanted"),
-    [
-        # A drop decides before a minimum, and that before the must-pass cases.
-        ([check(PASSED, before=None), check(PASSED)], (PASSED, 1)),
-        ([MUST, check(PASSED, before=None)], (PASSED, 1)),
-        ([MUST, check(PASSED, before=None), check(PASSED)], (PASSED, 2)),
-        ([check(OPEN, before=None), check(OPEN)], (OPEN, 1)),
-        ([replace(MUST, outcome=FAILED), check(FAILED, before=None)], (FAILED, 1)),
-        ([MUST], (PASSED, 0)),
-        # What shows nothing is left out beside a comparison that shows something.
-        ([check(FAILED, informative=False), check(OPEN), MUST], (OPEN, 1)),
-        ([check(FAILED, informative=False), replace(MUST, outcome=OPEN)], (FAILED, 0)),
-    ],
-)
-def test_of_equal_outcomes_the_check_that_tells_most_decides(checks, wanted) -> None:
-    assert combine_checks(iter(checks)) == wanted
 
 
 def test_a_change_is_what_is_there_now_and_the_deciding_check_is_named() -> None:
