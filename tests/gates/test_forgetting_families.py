@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import replace
 
-from ftgate_testing.score_columns import skill_scores, suite
+from ftgate_testing.score_columns import skill_scores, suite, without_replies
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import shared_levels
@@ -53,13 +54,9 @@ def test_a_family_is_tested_from_120_cases_on_and_its_skills_are_described() -> 
 @every_row(("cases", "is_tested"), [(119, False), (120, True)])
 def test_the_number_of_cases_that_were_asked_counts(cases, is_tested) -> None:
     before = {"reading": (cases, 0), "logic": (130, 0)}
-    gate = replace(GATE, families={})
-    after = skill_scores("new", before)
-    unanswered = "reading-0"
-    results = dict(after.results)
-    results[unanswered] = replace(results[unanswered], replies=(), scores=())
-    scores = {"": (replace(after, results=results), skill_scores("base", before))}
-    verdict = evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
+    after = without_replies(skill_scores("new", before), ["reading-0"])
+    scores = {"": (after, skill_scores("base", before))}
+    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison(scores))
 
     assert families(verdict)["language"].n == cases - 1
     assert families(verdict)["language"].gated is is_tested
@@ -98,21 +95,13 @@ def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it(
 
 def test_families_take_one_share_of_the_alarm_and_each_bundled_one_has_enough_cases() -> None:
     whole = replace(GATE, cases=skill_cases(("general",)))
-    sizes = {str(case.skill): 0 for case in whole.cases}
-    for case in whole.cases:
-        sizes[str(case.skill)] += 1
+    sizes = Counter(str(case.skill) for case in whole.cases)
+    family_sizes = Counter(whole.family_of(str(case.skill)) for case in whole.cases)
 
     assert len(whole.tested_parts(sizes)) == 5
     assert shared_levels(suite(whole)).shared == 2
-
-    whole = replace(GATE, cases=skill_cases(("general",)))
-    sizes = {}
-    for case in whole.cases:
-        family = whole.family_of(str(case.skill))
-        sizes[family] = sizes.get(family, 0) + 1
-
-    assert set(sizes) == {"code", "instructions", "knowledge", "language", "reasoning"}
-    assert min(sizes.values()) >= MIN_FAMILY_CASES
+    assert set(family_sizes) == {"code", "instructions", "knowledge", "language", "reasoning"}
+    assert min(family_sizes.values()) >= MIN_FAMILY_CASES
 
 
 # What fails -------------------------------------------------------------------------------------
