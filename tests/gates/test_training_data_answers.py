@@ -290,11 +290,19 @@ def test_doubtful_labels_of_a_hundredth_of_the_rows_are_a_warning_told_by_the_cl
     )  # fmt: skip
 
 
-def test_labels_with_fewer_than_three_rows_are_left_out():
-    rows = predictable(60)
-    rare = rows_of(("apple1 apple2 apple3 apple4", "fig"), ("apple1 apple2 apple5 apple6", "fig"))
-
-    assert [*doubtful_label_findings([*rows, *rare])] == []
+@every_row(
+    "rows",
+    [
+        [*predictable(60), *rows_of(("apple1 apple2 apple3", "fig"), ("apple1 apple5", "fig"))],
+        predictable(60, labels=["apple"]),
+        rows_of(*[("?" * (n + 1), "abc"[n % 3]) for n in range(60)]),
+        # No words show these labels.
+        rows_of(*[(f"w{n} x{n}", "abc"[n % 3]) for n in range(60)]),
+    ],
+    ids=["two rows of a label", "one label", "no words", "other words in each row"],
+)
+def test_no_label_is_doubtful_without_an_alternative_or_words_that_show_it(rows):
+    assert [*doubtful_label_findings(rows)] == []
 
 
 def test_two_words_together_may_show_a_label():
