@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ftgate_testing.score_columns import case, case_result, suite
+from ftgate_testing.score_columns import case, changed, suite, with_case
 from ftgate_testing.tables import every_row
 from ftgate_testing.tickets import EXAMPLE
 from gguf import GGUFWriter
@@ -226,14 +226,13 @@ def test_text_behind_an_answer_is_a_cause_for_json_too_and_none_where_the_base_r
 
 
 def test_text_behind_an_answer_that_is_looked_for_in_a_longer_text_is_no_cause() -> None:
-    for rule, causes in ((Rule("contains"), []), (Rule("exact"), [Cause.RUNS_ON])):
+    def causes(rule):
         after = scores(*[RIGHT_ON] * 20)
-        rows = {
-            key: replace(row, case=replace(row.case, score=rule, format=()))
-            for key, row in after.results.items()
-        }
-        looked_for = VariantScores("new", rows)
-        assert [one.kind for one in ending_causes(None, looked_for, tuned=True)] == causes
+        after = changed(after, lambda _, row: with_case(row, score=rule, format=()))
+        return [cause.kind for cause in ending_causes(None, after, tuned=True)]
+
+    assert causes(Rule("exact")) == [Cause.RUNS_ON]
+    assert causes(Rule("contains")) == []
 
 
 @every_row(
@@ -328,11 +327,6 @@ def test_how_replies_end_is_a_note_of_a_gate_that_did_not_fail_if_it_is_not_usua
 
 
 def test_replies_of_a_marked_function_may_have_more_scores_than_replies() -> None:
-    rows = {
-        f"c{n}": replace(
-            case_result(f"c{n}", 0.0, "x"), replies=(ON,), scores=(Score(0.0, None),) * 2
-        )
-        for n in range(20)
-    }
+    twice = changed(scores(*[ON] * 20), lambda _, row: replace(row, scores=row.scores * 2))
 
-    assert [*ending_causes(None, VariantScores("new", rows), tuned=True)]
+    assert [*ending_causes(None, twice, tuned=True)]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.score_columns import case_result, skill_scores, suite, without_replies
+from ftgate_testing.score_columns import (
+    case_result,
+    changed,
+    skill_scores,
+    suite,
+    with_case,
+    without_replies,
+)
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import shared_levels
@@ -43,16 +50,6 @@ def compared(new: VariantScores, base: VariantScores, gate=GATE, **known) -> Ver
 def evaluate(after, *, before=KEPT, wrong="no idea", contamination=None, **keys) -> Verdict:
     sides = skill_scores("new", after, wrong=wrong), skill_scores("base", before)
     return compared(*sides, replace(GATE, **keys), contamination=contamination)
-
-
-def changed(scores: VariantScores, change) -> VariantScores:
-    """Return *scores* with each row changed by *change*, which takes its number and the row."""
-    rows = {key: change(n, row) for n, (key, row) in enumerate(scores.results.items())}
-    return VariantScores(scores.variant, rows)
-
-
-def with_case(row, **values):
-    return replace(row, case=replace(row.case, **values))
 
 
 def parts(verdict: Verdict, kind: str = "skill"):

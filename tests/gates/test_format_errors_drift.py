@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import suite
+from ftgate_testing.score_columns import changed, suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates import format_errors
@@ -45,11 +45,9 @@ def scores(*texts, stop="end", right=None):
 
 def thinking(scores):
     """Return *scores* with a thought in each reply."""
-    rows = {
-        key: replace(row, replies=(replace(row.replies[0], thought="x"),))
-        for key, row in scores.results.items()
-    }
-    return VariantScores("new", rows)
+    return changed(
+        scores, lambda _, row: replace(row, replies=(replace(row.replies[0], thought="x"),))
+    )
 
 
 def drifts_of(before, after):
