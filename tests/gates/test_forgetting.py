@@ -150,15 +150,7 @@ def test_weak_skills_of_the_base_are_named_and_alone_leave_the_gate_open() -> No
 # The text of the verdict ------------------------------------------------------------------------
 
 
-def test_skills_and_their_mean_have_their_counts_intervals_and_retention() -> None:
-    facts = parts(evaluate({**KEPT, "facts": (45, 55), "copying": (65, 35)}))["facts"]
-
-    assert (facts.before, facts.after, facts.n) == (0.6, 0.45, 100)
-    assert (facts.kept, facts.regressed, facts.fixed) == (45, 15, 0)
-    assert facts.low < facts.change < facts.high
-    assert facts.retention.share == 0.75
-    assert facts.retention.low < 0.75 < facts.retention.high < 1
-
+def test_the_mean_has_its_retention_without_what_may_be_lost_and_its_transfer_with_it() -> None:
     check = evaluate(LOST, may_lose=("facts",)).check
 
     assert check.retention.share == 1
@@ -178,7 +170,9 @@ def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> No
     assert ("by difficulty", ("1: 60 → 60 %", "2: 60 → 60 %")) in results.details
 
 
+MADE_UP = "refund", "late_delivery", "my_label"
 SMALL_DROP = note(NoteKind.SMALL_DROP)
+LIKE_LABELS = note(NoteKind.LIKE_LABELS, n=3, of=12, labels=2)
 
 
 def lost_answers(*texts: str, labels: bool = True) -> Verdict:
@@ -196,12 +190,8 @@ def lost_answers(*texts: str, labels: bool = True) -> Verdict:
 @every_row(
     ("said", "labels", "told"),
     [
-        (
-            ["refund", "late_delivery", "my_label", *["so"] * 9],
-            True,
-            [SMALL_DROP, note(NoteKind.LIKE_LABELS, n=3, of=12, labels=2)],
-        ),
-        (["refund", "late_delivery", "my_label", *["so"] * 10], True, [SMALL_DROP]),
+        ([*MADE_UP, *["so"] * 9], True, [SMALL_DROP, LIKE_LABELS]),
+        ([*MADE_UP, *["so"] * 10], True, [SMALL_DROP]),
         (["{}", *["so"] * 3], False, [note(NoteKind.LIKE_REPLIES, n=1, of=4)]),
     ],
 )
@@ -235,19 +225,15 @@ def test_easy_cases_and_broken_ones_that_must_be_kept_are_shown_first() -> None:
     )
     verdict = compared(*(changed(side, leveled) for side in sides))
 
-    assert [flip.case for flip in verdict.flips] == [
-        *("sums-1", "facts-1", "sums-2", "facts-3", "sums-0"),
-        *("facts-0", "sums-3", "facts-2"),
-    ]
+    shown = "sums-1 facts-1 sums-2 facts-3 sums-0 facts-0 sums-3 facts-2"
+    assert " ".join(flip.case for flip in verdict.flips) == shown
 
 
 def test_flips_have_kinds_of_loss_only_where_a_reply_regressed_and_begin_with_many_skills() -> None:
     verdict = evaluate({"facts": (61, 39), "sums": (59, 41), "copying": (60, 40)})
 
-    assert [(flip.case, flip.kind) for flip in verdict.flips] == [
-        ("sums-59", "wrong content"),
-        ("facts-60", ""),
-    ]
+    found = [(flip.case, flip.kind) for flip in verdict.flips]
+    assert found == [("sums-59", "wrong content"), ("facts-60", "")]
 
     verdict = evaluate(REGRESSED)
 
@@ -263,9 +249,8 @@ def test_skills_that_were_trained_on_or_left_out_are_noted_and_not_counted() -> 
 
     assert parts(verdict)["facts"].n == 60
     assert verdict.check.n == 260
-    assert verdict.notes == (
-        note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
-    )
+    seen = note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0")
+    assert verdict.notes == (seen,)
 
     told = note(NoteKind.NO_SANDBOX, skills=("code",))
     assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
@@ -289,21 +274,13 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     assert verdict.next == (TRAIN_AGAIN,)
     assert (verdict.notes, verdict.facts) == ((), {})
     assert [drift.what for drift in verdict.drifts] == ["length", "refusals", "hedging"]
-    assert verdict.loss_kinds == (
-        LossKind(
-            kind="wrong content",
-            cases=145,
-            share=1.0,
-            examples=("facts-10", "facts-11", "facts-12", "facts-13", "facts-14"),
-        ),
-    )
+    examples = tuple(f"facts-{number}" for number in range(10, 15))
+    wrong = LossKind(kind="wrong content", cases=145, share=1.0, examples=examples)
+    assert verdict.loss_kinds == (wrong,)
     check = verdict.check
     assert (check.kind, check.against, check.limit) == (CheckKind.BASE, "base", 0.1)
     assert (check.alarm, check.miss) == (0.01, 0.05)
-    assert (check.low, check.high) == (
-        pytest.approx(-0.540, abs=0.001),
-        pytest.approx(-0.427, abs=0.001),
-    )
+    assert (check.low, check.high) == pytest.approx((-0.540, -0.427), abs=0.001)
 
 
 def test_the_limit_of_the_mean_is_offered_unless_a_tested_part_regressed() -> None:
