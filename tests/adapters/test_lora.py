@@ -163,22 +163,17 @@ def test_an_ordinary_adapter_is_not_refused(tmp_path):
     assert unusable_reason(write_folder(tmp_path / "out", **settings)) == ""
 
 
-def test_a_folder_of_checkpoints_names_the_newest(tmp_path):
+def test_a_folder_without_an_adapter_names_its_newest_checkpoint_or_what_it_is(tmp_path):
+    hint = "name the folder in which the trainer saved the adapter"
+    assert unusable_reason(tmp_path) == f"has no adapter_config.json; {hint}"
+    (tmp_path / "config.json").write_text("{}")
+    assert "it is a whole model: convert it to GGUF" in unusable_reason(tmp_path)
+
     for number in (500, 1000):
         write_folder(tmp_path / f"checkpoint-{number}")
 
-    reason = unusable_reason(tmp_path)
-
-    assert reason == "has no adapter_config.json; did you mean checkpoint-1000 in it?"
-
-
-def test_a_merged_model_and_a_strange_folder_are_told_apart(tmp_path):
-    assert unusable_reason(tmp_path).endswith(
-        "name the folder in which the trainer saved the adapter"
-    )
-    (tmp_path / "config.json").write_text("{}")
-
-    assert "it is a whole model: convert it to GGUF" in unusable_reason(tmp_path)
+    hint = "did you mean checkpoint-1000 in it?"
+    assert unusable_reason(tmp_path) == f"has no adapter_config.json; {hint}"
 
 
 def test_an_adapter_without_weights_or_with_a_pickle_says_how_to_save_it(tmp_path):
