@@ -260,9 +260,7 @@ def peft_problem(path: Path) -> str:
     """Return why PEFT cannot load the adapter at *path*, with a remedy; "" if it may."""
     if path.is_file():
         return f"is a file; name the folder in which a trainer saves an adapter ({CONFIG_FILE})"
-    if reason := missing_config(path):
-        return reason
-    return _missing_weights(path)
+    return missing_config(path) or _missing_weights(path)
 
 
 def _missing_weights(folder: Path) -> str:

@@ -231,10 +231,8 @@ def _skill_flips(
 ) -> Iterator[Flip]:
     """Yield the flips for display, each regressed case with its kind of loss."""
     for flip in flips(base, scores, _easiest_first(regressions, scores, breaks)):
-        kind = ""
-        if flip.regressed:
-            kind = classifier.classify(base.results.get(flip.case), scores.results[flip.case])
-        yield replace(flip, kind=kind)
+        sides = base.results.get(flip.case), scores.results[flip.case]
+        yield replace(flip, kind=classifier.classify(*sides) if flip.regressed else "")
 
 
 # The verdict ------------------------------------------------------------------------------------
@@ -348,18 +346,17 @@ def _format_loss_note(
     kind = next((kind for kind in result.loss_kinds if kind.kind == Loss.FORMAT), None)
     if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return
-    count = sum(kind.cases for kind in result.loss_kinds)
+    counts = {"n": kind.cases, "of": sum(kind.cases for kind in result.loss_kinds)}
+    if not suite.labels:
+        yield note(NoteKind.LIKE_REPLIES, **counts)
+        return
     scores, _ = comparison.scores[result.check.under]
-    texts = [
-        reply.text.strip()
+    labels = sum(
+        reply.text.strip() in suite.labels
         for key in result.regressions.regressed
         for reply in scores.results[key].replies[:1]
-    ]
-    if suite.labels:
-        labels = sum(text in suite.labels for text in texts)
-        yield note(NoteKind.LIKE_LABELS, n=kind.cases, of=count, labels=labels)
-    else:
-        yield note(NoteKind.LIKE_REPLIES, n=kind.cases, of=count)
+    )
+    yield note(NoteKind.LIKE_LABELS, **counts, labels=labels)
 
 
 def _next_steps(

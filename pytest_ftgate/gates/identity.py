@@ -224,18 +224,15 @@ def check_constraint(case_requests: _Requests, results: RequestResults) -> Ident
     A reply that was cut off counts as broken if no whole reply begins as it does.
     """
     held = (case_request for case_request in case_requests if case_request.request.constraint)
-    replies = [(case_request.request, reply) for case_request, reply in answered(held, results)]
-    complete = [meets_constraint(*_text(pair)) for pair in replies if pair[1].stop == "end"]
-    cut_off = [begins_constraint(*_text(pair)) for pair in replies if pair[1].stop == "length"]
-    broken, total = (complete + cut_off).count(False), len(complete + cut_off)
-    counts = {"broken": broken, "of": total, "whole": not cut_off}
+    rules = {"end": meets_constraint, "length": begins_constraint}
+    replies = [pair for pair in answered(held, results) if pair[1].stop in rules]
+    kept = [rules[reply.stop](one.request, reply.text) for one, reply in replies]
+    broken, total = kept.count(False), len(kept)
+    is_whole = all(reply.stop == "end" for _, reply in replies)
+    counts = {"broken": broken, "of": total, "whole": is_whole}
     if broken > _MAX_BROKEN_SHARE * total:
         return _invalid(IdentityNote.IGNORED_SCHEMA, **counts)
     return _unproven(IdentityNote.BROKEN_SCHEMA, **counts) if broken else _PASSED
-
-
-def _text(pair: tuple[Request, Reply]) -> tuple[Request, str]:
-    return pair[0], pair[1].text
 
 
 def begins_constraint(request: Request, text: str) -> bool:

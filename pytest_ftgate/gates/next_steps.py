@@ -206,17 +206,13 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
         anchor = all(check.outcome is not Outcome.PASSED for check in anchors)
         yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, anchor=anchor, failed=failed)
     elif kinds == {CheckKind.BASELINE} and failed:
-        yield _baseline_step(suite, gate, verdict.variant)
+        place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
+        # A mark with variants of its own has no key for the baseline: it is the first one.
+        in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
+        step = StepKind.MAKE_BASELINE
+        yield next_step(step, variant=verdict.variant, in_mark=in_mark, where=place)
     else:
         yield from limit_steps(suite, gate, _passing_settings(gate, checks))
-
-
-def _baseline_step(suite: Suite, gate: RateGate, variant: str) -> NextStep:
-    """Return the step that makes *variant* the baseline, at the key that says which one is."""
-    place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
-    # A mark with variants of its own has no key for the baseline: it is the first one.
-    in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
-    return next_step(StepKind.MAKE_BASELINE, variant=variant, in_mark=in_mark, where=place)
 
 
 def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:

@@ -114,13 +114,12 @@ def skill_slices(
     base and variant on the skills *cases*. All tested families and skills share the alarm level.
     """
     slices = [*_part_results(before, after, cases, gate, levels)]
-    for kind in ("difficulty", "language"):
-        members = slice_members(cases, [kind])
-        for part, samples in sorted(slice_samples(before, after, members).items()):
-            counts = pair_samples(*samples)
-            state = _untested_state(counts)
-            found = _slice(part, samples, counts, p_drop(counts), state, gated=False, weight=0.0)
-            slices.append(found)
+    members = slice_members(cases, ["difficulty", "language"])
+    for part, samples in sorted(slice_samples(before, after, members).items()):
+        counts = pair_samples(*samples)
+        state = _untested_state(counts)
+        found = _slice(part, samples, counts, p_drop(counts), state, gated=False, weight=0.0)
+        slices.append(found)
     return tuple(slices)
 
 

@@ -17,6 +17,7 @@ from pytest_ftgate.gates.training_data_checks import (
     duplicate_findings,
     find_case_leaks,
     finding,
+    in_lines,
     sensitive_data_findings,
 )
 from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict, verdict_place
@@ -106,17 +107,11 @@ def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Fin
 
 def _row_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterator[Finding]:
     """Yield a finding for each way in which rows are wrong by themselves."""
-    for kind, is_wrong in (
-        (FindingKind.TURNS, _has_misplaced_turn),
-        (FindingKind.UNVERIFIED, _is_unverified),
-    ):
-        lines = [row.line for row in rows if is_wrong(row)]
-        if lines:
-            yield finding(kind, lines, rows=len(lines))
+    yield from in_lines(FindingKind.TURNS, filter(_has_misplaced_turn, rows))
+    yield from in_lines(FindingKind.UNVERIFIED, filter(_is_unverified, rows))
     if context is not None:
-        lines = [row.line for row in rows if sum(map(estimate_tokens, row.texts)) > context]
-        if lines:
-            yield finding(FindingKind.TOO_LONG, lines, rows=len(lines), context=context)
+        long = (row for row in rows if sum(map(estimate_tokens, row.texts)) > context)
+        yield from in_lines(FindingKind.TOO_LONG, long, context=context)
 
 
 def _has_misplaced_turn(row: TrainingRow) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.notes import FindingKind, NoteValue, Remedy, note
@@ -124,6 +124,15 @@ def finding(
         lines=tuple(sorted(lines)),
         next=note(remedy),
     )
+
+
+def in_lines(
+    kind: FindingKind, rows: Iterable[TrainingRow], name: str = "rows", **values: NoteValue
+) -> Iterator[Finding]:
+    """Yield the finding of *kind* in *rows*, if there are any; its note calls them *name*."""
+    lines = [row.line for row in rows]
+    if lines:
+        yield finding(kind, lines, None, **{name: len(lines)}, **values)
 
 
 def _or_warning(found: Finding, *, is_many: bool) -> Finding:
@@ -274,19 +283,14 @@ def _is_luhn_valid(digits: list[int]) -> bool:
     return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
+#: Punctuation before or behind a word.
+_AROUND_WORD = regex.compile(r"^\p{P}+|\p{P}+$")
+
+
 def normalise_text(text: str) -> str:
     """Return the words of *text* in lower case, without surrounding punctuation."""
-    words = (_strip_punctuation(word) for word in text.lower().split())
+    words = (_AROUND_WORD.sub("", word) for word in text.lower().split())
     return " ".join(filter(None, words)) or text.strip()
-
-
-def _strip_punctuation(word: str) -> str:
-    start, end = 0, len(word)
-    while start < end and unicodedata.category(word[start])[0] == "P":
-        start += 1
-    while end > start and unicodedata.category(word[end - 1])[0] == "P":
-        end -= 1
-    return word[start:end]
 
 
 _QuestionKey = tuple[str, ...]
@@ -445,11 +449,10 @@ def _format_findings(
 
 
 def _thought_findings(answered: _Rows, replies: Sequence[Reply]) -> Iterator[Finding]:
-    lines = [row.line for row, reply in zip(answered, replies, strict=True) if reply.thought]
-    if lines:
-        is_mixed = len(lines) < len(answered)
-        kind = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
-        yield finding(kind, lines, answers=len(lines))
+    rows = [row for row, reply in zip(answered, replies, strict=True) if reply.thought]
+    is_mixed = len(rows) < len(answered)
+    kind = FindingKind.MIXED_THOUGHTS if is_mixed else FindingKind.THOUGHTS
+    yield from in_lines(kind, rows, "answers")
 
 
 def _missing_label_findings(answered: _Rows, labels: Sequence[str]) -> Iterator[Finding]:
@@ -480,14 +483,13 @@ def _balance_findings(labelled: _Rows) -> Iterator[Finding]:
 def _fact_findings(answered: _Rows) -> Iterator[Finding]:
     answers = [normalise_text(row.answer_text) for row in answered]
     counts = Counter(answers)
-    lines = [
-        row.line
+    rows = [
+        row
         for row, answer in zip(answered, answers, strict=True)
         if counts[answer] < _MIN_LABEL_ROWS and _has_new_fact(row)
     ]
-    if lines:
-        found = finding(FindingKind.NEW_FACTS, lines, answers=len(lines))
-        yield _or_warning(found, is_many=len(lines) / len(answered) >= _MANY_INVENTED)
+    for found in in_lines(FindingKind.NEW_FACTS, rows, "answers"):
+        yield _or_warning(found, is_many=len(rows) / len(answered) >= _MANY_INVENTED)
 
 
 def _has_new_fact(row: TrainingRow) -> bool:

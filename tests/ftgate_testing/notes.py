@@ -16,9 +16,3 @@ def texts(notes: Iterable[Note]) -> tuple[str, ...]:
 def kinds(notes: Iterable[Note]) -> list[str]:
     """Return the kind of each of *notes*."""
     return [note.kind for note in notes]
-
-
-def kind_lines(notes: Iterable[Note | None]) -> str:
-    """Return the kinds of *notes* in lines, each with what its note is about, if it says so."""
-    lines = (f"{note.kind} {note.values.get('what', '')}".rstrip() for note in notes if note)
-    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Suites and scores for the tests of gates, without requests to a model."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,19 @@ def without_replies(scores: VariantScores, names: Container[str]) -> VariantScor
         for key, row in scores.results.items()
     }
     return VariantScores(scores.variant, rows)
+
+
+def changed(
+    scores: VariantScores, change: Callable[[int, CaseResult], CaseResult]
+) -> VariantScores:
+    """Return *scores* with each row changed by *change*, which takes its number and the row."""
+    rows = {key: change(n, row) for n, (key, row) in enumerate(scores.results.items())}
+    return VariantScores(scores.variant, rows)
+
+
+def with_case(row: CaseResult, **values: Any) -> CaseResult:
+    """Return *row* with other *values* of its case."""
+    return replace(row, case=replace(row.case, **values))
 
 
 def skill_scores(

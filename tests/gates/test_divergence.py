@@ -1,3 +1,5 @@
+"""How far a tuned model is from its base: the figure, its limit, and what is left out."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,7 +15,6 @@ from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.phrases import limit
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.stats.resampling import mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
@@ -43,84 +44,6 @@ SUITE = suite(SHOWN, variants=("current", "tuned"))
 
 def verdict(gate, values, **changes):
     return evaluate_divergence(SUITE, gate, "tuned", cases(values, **changes))
-
-
-def test_the_figure_is_the_mean_over_cases_with_its_interval():
-    found = verdict(SHOWN, [0.01, 0.03] * 40)
-
-    assert found.check.after == pytest.approx(0.02)
-    assert 0.015 < found.check.low < 0.02 < found.check.high < 0.025
-    assert found.check.n == 80
-
-
-def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
-    found = verdict(SHOWN, [0.4, 0.6] * 40)
-
-    assert not found.gated
-    assert limit(found.check) == "no limit"
-    assert headline(found).endswith(limit(found.check))
-
-    values = [0.2, 0.3] * 400
-
-    assert verdict(SHOWN, values, left_out=0.02) == expected_verdict(
-        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
-        notes=(perplexity(3200), lower_bound(0.02)),
-        gated=False,
-    )
-
-
-@every_row(
-    ("values", "outcome"),
-    [
-        ([0.01, 0.03] * 40, Outcome.PASSED),
-        ([0.2, 0.3] * 40, Outcome.FAILED),
-        ([0.0, 0.1] * 40, Outcome.INCONCLUSIVE),
-    ],
-)
-def test_the_whole_interval_lies_within_the_limit_or_beyond_it(values, outcome):
-    assert verdict(GATED, values).outcome is outcome
-
-
-def test_related_cases_count_as_one_and_thirty_groups_suffice():
-    alone, related = (verdict(SHOWN, [0.01, 0.03] * 45, groups=n) for n in (0, 30))
-
-    assert related.check.units == 30
-    assert related.check.high > alone.check.high
-
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
-
-
-def test_few_cases_or_replies_that_were_not_compared_leave_the_gate_open():
-    found = verdict(GATED, [0.01] * 20)
-
-    assert found.outcome is Outcome.INCONCLUSIVE
-    assert note(NoteKind.FEW_REPLIES, n=20, needed=30) in found.notes
-
-    found = verdict(GATED, [0.01, 0.02] * 40 + [None] * 10)
-
-    assert found.outcome is Outcome.INCONCLUSIVE
-    assert found.check.missing == 10
-
-
-def test_perplexity_is_described_only_of_compared_replies():
-    notes = verdict(SHOWN, [0.01, 0.03] * 40, left_out=0.02).notes
-
-    assert notes == (perplexity(320), lower_bound(0.02))
-
-    found = verdict(SHOWN, [None] * 40)
-
-    assert found.statement.kind is StatementKind.NO_REPLIES
-    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
-
-
-def test_a_failed_gate_says_how_to_train_and_which_limit_passes():
-    wide = replace(GATED, max_kl=0.2)
-    train, limited = verdict(wide, [0.2, 0.3] * 40).next
-
-    assert train.kind is StepKind.TRAIN_AGAIN
-    assert limited.kind is StepKind.SET_LIMIT
-    assert limited.values["setting"] == "max_kl: 0.262"
 
 
 def expected_check(values, *, limit=0.05, outcome, missing=0, notes=()):
@@ -156,6 +79,40 @@ FEW = note(NoteKind.FEW_REPLIES, n=29, needed=30)
 LIMIT = {"where": "suite.ftgate.yaml:9"}
 
 
+def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
+    values = [0.2, 0.3] * 400
+    found = verdict(SHOWN, values, left_out=0.02)
+
+    assert headline(found).endswith("no limit")
+    assert found == expected_verdict(
+        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
+        notes=(perplexity(3200), lower_bound(0.02)),
+        gated=False,
+    )
+
+
+@every_row(
+    ("values", "outcome"),
+    [
+        ([0.01, 0.03] * 40, Outcome.PASSED),
+        ([0.2, 0.3] * 40, Outcome.FAILED),
+        ([0.0, 0.1] * 40, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_whole_interval_lies_within_the_limit_or_beyond_it(values, outcome):
+    assert verdict(GATED, values).outcome is outcome
+
+
+def test_related_cases_count_as_one_and_thirty_groups_suffice():
+    alone, related = (verdict(SHOWN, [0.01, 0.03] * 45, groups=n) for n in (0, 30))
+
+    assert related.check.units == 30
+    assert related.check.high > alone.check.high
+
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
+    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
+
+
 def test_a_failed_verdict_has_its_check_and_two_ways_out():
     values = [0.2, 0.3] * 40
 
@@ -173,13 +130,10 @@ def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_agai
     values = [0.01] * 29
 
     assert verdict(GATED, [*values, None]) == expected_verdict(
-        expected_check(
-            values, outcome=Outcome.INCONCLUSIVE, missing=1,
-            notes=(FEW,),
-        ),
+        expected_check(values, outcome=Outcome.INCONCLUSIVE, missing=1, notes=(FEW,)),
         notes=(perplexity(116), FEW),
         steps=(NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"}),),
-    )  # fmt: skip
+    )
 
 
 @every_row(
@@ -216,14 +170,15 @@ def test_without_any_reply_a_limit_is_not_held_and_nothing_can_be_done():
     found = verdict(GATED, [None] * 40)
 
     assert (found.outcome, found.checks, found.next) == (Outcome.INCONCLUSIVE, (), ())
+    assert found.statement.kind is StatementKind.NO_REPLIES
+    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
 
 
 def test_perplexities_are_those_of_all_tokens_together():
+    (one, _), (other, _) = cases([0.0] * 2)
     uneven = [
-        (case, Divergence(tokens, 0.1, -2.0 * tokens, -1.0 * tokens + shift, left_out))
-        for (case, _), tokens, shift, left_out in zip(
-            cases([0.0] * 2), (1, 3), (0.4, 0.0), (0.5, 0.5), strict=True
-        )
+        (one, Divergence(1, 0.1, -2.0, -1.0 + 0.4, 0.5)),
+        (other, Divergence(3, 0.1, -6.0, -3.0, 0.5)),
     ]
 
     found = evaluate_divergence(suite(SHOWN), SHOWN, "tuned", uneven)

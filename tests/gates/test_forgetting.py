@@ -1,19 +1,28 @@
-"""The forgetting gate: its mean, required margins, and the text of its verdict."""
+"""The forgetting gate: its mean, its verdict, its prompts, and the cases that must be kept."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from ftgate_testing.notes import texts
-from ftgate_testing.score_columns import case_result, skill_scores, suite
+from ftgate_testing.score_columns import (
+    case_result,
+    changed,
+    skill_scores,
+    suite,
+    with_case,
+    without_replies,
+)
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import shared_levels
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
-from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.notes import Cause, NoteKind, note, text_note
+from pytest_ftgate.gates.forgetting import (
+    SkillComparison,
+    broken_must_keep_ids,
+    evaluate_forgetting,
+)
+from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, LossKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -29,16 +38,18 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 
 GATE = ForgettingGate(line=9, cases=(), max_drop=0.10)
 KEPT = {"facts": (60, 40), "sums": (60, 40), "copying": (60, 40)}
+REGRESSED = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
+#: All the loss is in one skill.
+LOST = {**KEPT, "facts": (30, 70)}
 
 
-def evaluate(after: dict[str, tuple[int, int]], *, before=KEPT, wrong="no idea", **keys) -> Verdict:
-    gate = replace(
-        GATE, **{k: v for k, v in keys.items() if k not in ("contamination", "repeated", "base")}
-    )
-    base = keys.get("base") or skill_scores("base", before)
-    scores = {"": (skill_scores("new", after, wrong=wrong), base)}
-    comparison = SkillComparison(scores, keys.get("repeated"), keys.get("contamination"))
-    return evaluate_forgetting(suite(gate), gate, comparison)
+def compared(new: VariantScores, base: VariantScores, gate=GATE, **known) -> Verdict:
+    return evaluate_forgetting(suite(gate), gate, SkillComparison({"": (new, base)}, **known))
+
+
+def evaluate(after, *, before=KEPT, wrong="no idea", contamination=None, **keys) -> Verdict:
+    sides = skill_scores("new", after, wrong=wrong), skill_scores("base", before)
+    return compared(*sides, replace(GATE, **keys), contamination=contamination)
 
 
 def parts(verdict: Verdict, kind: str = "skill"):
@@ -73,8 +84,7 @@ def test_each_skill_weighs_the_same_or_as_much_as_the_gate_says() -> None:
 
     assert round(verdict.check.after, 2) == 0.75
 
-    lost = {"facts": (30, 70), "sums": (60, 40), "copying": (60, 40)}
-    heavy, none = (evaluate(lost, weights={"facts": w}, each=0.1) for w in (4.0, 0.0))
+    heavy, none = (evaluate(LOST, weights={"facts": w}, each=0.1) for w in (4.0, 0.0))
 
     assert heavy.check.change == pytest.approx(-0.20)
     assert none.check.change == 0
@@ -84,8 +94,7 @@ def test_each_skill_weighs_the_same_or_as_much_as_the_gate_says() -> None:
 
 
 def test_a_skill_that_may_be_lost_is_reported_and_neither_evaluated_nor_counted() -> None:
-    lost = {"facts": (0, 100), "sums": (60, 40), "copying": (60, 40)}
-    verdict = evaluate(lost, may_lose=("facts",))
+    verdict = evaluate({**KEPT, "facts": (0, 100)}, may_lose=("facts",))
 
     assert verdict.outcome is Outcome.PASSED
     assert (verdict.check.change, verdict.check.n) == (0, 200)
@@ -96,7 +105,7 @@ def test_a_skill_that_may_be_lost_is_reported_and_neither_evaluated_nor_counted(
     (row,) = (row for row in skill_table(results).rows if row[0] == "facts")
     assert (row[1:3], row[-1]) == (["60 %", "0 %"], "may be lost")
 
-    lost = {"facts": (0, 100), "sums": (50, 50), "copying": (60, 40)}
+    lost = {**KEPT, "facts": (0, 100), "sums": (50, 50)}
 
     assert evaluate(lost).regressed == 70
     assert evaluate(lost, may_lose=("facts",)).regressed == 10
@@ -111,9 +120,9 @@ def test_a_skill_with_a_margin_must_itself_be_shown_to_keep_to_it() -> None:
         assert verdict.outcome is Outcome.INCONCLUSIVE
         assert states(verdict)["facts"] == "inconclusive"
         (step,) = (one for one in verdict.next if one.kind is StepKind.SETTLE_SKILL)
-        assert (step.values["skill"], step.values["n"], step.values["margin"]) == (
-            *("facts", 100, 0.10),
-        )
+        low, high = (pytest.approx(bound, abs=0.001) for bound in (-0.125, -0.021))
+        bounds = {"margin": 0.1, "low": low, "high": high}
+        assert step.values == {"skill": "facts", "n": 100, **bounds, "where": "suite.ftgate.yaml:9"}
     assert evaluate(some, each=0.20).outcome is Outcome.PASSED
     assert evaluate(some, each=0.10, margins={"facts": 0.2}).outcome is Outcome.PASSED
     assert evaluate(some, each=0.10, may_lose=("facts",)).outcome is Outcome.PASSED
@@ -141,34 +150,18 @@ def test_weak_skills_of_the_base_are_named_and_alone_leave_the_gate_open() -> No
 # The text of the verdict ------------------------------------------------------------------------
 
 
-def test_skills_and_their_mean_have_their_counts_intervals_and_retention() -> None:
-    facts = parts(evaluate({"facts": (45, 55), "sums": (60, 40), "copying": (65, 35)}))["facts"]
-
-    assert (facts.before, facts.after, facts.n) == (0.6, 0.45, 100)
-    assert (facts.kept, facts.regressed, facts.fixed) == (45, 15, 0)
-    assert facts.low < facts.change < facts.high
-    assert facts.retention.share == 0.75
-    assert facts.retention.low < 0.75 < facts.retention.high < 1
-
-    lost = {"facts": (30, 70), "sums": (60, 40), "copying": (60, 40)}
-    check = evaluate(lost, may_lose=("facts",)).check
+def test_the_mean_has_its_retention_without_what_may_be_lost_and_its_transfer_with_it() -> None:
+    check = evaluate(LOST, may_lose=("facts",)).check
 
     assert check.retention.share == 1
     assert check.transfer == pytest.approx(-0.1)
 
 
 def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> None:
-    def leveled(scores):
-        rows = {
-            key: replace(
-                r, case=replace(r.case, difficulty=1 + i % 2, language="de" if i % 4 else "en")
-            )
-            for i, (key, r) in enumerate(scores.results.items())
-        }
-        return VariantScores(scores.variant, rows)
+    def leveled(n, row):
+        return with_case(row, difficulty=1 + n % 2, language="de" if n % 4 else "en")
 
-    both = (leveled(skill_scores("new", KEPT)), leveled(skill_scores("base", KEPT)))
-    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison({"": both}))
+    verdict = compared(*(changed(skill_scores(side, KEPT), leveled) for side in ("new", "base")))
 
     assert list(parts(verdict, "difficulty")) == ["1", "2"]
     assert list(parts(verdict, "language")) == ["de", "en"]
@@ -177,32 +170,28 @@ def test_slices_by_difficulty_and_by_language_are_reported_and_not_gated() -> No
     assert ("by difficulty", ("1: 60 → 60 %", "2: 60 → 60 %")) in results.details
 
 
+MADE_UP = "refund", "late_delivery", "my_label"
 SMALL_DROP = note(NoteKind.SMALL_DROP)
+LIKE_LABELS = note(NoteKind.LIKE_LABELS, n=3, of=12, labels=2)
 
 
 def lost_answers(*texts: str, labels: bool = True) -> Verdict:
     """Return the verdict on a variant whose wrong answers are *texts*, of a base without any."""
     base = skill_scores("base", {"facts": (200, 0)})
-    rows = dict(base.results)
-    for number, text in enumerate(texts):
-        name = f"facts-{number}"
-        rows[name] = case_result(name, 0.0, text, skill="facts")
-    scores = {"": (VariantScores("new", rows), base)}
+    rows = [case_result(f"facts-{n}", 0.0, text, skill="facts") for n, text in enumerate(texts)]
+    new = {**base.results, **{row.case.id: row for row in rows}}
     made = suite(GATE)
     if not labels:
         made = replace(made, reply=replace(made.reply, format=(Rule("json_schema", {}),)))
-    return evaluate_forgetting(made, GATE, SkillComparison(scores))
+    sides = VariantScores("new", new), base
+    return evaluate_forgetting(made, GATE, SkillComparison({"": sides}))
 
 
 @every_row(
     ("said", "labels", "told"),
     [
-        (
-            ["refund", "late_delivery", "my_label", *["so"] * 9],
-            True,
-            [SMALL_DROP, note(NoteKind.LIKE_LABELS, n=3, of=12, labels=2)],
-        ),
-        (["refund", "late_delivery", "my_label", *["so"] * 10], True, [SMALL_DROP]),
+        ([*MADE_UP, *["so"] * 9], True, [SMALL_DROP, LIKE_LABELS]),
+        ([*MADE_UP, *["so"] * 10], True, [SMALL_DROP]),
         (["{}", *["so"] * 3], False, [note(NoteKind.LIKE_REPLIES, n=1, of=4)]),
     ],
 )
@@ -218,44 +207,35 @@ def test_a_case_without_a_reply_is_no_regressed_answer_and_labels_among_them_are
     assert (verdict.regressed, verdict.fixed) == (1, 0)
     assert [flip.case for flip in verdict.flips] == ["facts-0"]
 
-    after = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
-
     told = note(NoteKind.LIKE_LABELS, n=145, of=145, labels=0)
-    assert evaluate(after, wrong="japan_capital").notes[-1:] == (told,)
+    assert evaluate(REGRESSED, wrong="japan_capital").notes[-1:] == (told,)
 
 
 def test_easy_cases_and_broken_ones_that_must_be_kept_are_shown_first() -> None:
     levels = {"facts": (3, 1, None, 2), "sums": (2, 5, 1, 4)}
-    base = skill_scores("base", {"facts": (4, 0), "sums": (4, 0)})
-    new = skill_scores("new", {"facts": (0, 4), "sums": (0, 4)})
-    sides = []
-    for side in (new, base):
-        rows = {}
-        for name, row in side.results.items():
-            skill, _, number = name.partition("-")
-            case = replace(
-                row.case, difficulty=levels[skill][int(number)], must_keep=name == "sums-1"
-            )
-            rows[name] = replace(row, case=case)
-        sides.append(VariantScores(side.variant, rows))
 
-    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison({"": (sides[0], sides[1])}))
+    def leveled(_, row):
+        skill, _, number = row.case.id.partition("-")
+        difficulty = levels[skill][int(number)]
+        return with_case(row, difficulty=difficulty, must_keep=row.case.id == "sums-1")
 
-    assert [flip.case for flip in verdict.flips] == [
-        *("sums-1", "facts-1", "sums-2", "facts-3", "sums-0"),
-        *("facts-0", "sums-3", "facts-2"),
-    ]
+    sides = (
+        skill_scores(name, dict.fromkeys(levels, counts))
+        for name, counts in (("new", (0, 4)), ("base", (4, 0)))
+    )
+    verdict = compared(*(changed(side, leveled) for side in sides))
+
+    shown = "sums-1 facts-1 sums-2 facts-3 sums-0 facts-0 sums-3 facts-2"
+    assert " ".join(flip.case for flip in verdict.flips) == shown
 
 
 def test_flips_have_kinds_of_loss_only_where_a_reply_regressed_and_begin_with_many_skills() -> None:
     verdict = evaluate({"facts": (61, 39), "sums": (59, 41), "copying": (60, 40)})
 
-    assert [(flip.case, flip.kind) for flip in verdict.flips] == [
-        ("sums-59", "wrong content"),
-        ("facts-60", ""),
-    ]
+    found = [(flip.case, flip.kind) for flip in verdict.flips]
+    assert found == [("sums-59", "wrong content"), ("facts-60", "")]
 
-    verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
+    verdict = evaluate(REGRESSED)
 
     assert {flip.skill for flip in verdict.flips[:3]} == {"facts", "sums", "copying"}
     assert {flip.kind for flip in verdict.flips} == {"wrong content"}
@@ -269,9 +249,8 @@ def test_skills_that_were_trained_on_or_left_out_are_noted_and_not_counted() -> 
 
     assert parts(verdict)["facts"].n == 60
     assert verdict.check.n == 260
-    assert verdict.notes == (
-        note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
-    )
+    seen = note(NoteKind.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0")
+    assert verdict.notes == (seen,)
 
     told = note(NoteKind.NO_SANDBOX, skills=("code",))
     assert evaluate(KEPT, excluded_skills=("code",)).notes == (told,)
@@ -286,7 +265,7 @@ def set_limit(limit: float) -> NextStep:
 
 
 def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
-    verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
+    verdict = evaluate(REGRESSED)
 
     assert (verdict.suite, verdict.line, verdict.gate) == ("suite.ftgate.yaml", 9, "forgetting")
     assert (verdict.variant, verdict.outcome) == ("new", Outcome.FAILED)
@@ -295,33 +274,21 @@ def test_a_failed_verdict_says_what_it_is_about_and_what_to_do() -> None:
     assert verdict.next == (TRAIN_AGAIN,)
     assert (verdict.notes, verdict.facts) == ((), {})
     assert [drift.what for drift in verdict.drifts] == ["length", "refusals", "hedging"]
-    assert verdict.loss_kinds == (
-        LossKind(
-            kind="wrong content",
-            cases=145,
-            share=1.0,
-            examples=("facts-10", "facts-11", "facts-12", "facts-13", "facts-14"),
-        ),
-    )
+    examples = tuple(f"facts-{number}" for number in range(10, 15))
+    wrong = LossKind(kind="wrong content", cases=145, share=1.0, examples=examples)
+    assert verdict.loss_kinds == (wrong,)
     check = verdict.check
     assert (check.kind, check.against, check.limit) == (CheckKind.BASE, "base", 0.1)
     assert (check.alarm, check.miss) == (0.01, 0.05)
-    assert (check.low, check.high) == (
-        pytest.approx(-0.540, abs=0.001),
-        pytest.approx(-0.427, abs=0.001),
-    )
+    assert (check.low, check.high) == pytest.approx((-0.540, -0.427), abs=0.001)
 
 
 def test_the_limit_of_the_mean_is_offered_unless_a_tested_part_regressed() -> None:
-    lost = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
-
-    assert evaluate(lost, max_drop=0.3).next == (TRAIN_AGAIN, set_limit(0.54))
-    assert evaluate(lost, max_drop=0.3, margins={"facts": 0.1}).next == (TRAIN_AGAIN,)
+    assert evaluate(REGRESSED, max_drop=0.3).next == (TRAIN_AGAIN, set_limit(0.54))
+    assert evaluate(REGRESSED, max_drop=0.3, margins={"facts": 0.1}).next == (TRAIN_AGAIN,)
 
     before = {"facts": (60, 0), "sums": (30, 0)}
-    after = {"facts": (60, 0), "sums": (26, 4)}
-
-    verdict = evaluate(after, before=before, margins={"facts": 0.2})
+    verdict = evaluate({**before, "sums": (26, 4)}, before=before, margins={"facts": 0.2})
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert [(part.name, part.state) for part in verdict.slices if part.gated] == [("facts", "kept")]
@@ -341,52 +308,26 @@ def test_an_inconclusive_mean_names_the_cases_and_the_limit_that_settle_it() -> 
 
 
 def test_a_model_that_no_longer_ends_is_named_as_the_cause() -> None:
-    base = skill_scores("base", KEPT)
-    new = skill_scores("new", {"facts": (0, 100), "sums": (0, 100), "copying": (0, 100)})
-    endless = {
-        key: replace(row, replies=(Reply(text="and so on", stop="length"),))
-        for key, row in new.results.items()
-    }
-    scores = SkillComparison({"": (VariantScores("new", endless), base)})
+    endless = (Reply(text="and so on", stop="length"),)
+    new = skill_scores("new", dict.fromkeys(KEPT, (0, 100)))
+    new = changed(new, lambda _, row: replace(row, replies=endless))
 
-    verdict = evaluate_forgetting(suite(GATE), GATE, scores)
+    verdict = compared(new, skill_scores("base", KEPT))
 
     assert verdict.next[0].kind is StepKind.CHECK_CAUSE
     counts = {"count": 300, "of": 300, "before": 0.0}
     assert verdict.next[0].values == {"cause": Cause.CUT_OFF, **counts}
 
 
-def test_a_skill_that_is_not_shown_to_keep_its_limit_is_named_with_its_interval() -> None:
-    verdict = evaluate({"facts": (54, 46), "sums": (62, 38), "copying": (62, 38)}, each=0.10)
-
-    assert verdict.next == (
-        NextStep(
-            StepKind.SETTLE_SKILL,
-            {
-                "skill": "facts",
-                "n": 100,
-                "margin": 0.1,
-                "low": pytest.approx(-0.125, abs=0.001),
-                "high": pytest.approx(-0.021, abs=0.001),
-                "where": "suite.ftgate.yaml:9",
-            },
-        ),
-    )
-
-
 @every_row(("missing", "outcome"), [(14, "failed"), (15, "inconclusive")])
 def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
     missing, outcome
 ) -> None:
-    before = {"logic": (140, 0), "reading": (140, 0)}
-    after = skill_scores("new", {"logic": (98, 42), "reading": (140, 0)})
-    rows = dict(after.results)
-    for number in range(missing):
-        name = f"reading-{number}"
-        rows[name] = replace(rows[name], replies=(), scores=())
-    scores = {"": (VariantScores("new", rows), skill_scores("base", before))}
+    new = skill_scores("new", {"logic": (98, 42), "reading": (140, 0)})
+    new = without_replies(new, [f"reading-{number}" for number in range(missing)])
+    base = skill_scores("base", {"logic": (140, 0), "reading": (140, 0)})
     gate = replace(GATE, max_drop=0.24)
-    verdict = evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
+    verdict = compared(new, base, gate)
 
     assert verdict.check.outcome is not Outcome.FAILED
     assert [part.name for part in verdict.slices if part.state == "regressed"] == ["reasoning"]
@@ -394,12 +335,6 @@ def test_a_regressed_family_decides_nothing_beside_too_many_missing_replies(
     if outcome == "inconclusive":
         assert verdict.next[0] == NextStep(
             StepKind.RUN_AGAIN, {"missing": 15, "suite": "suite.ftgate.yaml"}
-        )
-        made = suite(gate)
-        new = replace(made.variants["new"], replies=Path("a/b.jsonl"))
-        recorded = replace(made, variants={**made.variants, "new": new})
-        assert evaluate_forgetting(recorded, gate, SkillComparison(scores)).next[0] == NextStep(
-            StepKind.ADD_REPLIES, {"missing": 15, "file": "b.jsonl"}
         )
 
 
@@ -411,9 +346,6 @@ def under_prompt(own, prompted) -> Verdict:
     base = skill_scores("base", KEPT)
     scores = {"": (skill_scores("new", own), base), "prompt": (skill_scores("new", prompted), base)}
     return evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
-
-
-REGRESSED = {"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)}
 
 
 def test_skills_kept_alone_and_under_the_prompt_pass() -> None:
@@ -468,10 +400,8 @@ def test_a_gate_without_its_computed_limit_is_refused() -> None:
 
 def test_without_a_reply_the_gate_is_inconclusive_and_has_no_retention() -> None:
     base, new = skill_scores("base", KEPT), skill_scores("new", KEPT)
-    gone = {k: replace(r, replies=(), scores=()) for k, r in new.results.items()}
-    scores = {"": (VariantScores("new", gone), base)}
 
-    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison(scores, None, None))
+    verdict = compared(without_replies(new, new.results), base)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.check.retention is None
@@ -479,17 +409,11 @@ def test_without_a_reply_the_gate_is_inconclusive_and_has_no_retention() -> None
 
 
 def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:
-    base = skill_scores("base", KEPT)
-    chosen = {
-        key: replace(row, case=replace(row.case, choices=4)) for key, row in base.results.items()
-    }
-    base = replace(base, results=chosen)
-    gate = replace(GATE, cases=tuple(row.case for row in chosen.values()))
-    comparison = SkillComparison(
-        {"": (base, base)}, choices=(LevelChoice("facts", 2, 0.7), LevelChoice("sums", None, 0.2))
-    )
+    base = changed(skill_scores("base", KEPT), lambda _, row: with_case(row, choices=4))
+    gate = replace(GATE, cases=base.cases)
+    choices = (LevelChoice("facts", 2, 0.7), LevelChoice("sums", None, 0.2))
 
-    notes = evaluate_forgetting(suite(gate), gate, comparison).notes
+    notes = compared(base, base, gate, choices=choices).notes
 
     assert notes == (
         note(NoteKind.UNCHANGED),
@@ -503,36 +427,109 @@ def test_the_same_replies_are_noted_and_lucky_guesses_and_levels_too() -> None:
 
 
 def test_guesses_in_a_skill_that_may_be_lost_are_not_noted() -> None:
-    base = skill_scores("base", KEPT)
-    guessed = {
-        key: replace(row, case=replace(row.case, choices=2 if row.case.skill == "facts" else None))
-        for key, row in base.results.items()
-    }
-    both = replace(base, results=guessed)
-    notes = []
-    for gate in (GATE, replace(GATE, may_lose=("facts",))):
-        scores = SkillComparison({"": (both, both)})
-        notes.append(evaluate_forgetting(suite(gate), gate, scores).notes)
+    def two_choices(_, row):
+        return with_case(row, choices=2 if row.case.skill == "facts" else None)
+
+    both = changed(skill_scores("base", KEPT), two_choices)
+    gates = GATE, replace(GATE, may_lose=("facts",))
+    notes = [compared(both, both, gate).notes for gate in gates]
 
     assert notes[0][-1] == note(NoteKind.GUESSES, share=pytest.approx(1 / 6))
     assert notes[1] == (note(NoteKind.UNCHANGED),)
 
 
 def test_how_the_replies_to_skills_drift_and_that_many_have_no_answer_is_noted() -> None:
-    base = skill_scores("base", KEPT)
-    rows = {
-        key: replace(row, replies=(Reply(text="", stop="length"),))
-        if number < 20
-        else replace(row, replies=(Reply(text="a reply of many more words than before"),))
-        for number, (key, row) in enumerate(skill_scores("new", KEPT).results.items())
-    }
-    scores = SkillComparison({"": (VariantScores("new", rows), base)})
+    cut_off, longer = (
+        (Reply(text="", stop="length"),),
+        (Reply(text="a reply of many more words than before"),),
+    )
+    new = changed(
+        skill_scores("new", KEPT),
+        lambda n, row: replace(row, replies=cut_off if n < 20 else longer),
+    )
 
-    small, cut_off, *drifts = evaluate_forgetting(suite(GATE), GATE, scores).notes
+    small, cut, *drifts = compared(new, skill_scores("base", KEPT)).notes
 
     assert small == SMALL_DROP
-    assert cut_off == note(NoteKind.NO_ANSWER, n=20, of=300, variant="new")
-    assert texts(drifts) == (
-        "replies are 4 times as long as before (median 2 → 8 words)",
-        "7 % of replies are cut off at their token limit, 0 % before",
-    )
+    assert cut == note(NoteKind.NO_ANSWER, n=20, of=300, variant="new")
+    assert [(one.kind, one.values["what"]) for one in drifts] == [
+        (ReplyNote.LENGTH, "replies"),
+        (ReplyNote.SHARE, "cut off"),
+    ]
+
+
+# Cases that must be kept ------------------------------------------------------------------------
+
+
+def must_keep_scores(variant: str, *correct: float) -> VariantScores:
+    """Return right results of facts; the first is a must-keep case with the scores *correct*."""
+    side = skill_scores(variant, {"facts": (100, 0)})
+    first = with_case(side.results["facts-0"], must_keep=True)
+    scores = tuple(replace(first.scores[0], correct=score) for score in correct)
+    first = replace(first, replies=first.replies * len(scores), scores=scores)
+    return VariantScores(variant, {**side.results, "facts-0": first})
+
+
+BROKEN, RIGHT = must_keep_scores("new", 0.0), must_keep_scores("base", 1.0)
+#: The base without the case.
+OTHERS = VariantScores("base", {k: v for k, v in RIGHT.results.items() if k != "facts-0"})
+
+
+def test_a_must_keep_case_that_breaks_fails_the_gate_alone_and_is_shown_first() -> None:
+    verdict = compared(BROKEN, RIGHT)
+
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.breaks == ("facts-0",)
+    assert "must-keep cases broke: facts-0" in headline(verdict)
+    assert verdict.flips[0].case == "facts-0"
+    assert "must be kept" in verdict_section(verdict, 1)
+    assert compared(BROKEN, RIGHT, repeated=(RIGHT, RIGHT)).breaks == ()
+
+
+@every_row(
+    ("mine", "base", "broke"),
+    [
+        ((0.0,), (1.0,), True),
+        ((0.5,), (1.0,), True),
+        ((0.6,), (1.0,), False),
+        ((0.0,), (0.5,), False),
+        ((0.0,), (0.6,), True),
+        ((0.0, 0.0, 1.0), (1.0, 1.0, 1.0), True),
+        ((0.0, 1.0, 1.0), (1.0, 1.0, 1.0), False),
+        ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), False),
+    ],
+)
+def test_a_case_breaks_if_its_mean_score_is_above_half_only_of_the_base(mine, base, broke) -> None:
+    new, old = must_keep_scores("new", *mine), must_keep_scores("base", *base)
+
+    assert bool(broken_must_keep_ids(new, old)) is broke
+    # Repeated replies excuse it by the same rule.
+    assert bool(broken_must_keep_ids(BROKEN, RIGHT, (new, old))) is broke
+
+
+def test_a_must_keep_case_without_a_weight_or_a_reply_of_the_base_cannot_break() -> None:
+    def light(_, row):
+        return with_case(row, weight=0.0)
+
+    assert broken_must_keep_ids(changed(BROKEN, light), RIGHT) == ()
+    assert broken_must_keep_ids(BROKEN, OTHERS) == ()
+
+
+def test_a_repeated_request_without_a_reply_on_either_side_leaves_the_case_broken() -> None:
+    gone = without_replies(RIGHT, ["facts-0"])
+
+    for repeated in ((OTHERS, OTHERS), (BROKEN, OTHERS), (gone, RIGHT)):
+        assert broken_must_keep_ids(BROKEN, RIGHT, repeated) == ("facts-0",)
+
+
+def test_no_limit_of_the_mean_excuses_a_case_that_broke() -> None:
+    sides = skill_scores("new", {"facts": (20, 80)}), skill_scores("base", {"facts": (60, 40)})
+    wide = replace(GATE, max_drop=0.3)
+
+    def kept(_, row):
+        return with_case(row, must_keep=row.case.id == "facts-59")
+
+    broken = compared(*(changed(side, kept) for side in sides), wide)
+    limited = compared(*sides, wide)
+    assert [step.kind for step in broken.next] == [StepKind.TRAIN_AGAIN]
+    assert StepKind.SET_LIMIT in {step.kind for step in limited.next}

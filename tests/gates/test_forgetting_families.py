@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import replace
 
-from ftgate_testing.score_columns import skill_scores, suite
+from ftgate_testing.score_columns import skill_scores, suite, without_replies
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import shared_levels
@@ -53,13 +54,9 @@ def test_a_family_is_tested_from_120_cases_on_and_its_skills_are_described() -> 
 @every_row(("cases", "is_tested"), [(119, False), (120, True)])
 def test_the_number_of_cases_that_were_asked_counts(cases, is_tested) -> None:
     before = {"reading": (cases, 0), "logic": (130, 0)}
-    gate = replace(GATE, families={})
-    after = skill_scores("new", before)
-    unanswered = "reading-0"
-    results = dict(after.results)
-    results[unanswered] = replace(results[unanswered], replies=(), scores=())
-    scores = {"": (replace(after, results=results), skill_scores("base", before))}
-    verdict = evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
+    after = without_replies(skill_scores("new", before), ["reading-0"])
+    scores = {"": (after, skill_scores("base", before))}
+    verdict = evaluate_forgetting(suite(GATE), GATE, SkillComparison(scores))
 
     assert families(verdict)["language"].n == cases - 1
     assert families(verdict)["language"].gated is is_tested
@@ -98,21 +95,13 @@ def test_a_family_with_a_limit_is_tested_however_few_its_cases_and_must_keep_it(
 
 def test_families_take_one_share_of_the_alarm_and_each_bundled_one_has_enough_cases() -> None:
     whole = replace(GATE, cases=skill_cases(("general",)))
-    sizes = {str(case.skill): 0 for case in whole.cases}
-    for case in whole.cases:
-        sizes[str(case.skill)] += 1
+    sizes = Counter(str(case.skill) for case in whole.cases)
+    family_sizes = Counter(whole.family_of(str(case.skill)) for case in whole.cases)
 
     assert len(whole.tested_parts(sizes)) == 5
     assert shared_levels(suite(whole)).shared == 2
-
-    whole = replace(GATE, cases=skill_cases(("general",)))
-    sizes = {}
-    for case in whole.cases:
-        family = whole.family_of(str(case.skill))
-        sizes[family] = sizes.get(family, 0) + 1
-
-    assert set(sizes) == {"code", "instructions", "knowledge", "language", "reasoning"}
-    assert min(sizes.values()) >= MIN_FAMILY_CASES
+    assert set(family_sizes) == {"code", "instructions", "knowledge", "language", "reasoning"}
+    assert min(family_sizes.values()) >= MIN_FAMILY_CASES
 
 
 # What fails -------------------------------------------------------------------------------------
@@ -126,9 +115,8 @@ def test_a_regressed_family_fails_though_the_mean_holds() -> None:
     assert states(verdict)["reasoning"] == "regressed"
     assert verdict.outcome is Outcome.FAILED
     assert "but regressed: reasoning 60 → 30 %" in headline(verdict)
-    assert "A drop is shown in family reasoning (Holm over 2 tested parts)" in " ".join(
-        explain(verdict)
-    )
+    told = "A drop is shown in family reasoning (Holm over 2 tested parts)"
+    assert told in " ".join(explain(verdict))
 
 
 def test_a_shown_drop_fails_a_family_only_if_it_reaches_the_limit() -> None:
@@ -162,31 +150,25 @@ def test_a_failed_gate_names_what_lost_most() -> None:
     assert headline(verdict).endswith("; lost most: reasoning 60 → 5 %, language 60 → 43 %")
 
 
-def test_a_passed_gate_names_the_family_or_the_skill_of_which_half_is_gone() -> None:
-    before = {**KEPT, "world_facts": (14, 0)}
-    verdict = evaluate({"world_facts": (7, 7)}, before=before, max_drop=0.2)
-
-    assert verdict.outcome is Outcome.PASSED
-    assert headline(verdict).endswith("; half gone: knowledge 100 → 50 %")
-
-    verdict = evaluate({"arithmetic": (20, 50)}, max_drop=0.2)
-
-    assert headline(verdict).endswith("; half gone: arithmetic 60 → 29 %")
-
-
 @every_row(
-    ("before", "after"),
+    ("before", "after", "told"),
     [
-        ((14, 0), (8, 6)),  # less than half
-        ((5, 9), (2, 12)),  # three right answers
-        ((14, 126), (0, 140)),  # the base was right in a tenth
+        ({"world_facts": (14, 0)}, {"world_facts": (7, 7)}, "; half gone: knowledge 100 → 50 %"),
+        ({}, {"arithmetic": (20, 50)}, "; half gone: arithmetic 60 → 29 %"),
+        # Less than half, three right answers, and a tenth of them right before may be chance.
+        ({"world_facts": (14, 0)}, {"world_facts": (8, 6)}, ""),
+        ({"world_facts": (5, 9)}, {"world_facts": (2, 12)}, ""),
+        ({"world_facts": (14, 126)}, {"world_facts": (0, 140)}, ""),
     ],
 )
-def test_what_may_be_chance_is_not_named(before, after) -> None:
-    base = {**KEPT, "world_facts": before}
-    verdict = evaluate({"world_facts": after}, before=base, max_drop=0.2)
+def test_a_passed_gate_names_the_family_or_the_skill_of_which_half_is_gone(
+    before, after, told
+) -> None:
+    verdict = evaluate(after, before={**KEPT, **before}, max_drop=0.2)
 
-    assert "half gone" not in headline(verdict)
+    assert verdict.outcome is Outcome.PASSED
+    assert headline(verdict).endswith(told)
+    assert ("half gone" in headline(verdict)) is bool(told)
 
 
 # How it is shown --------------------------------------------------------------------------------
@@ -195,11 +177,6 @@ def test_what_may_be_chance_is_not_named(before, after) -> None:
 def shown(verdict: Verdict) -> SkillResults:
     (results,) = skill_results_by_prompt(verdict)
     return results
-
-
-def untested(verdict: Verdict) -> list[str]:
-    """Return the parts that the section calls tested only as a part of the mean."""
-    return [part.name for part in shown(verdict).untested]
 
 
 def table_names(verdict: Verdict, verbosity: int) -> list[str]:
@@ -232,8 +209,8 @@ def test_skills_have_rows_with_v_or_a_limit_and_no_verdict_of_their_own() -> Non
 def test_the_section_and_the_explanation_tell_which_families_are_tested() -> None:
     some, none = evaluate({}), evaluate({}, before={"logic": (40, 10), "reading": (40, 10)})
 
-    assert untested(some) == ["code_reading"]
-    assert untested(none) == ["logic", "reading"]
+    assert [part.name for part in shown(some).untested] == ["code_reading"]
+    assert [part.name for part in shown(none).untested] == ["logic", "reading"]
     told = " ".join(explain(some))
     assert "Each family of 120 cases or more is tested as well: " in told
     assert "a family is tested only as a part of the mean: code_reading (60)." in told

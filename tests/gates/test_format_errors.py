@@ -7,8 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from ftgate_testing.notes import texts
-from ftgate_testing.score_columns import LABELS, case, rate_verdict, suite, variant_scores
+from ftgate_testing.score_columns import LABELS, case, rate_verdict, suite, without_replies
 from ftgate_testing.tables import every_row
 from statsmodels.stats.contingency_tables import SquareTable
 
@@ -91,7 +90,9 @@ def test_shares_have_their_intervals_and_the_first_replies_of_what_is_new():
 
 def test_shares_count_cases_with_a_format_and_each_case_once():
     nothing = VariantScores("none", {})
+    free = CaseResult(FREE, (Reply(text="no"),), (Score(0.0, WRONG_LABEL),), ())
 
+    assert error_shares(None, VariantScores("new", {"free": free})) == ()
     assert error_shares(None, nothing) == error_shares(scores((JSON, 3)), nothing) == ()
     (found,) = error_shares(nothing, scores((JSON, 3)))
     assert (found.before, found.before_low, found.before_high) == (None, None, None)
@@ -121,6 +122,10 @@ def test_the_fields_of_a_verdict_about_formats_belong_to_a_format_gate_alone():
     assert format_error_fields(GATE, free, after)["lenient_before"] is None
 
 
+#: What the statement says of 41 of 200 replies that a model began to fence.
+FENCED = {"habit": "fenced", "is_new": True, "rule": "json_schema", "replies": 41, "of": 200}
+
+
 def habit(before, after, gate=GATE):
     check = verdict(after, before, gate).check
     return changed_habit(gate, check, before, after)
@@ -132,17 +137,13 @@ def test_a_habit_has_its_rule_its_replies_and_whether_it_began():
     rule = FormatError("fenced", rules=("code", "regex"), lenient=True)
     mixed = scores((JSON, 20), (rule, 21))
 
-    expected = {
-        "habit": "fenced", "is_new": True, "rule": "json_schema", "replies": 41, "of": 200
-    }  # fmt: skip
-    assert habit(before, after) == expected
-    assert habit(before, VariantScores("new", rows)) == expected
-    assert habit(before, mixed) == {**expected, "rule": "code"}
+    assert habit(before, VariantScores("new", rows)) == FENCED
+    assert habit(before, mixed) == {**FENCED, "rule": "code"}
     bare = scores((FormatError("fenced", lenient=True), 41))
-    assert habit(before, bare) == {**expected, "rule": ""}
+    assert habit(before, bare) == {**FENCED, "rule": ""}
     assert habit(scores((JSON, 20), name="current"), after)["is_new"] is True
     assert habit(scores((JSON, 20), name="current"), scores((JSON, 40)))["is_new"] is False
-    assert habit(None, after, MINIMUM) == {**expected, "is_new": False}
+    assert habit(None, after, MINIMUM) == {**FENCED, "is_new": False}
 
 
 @every_row(("broken", "is_habit"), [(3, True), (5, False)])
@@ -173,46 +174,24 @@ def test_the_format_error_that_grew_most_comes_first_and_one_that_went_comes_las
     assert [one.kind for one in error_shares(before, after)] == ["empty", "fenced", "missing key"]
 
 
-def test_only_several_format_rules_are_counted_each_by_itself():
+def by_rules(name, *errors):
+    """Return the scores of cases with two rules of format, one for each error."""
     several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
-    broken = FormatError("regex", rules=("regex", "choice"))
-    row_scores = (Score(None, broken), Score(None, None), Score(None, WRONG_LABEL))
-    row = CaseResult(several, (Reply(text="x"),) * 3, row_scores, ())
-
-    assert [
-        (one.kind, one.replies) for one in rule_shares(None, VariantScores("new", {"a": row}))
-    ] == [("choice", 2), ("regex", 1)]
-
-    assert rule_shares(None, scores((JSON, 3))) == ()
+    rows = (CaseResult(several, (Reply(text="x"),), (Score(None, error),), ()) for error in errors)
+    return VariantScores(name, {f"{n}": row for n, row in enumerate(rows)})
 
 
-def test_the_rules_that_were_broken_before_are_compared_by_their_own_names():
-    several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
-    errors = (FormatError("regex", rules=("regex", "choice")), WRONG_LABEL)
-    before, after = (
-        VariantScores(
-            name,
-            {
-                f"{n}": CaseResult(several, (Reply(text="x"),), (Score(None, error),), ())
-                for n, error in enumerate(found)
-            },
-        )
-        for name, found in (("old", (errors[0], None)), ("new", errors))
-    )
+def test_only_several_format_rules_are_counted_and_compared_each_by_itself():
+    both = FormatError("regex", rules=("regex", "choice"))
+    before, after = by_rules("old", both, None), by_rules("new", both, WRONG_LABEL)
 
     found = {one.kind: (one.before, one.after) for one in rule_shares(before, after)}
     assert found == {"choice": (0.5, 1.0), "regex": (0.5, 0.5)}
-
-
-HABITS = [
-    ("fenced", "json_schema"),
-    ("fenced", "code"),
-    ("preamble", "xml"),
-    ("trailing text", "csv"),
-    ("wrong label casing", "choice"),
-    ("invalid syntax", "pydantic"),
-    ("fenced", "regex"),
-]
+    assert [(one.kind, one.replies) for one in rule_shares(None, after)] == [
+        ("choice", 2),
+        ("regex", 1),
+    ]
+    assert rule_shares(None, scores((JSON, 3))) == ()
 
 
 def named_habit(verdict):
@@ -222,15 +201,13 @@ def named_habit(verdict):
     return {name: values[name] for name in names if name in values}
 
 
-@every_row(("kind", "rule"), HABITS)
-def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule):
-    found = verdict(
-        scores((FormatError(kind, rules=(rule,), lenient=True), 41)), scores(name="current")
-    )
+@every_row("kind", ["fenced", "preamble", "trailing text", "wrong label casing", "invalid syntax"])
+def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind):
+    error = FormatError(kind, rules=("json_schema",), lenient=True)
+    found = verdict(scores((error, 41)), scores(name="current"))
 
     assert found.outcome is Outcome.FAILED
-    named = {"habit": kind, "is_new": True, "rule": rule, "replies": 41, "of": 200}
-    assert named_habit(found) == named
+    assert named_habit(found) == {**FENCED, "habit": kind}
     assert (found.lenient_before, found.lenient) == (1.0, 1.0)
 
 
@@ -240,8 +217,7 @@ def test_a_gate_that_passed_names_no_habit_and_notes_an_error_that_became_common
     assert found.outcome is Outcome.PASSED
     assert named_habit(found) == {}
 
-    wide = RateGate(kind="format", line=8, max_drop=0.2)
-    found = verdict(scores((JSON, 12)), scores(name="current"), wide)
+    found = verdict(scores((JSON, 12)), scores(name="current"), replace(GATE, max_drop=0.2))
 
     assert found.outcome is Outcome.PASSED
     values = {"what": "fenced", "before": 0.0, "after": 0.06}
@@ -251,7 +227,7 @@ def test_a_gate_that_passed_names_no_habit_and_notes_an_error_that_became_common
 def test_a_gate_that_failed_shows_its_format_errors_without_a_note_and_every_kind_first():
     found = verdict(scores((JSON, 60)), scores(name="current"))
 
-    assert not any("broken by" in note for note in texts(found.notes))
+    assert not [one for one in found.notes if one.kind == ReplyNote.ERROR_SHARE]
 
     rare = FormatError("truncated", rules=("json_schema",))
     found = verdict(scores((MISSING_KEY, 100), (rare, 1)), scores(name="current"))
@@ -267,25 +243,6 @@ def test_format_errors_are_measured_without_a_comparison_and_survive_serialisati
     found = verdict(scores((JSON, 41)), scores(name="current"))
 
     assert from_json(Verdict, to_json(found)).format_errors == found.format_errors
-
-
-def mix(found):
-    return next(one for one in found.drifts if one.what == "format errors")
-
-
-def test_the_mix_is_tested_as_by_statsmodels_and_warns_though_as_many_replies_are_broken():
-    before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
-    found = verdict(after, before)
-
-    assert mix(found).p < 0.001
-    assert mix(found).before == mix(found).after == 0.3
-    assert found.outcome is not Outcome.FAILED
-
-    before, after = scores((JSON, 60), name="current"), scores((JSON, 20), (MISSING_KEY, 45))
-    table = np.array([[135, 0, 5], [0, 20, 40], [0, 0, 0]])
-
-    p = SquareTable(table, shift_zeros=False).homogeneity().pvalue
-    assert mix(verdict(after, before)).p == pytest.approx(p)
 
 
 def mixes(before, after):
@@ -308,12 +265,18 @@ def test_a_mix_is_reported_only_if_some_kind_became_more_frequent_than_by_chance
     assert [found.message for found in others] == [note(ReplyNote.ERROR_MIX, p=others[0].p)]
 
 
+#: What statsmodels makes of the last row: cases without an error, fenced, and without a key.
+TABLE = SquareTable(np.array([[135, 0, 5], [0, 20, 40], [0, 0, 0]]), shift_zeros=False)
+HOMOGENEITY = TABLE.homogeneity().pvalue
+
+
 @every_row(
     ("errors", "after", "p", "is_told"),
     [
-        (((MISSING_KEY, 10), (JSON, 50)), 0.3, 0.0016, True),
-        (((MISSING_KEY, 14), (JSON, 46)), 0.3, 0.0002, True),
-        (((None, 5), (JSON, 62)), 0.31, 0.564, False),
+        (((MISSING_KEY, 10), (JSON, 50)), 0.3, 0.001565, True),
+        (((MISSING_KEY, 14), (JSON, 46)), 0.3, 0.000183, True),
+        (((None, 5), (JSON, 62)), 0.31, 0.5637, False),
+        (((JSON, 20), (MISSING_KEY, 45)), 0.325, HOMOGENEITY, True),
     ],
 )
 def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, p, is_told):
@@ -321,45 +284,28 @@ def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, 
 
     assert found == Drift(
         what="format errors", unit="share", before=0.3, after=after, n_before=200, n=200,
-        p=pytest.approx(p, abs=5e-5 if p < 0.01 else 5e-4),
+        p=pytest.approx(p, rel=0.002),
         message=note(ReplyNote.ERROR_MIX, p=found.p) if is_told else None,
     )  # fmt: skip
 
 
 def test_a_mix_counts_only_the_cases_that_both_sides_answered():
     before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
-    lost = {
-        **before.results,
-        **{f"c19{n}": replace(before.results[f"c19{n}"], replies=(), scores=()) for n in range(10)},
-    }
-    fewer = {key: row for key, row in before.results.items() if key < "c190"}
-    rest = {key: row for key, row in after.results.items() if key < "c190"}
+    fewer, rest = (
+        replace(side, results={key: row for key, row in side.results.items() if key < "c190"})
+        for side in (before, after)
+    )
+    lost = without_replies(before, [f"c19{n}" for n in range(10)])
 
-    for then, now in (
-        (VariantScores("current", lost), after),
-        (VariantScores("current", fewer), after),
-        (before, VariantScores("new", rest)),
-    ):
+    for then, now in ((lost, after), (fewer, after), (before, rest)):
         drifts = reply_drifts(suite(GATE), GATE, then, now)
         (found,) = (one for one in drifts if one.what == "format errors")
         assert (found.n, found.before) == (190, pytest.approx(60 / 190))
 
 
-def test_a_case_without_a_format_breaks_none() -> None:
-    free = CaseResult(
-        case=replace(case("free"), format=()),
-        replies=(Reply(text="no"),),
-        scores=(Score(0.0, FormatError("not in enumeration")),),
-        fingerprints=("f",),
-    )
-
-    assert error_shares(None, VariantScores("new", {"free": free})) == ()
-
-
 def test_a_check_of_thoughts_names_no_habit_of_format() -> None:
-    gate = RateGate(kind="format", line=8, max_drop=0.05)
-    after = variant_scores("new", [0.0] * 40 + [1.0] * 60)
-    failed = rate_verdict(gate, after, variant_scores("current", [1.0] * 100)).check
+    before, after = scores(name="current"), scores((JSON, 41))
+    failed = verdict(after, before).check
 
-    assert failed.outcome is Outcome.FAILED
-    assert changed_habit(gate, replace(failed, measure="thoughts"), None, after) == {}
+    assert changed_habit(GATE, failed, before, after)["habit"] == "fenced"
+    assert changed_habit(GATE, replace(failed, measure="thoughts"), before, after) == {}

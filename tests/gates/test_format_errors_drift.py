@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import suite
+from ftgate_testing.score_columns import changed, suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates import format_errors
@@ -29,22 +30,29 @@ GERMAN = "Ihre Bestellung Nummer {} wurde gestern verschickt."
 
 def scores(*texts, stop="end", right=None):
     """Return the scores of cases without a format, one for each text."""
-    rows = [
-        CaseResult(
-            case=Case(
-                id=f"c{n:03}",
-                location="c.jsonl:1",
-                input="q",
-                expected="x" if right else None,
-                score=Rule("exact"),
-            ),
-            replies=(Reply(text=text.format(n), stop=stop),),
-            scores=(Score(right, None),),
-            fingerprints=(f"{n}",),
+    case = Case(
+        id="", location="c.jsonl:1", input="q", expected="x" if right else None, score=Rule("exact")
+    )
+    results = {
+        f"c{n:03}": CaseResult(
+            replace(case, id=f"c{n:03}"), (Reply(text=text.format(n), stop=stop),),
+            (Score(right, None),), (f"{n}",),
         )
         for n, text in enumerate(texts)
-    ]
-    return VariantScores("new", {row.case.id: row for row in rows})
+    }  # fmt: skip
+    return VariantScores("new", results)
+
+
+def thinking(scores):
+    """Return *scores* with a thought in each reply."""
+    return changed(
+        scores, lambda _, row: replace(row, replies=(replace(row.replies[0], thought="x"),))
+    )
+
+
+def drifts_of(before, after):
+    """Return the drift of replies to cases by what it is about."""
+    return {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
 
 
 def messages(before, after, *gates, gate=ACCURACY):
@@ -70,9 +78,8 @@ def test_the_drift_of_replies_is_described_in_whole():
 
     longer, refusals, same = reply_drifts(suite(ACCURACY), ACCURACY, before, after)[:3]
     assert longer == Drift(
-        what="length", unit="words", before=6, after=1, n_before=40, n=40,
-        message=length(6, 1),
-    )  # fmt: skip
+        what="length", unit="words", before=6, after=1, n_before=40, n=40, message=length(6, 1)
+    )
     assert refusals == Drift(
         what="refusals", unit="share", before=0.0, after=0.25, n_before=42, n=40,
         message=share("refusals", 0.0, 0.25),
@@ -106,13 +113,10 @@ def test_a_length_is_reported_from_half_as_long_again_and_three_words_on(old, ne
 def test_fifteen_characters_a_word_are_a_text_without_spaces(characters, unit):
     text = f"{{:0{characters}}}"
 
-    (drift, *_) = reply_drifts(suite(ACCURACY), ACCURACY, scores(*[text] * 40), scores(*["x"] * 40))
+    drift = drifts_of(scores(*[text] * 40), scores(*["x"] * 40))["length"]
 
-    assert (drift.unit, drift.before, drift.after) == (
-        unit,
-        1 if unit == "words" else characters,
-        1,
-    )
+    before = 1 if unit == "words" else characters
+    assert (drift.unit, drift.before, drift.after) == (unit, before, 1)
 
 
 @every_row(
@@ -145,36 +149,15 @@ def test_a_share_of_few_replies_that_may_be_that_of_before_is_not_reported(now, 
 
 
 def test_twenty_replies_with_a_text_are_enough_and_fewer_tell_of_thoughts_only():
-    few, more = (
-        scores(*["{} a b"] * count, "", stop="end") for count in (19, 20)
-    )  # one reply is empty
-    thinking = scores(*["{} a b"] * 19)
-    rows = {
-        key: replace(row, replies=(replace(row.replies[0], thought="x"),))
-        for key, row in thinking.results.items()
-    }
-    thinking = VariantScores("new", rows)
+    few, more = (scores(*["{} a b"] * count, "") for count in (19, 20))
+    by_gate = partial(reply_drifts, suite(ACCURACY), ACCURACY)
 
-    for drifts in (
-        lambda before, after: reply_drifts(suite(ACCURACY), ACCURACY, before, after),
-        skill_drifts,
-    ):
-        assert [drift.what for drift in drifts(more, more)][:2] == ["length", "refusals"]
+    for drifts, last in ((by_gate, "same text"), (skill_drifts, "hedging")):
         assert drifts(few, more) == drifts(more, few) == ()
-        assert [drift.what for drift in drifts(more, thinking)] == ["thoughts"]
-
-
-def test_thoughts_are_told_beside_the_other_drifts():
-    plain = scores(*["{} a b"] * 20)
-    rows = {
-        key: replace(row, replies=(replace(row.replies[0], thought="x"),))
-        for key, row in plain.results.items()
-    }
-    drifts = skill_drifts(plain, VariantScores("new", rows))
-
-    assert [drift.what for drift in drifts] == ["length", "refusals", "hedging", "thoughts"]
-    found = reply_drifts(suite(ACCURACY), ACCURACY, plain, VariantScores("new", rows))
-    assert found[-1].what == "thoughts"
+        assert [drift.what for drift in drifts(more, more)] == ["length", "refusals", last]
+        told = [drift.what for drift in drifts(more, thinking(more))]
+        assert told == ["length", "refusals", last, "thoughts"]
+        assert [drift.what for drift in drifts(more, thinking(few))] == ["thoughts"]
 
 
 def test_refusals_that_the_provider_reports_count_whatever_they_say():
@@ -183,21 +166,12 @@ def test_refusals_that_the_provider_reports_count_whatever_they_say():
     assert messages(before, after) == [share("refusals", 0.0, 1.0)]
 
 
-def test_labels_that_are_about_as_common_as_before_are_not_reported():
-    before = scores(*["refund"] * 400, *["billing"] * 400)
-    after = scores(*["refund"] * 500, *["billing"] * 300)
-
-    assert messages(before, after) == []
-
-
 def test_the_language_of_texts_with_few_common_words_is_detected():
     english = "Your order {} from Anna Schmidt arrived at our store yesterday."
     german = "Ihre Bestellung {} von Anna Schmidt kam gestern bei uns im Laden an."
     before, after = scores(*[english] * 40), scores(*[german] * 40)
 
-    drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
-
-    assert drifts["language"] == Drift(
+    assert drifts_of(before, after)["language"] == Drift(
         what="language", unit="share", before=0.0, after=1.0, n_before=40, n=40,
         message=language(1.0),
     )  # fmt: skip
@@ -217,18 +191,16 @@ def test_the_language_of_three_hundred_cases_spread_over_all_is_detected(monkeyp
     monkeypatch.setattr(format_errors, "detect_language", pytest.fail)
     side, fewer = scores(*[ENGLISH] * 600), scores(*[ENGLISH] * 599)
 
-    for both, n in ((side, 300), (fewer, 599)):
-        drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, both, both)}
-        assert drifts["language"].n == n
+    assert drifts_of(side, side)["language"].n == 300
+    assert drifts_of(fewer, fewer)["language"].n == 599
 
 
 @every_row(("characters", "count"), [(15, 0), (16, 40)])
 def test_a_text_of_fewer_than_sixteen_characters_has_no_language(characters, count):
-    long = scores(*[f"{{:0{characters + 9}}}"] * 40)
-    short = scores(*[f"{{:0{characters}}}"] * 40)
+    long, short = (scores(*[f"{{:0{size}}}"] * 40) for size in (characters + 9, characters))
 
     for sides in ((long, short), (short, long)):
-        drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, *sides)}
+        drifts = drifts_of(*sides)
         assert (drifts["language"].n if count else len(drifts)) == (count or 3)
 
 
@@ -237,9 +209,9 @@ def test_replies_that_share_their_words_need_no_detection(monkeypatch):
     before = scores(*[ENGLISH] * 40)
     after = scores(*[ENGLISH.replace("yesterday", "this morning")] * 40)
 
-    drifts = {one.what: one for one in reply_drifts(suite(ACCURACY), ACCURACY, before, after)}
+    drift = drifts_of(before, after)["language"]
 
-    assert (drifts["language"].after, drifts["language"].message) == (0.0, None)
+    assert (drift.after, drift.message) == (0.0, None)
 
 
 def test_without_the_package_for_languages_none_is_reported(monkeypatch):
@@ -269,24 +241,21 @@ SHARE = FormatErrorShare(
     kind="fenced", replies=5, after=0.2, low=0.1, high=0.3, before=0.05, before_low=0.0,
     before_high=0.1,
 )  # fmt: skip
-FENCED = {"what": "fenced", "before": 0.05, "after": 0.2}
-GREW = note(ReplyNote.ERROR_SHARE, **FENCED)
+
+
+def grew(before):
+    return note(ReplyNote.ERROR_SHARE, what="fenced", before=before, after=0.2)
 
 
 @every_row(
     ("gate", "passed", "share", "notes"),
     [
-        (FORMAT, True, {}, [MIX, LONG, GREW]),
+        (FORMAT, True, {}, [MIX, LONG, grew(0.05)]),
         (FORMAT, False, {}, [LONG]),
-        (ACCURACY, False, {}, [MIX, LONG, GREW]),
+        (ACCURACY, False, {}, [MIX, LONG, grew(0.05)]),
         (FORMAT, True, {"before": None, "before_high": None}, [MIX, LONG]),
         (FORMAT, True, {"before": 0.0, "before_high": None, "low": 0.0}, [MIX, LONG]),
-        (
-            FORMAT,
-            True,
-            {"before": 0.0, "before_high": None},
-            [MIX, LONG, note(ReplyNote.ERROR_SHARE, **{**FENCED, "before": 0.0})],
-        ),
+        (FORMAT, True, {"before": 0.0, "before_high": None}, [MIX, LONG, grew(0.0)]),
         (FORMAT, True, {"before_high": 0.2}, [MIX, LONG]),
         (FORMAT, True, {"low": 0.05}, [MIX, LONG]),
     ],
@@ -299,11 +268,9 @@ def test_a_drift_is_a_note_and_so_is_a_format_error_that_grew(gate, passed, shar
     assert [*drift_notes([], gate, shares, passed=passed)] == []
 
 
-def test_a_drift_blocks_nothing_and_takes_enough_replies():
+def test_a_drift_blocks_nothing():
     before, after = (scores(*[text] * 200, right=1.0) for text in ("{} a b", "{} a b c d e f"))
     verdict = evaluate_rate(suite(ACCURACY), ACCURACY, Comparison(after, before))
 
     assert ReplyNote.LENGTH in kinds(verdict.notes)
     assert verdict.outcome is Outcome.PASSED
-
-    assert skill_drifts(scores(*["done {}"] * 19), scores(*["I can't"] * 19)) == ()

@@ -1,14 +1,21 @@
+"""Whether a tuned variant is another model than its base, and whether a baseline drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ftgate_testing.score_columns import case as scored_case
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
     compare_with_base,
     compare_with_recorded_base,
-    identity_facts,
-    server_notices,
+    drift_case_ids,
+    drift_note,
 )
 from pytest_ftgate.gates.notes import IdentityNote, note
 from pytest_ftgate.gates.verdict import Outcome
@@ -18,42 +25,41 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 
-def case_request(case: str, fingerprint: str) -> CaseRequest:
-    request = Request(
-        fingerprint=fingerprint,
-        provider="x",
-        model="claude-haiku-5-5",
-        messages=(),
-        max_tokens=1,
-        sampling={},
-    )
+def case_request(case: str, fingerprint: str, **changes) -> CaseRequest:
+    values = {"provider": "x", "model": "m", "messages": (), "max_tokens": 1, "sampling": {}}
+    request = Request(fingerprint=fingerprint, **{**values, **changes})
     return CaseRequest(Case(id=case, location="c:1", score=Rule("exact")), 0, request)
 
 
-def probes(cases: list[str], sides=("tuned", "base", "again")) -> list[list[CaseRequest]]:
+def numbers(n: int) -> list[str]:
+    return [f"{i:03}" for i in range(n)]
+
+
+def probes(cases: Iterable[str], sides=("tuned", "base", "again")) -> list[list[CaseRequest]]:
     return [[case_request(case, f"{side}{case}") for case in cases] for side in sides]
 
 
 def compare(n: int, *, differing: int, unsteady: int = 0):
-    cases = [f"{i:03}" for i in range(n)]
     results = {}
-    for i, case in enumerate(cases):
+    for i, case in enumerate(numbers(n)):
         base = f"{case} is the reply"
         results[f"base{case}"] = Reply(text=base)
         results[f"again{case}"] = Reply(text=f"No, {base}" if i < unsteady else base)
         results[f"tuned{case}"] = Reply(text="label" if i >= n - differing else base)
-    return compare_with_base(probes(cases), results)
+    return compare_with_base(probes(numbers(n)), results)
 
 
-def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
-    """Compare *n* cases, of which *whole* have answers that tell the models apart."""
-    cases = [f"{i:03}" for i in range(n)]
+def compare_replies(tuned: Reply, base: Reply, whole: int = 0):
+    """Compare 60 cases, of which *whole* have answers that tell the models apart."""
     results = {}
-    for i, case in enumerate(cases):
+    for i, case in enumerate(numbers(60)):
         for variant, reply in (("tuned", tuned), ("base", base), ("again", base)):
             whole_text = "label" if variant == "tuned" else "The reply."
             results[f"{variant}{case}"] = Reply(text=whole_text) if i < whole else reply
-    return compare_with_base(probes(cases), results)
+    return compare_with_base(probes(numbers(60)), results)
+
+
+ADAPTER = Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc")
 
 
 def unproven(kind: str, **values) -> IdentityResult:
@@ -68,7 +74,6 @@ def unproven(kind: str, **values) -> IdentityResult:
         (Reply(text="", stop="length"), IdentityNote.CUT_OFF_REPLIES),
         (Reply(text=" "), IdentityNote.EMPTY_REPLIES),
     ],
-    ids=["beside the text", "in the text", "no thought", "empty"],
 )
 def test_replies_without_an_answer_are_no_evidence(reply: Reply, kind: IdentityNote) -> None:
     more = {"switch": ""} if kind is IdentityNote.CUT_OFF_THOUGHTS else {}
@@ -96,53 +101,46 @@ def test_a_tuned_model_that_only_goes_on_or_ends_earlier_is_another_model() -> N
         assert found.message == note(IdentityNote.PROVEN, differ=60, of=60)
 
 
-def same(agree: int, of: int, base_agrees: int) -> IdentityResult:
+def same(agree: int, of: int, base_agrees: int, kind=IdentityNote.SAME_BY_HOST) -> IdentityResult:
     counts = {"agree": agree, "of": of, "base_agrees": base_agrees}
-    told = note(IdentityNote.SAME_BY_HOST, model="claude-haiku-5-5", **counts)
-    return IdentityResult(Outcome.INVALID, told)
+    return IdentityResult(Outcome.INVALID, note(kind, model="m", **counts))
+
+
+def proven(differ: int, of: int) -> IdentityResult:
+    return IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=differ, of=of))
+
+
+def few(count: int) -> IdentityResult:
+    return unproven(IdentityNote.FEW_REPLIES, count=count, needed=30)
 
 
 @every_row(
-    ("made", "result"),
+    ("n", "differing", "unsteady", "result"),
     [
-        (
-            {"n": 60, "differing": 40},
-            IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=40, of=60)),
-        ),
-        ({"n": 60, "differing": 0}, same(60, 60, 60)),
-        ({"n": 30, "differing": 7}, same(23, 30, 30)),
-        ({"n": 29, "differing": 7}, unproven(IdentityNote.FEW_REPLIES, count=29, needed=30)),
-        ({"n": 60, "differing": 20, "unsteady": 30}, same(40, 60, 30)),
-        (
-            {"n": 60, "differing": 20, "unsteady": 31},
-            unproven(IdentityNote.BASE_VARIES, agree=40, of=60, base_agrees=29),
-        ),
+        (60, 40, 0, proven(40, 60)),
+        (60, 8, 0, proven(8, 60)),
+        (60, 7, 0, same(53, 60, 60)),
+        (30, 7, 0, same(23, 30, 30)),
+        # Few replies may prove a tuned model, and never disprove it.
+        (29, 7, 0, few(29)),
+        (15, 8, 0, proven(8, 15)),
+        (60, 20, 30, same(40, 60, 30)),
+        (60, 20, 31, unproven(IdentityNote.BASE_VARIES, agree=40, of=60, base_agrees=29)),
     ],
 )
-def test_what_replies_show_about_a_tuned_model_is_counted(made, result) -> None:
-    assert compare(**made) == result
+def test_eight_replies_that_differ_from_a_steady_base_prove_a_tuned_model(
+    n, differing, unsteady, result
+) -> None:
+    assert compare(n, differing=differing, unsteady=unsteady) == result
 
 
 def test_only_cases_with_all_three_replies_are_compared() -> None:
-    cases = [f"{i:03}" for i in range(40)]
-    results = {
-        f"{variant}{case}": Reply(text=f"{case} is the reply")
-        for variant in ("tuned", "base", "again")
-        for case in cases
-    }
-    for number, variant in enumerate(("tuned", "base", "again")):
-        del results[f"{variant}{cases[number]}"]
+    cases, sides = numbers(40), ("tuned", "base", "again")
+    results = {f"{side}{case}": Reply(text=case) for side in sides for case in cases}
+    for case, side in zip(cases, sides, strict=False):
+        del results[f"{side}{case}"]
 
     assert compare_with_base(probes(cases), results) == same(37, 37, 37)
-
-
-def test_eight_replies_that_differ_prove_a_tuned_model_and_few_replies_never_disprove_it() -> None:
-    assert compare(60, differing=7).outcome is Outcome.INVALID
-    assert compare(60, differing=8).outcome is Outcome.PASSED
-
-    assert compare(15, differing=8).outcome is Outcome.PASSED
-    assert compare(15, differing=7).outcome is Outcome.INCONCLUSIVE
-    assert compare(29, differing=0).outcome is Outcome.INCONCLUSIVE
 
 
 @every_row(
@@ -155,10 +153,8 @@ def test_eight_replies_that_differ_prove_a_tuned_model_and_few_replies_never_dis
 )
 def test_the_switch_for_thoughts_is_what_the_provider_takes(provider, switch) -> None:
     cut_off = Reply(text="", stop="length", thought="The user")
-    cases = [f"{i:03}" for i in range(4)]
-    requests = [case_request(case, case) for case in cases]
-    requests = [replace(one, request=replace(one.request, provider=provider)) for one in requests]
-    thinking = dict.fromkeys(cases[:3], cut_off) | {"003": Reply(text="Tokyo")}
+    requests = [case_request(case, case, provider=provider) for case in "abcd"]
+    thinking = dict.fromkeys("abc", cut_off) | {"d": Reply(text="Tokyo")}
     kind, values = IdentityNote.CUT_OFF_THOUGHTS, {"count": 3, "of": 4, "switch": switch}
 
     assert compare_with_base([requests] * 3, thinking) == unproven(kind, recorded=False, **values)
@@ -172,16 +168,14 @@ def test_as_many_replies_with_an_answer_as_without_are_only_too_few() -> None:
     requests = [case_request(case, case) for case in "abcd"]
     results = dict.fromkeys("ab", cut_off) | dict.fromkeys("cd", Reply(text="x"))
 
-    assert compare_with_base([requests] * 3, results) == unproven(
-        IdentityNote.FEW_REPLIES, count=2, needed=30
-    )
+    assert compare_with_base([requests] * 3, results) == few(2)
     assert compare_with_recorded_base([requests] * 2, results) == unproven(
         IdentityNote.BASE_RECORDED, agree=2, of=2
     )
 
 
 def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> None:
-    mine, base = ([case_request(case, f"{side}{case}") for case in "abc"] for side in ("m", "b"))
+    mine, base = probes("abc", "mb")
     results = {f"b{case}": Reply(text="x") for case in "abc"}
     results |= {"ma": Reply(text="x"), "mb": Reply(text=""), "mc": Reply(text=" ")}
 
@@ -198,24 +192,17 @@ def test_a_case_counts_as_unanswered_if_one_of_its_replies_has_no_answer() -> No
     ],
 )
 def test_a_recorded_base_disproves_a_tuned_model_and_never_proves_it(changed, outcome, kind):
-    cases = [f"{i:03}" for i in range(30)]
+    cases = numbers(30)
     results = {f"base{case}": Reply(text="x") for case in cases}
     results |= {
         f"tuned{case}": Reply(text="y" if i < changed else "x") for i, case in enumerate(cases)
     }
 
-    told = note(kind, agree=30 - changed, of=30)
-    assert compare_with_recorded_base(probes(cases, ("tuned", "base")), results) == IdentityResult(
-        outcome, told
-    )
+    found = compare_with_recorded_base(probes(cases, ("tuned", "base")), results)
 
-
-def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
-    probes = [[case_request("a", name)] for name in ("tuned", "base")]
-
-    found = compare_with_recorded_base(probes, {"base": Reply(text="x")})
-
-    assert found == unproven(IdentityNote.BASE_RECORDED, agree=0, of=0)
+    assert found == IdentityResult(outcome, note(kind, agree=30 - changed, of=30))
+    few = compare_with_recorded_base(probes("a", ("tuned", "base")), {"basea": Reply(text="x")})
+    assert few == unproven(IdentityNote.BASE_RECORDED, agree=0, of=0)
 
 
 @every_row(
@@ -223,51 +210,69 @@ def test_too_few_replies_beside_a_recorded_base_are_said_to_be_missing():
     [
         ("x", None, IdentityNote.SAME_BY_HOST),
         ("llamacpp", None, IdentityNote.SAME_BY_FILES),
-        (
-            "llamacpp",
-            Adapter(path=Path("a.gguf"), scale=1.0, sha256="abc"),
-            IdentityNote.SAME_BY_ADAPTER,
-        ),
+        ("llamacpp", ADAPTER, IdentityNote.SAME_BY_ADAPTER),
         ("openai-compatible", None, IdentityNote.SAME_BY_SERVER),
     ],
 )
 def test_why_the_replies_are_those_of_the_base_depends_on_what_serves_them(provider, adapter, kind):
-    cases = [f"{i:03}" for i in range(60)]
-    probes = [
-        [
-            replace(
-                made, request=replace(made.request, provider=provider, model="m", adapter=adapter)
-            )
-            for made in (case_request(case, case) for case in cases)
-        ]
-        for _ in range(3)
-    ]
+    made = {"provider": provider, "adapter": adapter}
+    probes = [[case_request(case, case, **made) for case in numbers(60)]] * 3
 
-    found = compare_with_base(probes, {case: Reply(text="x") for case in cases})
+    found = compare_with_base(probes, {case: Reply(text="x") for case in numbers(60)})
 
-    counts = {"agree": 60, "of": 60, "base_agrees": 60}
-    assert found == IdentityResult(Outcome.INVALID, note(kind, model="m", **counts))
+    assert found == same(60, 60, 60, kind)
 
 
-def test_settings_and_facts_are_told_only_as_far_as_the_suite_has_them():
-    made = [case_request("a", "f")]
-    results = {"f": Reply(text="x", unsent=("seed", "top_k"))}
-
-    notices = [notice.message for notice in server_notices(made, results, {"seed"})]
-
-    assert notices == [note(IdentityNote.REJECTED, model="claude-haiku-5-5", setting="seed")]
-
-    assert identity_facts([], {}) == {}
-    facts = identity_facts([case_request("a", "f")], {"f": Reply(text="x", facts={"retires": "y"})})
-
-    assert "adapter" not in facts
-    assert facts["retires"] == "y"
+# Drift of a baseline ------------------------------------------------------------------------------
 
 
-@every_row("setting", ["output_config", "response_format"])
-def test_a_rejected_format_is_replaced_by_a_tool(setting):
-    made = [case_request("a", "f")]
+def samples(right):
+    """Return samples of 40 cases, of which the first *right* are right."""
+    return case_samples([1.0] * right + [0.0] * (40 - right), f"{right}")
 
-    (notice,) = server_notices(made, {"f": Reply(text="x", unsent=(setting,))}, {setting})
 
-    assert notice == unproven(IdentityNote.REPLACED, model="claude-haiku-5-5", setting=setting)
+def drifted(before, after, cases):
+    return note(IdentityNote.BASELINE_DRIFTED, before=before, after=after, cases=cases)
+
+
+def test_a_tenth_of_many_cases_is_repeated_spread_over_the_file_and_twenty_at_least():
+    def chosen(of):
+        return drift_case_ids(tuple(map(scored_case, numbers(of))))
+
+    assert chosen(500) == {*numbers(500)[::10]}
+    assert (len(chosen(90)), len(chosen(7))) == (20, 7)
+
+
+def test_cases_that_have_nothing_to_score_are_not_repeated():
+    kinds = [{}, {"expected": None}, {"format": ()}, {"expected": None, "format": ()}]
+    cases = tuple(replace(scored_case(f"{i}"), **kind) for i, kind in enumerate(kinds))
+
+    assert drift_case_ids(cases) == {"0", "1", "2"}
+
+
+@every_row(
+    ("before", "after", "told"),
+    [
+        (36, 30, None),
+        (36, 29, drifted(0.9, 0.725, 40)),
+        (29, 35, None),
+        (29, 36, drifted(0.725, 0.9, 40)),
+    ],
+)
+def test_a_few_flips_are_no_drift_and_more_are_in_either_direction(before, after, told):
+    assert drift_note(samples(before), samples(after)) == told
+
+
+def test_a_score_of_half_counts_as_wrong():
+    right, half, better = (case_samples([value] * 40) for value in (1.0, 0.5, 0.6))
+
+    assert drift_note(right, better) is None
+    assert drift_note(right, half) == drifted(1.0, 0.0, 40)
+
+
+def test_cases_without_a_reply_on_one_side_are_not_compared():
+    before = case_samples([None] * 5 + [1.0] * 35)
+    after = case_samples([None] * 8 + [0.0] * 32)
+
+    assert drift_note(before, after) == drifted(1.0, 0.0, 32)
+    assert drift_note(after, before) == drifted(0.0, 1.0, 32)

@@ -18,6 +18,7 @@ from pytest_ftgate.stats.resampling import kappa_bounds
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.rule import Rule
 
+THREE = {"bad": 0.0, "fair": 0.5, "good": 1.0}
 CASE = Case(id="c", location="c.jsonl:1", input="q", score=Rule("judge"))
 
 
@@ -32,26 +33,24 @@ def judge(grades=DEFAULT_GRADES, *, is_pairwise=False, minimum=None):
     )
 
 
-def labelled(a_judge, *pairs, size=10):
-    """Return labels and grades, (human, judge, how many) each."""
+def labelled(a_judge, *groups):
+    """Return labels and grades, (human, judge, how many, characters of the reply) each."""
+    unreadable = (UnreadableReply("hm", '"it\'s so"'),)
     return [
         (
-            Label(case=CASE, reply="x" * size, grade=human, location="l:1"),
-            JudgeGrades(
-                a_judge,
-                (judge_grade,) if judge_grade else (),
-                (False,) if judge_grade else (),
-                unreadable=(UnreadableReply("hm", '"it\'s so"'),),
-            ),
+            Label(case=CASE, reply="x" * (size[0] if size else 10), grade=human, location="l:1"),
+            JudgeGrades(a_judge, (grade,), (False,), unreadable=unreadable)
+            if grade
+            else JudgeGrades(a_judge, (), unreadable=unreadable),
         )
-        for human, judge_grade, count in pairs
+        for human, grade, count, *size in groups
         for _ in range(count)
     ]
 
 
-def validated(*pairs, padded=(), **kwargs):
+def validated(*groups, **kwargs):
     a_judge = judge(**kwargs)
-    return validate_judge(a_judge, labelled(a_judge, *pairs), padded)
+    return validate_judge(a_judge, labelled(a_judge, *groups), ())
 
 
 GOOD = (("good", "good", 45), ("good", "bad", 5), ("bad", "bad", 40), ("bad", "good", 10))
@@ -138,14 +137,13 @@ def few_labels(n: int, rarer: int) -> Note:
 
 
 def test_a_label_half_way_is_one_of_a_good_reply():
-    grades = {"bad": 0.0, "fair": 0.5, "good": 1.0}
     pairs = ("fair", "fair", 20), ("good", "good", 20), ("bad", "bad", 20), ("bad", "fair", 5)
 
-    validation = validated(*pairs, grades=grades, minimum={})
+    validation = validated(*pairs, grades=THREE, minimum={})
 
     assert validation.errors == ()
     assert (validation.sensitivity, validation.specificity) == (share(40, 40), share(20, 25))
-    too_few = validated(("fair", "fair", 60), ("bad", "bad", 9), grades=grades, minimum={})
+    too_few = validated(("fair", "fair", 60), ("bad", "bad", 9), grades=THREE, minimum={})
     assert too_few.errors == (few_labels(69, 9),)
 
 
@@ -189,9 +187,9 @@ def test_without_labels_or_grades_there_are_no_figures():
 
 
 def test_with_more_than_two_grades_a_small_disagreement_counts_less():
-    grades = {"bad": 0.0, "fair": 0.5, "good": 1.0}
-    near = validated(("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
-    far = validated(("good", "bad", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
+    others = ("bad", "bad", 30), ("fair", "fair", 30)
+    near = validated(("good", "fair", 30), *others, grades=THREE)
+    far = validated(("good", "bad", 30), *others, grades=THREE)
 
     assert near.kappa.value > far.kappa.value
     assert near.found_shares is None
@@ -202,13 +200,8 @@ def test_with_more_than_two_grades_a_small_disagreement_counts_less():
 
 def test_grades_are_ranked_by_their_values_and_not_by_their_place_in_the_suite():
     pairs = ("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30)
-    ordered, mixed = (
-        validated(*pairs, grades=grades).kappa
-        for grades in (
-            {"bad": 0.0, "fair": 0.5, "good": 1.0},
-            {"fair": 0.5, "good": 1.0, "bad": 0.0},
-        )
-    )
+    mixed = {"fair": 0.5, "good": 1.0, "bad": 0.0}
+    ordered, mixed = (validated(*pairs, grades=grades).kappa for grades in (THREE, mixed))
 
     assert ordered == mixed
 
@@ -221,14 +214,10 @@ def both_orders(a_judge, human, first, second, count):
 
 def test_a_judge_that_prefers_a_position_is_not_qualified():
     a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={"consistency": 0.6})
-    pairs = both_orders(a_judge, "first", "first", "first", 30) + both_orders(
-        a_judge, "second", "second", "second", 30
-    )
-    # Grades in the original order: in each pair, the two orders prefer different replies.
-    placed = [
-        (label, JudgeGrades(a_judge, ("first", "second"), (False, True))) for label, _ in pairs[:40]
-    ] + pairs[40:]
-    validation = validate_judge(a_judge, placed, ())
+    # In most pairs the two orders prefer different replies.
+    pairs = both_orders(a_judge, "first", "first", "second", 40)
+    pairs += both_orders(a_judge, "second", "second", "second", 20)
+    validation = validate_judge(a_judge, pairs, ())
 
     assert validation.consistency == share(20, 60)
     assert validation.errors == (below("consistency", validation.consistency, 0.6),)
@@ -237,28 +226,6 @@ def test_a_judge_that_prefers_a_position_is_not_qualified():
 
 
 # Bias -----------------------------------------------------------------------------------------
-
-
-def with_lengths(a_judge, *groups):
-    return [
-        pair
-        for human, judge_grade, count, size in groups
-        for pair in labelled(a_judge, (human, judge_grade, count), size=size)
-    ]
-
-
-def test_a_judge_that_favours_long_replies_gets_a_warning():
-    a_judge = judge()
-    pairs = with_lengths(
-        a_judge,
-        ("bad", "good", 20, 400), ("bad", "bad", 20, 40),
-        ("good", "good", 20, 400), ("good", "bad", 10, 40), ("good", "good", 10, 40),
-    )  # fmt: skip
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert_correlation(validation, pairs)
-    assert validation.length > 0.5
-    assert validation.warnings == (favours("longer", validation),)
 
 
 def favours(favoured: str, validation: JudgeValidation) -> Note:
@@ -282,6 +249,47 @@ def assert_correlation(validation, pairs):
     assert (validation.length, validation.length_p) == pytest.approx((r, p))
 
 
+LONG_ARE_BETTER = (
+    ("bad", "good", 20, 400), ("bad", "bad", 20, 40), ("good", "good", 20, 400),
+    ("good", "bad", 10, 40), ("good", "good", 10, 40),
+)  # fmt: skip
+BY_CHANCE = (
+    ("bad", "good", 7, 400), ("bad", "bad", 18, 400), ("bad", "good", 2, 40),
+    ("bad", "bad", 23, 40), ("good", "good", 30, 90),
+)  # fmt: skip
+#: Good replies are longer, and the judge errs on both sides.
+LONG_ARE_GOOD = (
+    ("good", "good", 36, 400), ("good", "bad", 4, 400), ("good", "good", 9, 100),
+    ("good", "bad", 1, 100), ("bad", "bad", 36, 40), ("bad", "good", 4, 40),
+)  # fmt: skip
+#: One of three grades, which no label is, and three lengths.
+NO_FAIR_LABEL = (
+    ("bad", "good", 12, 400), ("bad", "fair", 3, 70), ("bad", "bad", 15, 40),
+    ("good", "good", 20, 400), ("good", "bad", 10, 90),
+)  # fmt: skip
+
+
+@every_row(
+    ("groups", "grades", "p", "is_told"),
+    [
+        (LONG_ARE_BETTER, DEFAULT_GRADES, (0, 1e-6), True),
+        (BY_CHANCE, DEFAULT_GRADES, (0.01, 0.1), False),
+        (LONG_ARE_GOOD, DEFAULT_GRADES, (0.3, 1), False),
+        (NO_FAIR_LABEL, THREE, (0, 0.01), True),
+    ],
+)
+def test_longer_replies_with_better_grades_than_their_labels_are_told_unless_by_chance(
+    groups, grades, p, is_told
+):
+    a_judge = judge(grades, minimum={})
+    pairs = labelled(a_judge, *groups)
+    validation = validate_judge(a_judge, pairs, ())
+
+    assert_correlation(validation, pairs)
+    assert p[0] <= validation.length_p <= p[1]
+    assert (favours("longer", validation) in validation.warnings) is is_told
+
+
 def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
     draw = np.random.default_rng(5)
@@ -302,90 +310,23 @@ def test_the_length_of_a_pair_is_the_first_reply_less_the_second():
     assert validation.warnings[0] == favours("longer", validation)
 
 
-def test_the_lengths_of_few_labels_or_of_one_that_no_reply_has_say_nothing():
-    a_judge = judge({"bad": 0.0, "fair": 0.5, "good": 1.0}, minimum={})
-    pairs = with_lengths(
-        a_judge,
-        ("bad", "good", 12, 400), ("bad", "fair", 3, 70), ("bad", "bad", 15, 40),
-        ("good", "good", 20, 400), ("good", "bad", 10, 90),
-    )  # fmt: skip
-
-    assert_correlation(validate_judge(a_judge, pairs, ()), pairs)
-
-    a_judge = judge()
-    pairs = with_lengths(a_judge, ("good", "good", 1, 400), ("good", "bad", 2, 40))
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert (validation.length, validation.length_p, validation.warnings) == (None, None, ())
-
-
 @every_row(("n", "is_known"), [(24, False), (25, True)])
 def test_fifty_replies_with_a_grade_show_a_bias(n, is_known):
-    a_judge = judge()
-    pairs = with_lengths(
-        a_judge, ("good", "good", n, 400), ("bad", "good", 5, 90), ("bad", "bad", 20, 40),
-        ("bad", "", 9, 40),
-    )  # fmt: skip
+    others = ("bad", "good", 5, 90), ("bad", "bad", 20, 40), ("bad", "", 9, 40)
+    validation = validated(("good", "good", n, 400), *others)
 
-    assert (validate_judge(a_judge, pairs, ()).length is not None) is is_known
-
-
-def test_a_correlation_that_chance_may_bring_is_no_warning():
-    a_judge = judge()
-    pairs = with_lengths(
-        a_judge,
-        ("bad", "good", 7, 400), ("bad", "bad", 18, 400), ("bad", "good", 2, 40),
-        ("bad", "bad", 23, 40), ("good", "good", 30, 90),
-    )  # fmt: skip
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert 0.01 < validation.length_p < 0.1
-    assert_correlation(validation, pairs)
-    assert validation.warnings == ()
+    assert (validation.length is not None) is (validation.length_p is not None) is is_known
 
 
 @every_row(("long", "short", "favoured"), [("good", "bad", "longer"), ("bad", "good", "shorter")])
 def test_a_judge_that_follows_the_length_alone_gets_the_warning_as_well(long, short, favoured):
-    a_judge = judge()
-    pairs = with_lengths(
-        a_judge,
+    validation = validated(
         ("good", long, 25, 400), ("good", short, 25, 40),
         ("bad", long, 25, 400), ("bad", short, 25, 40),
     )  # fmt: skip
-    validation = validate_judge(a_judge, pairs, ())
 
     assert validation.warnings == (favours(favoured, validation),)
     assert validation.length_p < 1e-100
-
-
-def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
-    a_judge = judge()
-    pairs = with_lengths(
-        a_judge,
-        ("good", "good", 36, 400), ("good", "bad", 4, 400), ("good", "good", 9, 100),
-        ("good", "bad", 1, 100), ("bad", "bad", 36, 40), ("bad", "good", 4, 40),
-    )  # fmt: skip
-    validation = validate_judge(a_judge, pairs, ())
-
-    assert abs(validation.length) < 0.1
-    assert validation.warnings == ()
-
-
-def padding(a_judge, before, after, count):
-    return [
-        (JudgeGrades(a_judge, (before,), (False,)), JudgeGrades(a_judge, (after,), (False,)))
-    ] * count
-
-
-def test_a_better_grade_for_doubled_text_gets_a_warning():
-    a_judge = judge()
-    validation = validate_judge(
-        a_judge, labelled(a_judge, *GOOD), padding(a_judge, "bad", "good", 8)
-    )
-
-    assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
-    assert validation.warnings == (note(NoteKind.FAVOURS_PADDING, judge="m", n=8, of=8),)
-    assert validation.errors == ()
 
 
 @every_row(
@@ -396,44 +337,35 @@ def test_better_grades_for_doubled_text_are_told_unless_chance_may_bring_them(
     up, same, down, is_told
 ):
     a_judge = judge()
-    lost = [(JudgeGrades(a_judge, ()), JudgeGrades(a_judge, ("good",), (False,)))]
-    padded = [
-        *padding(a_judge, "bad", "good", up),
-        *padding(a_judge, "bad", "bad", same),
-        *padding(a_judge, "good", "bad", down),
-        *lost,
-        *[pair[::-1] for pair in lost],
-    ]
+    bad, good = (JudgeGrades(a_judge, (grade,), (False,)) for grade in ("bad", "good"))
+    none = JudgeGrades(a_judge, ())
+    pairs = [(bad, good)] * up + [(bad, bad)] * same + [(good, bad)] * down
 
-    validation = validate_judge(a_judge, labelled(a_judge, *GOOD), padded)
+    validation = validate_judge(
+        a_judge, labelled(a_judge, *GOOD), [*pairs, (none, good), (good, none)]
+    )
 
-    n = up + same + down
     counts = (validation.padded, validation.padded_up, validation.padded_down)
-    assert counts == (n, up, down)
-    told = note(NoteKind.FAVOURS_PADDING, judge="m", n=up, of=n)
-    assert validation.warnings == ((told,) if is_told else ())
+    assert counts == (len(pairs), up, down)
+    told = note(NoteKind.FAVOURS_PADDING, judge="m", n=up, of=len(pairs))
+    assert (validation.warnings, validation.errors) == ((told,) if is_told else (), ())
 
 
-@every_row(("odd", "told"), [(6, ()), (7, (NoteKind.SAMPLES_AGREE,))])
-def test_samples_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
-    a_judge = judge()
+@every_row(("odd", "is_told"), [(6, False), (7, True)])
+def test_samples_or_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, is_told):
+    plain, pairwise = judge(), judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
     twice = [
-        (label, JudgeGrades(a_judge, ("good", "bad" if n < odd else "good"), (False, False)))
-        for n, (label, _) in enumerate(labelled(a_judge, ("good", "good", 30), ("bad", "bad", 30)))
+        (label, JudgeGrades(plain, ("good", "bad" if n < odd else "good"), (False, False)))
+        for n, (label, _) in enumerate(labelled(plain, ("good", "good", 30), ("bad", "bad", 30)))
     ]
-    validation = validate_judge(a_judge, twice, ())
+    pairs = both_orders(pairwise, "first", "first", "first", 60 - odd)
+    pairs += both_orders(pairwise, "second", "first", "second", odd)
+    agree = {"judge": "m", "share": pytest.approx(1 - odd / 60)}
 
-    assert validation.repeats == share(60 - odd, 60)
-    agree = pytest.approx(1 - odd / 60)
-    assert validation.warnings == tuple(note(kind, judge="m", share=agree) for kind in told)
-
-
-@every_row(("odd", "told"), [(6, ()), (7, (NoteKind.ORDERS_AGREE,))])
-def test_orders_that_disagree_in_more_than_a_tenth_are_a_warning(odd, told):
-    a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={})
-    pairs = both_orders(a_judge, "first", "first", "first", 60 - odd)
-    pairs += both_orders(a_judge, "second", "first", "second", odd)
-
-    agree = pytest.approx(1 - odd / 60)
-    warnings = tuple(note(kind, judge="m", share=agree) for kind in told)
-    assert validate_judge(a_judge, pairs, ()).warnings == warnings
+    for a_judge, labels, kind in (
+        (plain, twice, NoteKind.SAMPLES_AGREE),
+        (pairwise, pairs, NoteKind.ORDERS_AGREE),
+    ):
+        validation = validate_judge(a_judge, labels, ())
+        assert validation.warnings == (note(kind, **agree),) * is_told
+    assert validate_judge(plain, twice, ()).repeats == share(60 - odd, 60)

@@ -11,7 +11,7 @@ from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.checks import DropRule
+from pytest_ftgate.gates.checks import DropRule, check_minimum
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
@@ -40,12 +40,18 @@ from pytest_ftgate.suite.gate_kinds import RateGate
 
 
 def compared(judge_evidence, before, after, margin=0.1, levels=LEVELS, **more):
-    return check_graded_drop(
-        judge_evidence,
-        samples(before, "b"),
-        samples(after, "a"),
-        DropRule(against="current", margin=margin, levels=levels, **more),
-    )
+    rule = DropRule(against="current", margin=margin, levels=levels, **more)
+    return check_graded_drop(judge_evidence, samples(before, "b"), samples(after, "a"), rule)
+
+
+def rated(judge_evidence, values, minimum=0.5, levels=LEVELS):
+    """Return the check of a minimum."""
+    return check_graded_minimum(judge_evidence, samples(values), minimum=minimum, levels=levels)
+
+
+def by_case(values):
+    """Return the human score of each case by its id."""
+    return {f"c{i:04}": float(value) for i, value in enumerate(values)}
 
 
 #: What a judge with these labels shows of a true change at least.
@@ -97,8 +103,7 @@ def test_a_true_drop_that_no_grades_could_show_is_not_named(n, is_named):
 
 
 def test_a_single_grade_has_no_interval_and_notes_of_a_drop_come_first():
-    drop = compared(evidence(), [1], [0])
-    minimum = check_graded_minimum(evidence(), samples([1]), minimum=0.5, levels=LEVELS)
+    drop, minimum = compared(evidence(), [1], [0]), rated(evidence(), [1])
 
     assert (drop.outcome, drop.low, drop.high) == (Outcome.INCONCLUSIVE, None, None)
     assert (minimum.outcome, minimum.low, minimum.high) == (Outcome.INCONCLUSIVE, None, None)
@@ -109,40 +114,35 @@ def test_a_single_grade_has_no_interval_and_notes_of_a_drop_come_first():
     assert check.notes == (note(NoteKind.SMALL_DROP), SHOWN)
 
 
-def test_a_weak_judge_needs_more_cases_and_one_like_a_coin_is_not_divided_by():
-    before = [1] * 140 + [0] * 60
-    after = [1] * 138 + [0] * 62
+def test_a_weak_judge_needs_more_cases():
+    before, after = [1] * 140 + [0] * 60, [1] * 138 + [0] * 62
 
     assert compared(evidence(validation(0.99, 0.99)), before, after).outcome is Outcome.PASSED
     assert compared(evidence(validation(0.7, 0.7)), before, after).outcome is Outcome.INCONCLUSIVE
 
-    coin = IntervalEstimate(value=0.5, low=0.5, high=0.5, n=200)
-    judged = evidence(replace(validation(), sensitivity=coin, specificity=coin))
 
-    for check in (
-        compared(judged, [1] * 200, [0] * 200),
-        check_graded_minimum(judged, samples([1] * 200), minimum=0.5, levels=LEVELS),
-    ):
-        assert check.outcome is Outcome.INCONCLUSIVE
+COIN = IntervalEstimate(value=0.5, low=0.5, high=0.5, n=200)
 
 
-def test_grades_that_may_be_unrelated_to_the_labels_settle_nothing_and_advise_no_cases():
-    unrelated = evidence(validation(0.55, 0.5))
-    check = compared(unrelated, [1] * 200, [0] * 200)
-    minimum = check_graded_minimum(unrelated, samples([1] * 200), minimum=0.5, levels=LEVELS)
-
-    told = (note(NoteKind.SHOWS_NOTHING),)
-    for one in (check, minimum):
-        assert (one.outcome, one.notes) == (Outcome.INCONCLUSIVE, told)
-        # More cases of such a judge settle nothing, and no limit does.
-        assert (one.needed, one.certifiable, one.shown_limit) == (None, None, None)
-
-    sides = [1] * 80 + [0] * 20, [1] * 74 + [0] * 26
+@every_row(
+    "judge", [validation(0.55, 0.5), replace(validation(), sensitivity=COIN, specificity=COIN)]
+)
+def test_grades_that_may_be_unrelated_to_the_labels_settle_nothing_and_advise_no_cases(judge):
+    judged, sides = evidence(judge), ([1] * 80 + [0] * 20, [1] * 74 + [0] * 26)
     plain = compared(JudgeEvidence(), *sides)
-    check = compared(evidence(validation(0.55, 0.5)), *sides)
 
     assert None not in (plain.needed, plain.certifiable, plain.shown_limit)
-    assert (check.needed, check.certifiable, check.shown_limit) == (None, None, None)
+    for one in (
+        compared(judged, *sides),
+        compared(judged, [1] * 200, [0] * 200),
+        rated(judged, [1] * 200),
+    ):
+        assert (one.outcome, one.notes) == (
+            Outcome.INCONCLUSIVE,
+            (note(NoteKind.SHOWS_NOTHING),),
+        )
+        # More cases of such a judge settle nothing, and no limit does.
+        assert (one.needed, one.certifiable, one.shown_limit) == (None, None, None)
 
 
 def test_a_drop_that_cannot_show_or_did_not_happen_is_not_converted():
@@ -189,7 +189,7 @@ def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
 def labelled(worse, n=200, **more):
     """Compare replies of which people found *worse* in *n* to be worse, as the judge did."""
     after = [0.0] * worse + [1.0] * (n - worse)
-    human = {f"c{i:04}": value for i, value in enumerate(after)}
+    human = by_case(after)
     judged = evidence(human_scores=human, baseline_human_scores=dict.fromkeys(human, 1.0))
     return compared(judged, [1.0] * n, after, **more)
 
@@ -232,7 +232,7 @@ def test_what_would_settle_the_grades_alone_is_not_told_of_a_mean_by_labels():
 def test_a_rate_and_a_change_by_labels_stay_between_none_and_all(was_right):
     # The judge is wrong about each labelled reply of the baseline, and sees no change.
     grades = [not was_right] * 100 + [was_right] * 100
-    then = {f"c{i:04}": float(was_right) for i in range(100)}
+    then = by_case([was_right] * 100)
     now = {key: 1.0 - value for key, value in then.items()} | {"c0000": float(was_right)}
 
     check = compared(evidence(human_scores=now, baseline_human_scores=then), grades, grades)
@@ -245,7 +245,7 @@ def test_a_rate_and_a_change_by_labels_stay_between_none_and_all(was_right):
 @every_row(("first", "after"), [(0, 1.0), (100, 0.0)])
 def test_a_rate_after_a_change_by_labels_stays_between_none_and_all(first, after):
     # Half of the labelled replies of the baseline are right, and one half changes altogether.
-    then = {f"c{i:04}": float(i >= 100) for i in range(200)}
+    then = by_case([0] * 100 + [1] * 100)
     now = {f"c{i:04}": float(i < 100) for i in range(first, first + 100)}
 
     check = compared(evidence(human_scores=now, baseline_human_scores=then), [1] * 300, [1] * 300)
@@ -253,40 +253,30 @@ def test_a_rate_after_a_change_by_labels_stays_between_none_and_all(first, after
     assert (check.before, check.after) == (0.5, after)
 
 
-@every_row(
-    "more", [{"group": "g"}, {"weight": 2.0}, None], ids=["groups", "weights", "a missing reply"]
-)
+EACH = by_case([1] * 200)
+
+
+@every_row("more", [{"group": "g"}, {"weight": 2.0}, {}], ids=["groups", "weights", "a missing"])
 def test_labels_correct_only_plain_samples_in_which_every_case_has_a_reply(more):
-    human = {f"c{i:04}": 1.0 for i in range(200)}
-    judged = evidence(human_scores=human, baseline_human_scores=human)
+    judged = evidence(human_scores=EACH, baseline_human_scores=EACH)
     values = [1] * 250 + [0] * 49 + [1 if more else None]
-    before, after = (samples(values, name, **(more or {})) for name in "ba")
+    before, after = (samples(values, name, **more) for name in "ba")
+    rule = DropRule(against="x", margin=0.1, levels=LEVELS)
 
-    drop = check_graded_drop(
-        judged, before, after, DropRule(against="x", margin=0.1, levels=LEVELS)
-    )
-    minimum = check_graded_minimum(judged, after, minimum=0.5, levels=LEVELS)
+    checks = [
+        check_graded_drop(judged, before, after, rule),
+        check_graded_drop(judged, before, samples([1] * 300), rule),
+        check_graded_minimum(judged, after, minimum=0.5, levels=LEVELS),
+    ]
 
-    assert (drop.method, minimum.method) == ("judge", "judge")
+    assert [check.method for check in checks] == ["judge"] * 3
 
 
-def test_labels_of_related_cases_or_fewer_than_a_hundred_do_not_correct_a_drop():
-    human = {f"c{i:04}": 1.0 for i in range(200)}
+def test_fewer_than_a_hundred_labels_do_not_correct_a_drop():
+    human = by_case([1] * 99)
     judged = evidence(human_scores=human, baseline_human_scores=human)
-    before = samples([1] * 200, "b", group="g")
 
-    check = check_graded_drop(
-        judged, before, samples([1] * 200, "a"), DropRule(against="x", margin=0.1, levels=LEVELS)
-    )
-
-    assert check.method == "judge"
-
-    human = {f"c{i:04}": 1.0 for i in range(99)}
-    check = compared(
-        evidence(human_scores=human, baseline_human_scores=human), [1] * 200, [1] * 190 + [0] * 10
-    )
-
-    assert check.method == "judge"
+    assert compared(judged, [1] * 200, [1] * 190 + [0] * 10).method == "judge"
 
 
 def test_the_baseline_of_a_pairwise_grade_is_one_minus_the_grade():
@@ -294,6 +284,111 @@ def test_the_baseline_of_a_pairwise_grade_is_one_minus_the_grade():
     check = compared(judge_evidence, [0.5] * 100, [1] * 30 + [0.5] * 20 + [0] * 50)
 
     assert (check.before, check.after) == (0.6, 0.4)
+
+
+# Minimums -------------------------------------------------------------------------------------
+
+
+@every_row(
+    ("right", "outcome"), [(198, Outcome.PASSED), (167, Outcome.INCONCLUSIVE), (60, Outcome.FAILED)]
+)
+def test_a_minimum_passes_and_fails_only_beyond_what_the_judge_may_miss(right, outcome):
+    grades, levels = [1] * right + [0] * (200 - right), Levels(miss=0.04, alarm=0.02)
+    check = rated(evidence(validation(0.95, 0.9)), grades, 0.8, levels)
+
+    good, bad = interval(0.95), interval(0.9)
+    strict, lenient = 0.8 * good.high + 0.2 * (1 - bad.low), 0.8 * good.low + 0.2 * (1 - bad.high)
+    plain, most, least = (
+        check_minimum(samples(grades), minimum=one, levels=levels) for one in (0.8, strict, lenient)
+    )
+
+    def true_rate(rate):
+        return pytest.approx(min(1.0, (rate - 0.1) / 0.85))
+
+    shares = {"good": 0.95, "bad": 0.9, "rate": right / 200, "needed": pytest.approx(strict)}
+    assert check == replace(
+        plain, outcome=outcome, method="judge",
+        notes=(note(NoteKind.JUDGE_FINDS, **shares),),
+        after=true_rate(plain.after), low=true_rate(plain.low), high=true_rate(plain.high),
+        needed=most.needed if outcome is Outcome.INCONCLUSIVE else None,
+        p_pass=pytest.approx(most.p_pass), p_fail=pytest.approx(least.p_fail),
+        shown_limit=check.shown_limit,
+    )  # fmt: skip
+    assert (check.needed is not None) is (outcome is Outcome.INCONCLUSIVE)
+
+
+@every_row("limit", [0.9, 0.0])
+@every_row("people", [{}, {f"c{i:04}": float(i < 180) for i in range(0, 200, 2)}])
+def test_the_minimum_that_is_advised_is_the_highest_that_the_same_replies_hold(people, limit):
+    judged, grades = evidence(human_scores=people), [1] * 140 + [0] * 60
+
+    def holds(minimum):
+        return rated(judged, grades, minimum).outcome is Outcome.PASSED
+
+    advised = rated(judged, grades, limit).shown_limit
+
+    assert (holds(advised), holds(advised + 0.01)) == (True, False)
+    assert advised == round(advised, 2)
+
+
+def test_a_minimum_is_not_advised_where_one_holds_or_replies_are_missing_or_to_come():
+    def advised(values, minimum=0.5, levels=LEVELS):
+        return rated(evidence(), values, minimum, levels).shown_limit
+
+    half = [1] * 100 + [0] * 100
+
+    assert advised(half) is not None
+    assert advised([1] * 190 + [0] * 10) is None
+    assert advised([*half, None]) is None
+    assert advised(half, levels=replace(LEVELS, last=False)) is None
+    assert advised([0] * 200) is None
+
+
+@every_row("people", [{}, by_case([0] * 200)])
+def test_a_minimum_of_nothing_holds_whatever_the_judge_says(people):
+    check = rated(evidence(human_scores=people), [0] * 200, 0.0)
+
+    assert check.outcome is Outcome.PASSED
+
+
+@every_row(
+    ("right", "outcome"), [(97, Outcome.PASSED), (90, Outcome.INCONCLUSIVE), (75, Outcome.FAILED)]
+)
+def test_a_hundred_labels_correct_a_minimum(right, outcome):
+    grades, places = [1] * 140 + [0] * 60, range(0, 200, 2)
+    human = {f"c{i:04}": float(i < 2 * right) for i in places}
+
+    check = rated(evidence(human_scores=human), grades, 0.9)
+
+    rate = two_phase_mean(grades, [*human.values()], places)
+    low, high = rate.interval(0.95)
+    plain = check_minimum(samples(grades), minimum=0.9, levels=LEVELS)
+    assert check == replace(
+        plain, outcome=outcome, method="labels", after=pytest.approx(rate.mean),
+        low=pytest.approx(low), high=pytest.approx(min(1.0, high)),
+        p_pass=pytest.approx(rate.p_above(0.9)), p_fail=pytest.approx(rate.p_below(0.9)),
+        needed=None, certifiable=None, shown_limit=check.shown_limit,
+        notes=(note(NoteKind.LABELS_CORRECT_RATE, labels=100, rate=pytest.approx(0.7)),),
+    )  # fmt: skip
+
+
+@every_row("levels", [Levels(miss=0.2), Levels(alarm=0.2)])
+def test_labels_decide_a_minimum_at_the_levels_of_the_gate(levels):
+    human = by_case(i % 10 > 0 for i in range(200))
+    # 90 in a hundred are right, so that these minimums are shown and missed one time in ten.
+    limit = 0.873 if levels.miss > levels.alarm + 0.1 else 0.927
+
+    judged = evidence(human_scores=human)
+    check, usual = (rated(judged, human.values(), limit, one) for one in (levels, LEVELS))
+
+    assert usual.outcome is Outcome.INCONCLUSIVE
+    assert check.outcome is (Outcome.PASSED if limit < 0.9 else Outcome.FAILED)
+
+
+def test_an_unqualified_judge_corrects_no_minimum():
+    unfit = evidence(validation(errors=(text_note("kappa 0.10"),)))
+
+    assert rated(unfit, [1] * 200, 0.9).method == "counts"
 
 
 # Verdicts -------------------------------------------------------------------------------------
@@ -367,7 +462,6 @@ def test_a_check_of_an_unqualified_judge_is_inconclusive_and_nothing_settles_it(
     )
 
     assert evidence(validation(), UNFIT).is_unqualified
-    assert not evidence().is_unqualified
 
 
 @every_row(
@@ -403,12 +497,8 @@ def test_the_notes_about_judges_begin_with_what_their_grades_are_worth():
 
     notes = judge_notes(evidence(warned, ungraded=ungraded, constant_grades=400))
 
-    assert [*notes] == [
-        note(NoteKind.UNEXAMINED),
-        *warnings,
-        ungraded,
-        note(NoteKind.SAME_OF_ALL, n=400),
-    ]
+    constant = note(NoteKind.SAME_OF_ALL, n=400)
+    assert [*notes] == [note(NoteKind.UNEXAMINED), *warnings, ungraded, constant]
     assert [*judge_notes(evidence(constant_grades=400))] == []
 
 
@@ -441,14 +531,9 @@ def test_a_true_drop_as_large_as_the_margin_rarely_passes_with_an_imperfect_judg
         before = draw.random(400) < 0.8
         after = np.where(draw.random(400) < 0.125, False, before)
         f = [graded(draw, truth, good, bad) for truth in (before, after)]
-        people = [draw.binomial(150, share) / 150 for share in (good, bad)]
-        judge_evidence = evidence(validation(0, 0))
-        sampled = replace(
-            judge_evidence.validations[0],
-            sensitivity=interval(people[0], 150),
-            specificity=interval(people[1], 150),
-        )
-        judge_evidence = replace(judge_evidence, validations=(sampled,))
+        shares = (interval(draw.binomial(150, share) / 150, 150) for share in (good, bad))
+        sampled = dict(zip(("sensitivity", "specificity"), shares, strict=True))
+        judge_evidence = evidence(replace(validation(), **sampled))
         passed += compared(judge_evidence, *f).outcome is Outcome.PASSED
         plainly += compared(JudgeEvidence(), *f).outcome is Outcome.PASSED
 
@@ -482,15 +567,14 @@ def test_grades_beside_other_scores_or_of_two_judges_are_not_converted():
         evidence(replace(validation(), sensitivity=None)),
     ):
         check = compared(unknown, values, [1] * 90 + [0] * 110)
-        minimum = check_graded_minimum(unknown, samples(values), minimum=0.7, levels=LEVELS)
+        minimum = rated(unknown, values, 0.7)
 
         assert (check.method, minimum.method) == ("counts", "counts")
         assert (check.after, minimum.after) == (0.45, 0.8)
 
 
 def test_a_drop_from_what_was_accepted_is_not_corrected_by_labels_of_the_baseline():
-    human = {f"c{i:04}": 1.0 for i in range(0, 200, 2)}
-    labelled = evidence(human_scores=human, baseline_human_scores=human)
+    labelled = evidence(human_scores=EACH, baseline_human_scores=EACH)
     check = check_graded_drop(
         labelled, samples([1] * 200, "b"), samples([1] * 120 + [0] * 80, "a"),
         DropRule(against="accepted", margin=0.1, levels=LEVELS, kind=CheckKind.ACCEPTED),

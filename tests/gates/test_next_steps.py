@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ftgate_testing.score_columns import suite, variant_scores
+from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.next_steps import blocking_checks, case_count_steps, rate_next_steps
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -31,27 +30,65 @@ def made(temperature: float = 1.0):
     return replace(plain, variants=variants)
 
 
-def verdict(lost: int, n: int = 100, *, gate=GATE, look=None):
-    sides = [variant_scores("new", [0.0] * lost + [1.0] * (n - lost))]
-    sides.append(variant_scores("current", [1.0] * n, text="late_delivery"))
-    return evaluate_rate(made(), gate, Comparison(*sides), look or Look())
-
-
 def steps(found, *, look=None, gate=GATE, of=None, errors=()):
     given = (of or made(), gate, found, look or Look(), Counter(errors))
     return {step.kind: step.values for step in rate_next_steps(*given)}
 
 
+PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+#: A fixed temperature of 0, where repeats of the baseline are not offered.
+STEADY = made(0.0)
+WHERE = {"where": "suite.ftgate.yaml:7"}
+
+
+def check(kind=CheckKind.BASELINE, outcome=FAILED, **more):
+    before = None if kind in (CheckKind.MINIMUM, CheckKind.MUST_PASS) else 0.9
+    return Check(**{
+        "kind": kind, "outcome": outcome, "limit": 0.05, "n": 100, "after": 0.8, "before": before,
+        "discordance": 0.1, **more,
+    })  # fmt: skip
+
+
+def rated(*checks, variant="new", **more):
+    """Return a verdict with the outcome of its first check."""
+    said = Statement(StatementKind.RATE, {"measure": "accuracy"})
+    return Verdict(**{
+        "suite": "suite.ftgate.yaml", "line": 7, "gate": "accuracy", "variant": variant,
+        "outcome": checks[0].outcome if checks else PASSED, "statement": said, "checks": checks,
+        **more,
+    })  # fmt: skip
+
+
+def all_steps(found, look=None, *, gate=GATE, of=STEADY, errors=()):
+    return [*rate_next_steps(of, gate, found, look or Look(), Counter(errors))]
+
+
+def limit_to(setting):
+    return NextStep(StepKind.SET_LIMIT, {"setting": setting, **WHERE})
+
+
+def accept_run(*, anchor, failed=True):
+    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed}
+    return NextStep(StepKind.ACCEPT_RUN, values)
+
+
+def make_baseline(where="suite.ftgate.yaml", *, in_mark=False):
+    values = {"variant": "new", "in_mark": in_mark, "where": where}
+    return NextStep(StepKind.MAKE_BASELINE, values)
+
+
+def flip(name, *, regressed):
+    return Flip(
+        case=name, where="", regressed=regressed, shown="", expected="", before="", now=""
+    )  # fmt: skip
+
+
 @every_row(("function", "setting"), [("", "settle: 8"), ("test_refunds", "repeats=8")])
 def test_an_open_gate_whose_replies_vary_offers_the_repeats_that_would_settle_it(function, setting):
-    found = verdict(3)
-    check = replace(found.check, needed=150)
-    found = replace(found, checks=(check,))
-    gate = replace(GATE, function=function)
+    found, gate = rated(check(outcome=OPEN, needed=150)), replace(GATE, function=function)
 
     offered = steps(found, gate=gate, look=Look(repeats=3, replies_vary=True))
 
-    assert found.outcome is Outcome.INCONCLUSIVE
     assert offered[StepKind.SETTLE]["setting"] == setting
     assert offered[StepKind.ADD_CASES]["needed"] == 150
 
@@ -109,35 +146,26 @@ def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(kind,
 @every_row(
     ("look", "needed"),
     [(Look(replies_vary=False), 150), (Look(replies_vary=True, cases=frozenset("a")), 150),
-     (Look(replies_vary=True), 5_000), (Look(replies_vary=True), None)],
+     (Look(replies_vary=True), None)],
 )  # fmt: skip
 def test_repeats_are_offered_only_where_they_help_and_are_few(look, needed):
-    found = verdict(3)
-    found = replace(found, checks=(replace(found.check, needed=needed),))
-
-    assert StepKind.SETTLE not in steps(found, look=look)
+    assert StepKind.SETTLE not in steps(rated(check(outcome=OPEN, needed=needed)), look=look)
 
 
 def test_repeats_of_the_baseline_are_not_offered_where_they_change_little_or_nothing():
-    found = verdict(3)
-    related = replace(found, checks=(replace(found.check, units=50),))
-    graded = replace(found, checks=(replace(found.check, discordance=None),))
-
-    for given, more in (
-        (related, {}),
-        (graded, {}),
-        (found, {"of": made(0.0)}),
-        (found, {"of": replace(made(), baseline_repeats=10)}),
-        (verdict(1, 6), {}),
+    drop = check(outcome=OPEN)
+    for given, of in (
+        (drop, STEADY),
+        (replace(drop, units=50), made()),
+        (replace(drop, discordance=None), made()),
+        (replace(drop, n=6), made()),
     ):
-        assert StepKind.REPEAT_BASELINE not in steps(given, **more)
+        assert StepKind.REPEAT_BASELINE not in steps(rated(given), of=of)
+    assert StepKind.REPEAT_BASELINE in steps(rated(drop), of=made())
 
 
 def test_a_changed_habit_of_thinking_is_to_be_kept():
-    found = verdict(40)
-    found = replace(found, checks=(replace(found.check, measure="thoughts"),))
-
-    kept = steps(found)[StepKind.KEEP_THOUGHTS]
+    kept = steps(rated(check(measure="thoughts")))[StepKind.KEEP_THOUGHTS]
 
     assert kept == {"variant": "new", "where": "suite.ftgate.yaml:7"}
 
@@ -145,7 +173,7 @@ def test_a_changed_habit_of_thinking_is_to_be_kept():
 def test_the_most_frequent_error_of_a_format_is_mended_first_by_its_gate_or_below_a_minimum():
     gate = replace(GATE, kind="format")
 
-    found = steps(verdict(40), gate=gate, errors=["no JSON", "no JSON", "prose"])
+    found = steps(rated(check()), gate=gate, errors=["no JSON", "no JSON", "prose"])
 
     assert next(iter(found)) is StepKind.FIX_FORMAT
     assert found[StepKind.FIX_FORMAT] == {"format_error": "no JSON", "replies": 2}
@@ -156,103 +184,36 @@ def test_the_most_frequent_error_of_a_format_is_mended_first_by_its_gate_or_belo
     assert StepKind.FIX_FORMAT not in left
 
 
-def failed_minimum(**more):
-    """A verdict that fails a minimum, with 40 wrong cases."""
-    found = verdict(40)
-    below = replace(found.check, before=None)
-    return replace(found, checks=(below,), statement=replace(found.statement, values={}), **more)
+def failed_minimum(wrong=40, **more):
+    """A verdict that fails a minimum with so many wrong cases."""
+    return rated(check(CheckKind.MINIMUM), regressed=wrong, **more)
 
 
 def test_below_a_minimum_the_label_that_is_mistaken_most_often_is_to_be_told_from_the_other():
-    rates = [
+    refund, login = (
         LabelMetrics(label=label, n=50, precision=0.5, recall=0.5, f1=0.5, taken_for=other)
         for label, other in (("refund", {"billing": 12, "login": 3}), ("login", {"billing": 4}))
-    ]
+    )
 
-    found = steps(failed_minimum(labels=tuple(rates)))
+    found = steps(failed_minimum(labels=(refund, login)))
 
+    assert next(iter(found)) is StepKind.FIX_LABEL
     told = {"label": "refund", "taken_for": "billing", "replies": 12}
     assert found[StepKind.FIX_LABEL] == told
-    assert next(iter(found)) is StepKind.FIX_LABEL
-    assert StepKind.FIX_LABEL in steps(replace(verdict(40), labels=tuple(rates)))
-    once = replace(rates[0], taken_for={"billing": 1})
-    assert StepKind.FIX_LABEL not in steps(failed_minimum(labels=(once,)))
-    # A reply that is no label is a broken format, and no label to tell apart.
-    broken = replace(rates[0], taken_for={"no label": 30})
-    assert StepKind.FIX_LABEL not in steps(failed_minimum(labels=(broken,)))
-    # A quarter of 40 wrong replies is enough.
-    for count, is_told in ((9, False), (10, True)):
-        some = replace(rates[0], taken_for={"billing": count})
-        assert (StepKind.FIX_LABEL in steps(failed_minimum(labels=(some,)))) is is_told
-
-
-@every_row(
-    ("replies", "judges", "kinds"),
-    [
-        (Path("new.jsonl"), (), [StepKind.ADD_REPLIES]),
-        (Path("new.jsonl"), ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
-        (None, ("tone",), [StepKind.IMPROVE_JUDGE, StepKind.RUN_AGAIN]),
-        (None, (), [StepKind.RUN_AGAIN]),
-    ],
-    ids=["file", "file and judge", "judge", "model"],
-)
-def test_missing_replies_come_from_a_file_or_a_run_and_missing_grades_from_a_judge(
-    replies, judges, kinds
-):
-    found = verdict(3)
-    found = replace(found, checks=(replace(found.check, missing=30),))
-    of = made()
-    variants = {**of.variants, "new": replace(of.variants["new"], replies=replies)}
-    of = replace(of, variants=variants, judges=dict.fromkeys(judges))
-
-    offered = steps(found, of=of)
-
-    assert [*offered] == kinds
-    assert {*offered[kinds[0]].values()} >= {30}
+    assert StepKind.FIX_LABEL in steps(rated(check(), regressed=40, labels=(refund, login)))
+    for taken_for, wrong, is_told in (
+        ({"billing": 1}, 2, False),
+        # A quarter of the wrong replies is enough.
+        ({"billing": 9}, 40, False),
+        ({"billing": 10}, 40, True),
+        # A reply that is no label is a broken format, and no label to tell apart.
+        ({"no label": 30}, 40, False),
+    ):
+        found = steps(failed_minimum(wrong, labels=(replace(refund, taken_for=taken_for),)))
+        assert (StepKind.FIX_LABEL in found) is is_told
 
 
 # Every step of a verdict ---------------------------------------------------------------------
-
-PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
-#: A fixed temperature of 0, where repeats of the baseline are not offered.
-STEADY = made(0.0)
-WHERE = {"where": "suite.ftgate.yaml:7"}
-
-
-def check(kind=CheckKind.BASELINE, outcome=FAILED, **more):
-    before = None if kind in (CheckKind.MINIMUM, CheckKind.MUST_PASS) else 0.9
-    return Check(**{
-        "kind": kind, "outcome": outcome, "limit": 0.05, "n": 100, "after": 0.8, "before": before,
-        "discordance": 0.1, **more,
-    })  # fmt: skip
-
-
-def rated(*checks, variant="new", **more):
-    """Return a verdict with the outcome of its first check."""
-    said = Statement(StatementKind.RATE, {"measure": "accuracy"})
-    return Verdict(**{
-        "suite": "suite.ftgate.yaml", "line": 7, "gate": "accuracy", "variant": variant,
-        "outcome": checks[0].outcome if checks else PASSED, "statement": said, "checks": checks,
-        **more,
-    })  # fmt: skip
-
-
-def all_steps(found, look=None, *, gate=GATE, of=STEADY, errors=()):
-    return [*rate_next_steps(of, gate, found, look or Look(), Counter(errors))]
-
-
-def limit_to(setting):
-    return NextStep(StepKind.SET_LIMIT, {"setting": setting, **WHERE})
-
-
-def accept_run(*, anchor, failed=True):
-    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed}
-    return NextStep(StepKind.ACCEPT_RUN, values)
-
-
-def make_baseline(where="suite.ftgate.yaml", *, in_mark=False):
-    values = {"variant": "new", "in_mark": in_mark, "where": where}
-    return NextStep(StepKind.MAKE_BASELINE, values)
 
 
 def test_a_gate_that_passed_is_at_most_to_be_accepted():
@@ -346,12 +307,9 @@ def test_the_first_variant_of_a_mark_is_its_baseline_and_the_suite_of_a_mark_has
     in_mark = replace(STEADY, places={"variants": "suite.ftgate.yaml:4"})
     in_suite = replace(STEADY, places={"baseline": "tone.ftgate.yaml:4"})
 
-    assert all_steps(rated(check()), gate=gate, of=in_mark) == [
-        make_baseline("suite.ftgate.yaml:4", in_mark=True)
-    ]
-    assert all_steps(rated(check()), gate=gate, of=in_suite) == [
-        make_baseline("tone.ftgate.yaml:4")
-    ]
+    (mark, suite) = (all_steps(rated(check()), gate=gate, of=of) for of in (in_mark, in_suite))
+    assert mark == [make_baseline("suite.ftgate.yaml:4", in_mark=True)]
+    assert suite == [make_baseline("tone.ftgate.yaml:4")]
 
 
 def test_what_differs_between_two_variants_is_named_with_the_lines_of_the_prompt():
@@ -399,27 +357,17 @@ def test_cases_that_broke_their_format_are_mended_by_their_own_most_frequent_err
     of = {"of": "regressed cases"}
     mended = NextStep(StepKind.FIX_FORMAT, {"format_error": "no JSON", "replies": 2, **of})
     assert (steps[0] == mended) is broken
-    assert all_steps(found, gate=replace(GATE, kind="format"), errors=["x"])[0] == NextStep(
-        StepKind.FIX_FORMAT, {"format_error": "x", "replies": 1}
-    )
 
 
 def test_what_cannot_be_compared_is_requested_again_or_held_to_a_minimum():
     found = rated(check(outcome=OPEN, has_drifted=True, needed=9, shown_limit=0.2))
 
-    assert all_steps(found) == [
-        NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": "suite.ftgate.yaml"})
-    ]
+    both_again = NextStep(StepKind.REQUEST_BOTH_AGAIN, {"suite": "suite.ftgate.yaml"})
+    assert all_steps(found) == [both_again]
 
     found = rated(check(outcome=OPEN, informative=False, missing=3))
 
     assert all_steps(found) == [NextStep(StepKind.DECLARE_MINIMUM, WHERE)]
-
-
-def flip(name, *, regressed):
-    return Flip(
-        case=name, where="", regressed=regressed, shown="", expected="", before="", now=""
-    )  # fmt: skip
 
 
 def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
@@ -517,22 +465,17 @@ def test_the_first_three_regressed_cases_are_to_be_read(kind, lost, outcome):
 def test_missing_replies_are_counted_with_where_they_come_from():
     found = rated(check(outcome=OPEN, missing=30, needed=9))
     again = NextStep(StepKind.RUN_AGAIN, {"missing": 30, "suite": "suite.ftgate.yaml"})
-    recorded = {
-        **STEADY.variants,
-        "new": replace(STEADY.variants["new"], replies=Path("a/b.jsonl")),
-    }
+    new = replace(STEADY.variants["new"], replies=Path("a/b.jsonl"))
+    recorded = replace(STEADY, variants={**STEADY.variants, "new": new})
+    improve = NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30})
 
     assert all_steps(found) == [again]
-    assert all_steps(found, of=replace(STEADY, judges={"tone": None})) == [
-        NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30}),
-        again,
-    ]
+    for of in (STEADY, recorded):
+        assert all_steps(found, of=replace(of, judges={"tone": None})) == [improve, again]
     # No run brings grades that no reply of the judge holds.
-    ungraded = note(NoteKind.UNGRADED, n=30, of=300, first="no grade")
-    assert all_steps(
-        replace(found, notes=(ungraded,)), of=replace(STEADY, judges={"tone": None})
-    ) == [NextStep(StepKind.IMPROVE_JUDGE, {"ungraded": 30})]
-    assert all_steps(found, of=replace(STEADY, variants=recorded)) == [
+    ungraded = replace(found, notes=(note(NoteKind.UNGRADED, n=30, of=300, first="no grade"),))
+    assert all_steps(ungraded, of=replace(STEADY, judges={"tone": None})) == [improve]
+    assert all_steps(found, of=recorded) == [
         NextStep(StepKind.ADD_REPLIES, {"missing": 30, "file": "b.jsonl"})
     ]
 

@@ -1,4 +1,4 @@
-"""The kinds of loss of regressed answers: each of the six by its own rule."""
+"""Kinds of loss of regressed answers, and the results of each part of the skills."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import case, case_result, suite
+from ftgate_testing.score_columns import LABELS, case, case_result, suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.samples import Samples
-from pytest_ftgate.gates.skills import LossClassifier, skill_retention, skill_slices
+from pytest_ftgate.gates.skills import (
+    LossClassifier,
+    SkillWeights,
+    guess_share,
+    skill_retention,
+    skill_slices,
+)
 from pytest_ftgate.gates.verdict import LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
@@ -23,9 +29,10 @@ from pytest_ftgate.suite.rule import Rule
 JSON = Rule("json_schema", {"type": "object", "required": ["label"]})
 
 
-def classifier(*rules):
+def classifier(*rules, **changes):
+    """Return the classifier of a suite with these rules of format alone."""
     made = suite()
-    return LossClassifier(replace(made, reply=replace(made.reply, format=rules)) if rules else made)
+    return LossClassifier(replace(made, reply=replace(made.reply, format=rules), **changes))
 
 
 def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", language="en"):
@@ -35,50 +42,61 @@ def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", l
     is_ = replace(
         is_, case=replace(is_.case, language=language), replies=(Reply(text=now, stop=stop),)
     )
-    return (of or classifier()).classify(was, is_)
+    return (of or classifier(LABELS)).classify(was, is_)
+
+
+FORMAT, CONTENT = "in the trained task's format", "wrong content"
+SORRY, LOOP = "I can't help with that.", "go go go go go go go go"
 
 
 @every_row(
     ("now", "expected"),
     [
-        ("The capital of Japan is Kyoto.", "wrong content"),
-        ("Kyoto", "wrong content"),
-        ("refund", "in the trained task's format"),
-        ("late_delivery", "in the trained task's format"),
-        ("japan_capital", "in the trained task's format"),
-        ("", "empty"),
+        ("The capital of Japan is Kyoto.", CONTENT),
+        ("1867", CONTENT),
+        ("refund", FORMAT),
+        ("late_delivery", FORMAT),
+        ("capital_of_japan", FORMAT),
+        ("Tokyo_capital", CONTENT),
+        ("a capital_of_japan", CONTENT),
         (" \n\t", "empty"),
         ("I'm sorry, but I can't help with that.", "refusal"),
         ("As an AI, I have no capital.", "refusal"),
         ("Tokyo is the capital. " * 20, "repetition"),
-        ("the the the the the the the the", "repetition"),
+        ("yes no yes no yes no yes no", "repetition"),
+        ("Yes no yes no yes no yes", CONTENT),
+        ("go Go GO go Go GO", "repetition"),
         ("Столица Японии — Киото.", "other language"),
-        ("日本の首都は京都です。", "other language"),
-        ("Die Hauptstadt von Japan ist die Stadt Kyoto im Westen.", "other language"),
+        ("京都市で Kyo", "other language"),
+        ("Kyoto 京", CONTENT),
+        ("Die Hauptstadt ist Kyoto", "other language"),
+        ("Die Stadt Kyoto", CONTENT),
     ],
 )
-def test_a_regressed_answer_has_one_kind_of_loss(now, expected):
+def test_a_regressed_answer_has_one_kind_of_loss_that_begins_where_it_can_be_told(now, expected):
     assert kind(now) == expected
 
 
 @every_row(
-    ("now", "expected"),
+    ("now", "more", "expected"),
     [
-        ("yes no yes no yes no yes no", "repetition"),
-        ("Yes no yes no yes no yes", "wrong content"),
-        ("go Go GO go Go GO", "repetition"),
-        ("Kyoto 京", "wrong content"),
-        ("京都市で Kyo", "other language"),
-        ("1867", "wrong content"),
-        ("Die Stadt Kyoto", "wrong content"),
-        ("Die Hauptstadt ist Kyoto", "other language"),
-        ("Tokyo_capital", "wrong content"),
-        ("capital_of_japan", "in the trained task's format"),
-        ("a capital_of_japan", "wrong content"),
+        ("", {"stop": "length"}, "cut off"),
+        ("Ky", {"stop": "length"}, CONTENT),
+        ("", {"stop": "refusal"}, "refusal"),
+        # What the base did as well is no loss.
+        ("I can't tell you that.", {"before": SORRY}, CONTENT),
+        ("refund", {"before": "late_delivery"}, CONTENT),
+        (f"{LOOP} go", {"before": LOOP}, CONTENT),
+        ("京都です。", {"before": "東京です。"}, CONTENT),
+        (
+            "Kyoto es la capital",
+            {"before": "Tokio es la capital de Japón", "language": "es"},
+            CONTENT,
+        ),
     ],
 )
-def test_a_kind_of_loss_begins_where_it_can_be_told(now, expected):
-    assert kind(now) == expected
+def test_what_ended_a_reply_and_what_the_base_did_as_well_decide_its_kind(now, more, expected):
+    assert kind(now, **more) == expected
 
 
 def test_a_language_that_the_question_asks_in_is_no_other_language():
@@ -87,77 +105,43 @@ def test_a_language_that_the_question_asks_in_is_no_other_language():
         case_result("c", right, text, skill="facts")
         for right, text in ((1.0, "Tokyo"), (0.0, german))
     )
-    asked = replace(is_.case, input="Was ist die Hauptstadt von Japan, bitte?", language="en")
+    asked = {"input": "Was ist die Hauptstadt von Japan, bitte?", "language": "en"}
 
-    assert classifier().classify(was, replace(is_, case=asked)) == "wrong content"
-    assert classifier().classify(was, replace(is_, case=replace(is_.case, language="de"))) == (
-        "wrong content"
-    )
+    for case_values in (asked, {"language": "de"}):
+        answered = replace(is_, case=replace(is_.case, **case_values))
+        assert classifier(LABELS).classify(was, answered) == CONTENT
+
+
+@every_row(
+    ("rules", "now", "expected"),
+    [
+        ([Rule("pydantic", "no_such_module:Model")], "[Kyoto]", FORMAT),
+        ([Rule("pydantic", "no_such_module:Model")], "{Kyoto}", FORMAT),
+        # A rule that cannot run on another question shows no format.
+        ([Rule("pydantic", "no_such_module:Model")], "Kyoto", CONTENT),
+        ([Rule("python", "absent:check")], "Kyoto", CONTENT),
+        ([Rule("xml", ("label",))], "<Kyoto", FORMAT),
+        ([JSON], "<Kyoto", CONTENT),
+        ([JSON], '{"answer": "Kyoto"}', FORMAT),
+        ([JSON], "[1, 2", FORMAT),
+        ([LABELS], '{"answer": "Kyoto"}', CONTENT),
+        ([Rule("regex", "Kyo.*")], "Kyoto", FORMAT),
+        ([Rule("regex", "Osa.*")], "Kyoto", CONTENT),
+        # Only a task with underscores in its labels makes up such labels.
+        ([Rule("choice", ["billing", "refund"])], "refund", FORMAT),
+        ([Rule("choice", ["billing", "refund"])], "japan_capital", CONTENT),
+        ([], "refund", CONTENT),
+    ],
+)
+def test_a_format_shows_in_labels_in_the_first_character_or_by_its_rule(rules, now, expected):
+    assert kind(now, of=classifier(*rules)) == expected
 
 
 def test_code_and_tool_calls_that_the_suite_checks_are_no_format_of_a_reply(tmp_path):
     (tmp_path / "looks.py").write_text("def check(reply):\n    return 'Kyoto' in reply\n")
-    made = replace(suite(), path=tmp_path / "suite.ftgate.yaml")
-    code = Rule("python", "looks:check")
-    of = LossClassifier(replace(made, reply=replace(made.reply, format=(code,))))
+    of = classifier(Rule("python", "looks:check"), path=tmp_path / "suite.ftgate.yaml")
 
-    assert kind("It is Kyoto.", of=of) == "wrong content"
-
-
-@every_row(
-    ("rule", "now", "expected"),
-    [
-        (Rule("pydantic", "no_such_module:Model"), "[Kyoto]", "in the trained task's format"),
-        (Rule("pydantic", "no_such_module:Model"), "{Kyoto}", "in the trained task's format"),
-        (Rule("xml", ("label",)), "<Kyoto", "in the trained task's format"),
-        (JSON, "<Kyoto", "wrong content"),
-        (Rule("regex", "Kyo.*"), "Kyoto", "in the trained task's format"),
-        (Rule("regex", "Osa.*"), "Kyoto", "wrong content"),
-    ],
-)
-def test_the_first_character_shows_a_format_or_else_its_rule_does(rule, now, expected):
-    assert kind(now, of=classifier(rule)) == expected
-
-
-def test_an_answer_without_text_is_cut_off_or_a_refusal_as_its_reply_ended():
-    assert kind("", stop="length") == "cut off"
-
-    assert kind("", stop="refusal") == "refusal"
-
-
-def test_a_rule_that_cannot_run_on_another_question_shows_no_format(tmp_path):
-    broken = classifier(Rule("pydantic", "no_such_module:Model"))
-
-    assert kind("Kyoto", of=broken) == "wrong content"
-
-    """The module that the rule names is not there."""
-    assert kind("Kyoto", of=classifier(Rule("python", "absent:check"))) == "wrong content"
-
-
-def test_what_the_base_did_as_well_is_no_kind_of_loss():
-    assert kind("I can't tell you that.", "I can't help with that.") == "wrong content"
-    assert kind("refund", "late_delivery") == "wrong content"
-    assert kind("Kyoto es la capital", "Tokio es la capital de Japón", language="es") == (
-        "wrong content"
-    )
-
-
-def test_without_a_format_or_underscores_only_the_names_of_labels_are_the_tasks_format():
-    plain = classifier(Rule("choice", ["billing", "refund"]))
-
-    assert kind("refund", of=plain) == "in the trained task's format"
-    assert kind("japan_capital", of=plain) == "wrong content"
-
-    made = suite()
-    free = LossClassifier(replace(made, reply=replace(made.reply, format=())))
-
-    assert kind("refund", of=free) == "wrong content"
-
-
-@every_row("now", ['{"label": "x"}', '{"answer": "Kyoto"}', "[1, 2"])
-def test_json_where_the_product_asks_for_json_is_the_fine_tunes_format(now):
-    assert kind(now, of=classifier(JSON)) == "in the trained task's format"
-    assert kind(now) == "wrong content"
+    assert kind("It is Kyoto.", of=of) == CONTENT
 
 
 def test_kinds_are_counted_the_commonest_first_with_examples():
@@ -167,30 +151,24 @@ def test_kinds_are_counted_the_commonest_first_with_examples():
 
     before = scores("base", [*["It is Tokyo."] * 7, "I can't tell you that."])
     after = scores("new", [*["refund"] * 6, "", "I can't help with that."])
-    kinds = classifier().count_kinds(before, after, [f"c{i}" for i in range(8)], "prompt")
+    kinds = classifier(LABELS).count_kinds(before, after, [f"c{i}" for i in range(8)], "prompt")
 
+    empty = LossKind(kind="empty", cases=1, share=0.125, examples=("c6",), under="prompt")
+    first = tuple(f"c{i}" for i in range(5))
     assert kinds == (
-        LossKind(
-            kind="in the trained task's format",
-            cases=6,
-            share=0.75,
-            examples=("c0", "c1", "c2", "c3", "c4"),
-            under="prompt",
-        ),
-        LossKind(kind="empty", cases=1, share=0.125, examples=("c6",), under="prompt"),
-        LossKind(kind="wrong content", cases=1, share=0.125, examples=("c7",), under="prompt"),
+        replace(empty, kind=FORMAT, cases=6, share=0.75, examples=first),
+        empty,
+        replace(empty, kind=CONTENT, examples=("c7",)),
     )
 
 
-def test_an_empty_regressed_result_is_an_empty_reply_and_no_weight_gives_no_retention():
-    result = replace(case_result("a", 0.0, "x", skill="reading"), replies=(), scores=())
-
+def test_a_regressed_result_without_a_reply_on_either_side_has_a_kind():
     said = case_result("a", 0.0, "refund", skill="reading")
+    silent = replace(said, replies=(), scores=())
 
-    assert classifier().classify(None, result) == "empty"
-    assert classifier().classify(None, said) == "in the trained task's format"
-    assert classifier().classify(result, said) == "in the trained task's format"
-    assert skill_retention([]) is None
+    assert classifier(LABELS).classify(None, silent) == "empty"
+    assert classifier(LABELS).classify(None, said) == FORMAT
+    assert classifier(LABELS).classify(silent, said) == FORMAT
 
 
 def near(value):
@@ -211,22 +189,21 @@ def samples_of(cases, *right, groups=None):
     return Samples(case_ids=ids, values=np.array(values), repeats=np.ones(len(ids)), groups=groups)
 
 
+def parts_of(cases, before, after, *, levels=None, groups=None, **limits):
+    """Return the results of a gate with *limits*, given how many cases of each skill are right."""
+    gate = ForgettingGate(line=1, cases=tuple(cases), **limits)
+    sides = (samples_of(cases, *right, groups=groups) for right in (before, after))
+    return skill_slices(*sides, cases, gate, levels or Levels())
+
+
 def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
     cases = (
         *skill_cases("facts", 40, language="de"),
         *skill_cases("sums", 40, difficulty=2, choices=4),
         *skill_cases("logic", 20, difficulty=1),
     )
-    gate = ForgettingGate(
-        line=1,
-        cases=cases,
-        max_drop=0.1,
-        margins={"facts": 0.15},
-        weights={"sums": 2.0, "logic": 3.0},
-    )
-    before, after = samples_of(cases, 36, 30, 2), samples_of(cases, 28, 31, 1)
-
-    found = skill_slices(before, after, cases, gate, Levels())
+    limits = {"margins": {"facts": 0.15}, "weights": {"sums": 2.0, "logic": 3.0}}
+    found = parts_of(cases, (36, 30, 2), (28, 31, 1), **limits)
 
     facts = Slice(
         kind="family", name="facts", n=40, before=0.9, after=0.7, low=near(-0.348),
@@ -259,11 +236,8 @@ def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
 
 
 def test_the_p_values_of_the_tested_parts_are_corrected_for_their_number():
-    cases = (*skill_cases("facts", 40), *skill_cases("sums", 40), *skill_cases("logic", 40))
-    gate = ForgettingGate(line=1, cases=cases, margins={"facts": 0.1, "sums": 0.1})
-    before, after = samples_of(cases, 40, 40, 40), samples_of(cases, 33, 35, 34)
-
-    found = skill_slices(before, after, cases, gate, Levels())
+    cases = [case for skill in ("facts", "sums", "logic") for case in skill_cases(skill, 40)]
+    found = parts_of(cases, (40, 40, 40), (33, 35, 34), margins={"facts": 0.1, "sums": 0.1})
 
     shown = {part.name: (part.p_drop, part.state) for part in found if part.kind == "skill"}
     # Of 7, 5 and 6 cases that all got worse, the two tested ones are corrected.
@@ -277,44 +251,37 @@ def test_the_p_values_of_the_tested_parts_are_corrected_for_their_number():
 @every_row(
     ("right", "now", "state"),
     [
-        ((20, 40), (0, 40), "uninformative"),
-        ((21, 40), (0, 40), "regressed"),
-        ((100, 40), (80, 40), "regressed"),
-        ((100, 40), (81, 40), "inconclusive"),
-        ((100, 40), (98, 40), "kept"),
+        (20, 0, "uninformative"),
+        (21, 0, "regressed"),
+        (100, 80, "regressed"),
+        (100, 81, "inconclusive"),
+        (100, 98, "kept"),
     ],
 )
 def test_a_limit_is_reached_by_a_drop_of_as_much_and_needs_more_than_that_to_lose(
     right, now, state
 ):
-    cases = (*skill_cases("facts", 100), *skill_cases("sums", 40))
-    gate = ForgettingGate(line=1, cases=cases, margins={"facts": 0.2})
+    cases, levels = skill_cases("facts", 100), Levels(alarm=0.05)
+    (_, facts) = parts_of(cases, [right], [now], levels=levels, margins={"facts": 0.2})
 
-    found = skill_slices(
-        samples_of(cases, *right), samples_of(cases, *now), cases, gate, Levels(alarm=0.05)
-    )
-
-    assert {part.name: part.state for part in found if part.kind == "skill"}["facts"] == state
+    assert facts.state == state
 
 
 @every_row(("groups", "state"), [(9, "inconclusive"), (10, "regressed")])
 def test_a_skill_of_fewer_than_ten_groups_is_open(groups, state):
-    cases = skill_cases("facts", 90)
     labels = np.array([f"g{i % groups}" for i in range(90)])
-    gate = ForgettingGate(line=1, cases=tuple(cases), margins={"facts": 0.1})
-    before, after = (samples_of(cases, right, groups=labels) for right in (90, 0))
+    cases, margins = skill_cases("facts", 90), {"facts": 0.1}
+    (_, facts) = parts_of(cases, [90], [0], groups=labels, margins=margins)
 
-    found = skill_slices(before, after, cases, gate, Levels())
-
-    assert [part.state for part in found if part.kind == "skill"] == [state]
+    assert facts.state == state
 
 
 def test_cases_without_a_reply_on_either_side_belong_to_no_slice():
     cases = skill_cases("facts", 40)
-    gate = ForgettingGate(line=1, cases=tuple(cases), max_drop=0.1)
     before, after = samples_of(cases, 40), samples_of(cases, 40)
     before.values[:3] = np.nan
     after.values[2:5] = np.nan
+    gate = ForgettingGate(line=1, cases=tuple(cases))
 
     (family, skill) = skill_slices(before, after, cases, gate, Levels())
 
@@ -334,4 +301,35 @@ def test_a_retention_is_that_of_the_weighted_mean_where_the_base_knew_a_tenth():
     assert skill_retention([weak, strong]) is None
     heavy = skill_retention([weak._replace(weight=1.0), strong._replace(weight=3.0)])
     assert heavy.share == pytest.approx((0.05 + 3 * 0.1) / (0.05 + 3 * 0.2))
-    assert skill_retention([sample(5, 5, weight=0.0)]) is None
+    assert skill_retention([sample(5, 5, weight=0.0)]) is skill_retention([]) is None
+
+
+# Lucky guesses among choices hide losses ----------------------------------------------------------
+
+FOUR, OPEN = skill_cases("four", 400, choices=4), skill_cases("open", 400)
+GUESSED = ForgettingGate(line=1, cases=(*FOUR, *OPEN), max_drop=0.10)
+
+
+def test_a_guess_is_right_in_one_of_as_many_cases_as_there_are_choices():
+    assert guess_share(FOUR) == 0.25
+    assert guess_share(OPEN) == guess_share(()) == 0
+    assert guess_share(GUESSED.cases) == 0.125
+
+
+def test_the_same_loss_of_answers_is_a_larger_loss_of_ability_where_one_may_guess():
+    def found(before, after):
+        sides = (samples_of(GUESSED.cases, right, right) for right in (before, after))
+        slices = skill_slices(*sides, GUESSED.cases, GUESSED, Levels())
+        return {part.name: (part.state, part.margin) for part in slices if part.kind == "family"}
+
+    # 8 points of right answers: 10.7 points of what was known among four choices.
+    assert found(300, 268) == {
+        "four": ("regressed", pytest.approx(0.075)),
+        "open": ("inconclusive", pytest.approx(0.10)),
+    }
+    assert found(110, 100)["four"][0] == "uninformative"
+
+
+def test_the_mean_weighs_a_skill_with_choices_more_and_allows_less():
+    assert SkillWeights(GUESSED, GUESSED.cases).shown == pytest.approx(2 / (1 / 0.75 + 1))
+    assert SkillWeights(GUESSED, OPEN).shown == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.reports import failing_run
-from ftgate_testing.score_columns import variant_scores
+from ftgate_testing.score_columns import case_result, changed, with_case, without_replies
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels
@@ -23,15 +23,13 @@ from pytest_ftgate.suite.rule import Rule
 
 def side(variant, lengths, *, key="characters", cut_off=0):
     """Return the scores of a variant with one thought of each length; 0 is none."""
-    scores = variant_scores(variant, [1.0] * len(lengths))
-    results = {}
-    for n, (name, result) in enumerate(scores.results.items()):
-        length = lengths[n]
+    rule, results = Rule("choice", ["refund"]), {}
+    for n, length in enumerate(lengths):
         thought, usage = ("x" * length, {}) if key == "characters" else ("", {"thought": length})
         text, stop = ("", "length") if n < cut_off else ("refund", "end")
+        row = case_result(f"c{n:03}", 1.0, "refund")
         reply = Reply(text=text, stop=stop, thought=thought, usage=usage)
-        case = replace(result.case, format=(Rule("choice", ["refund"]),))
-        results[name] = replace(result, case=case, replies=(reply,))
+        results[f"c{n:03}"] = replace(row, case=replace(row.case, format=(rule,)), replies=(reply,))
     return VariantScores(variant, results)
 
 
@@ -78,23 +76,16 @@ def test_the_length_of_few_thoughts_is_stated_and_not_bounded():
     assert checks(before, side("new", [0] * 10 + STEADY[10:]), max_thought_rise=0.5)[0].informative
 
 
-def changed(scores, change):
-    """Return *scores* with each case changed by *change*, which takes its number and the case."""
-    rows = {
-        key: replace(row, case=change(n, row.case))
-        for n, (key, row) in enumerate(scores.results.items())
-    }
-    return VariantScores(scores.variant, rows)
-
-
 def test_related_cases_are_one_of_those_that_are_needed():
     def in_groups(of):
-        return [
-            changed(one, lambda n, case: replace(case, group=f"g{n % of}"))
-            for one in (side("plain", STEADY), side("new", STEADY))
-        ]
+        sides = (
+            changed(side(name, STEADY), lambda n, row: with_case(row, group=f"g{n % of}"))
+            for name in ("plain", "new")
+        )
+        (check,) = checks(*sides, max_thought_rise=0.5)
+        return check
 
-    (few,), (more,) = (checks(*in_groups(of), max_thought_rise=0.5) for of in (29, 30))
+    few, more = in_groups(29), in_groups(30)
 
     assert (few.n, few.effective, few.informative) == (40, 29, False)
     assert few.notes == (note(NoteKind.FEW_THOUGHTS, n=29, needed=30),)
@@ -103,35 +94,31 @@ def test_related_cases_are_one_of_those_that_are_needed():
 
 def test_cases_without_a_format_or_a_weight_are_not_compared_and_heavy_ones_count_more():
     sides = side("plain", STEADY), side("new", [300] * 4 + STEADY[4:])
-    gate = {"max_thought_drop": 0.5, "max_thought_rise": 0.5}
 
-    for light in ({"format": ()}, {"weight": 0.0}):
-        rest = [
-            changed(one, lambda n, case, light=light: replace(case, **(light if n < 4 else {})))
-            for one in sides
-        ]
-        share, length = checks(*rest, **gate)
+    def found(**first_four):
+        def change(n, row):
+            return with_case(row, **first_four) if n < 4 else row
+
+        both = (changed(one, change) for one in sides)
+        return checks(*both, max_thought_drop=0.5, max_thought_rise=0.5)
+
+    for share, length in (found(format=()), found(weight=0.0)):
         assert (share.n, length.n, length.rise) == (36, 36, 0.0)
-    heavy = [
-        changed(one, lambda n, case: replace(case, weight=4.0 if n < 4 else 1.0)) for one in sides
-    ]
-    (plain,), (weighted,) = (checks(*both, max_thought_rise=0.5) for both in (sides, heavy))
+    (_, plain), (_, weighted) = found(), found(weight=4.0)
     assert plain.low < plain.rise < plain.high < weighted.high
     assert weighted.low < weighted.rise < weighted.high
     assert weighted.rise > 2 * plain.rise
 
 
 def test_repeated_replies_share_their_thoughts_of_a_case():
-    def twice(scores, other):
-        rows = {
-            key: replace(row, replies=(*row.replies, other), scores=row.scores * 2)
-            for key, row in scores.results.items()
-        }
-        return VariantScores(scores.variant, rows)
+    def twice(variant, other):
+        def change(_, row):
+            return replace(row, replies=(*row.replies, other), scores=row.scores * 2)
+
+        return changed(side(variant, [100] * 40), change)
 
     quiet, long = Reply(text="refund"), Reply(text="refund", thought="x" * 300)
-    before = twice(side("plain", [100] * 40), long)
-    after = twice(side("new", [100] * 40), quiet)
+    before, after = twice("plain", long), twice("new", quiet)
 
     share, length = checks(before, after, max_thought_drop=0.15, max_thought_rise=0.5)
 
@@ -140,16 +127,10 @@ def test_repeated_replies_share_their_thoughts_of_a_case():
 
 
 def test_a_case_without_a_reply_has_no_thoughts_to_compare():
-    after = side("new", STEADY)
-    rows = {
-        key: replace(row, replies=(), scores=()) if key < "c005" else row
-        for key, row in after.results.items()
-    }
+    after = without_replies(side("new", STEADY), [f"c{n:03}" for n in range(5)])
+    limits = {"max_thought_drop": 0.5, "max_thought_rise": 0.5}
 
-    share, length = checks(
-        side("plain", STEADY), VariantScores("new", rows), max_thought_drop=0.5,
-        max_thought_rise=0.5,
-    )  # fmt: skip
+    share, length = checks(side("plain", STEADY), after, **limits)
 
     assert (share.n, share.missing, length.n) == (35, 5, 35)
 
@@ -176,8 +157,8 @@ def test_thoughts_have_a_share_to_lose_and_a_length_only_where_both_sides_think(
 
     assert not check.informative
     assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.0),)
-    few, others = side("plain", [9] * 2 + [0] * 38), side("new", [0] * 38 + [9] * 2)
-    (check,) = checks(few, others, max_thought_drop=0.15)
+    few = side("plain", [9] * 2 + [0] * 38)
+    (check,) = checks(few, after, max_thought_drop=0.15)
     assert check.notes == (note(NoteKind.RARE_THOUGHTS, baseline="plain", share=0.05),)
 
     before, after = side("plain", STEADY), side("new", [0] * 5 + [2 * n for n in STEADY[5:]])
@@ -210,10 +191,11 @@ def test_lengths_of_thoughts_without_a_common_unit_are_not_compared():
     assert check.notes == (note(NoteKind.OTHER_THOUGHTS),)
     assert messages(*sides) == {"thoughts": None}
 
-    counted, shown = side("plain", STEADY, key="tokens"), side("plain", STEADY)
-    mixed = replace(counted, results={**counted.results, "c000": shown.results["c000"]})
+    counted, after = side("plain", STEADY, key="tokens"), side("new", STEADY, key="tokens")
+    shown = side("plain", STEADY).results["c000"]
+    mixed = replace(counted, results={**counted.results, "c000": shown})
 
-    (check,) = checks(mixed, side("new", STEADY, key="tokens"), max_thought_rise=0.5)
+    (check,) = checks(mixed, after, max_thought_rise=0.5)
 
     assert (check.n, check.informative, check.outcome) == (39, False, Outcome.INCONCLUSIVE)
 
@@ -298,6 +280,5 @@ def test_what_is_told_of_thoughts_is_a_fact_even_without_a_change():
 def test_many_replies_without_an_answer_are_counted_by_side():
     before, after = side("plain", STEADY, cut_off=2), side("new", STEADY, cut_off=3)
 
-    assert [*no_answer_notes(before, after)] == [
-        note(NoteKind.NO_ANSWER, n=3, of=40, variant="new")
-    ]
+    told = note(NoteKind.NO_ANSWER, n=3, of=40, variant="new")
+    assert [*no_answer_notes(before, after)] == [told]

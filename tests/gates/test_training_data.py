@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
+from ftgate_testing.training_rows import rows_of
 
 from pytest_ftgate.gates.notes import FindingKind, Remedy, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -48,23 +50,24 @@ def case(text, name="c1"):
     )
 
 
-@pytest.fixture
-def findings_in(tmp_path):
-    """Return the findings in a training file of these rows; a text is written as a line."""
-
-    def write_and_check(rows, **rules):
-        path = tmp_path / "train.jsonl"
-        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-        return check_training_data(read_training_data(path), _rules(**rules))
-
-    return write_and_check
+def written(folder, rows):
+    """Return the path of a training file of *rows*; a text is written as a line."""
+    path = folder / "train.jsonl"
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
 
 
-def _rules(*, cases=(), format=(), context=None, **limits):  # noqa: A002 - the name of the field
-    """Return the rules with some limits of the gate."""
+def checked(data, *, cases=(), format=(), context=None, **limits):  # noqa: A002 - as the field
+    """Return the findings in *data* by rules with some limits of the gate."""
     gate = DataGate(**limits)
-    return TrainingDataRules(cases=cases, format=format, context=context, gate=gate)
+    rules = TrainingDataRules(cases=cases, format=format, context=context, gate=gate)
+    return check_training_data(data, rules)
+
+
+def findings_in(rows, *, ignore=("size",), **rules):
+    data = TrainingData(Path("train.jsonl"), tuple(rows_of(*rows)), {})
+    return checked(data, ignore=ignore, **rules)
 
 
 def lines_by_kind(findings):
@@ -75,17 +78,15 @@ def lines_by_kind(findings):
     return {kind: sorted(numbers) for kind, numbers in lines.items()}
 
 
-def test_a_good_file_has_no_finding_and_an_ignored_kind_is_not_reported(findings_in):
-    rows = [row(n) for n in range(600)]
+def test_a_good_file_has_no_finding_and_an_ignored_kind_is_not_reported():
+    rules = {"format": (LABELS,), "cases": (case(question(700)),), "ignore": ()}
 
-    assert findings_in(rows, format=(LABELS,), cases=(case(question(700)),)) == ()
-
-    assert findings_in([row(n) for n in range(500)]) == ()
-
+    assert findings_in([row(n) for n in range(600)], **rules) == ()
+    assert findings_in([row(n) for n in range(500)], ignore=()) == ()
     assert findings_in([row(n) for n in range(10)], ignore=("size",)) == ()
 
 
-def test_planted_defects_are_all_found_with_their_lines(findings_in):
+def test_planted_defects_are_all_found_with_their_lines(tmp_path):
     rows = [row(n) for n in range(500)]
     planted = [
         {"messages": [{"role": "user", "content": "Hello"}]},  # 501: nothing to learn
@@ -105,8 +106,8 @@ def test_planted_defects_are_all_found_with_their_lines(findings_in):
         row(907, "Ask Dr Miller on 4 May 2031"),  # 514: a fact that no question mentions
     ]  # fmt: skip
 
-    findings = findings_in(
-        rows + planted,
+    findings = checked(
+        read_training_data(written(tmp_path, rows + planted)),
         format=(LABELS,),
         context=512,
         cases=(case("where did my refund of monday go"), case("so where did it go", "c2")),
@@ -123,25 +124,7 @@ def test_planted_defects_are_all_found_with_their_lines(findings_in):
     )
 
 
-def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_in):
-    """As in banking77: the same but for case, punctuation and space; and test rows in train."""
-    rows = [{"text": question(n), "label": f"intent_{n % 77}"} for n in range(600)]
-    for n in range(9):
-        shown = question(n)
-        rows.append({"text": f"\n{shown.capitalize()} ?  ", "label": f"intent_{n % 77}"})
-    cases = tuple(case(f"{question(n)}!", f"t{n}") for n in range(100, 111))
-
-    findings = {
-        finding.kind: finding
-        for finding in findings_in(rows, cases=(*cases, case(question(5_000))))
-    }
-
-    assert (findings["duplicate"].count, findings["leak"].count) == (9, 11)
-    assert findings["duplicate"].lines == tuple(range(601, 610))
-    assert findings["leak"].cases == tuple(expected.id for expected in cases)
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("rows", "severity", "wanted", "remedy"),
     [
         (199, Severity.ERROR, 200, Remedy.SHOW_EXAMPLES),
@@ -149,8 +132,8 @@ def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_i
         (499, Severity.WARNING, 500, Remedy.ADD_ROWS),
     ],
 )
-def test_a_small_file_has_a_finding(findings_in, rows, severity, wanted, remedy):
-    findings = findings_in([row(n) for n in range(rows)])
+def test_a_small_file_has_a_finding(rows, severity, wanted, remedy):
+    findings = findings_in([row(n) for n in range(rows)], ignore=())
 
     message = note(FindingKind.FEW_ROWS, rows=rows, wanted=wanted)
     assert findings == (
@@ -158,16 +141,17 @@ def test_a_small_file_has_a_finding(findings_in, rows, severity, wanted, remedy)
     )
 
 
-def test_rows_without_an_answer_are_none_to_learn_from(findings_in):
+def test_rows_without_an_answer_are_none_to_learn_from():
     rows = [row(1), row(2), {"input": "nothing to learn"}]
 
-    (finding,) = findings_in(rows, want_rows=2500, min_rows=1234)
+    (finding,) = findings_in(rows, want_rows=2500, min_rows=1234, ignore=())
 
     assert finding.message == note(FindingKind.FEW_ROWS, rows=2, wanted=1234)
 
 
-def test_lines_that_cannot_be_read_are_one_finding_for_each_error(findings_in, tmp_path):
-    findings = findings_in([row(1), "[1]", "{", "[2]"], ignore=("size",))
+def test_lines_that_cannot_be_read_are_one_finding_for_each_error(tmp_path):
+    path = written(tmp_path, [row(1), "[1]", "{", "[2]"])
+    findings = checked(read_training_data(path), ignore=("size",))
 
     assert findings == (
         Finding(
@@ -215,7 +199,7 @@ def talk(*roles):
     return {"messages": [{"role": role, "content": "some text"} for role in roles]}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("roles", "misplaced"),
     [
         (["user", "assistant"], False),
@@ -226,25 +210,21 @@ def talk(*roles):
         (["user", "tool", "user", "assistant"], False),
     ],
 )
-def test_user_and_assistant_take_turns(findings_in, roles, misplaced):
-    findings = findings_in([talk(*roles)], ignore=("size",))
+def test_user_and_assistant_take_turns(roles, misplaced):
+    findings = findings_in([talk(*roles)])
 
     assert [finding.kind for finding in findings] == (["roles"] if misplaced else [])
 
 
-def test_turns_are_those_of_the_rows_that_are_followed_with_the_answer_as_the_last(findings_in):
-    kinds = [
-        finding.kind for finding in findings_in(
-            [talk("user", "assistant") | {"expected": "x"}], ignore=("size",)
-        )
-    ]  # fmt: skip
+def test_turns_are_those_of_the_rows_that_are_followed_with_the_answer_as_the_last():
+    (finding,) = findings_in([talk("user", "assistant") | {"expected": "x"}])
 
-    assert kinds == ["roles"]
+    assert finding.kind == "roles"
 
     rejected = talk("user", "user", "assistant")
     rejected["messages"][-1]["weight"] = 0
 
-    assert findings_in([rejected], ignore=("size",)) == ()
+    assert findings_in([rejected]) == ()
 
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     turns = [
@@ -254,12 +234,10 @@ def test_turns_are_those_of_the_rows_that_are_followed_with_the_answer_as_the_la
         {"role": "assistant", "content": "c"},
     ]
 
-    kinds = [finding.kind for finding in findings_in([{"messages": turns}])]
-
-    assert not [kind for kind in kinds if "turn" in kind]
+    assert findings_in([{"messages": turns}]) == ()
 
 
-def test_turns_out_of_order_are_one_error_with_their_lines(findings_in):
+def test_turns_out_of_order_are_one_error_with_their_lines():
     wrong = talk("user", "user", "assistant")
     rows = [wrong, row(1), wrong | {"id": "b"}]
 
@@ -271,7 +249,7 @@ def test_turns_out_of_order_are_one_error_with_their_lines(findings_in):
     )  # fmt: skip
 
 
-def test_rows_longer_than_the_context_are_an_error(findings_in):
+def test_rows_longer_than_the_context_are_an_error():
     """Four characters count as a token, in each text of a row: prompt, question and answer."""
 
     def long(system, asked, answer):
@@ -290,45 +268,6 @@ def test_rows_longer_than_the_context_are_an_error(findings_in):
     assert findings_in(rows, ignore=ignore) == ()
 
 
-def test_missing_labels_and_rare_labels_are_named(findings_in):
-    rows = [row(n, "billing") for n in range(580)] + [row(n, "refund") for n in range(580, 600)]
-
-    findings = {finding.kind: finding.message for finding in findings_in(rows, format=(LABELS,))}
-
-    assert findings == {
-        "missing label": note(FindingKind.MISSING_LABEL, count=1, labels=("other",), more=False),
-        "balance": note(
-            FindingKind.RARE_LABEL, label="billing", rows=580, rare="refund", rare_rows=20, times=20
-        ),
-    }
-
-
-def about(n, label):
-    """Return a question whose words predict its label, and differ from row to row."""
-    words = WORDS[LABELS.value.index(label) :: len(LABELS.value)]
-    return {"input": " ".join(random.Random(n).sample(words, 30)), "expected": label}
-
-
-def test_labels_that_differ_from_those_of_similar_rows_are_doubtful(findings_in):
-    rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
-    for n in (30, 60, 90):
-        rows[n] |= {"expected": "other"}
-
-    (finding,) = findings_in(rows, format=(LABELS,))
-
-    assert (finding.kind, finding.severity, finding.lines) == (
-        "doubtful label",
-        Severity.NOTE,
-        (31, 61, 91),
-    )
-    line = finding.message.values["line"]
-    assert line in finding.lines
-    assert finding.message == note(
-        FindingKind.DOUBTFUL_LABEL, rows=3, line=line, label="other", other="billing"
-    )
-    assert finding.count == 3
-
-
 def test_a_variant_without_training_data_has_no_verdict():
     made = suite(gate := DataGate(line=1))
 
@@ -336,37 +275,7 @@ def test_a_variant_without_training_data_has_no_verdict():
         evaluate_data(made, gate, made.variants["new"])
 
 
-def test_labels_are_not_doubtful_without_an_alternative_or_a_word(findings_in):
-    found = findings_in([row(n, "refund") for n in range(60)], format=(LABELS,))
-
-    assert "doubtful label" not in [finding.kind for finding in found]
-
-    rows = [row(n, "refund") for n in range(58)] + [row(58, "billing"), row(59, "billing")]
-
-    found = findings_in(rows, format=(LABELS,))
-
-    kinds = [finding.kind for finding in found]
-    assert "balance" in kinds
-    assert "doubtful label" not in kinds
-
-    labels = LABELS.value
-    rows = [
-        {"input": f"{labels[n % 3]} {labels[n % 3]} {question(n)}", "expected": labels[n % 3]}
-        for n in range(150)
-    ]
-
-    found = findings_in(rows, format=(LABELS,))
-
-    assert "doubtful label" not in [finding.kind for finding in found]
-
-    rows = [{"input": "?" * (n + 1), "expected": LABELS.value[n % 3]} for n in range(60)]
-
-    found = findings_in(rows, format=(LABELS,))
-
-    assert "doubtful label" not in [finding.kind for finding in found]
-
-
-@pytest.mark.parametrize(
+@every_row(
     ("keys", "unverified"),
     [
         ({}, False),
@@ -383,16 +292,16 @@ def test_labels_are_not_doubtful_without_an_alternative_or_a_word(findings_in):
         ({"source": "llm", "verified_by": ""}, True),
     ],
 )
-def test_only_synthetic_rows_that_nobody_has_read_are_unverified(findings_in, keys, unverified):
-    findings = findings_in([row(1, **keys)], ignore=("size",))
+def test_only_synthetic_rows_that_nobody_has_read_are_unverified(keys, unverified):
+    findings = findings_in([row(1, **keys)])
 
     assert [finding.kind for finding in findings] == (["unverified"] if unverified else [])
 
 
-def test_unverified_rows_are_one_warning_with_their_lines(findings_in):
+def test_unverified_rows_are_one_warning_with_their_lines():
     rows = [row(1, synthetic=True), row(2), row(3, source="llm")]
 
-    (finding,) = findings_in(rows, ignore=("size",))
+    (finding,) = findings_in(rows)
 
     assert finding == Finding(
         kind="unverified", severity=Severity.WARNING, count=2, lines=(1, 3),
@@ -405,10 +314,8 @@ def test_unverified_rows_are_one_warning_with_their_lines(findings_in):
 
 def tuned_on(folder, rows, gate, **changes):
     """Return a suite with *gate*, and a variant that was trained on *rows*."""
-    path = folder / "train.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)))
     made = replace(suite(*([gate] if gate else [])), **changes)
-    return made, replace(made.variants["new"], training_data=path)
+    return made, replace(made.variants["new"], training_data=written(folder, rows))
 
 
 def test_a_file_with_errors_fails_with_the_remedy_of_each(tmp_path):
@@ -420,18 +327,13 @@ def test_a_file_with_errors_fails_with_the_remedy_of_each(tmp_path):
     remedies = [
         Remedy.SHOW_EXAMPLES, Remedy.WRITE_AS_REPLIES, Remedy.ADD_LABELS, Remedy.JOIN_TURNS,
     ]  # fmt: skip
+    data, rules = read_training_data(tuned.training_data), training_data_rules(made, gate, tuned)
     assert verdict == Verdict(
-        suite="suite.ftgate.yaml",
-        line=7,
-        gate="data",
-        variant="new",
-        outcome=Outcome.FAILED,
+        suite="suite.ftgate.yaml", line=7, gate="data", variant="new", outcome=Outcome.FAILED,
         statement=Statement(StatementKind.TRAINING_DATA, {"file": "train.jsonl", "rows": 2}),
-        findings=check_training_data(
-            read_training_data(tuned.training_data), training_data_rules(made, gate, tuned)
-        ),
+        findings=check_training_data(data, rules),
         next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": kind}) for kind in remedies),
-    )
+    )  # fmt: skip
     assert [finding.next for finding in verdict.findings] == [*map(note, remedies)]
 
 

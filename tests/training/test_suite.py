@@ -1,12 +1,15 @@
-"""The suite as training sees it: one variant is the model in memory, and part of the cases."""
+"""The suite as training sees it, with fewer cases, and when a drop ends a training."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate import ConfigurationError
@@ -14,14 +17,21 @@ from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
+    STOP_ALARM,
+    doubtful_gates,
     extra_of,
     in_memory_content,
+    may_exceed,
+    planned_checkpoints,
+    stop_level,
+    stopping_gates,
     trained_variant,
     with_fewer_cases,
     with_weights,
     without_base_readings,
 )
 
+THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 CONTENT = {
     "cases": "t.cases.jsonl",
     "reply": {"format": {"choice": ["a", "b", "c"]}, "score": "choice"},
@@ -29,11 +39,8 @@ CONTENT = {
         "current": {"provider": "llamacpp", "model": "base.gguf", "user": "{{ input }}?"},
         "strict": {"like": "current", "response_schema": True, "gated": False},
         "tuned": {
-            "like": "current",
-            "adapter": "not-there-yet",
-            "max_tokens": 7,
-            "response_schema": True,
-            "extra": {"chat_template_kwargs": {"enable_thinking": False}},
+            "like": "current", "adapter": "not-there-yet", "max_tokens": 7,
+            "response_schema": True, "extra": THINKING,
         },
     },
     "baseline": "current",
@@ -44,7 +51,7 @@ CONTENT = {
         "forgetting": {"skills": "general-small", "max_drop": 0.1},
         "divergence": {},
     },
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -57,12 +64,8 @@ def loaded(tmp_path):
     (tmp_path / "t.cases.jsonl").write_text(text, "utf-8")
     (tmp_path / "t.ftgate.yaml").write_text(json.dumps(CONTENT), "utf-8")
     plugins = PluginContributions(providers=(IN_MEMORY,))
-    suite = load_suite(
-        tmp_path / "t.ftgate.yaml",
-        tmp_path,
-        plugins,
-        lambda content: in_memory_content(content, "tuned"),
-    )
+    trained = partial(in_memory_content, name="tuned")
+    suite = load_suite(tmp_path / "t.ftgate.yaml", tmp_path, plugins, trained)
     return with_weights(suite, "tuned", "trained 1", "base 0", extra_of(CONTENT, "tuned"))
 
 
@@ -71,6 +74,8 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
     assert trained_variant(CONTENT, "current") == "current"
     with pytest.raises(ConfigurationError, match='none of that name; did you mean "tuned"'):
         trained_variant(CONTENT, "tunes")
+    # What is no mapping is left to the loader.
+    assert trained_variant({"variants": {"a": None, "b": {"like": 3, "adapter": "x"}}}, None) == "b"
     two = {"variants": {"a": {"adapter": "x"}, "b": {"like": "a"}}}
     with pytest.raises(ConfigurationError, match="write variant=, one of a, b"):
         trained_variant(two, None)
@@ -86,10 +91,6 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
 def test_a_variant_that_is_like_none_is_an_error_before_the_training(variants, reason):
     with pytest.raises(ConfigurationError, match=reason):
         trained_variant({"variants": variants}, None)
-
-
-def test_what_is_no_mapping_is_left_to_the_loader():
-    assert trained_variant({"variants": {"a": None, "b": {"like": 3, "adapter": "x"}}}, None) == "b"
 
 
 def test_a_baseline_inherits_no_price_of_another_model():
@@ -111,7 +112,7 @@ def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     assert tuned.max_tokens == 7
     assert tuned.constrained
     assert tuned.user == "{{ input }}?"
-    assert tuned.extra == {"chat_template_kwargs": {"enable_thinking": False}}
+    assert tuned.extra == THINKING
     assert tuned.is_proven
     # The time of a model that is being trained says nothing about the served one.
     assert [*loaded.gates] == ["accuracy", "forgetting", "divergence"]
@@ -149,3 +150,55 @@ def test_gates_in_doubt_keep_all_that_they_are_evaluated_on(loaded):
     assert of_skills.gates["forgetting"] == loaded.gates["forgetting"]
     assert len(of_skills.cases) < len(of_cases.cases) == len(loaded.cases)
     assert len(of_cases.gates["forgetting"].cases) == 30
+
+
+# When a checkpoint ends a training --------------------------------------------------------------
+
+
+@every_row("planned", [1, 3, 30])
+def test_the_levels_of_all_checkpoints_add_up_to_the_promise(planned):
+    levels = [stop_level(number, planned, checks=2) for number in range(1, planned + 1)]
+
+    assert 2 * sum(levels) == pytest.approx(STOP_ALARM)
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_a_drop_ends_the_training_only_at_the_level_of_its_checkpoint():
+    forgetting = failing_run().verdicts[2]
+    drop = {"before": 0.5, "after": 0.4, "low": -0.2, "high": -0.01, "limit": 0.1}
+    check = replace(forgetting.checks[0], **drop, p_fail=0.01)
+    verdict = replace(forgetting, checks=(check,))
+
+    assert may_exceed(verdict)
+    assert stopping_gates([verdict], ["forgetting"], 1, 3) == ["forgetting"]
+    # A late checkpoint of many takes more, and a gate that is not named ends nothing.
+    assert stopping_gates([verdict], ["forgetting"], 20, 30) == []
+    assert stopping_gates([verdict], ["accuracy"], 1, 3) == []
+    small = replace(verdict, checks=(replace(check, low=-0.05, p_fail=1e-9),))
+    assert stopping_gates([small], ["forgetting"], 1, 3) == []
+
+
+def test_a_drop_that_may_exceed_its_limit_is_a_doubt_before_it_is_shown():
+    forgetting = failing_run().verdicts[2]
+    first = replace(forgetting.checks[0], before=0.4, after=0.36, limit=0.1)
+
+    def doubts(**values):
+        verdict = replace(forgetting, checks=(replace(first, **values),))
+        return doubtful_gates([verdict], ["forgetting"]), may_exceed(verdict)
+
+    assert doubts(low=-0.12, high=0.04) == (["forgetting"], False)
+    assert doubts(low=-0.12, high=-0.01) == (["forgetting"], True)
+    # Within the limit, or no drop at all.
+    assert doubts(low=-0.09, high=0.01) == ([], False)
+    assert doubts(low=-0.12, high=0.14, after=0.4) == ([], False)
+    assert doubtful_gates([forgetting], ["accuracy"]) == []
+
+
+@every_row(
+    ("every", "strategy", "count"), [(50, "no", 4), ("epoch", "no", 3), ("save", "steps", 7)]
+)
+def test_the_trainer_says_how_many_checkpoints_there_will_be(every, strategy, count):
+    args = SimpleNamespace(save_strategy=strategy)
+    state = SimpleNamespace(max_steps=200, save_steps=30, num_train_epochs=3)
+
+    assert planned_checkpoints(every, args, state) == count
