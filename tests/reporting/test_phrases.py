@@ -20,14 +20,11 @@ from pytest_ftgate.reporting.phrases import (
     cause,
     check_text,
     doubt,
-    interval,
     levels,
-    limit,
     measured_headline,
     other_check,
     relation,
     rest,
-    size,
     worst,
 )
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -237,10 +234,6 @@ REST = {"rest": 588, "rest_before": 1.0, "rest_after": 0.99}
 def test_a_verdict_without_a_check_has_no_numbers():
     with pytest.raises(ValueError, match="no check"):
         measured_headline(replace(FAILED, checks=()))
-
-
-def test_the_parts_are_those_of_the_whole_line():
-    assert check_text(DROP) == f"{size(DROP)} ({interval(DROP)}), {limit(DROP)}: {levels(DROP)}"
 
 
 #: The modules that word what a check says, and the notation of intervals; media take their parts.

@@ -8,12 +8,13 @@ from functools import cache
 
 from ftgate_testing.properties import examples
 from ftgate_testing.reports import HOSTILE, failing_run
+from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, workflow_commands
-from pytest_ftgate.reporting.summary import detail_lines
+from pytest_ftgate.reporting.summary import detail_lines, summary_lines
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.reporting.writers import run_json
 
@@ -48,13 +49,22 @@ def plain_tags() -> list[int]:
     return tags(html_page(failing_run()))
 
 
+@every_row("nasty", HOSTILE)
+def test_no_line_of_the_terminal_acts_on_a_text_that_breaks_out_of_some_report(nasty):
+    assert_is_inert_in_a_terminal(failing_run([HOSTILE[nasty]]))
+
+
 @given(REPLIES)
 @examples(0.05)
 def test_no_line_of_the_terminal_acts(replies):
-    record = failing_run(replies)
-    sections = [verdict_section(verdict, 2) for verdict in record.verdicts]
+    assert_is_inert_in_a_terminal(failing_run(replies))
 
-    assert acting("\n".join([*sections, *detail_lines(record, 2)])) == []
+
+def assert_is_inert_in_a_terminal(record):
+    sections = [verdict_section(verdict, 2) for verdict in record.verdicts]
+    lines = [*sections, *detail_lines(record, 2), *summary_lines(record)]
+
+    assert acting("\n".join(lines)) == []
     assert all(line.startswith("::error ") for line in workflow_commands(record))
     assert not [line for line in workflow_commands(record) if "\n" in line or "\r" in line]
 

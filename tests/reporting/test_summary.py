@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftgate_testing.reports import (
-    HOSTILE,
     failed_test,
     failing_run,
     gate_not_evaluated,
@@ -27,7 +26,7 @@ from pytest_ftgate.reporting.summary import (
     summary_lines,
     unlisted_lines,
 )
-from pytest_ftgate.reporting.tables import TextTable, table_lines, usage_line
+from pytest_ftgate.reporting.tables import usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
 from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -79,21 +78,6 @@ def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     assert ("It fails if" in text) == (verbosity > 0)
 
 
-@every_row("nasty", HOSTILE)
-def test_no_line_of_a_section_acts(nasty):
-    text = verdict_section(failing_run([HOSTILE[nasty]]).verdicts[0], 2)
-
-    assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set(text)
-    assert not [one for one in text.split("\n") if one.lstrip().startswith("::")]
-
-
-@every_row("verdict", [FAILED, FENCED, FORGOT])
-def test_lines_keep_within_80_columns_but_for_a_command(verdict):
-    lines = verdict_section(verdict, 1).split("\n")
-
-    assert [one for one in lines if len(one) > 80 and "pytest" not in one] == []
-
-
 def test_the_verdict_is_the_first_line():
     assert summary_lines(failing_run())[0].split("  ")[:2] == ["BLOCKED", "3 of 4 gates failed"]
     assert summary_lines(report(GOOD))[0] == "PASSED  1 gate   accuracy: current 98 % (min 50 %)"
@@ -107,14 +91,6 @@ def test_in_quiet_a_gate_that_did_not_pass_has_a_line_and_its_first_step():
     ]
     # The first thing to do about each of them.
     assert sum(row.startswith("    fix ") for row in rows) == 3
-
-
-def test_an_inconclusive_gate_says_what_would_settle_it():
-    text = "\n".join(summary_lines(report(inconclusive_verdict())))
-
-    assert "The 95 % CI excludes 0, but this suite asks for 99 %." in text
-    assert "accept  max_drop: 0.09   suite.ftgate.yaml:7" in text
-    assert "(chosen after the result; say why in the review)" in text
 
 
 LONG = "a-variant-whose-name-says-all-that-was-ever-tried-with-it-and-when"
@@ -159,13 +135,6 @@ def test_a_long_name_has_a_line_of_its_own_and_is_whole():
 
     assert LONG in lines
     assert lines.index("variant") < lines.index(LONG)
-
-
-def test_cells_say_what_they_said_however_wide_a_table_is():
-    rows = [["False", "1", "007"], ["w" * 100, "1", "x"]]
-    laid = table_lines(TextTable(["label", "n", "said"], rows, (1,)), wraps=False)
-
-    assert laid[1].split() == ["False", "1", "007"]
 
 
 def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
@@ -262,15 +231,3 @@ def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
     made = report(replace(FAILED, next=(step,), node=node))
 
     assert f'    see     pytest --ftgate -vv "{node}"' in summary_lines(made)
-
-
-def test_a_likely_cause_comes_before_all_else_that_can_be_done():
-    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "text", "text": "remove scale"})
-    broken = replace(
-        FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x", "in_mark": False}), cause)
-    )
-
-    lines = summary_lines(report(broken, GOOD))
-
-    (first, *_) = [line for line in lines if line.startswith("    fix ")]
-    assert first == "    fix     check a likely cause: remove scale"
