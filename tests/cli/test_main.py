@@ -85,13 +85,9 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, ca
     assert capsys.readouterr().err == "prompts cannot be read or written: File exists\n"
 
 
-def test_a_downloaded_model_is_named_by_its_file(capsys):
+def test_a_downloaded_model_is_named_by_its_file_and_an_unknown_one_refused(capsys):
     assert main(["download", "smollm2-135m"]) == 0
-
     assert Path(capsys.readouterr().out.strip()).is_file()
 
-
-def test_weights_that_are_not_known_are_refused_with_those_that_are(capsys):
     assert main(["download", "llama3"]) == 1
-
     assert 'there are no weights "llama3"; known: smollm2-135m' in capsys.readouterr().err

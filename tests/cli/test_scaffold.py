@@ -42,14 +42,9 @@ def test_the_score_follows_from_what_is_expected(expected, key, value):
 @every_row(("variables", "tokens"), [({"ANTHROPIC_API_KEY"}, 1_008), (set(), 8)])
 def test_a_model_that_may_think_has_room_for_it(variables, tokens):
     scaffold = Scaffold(
-        schema="s.json",
-        command="pytest",
-        prompt="",
-        cases="c.csv",
-        columns={},
-        scoring=Scoring(("score: exact",), 8),
-        variants=[*first_variants(variables, {})],
-    )
+        schema="s.json", command="pytest", prompt="", cases="c.csv", columns={},
+        scoring=Scoring(("score: exact",), 8), variants=[*first_variants(variables, {})],
+    )  # fmt: skip
 
     assert yaml.safe_load(scaffold.text)["reply"] == {"score": "exact", "max_tokens": tokens}
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.foreign_plugins import load_installed
 from ftgate_testing.loopback import Handler, loopback
+from ftgate_testing.pages import page
 
-PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 SUITE = "tickets.ftgate.yaml"
 
 
 def blocks() -> dict[str, str]:
     """Return the code blocks of the page by the file name in their first lines."""
-    return dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+    return dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", page("providers"), re.DOTALL))
 
 
 @pytest.fixture

@@ -72,18 +72,10 @@ class House:
 
     def session(self, *, accept: bool = False) -> Session:
         settings = Settings(
-            enabled=True,
-            files=(),
-            replies="auto",
-            variants=(),
-            inconclusive="fail",
-            plan=False,
-            accept=accept,
-            concurrency=None,
-            cache=self.folder / "cache.sqlite",
-            root=self.folder,
+            enabled=True, files=(), replies="auto", variants=(), inconclusive="fail", plan=False,
+            accept=accept, concurrency=None, cache=self.folder / "cache.sqlite", root=self.folder,
             start=self.folder,
-        )
+        )  # fmt: skip
         session = Session(settings, "run", {"house": self.provider})
         self.sessions.append(session)
         return session

@@ -30,10 +30,6 @@ def score_rung(suite, name, wrong, **usage):
 
 def verdict(variant, gate="accuracy", outcome=Outcome.PASSED):
     return Verdict(
-        suite="tickets.ftgate.yaml",
-        line=1,
-        gate=gate,
-        variant=variant,
-        outcome=outcome,
+        suite="tickets.ftgate.yaml", line=1, gate=gate, variant=variant, outcome=outcome,
         statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
-    )
+    )  # fmt: skip

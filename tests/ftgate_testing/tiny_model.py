@@ -63,14 +63,11 @@ def save_adapter(folder: Path, model: Path, **changes: object) -> Path:
 def request(model: Path, text: str = "w0 w1", folder: Path | None = None, **changes) -> Request:
     """Return a request to *model* with the adapter of *folder*, by Transformers."""
     values = {
-        "provider": "transformers",
-        "model": str(model),
-        "messages": (("user", text),),
-        "max_tokens": 8,
-        "sampling": {},
+        "provider": "transformers", "model": str(model), "messages": (("user", text),),
+        "max_tokens": 8, "sampling": {},
         "adapter": folder and Adapter(path=folder, scale=1.0, sha256=adapter_sha256(folder)),
         **changes,
-    }
+    }  # fmt: skip
     return Request(fingerprint=str(sorted(map(str, values.items()))), **values)
 
 

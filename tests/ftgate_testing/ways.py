@@ -236,13 +236,9 @@ def _run_script(name: str) -> int:
 def launch_process(project: Project, words: Sequence[str]) -> tuple[int, str]:
     """Run the command in a process of its own; return exit code and output."""
     done = subprocess.run(
-        _command(words),
-        cwd=project.path(""),
-        env=_environ(),
-        capture_output=True,
-        text=True,
+        _command(words), cwd=project.path(""), env=_environ(), capture_output=True, text=True,
         check=False,
-    )
+    )  # fmt: skip
     return done.returncode, f"{done.stdout}\n{done.stderr}"
 
 
@@ -308,14 +304,10 @@ class Way:
         code, printed = project.launch(project, words)
         texts = {name: _text(project.path(file)) for name, file in REPORTS.items()}
         return Seen(
-            gate=self.gate,
-            test=self.test,
-            code=code,
+            gate=self.gate, test=self.test, code=code,
             closing=_closing(printed) if self.command[0] == "pytest" else printed,
-            junit=_text(project.path("junit.xml")),
-            printed=printed,
-            **texts,
-        )
+            junit=_text(project.path("junit.xml")), printed=printed, **texts,
+        )  # fmt: skip
 
 
 def _compared(project: Project) -> list[str]:

@@ -52,16 +52,11 @@ def trainer(desk: Path) -> SFTTrainer:
     """Return a trainer of fresh adapters on the weights that llama.cpp serves."""
     lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0.0)
     options = SFTConfig(
-        output_dir=str(desk / "checkpoints"),
-        max_steps=STEPS,
-        per_device_train_batch_size=BATCH,
-        learning_rate=1e-3,
-        seed=7,
-        use_cpu=True,
-        bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"),
-        save_strategy="no",
+        output_dir=str(desk / "checkpoints"), max_steps=STEPS, per_device_train_batch_size=BATCH,
+        learning_rate=1e-3, seed=7, use_cpu=True,
+        bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"), save_strategy="no",
         report_to="none",
-    )
+    )  # fmt: skip
     return SFTTrainer(
         model=load_model(),
         args=options,

@@ -23,14 +23,9 @@ MONEY = Economics(calls_per_day=1_000)
 
 def gain(change=0.08, *, certain=True):
     return Gain(
-        over="b",
-        change=change,
-        low=change - 0.03,
-        high=change + 0.03,
-        n=200,
-        p=0.01,
+        over="b", change=change, low=change - 0.03, high=change + 0.03, n=200, p=0.01,
         certain=certain,
-    )
+    )  # fmt: skip
 
 
 def row(variant="b", **known):

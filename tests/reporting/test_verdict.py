@@ -25,12 +25,9 @@ def test_a_section_leaves_what_to_do_to_the_closing_section():
 
 def test_a_judge_that_disagrees_in_a_few_cases_is_not_shown_at_100_percent():
     judge = JudgeValidation(
-        judge="grader",
-        provider="anthropic",
-        rubric="Be polite.",
-        labels=500,
+        judge="grader", provider="anthropic", rubric="Be polite.", labels=500,
         agreement=IntervalEstimate(value=0.998, low=0.99, high=1.0, n=500),
-    )
+    )  # fmt: skip
 
     section = verdict_section(replace(failing_run().verdicts[0], judges=(judge,)))
 
