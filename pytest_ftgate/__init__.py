@@ -28,34 +28,11 @@ if TYPE_CHECKING:
     from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
-    "Case",
-    "CompareResult",
-    "ConfigurationError",
-    "Conversation",
-    "EvaluateResult",
-    "Ftgate",
-    "Logprobs",
-    "Outcome",
-    "Provider",
-    "ProviderRejected",
-    "Reply",
-    "Report",
-    "Request",
-    "RequestRejected",
-    "RetryableError",
-    "Step",
-    "SuiteHandle",
-    "ToolCall",
-    "Variant",
-    "Verdict",
-    "__version__",
-    "compare",
-    "evaluate",
-    "gate",
-    "headline",
-    "note_text",
-    "step_line",
-]
+    "Case", "CompareResult", "ConfigurationError", "Conversation", "EvaluateResult", "Ftgate",
+    "Logprobs", "Outcome", "Provider", "ProviderRejected", "Reply", "Report", "Request",
+    "RequestRejected", "RetryableError", "Step", "SuiteHandle", "ToolCall", "Variant", "Verdict",
+    "__version__", "compare", "evaluate", "gate", "headline", "note_text", "step_line",
+]  # fmt: skip
 
 #: The public names of each module.
 _NAMES = {

@@ -33,11 +33,8 @@ from pytest_ftgate.reporting.text import (
 from pytest_ftgate.results.run import Report
 
 MARKS = {
-    Outcome.PASSED: "✓",
-    Outcome.FAILED: "✗",
-    Outcome.INVALID: "✗",
-    Outcome.INCONCLUSIVE: "?",
-}
+    Outcome.PASSED: "✓", Outcome.FAILED: "✗", Outcome.INVALID: "✗", Outcome.INCONCLUSIVE: "?",
+}  # fmt: skip
 #: Columns of the words before an example or a step, with their indent.
 _LABEL = 12
 _INDENT = 4

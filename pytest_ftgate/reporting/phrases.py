@@ -133,10 +133,8 @@ def decimals(check: Check) -> int:
         return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
     if check.before is None:
         return int(_hides_its_side(check.after, check.limit))
-    change, rounded = (
-        check.after - check.before,
-        round(check.after * 100) - round(check.before * 100),
-    )
+    change = check.after - check.before
+    rounded = round(check.after * 100) - round(check.before * 100)
     hides = _hides_its_side(abs(change), check.limit) or _hides_its_sign(check)
     return int(hides or rounded != round(change * 100))
 
@@ -332,14 +330,9 @@ _HABITS = {
 _CHANGES = {"broken": "broke their format", "cut": "were cut off by max_tokens"}
 #: What a reply is, by the format rule that it breaks.
 _REPLY_NAMES = {
-    "choice": "its labels",
-    "json_schema": "its JSON",
-    "pydantic": "its JSON",
-    "xml": "its XML",
-    "csv": "its CSV",
-    "markdown": "its tables",
-    "code": "its code",
-}
+    "choice": "its labels", "json_schema": "its JSON", "pydantic": "its JSON", "xml": "its XML",
+    "csv": "its CSV", "markdown": "its tables", "code": "its code",
+}  # fmt: skip
 
 
 def cause(verdict: Verdict) -> str:

@@ -71,25 +71,10 @@ def cell_count(text: str) -> int:
 
 
 #: What stands for characters that a terminal's encoding lacks.
-_ASCII = str.maketrans(
-    {
-        "−": "-",
-        "–": "-",
-        "→": "->",
-        "│": "|",
-        "…": "...",
-        "·": "-",
-        "≥": ">=",
-        "≤": "<=",
-        "✗": "x",
-        "✓": "+",
-        "“": '"',
-        "”": '"',
-        "█": "#",
-        "░": ".",
-        "\N{NO-BREAK SPACE}": " ",
-    }
-)
+_ASCII = str.maketrans({
+    "−": "-", "–": "-", "→": "->", "│": "|", "…": "...", "·": "-", "≥": ">=", "≤": "<=", "✗": "x",
+    "✓": "+", "“": '"', "”": '"', "█": "#", "░": ".", "\N{NO-BREAK SPACE}": " ",
+})  # fmt: skip
 
 
 def encodable(text: str, encoding: str | None) -> str:

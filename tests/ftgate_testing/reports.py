@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -164,3 +165,18 @@ def large(cases: int = 10_000, variants: int = 5, words: int = 12) -> Report:
     base = failing_run()
     big = replace(base.suites[0], cases=case_runs)
     return replace(base, suites=(big,))
+
+
+def outside_of_code(text: str) -> str:
+    """Return Markdown without its code blocks, read as GitHub reads them."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        mark = re.match(r"(`{3,})", line)
+        if fence:
+            fence = "" if line.strip() == fence else fence
+        elif mark:
+            fence = mark[1]
+        else:
+            lines.append(line)
+    assert not fence, "a code block is left open"
+    return "\n".join(lines)

@@ -22,7 +22,6 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
-    message_lines,
     summary_lines,
     unlisted_lines,
 )
@@ -146,15 +145,6 @@ def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
 
     assert max(len(row) for row in rows if "pytest" not in row) <= 80
     assert any("up 49 % (31 to 69 %)" in row for row in rows), rows
-
-
-def test_nothing_that_is_told_acts():
-    told = "it broke: \x1b[2J \u202e\n::error::owned " + "::error::x " * 20
-    lines = summary_lines(report(GOOD, notes=(told,)))
-
-    assert not {"\x1b", "\u202e", "\n"} & {*"".join(lines)}
-    assert not [one for one in lines if one.lstrip().startswith("::")]
-    assert next(message_lines([told])) in lines
 
 
 def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
