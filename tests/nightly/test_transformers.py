@@ -130,15 +130,6 @@ def test_what_all_prompts_of_a_batch_begin_with_is_read_once_and_changes_no_repl
     assert [reply.usage["input"] for reply in together] == [33, 34, 35, 36, 37]
 
 
-def test_replies_do_not_depend_on_the_batch(model):
-    requests = [request(model, number) for number in range(8)]
-
-    together = [reply.text for reply in answers(requests)]
-
-    assert together == [answers([one])[0].text for one in requests]
-    assert answers(requests)[3].usage == {"input": 5, "output": 8}
-
-
 @pytest.mark.parametrize("has_other_state", [False, True])
 def test_once_half_of_a_batch_has_ended_the_others_go_on_without_it(
     model, monkeypatch, has_other_state

@@ -100,22 +100,17 @@ def test_the_sides_of_a_drop_have_their_names():
     assert other_check(RATE) == check_text(RATE)
 
 
-@every_row(
-    "values, expected",
-    [
-        ({"has_drifted": True}, Relation.DRIFTED),
-        ({"informative": False}, Relation.BLIND),
-        ({"is_unchanged": True, "outcome": Outcome.PASSED}, Relation.UNCHANGED),
-        ({"outcome": Outcome.FAILED}, Relation.BEYOND),
-        ({"outcome": Outcome.PASSED}, Relation.WITHIN),
-        ({"missing": 3}, Relation.MISSING),
-        ({"low": -0.06, "high": -0.02, "p_fail": 0.001}, Relation.REAL),
-        ({"low": -0.2, "high": -0.06, "p_fail": 0.02}, Relation.LIKELY_BEYOND),
-        ({"low": -0.07, "high": -0.01, "p_fail": 0.02}, Relation.LIKELY),
-        ({"low": -0.08, "high": 0.01, "p_fail": 0.2}, Relation.OPEN),
-        ({"before": None, "low": 0.7, "high": 0.9}, Relation.OPEN),
-    ],
-)
+@every_row("values, expected", [
+    ({"has_drifted": True}, Relation.DRIFTED), ({"informative": False}, Relation.BLIND),
+    ({"is_unchanged": True, "outcome": Outcome.PASSED}, Relation.UNCHANGED),
+    ({"outcome": Outcome.FAILED}, Relation.BEYOND), ({"outcome": Outcome.PASSED}, Relation.WITHIN),
+    ({"missing": 3}, Relation.MISSING),
+    ({"low": -0.06, "high": -0.02, "p_fail": 0.001}, Relation.REAL),
+    ({"low": -0.2, "high": -0.06, "p_fail": 0.02}, Relation.LIKELY_BEYOND),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02}, Relation.LIKELY),
+    ({"low": -0.08, "high": 0.01, "p_fail": 0.2}, Relation.OPEN),
+    ({"before": None, "low": 0.7, "high": 0.9}, Relation.OPEN),
+])  # fmt: skip
 def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 

@@ -28,7 +28,6 @@ from pytest_ftgate.reporting.summary import (
 from pytest_ftgate.reporting.tables import usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
 from pytest_ftgate.results.run import NotEvaluated, Report
-from pytest_ftgate.scoring.score import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
 
@@ -163,28 +162,6 @@ def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
 
     assert line[: len(said)] == said
     assert width is None or len(line) <= width
-
-
-@every_row("verbosity", [0, 1, 2])
-def test_a_table_of_labels_keeps_within_80_columns(verbosity):
-    names = ["a_label_with_quite_some_name", "another_label_of_this_suite", "billing", "refund"]
-    rates = tuple(
-        LabelMetrics(
-            label=name,
-            f1_before=0.9,
-            f1=0.8,
-            precision=0.7,
-            recall=0.6,
-            n=100,
-            taken_for=dict.fromkeys(names, 12),
-        )
-        for name in names
-    )
-    lines = verdict_section(replace(FAILED, labels=rates), verbosity).split("\n")
-
-    start = next(n for n, one in enumerate(lines) if "taken for" in one)
-    assert max(map(len, lines[start : start + 12])) <= 80
-    assert any("billing 12" in one for one in lines) == (verbosity > 0)
 
 
 def test_what_else_was_told_comes_after_the_verdict():

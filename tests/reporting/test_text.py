@@ -36,25 +36,19 @@ def test_characters_that_act_are_written_out(hostile: str, shown: str) -> None:
     assert escape_controls(hostile) == shown
 
 
-def test_every_line_of_foreign_text_begins_with_a_bar() -> None:
-    lines = list(quoted_lines("now", "::error::gotcha\n\n::stop-commands::x"))
+def test_every_line_of_foreign_text_begins_with_a_bar_and_keeps_within_the_width() -> None:
+    for text, count in (("::error::gotcha\n\n::stop-commands::x", 3), ("word " * 200, 4)):
+        lines = [*quoted_lines("now", text)]
 
-    assert len(lines) == 3
-    assert all(line.startswith("      │") for line in lines)
+        assert len(lines) == count
+        assert all(line.startswith("      │") and len(line) <= 80 for line in lines)
 
 
-def test_long_text_is_cut_with_a_count() -> None:
+def test_long_text_is_cut_with_a_count_and_no_text_said_to_be_empty() -> None:
     lines = list(quoted_lines("now", "\n".join("abcdefgh"), max_lines=4))
 
     assert len(lines) == 4
     assert lines[-1].endswith("… 5 more lines")
-
-
-def test_lines_keep_within_the_width() -> None:
-    assert all(len(line) <= 80 for line in quoted_lines("now", "word " * 200))
-
-
-def test_an_empty_reply_is_said_to_be_empty() -> None:
     assert next(quoted_lines("now", "  ")).endswith("(empty)")
 
 
