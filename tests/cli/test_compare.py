@@ -30,17 +30,11 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["same.jsonl"], 0),
-        (["worse.jsonl"], 1),
-        (["same.jsonl", "worse.jsonl"], 1),
-        (["unsure.jsonl", "--max-drop", "0.05"], 3),
-        (["absent.jsonl"], 2),
-        (["same.jsonl", "--scorer", "{numeric: ["], 2),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "code"), [
+    (["same.jsonl"], 0), (["worse.jsonl"], 1), (["same.jsonl", "worse.jsonl"], 1),
+    (["unsure.jsonl", "--max-drop", "0.05"], 3), (["absent.jsonl"], 2),
+    (["same.jsonl", "--scorer", "{numeric: ["], 2),
+])  # fmt: skip
 def test_the_exit_code_says_how_it_ended(files, capsys, arguments, code):
     assert main(["compare", "base.jsonl", *arguments]) == code
 

@@ -102,15 +102,12 @@ def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
     assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["absent.yaml"], "absent.yaml cannot be read: No such file"),
-        (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
-        (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
-        (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["absent.yaml"], "absent.yaml cannot be read: No such file"),
+    (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
+    (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
+    (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
+])  # fmt: skip
 def test_what_cannot_be_written_is_refused(folder, capsys, arguments, message):
     (folder / "taken.ftgate.yaml").write_text("x", "utf-8")
 

@@ -467,14 +467,11 @@ def test_an_adapter_of_the_model_that_the_suite_has_is_a_variant_like_it(task, a
     assert "transformers" not in text_of(task)
 
 
-@pytest.mark.parametrize(
-    ("header", "columns"),
-    [
-        ("text,sentiment", {"input": "text", "expected": "sentiment"}),
-        ("email,gold", {"input": "email", "expected": "gold"}),
-        ("id,email,gold", {"id": "id", "input": "email", "expected": "gold"}),
-    ],
-)
+@pytest.mark.parametrize(("header", "columns"), [
+    ("text,sentiment", {"input": "text", "expected": "sentiment"}),
+    ("email,gold", {"input": "email", "expected": "gold"}),
+    ("id,email,gold", {"id": "id", "input": "email", "expected": "gold"}),
+])  # fmt: skip
 def test_of_two_columns_one_name_is_enough(desk, server, run_verb, header, columns):
     write_prompt(desk)
     start = "7{}," if header.startswith("id") else ""

@@ -252,16 +252,10 @@ def other_tokens(folder: Path) -> None:
     save_tokenizer(folder, words=[*WORDS[:-1], "other"])
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (
-            broken_weights,
-            "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag",
-        ),
-        (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
-    ],
-)
+@pytest.mark.parametrize(("damage", "message"), [
+    (broken_weights, "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag"),
+    (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
+])  # fmt: skip
 def test_a_fault_of_an_adapter_is_one_sentence_with_its_remedy(model, tmp_path, damage, message):
     folder = save_adapter(tmp_path / "bad", model)
     damage(folder)

@@ -98,15 +98,11 @@ def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
     assert told is None if holds is None else told[0] is holds
 
 
-@every_row(
-    ("name", "known"),
-    [
-        ("examples", {}),
-        ("stable", {"git": GitFacts(unknown_reason="git is not installed")}),
-        ("volume", {**PAYS, "tuned": row("t", unknown="unpriced")}),
-        ("format", {"below": row(format=0.5)}),
-    ],
-)
+@every_row("name, known", [
+    ("examples", {}), ("stable", {"git": GitFacts(unknown_reason="git is not installed")}),
+    ("volume", {**PAYS, "tuned": row("t", unknown="unpriced")}),
+    ("format", {"below": row(format=0.5)}),
+])  # fmt: skip
 def test_what_nobody_knows_neither_holds_nor_fails(name, known):
     assert found(name, **known)[0] is None
 

@@ -53,46 +53,34 @@ def test_every_kind_of_statement_has_a_headline(kind):
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 
 
-@every_row(
-    "values, rest",
-    [
-        ({"rate": 0.9}, ""),
-        ({}, ""),
-        ({"rate": 0.0}, "; no reply is right"),
-        ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),
-    ],
-)
+@every_row("values, rest", [
+    ({"rate": 0.9}, ""), ({}, ""), ({"rate": 0.0}, "; no reply is right"),
+    ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),
+])  # fmt: skip
 def test_a_first_run_says_what_it_lacks_to_be_compared_with(values, rest):
     text = stated(PLAIN, StatementKind.NOTHING_TO_COMPARE, **values)
 
     assert text == f"nothing to compare with yet{rest}"
 
 
-@every_row(
-    "values, reason",
-    [
-        ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
-        ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
-        ({"key": "baseline"}, "it is the baseline"),
-    ],
-)
+@every_row("values, reason", [
+    ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
+    ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
+    ({"key": "baseline"}, "it is the baseline"),
+])  # fmt: skip
 def test_a_gate_that_nothing_can_fail_says_why(values, reason):
     text = stated(PLAIN, StatementKind.NOT_GATED, **values)
 
     assert text == f"nothing can fail it: {reason}"
 
 
-@every_row(
-    "values, start",
-    [
-        ({"measure": "accuracy"}, "accuracy "),
-        ({"measure": "macro_f1"}, "macro-F1 "),
-        ({"measure": "format"}, "replies in the right format "),
-        ({"measure": "preferred"}, "preferred "),
-        ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),
-        ({"function": "test_x.py::TestTone::test_is_kind"}, "is kind: "),
-    ],
-)
+@every_row("values, start", [
+    ({"measure": "accuracy"}, "accuracy "), ({"measure": "macro_f1"}, "macro-F1 "),
+    ({"measure": "format"}, "replies in the right format "),
+    ({"measure": "preferred"}, "preferred "),
+    ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),
+    ({"function": "test_x.py::TestTone::test_is_kind"}, "is kind: "),
+])  # fmt: skip
 def test_a_drop_names_what_is_measured(values, start):
     drop = replace(
         FAILED.checks[0], kind=CheckKind.BASELINE, against="current", before=0.6, after=0.4,

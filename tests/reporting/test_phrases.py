@@ -207,14 +207,10 @@ CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 5
 BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
 
 
-@every_row(
-    "values, shared, others",
-    [
-        (CUT, CUT_TEXT, "that ended as they should"),
-        (BROKEN, BROKEN_TEXT, "that kept it"),
-        (BROKEN | CUT, f"{BROKEN_TEXT}; {CUT_TEXT}", "without either"),
-    ],
-)
+@every_row("values, shared, others", [
+    (CUT, CUT_TEXT, "that ended as they should"), (BROKEN, BROKEN_TEXT, "that kept it"),
+    (BROKEN | CUT, f"{BROKEN_TEXT}; {CUT_TEXT}", "without either"),
+])  # fmt: skip
 def test_what_regressed_cases_have_in_common_is_the_cause_beside_the_rest(values, shared, others):
     statement = Statement(StatementKind.RATE, {**values, **REST})
 

@@ -16,22 +16,13 @@ from pytest_ftgate.reporting.text import (
 )
 
 
-@every_row(
-    "hostile, shown",
-    [
-        ("\x1b[31mred", "\\x1b[31mred"),
-        ("a\rb", "a\\rb"),
-        ("left\u202eright", "left\\u202eright"),
-        ("zero\u200bwidth", "zero\\u200bwidth"),
-        ("\x00", "\\x00"),
-        ("tab\there", "tab here"),
-        ("a ##[stop-commands]t", r"a #\x23[stop-commands]t"),
-        ("###[error]x", r"##\x23[error]x"),
-        ("##vso[task.setvariable]x", r"#\x23vso[task.setvariable]x"),
-        ("## A title [1]", "## A title [1]"),
-        ("ordinary, naïve, 日本", "ordinary, naïve, 日本"),
-    ],
-)
+@every_row("hostile, shown", [
+    ("\x1b[31mred", "\\x1b[31mred"), ("a\rb", "a\\rb"), ("left\u202eright", "left\\u202eright"),
+    ("zero\u200bwidth", "zero\\u200bwidth"), ("\x00", "\\x00"), ("tab\there", "tab here"),
+    ("a ##[stop-commands]t", r"a #\x23[stop-commands]t"), ("###[error]x", r"##\x23[error]x"),
+    ("##vso[task.setvariable]x", r"#\x23vso[task.setvariable]x"),
+    ("## A title [1]", "## A title [1]"), ("ordinary, naïve, 日本", "ordinary, naïve, 日本"),
+])  # fmt: skip
 def test_characters_that_act_are_written_out(hostile: str, shown: str) -> None:
     assert escape_controls(hostile) == shown
 
@@ -136,17 +127,11 @@ def test_what_differs_is_marked_as_git_marks_it():
     )
 
 
-@every_row(
-    "expected, said",
-    [
-        ("refund", "billing"),
-        ("a label", "a label"),
-        ("one two three", "one two three"),
-        ("one two three four", "entirely other words here"),
-        ("", "x y z"),
-        ("one two three", "x " * 1000),
-    ],
-)
+@every_row("expected, said", [
+    ("refund", "billing"), ("a label", "a label"), ("one two three", "one two three"),
+    ("one two three four", "entirely other words here"), ("", "x y z"),
+    ("one two three", "x " * 1000),
+])  # fmt: skip
 def test_nothing_is_shown_where_it_would_not_help(expected, said):
     assert word_diff(expected, said) == ""
 

@@ -73,17 +73,12 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
     assert len(text) < 500_000
 
 
-@every_row(
-    ("text", "told"),
-    [
-        ("", "is no run record"),
-        ("[]", "is no run record"),
-        ("{}", "is no run record"),
-        ('{"format": 5}', r"is no run record \(verdict: Field required\)"),
-        ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
-        ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
-    ],
-)
+@every_row("text, told", [
+    ("", "is no run record"), ("[]", "is no run record"), ("{}", "is no run record"),
+    ('{"format": 5}', r"is no run record \(verdict: Field required\)"),
+    ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
+    ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
+])  # fmt: skip
 def test_a_file_that_is_no_record_of_this_version_is_rejected(tmp_path, text, told):
     (tmp_path / "run.json").write_text(text)
 
