@@ -77,26 +77,20 @@ def assert_fails_against(result: pytest.RunResult, shown: str) -> None:
     assert_shows(result, f"    {shown}*")
 
 
-@pytest.mark.parametrize("has_record", [False, True])
-def test_a_drop_from_the_baseline_passes_once_the_candidate_is_the_baseline(
-    folder, pytester, has_record
-):
+def test_a_drop_from_the_baseline_passes_once_the_candidate_is_the_baseline(folder, pytester):
     shown, key, *_ = row("the baseline")
     reply(folder, "current", wrong=2)
     reply(folder, "candidate", wrong=2)
     declare(folder, "{accuracy: {}}", "current", "candidate")
-    if has_record:
-        run(pytester, *ACCEPT)
+    run(pytester, *ACCEPT)
     reply(folder, "candidate", wrong=30)
-    if has_record:
-        # The drop is from what was accepted of the candidate as well.
-        assert run(pytester, *ACCEPT_ANCHOR).ret == 1
+    # The drop is from what was accepted of the candidate as well.
+    assert run(pytester, *ACCEPT_ANCHOR).ret == 1
     assert_fails_against(run(pytester), shown)
 
     edit(folder, "cases:", f"{key}\ncases:")
-    if has_record:
-        assert run(pytester).ret == 1
-        run(pytester, *ACCEPT)
+    assert run(pytester).ret == 1
+    run(pytester, *ACCEPT)
 
     assert run(pytester).ret == 0
 
@@ -122,22 +116,19 @@ def test_a_drop_from_accepted_results_passes_once_the_anchor_is_accepted(
     assert run(pytester).ret == 0
 
 
-@pytest.mark.parametrize("has_record", [False, True])
-def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester, has_record):
+def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester):
     level, _, lower, declared = row("its minimum")
     reply(folder, "current", wrong=0)
     declare(folder, f"{{accuracy: {{{declared}, max_drop: none}}}}", "current")
-    if has_record:
-        run(pytester, *ACCEPT)
+    run(pytester, *ACCEPT)
     reply(folder, "current", wrong=44)
     result = run(pytester)
     assert result.ret == 1
     assert_shows(result, f"✗ accuracy[current]   {level} *\n    accept  {lower} *")
 
     edit(folder, declared, lower)
-    if has_record:
-        assert run(pytester).ret == 1
-        run(pytester, *ACCEPT)
+    assert run(pytester).ret == 1
+    run(pytester, *ACCEPT)
 
     assert run(pytester).ret == 0
 

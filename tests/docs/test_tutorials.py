@@ -8,7 +8,7 @@ import shlex
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
-from ftgate_testing.pages import DOCS, assert_shows, page
+from ftgate_testing.pages import assert_shows, page
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.suite.loader import load_suite
@@ -56,14 +56,7 @@ def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold
     assert f"{ten} cases show a drop of 10 points, {five} one of 5" in FIRST
 
 
-def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
-    (shown,) = re.findall(r"```console\n(✗.*?)```", FORGETFUL, re.DOTALL)
-    readme = (DOCS.parent / "README.md").read_text("utf-8")
-    demo = next(
-        text for text in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "✗ forget" in text
-    )
-
-    assert [line for line in shown.splitlines() if line not in demo.splitlines()] == []
+def test_the_screen_of_a_verdict_is_that_of_the_page_on_reports():
     assert re.findall(r"```\n(.*?)```", READING, re.DOTALL)[0] in page("reports")
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-import pytest_ftgate
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.statements import (
     ExamChange,
@@ -25,7 +24,6 @@ from pytest_ftgate.reporting.headlines import (
     headline,
 )
 from pytest_ftgate.results.accepted import Acceptance
-from pytest_ftgate.results.run import from_json, to_json
 
 FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())
@@ -146,12 +144,6 @@ def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
 
     text = stated(verdict, StatementKind.SKILLS)
     assert text.endswith("; half gone: code 50 → 20 % under the prompt")
-
-
-def test_a_headline_is_the_same_after_the_way_between_two_processes():
-    for verdict in failing_run().verdicts:
-        assert headline(from_json(Verdict, to_json(verdict))) == headline(verdict)
-        assert pytest_ftgate.headline(verdict) == headline(verdict)
 
 
 ADVICE = Advice(

@@ -8,7 +8,6 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.results.accepted import (
@@ -21,7 +20,7 @@ from pytest_ftgate.results.accepted import (
     write_record,
 )
 from pytest_ftgate.results.exam import exam_of
-from pytest_ftgate.results.run import Report, from_json, to_json
+from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule
@@ -34,13 +33,6 @@ RECORD = AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
 def recorded(made: VariantScores, folder: Path = HERE) -> AcceptedRecord:
     """Return the record of a run with the scores *made* of the variant "new"."""
     return replace(RECORD, variants={"new": accepted_cases(made, folder)})
-
-
-def test_a_verdict_survives_json() -> None:
-    baseline, worse = variant_scores("current", [1.0] * 100), variant_scores("new", [0.0] * 100)
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(worse, baseline))
-
-    assert from_json(Verdict, to_json(verdict)) == verdict
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:

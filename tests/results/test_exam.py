@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 from ftgate_testing.score_columns import case, suite
 from ftgate_testing.tables import every_row
@@ -9,13 +8,11 @@ from pytest_ftgate.results.exam import (
     Exam,
     ExamCase,
     GateExam,
-    case_digest,
     compare_exams,
     exam_of,
     merge_exams,
 )
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.rule import Rule
 
 CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
 GATE = GateExam(limits={"min": 0.8, "max_drop": 0.05}, variants=("current", "new"))
@@ -133,13 +130,3 @@ def test_exams_of_single_gates_merge_into_that_of_the_suite():
     assert merge_exams(parts) == whole
     assert whole.without(gates=frozenset({"format"})) == exam()
     assert [*whole.without(cases=frozenset("a")).cases["suite"]] == ["b", "c"]
-
-
-def test_an_edited_scorer_changes_the_digest_of_its_cases(tmp_path: Path):
-    scored = replace(case("a"), score=Rule("python", "scorer:score"))
-    (tmp_path / "scorer.py").write_text("def score(reply, case): return 1\n")
-    before = case_digest(scored, tmp_path)
-    (tmp_path / "scorer.py").write_text("def score(reply, case): return 0\n")
-
-    assert case_digest(scored, tmp_path) != before
-    assert case_digest(case("a"), tmp_path) == case("a").digest
