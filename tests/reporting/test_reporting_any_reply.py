@@ -59,10 +59,12 @@ def tags(page: str) -> list[int]:
 def said_in(place: str, said: str, advice: Advice) -> Report:
     """Return a run in which foreign words stand in one place of its reports."""
     verdict = failing_run().verdicts[0]
+    case = replace(verdict.flips[0], shown=said, before=said, expected=said)
     notes = (text_note(said),)
     changed = FileChange(name=said, change="changed")
     return {
         "reply": lambda: failing_run([said]),
+        "case": lambda: report(replace(verdict, flips=(case,))),
         "headline": lambda: report(replace(verdict, statement=invalid(said), notes=notes)),
         "variant": lambda: report(replace(verdict, variant=said[:60])),
         "advice": lambda: report(
@@ -75,7 +77,7 @@ def said_in(place: str, said: str, advice: Advice) -> Report:
     }[place]()
 
 
-PLACES = ("reply", "headline", "variant", "advice", "error", "fact", "told", "file")
+PLACES = ("reply", "case", "headline", "variant", "advice", "error", "fact", "told", "file")
 #: Without what acts, but fenced or not, as a model fences its replies.
 PLAIN = ("no", "```")
 NASTY = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}
