@@ -341,34 +341,22 @@ _NO_GATE = "a test that takes the fixture is no gate, so that reports have no ve
 WAYS: dict[str, Way] = {
     "suite": Way(command=_pytest(SUITE), test="accuracy[draft]"),
     "marked function": Way(
-        command=_pytest("test_marked.py"),
-        gate="test_it",
-        test="test_it[draft]",
-        accepted="test_marked.py",
-        files=_marked,
-    ),
+        command=_pytest("test_marked.py"), gate="test_it", test="test_it[draft]",
+        accepted="test_marked.py", files=_marked),
     "fixture": Way(
-        command=_pytest("test_fixture.py"),
-        test="test_it",
+        command=_pytest("test_fixture.py"), test="test_it",
         files=lambda _: {"test_fixture.py": FIXTURE},
-        lacks=dict.fromkeys(("closing section", "run record", "Markdown", "page"), _NO_GATE),
-    ),
+        lacks=dict.fromkeys(("closing section", "run record", "Markdown", "page"), _NO_GATE)),
     "evaluate": Way(
-        command=("python", "gate.py"),
-        files=lambda _: {"gate.py": SCRIPT},
-        lacks={"JUnit": _NO_TEST},
-    ),
+        command=("python", "gate.py"), files=lambda _: {"gate.py": SCRIPT},
+        lacks={"JUnit": _NO_TEST}),
     "compare": Way(
         command=(
             *("pytest-ftgate", "compare", "current.jsonl", "draft.jsonl", "--reply", "text"),
             *("--json", "run.json", "--markdown", "report.md", "--html", "report.html"),
-        ),
-        lacks={"JUnit": _NO_TEST},
-    ),
+        ), lacks={"JUnit": _NO_TEST}),
     "recorded": Way(
-        command=_pytest("--ftgate-replies=recorded", SUITE),
-        test="accuracy[draft]",
-        variant=lambda name: {"provider": "recorded", "replies": f"{name}.jsonl"},
-    ),
+        command=_pytest("--ftgate-replies=recorded", SUITE), test="accuracy[draft]",
+        variant=lambda name: {"provider": "recorded", "replies": f"{name}.jsonl"}),
     "xdist": Way(command=_pytest("-n", "2", SUITE), test="accuracy[draft]"),
-}
+}  # fmt: skip
