@@ -4,6 +4,7 @@ from pytest_ftgate.gates.design import round_up, round_up_to_point
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
+    file_size,
     level,
     level_span,
     milliseconds,
@@ -36,6 +37,11 @@ def test_shares_are_said_with_a_decimal_where_asked_and_a_rise_with_its_sign() -
 @every_row("change, said", [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")])
 def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
     assert points(change) == said
+
+
+@every_row("count, said", [(1_200, "1 kB"), (999_999, "1,000 kB"), (1_000_000, "1.0 MB")])
+def test_sizes_of_files_are_said_in_megabytes_from_one_on(count: int, said: str) -> None:
+    assert file_size(count) == said
 
 
 @every_row("low, high, said", [
