@@ -28,21 +28,15 @@ ORDER = (
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
     *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
 )
+_MODELS_HERE = ("providers.decoding", "providers.generation", "providers.transformers")
 #: The modules that import each SDK.
 SDKS = {
     "anthropic": {"providers.anthropic"},
     "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
-    "torch": {
-        *("providers.decoding", "providers.generation"),
-        "providers.transformers",
-        "training.memory",
-    },
-    "transformers": {
-        *("providers.decoding", "providers.generation", "providers.transformers"),
-        "training.callback",
-    },
+    "torch": {*_MODELS_HERE, "training.memory"},
+    "transformers": {*_MODELS_HERE, "training.callback"},
     "peft": {"providers.transformers"},
     "llguidance": {"providers.decoding"},
 }
@@ -90,37 +84,22 @@ STRING_METHODS = {
 }
 
 #: Words of module names that every Python or machine-learning engineer knows.
-COMMON_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        answer anthropic api attempt builder callback charts child classification cli client collect
-        compare config converse conversion cost declaration decoding decorator demo diagnosis doctor
-        draft estimate eval evals explain export external f1 facts feasibility file files forgetting
-        generation history hooks hookspecs html http import imported imports init inspect item label
-        llamacpp lm loader local lora machine macro main maintenance markdown marks measures memory
-        number openai page paired pairing phrases planner plugin plugins power prices progress
-        promptfoo proportions ray readers recommend recorded references regressions repair reporter
-        reports resampling result results rows rule rules runner scaffold scoring selection
-        sequential served settings source sqlite state stats structured summary table tables text
-        transformers ungated usage weights wording writer yaml
-        """,
-    )
-)
+COMMON_WORDS = frozenset(re.findall(r"\w+", """
+    answer anthropic api attempt builder callback charts child classification cli client collect
+    compare config converse conversion cost declaration decoding decorator demo diagnosis doctor
+    draft estimate eval evals explain export external f1 facts feasibility file files forgetting
+    generation history hooks hookspecs html http import imported imports init inspect item label
+    llamacpp lm loader local lora machine macro main maintenance markdown marks measures memory
+    number openai page paired pairing phrases planner plugin plugins power prices progress
+    promptfoo proportions ray readers recommend recorded references regressions repair reporter
+    reports resampling result results rows rule rules runner scaffold scoring selection sequential
+    served settings source sqlite state stats structured summary table tables text transformers
+    ungated usage weights wording writer yaml
+"""))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *(
-        "action",
-        "docs",
-        "examples",
-        "fuzz",
-        "journeys",
-        "mutation",
-        "nightly",
-        "recorded",
-        "ftgate_testing",
-    ),
-    *("typing", "vectors"),
+    *("action", "docs", "examples", "fuzz", "journeys", "mutation", "nightly", "recorded"),
+    *("ftgate_testing", "typing", "vectors"),
 }
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -7,19 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.machine import usable_cores
-
-
-@pytest.fixture
-def eight(monkeypatch):
-    """Allow this process eight logical processors."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(8)}, raising=False)
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
@@ -34,47 +24,42 @@ print(usable_cores())
     assert process.stdout.split() == [b"1"]
 
 
-@pytest.mark.usefixtures("eight")
-def test_all_processors_count_if_nothing_limits_them(tmp_path):
-    assert usable_cores(tmp_path) == 8
+CPU, GROUP = "sys/devices/system/cpu", "proc/self/cgroup"
+SIBLINGS = {
+    f"{CPU}/cpu{n}/topology/thread_siblings_list": f"{n % 4},{n % 4 + 4}\n" for n in range(8)
+}
+#: A group and its parents, with a quota each.
+NESTED = {
+    GROUP: "0::/runners/job/step\n",
+    "sys/fs/cgroup/runners/job/step/cpu.max": "max 100000\n",
+    "sys/fs/cgroup/runners/job/cpu.max": "300000 100000\n",
+    "sys/fs/cgroup/runners/cpu.max": "600000 100000\n",
+}
 
 
-@pytest.mark.usefixtures("eight")
-def test_two_processors_of_one_core_count_once(tmp_path):
-    for number in range(8):
-        siblings = f"{number % 4},{number % 4 + 4}\n"
-        folder = tmp_path / f"sys/devices/system/cpu/cpu{number}/topology"
-        write(folder / "thread_siblings_list", siblings)
-
-    assert usable_cores(tmp_path) == 4
+def quota(text: str) -> dict[str, str]:
+    return {"sys/fs/cgroup/cpu.max": f"{text} 100000\n"}
 
 
-@pytest.mark.usefixtures("eight")
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [("200000 100000\n", 2), ("250000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8)],
-)
-def test_the_quota_of_a_container_is_respected(tmp_path, text, cores):
-    write(tmp_path / "sys/fs/cgroup/cpu.max", text)
-
-    assert usable_cores(tmp_path) == cores
+def version_1(text: str) -> dict[str, str]:
+    """Return the quota of a group of version 1."""
+    return {
+        GROUP: "5:memory:/job\n4:cpu,cpuacct:/job\n",
+        "sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": f"{text}\n",
+        "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000\n",
+    }
 
 
-@pytest.mark.usefixtures("eight")
-def test_the_least_quota_of_a_group_and_its_parents_is_respected(tmp_path):
-    write(tmp_path / "proc/self/cgroup", "0::/runners/job/step\n")
-    write(tmp_path / "sys/fs/cgroup/runners/job/step/cpu.max", "max 100000\n")
-    write(tmp_path / "sys/fs/cgroup/runners/job/cpu.max", "300000 100000\n")
-    write(tmp_path / "sys/fs/cgroup/runners/cpu.max", "600000 100000\n")
-
-    assert usable_cores(tmp_path) == 3
-
-
-@pytest.mark.usefixtures("eight")
-@pytest.mark.parametrize(("quota", "cores"), [("400000", 4), ("-1", 8)])
-def test_the_quota_of_version_1_of_control_groups_is_respected(tmp_path, quota, cores):
-    write(tmp_path / "proc/self/cgroup", "5:memory:/job\n4:cpu,cpuacct:/job\n")
-    write(tmp_path / "sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", f"{quota}\n")
-    write(tmp_path / "sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n")
+@every_row("files, cores", [
+    ({}, 8), (SIBLINGS, 4), (NESTED, 3), (version_1("400000"), 4), (version_1("-1"), 8),
+    (quota("200000"), 2), (quota("250000"), 2), (quota("50000"), 1), (quota("max"), 8),
+])  # fmt: skip
+def test_physical_cores_count_up_to_the_least_quota_of_the_groups(
+    tmp_path, monkeypatch, files, cores
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(8)}, raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
 
     assert usable_cores(tmp_path) == cores

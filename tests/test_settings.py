@@ -146,21 +146,13 @@ def test_the_options_that_a_command_repeats_are_those_of_the_command_line(settin
     assert settings("ftgate_replies = recorded\nftgate_safe = true").options == ()
 
 
-@pytest.mark.parametrize(
-    "option",
-    ["--ftgate-max-minutes=5.0", "--ftgate-engine=ray", "--ftgate-batch"],
-)
-def test_each_option_that_decides_how_replies_come_is_repeated_as_it_is_written(settings, option):
-    assert settings("", option).options == (option,)
+def test_options_that_decide_how_replies_come_and_of_which_variants_are_repeated(settings):
+    options = ("--ftgate-max-minutes=5.0", "--ftgate-engine=ray", "--ftgate-batch")
+    variants = ("--ftgate-variant=new", "--ftgate-variant=my own")
 
-
-def test_a_run_of_some_variants_is_repeated_for_these(settings):
-    options = ("--ftgate-variant=new", "--ftgate-variant=my own")
-
-    assert settings("", "--ftgate", *options).options == (
-        "--ftgate-variant=new",
-        "--ftgate-variant='my own'",
-    )
+    assert {*settings("", "--ftgate", *options, *variants).options} == {
+        *options, "--ftgate-variant=new", "--ftgate-variant='my own'"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("line", ["A", "@h", "A@", "A@https://h", "A@*", "A@h/v1", "A B@h", "A@$"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.repositories import Repository
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
@@ -54,41 +54,22 @@ def probe(pytester, monkeypatch):
 @pytest.fixture
 def suite(pytester):
     ids = [f"c{number:02}" for number in range(60)]
-    cases = [
-        {"id": one, "input": f"Where is my money {i}?", "expected": "refund"}
-        for i, one in enumerate(ids)
-    ]
-    replies = [{"id": one, "text": "refund"} for i, one in enumerate(ids)]
-    late = [
-        {"id": one, "text": "billing" if one == "c07" else "refund"} for i, one in enumerate(ids)
-    ]
-    for name, rows in (("tickets.cases", cases), ("current", late), ("short", replies)):
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        (pytester.path / f"{name}.jsonl").write_text(lines, "utf-8")
+    asked = [{"id": one, "input": f"Where is my money, {one}?"} for one in ids]
+    late = [{"id": one, "text": "billing" if one == "c07" else "refund"} for one in ids]
+    write_rows(pytester.path / "tickets.cases.jsonl", [{**a, "expected": "refund"} for a in asked])
+    write_rows(pytester.path / "current.jsonl", late)
+    write_rows(pytester.path / "short.jsonl", [{"id": one, "text": "refund"} for one in ids])
     (pytester.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
 
 
-def test_a_run_without_gates_imports_nothing_heavy(pytester, probe):
+@pytest.mark.parametrize("conftest", ["", PROVIDER], ids=["alone", "with a provider"])
+def test_a_run_without_gates_imports_nothing_heavy(pytester, probe, conftest):
+    pytester.makeconftest(conftest)
     pytester.makepyfile("def test_it(): pass")
 
     result = probe(ALL)
 
     result.stdout.fnmatch_lines(["*1 passed*", "imported:"])
-
-
-def test_a_provider_of_ones_own_costs_a_run_without_gates_nothing_heavy(pytester, probe):
-    pytester.makeconftest(PROVIDER)
-    pytester.makepyfile("def test_it(): pass")
-
-    result = probe(ALL)
-
-    result.stdout.fnmatch_lines(["*1 passed*", "imported:"])
-
-
-def test_collecting_a_suite_imports_no_statistics_and_no_sdk(suite, probe):
-    result = probe(HEAVY, "--ftgate", "--collect-only")
-
-    result.stdout.fnmatch_lines(["*2 tests collected*", "imported:"])
 
 
 @pytest.mark.parametrize("choose", ["first", "similar"])
@@ -189,7 +170,9 @@ def accepted(pytester, suite):
     ids=["help", "help of a verb", "schema", "history"],
 )
 def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(accepted, pytester, verb, shown):
-    result = pytester.run(sys.executable, "-c", VERB_PROBE, ",".join(ALL), *verb)
+    names = ",".join((*ALL, "pytest", "_pytest"))
+
+    result = pytester.run(sys.executable, "-c", VERB_PROBE, names, *verb)
 
     assert result.ret == 0
     result.stdout.fnmatch_lines([shown, "imported:"])

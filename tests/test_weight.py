@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import every_row
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -36,24 +37,17 @@ def test_every_row_says_why_its_room_last_grew(limits):
     assert [room for room, row in limits.items() if not row.reason.strip()] == []
 
 
-def test_a_room_that_grows_by_fifty_lines_without_its_row_is_named(weight, limits):
-    found = weight.weights()
-    found["gates"] = limits["gates"].lines + 50
+@every_row("more, said", [
+    (50, "50 above its row: delete some, or raise the row"),
+    (-101, "101 below its row: lower it with python docs/site.py weight"),
+])  # fmt: skip
+def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, limits, more, said):
+    found = {**weight.weights(), "gates": limits["gates"].lines + more}
 
     (problem,) = weight.problems(found, limits)
 
     assert problem.startswith("gates has ")
-    assert "50 above its row: delete some, or raise the row" in problem
-
-
-def test_a_room_far_below_its_row_is_named_with_the_command_that_lowers_it(weight, limits):
-    found = weight.weights()
-    found["gates"] = limits["gates"].lines - 101
-
-    (problem,) = weight.problems(found, limits)
-
-    assert "101 below its row" in problem
-    assert "python docs/site.py weight" in problem
+    assert said in problem
 
 
 def test_a_new_room_needs_a_row(weight, limits):

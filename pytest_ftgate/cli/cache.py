@@ -17,6 +17,7 @@ from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.needs import ScoreRequest
+from pytest_ftgate.reporting.number_text import file_size
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -29,14 +30,9 @@ from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import is_rate, skills_gate
 from pytest_ftgate.suite.model import Suite
 
-_KB, _MB = 1_000, 1_000_000
+_MB = 1_000_000
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _ALL_CASES = Look(repeats=sys.maxsize)
-
-
-def _format_bytes(count: int) -> str:
-    """Return a number of bytes as kB or MB."""
-    return f"{count / _MB:,.1f} MB" if count >= _MB else f"{count / _KB:,.0f} kB"
 
 
 def cache_lines(cache: Path) -> Iterator[str]:
@@ -44,7 +40,7 @@ def cache_lines(cache: Path) -> Iterator[str]:
     stats = cache_stats(cache)
     replies = sum(model.replies for model in stats.models)
     claims = f", {stats.claims:,} in flight or left by a killed run" if stats.claims else ""
-    yield f"{cache}: {_format_bytes(stats.bytes)}, {replies:,} replies{claims}"
+    yield f"{cache}: {file_size(stats.bytes)}, {replies:,} replies{claims}"
     if not stats.models:
         return
     rows = [
@@ -52,7 +48,7 @@ def cache_lines(cache: Path) -> Iterator[str]:
             model.model or "no model",
             model.provider or "unknown",
             f"{model.replies:,}",
-            _format_bytes(model.bytes),
+            file_size(model.bytes),
             _day(model.oldest),
             _day(model.newest),
         ]
@@ -89,7 +85,7 @@ def prune_cache(cache: Path, older_than: str | None, max_mb: float | None) -> st
     before = time.time() - _seconds(older_than) if older_than else None
     max_bytes = None if max_mb is None else int(max_mb * _MB)
     deleted, size = prune(cache, before=before, max_bytes=max_bytes)
-    return f"{deleted:,} replies forgotten; {cache} takes {_format_bytes(size)} now"
+    return f"{deleted:,} replies forgotten; {cache} takes {file_size(size)} now"
 
 
 def check_cache(cache: Path) -> str:
@@ -139,7 +135,7 @@ def export_replies(
             f"{session.settings.cache} has no reply of {typed}; run pytest --ftgate {typed} first"
         )
     write_replies(out, suite.name, entries)
-    yield f"{len(entries):,} replies written to {out}; {_format_bytes(out.stat().st_size)}"
+    yield f"{len(entries):,} replies written to {out}; {file_size(out.stat().st_size)}"
     if missing:
         yield f"{missing:,} are missing: run pytest --ftgate {typed}, then export again"
 

@@ -347,10 +347,13 @@ def estimate_minimum_power(
 def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> PowerEstimate:
     """Return what both estimates say of the gate, its cases and what is *measured*, if anything."""
     return PowerEstimate(
-        gate=gate.name, variant=variant, cases=design.n, units=design.units,
+        gate=gate.name,
+        variant=variant,
+        cases=design.n,
+        units=design.units,
         measured=measured is not None,
         stands_for_accuracy=measured is None and gate.metric == "macro_f1",
-    )  # fmt: skip
+    )
 
 
 def _needed_for_minimum(

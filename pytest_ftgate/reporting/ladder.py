@@ -22,7 +22,13 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
+from pytest_ftgate.reporting.tables import (
+    TextTable,
+    change_cell,
+    rate_cell,
+    shown_file,
+    table_lines,
+)
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
 #: Names listed in a sentence.
@@ -256,7 +262,7 @@ _MAX_VOLUMES = 5
 
 def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
     """Yield the lines of one ladder; *full* includes the conditions and the costs by volume."""
-    yield f"  {advice.suite}: the ladder, least effort first"
+    yield f"  {shown_file(advice.suite)}: the ladder, least effort first"
     yield ""
     yield from table_lines(quality_table(advice))
     yield from wrap_lines(frontier_legend(advice))

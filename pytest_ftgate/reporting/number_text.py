@@ -69,6 +69,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.2g} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004
 
 
+def file_size(count: int) -> str:
+    """Return a number of bytes as ``120 kB`` or ``1.4 MB``."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"  # noqa: PLR2004
+
+
 def nats(value: float) -> str:
     """Return a divergence as ``0.031 nats a token``, with three figures."""
     return f"{value:.3g} nats a token"

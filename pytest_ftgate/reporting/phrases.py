@@ -133,10 +133,8 @@ def decimals(check: Check) -> int:
         return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
     if check.before is None:
         return int(_hides_its_side(check.after, check.limit))
-    change, rounded = (
-        check.after - check.before,
-        round(check.after * 100) - round(check.before * 100),
-    )
+    change = check.after - check.before
+    rounded = round(check.after * 100) - round(check.before * 100)
     hides = _hides_its_side(abs(change), check.limit) or _hides_its_sign(check)
     return int(hides or rounded != round(change * 100))
 

@@ -205,7 +205,7 @@ def _explanation_lines(verdict: Verdict) -> Iterator[str]:
     from pytest_ftgate.reporting.explain import explain
 
     for index, sentence in enumerate(explain(verdict)):
-        yield from wrap_after("        " if index else "  why:  ", sentence)
+        yield from wrap_after("        " if index else "  why:  ", escape_controls(sentence))
 
 
 def verdict_facts(verdict: Verdict) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.reporting.ladder import confirmation_sentence
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.number_text import file_size
 from pytest_ftgate.reporting.phrases import relation
 from pytest_ftgate.reporting.trackers import write_metrics
 from pytest_ftgate.results.run import Report, json_adapter
@@ -66,7 +67,7 @@ def write_report(format_name: str, path: Path, report: Report) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _WRITERS[format_name](path, report)
-    return f"wrote {display_path(Path.cwd(), path)} ({_size_text(path.stat().st_size)})"
+    return f"wrote {display_path(Path.cwd(), path)} ({file_size(path.stat().st_size)})"
 
 
 def _append_summary(summary: Path, report: Report) -> list[str]:
@@ -152,7 +153,3 @@ _WRITERS: Mapping[str, Callable[[Path, Report], None]] = {
     "html": _write_html,
     "metrics": write_metrics,
 }
-
-
-def _size_text(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{size / 1_000:,.0f} kB"  # noqa: PLR2004

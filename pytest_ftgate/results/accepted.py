@@ -361,20 +361,17 @@ def _with_accepted_exam(
 
 def _default_limits(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the default limits by gate; those of gates without a verdict stay."""
-    limits = dict(before.limits)
-    for verdict in verdicts:
-        limits.pop(verdict.gate, None)
+    ran = {verdict.gate for verdict in verdicts}
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
-    return limits | {gate: check.limit for gate, check in checks if check.has_default_limit}
+    found = {gate: check.limit for gate, check in checks if check.has_default_limit}
+    return {gate: limit for gate, limit in before.limits.items() if gate not in ran} | found
 
 
 def _rooms(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, int]:
     """Return the room to think of each variant; that of variants without a verdict stays."""
-    rooms = dict(before.rooms)
-    for verdict in verdicts:
-        rooms.pop(verdict.variant, None)
-    found = ((verdict.variant, verdict.facts.get(ROOM_FACT)) for verdict in verdicts)
-    return rooms | {variant: int(room) for variant, room in found if room is not None}
+    ran = {verdict.variant for verdict in verdicts}
+    found = {v.variant: int(v.facts[ROOM_FACT]) for v in verdicts if ROOM_FACT in v.facts}
+    return {variant: room for variant, room in before.rooms.items() if variant not in ran} | found
 
 
 def _skill_levels(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import os
-import stat
 import sys
 from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.github import Runner, comments_api
 
 SUITE = """\
@@ -23,13 +23,9 @@ gates: {accuracy: {min: 0.8, max_drop: 0.05}}
 LABELS = ("billing", "refund")
 
 
-def write(folder, name, rows):
-    (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-
-
 def replies(folder, variant, wrong):
     rows = [{"id": f"t{n}", "text": LABELS[(n + (n < wrong)) % 2]} for n in range(100)]
-    write(folder, f"{variant}.jsonl", rows)
+    write_rows(folder / f"{variant}.jsonl", rows)
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ def runner(tmp_path, api):
     folder.mkdir()
     (folder / "pytest.toml").write_text('[pytest]\naddopts = ["-p", "no:cacheprovider"]\n')
     cases = [{"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(100)]
-    write(folder, "tickets.cases.jsonl", cases)
+    write_rows(folder / "tickets.cases.jsonl", cases)
     (folder / "tickets.ftgate.yaml").write_text(SUITE)
     replies(folder, "current", 2)
     replies(folder, "draft", 2)
@@ -53,13 +49,11 @@ def runner(tmp_path, api):
     tools = tmp_path / "tools"
     tools.mkdir()
     shim = tools / "python"
-
     shim.write_text(
         '#!/bin/sh\nif [ "$2" = pip ]; then shift 2; echo "pip $*"; exit 0; fi\n'
         f'exec "{sys.executable}" "$@"\n'
     )
-    shim.chmod(shim.stat().st_mode | stat.S_IEXEC)
-
+    shim.chmod(0o755)
     made.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
     made.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     return made
@@ -76,9 +70,12 @@ def test_a_good_run_ends_green_and_says_so_in_one_comment(runner, api):
     assert "🟢 PASSED" in ended.summary
 
 
-def test_the_page_lies_where_it_is_uploaded_from(runner):
-    ended = runner.run(html="true")
+def test_the_page_lies_where_it_is_uploaded_from_beside_a_chosen_variant(runner):
+    replies(runner.folder, "draft", 30)
 
+    ended = runner.run(html="true", variants="current")
+
+    assert ended.status == 0
     reports = Path(ended.outputs["json"]).parent
     named = {"junit.xml", "report.html", "report.md", "run.json"}
     assert {path.name for path in reports.iterdir()} == named
@@ -229,21 +226,16 @@ def test_where_pytest_never_starts_no_older_comment_stands(runner, api):
     assert comment["body"].startswith("### 🔴 BLOCKED: pytest ended before it wrote a report")
 
 
-def test_paths_without_a_gate_are_an_error(runner):
+def test_paths_without_a_gate_or_with_one_that_nothing_can_fail_are_an_error(runner, api):
     (runner.folder / "test_plain.py").write_text("def test_plain(): pass\n")
-
-    ended = runner.run(paths="test_plain.py")
-
-    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
-
-
-def test_a_gate_that_nothing_can_fail_is_an_error(runner, api):
+    plain = runner.run(paths="test_plain.py")
     loose = SUITE.replace("min: 0.8, max_drop: 0.05", "min: 0, max_drop: none")
     (runner.folder / "tickets.ftgate.yaml").write_text(loose)
 
     ended = runner.run()
 
-    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
+    for one in (plain, ended):
+        assert (one.status, one.outputs["verdict"]) == (5, "error")
     assert "nothing can fail it: min: 0, max_drop: none" in " ".join(ended.log.split())
     assert "PASSED" not in api.kept[0]["body"]
 
@@ -306,9 +298,3 @@ def test_extras_are_installed_with_the_package(runner):
 
     (line,) = [one for one in ended.log.split("\n") if one.startswith("pip install")]
     assert line.endswith("[local,prices]")
-
-
-def test_a_chosen_variant_alone_is_evaluated(runner):
-    replies(runner.folder, "draft", 30)
-
-    assert runner.run(variants="current").status == 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from ftgate_testing.answer_files import write_rows
 
 from pytest_ftgate.cli.main import main
 
@@ -38,9 +37,8 @@ def plugin_suite(pytester):
     folder = pytester.mkdir("prompts")
     rows = [{"id": f"c{n}", "input": f"Ticket {n}", "expected": "refund"} for n in range(40)]
     trained = [{"input": f"Old {n}", "expected": "it is " + n * "re" + "fund"} for n in range(9)]
-    for name, lines in (("s.cases", rows), ("train", trained)):
-        text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        (folder / f"{name}.jsonl").write_text(text, "utf-8")
+    write_rows(folder / "s.cases.jsonl", rows)
+    write_rows(folder / "train.jsonl", trained)
     (folder / "answers.py").write_text(ANSWERS, "utf-8")
     (folder / "s.ftgate.yaml").write_text(SUITE, "utf-8")
     return folder / "s.ftgate.yaml"

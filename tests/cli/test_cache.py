@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 
-def test_an_export_takes_a_suite_with_a_scorer_of_a_conftest(plugin_suite, pytester, run_verb):
-    pytester.makeini("[pytest]")
-    pytester.runpytest_inprocess("--ftgate")
-
-    code, printed = run_verb("cache", "export", "s.ftgate.yaml", folder="prompts")
-
-    assert code == 0, printed
-    assert "40 replies written to s.replies.jsonl; " in printed
-
-
-def test_a_missing_reply_names_the_command_for_this_folder(plugin_suite, pytester, run_verb):
+def test_an_export_takes_a_suite_with_a_scorer_of_a_conftest_once_it_has_run(
+    plugin_suite, pytester, run_verb
+):
     pytester.makeini("[pytest]")
 
     code, printed = run_verb("cache", "export", "s.ftgate.yaml", folder="prompts")
 
     assert code == 1
+    # The command is that for this folder.
     assert "../.ftgate/cache.sqlite has no reply of s.ftgate.yaml; " in printed
     assert "run pytest --ftgate s.ftgate.yaml first" in printed
+    pytester.runpytest_inprocess("--ftgate")
+    code, printed = run_verb("cache", "export", "s.ftgate.yaml", folder="prompts")
+    assert code == 0, printed
+    assert "40 replies written to s.replies.jsonl; " in printed
 
 
 def test_an_import_goes_into_the_cache_of_a_run(plugin_suite, pytester, run_verb):

@@ -9,6 +9,16 @@ from ftgate_testing.answer_files import answer_rows, write_rows
 
 from pytest_ftgate.cli.main import main
 
+SCREEN = """\
+base.jsonl → same.jsonl   150 cases paired by id, scored by "exact"
+PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 % CI 3.7 down to 1.8 up),
+  limit 9 (what 150 cases can show)
+  1 of 150 cases regressed, 0 fixed
+
+note: read id, question (input), expected, answer (reply)
+keep it as a gate: add --write NAME.ftgate.yaml
+"""
+
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
@@ -20,17 +30,11 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["same.jsonl"], 0),
-        (["worse.jsonl"], 1),
-        (["same.jsonl", "worse.jsonl"], 1),
-        (["unsure.jsonl", "--max-drop", "0.05"], 3),
-        (["absent.jsonl"], 2),
-        (["same.jsonl", "--scorer", "{numeric: ["], 2),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "code"), [
+    (["same.jsonl"], 0), (["worse.jsonl"], 1), (["same.jsonl", "worse.jsonl"], 1),
+    (["unsure.jsonl", "--max-drop", "0.05"], 3), (["absent.jsonl"], 2),
+    (["same.jsonl", "--scorer", "{numeric: ["], 2),
+])  # fmt: skip
 def test_the_exit_code_says_how_it_ended(files, capsys, arguments, code):
     assert main(["compare", "base.jsonl", *arguments]) == code
 
@@ -38,18 +42,7 @@ def test_the_exit_code_says_how_it_ended(files, capsys, arguments, code):
 def test_the_screen_says_what_was_compared_and_how_to_keep_it(files, capsys):
     main(["compare", "base.jsonl", "same.jsonl"])
 
-    assert (
-        capsys.readouterr().out
-        == """\
-base.jsonl → same.jsonl   150 cases paired by id, scored by "exact"
-PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 % CI 3.7 down to 1.8 up),
-  limit 9 (what 150 cases can show)
-  1 of 150 cases regressed, 0 fixed
-
-note: read id, question (input), expected, answer (reply)
-keep it as a gate: add --write NAME.ftgate.yaml
-"""
-    )
+    assert capsys.readouterr().out == SCREEN
 
 
 def test_reports_and_a_suite_are_written(files, capsys):

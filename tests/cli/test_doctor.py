@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
-
-from pytest_ftgate.cli.doctor import served_models
 
 
 @pytest.fixture
@@ -24,8 +23,7 @@ def desk(pytester, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     rows = [{"id": f"c{n}", "input": f"Ticket {n}", "expected": "refund"} for n in range(60)]
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (pytester.path / "s.cases.jsonl").write_text(lines, "utf-8")
+    write_rows(pytester.path / "s.cases.jsonl", rows)
 
     def write(variant, name="s.ftgate.yaml"):
         text = f"cases: s.cases.jsonl\nvariants: {{current: {variant}}}\n"
@@ -34,23 +32,25 @@ def desk(pytester, monkeypatch):
     return write
 
 
-def at(server, model, **more):
-    keys = {"provider": "openai-compatible", "model": model, "base_url": server.url, **more}
-    return json.dumps(keys)
+def at(url, model, **more):
+    return json.dumps({"provider": "openai-compatible", "model": model, "base_url": url, **more})
 
 
-def test_a_suite_that_runs_here_is_ok_with_what_it_has(desk, server, run_verb):
-    desk(at(server, "base"))
+def test_a_suite_that_runs_here_is_ok_with_what_it_has_also_for_a_program(desk, server, run_verb):
+    desk(at(server.url, "base"))
 
     code, printed = run_verb("doctor")
+    found = json.loads(run_verb("doctor", "--json")[1])
 
     assert code == 0
+    assert {one["level"] for one in found} == {"ok"}
+    assert all({"level", "text", "remedy"} == one.keys() for one in found)
     assert "ok    s.ftgate.yaml: 60 cases, 1 gate" in printed
     assert f"ok    s.ftgate.yaml, current: {server.url} serves base" in printed
 
 
 def test_a_server_with_another_model_fails_and_both_remedies_are_named(desk, server, run_verb):
-    desk(at(server, "tickets-v7"))
+    desk(at(server.url, "tickets-v7"))
 
     code, printed = run_verb("doctor")
 
@@ -66,28 +66,21 @@ def test_a_server_that_loads_an_adapter_has_to_serve_its_base(desk, server, run_
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 8}')
     (adapter / "adapter_model.safetensors").write_bytes(bytes(8))
-    desk(at(server, "tickets-v7", base=base, adapter="adapter"))
+    desk(at(server.url, "tickets-v7", base=base, adapter="adapter"))
 
     code, printed = run_verb("doctor")
 
     assert code == (base != "base")
-    told = " ".join(printed.split())
-    if base == "base":
-        assert f"{server.url} serves base, and the run loads the adapter" in told
-    else:
-        assert (
-            'serves "base", not "other" write base: "base", or start the server with the other'
-            in told
-        )
+    said = {
+        "base": f"{server.url} serves base, and the run loads the adapter",
+        "other": 'serves "base", not "other" write base: "base", or start the server with',
+    }
+    assert said[base] in " ".join(printed.split())
     assert [request for request in server.requests if "model" in request] == []
 
 
 def test_a_server_that_was_not_started_fails(desk, run_verb):
-    desk(
-        json.dumps(
-            {"provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
-        )
-    )
+    desk(at("http://127.0.0.1:9/v1", "m"))
 
     code, printed = run_verb("doctor", "s.ftgate.yaml")
 
@@ -119,25 +112,12 @@ def test_errors_of_a_suite_and_a_near_miss_of_its_name_fail(desk, pytester, run_
     assert 's.ftgate.yaml:2: variant "current": unknown provider "ollamma"' in printed
 
 
-def test_findings_can_be_read_by_a_program(desk, server, run_verb):
-    desk(at(server, "base"))
-
-    found = json.loads(run_verb("doctor", "--json")[1])
-
-    assert {one["level"] for one in found} == {"ok"}
-    assert all({"level", "text", "remedy"} == one.keys() for one in found)
-
-
 def test_an_empty_folder_is_told_how_to_begin(pytester, run_verb):
     code, printed = run_verb("doctor")
 
     assert code == 0
     assert "no *.ftgate.yaml below" in printed
     assert "pytest-ftgate init" in printed
-
-
-def test_a_list_of_models_has_a_list(server):
-    assert served_models(server.url, key=None) == ["base"]
 
 
 # A server of one's own ---------------------------------------------------------------------------
@@ -151,51 +131,39 @@ def tuned(desk, api, pytester):
     (folder / "adapter_config.json").write_text('{"r": 8}')
     (folder / "chat_template.jinja").write_text("<user>{{ messages[-1].content }}<assistant>")
     api.pages["/v1/models"] = {"data": [{"id": "base", "owned_by": "llamacpp"}]}
-    keys = {"base_url": f"{api.url}/v1", "adapter": "out/a.gguf", "base": "plain"}
-    desk(json.dumps({"provider": "openai-compatible", "model": "base", **keys}))
+    desk(at(f"{api.url}/v1", "base", adapter="out/a.gguf", base="plain"))
     return api.pages
 
 
-def test_a_server_with_another_chat_template_gets_a_warning(tuned, run_verb):
-    tuned["/apply-template"] = lambda body: {"prompt": f"[{body['messages'][-1]['content']}]"}
+def test_a_server_with_another_chat_template_than_that_of_the_training_gets_a_warning(
+    tuned, run_verb
+):
+    said = "[{}]"
+    tuned["/apply-template"] = lambda body: {"prompt": said.format(body["messages"][-1]["content"])}
 
     code, printed = run_verb("doctor")
 
     assert code == 0
     assert 'another chat template: at the start the server writes "[Ticket 0]"' in printed
     assert "start the server with --chat-template-file out/" in " ".join(printed.split())
-
-
-def test_a_server_that_writes_the_prompts_of_the_training_gets_none(tuned, run_verb):
-    tuned["/apply-template"] = lambda body: {
-        "prompt": f"<user>{body['messages'][-1]['content']}<assistant>"
-    }
-
+    said = "<user>{}<assistant>"
     assert "chat template" not in run_verb("doctor")[1]
 
 
 SCHEMA = {"type": "object", "required": ["label"], "properties": {"label": {"enum": ["refund"]}}}
 
 
-@pytest.mark.parametrize(
-    ("text", "level", "said"),
-    [
-        ('{"label": "refund"}', "ok", "holds response_schema"),
-        (
-            "The sea is blue.",
-            "FAIL",
-            'does not hold response_schema: it answered "The sea is blue."',
-        ),
-    ],
-)
+@pytest.mark.parametrize(("text", "level", "said"), [
+    ('{"label": "refund"}', "ok", "holds response_schema"),
+    ("The sea is blue.", "FAIL", 'does not hold response_schema: it answered "The sea is blue."'),
+])  # fmt: skip
 def test_a_server_here_is_tried_with_the_schema_of_the_suite(
     desk, api, run_verb, text, level, said
 ):
     Path("schema.json").write_text(json.dumps(SCHEMA))
     api.pages["/v1/models"] = {"data": [{"id": "base"}]}
     api.completion(text, model="base")
-    keys = {"base_url": f"{api.url}/v1", "response_schema": "schema.json"}
-    desk(json.dumps({"provider": "openai-compatible", "model": "base", **keys}))
+    desk(at(f"{api.url}/v1", "base", response_schema="schema.json"))
 
     printed = run_verb("doctor")[1]
 

@@ -30,21 +30,21 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_configuration_becomes_a_suite_that_loads(folder, capsys):
+def test_a_configuration_becomes_a_suite_that_loads_and_has_no_key_of_an_api(folder, capsys):
     assert main(["import", "promptfooconfig.yaml"]) == 0
 
     suite = load_suite(folder / "promptfooconfig.ftgate.yaml", folder)
     assert [*suite.variants] == [
-        "prompt-1-gpt-4.1-mini",
-        "prompt-1-haiku",
-        "strict-gpt-4.1-mini",
-        "strict-haiku",
+        *("prompt-1-gpt-4.1-mini", "prompt-1-haiku", "strict-gpt-4.1-mini", "strict-haiku"),
     ]
     assert suite.variants["strict-haiku"].sampling["temperature"] == 0
     assert [case.answers for case in suite.cases] == [["refund"], ["other"]]
     assert "next: pytest --ftgate --ftgate-plan promptfooconfig.ftgate.yaml" in (
         capsys.readouterr().out
     )
+    assert [path.name for path in folder.iterdir() if "sk-1" in path.read_text("utf-8")] == [
+        "promptfooconfig.yaml"
+    ]
 
 
 def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, capsys):
@@ -55,14 +55,6 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
     for lost in ("assertion python", "apiKey of a provider", "provider file://provider.py"):
         assert f"- {lost}" in printed
         assert f"#   - {lost}" in head
-
-
-def test_no_key_of_an_api_is_written(folder):
-    main(["import", "promptfooconfig.yaml"])
-
-    assert [p.name for p in folder.iterdir() if "sk-1" in p.read_text("utf-8")] == [
-        "promptfooconfig.yaml"
-    ]
 
 
 def test_few_cases_get_plain_thresholds_and_many_get_statistics(folder):
@@ -110,15 +102,12 @@ def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
     assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["absent.yaml"], "absent.yaml cannot be read: No such file"),
-        (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
-        (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
-        (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["absent.yaml"], "absent.yaml cannot be read: No such file"),
+    (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
+    (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
+    (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
+])  # fmt: skip
 def test_what_cannot_be_written_is_refused(folder, capsys, arguments, message):
     (folder / "taken.ftgate.yaml").write_text("x", "utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,25 +28,31 @@ def desk(pytester, monkeypatch):
     return pytester.path
 
 
-@pytest.fixture
-def server(monkeypatch):
-    """A server on a usual port, which is wrong about every fifth question."""
+@contextmanager
+def serving(monkeypatch, answers):
+    """Serve a model on a usual port, which *answers* a question by its number."""
 
     def answer(question):
-        number = int(str(question).rpartition("number ")[2].partition("'")[0])
-        return Said("no idea" if number % 5 == 0 else f"It is a{number}.")
+        return Said(answers(int(str(question).rpartition("number ")[2].partition("'")[0])))
 
     with chat_server(answer, models=[{"id": "nomic-embed-text"}, {"id": "base"}]) as running:
         monkeypatch.setattr(scaffold, "LOCAL_PORTS", (urlsplit(running.url).port,))
         yield running
 
 
-def write_cases(folder, count=30, header=("question", "answer"), name="qa.csv", label="a{}"):
+@pytest.fixture
+def server(monkeypatch):
+    """A server that is wrong about every fifth question."""
+    with serving(monkeypatch, lambda n: f"It is a{n}." if n % 5 else "no idea") as running:
+        yield running
+
+
+def write_cases(folder, count=30, header=("question", "answer"), name="qa.csv", label="a{}".format):
     folder.mkdir(exist_ok=True)
     with (folder / name).open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(header)
-        rows.writerows((f"Question number {n}", label.format(n)) for n in range(count))
+        rows.writerows((f"Question number {n}", label(n)) for n in range(count))
 
 
 def write_prompt(folder, text="Answer.\n", name="qa.md"):
@@ -53,12 +60,28 @@ def write_prompt(folder, text="Answer.\n", name="qa.md"):
     (folder / name).write_text(text, "utf-8")
 
 
+@pytest.fixture
+def task(desk):
+    """The repository with a prompt and thirty cases."""
+    write_prompt(desk)
+    write_cases(desk)
+    return desk
+
+
+@pytest.fixture
+def prompts(desk):
+    """A folder below the repository, with a prompt and thirty cases."""
+    write_prompt(desk / "prompts")
+    write_cases(desk / "prompts")
+    return desk / "prompts"
+
+
 def suite_of(folder, name="qa.ftgate.yaml"):
     return yaml.safe_load((folder / name).read_text("utf-8"))
 
 
-def printed_suite(desk):
-    return (desk / "prompts/qa.ftgate.yaml").read_text("utf-8")
+def text_of(folder):
+    return (folder / "qa.ftgate.yaml").read_text("utf-8")
 
 
 def test_an_empty_folder_is_told_what_init_looks_for_and_of_the_demo(desk, run_verb):
@@ -116,25 +139,22 @@ def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
 
 
 def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
-    desk, server, run_verb, pytester
+    prompts, server, run_verb, pytester
 ):
-    write_prompt(desk / "prompts")
-    write_cases(desk / "prompts")
-
     code, printed = run_verb("init")
 
-    suite = suite_of(desk / "prompts")
+    suite = suite_of(prompts)
     assert code == 0
     assert "measured: 24 of 30 right; the highest that passes: min: 0.64" in printed
     assert suite["variants"]["current"]["model"] == "base"
     assert suite["columns"] == {"input": "question", "expected": "answer"}
     assert suite["gates"] == {"accuracy": {"min": 0.64}}
     assert len(server.requests) == 30
-    text = " ".join(printed_suite(desk).replace("#", "").split())
+    text = " ".join(text_of(prompts).replace("#", "").split())
     assert "max_drop: 0.2 by default: 30 cases can only show drops of 20 points or more" in text
     assert "65 would show 10, 210 would show 5" in text
-    higher = (desk / "prompts/qa.ftgate.yaml").read_text("utf-8").replace("0.64", "0.65")
-    (desk / "prompts/higher.ftgate.yaml").write_text(higher, "utf-8")
+    higher = text_of(prompts).replace("0.64", "0.65")
+    (prompts / "higher.ftgate.yaml").write_text(higher, "utf-8")
     result = pytester.runpytest("--ftgate", "-v", "prompts")
     result.stdout.fnmatch_lines_random(
         ["*higher*accuracy?current?*INCONCLUSIVE*", "*qa*accuracy?current?*PASSED*"]
@@ -148,63 +168,54 @@ def test_enough_cases_get_the_smallest_drop_that_they_can_show(desk, server, run
 
     run_verb("init")
 
-    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    text = text_of(desk)
     assert "max_drop" not in suite_of(desk)["gates"]["accuracy"]
     assert "# max_drop: 0.06 by default: the smallest that 200 cases can show\n" in text
 
 
-def test_a_key_names_its_provider_and_is_neither_shown_nor_used(desk, run_verb, monkeypatch):
+def test_a_key_names_its_provider_and_is_neither_shown_nor_used(task, run_verb, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
-    write_prompt(desk)
-    write_cases(desk)
 
     code, printed = run_verb("init")
 
-    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    text = text_of(task)
     assert code == 0
-    assert suite_of(desk)["variants"]["current"]["provider"] == "anthropic"
+    assert suite_of(task)["variants"]["current"]["provider"] == "anthropic"
     assert "ANTHROPIC_API_KEY is set" in printed
-    assert suite_of(desk)["gates"] == {"accuracy": None}
+    assert suite_of(task)["gates"] == {"accuracy": None}
     assert "# max_drop: 0.21 by default: 30 cases can only show drops of 21 points" in text
     assert "sk-canary" not in printed + text
 
 
 def test_without_any_model_the_embedded_one_is_named_with_the_command_that_gets_it(
-    desk, run_verb, monkeypatch, tmp_path
+    task, run_verb, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
-    write_prompt(desk)
-    write_cases(desk)
 
     _, printed = run_verb("init")
 
-    assert suite_of(desk)["variants"]["current"]["model"] == "smollm2-135m"
+    assert suite_of(task)["variants"]["current"]["model"] == "smollm2-135m"
     assert "next:\n  pytest-ftgate download smollm2-135m\n  pytest --ftgate qa" in printed
 
 
-def test_the_schema_lies_where_the_first_line_of_the_suite_points(desk, server, run_verb):
-    write_prompt(desk / "prompts")
-    write_cases(desk / "prompts")
-
+def test_the_schema_lies_where_the_first_line_of_the_suite_points(prompts, server, run_verb):
     run_verb("init")
 
-    first = (desk / "prompts/qa.ftgate.yaml").read_text("utf-8").partition("\n")[0]
-    path = desk / "prompts" / first.partition("$schema=")[2]
+    first = text_of(prompts).partition("\n")[0]
+    path = prompts / first.partition("$schema=")[2]
     assert first.startswith("# yaml-language-server: $schema=")
     assert path.read_text("utf-8") == schema_text("suite") + "\n"
     assert (path.parent / ".gitignore").read_text() == "*\n"
 
 
-def test_a_suite_that_is_there_stays_as_it_is(desk, server, run_verb):
-    write_prompt(desk)
-    write_cases(desk)
-    (desk / "qa.ftgate.yaml").write_text("mine", "utf-8")
+def test_a_suite_that_is_there_stays_as_it_is(task, server, run_verb):
+    (task / "qa.ftgate.yaml").write_text("mine", "utf-8")
 
     code, printed = run_verb("init")
 
     assert code == 0
     assert "qa.ftgate.yaml is there already; it was left as it is" in printed
-    assert (desk / "qa.ftgate.yaml").read_text() == "mine"
+    assert (task / "qa.ftgate.yaml").read_text() == "mine"
     assert server.requests == []
 
 
@@ -320,17 +331,15 @@ def test_a_suite_of_a_promptfoo_configuration_that_is_there_stays_as_it_is(desk,
     assert written_files(desk) == before
 
 
-def test_beside_a_prompt_with_cases_a_promptfoo_configuration_is_a_choice(desk, run_verb):
-    write_prompt(desk)
-    write_cases(desk)
-    write_config(desk / "evals")
+def test_beside_a_prompt_with_cases_a_promptfoo_configuration_is_a_choice(task, run_verb):
+    write_config(task / "evals")
 
     code, printed = run_verb("init")
 
     assert code == 1
     assert "  pytest-ftgate init qa.md  # qa.csv\n" in printed
     assert "  pytest-ftgate import evals/promptfooconfig.yaml  #" in printed
-    assert not [*desk.rglob("*.ftgate.yaml")]
+    assert not [*task.rglob("*.ftgate.yaml")]
 
 
 def test_of_several_promptfoo_configurations_one_is_to_be_named(desk, run_verb):
@@ -376,42 +385,31 @@ def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(
 
 
 def test_the_workflow_names_no_key_for_a_local_server_and_says_that_a_job_has_none(
-    desk, server, run_verb
+    task, server, run_verb
 ):
-    write_prompt(desk)
-    write_cases(desk)
-
     _, printed = run_verb("init", "--workflow")
 
-    text = written_workflow(desk)
+    text = written_workflow(task)
     step = yaml.safe_load(text)["jobs"]["gates"]["steps"][-1]
     assert "env" not in step
     assert "secrets." not in text
     assert f"a job does not reach {server.url}" in printed
 
 
-def test_the_workflow_names_the_keys_of_a_suite_that_is_there(desk, run_verb, monkeypatch):
+def test_the_workflow_names_the_keys_of_a_suite_that_is_there(task, run_verb, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
-    write_prompt(desk)
-    write_cases(desk)
     run_verb("init")
 
     run_verb("init", "--workflow")
 
-    step = yaml.safe_load(written_workflow(desk))["jobs"]["gates"]["steps"][-1]
+    step = yaml.safe_load(written_workflow(task))["jobs"]["gates"]["steps"][-1]
     assert step["env"] == {"OPENAI_API_KEY": "${{ secrets.OPENAI_API_KEY }}"}
 
 
 @pytest.fixture
 def labels(monkeypatch):
     """A server that answers with a label, and every tenth time with a sentence."""
-
-    def answer(question):
-        number = int(str(question).rpartition("number ")[2].partition("'")[0])
-        return Said("Perhaps good" if number % 10 == 0 else "good")
-
-    with chat_server(answer, models=[{"id": "base"}]) as running:
-        monkeypatch.setattr(scaffold, "LOCAL_PORTS", (urlsplit(running.url).port,))
+    with serving(monkeypatch, lambda n: "good" if n % 10 else "Perhaps good") as running:
         yield running
 
 
@@ -419,10 +417,7 @@ def test_a_task_with_labels_gets_a_gate_of_the_format_with_the_minimum_that_pass
     desk, labels, run_verb, pytester
 ):
     write_prompt(desk)
-    with (desk / "qa.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(("question", "answer"))
-        rows.writerows((f"Question number {n}", ["good", "bad"][n % 5 == 0]) for n in range(60))
+    write_cases(desk, 60, label=lambda n: "good" if n % 5 else "bad")
 
     _, printed = run_verb("init")
 
@@ -433,18 +428,28 @@ def test_a_task_with_labels_gets_a_gate_of_the_format_with_the_minimum_that_pass
     pytester.runpytest("--ftgate").assert_outcomes(passed=2)
 
 
-def test_an_adapter_that_lies_here_is_a_variant_and_a_gate_in_comments(desk, server, run_verb):
-    write_prompt(desk)
-    write_cases(desk)
-    adapter = desk / "out/checkpoint-500"
-    adapter.mkdir(parents=True)
-    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": "org/base"}
-    (adapter / "adapter_config.json").write_text(json.dumps(config))
-    (adapter / "adapter_model.safetensors").write_bytes(b"")
+@pytest.fixture
+def adapter(task):
+    """Write an adapter of a base in the folder of a task."""
+
+    def write(base):
+        folder = task / "out/checkpoint-500"
+        folder.mkdir(parents=True)
+        keys = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": base}
+        (folder / "adapter_config.json").write_text(json.dumps(keys))
+        (folder / "adapter_model.safetensors").write_bytes(b"")
+
+    return write
+
+
+def test_an_adapter_that_lies_here_is_a_variant_and_a_gate_in_comments(
+    task, adapter, server, run_verb
+):
+    adapter("org/base")
 
     run_verb("init")
 
-    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    text = text_of(task)
     for key in ("tuned", "forgetting"):
         text = text.replace(f"# {key}:", f"{key}:")
     uncommented = yaml.safe_load(text)
@@ -453,31 +458,20 @@ def test_an_adapter_that_lies_here_is_a_variant_and_a_gate_in_comments(desk, ser
     assert uncommented["gates"]["forgetting"] == {"skills": "general"}
 
 
-def test_an_adapter_of_the_model_that_the_suite_has_is_a_variant_like_it(desk, run_verb):
-    write_prompt(desk)
-    write_cases(desk)
-    adapter = desk / "out/checkpoint-500"
-    adapter.mkdir(parents=True)
-    base = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": base}
-    (adapter / "adapter_config.json").write_text(json.dumps(config))
-    (adapter / "adapter_model.safetensors").write_bytes(b"")
+def test_an_adapter_of_the_model_that_the_suite_has_is_a_variant_like_it(task, adapter, run_verb):
+    adapter("HuggingFaceTB/SmolLM2-135M-Instruct")
 
     run_verb("init")
 
-    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
-    assert "  # tuned: {like: current, adapter: out/checkpoint-500}\n" in text
-    assert "transformers" not in text
+    assert "  # tuned: {like: current, adapter: out/checkpoint-500}\n" in text_of(task)
+    assert "transformers" not in text_of(task)
 
 
-@pytest.mark.parametrize(
-    ("header", "columns"),
-    [
-        ("text,sentiment", {"input": "text", "expected": "sentiment"}),
-        ("email,gold", {"input": "email", "expected": "gold"}),
-        ("id,email,gold", {"id": "id", "input": "email", "expected": "gold"}),
-    ],
-)
+@pytest.mark.parametrize(("header", "columns"), [
+    ("text,sentiment", {"input": "text", "expected": "sentiment"}),
+    ("email,gold", {"input": "email", "expected": "gold"}),
+    ("id,email,gold", {"id": "id", "input": "email", "expected": "gold"}),
+])  # fmt: skip
 def test_of_two_columns_one_name_is_enough(desk, server, run_verb, header, columns):
     write_prompt(desk)
     start = "7{}," if header.startswith("id") else ""

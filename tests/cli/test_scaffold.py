@@ -22,19 +22,15 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
     assert reply(*("no", "yes", "other") * 4) == {"format": labels, "max_tokens": 8}
 
 
-@every_row(
-    ("expected", "key", "value"),
-    [
-        (["12", "7.5", "1,200"], "score", "numeric"),
-        ([12, 7], "score", "numeric"),
-        (["Paris", "Rome", "Oslo"], "score", "contains"),
-        ([["Paris", "paris"], "Rome", "Oslo"], "score", "contains"),
-        ([{"total": 12}, {"total": 7}], "score", "fields"),
-        (['{"total": 12}', '{"total": 7}'], "score", "fields"),
-        (["{braces}", "{others}"], "score", "contains"),
-        (["a long answer " * 20, "another " * 20], "max_tokens", 500),
-    ],
-)
+@every_row("expected, key, value", [
+    (["12", "7.5", "1,200"], "score", "numeric"), ([12, 7], "score", "numeric"),
+    (["Paris", "Rome", "Oslo"], "score", "contains"),
+    ([["Paris", "paris"], "Rome", "Oslo"], "score", "contains"),
+    ([{"total": 12}, {"total": 7}], "score", "fields"),
+    (['{"total": 12}', '{"total": 7}'], "score", "fields"),
+    (["{braces}", "{others}"], "score", "contains"),
+    (["a long answer " * 20, "another " * 20], "max_tokens", 500),
+])  # fmt: skip
 def test_the_score_follows_from_what_is_expected(expected, key, value):
     assert reply(*expected)[key] == value
 
@@ -42,14 +38,9 @@ def test_the_score_follows_from_what_is_expected(expected, key, value):
 @every_row(("variables", "tokens"), [({"ANTHROPIC_API_KEY"}, 1_008), (set(), 8)])
 def test_a_model_that_may_think_has_room_for_it(variables, tokens):
     scaffold = Scaffold(
-        schema="s.json",
-        command="pytest",
-        prompt="",
-        cases="c.csv",
-        columns={},
-        scoring=Scoring(("score: exact",), 8),
-        variants=[*first_variants(variables, {})],
-    )
+        schema="s.json", command="pytest", prompt="", cases="c.csv", columns={},
+        scoring=Scoring(("score: exact",), 8), variants=[*first_variants(variables, {})],
+    )  # fmt: skip
 
     assert yaml.safe_load(scaffold.text)["reply"] == {"score": "exact", "max_tokens": tokens}
 

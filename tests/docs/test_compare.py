@@ -7,12 +7,13 @@ import shlex
 from pathlib import Path
 
 from ftgate_testing.answer_files import answer_rows, write_rows
+from ftgate_testing.pages import page
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.readers.answer_rows import Columns
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "compare.md").read_text("utf-8")
+PAGE = page("compare")
 
 
 def test_the_example_prints_what_the_page_shows(monkeypatch, capsys):

@@ -59,10 +59,3 @@ def test_every_statement_and_every_step_has_an_end():
         # Made from the whole run; the end shows it.
         StepKind.SHIP_OTHER
     }
-
-
-def test_no_screen_is_higher_or_wider_than_a_terminal():
-    for end in ENDS:
-        lines = end.screen().split("\n")
-        assert len(lines) <= 24
-        assert all(len(line) <= 80 for line in lines if "pytest" not in line), end.reason

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.pages import assert_shows, page
 
 from pytest_ftgate import hookspecs
-
-PAGE = Path(__file__).parents[2] / "docs" / "hooks.md"
 
 
 def examples() -> dict[str, dict[str, str]]:
     """Return the code blocks under each hook by their language."""
-    parts = re.split(r"^## (pytest_ftgate_\w+)\n", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    parts = re.split(r"^## (pytest_ftgate_\w+)\n", page("hooks"), flags=re.MULTILINE)
     return {
         name: dict(re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL))
         for name, text in zip(parts[1::2], parts[2::2], strict=True)
@@ -40,14 +38,12 @@ def test_an_example_prints_what_the_page_says(pytester, monkeypatch, hook):
     for wrong in replies[:2]:
         wrong["text"] = "neither"
     for name, rows in (("tickets.cases.jsonl", cases), ("current.jsonl", replies)):
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        (pytester.path / name).write_text(lines, "utf-8")
+        write_rows(pytester.path / name, rows)
     (pytester.path / "conftest.py").write_text(blocks["python"], "utf-8")
     (pytester.path / "tickets.ftgate.yaml").write_text(blocks["yaml"], "utf-8")
     monkeypatch.setenv("COLUMNS", "80")
-    typed, *printed = blocks["console"].splitlines()
+    typed, _, printed = blocks["console"].partition("\n")
 
     result = pytester.runpytest_inprocess(*shlex.split(typed)[2:])
 
-    # A star is the only wildcard.
-    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in printed])
+    assert_shows(result, printed)

@@ -1,24 +1,15 @@
-"""The variants on the pages of providers load, and survive the identity check."""
+"""The variants on the pages of providers load, each with its base."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
-from ftgate_testing.chat_server import Said, chat_server
 
-from pytest_ftgate.gates.identity import check_parent_model, check_served_model
-from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.providers.openai import open_openai
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.rule import Rule
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -38,8 +29,6 @@ cases: [{input: Where is my money, expected: refund}]
 """
 ACCURACY = "{accuracy: {min: 0.1}}"
 FORGETTING = "{forgetting: {skills: general-small, max_drop: 0.1}}"
-TUNED = "tinker://0034d8c9/sampler_weights/000080"
-BASE = "meta-llama/Llama-3.1-8B"
 
 
 @pytest.fixture
@@ -76,32 +65,3 @@ def test_each_variant_of_a_page_loads_with_its_base(folder):
 
 def test_each_hosted_service_has_a_page():
     assert {*HOSTED} == {"openai", "together", "fireworks", "tinker", "vertex", "bedrock"}
-
-
-async def reply_to(request: Request) -> Reply:
-    provider = open_openai([request], {})
-    try:
-        return await provider.generate(request)
-    finally:
-        await provider.close()
-
-
-@pytest.mark.parametrize(
-    ("parent", "outcome"), [(BASE, Outcome.PASSED), ("org/other", Outcome.INVALID)]
-)
-def test_the_id_of_sampler_weights_is_a_model_with_a_parent(monkeypatch, parent, outcome):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    listed = [{"id": TUNED, "parent": parent}, {"id": BASE}]
-    with chat_server(lambda _: Said("refund"), models=listed) as server:
-        request = Request(
-            fingerprint="f", provider="openai-compatible", model=TUNED, base_url=server.url,
-            messages=(("user", "a"),), max_tokens=16, sampling={},
-        )  # fmt: skip
-
-        results = {"f": asyncio.run(reply_to(request))}
-
-    assert [sent["model"] for sent in server.requests] == [TUNED]
-    case = Case(id="1", location="", input="a", score=Rule("exact"))
-    cases = [CaseRequest(case, 0, request)]
-    assert check_served_model(cases, results).outcome is Outcome.PASSED
-    assert check_parent_model(BASE, cases, results).outcome is outcome

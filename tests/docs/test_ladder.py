@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+from ftgate_testing.pages import page
 
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import FINDING_KINDS
 from pytest_ftgate.suite.ladder import RUNGS
 
-DOCS = Path(__file__).parents[2] / "docs"
-LADDER = (DOCS / "ladder.md").read_text("utf-8")
+LADDER = page("ladder")
 
 
 def test_the_table_of_the_page_has_the_rules_in_their_order_each_with_question_and_source():
@@ -38,7 +38,7 @@ def test_every_threshold_stands_on_the_page_with_its_default():
 
 
 def test_every_rung_and_every_finding_has_a_row():
-    data = (DOCS / "data.md").read_text("utf-8")
+    data = page("data")
 
     assert [rung for rung in RUNGS if f"| `{rung}` |" not in LADDER] == []
     assert [kind for kind in FINDING_KINDS if f"| `{kind}` |" not in data] == []

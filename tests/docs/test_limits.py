@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.pages import page
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.run import read_run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "limits.md").read_text("utf-8")
+PAGE = page("how-to/limits")
 SUITE = "s.ftgate.yaml"
 LABELS = ("billing", "refund")
 #: A function whose replies vary: each is wrong in one of ten runs.
@@ -43,13 +44,7 @@ def folder(pytester, monkeypatch) -> Path:
     return pytester.path
 
 
-def write_rows(path: Path, rows: list[dict]) -> None:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-
-
-def declare(
-    folder: Path, n: int, gate: str, *, wrong=(), current: str = "", draft: str = ""
-) -> None:
+def declare(folder: Path, n: int, gate: str, *, wrong=(), draft: str = "") -> None:
     """Write a suite of *n* cases, of which the draft gets those in *wrong* wrong."""
     cases = [{"id": f"c{i}", "input": f"q {i}", "expected": LABELS[i % 2]} for i in range(n)]
     write_rows(folder / "cases.jsonl", cases)
@@ -58,7 +53,7 @@ def declare(
         write_rows(folder / f"{name}.jsonl", [{"id": key, "text": text} for key, text in texts])
     variants = "".join(
         f"  {name}: {{provider: recorded, replies: {name}.jsonl{more}}}\n"
-        for name, more in (("current", current), ("draft", draft))
+        for name, more in (("current", ""), ("draft", draft))
     )
     head = f"cases: cases.jsonl\nreply: {{format: {{choice: [{', '.join(LABELS)}]}}}}\n"
     (folder / SUITE).write_text(f"{head}variants:\n{variants}gates:\n  {gate}\n", "utf-8")
@@ -90,22 +85,22 @@ def test_the_limit_that_is_left_out_is_what_the_cases_can_show(folder, pytester)
         assert (check.has_default_limit, round(100 * check.limit)) == (True, int(points)), n
 
 
-def test_a_level_without_a_comparison_lets_a_drop_pass(folder, pytester):
-    lost = range(3)
-    declare(folder, 100, "accuracy: {max_drop: 0.03}", wrong=lost)
+#: A row of the page by its start, the number of cases, those that the draft loses, and the gate
+#: before, where another one than that of the row is edited.
+EDITED = [
+    ("a level that counts", 100, range(3), "accuracy: {max_drop: 0.03}"),
+    # A variant that is meant to be worse is held to the minimum alone.
+    ("a cheaper variant", 100, range(11), ""),
+]
+
+
+@pytest.mark.parametrize(("start", "n", "lost", "before"), EDITED)
+def test_an_edit_lets_a_gate_pass_that_did_not(folder, pytester, start, n, lost, before):
+    *keys, gate = edits(start)
+    declare(folder, n, before or gate, wrong=lost)
     assert verdict(pytester).outcome != "passed"
 
-    declare(folder, 100, edits("a level that counts")[0], wrong=lost)
-
-    assert verdict(pytester).outcome == "passed"
-
-
-def test_a_variant_that_is_meant_to_be_worse_is_held_to_the_minimum_alone(folder, pytester):
-    key, gate = edits("a cheaper variant")
-    declare(folder, 100, gate, wrong=range(11))
-    assert verdict(pytester).outcome != "passed"
-
-    declare(folder, 100, gate, wrong=range(11), draft=f", {key}")
+    declare(folder, n, gate, wrong=lost, draft="".join(f", {key}" for key in keys))
 
     assert verdict(pytester).outcome == "passed"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
+
+from ftgate_testing.pages import page
 
 from pytest_ftgate.cli.main import main
 
-PAGE = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text("utf-8")
+PAGE = page("migrate")
 
 
 def test_the_configuration_of_the_page_is_imported_as_it_says(tmp_path, monkeypatch, capsys):

@@ -5,50 +5,35 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.foreign_plugins import load_installed
+from ftgate_testing.loopback import Handler, loopback
+from ftgate_testing.pages import page
 
-PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 SUITE = "tickets.ftgate.yaml"
 
 
 def blocks() -> dict[str, str]:
     """Return the code blocks of the page by the file name in their first lines."""
-    return dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
-
-
-class _House(BaseHTTPRequestHandler):
-    """A gateway with right answers, like the model of the page's suite."""
-
-    def do_POST(self) -> None:
-        sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append(sent)
-        body = json.dumps({"text": "refund"}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments) -> None:
-        """Be silent."""
+    return dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", page("providers"), re.DOTALL))
 
 
 @pytest.fixture
 def gateway(monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _House)
-    server.requests = []
-    monkeypatch.setenv("HOUSE_URL", f"http://127.0.0.1:{server.server_port}")
+    """Return the requests to a gateway with right answers, like the model of the page's suite."""
+    requests = []
+
+    class House(Handler):
+        def post(self) -> None:
+            requests.append(json.loads(self.sent()))
+            self.give_json(200, {"text": "refund"})
+
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback(House) as address:
+        monkeypatch.setenv("HOUSE_URL", address)
+        yield requests
 
 
 @pytest.fixture
@@ -56,7 +41,7 @@ def written(pytester):
     """Write the suite of the page, and what it names, into a folder."""
     found = blocks()
     cases = [{"input": f"Refund order {n}", "expected": "refund"} for n in range(40)]
-    found["tickets.cases.jsonl"] = "".join(f"{json.dumps(case)}\n" for case in cases)
+    write_rows(pytester.path / "tickets.cases.jsonl", cases)
     found["tickets.md"] = "Answer with one label.\n"
     for name, text in found.items():
         (pytester.path / name).write_text(text, "utf-8")
@@ -69,10 +54,10 @@ def test_the_conftest_and_the_suite_of_the_page_work_together(written, gateway):
     result = written.runpytest_inprocess("--ftgate")
 
     result.assert_outcomes(passed=1)
-    system, user = gateway.requests[0]["messages"]
+    system, user = gateway[0]["messages"]
     assert system == ["system", "Answer with one label."]
     assert user[1].startswith("Refund order ")
-    assert {(request["model"], request["region"]) for request in gateway.requests} == {
+    assert {(request["model"], request["region"]) for request in gateway} == {
         ("small", "north"),
         ("large", "north"),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.pages import assert_shows, page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "pytest.md").read_text("utf-8")
+PAGE = page("pytest")
 #: Remembers the order, as the page's example of a conversation wants.
 TALKS = "def answer(case):\n    return ' '.join(text for _, text in case.messages) or case.input\n"
 
@@ -38,8 +38,8 @@ def desk(pytester, monkeypatch):
             {"id": case["id"], "text": "We will refund you" if n < wrong else case["expected"]}
             for n, case in enumerate(cases)
         ]
-        write(prompts / f"{name}.jsonl", rows)
-    write(prompts / "tickets.cases.jsonl", cases)
+        write_rows(prompts / f"{name}.jsonl", rows)
+    write_rows(prompts / "tickets.cases.jsonl", cases)
     variants = [f"  {name}: {{provider: recorded, replies: {name}.jsonl}}" for name in said]
     head = "cases: tickets.cases.jsonl\n"
     (prompts / "tickets.ftgate.yaml").write_text(
@@ -51,19 +51,15 @@ def desk(pytester, monkeypatch):
     return pytester
 
 
-def write(path, rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-
-
 def test_the_first_example_prints_what_the_page_says(desk):
     (desk.path / "tests" / "test_tone.py").write_text(block("# tests/test_tone.py"))
-    typed, *printed = block("$ pytest --ftgate tests/test_tone.py -v").splitlines()
+    typed, _, printed = block("$ pytest --ftgate tests/test_tone.py -v").partition("\n")
 
     result = desk.runpytest_inprocess(
         *typed.split()[2:], "--ftgate-variant=current", "--ftgate-variant=worse"
     )
 
-    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in printed if line])
+    assert_shows(result, printed)
 
 
 def test_the_conversation_and_the_fixture_work_as_they_stand(desk):

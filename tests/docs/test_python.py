@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.pages import page
 
 import pytest_ftgate
 
-PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
+PAGE = page("python")
 SUITE = """\
 cases: cases.jsonl
 reply: {format: {choice: [refund, login]}, score: choice}
@@ -25,7 +25,7 @@ gates: {accuracy: {min: 0.8}}
 def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [{"id": f"t{n}", "input": f"ticket {n}", "expected": "refund"} for n in range(40)]
-    (tmp_path / "cases.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_rows(tmp_path / "cases.jsonl", rows)
     (tmp_path / "tickets.ftgate.yaml").write_text(SUITE)
     return tmp_path
 
@@ -40,8 +40,7 @@ def test_a_model_in_memory_is_gated_as_the_page_shows(desk):
     run = names["run"]
     assert run.passed
     # The first block reads a suite without a provider of one's own.
-    recorded = "".join(f'{{"id": "t{n}", "text": "refund"}}\n' for n in range(40))
-    (desk / "replies.jsonl").write_text(recorded)
+    write_rows(desk / "replies.jsonl", ({"id": f"t{n}", "text": "refund"} for n in range(40)))
     text = SUITE.replace("provider: mine, model: v1", "provider: recorded, replies: replies.jsonl")
     (desk / "tickets.ftgate.yaml").write_text(text)
     exec(first, {})

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.pages import assert_shows, page
 
 from pytest_ftgate.cli.main import main
 
-PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "read-a-build.md").read_text("utf-8")
+PAGE = page("how-to/read-a-build")
 FAILED, INCONCLUSIVE = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
 LABELS = ("billing", "refund", "login")
 SUITE = """\
@@ -71,8 +71,7 @@ def write_cases(desk, count: int) -> None:
         {"id": f"t{n:03}", "input": f"Ticket {n}: about {label}", "expected": label}
         for n, label in ((n, LABELS[n % 3]) for n in range(count))
     ]
-    lines = "".join(f"{json.dumps(case)}\n" for case in cases)
-    (desk.path / "tickets.cases.jsonl").write_text(lines, "utf-8")
+    write_rows(desk.path / "tickets.cases.jsonl", cases)
 
 
 def run(desk, variant: str, *arguments: str) -> pytest.RunResult:
@@ -87,11 +86,6 @@ def edit(desk, before: str, after: str) -> None:
     path.write_text(text.replace(before, after), "utf-8")
 
 
-def assert_shows(result: pytest.RunResult, screen: str) -> None:
-    lines = [line.replace("[", "[[]") for line in screen.splitlines()]
-    result.stdout.fnmatch_lines(lines, consecutive=True)
-
-
 def step(screen: str, label: str, pattern: str) -> tuple[str, ...]:
     """Return the groups of *pattern* in the rows of *screen* that *label* begins."""
     rows = re.findall(rf"^    {label}\b.*(?:\n {{9,}}.*)*", screen, re.MULTILINE)
@@ -101,7 +95,7 @@ def step(screen: str, label: str, pattern: str) -> tuple[str, ...]:
 @pytest.fixture
 def failed(desk):
     write_cases(desk, 300)
-    assert_shows(run(desk, "candidate"), FAILED)
+    assert_shows(run(desk, "candidate"), FAILED, consecutive=True)
     return desk
 
 
@@ -110,7 +104,7 @@ def inconclusive(desk):
     write_cases(desk, 100)
     house = HOUSE.replace("(3, 6, 9, 12, 15)", "(3, 6)")
     (desk.path / "conftest.py").write_text(house, "utf-8")
-    assert_shows(run(desk, "draft"), INCONCLUSIVE)
+    assert_shows(run(desk, "draft"), INCONCLUSIVE, consecutive=True)
     return desk
 
 

@@ -147,13 +147,6 @@ def without_checkout(text: str) -> str:
     return re.sub(r"stable +for .*?\n  \*", "stable\n  *", text, flags=re.DOTALL)
 
 
-def test_the_first_screen_of_the_readme_is_that_of_the_demo() -> None:
-    shown = screen("demo").text
-
-    assert shown.splitlines()[0].startswith("BLOCKED  1 of 6 gates failed")
-    assert len(shown.splitlines()) <= 24
-
-
 def test_every_screen_of_a_document_is_made_of_a_step_that_names_the_document() -> None:
     spec = importlib.util.spec_from_file_location("regenerate", ROOT / "benchmarks/regenerate.py")
     regenerate = importlib.util.module_from_spec(spec)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from pytest_ftgate.settings import DOCS_URL
+
 ROOT = Path(__file__).parents[2]
 #: The extras of the package in a line that installs it.
 EXTRAS = re.compile(r"(?:pytest-ftgate|-e \"\.)\[([\w, -]+)\]")
@@ -27,7 +29,7 @@ def test_the_citation_has_the_version_the_license_and_the_address_of_the_package
 
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
-    assert citation["url"] == PROJECT["urls"]["Documentation"]
+    assert citation["url"] == PROJECT["urls"]["Documentation"] == DOCS_URL
 
 
 def test_every_extra_that_a_page_or_an_error_names_is_one_of_the_package():

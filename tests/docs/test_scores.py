@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ftgate_testing.pages import page
 from pydantic import TypeAdapter
 
 from pytest_ftgate.requests.reply import Reply
@@ -20,7 +21,7 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, DeclaredScore
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scores.md").read_text("utf-8")
+PAGE = page("scores")
 
 
 def rows(head: str) -> list[list[str]]:

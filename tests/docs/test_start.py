@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.canary import KEY_NAMES
+from ftgate_testing.pages import page
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli import scaffold
 from pytest_ftgate.cli.main import main
 
-PAGE = (Path(__file__).parents[2] / "docs" / "start.md").read_text("utf-8")
+PAGE = page("start")
 
 
 def block(language: str, place: int = 0) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
+from ftgate_testing.pages import page
 
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Design, Levels, round_up_to_point
@@ -14,8 +14,7 @@ from pytest_ftgate.reporting.number_text import change_size, span
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.power import cases_needed, certifiable_margin
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "statistics.md").read_text("utf-8")
+PAGE = page("statistics")
 EXAMPLE = re.findall(
     r"^\| (\d+) \| (\d+) \| (.+?) \| in (.+?) % .+? \| in (.+?) % .+? \| (\w+):", PAGE, re.MULTILINE
 )
@@ -56,13 +55,12 @@ def test_must_pass_cases_fail_an_unchanged_variant_as_often_as_the_page_says():
 
 
 def test_the_default_limits_of_the_manual_are_those_of_the_rule():
-    manual = (DOCS / "suite.md").read_text("utf-8")
     limits = {
         n: [round(100 * round_up_to_point(certifiable_margin(n, psi))) for psi in (0.10, 0.05)]
         for n in (30, 100, 200, 500)
     }
     few = {cases_needed(MAX_DEFAULT_LIMIT, psi) for psi in (0.10, 0.05)}
-    said = " ".join(manual.split())
+    said = " ".join(page("suite").split())
 
     assert f"With 30 cases that is {limits[30][0]} points ({limits[30][1]} if steady)" in said
     for n in (100, 200, 500):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.pages import assert_shows, page
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.suite.loader import load_suite
 
-DOCS = Path(__file__).parents[2] / "docs"
-FORGETFUL = (DOCS / "tutorials" / "forgetful.md").read_text("utf-8")
-LADDER = (DOCS / "tutorials" / "ladder.md").read_text("utf-8")
+FORGETFUL, LADDER, FIRST = (page(f"tutorials/{n}") for n in ("forgetful", "ladder", "first-gate"))
+READING = page("forgetting").partition("## Reading the verdict")[2]
 LABELS = ("billing", "refund", "other")
 #: How many of a hundred cases each model has wrong.
 WRONG = {"claude-haiku-5-5": 30, "claude-opus-5-5": 8, "tuned": 2, "base": 60}
-FIRST = (DOCS / "tutorials" / "first-gate.md").read_text("utf-8")
 
 
 def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold(
@@ -40,18 +38,17 @@ def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold
 
     result = pytester.runpytest_inprocess("--ftgate", "prompts/")
 
-    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in first.splitlines() if line])
+    assert_shows(result, first)
     bots = pytester.path / "prompts" / "bots.py"
     (function,) = re.findall(r"```python\n(def candidate.*?)```", FIRST, re.DOTALL)
     bots.write_text(files["prompts/bots.py"].partition("def candidate")[0] + function, "utf-8")
     fixed = pytester.runpytest_inprocess("--ftgate", "prompts/")
     assert fixed.ret == 0
-    fixed.stdout.fnmatch_lines([line.replace("[", "[[]") for line in green.splitlines()])
+    assert_shows(fixed, green)
     bots.write_text(files["prompts/bots.py"], "utf-8")
     suite = pytester.path / "prompts" / "tickets.ftgate.yaml"
     suite.write_text(suite.read_text("utf-8").replace("{min: 0.9, evidence: point}", "{}"), "utf-8")
-    limited = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    limited.stdout.fnmatch_lines([line.replace("[", "[[]") for line in second.splitlines() if line])
+    assert_shows(pytester.runpytest_inprocess("--ftgate", "prompts/"), second)
     planned = " ".join(
         pytester.runpytest_inprocess("--ftgate", "--ftgate-plan", "prompts/").outlines
     )
@@ -59,17 +56,8 @@ def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold
     assert f"{ten} cases show a drop of 10 points, {five} one of 5" in FIRST
 
 
-def test_the_red_build_of_the_forgetful_fine_tune_is_that_of_the_demo():
-    (shown,) = re.findall(r"```console\n(✗.*?)```", FORGETFUL, re.DOTALL)
-    readme = (DOCS.parent / "README.md").read_text("utf-8")
-    demo = next(
-        text for text in re.findall(r"```\n(.*?)```", readme, re.DOTALL) if "✗ forget" in text
-    )
-
-    assert [line for line in shown.splitlines() if line not in demo.splitlines()] == []
-    reading = (DOCS / "forgetting.md").read_text("utf-8").partition("## Reading the verdict")[2]
-    (first,) = re.findall(r"```\n(.*?)```", reading, re.DOTALL)[:1]
-    assert first in (DOCS / "reports.md").read_text("utf-8")
+def test_the_screen_of_a_verdict_is_that_of_the_page_on_reports():
+    assert re.findall(r"```\n(.*?)```", READING, re.DOTALL)[0] in page("reports")
 
 
 @pytest.mark.heavy
@@ -86,8 +74,7 @@ def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch
     assert result.ret == pytest.ExitCode.OK
     assert code == 0
     printed = capsys.readouterr().out
-    reading = (DOCS / "forgetting.md").read_text("utf-8").partition("## Reading the verdict")[2]
-    first, more = re.findall(r"```\n(.*?)```", reading, re.DOTALL)[:2]
+    first, more = re.findall(r"```\n(.*?)```", READING, re.DOTALL)[:2]
     assert first.partition("\n\n")[0] in printed
     assert more in printed
 
@@ -121,8 +108,7 @@ def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
     tickets = [(n, LABELS[n % 3]) for n in range(400)]
     cases = [{"input": f"Ticket {n} about {label}", "expected": label} for n, label in tickets]
     for name, rows in (("cases", cases[:100]), ("train", cases[100:])):
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        (pytester.path / f"tickets.{name}.jsonl").write_text(lines, "utf-8")
+        write_rows(pytester.path / f"tickets.{name}.jsonl", rows)
     loaded = load_suite(path, pytester.path)
     skills = {case.input: str(case.expected) for case in loaded.gates["forgetting"].cases}
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

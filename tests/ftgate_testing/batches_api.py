@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
+
+from ftgate_testing.loopback import Handler, loopback
 
 #: Maps the name and the params of a request to its result.
 Becomes = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -104,19 +105,17 @@ class BatchesApi:
         return 404, json.dumps(error).encode()
 
 
-def _handler(api: BatchesApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+def _handler(api: BatchesApi) -> type[Handler]:
+    class Batches(Handler):
+        def post(self) -> None:
+            sent = json.loads(self.sent())
             self.note("POST")
             if api.fails:
                 self.give(api.fails.pop(0), b'{"type": "error", "error": {"type": "x"}}')
                 return
-            self.give(200, json.dumps(api.create(sent["requests"])).encode())
+            self.give_json(200, api.create(sent["requests"]))
 
-        def do_GET(self) -> None:
+        def get(self) -> None:
             self.note("GET")
             self.give(*api.page(self.path))
 
@@ -124,17 +123,7 @@ def _handler(api: BatchesApi) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             api.seen.append((method, self.path, headers))
 
-        def give(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            """Be silent."""
-
-    return Handler
+    return Batches
 
 
 @contextmanager
@@ -142,12 +131,5 @@ def batches_api() -> Iterator[BatchesApi]:
     """Serve batches until the block ends; batches end at once unless a test clears *may_end*."""
     api = BatchesApi()
     api.may_end.set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    server.daemon_threads = True
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield api
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback(_handler(api)) as api.url:
+        yield api

@@ -417,103 +417,67 @@ BROKEN: dict[str, Broken] = {
     "a worse prompt under a minimum": Broken(fails, _FELL, limits(min=0.5), light=tuple(WAYS)),
     "failing cases deleted": Broken(delete_failing_cases, _GONE, accepted, light=tuple(WAYS)),
     "failing cases without weight": Broken(
-        failing_cases(weight=0), "20 of 60 accepted cases have no weight", accepted, NO_SUITE
-    ),
+        failing_cases(weight=0), "20 of 60 accepted cases have no weight", accepted, NO_SUITE),
     "failing cases held out": Broken(failing_cases(holdout=True), _GONE, accepted, NO_SUITE),
     "failing cases in one group": Broken(
-        failing_cases(group="one"), "can never be shown", accepted, NO_SUITE
-    ),
+        failing_cases(group="one"), "can never be shown", accepted, NO_SUITE),
     "failing cases that expect nothing": Broken(failing_cases(expected=None), _CHANGED, accepted),
     "wrong replies expected": Broken(failing_cases(expected=...), _CHANGED, accepted),
     "less than accepted, where inconclusive gates may pass": Broken(
         each(delete_failing_cases, options("--ftgate-inconclusive=warn")),
-        "less is tested than was accepted; blocks the build",
-        accepted,
-        NO_OPTION,
-    ),
+        "less is tested than was accepted; blocks the build", accepted, NO_OPTION),
     "a loosened limit": Broken(
-        each(fails, limits(min=0.5, max_drop=0.9)), "max_drop: 0.15 is now 0.9", accepted, TYPED
-    ),
+        each(fails, limits(min=0.5, max_drop=0.9)), "max_drop: 0.15 is now 0.9", accepted, TYPED),
     "a limit switched off": Broken(
-        each(fails, limits(min=0.5, max_drop="none")), "0.15 is now none", accepted, TYPED
-    ),
+        each(fails, limits(min=0.5, max_drop="none")), "0.15 is now none", accepted, TYPED),
     "a minimum of 0": Broken(
-        each(fails, limits(min=0, max_drop="none")), "nothing can fail it", impossible=TYPED
-    ),
+        each(fails, limits(min=0, max_drop="none")), "nothing can fail it", impossible=TYPED),
     "a gate removed": Broken(
-        remove_gate, "the accepted gate accuracy is gone", each(two_gates, accepted), NO_SUITE
-    ),
+        remove_gate, "the accepted gate accuracy is gone", each(two_gates, accepted), NO_SUITE),
     "a variant that is not gated any more": Broken(
-        ungate, "was accepted, and is not gated any more", accepted, NO_SUITE
-    ),
+        ungate, "was accepted, and is not gated any more", accepted, NO_SUITE),
     "the worse variant as baseline": Broken(
-        each(fails, declares("baseline", "draft")), _FELL, accepted, NO_RECORD
-    ),
+        each(fails, declares("baseline", "draft")), _FELL, accepted, NO_RECORD),
     "a training file with failing cases": Broken(train_on_failing_cases, _GONE, trained, NO_SUITE),
     "everything empty": Broken(says("current", "draft")(lambda _: ""), "60 of 60 cases are wrong"),
     "replies missing": Broken(lose_replies, "no reply to 24 of 60 cases", light=_QUICK),
     "replies missing in a first run": Broken(
-        lose_replies, "nothing to compare with yet no reply to 24 of 60", first_run, NO_RECORD
-    ),
+        lose_replies, "nothing to compare with yet no reply to 24 of 60", first_run, NO_RECORD),
     "nothing right in a first run": Broken(
-        says("draft")(lambda _: ""), "with yet no reply is right", first_run, NO_RECORD
-    ),
+        says("draft")(lambda _: ""), "with yet no reply is right", first_run, NO_RECORD),
     "cases that expect nothing": Broken(expect_nothing, 'no case has "expected"'),
     "empty texts expected": Broken(
-        each(says("current", "draft")(lambda _: ""), expect_empty_texts),
-        "expected is empty",
-        asks_which,
-        OF_FUNCTION,
-    ),
+        each(says("current", "draft")(lambda _: ""), expect_empty_texts), "expected is empty",
+        asks_which, OF_FUNCTION),
     "answers that repeat the question": Broken(
-        says("draft")(lambda case: case["input"]), "DOWN 100 POINTS", asks_which, OF_FUNCTION
-    ),
+        says("draft")(lambda case: case["input"]), "DOWN 100 POINTS", asks_which, OF_FUNCTION),
     "a function that leaves out what fails": Broken(leave_out, "", impossible=ONLY_FUNCTION),
     "a faked client": Broken(
-        fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT, light=_QUICK
-    ),
+        fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT, light=_QUICK),
     "a forged cache": Broken(forge_cache, "git tracks", in_repository, NO_CLIENT),
     "a forged limit in the record": Broken(
         each(fails, forge_record(limits={"accuracy": 0.9, "test_it": 0.9})),
-        "0.9 lets 90 points go",
-        each(limits(), accepted),
-        NO_RECORD,
-    ),
+        "0.9 lets 90 points go", each(limits(), accepted), NO_RECORD),
     "the record of another suite": Broken(
         forge_record(suite="prompts/other.ftgate.yaml"),
-        "this is the record of prompts/other.ftgate.yaml",
-        accepted,
-        NO_RECORD,
-    ),
+        "this is the record of prompts/other.ftgate.yaml", accepted, NO_RECORD),
     "an adapter without effect": Broken(
-        adapter("idle"), "the fine-tune has no effect", adapter("tuned"), NO_MODEL
-    ),
+        adapter("idle"), "the fine-tune has no effect", adapter("tuned"), NO_MODEL),
     "a placeholder that is sent as it stands": Broken(
-        sends("Sort {input}"), "cases send the same request", sends("Sort {{ input }}"), NO_SUITE
-    ),
+        sends("Sort {input}"), "cases send the same request", sends("Sort {{ input }}"), NO_SUITE),
     "a suite that does not parse": Broken(unreadable, "tickets.ftgate.yaml: 1 error", light=_QUICK),
     "a budget that stops the run": Broken(
-        options("--ftgate-max-minutes=0.000001"), _NOTHING_SENT, calls_code, NO_BUDGET
-    ),
+        options("--ftgate-max-minutes=0.000001"), _NOTHING_SENT, calls_code, NO_BUDGET),
     "a budget that stops the run, where inconclusive gates may pass": Broken(
-        options("--ftgate-max-minutes=0.000001", "--ftgate-inconclusive=warn"),
-        _NOTHING_SENT,
-        calls_code,
-        NO_BUDGET,
-    ),
+        options("--ftgate-max-minutes=0.000001", "--ftgate-inconclusive=warn"), _NOTHING_SENT,
+        calls_code, NO_BUDGET),
     "an exception in the engine": Broken(
-        raises_anywhere,
-        "unexpected ZeroDivisionError",
-        light=("suite", "marked function", "fixture", "evaluate", "compare"),
-    ),
+        raises_anywhere, "unexpected ZeroDivisionError",
+        light=("suite", "marked function", "fixture", "evaluate", "compare")),
     "a killed process": Broken(
-        ends_by("SIGKILL"), "", impossible=NO_CODE, light=("suite", "xdist")
-    ),
+        ends_by("SIGKILL"), "", impossible=NO_CODE, light=("suite", "xdist")),
     "an interrupted run": Broken(
-        ends_by("SIGINT"),
-        "NOT EVALUATED the run (was interrupted|ended first)",
-        impossible=NO_CODE,
-        light=("suite",),
-    ),
+        ends_by("SIGINT"), "NOT EVALUATED the run (was interrupted|ended first)",
+        impossible=NO_CODE, light=("suite",)),
     "a closed pipe": Broken(unread, "", light=("suite", "evaluate", "compare")),
-}
+}  # fmt: skip

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
+
+from ftgate_testing.loopback import Handler, loopback
 
 #: Maps the body of a request to its line of the results, without the custom id.
 Becomes = Callable[[dict[str, Any]], dict[str, Any] | None]
@@ -122,31 +123,19 @@ class ChatBatchesApi:
         return None
 
 
-def _handler(api: ChatBatchesApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.handle_request()
-
-        def do_POST(self) -> None:
-            self.handle_request()
-
-        def handle_request(self) -> None:
+def _handler(api: ChatBatchesApi) -> type[Handler]:
+    class Batches(Handler):
+        def answer(self) -> None:
             api.headers.append({name.lower(): value for name, value in self.headers.items()})
-            body = self.body()
-            answer = api.answer(self.command, self.path, body)
+            answer = api.answer(self.command, self.path, self.body())
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            self.send_response(404 if answer is None else 200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.give(404 if answer is None else 200, content)
+
+        get = post = answer
 
         def body(self) -> bytes:
             """Return the body, which may be sent in chunks."""
-            if "content-length" in self.headers:
-                return self.rfile.read(int(self.headers["content-length"]))
-            body = b""
+            body = self.sent()
             while self.headers.get("transfer-encoding") == "chunked":
                 size = int(self.rfile.readline(), 16)
                 body += self.rfile.read(size)
@@ -155,10 +144,7 @@ def _handler(api: ChatBatchesApi) -> type[BaseHTTPRequestHandler]:
                     break
             return body
 
-        def log_message(self, *arguments: object) -> None:
-            """Be silent."""
-
-    return Handler
+    return Batches
 
 
 @contextmanager
@@ -166,12 +152,6 @@ def chat_batches_api() -> Iterator[ChatBatchesApi]:
     """Serve batches until the block ends; they end at once unless a test clears *may_end*."""
     api = ChatBatchesApi()
     api.may_end.set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    server.daemon_threads = True
-    api.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield api
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback(_handler(api)) as address:
+        api.url = f"{address}/v1"
+        yield api

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
+
+from ftgate_testing.loopback import Handler, loopback
 
 
 @dataclass(slots=True)
@@ -49,45 +49,21 @@ def body_of(said: Said, request: dict[str, Any]) -> bytes:
     return json.dumps(body | {"model": said.model or request["model"], "usage": usage}).encode()
 
 
-class _Server(ThreadingHTTPServer):
-    #: As many as come at once; with fewer places the kernel turns some away.
-    request_queue_size = 128
-
-
 @contextmanager
 def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> Iterator[ChatServer]:
     """Serve chat completions by *answer*, and list *models* where it is given."""
     told = ChatServer(url="")
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    class Chat(Handler):
+        def post(self) -> None:
+            request = json.loads(self.sent())
             told.requests.append(request)
             self.give(200, body_of(answer(request), request))
 
-        def do_GET(self) -> None:
+        def get(self) -> None:
             listed = models is not None and self.path == "/v1/models"
-            self.give(200 if listed else 404, json.dumps({"data": models or []}).encode())
+            self.give_json(200 if listed else 404, {"data": models or []})
 
-        def give(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: object) -> None:
-            """Be silent."""
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with loopback(Chat) as address:
+        told.url = f"{address}/v1"
         yield told
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
+
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.loopback import Handler, loopback
 
 LABELS = ("billing", "refund")
 #: The functions of the suite: they return the response of the server, and take as long.
@@ -62,8 +63,10 @@ def counting(seconds: float) -> Iterator[Counting]:
     """Serve until the block ends, with a delay of *seconds* for each response."""
     counter = Counting()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Slow(Handler):
+        protocol_version = "HTTP/1.0"
+
+        def get(self) -> None:
             with counter.lock:
                 counter.asked.append(self.path[1:])
                 counter.open += 1
@@ -78,25 +81,9 @@ def counting(seconds: float) -> Iterator[Counting]:
                 with counter.lock:
                     counter.open -= 1
 
-        def log_message(self, *arguments: object) -> None:
-            """Be silent."""
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-
-        def handle_error(self, *arguments: object) -> None:
-            """Be silent: the client may have been killed."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    counter.port = server.server_port
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with loopback(Slow) as address:
+        counter.port = int(address.rpartition(":")[2])
         yield counter
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def write_suite(folder: Path, cases: int, port: int) -> int:
@@ -104,8 +91,7 @@ def write_suite(folder: Path, cases: int, port: int) -> int:
     rows = [
         {"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(cases)
     ]
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (folder / "tickets.cases.jsonl").write_text(lines, "utf-8")
+    write_rows(folder / "tickets.cases.jsonl", rows)
     (folder / "asking.py").write_text(FUNCTION.replace("PORT", str(port)), "utf-8")
     (folder / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
     return 2 * cases

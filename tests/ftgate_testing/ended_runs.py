@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.canary import KEY_NAMES
 from pytest_ftgate import evaluate
 from pytest_ftgate.gates.verdict import Verdict
@@ -170,8 +170,9 @@ def _suite(variants: Mapping[str, str], gates: str) -> str:
 
 
 def _write(folder: Path, rows: Mapping[str, Sequence[Row]], texts: Mapping[str, str]) -> None:
-    lines = {name: "".join(f"{json.dumps(row)}\n" for row in of) for name, of in rows.items()}
-    for name, text in {**lines, **texts}.items():
+    for name, of in rows.items():
+        write_rows(folder / name, of)
+    for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
 
 

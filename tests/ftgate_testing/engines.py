@@ -22,13 +22,9 @@ from pytest_ftgate.suite.model import digest
 def _request(text: str = "hello", **changes) -> Request:
     """Return a request with its own fingerprint for each *text* and change."""
     values = {
-        "provider": "python",
-        "model": "m",
-        "messages": (("user", text),),
-        "max_tokens": 16,
-        "sampling": {},
-        **changes,
-    }
+        "provider": "python", "model": "m", "messages": (("user", text),), "max_tokens": 16,
+        "sampling": {}, **changes,
+    }  # fmt: skip
     return Request(fingerprint=digest(values), **values)
 
 

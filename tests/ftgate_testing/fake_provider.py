@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftgate_testing.answer_files import write_rows
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -59,9 +59,8 @@ class House:
             for n in range(CASES)
         ]
         taught = [{"input": f"Customer {n * 7919}", "expected": LABELS[n % 2]} for n in range(300)]
-        for name, written in (("s.cases.jsonl", rows), ("train.jsonl", taught)):
-            text = "".join(f"{json.dumps(row)}\n" for row in written)
-            (self.folder / name).write_text(text, "utf-8")
+        write_rows(self.folder / "s.cases.jsonl", rows)
+        write_rows(self.folder / "train.jsonl", taught)
         base = base and f", base: {base}"
         suite = SUITE.format(gates=gates, score=score, base=base)
         (self.folder / "s.ftgate.yaml").write_text(suite, "utf-8")
@@ -72,18 +71,10 @@ class House:
 
     def session(self, *, accept: bool = False) -> Session:
         settings = Settings(
-            enabled=True,
-            files=(),
-            replies="auto",
-            variants=(),
-            inconclusive="fail",
-            plan=False,
-            accept=accept,
-            concurrency=None,
-            cache=self.folder / "cache.sqlite",
-            root=self.folder,
+            enabled=True, files=(), replies="auto", variants=(), inconclusive="fail", plan=False,
+            accept=accept, concurrency=None, cache=self.folder / "cache.sqlite", root=self.folder,
             start=self.folder,
-        )
+        )  # fmt: skip
         session = Session(settings, "run", {"house": self.provider})
         self.sessions.append(session)
         return session

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
-    "CODE",
-    "FUNCTION",
-    "GATES",
-    "HEAD",
-    "JUDGED",
-    "RIGHT",
-    "SUITE",
-    "TEST",
-    "outcomes",
+    "CODE", "FUNCTION", "GATES", "HEAD", "JUDGED", "RIGHT", "SUITE", "TEST", "outcomes",
     "write_faked",
-]
+]  # fmt: skip
 
 #: The real client is broken.
 CODE = """\

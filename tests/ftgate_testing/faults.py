@@ -108,12 +108,21 @@ class Local:
     cells: tuple[tuple[str, str], ...]
 
 
+def _local(test: str, what: str, *cells: str | tuple[str, str]) -> Local:
+    """Return a fault whose cells *test* shows, but for those that come with another one."""
+    return Local(what, tuple((cell, test) if isinstance(cell, str) else cell for cell in cells))
+
+
 _HERE = "tests/journeys/test_faults.py::"
 _KILL, _INTERRUPTED = "tests/journeys/test_kill.py::", "tests/journeys/test_interrupted.py::"
 _PAID = "tests/journeys/test_paid_once.py::"
 _KILLS = _PAID + "test_ten_kills_cost_what_was_in_flight_and_no_more"
 _TWO = _PAID + "test_two_runs_at_once_send_each_call_once"
-_CACHE, _ENGINE = "tests/cache/test_cache.py::", "tests/client/test_engine.py::"
+_STORED = "tests/cache/test_cache.py::"
+_STORED += "test_a_killed_process_leaves_every_reply_that_it_had_stored"
+_SAVED = "tests/cache/test_repair.py::"
+_SAVED += "test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too"
+_ASKED = "tests/client/test_engine.py::test_a_call_whose_asker_was_killed_is_asked"
 _CLOCK = _HERE + "test_a_clock_that_goes_back_changes_nothing"
 _FULL = _HERE + "test_on_a_full_disk_the_run_ends_red_and_the_next_one_sends_the_rest"
 _READ_ONLY = _HERE + "test_a_cache_that_is_read_only_stops_the_run_before_it_pays"
@@ -144,161 +153,54 @@ _FLYING = "tests/client/test_engine_failures.py::test_replies_that_are_on_their_
 _UNEXPECTED = "unexpected … at FILE:LINE; the run ends, …"
 _SAME = ("the verdicts of one run", "as usual", "0")
 LOCAL_FAULTS = (
-    Local(
-        "the clock goes back",
-        (
-            ("all are kept", _CLOCK),
-            ("no request again", _CLOCK),
-            ("the same verdict", _CLOCK),
-            ("as usual", _CLOCK),
-            ("0", _CLOCK),
-        ),
-    ),
-    Local(
-        "the disk is full",
-        (
-            ("one that has no room is put aside, to be imported", _FULL),
-            ("no further request; after the import only the rest", _FULL),
-            (_BLOCKED, _FULL),
-            ("cannot be written: …; import with …", _FULL),
-            ("1", _FULL),
-        ),
-    ),
-    Local(
-        "the cache is read-only",
-        (
-            ("no request is sent", _READ_ONLY),
-            ("no request is sent", _READ_ONLY),
-            (_BLOCKED, _READ_ONLY),
-            ("cannot be used: …; name another file with …", _READ_ONLY),
-            ("1", _READ_ONLY),
-        ),
-    ),
-    Local(
-        "SIGTERM, or Ctrl-C",
-        (
-            ("those in flight are awaited", _TERM),
-            ("no request again", _TERM),
-            ("no verdict", _TERM),
-            ("no gate was evaluated; the run was cut off", _TERM),
-            ("2", _TERM),
-        ),
-    ),
-    Local(
+    _local(_CLOCK, "the clock goes back",
+        "all are kept", "no request again", "the same verdict", "as usual", "0"),
+    _local(_FULL, "the disk is full",
+        "one that has no room is put aside, to be imported",
+        "no further request; after the import only the rest", _BLOCKED,
+        "cannot be written: …; import with …", "1"),
+    _local(_READ_ONLY, "the cache is read-only",
+        "no request is sent", "no request is sent", _BLOCKED,
+        "cannot be used: …; name another file with …", "1"),
+    _local(_TERM, "SIGTERM, or Ctrl-C",
+        "those in flight are awaited", "no request again", "no verdict",
+        "no gate was evaluated; the run was cut off", "2"),
+    _local(_LOSES,
         "an exception that nothing expects, on the way of a reply: in a provider of the package, "
         "in the engine, in the cache",
-        (
-            ("all that were stored are kept", _LOSES),
-            ("those that it met, no other", _LOSES),
-            (_LENIENT, _LOSES),
-            (_UNEXPECTED, _LOSES),
-            ("3", _LOSES),
-        ),
-    ),
-    Local(
+        "all that were stored are kept", "those that it met, no other", _LENIENT, _UNEXPECTED, "3"),
+    _local(_ROOMS,
         "an exception that nothing expects, anywhere else: in scoring, a gate or a report",
-        (
-            ("all are kept", _KEEPS),
-            ("no request again", _KEEPS),
-            (_LENIENT, _ROOMS),
-            (_UNEXPECTED, _ROOMS),
-            ("3", _ROOMS),
-        ),
-    ),
-    Local(
-        "an exception of a provider of yours, where it answers no request",
-        (
-            ("those in flight are awaited", _FLYING),
-            ("no request again", _RESUMES),
-            ("no verdict", _ENDS),
-            (_UNEXPECTED, _ENDS),
-            ("3", _ENDS),
-        ),
-    ),
-    Local(
-        "SIGKILL",
-        (
-            (
-                "all that came are kept",
-                _NEXT,
-            ),
-            ("those in flight, no other", _KILLS),
-            ("no verdict", _NEXT),
-            ("of the next run: … cached, … requested", _NEXT),
-            ("137", _NEXT),
-        ),
-    ),
-    Local(
-        "a worker of pytest-xdist dies, out of memory",
-        (
-            (
-                "all that came are kept",
-                _CACHE + "test_a_killed_process_leaves_every_reply_that_it_had_stored",
-            ),
-            ("those in flight, no other", _ENGINE + "test_a_call_whose_asker_was_killed_is_asked"),
-            ("not evaluated, which blocks", _DIES),
-            ("crashed while running …", _DIES),
-            ("1", _DIES),
-        ),
-    ),
-    Local(
-        "a node of Ray is lost",
-        (
-            ("all come", _NODE),
-            ("those in flight, no other", _NODE),
-            ("the verdicts of one machine", _NODES),
-            ("as usual", _NODES),
-            ("of the verdicts", _NODES),
-        ),
-    ),
-    Local(
-        "the reader of the output closes the pipe, or there is no output",
-        (
-            ("all are kept", _READER),
-            ("no request again", _READER),
-            ("the verdicts, in all reports", _READER),
-            ("as far as it is read", _READER),
-            ("of the verdicts", _READER),
-        ),
-    ),
-    Local(
-        "the cache is damaged",
-        (
-            (
-                "what can be read is saved, with the old file",
-                "tests/cache/test_repair.py::test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too",
-            ),
-            ("what cannot be read, no other", _DAMAGE),
-            ("the same verdict", _DAMAGE),
-            ("the cache … was damaged …", _DAMAGE),
-            ("0", _DAMAGE),
-        ),
-    ),
-    Local(
-        "a newer version has used the cache",
-        (
-            ("the file is left as it is", _NEWER),
-            ("no request is sent", _NEWER),
-            (_BLOCKED, _NEWER),
-            ("its format … is newer than this version reads", _NEWER),
-            ("1", _NEWER),
-        ),
-    ),
-    Local(
-        "a newer version takes the cache over during the run",
-        (
-            ("one that comes later is put aside, to be imported", _TAKEN),
-            ("no further request; after the import only the rest", _TAKEN),
-            (_BLOCKED, _TAKEN),
-            ("its format … is newer than this version reads; import with …", _TAKEN),
-            ("1", _TAKEN),
-        ),
-    ),
-    Local(
-        "two runs use one cache at once",
-        tuple((words, _TWO) for words in ("all are kept", "each request once", *_SAME)),
-    ),
-)
+        ("all are kept", _KEEPS), ("no request again", _KEEPS), _LENIENT, _UNEXPECTED, "3"),
+    _local(_ENDS, "an exception of a provider of yours, where it answers no request",
+        ("those in flight are awaited", _FLYING), ("no request again", _RESUMES), "no verdict",
+        _UNEXPECTED, "3"),
+    _local(_NEXT, "SIGKILL",
+        "all that came are kept", ("those in flight, no other", _KILLS), "no verdict",
+        "of the next run: … cached, … requested", "137"),
+    _local(_DIES, "a worker of pytest-xdist dies, out of memory",
+        ("all that came are kept", _STORED),
+        ("those in flight, no other", _ASKED),
+        "not evaluated, which blocks", "crashed while running …", "1"),
+    _local(_NODES, "a node of Ray is lost",
+        ("all come", _NODE), ("those in flight, no other", _NODE), "the verdicts of one machine",
+        "as usual", "of the verdicts"),
+    _local(_READER, "the reader of the output closes the pipe, or there is no output",
+        "all are kept", "no request again", "the verdicts, in all reports", "as far as it is read",
+        "of the verdicts"),
+    _local(_DAMAGE, "the cache is damaged",
+        ("what can be read is saved, with the old file", _SAVED),
+        "what cannot be read, no other", "the same verdict", "the cache … was damaged …", "0"),
+    _local(_NEWER, "a newer version has used the cache",
+        "the file is left as it is", "no request is sent", _BLOCKED,
+        "its format … is newer than this version reads", "1"),
+    _local(_TAKEN, "a newer version takes the cache over during the run",
+        "one that comes later is put aside, to be imported",
+        "no further request; after the import only the rest", _BLOCKED,
+        "its format … is newer than this version reads; import with …", "1"),
+    _local(_TWO, "two runs use one cache at once",
+        "all are kept", "each request once", *_SAME),
+)  # fmt: skip
 
 
 def nodes() -> Iterator[str]:

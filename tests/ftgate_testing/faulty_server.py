@@ -12,9 +12,10 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
+
+from ftgate_testing.loopback import Handler, loopback
 
 LABELS = ("billing", "refund")
 #: The cases of the suite, and those that are always answered.
@@ -42,42 +43,24 @@ def reply_body(model: str, text: str) -> dict[str, Any]:
     return {"id": "c", "model": model, "choices": [{"finish_reason": "stop", "message": message}]}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     told: FaultyServer
 
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def post(self) -> None:
+        request = json.loads(self.sent())
         model, text = request["model"], request["messages"][-1]["content"]
         number = int(text.split()[1])
         body = reply_body(model, LABELS[number % 2])
         with suppress(OSError):
             if number < SOUND or self.told.is_mended or model == "sound":
-                self.give(200, body)
+                self.give_json(200, body)
                 self.told.answered.append((model, number))
             elif model == "204":
-                self.give_bytes(204, b"")
+                self.give(204, b"")
             elif model.isdigit():
-                self.give(int(model), {"error": {"message": f"fault {model}"}})
+                self.give_json(int(model), {"error": {"message": f"fault {model}"}})
             else:
                 FAULTS[model](self, body)
-
-    def do_GET(self) -> None:
-        self.give(404, {})
-
-    def give(self, status: int, body: Any, **headers: str) -> None:
-        self.give_bytes(status, json.dumps(body).encode(), **headers)
-
-    def give_bytes(self, status: int, body: bytes, kind: str = "application/json", **headers: str):
-        self.send_response(status)
-        headers = {"content_type": kind, "content_length": str(len(body)), **headers}
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Be silent."""
 
 
 def _reset(handler: _Handler, _: Any) -> None:
@@ -87,7 +70,7 @@ def _reset(handler: _Handler, _: Any) -> None:
 
 
 def _cut(handler: _Handler, body: Any) -> None:
-    handler.give_bytes(200, json.dumps(body).encode()[:30], content_length="500")
+    handler.give(200, json.dumps(body).encode()[:30], content_length="500")
     handler.close_connection = True
 
 
@@ -126,39 +109,29 @@ FAULTS: dict[str, Callable[[_Handler, Any], None]] = {
     "half-closed": _half_close,
     "slow drip": _drip,
     "no HTTP": _garbage,
-    "no JSON": lambda handler, _: handler.give_bytes(200, b'{"choices": [{"message"'),
-    "a page": lambda handler, _: handler.give_bytes(200, b"<html>Sign in</html>", "text/html"),
-    "wrong type": lambda handler, _: handler.give(200, {"choices": "no", "content": 7}),
-    "nulls": lambda handler, _: handler.give(200, NULLS),
-    "an empty body": lambda handler, _: handler.give_bytes(200, b""),
-    "bomb": lambda handler, _: handler.give_bytes(
+    "no JSON": lambda handler, _: handler.give(200, b'{"choices": [{"message"'),
+    "a page": lambda handler, _: handler.give(
+        200, b"<html>Sign in</html>", content_type="text/html"
+    ),
+    "wrong type": lambda handler, _: handler.give_json(200, {"choices": "no", "content": 7}),
+    "nulls": lambda handler, _: handler.give_json(200, NULLS),
+    "an empty body": lambda handler, _: handler.give(200, b""),
+    "bomb": lambda handler, _: handler.give(
         200, gzip.compress(b" " * 1_000_000), content_encoding="gzip"
     ),
-    "redirect": lambda handler, _: handler.give(307, {}, location="http://elsewhere.example/v1"),
-    "another model": lambda handler, body: handler.give(200, body | {"model": "small"}),
+    "redirect": lambda handler, _: handler.give_json(
+        307, {}, location="http://elsewhere.example/v1"
+    ),
+    "another model": lambda handler, body: handler.give_json(200, body | {"model": "small"}),
 }
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-
-    def handle_error(self, *arguments: object) -> None:
-        """Be silent: some faults end the connection."""
 
 
 @contextmanager
 def faulty_server() -> Iterator[FaultyServer]:
     """Serve until the block ends."""
     told = FaultyServer()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"told": told}))
-    told.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield told
-    finally:
-        told.ending.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback(type("Faulty", (_Handler,), {"told": told})) as told.url:
+        try:
+            yield told
+        finally:
+            told.ending.set()

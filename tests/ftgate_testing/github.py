@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
+from ftgate_testing.loopback import Handler, loopback
 
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / "action.yml"
@@ -42,16 +42,16 @@ class Comments:
 def comments_api() -> Iterator[Comments]:
     told = Comments()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Github(Handler):
+        protocol_version = "HTTP/1.0"
+
         def answer(self) -> None:
             url = urlsplit(self.path)
-            sent = self.rfile.read(int(self.headers.get("content-length") or 0))
+            sent = self.sent()
             told.asked.append(self.command)
             told.tokens.add(self.headers["authorization"])
             status, body = (403, {}) if told.forbids else self.done(url.path, url.query, sent)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(b"" if body is None else json.dumps(body).encode())
+            self.give(status, b"" if body is None else json.dumps(body).encode())
 
         def done(self, path: str, query: str, sent: bytes) -> tuple[int, Any]:
             if path == "/repos/shop/desk/issues/7/comments":
@@ -73,19 +73,8 @@ def comments_api() -> Iterator[Comments]:
 
         do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - names of the library
 
-        def log_message(self, *arguments: object) -> None:
-            """Be silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with loopback(Github) as told.url:
         yield told
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass

@@ -25,16 +25,9 @@ def validation(
 ) -> JudgeValidation:
     """Return the validation of a judge that finds the shares *good* and *bad* of such replies."""
     return JudgeValidation(
-        judge="m",
-        provider="p",
-        rubric="r",
-        labels=400,
-        kappa=interval(0.7),
-        sensitivity=interval(good),
-        specificity=interval(bad),
-        is_binary=True,
-        errors=errors,
-    )
+        judge="m", provider="p", rubric="r", labels=400, kappa=interval(0.7),
+        sensitivity=interval(good), specificity=interval(bad), is_binary=True, errors=errors,
+    )  # fmt: skip
 
 
 def samples(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from ftgate_testing.answer_files import write_rows
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
 
@@ -50,10 +50,6 @@ def better(case):
 def wordy(case):
     return graded("good" if len(reply_in(case)) > 60 else "bad")
 """
-
-
-def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
 
 
 def suite_with_judge(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from ftgate_testing.reference_case import LABELS, answers
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.recommend.advice import GitFacts
+from pytest_ftgate.recommend.advice import Evidence, GitFacts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
@@ -28,12 +29,23 @@ def score_rung(suite, name, wrong, **usage):
     return VariantScores(name, rows)
 
 
+def evidence_on(suite, wrong_cases, without=(), **known):
+    """Return the evidence on the reference case, without some variants, and with other facts."""
+    scores = {
+        name: score_rung(suite, name, wrong_cases[name])
+        for name in suite.variants
+        if name not in without
+    }
+    rows = {"lora": 800, "hosted": 800}
+    found = Evidence(
+        suite=suite, scores=scores, verdicts=(), today=TODAY, git=QUIET, training_rows=rows,
+        examples=800,
+    )  # fmt: skip
+    return replace(found, **known)
+
+
 def verdict(variant, gate="accuracy", outcome=Outcome.PASSED):
     return Verdict(
-        suite="tickets.ftgate.yaml",
-        line=1,
-        gate=gate,
-        variant=variant,
-        outcome=outcome,
+        suite="tickets.ftgate.yaml", line=1, gate=gate, variant=variant, outcome=outcome,
         statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
-    )
+    )  # fmt: skip

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+
+from ftgate_testing.loopback import Handler, loopback
 
 
 @dataclass
@@ -67,33 +67,28 @@ class Api:
         self.queued.append(Answer(b"", reset=True))
 
 
-def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            sent = self.rfile.read(int(self.headers["content-length"]))
-            api.requests.append(json.loads(sent))
+def _handler(api: Api) -> type[Handler]:
+    class Messages(Handler):
+        def post(self) -> None:
+            api.requests.append(json.loads(self.sent()))
             api.headers.append({k.lower(): v for k, v in self.headers.items()})
             api.paths.append(self.path)
             page = api.pages.get(self.path)
             if callable(page):
                 content = page(api.requests[-1])
                 plain = isinstance(content, bytes)
-                self.give(Answer(content if plain else json.dumps(content).encode()))
+                self.give(200, content if plain else json.dumps(content).encode())
                 return
             if not api.queued:
                 (api.completion if self.path.endswith("/completions") else api.message)()
-            self.give(api.queued.popleft())
+            self.give_answer(api.queued.popleft())
 
-        def do_GET(self) -> None:
+        def get(self) -> None:
             api.paths.append(self.path)
             page = api.pages.get(self.path)
-            status = 404 if page is None else 200
-            headers = {"content-type": "application/json"}
-            self.give(Answer(json.dumps(page or {"error": "none"}).encode(), status, headers))
+            self.give_json(404 if page is None else 200, page or {"error": "none"})
 
-        def give(self, answer: Answer) -> None:
+        def give_answer(self, answer: Answer) -> None:
             if answer.reset:
                 # A linger of no time makes the kernel send a reset in place of a farewell.
                 linger = struct.pack("ii", 1, 0)
@@ -101,27 +96,14 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
                 os.close(self.connection.detach())
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body)
+            self.give(answer.status, answer.body, **answer.headers)
 
-        def log_message(self, *arguments) -> None:
-            """Be silent."""
-
-    return Handler
+    return Messages
 
 
 @contextmanager
 def serving() -> Iterator[Api]:
     """Serve a Messages API until the block ends."""
     api = Api(url="")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield api
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with loopback(_handler(api)) as api.url:
+        yield api

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from functools import cache
 from pathlib import Path
+
+from ftgate_testing.answer_files import write_rows
 
 LABELS = [f"category_{number:02}" for number in range(18)]
 RIGHT = {
@@ -65,22 +66,18 @@ def write(folder: Path, volume: float, *changes: tuple[str, str]) -> Path:
         {"id": f"t{n:03}", "input": f"Ticket {n} about {n * 7919 % 1009}", "expected": label}
         for n, label in enumerate(answers())
     ]
-    _rows(folder / "cases.jsonl", cases)
+    write_rows(folder / "cases.jsonl", cases)
     for name, wrong_cases in wrong().items():
         rows = [
             {"id": f"t{n:03}", "text": LABELS[(n + 1) % 18] if n in wrong_cases else label}
             for n, label in enumerate(answers())
         ]
-        _rows(folder / f"{name}.jsonl", rows)
+        write_rows(folder / f"{name}.jsonl", rows)
     rows = [
         {"input": f"Customer {n} writes {n * 104729 % 99991}", "expected": LABELS[n % 18]}
         for n in range(800)
     ]
-    _rows(folder / "train.jsonl", rows)
+    write_rows(folder / "train.jsonl", rows)
     path = folder / "tickets.ftgate.yaml"
     path.write_text(text, "utf-8")
     return path
-
-
-def _rows(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -39,14 +40,11 @@ HOSTILE = {
     "closing": "</script></style></pre></details><svg onload=alert(1)>",
     "command": "::error::owned\n::set-output name=x::y\n##[group]x",
     "table": "| a | b |\n|---|---|\n[x](javascript:alert(1)) @everyone #1",
-    "ticks": "```\n</details>\n```` <!-- x --> ``",
-    "escape": "\x1b[2J\x1b]0;owned\x07 all cleared",
+    "ticks": "```\n</details>\n```` <!-- x --> ``", "escape": "\x1b[2J\x1b]0;owned\x07 all cleared",
     "bidi": "\u202egnillib\u202c \u2066x\u2069",
-    "separator": "one\u2028::error::owned\x85::error::owned",
-    "nul": "a\x00b\x00",
-    "template": "{{ 7 * 7 }} {% raw %} ${{ secrets.KEY }}",
-    "huge": "x" * 1_000_000,
-}
+    "separator": "one\u2028::error::owned\x85::error::owned", "nul": "a\x00b\x00",
+    "template": "{{ 7 * 7 }} {% raw %} ${{ secrets.KEY }}", "huge": "x" * 1_000_000,
+}  # fmt: skip
 #: The same for names and sentences, of which none has a megabyte.
 HOSTILE_NAMES = {**HOSTILE, "huge": "x" * 100_000}
 
@@ -72,15 +70,11 @@ def variant_with_replies(variant: str, texts: Sequence[str], n: int = 100) -> Va
 
 def report(*verdicts: Verdict, suites: Sequence[SuiteRun] = (), **more: Any) -> Report:
     record = Report(
-        verdict="blocked",
-        at="2026-11-25T09:30:00+00:00",
-        verdicts=verdicts,
-        suites=tuple(suites),
+        verdict="blocked", at="2026-11-25T09:30:00+00:00", verdicts=verdicts, suites=tuple(suites),
         requests=more.pop("requests", RequestCounts(replies=300, sent=100, seconds=12.0)),
         cost=more.pop("cost", CostReport(asked=0.1, variants={"current": 0.1, "new": 0.2})),
-        facts=more.pop("facts", {"pytest-ftgate": "0.1.0"}),
-        **more,
-    )
+        facts=more.pop("facts", {"pytest-ftgate": "0.1.0"}), **more,
+    )  # fmt: skip
     return with_steps(replace(record, verdict=overall_verdict(record)))
 
 
@@ -106,11 +100,8 @@ def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
     verdicts += [evaluate_forgetting(declared, FORGETTING, SkillComparison({"": (tuned, base)}))]
     verdicts += [evaluate_rate(declared, ACCURACY, Comparison(current, current))]
     columns: list[tuple[CaseSet, VariantScores]] = [
-        ("task", current),
-        ("task", new),
-        ("skills", base),
-        ("skills", tuned),
-    ]
+        ("task", current), ("task", new), ("skills", base), ("skills", tuned),
+    ]  # fmt: skip
     history = [
         AcceptedPoint(at=f"2026-11-0{day}T10:00:00Z", commit=f"abc{day}", subject=f"day {day}",
              accuracy={"current": 0.9 + day / 100, "new": 0.8})
@@ -174,3 +165,18 @@ def large(cases: int = 10_000, variants: int = 5, words: int = 12) -> Report:
     base = failing_run()
     big = replace(base.suites[0], cases=case_runs)
     return replace(base, suites=(big,))
+
+
+def outside_of_code(text: str) -> str:
+    """Return Markdown without its code blocks, read as GitHub reads them."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        mark = re.match(r"(`{3,})", line)
+        if fence:
+            fence = "" if line.strip() == fence else fence
+        elif mark:
+            fence = mark[1]
+        else:
+            lines.append(line)
+    assert not fence, "a code block is left open"
+    return "\n".join(lines)

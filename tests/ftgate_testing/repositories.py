@@ -9,11 +9,8 @@ from pathlib import Path
 
 #: Whose commits they are, whatever this machine is configured to.
 _OPTIONS = (
-    "user.name=Ada",
-    "user.email=a@b.c",
-    "commit.gpgsign=false",
-    "protocol.file.allow=always",
-)
+    "user.name=Ada", "user.email=a@b.c", "commit.gpgsign=false", "protocol.file.allow=always",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,13 +236,9 @@ def _run_script(name: str) -> int:
 def launch_process(project: Project, words: Sequence[str]) -> tuple[int, str]:
     """Run the command in a process of its own; return exit code and output."""
     done = subprocess.run(
-        _command(words),
-        cwd=project.path(""),
-        env=_environ(),
-        capture_output=True,
-        text=True,
+        _command(words), cwd=project.path(""), env=_environ(), capture_output=True, text=True,
         check=False,
-    )
+    )  # fmt: skip
     return done.returncode, f"{done.stdout}\n{done.stderr}"
 
 
@@ -308,14 +304,10 @@ class Way:
         code, printed = project.launch(project, words)
         texts = {name: _text(project.path(file)) for name, file in REPORTS.items()}
         return Seen(
-            gate=self.gate,
-            test=self.test,
-            code=code,
+            gate=self.gate, test=self.test, code=code,
             closing=_closing(printed) if self.command[0] == "pytest" else printed,
-            junit=_text(project.path("junit.xml")),
-            printed=printed,
-            **texts,
-        )
+            junit=_text(project.path("junit.xml")), printed=printed, **texts,
+        )  # fmt: skip
 
 
 def _compared(project: Project) -> list[str]:
@@ -349,34 +341,22 @@ _NO_GATE = "a test that takes the fixture is no gate, so that reports have no ve
 WAYS: dict[str, Way] = {
     "suite": Way(command=_pytest(SUITE), test="accuracy[draft]"),
     "marked function": Way(
-        command=_pytest("test_marked.py"),
-        gate="test_it",
-        test="test_it[draft]",
-        accepted="test_marked.py",
-        files=_marked,
-    ),
+        command=_pytest("test_marked.py"), gate="test_it", test="test_it[draft]",
+        accepted="test_marked.py", files=_marked),
     "fixture": Way(
-        command=_pytest("test_fixture.py"),
-        test="test_it",
+        command=_pytest("test_fixture.py"), test="test_it",
         files=lambda _: {"test_fixture.py": FIXTURE},
-        lacks=dict.fromkeys(("closing section", "run record", "Markdown", "page"), _NO_GATE),
-    ),
+        lacks=dict.fromkeys(("closing section", "run record", "Markdown", "page"), _NO_GATE)),
     "evaluate": Way(
-        command=("python", "gate.py"),
-        files=lambda _: {"gate.py": SCRIPT},
-        lacks={"JUnit": _NO_TEST},
-    ),
+        command=("python", "gate.py"), files=lambda _: {"gate.py": SCRIPT},
+        lacks={"JUnit": _NO_TEST}),
     "compare": Way(
         command=(
             *("pytest-ftgate", "compare", "current.jsonl", "draft.jsonl", "--reply", "text"),
             *("--json", "run.json", "--markdown", "report.md", "--html", "report.html"),
-        ),
-        lacks={"JUnit": _NO_TEST},
-    ),
+        ), lacks={"JUnit": _NO_TEST}),
     "recorded": Way(
-        command=_pytest("--ftgate-replies=recorded", SUITE),
-        test="accuracy[draft]",
-        variant=lambda name: {"provider": "recorded", "replies": f"{name}.jsonl"},
-    ),
+        command=_pytest("--ftgate-replies=recorded", SUITE), test="accuracy[draft]",
+        variant=lambda name: {"provider": "recorded", "replies": f"{name}.jsonl"}),
     "xdist": Way(command=_pytest("-n", "2", SUITE), test="accuracy[draft]"),
-}
+}  # fmt: skip

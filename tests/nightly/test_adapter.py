@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
-from gguf import GGUFReader
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.checkpoints import load_model, load_tokenizer
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, save_adapter, tickets
 from peft import PeftModel
-from safetensors.numpy import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.providers.llamacpp import open_llamacpp
 from pytest_ftgate.requests.request_groups import task_requests
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.weights import find_weights
 
-WEIGHTS = find_weights("smollm2-135m", Path())
-SOURCE = {"gguf_file": WEIGHTS.name}
 RANK, LAYERS, WIDTH, KEYS = 8, 30, 576, 192
 #: The size of the random changes of q and k, with which most replies are still labels.
 STRENGTH = 0.007
@@ -40,20 +35,16 @@ gates: {{accuracy: {{min: 0.10}}}}
 """
 
 
-def save_adapter(folder: Path) -> None:
-    """Write the example's narrow adapter, and random changes of q and k, as PEFT does."""
-    random = np.random.default_rng(7)
-    matrices = peft_matrices(GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
+def more_matrices() -> dict[str, np.ndarray]:
+    """Return random changes of q and k, under the names of PEFT."""
+    random, matrices = np.random.default_rng(7), {}
     for layer in range(LAYERS):
         for part, rows in (("q_proj", WIDTH), ("k_proj", KEYS)):
             name = f"base_model.model.model.layers.{layer}.self_attn.{part}"
             a, b = random.normal(size=(RANK, WIDTH)), random.normal(size=(rows, RANK))
             matrices[f"{name}.lora_A.weight"] = (a / WIDTH**0.5).astype(np.float16)
             matrices[f"{name}.lora_B.weight"] = (b * STRENGTH * WIDTH**0.5).astype(np.float16)
-    save_file(matrices, folder / "adapter_model.safetensors")
-    modules = sorted({name.split(".")[-3] for name in matrices})
-    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK, "target_modules": modules}
-    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    return matrices
 
 
 def product_replies(folder: Path) -> list[str]:
@@ -74,12 +65,8 @@ def product_replies(folder: Path) -> list[str]:
 
 def transformers_replies(folder: Path, inputs: list[str]) -> list[str]:
     """Return the replies of transformers and PEFT, greedy and in float32."""
-    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS.parent, padding_side="left", **SOURCE)
-    floats = GgufConfig(dequantize=True)
-    base = AutoModelForCausalLM.from_pretrained(
-        WEIGHTS.parent, dtype="float32", quantization_config=floats, **SOURCE
-    )
-    model = PeftModel.from_pretrained(base, folder / "peft").eval()
+    tokenizer = load_tokenizer(padding_side="left")
+    model = PeftModel.from_pretrained(load_model(), folder / "peft").eval()
     system = {"role": "system", "content": (EXAMPLE / SYSTEM_PROMPT).read_text("utf-8").strip()}
     chats = [[system, {"role": "user", "content": text}] for text in inputs]
     replies = []
@@ -101,8 +88,7 @@ def transformers_replies(folder: Path, inputs: list[str]) -> list[str]:
 def test_an_adapter_of_q_and_k_answers_as_in_transformers(tmp_path, capsys):
     rows = tickets("tickets.cases.jsonl")
     write_rows(tmp_path / "cases.jsonl", rows)
-    (tmp_path / "peft").mkdir()
-    save_adapter(tmp_path / "peft")
+    save_adapter(tmp_path / "peft", more=more_matrices())
 
     served = product_replies(tmp_path)
     trained = transformers_replies(tmp_path, [row["input"] for row in rows])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import gguf
 import pytest
-from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, save_adapter, tickets
 from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
-from safetensors.numpy import save_file
 
 from pytest_ftgate.weights import find_weights
 
@@ -44,15 +44,9 @@ gates: {{accuracy: {{min: 0.60, max_drop: 0.15}}}}
 """
 
 
-def save_adapter(folder: Path, base: str) -> None:
+def save_trained(folder: Path, base: str) -> None:
     """Write the example's adapter and its chat template, as TRL does."""
-    folder.mkdir()
-    matrices = peft_matrices(gguf.GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
-    save_file(matrices, folder / "adapter_model.safetensors")
-    modules = sorted({name.split(".")[-3] for name in matrices})
-    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": modules}
-    config |= {"base_model_name_or_path": base}
-    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+    save_adapter(folder, base_model_name_or_path=base)
     template = gguf.GGUFReader(WEIGHTS).get_field(TEMPLATE).contents()
     (folder / "chat_template.jinja").write_text(template, "utf-8")
 
@@ -86,7 +80,7 @@ def with_other_end(reader: gguf.GGUFReader) -> dict:
 
 def save_strong_adapter(folder: Path) -> None:
     """Write the example's adapter as a file that counts four times, beside its config."""
-    save_adapter(folder, "")
+    save_trained(folder, "")
     reader, scale = gguf.GGUFReader(EXAMPLE / "tickets-narrow.gguf"), 4.0
     writer = gguf.GGUFWriter(folder / "strong.gguf", "llama")
     alpha = scale * reader.get_field("adapter.lora.alpha").contents()
@@ -121,9 +115,9 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
     write_rows(folder / "cases.jsonl", tickets("tickets.cases.jsonl", LABELS))
     shutil.copy(EXAMPLE / SYSTEM_PROMPT, folder)
     (folder / "suite.ftgate.yaml").write_text(SUITE, "utf-8")
-    save_adapter(folder / "out", "HuggingFaceTB/SmolLM2-135M-Instruct")
-    save_adapter(folder / "foreign", "Qwen/SmolLM3-3B")
-    save_adapter(folder / "moved", "/models/tickets-base")
+    save_trained(folder / "out", "HuggingFaceTB/SmolLM2-135M-Instruct")
+    save_trained(folder / "foreign", "Qwen/SmolLM3-3B")
+    save_trained(folder / "moved", "/models/tickets-base")
     save_strong_adapter(folder / "file")
     save_model(folder / "template.gguf", with_other_template)
     save_model(folder / "endless.gguf", with_other_end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 import trl
 import xllamacpp
 from ftgate_testing.engines import call  # noqa: F401
+from ftgate_testing.tiny_model import answers
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate
-from pytest_ftgate.providers.openai import open_openai
 from pytest_ftgate.providers.server_template import template_body
 from pytest_ftgate.weights import find_weights
 
@@ -25,14 +24,7 @@ FOLDER = Path(trl.__file__).parent / "chat_templates"
 TOKENS = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
 OPTIONS = ({}, {"enable_thinking": False})
 FAMILIES = (
-    "qwen3",
-    "qwen2_5",
-    "llama3_2",
-    "gemma3",
-    "phi3",
-    "deepseek_r1_distill",
-    "lfm2",
-    "gptoss",
+    *("qwen3", "qwen2_5", "llama3_2", "gemma3", "phi3", "deepseek_r1_distill", "lfm2", "gptoss"),
 )
 
 
@@ -43,11 +35,8 @@ def trained(name: str) -> ChatTemplate:
 def served(name: str) -> xllamacpp.Server:
     """Serve the embedded model with the chat template *name*."""
     params = xllamacpp.CommonParams()
-    params.model.path, params.chat_template, params.use_jinja = (
-        str(WEIGHTS),
-        trained(name).text,
-        True,
-    )
+    params.model.path, params.chat_template = str(WEIGHTS), trained(name).text
+    params.use_jinja = True
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 512, 1, 1
     params.port, params.verbosity, params.warmup = 0, -1, False
     return xllamacpp.Server(params)
@@ -97,13 +86,7 @@ def test_a_thought_that_the_template_opens_and_nothing_closes_leaves_no_answer(c
     url = f"{server.listening_address}/v1"
     request = call("Hi", provider="openai-compatible", model="m", base_url=url, max_tokens=8)
 
-    async def ask():
-        provider = open_openai([request], {})
-        reply = await provider.generate(request)
-        await provider.close()
-        return reply
-
-    reply = asyncio.run(ask())
+    (reply,) = answers([request])
 
     assert reply.thinks
     assert reply.has_no_answer

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.local_server import EXAMPLE, served
 
 from pytest_ftgate.suite.cases import skill_cases
@@ -96,8 +97,7 @@ def folder(tmp_path_factory) -> Path:
         {"id": case.id, "input": case.input, "expected": case.expected}
         for case in islice(questions(), QUESTIONS)
     ]
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (folder / "questions.jsonl").write_text(lines, "utf-8")
+    write_rows(folder / "questions.jsonl", rows)
     (folder / "facts.yaml").write_text(TASK.replace("FOLDER", str(folder)), "utf-8")
     (folder / "holds.py").write_text(HOLDS, "utf-8")
     (folder / "facts.py").write_text(INSPECT, "utf-8")

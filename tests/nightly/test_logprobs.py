@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 import pytest
 import torch
 from ftgate_testing.notes import texts
-from ftgate_testing.tiny_model import WORDS, save_model
-from peft import LoraConfig, PeftModel, get_peft_model
+from ftgate_testing.tiny_model import WORDS, answers, request, save_adapter, save_model
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pytest_ftgate import Reply, evaluate
-from pytest_ftgate.adapters.lora import adapter_sha256
-from pytest_ftgate.providers.base import open_provider
+from pytest_ftgate import evaluate
 from pytest_ftgate.requests.logprobs import GivenReply
-from pytest_ftgate.requests.request import Adapter, Request
 
 #: The third begins with the second, so that their ends count as well.
 LABELS = ("w7 w8", "w7 w9", "w7 w9 w10", "w11")
@@ -29,34 +23,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def adapter(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("adapters") / "tuned"
-    torch.manual_seed(11)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
-    for name, value in peft.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(value)
-    peft.save_pretrained(folder)
-    return folder
-
-
-def request(model: Path, text: str, adapter: Path | None = None, **changes) -> Request:
-    applied = adapter and Adapter(path=adapter, scale=1.0, sha256=adapter_sha256(adapter))
-    values = {"messages": (("user", text),), "max_tokens": 4, "sampling": {}, "adapter": applied}
-    identity = f"{text} {sorted(map(str, (values | changes).items()))}"
-    keys = {"provider": "transformers", "model": str(model), **values, **changes}
-    return Request(fingerprint=identity, **keys)
-
-
-def answers(requests: list[Request]) -> list[Reply]:
-    async def run() -> list[Reply]:
-        provider = open_provider(requests, {}, {})
-        try:
-            return await asyncio.gather(*map(provider.generate, requests))
-        finally:
-            await provider.close()
-
-    return asyncio.run(run())
+    return save_adapter(tmp_path_factory.mktemp("adapters") / "tuned", model)
 
 
 def logprobs_after(model, prompt: list[int], tokens: list[int]) -> torch.Tensor:
@@ -78,10 +45,8 @@ def test_labels_are_as_likely_in_a_batch_as_alone(model):
 
     replies = answers(requests)
 
-    plain, tokenizer = (
-        AutoModelForCausalLM.from_pretrained(model),
-        AutoTokenizer.from_pretrained(model),
-    )
+    plain = AutoModelForCausalLM.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     ids = [[*tokenizer(x, add_special_tokens=False).input_ids, 1] for x in LABELS]
     assert replies[1].logprobs is None
     for text, reply in zip(texts, [replies[0], *replies[2:]], strict=True):
@@ -97,10 +62,8 @@ def test_the_divergence_of_an_adapter_is_that_of_plain_passes(model, adapter):
 
     (reply,) = answers([request(model, "w1 w2", adapter, given=given)])
 
-    base, tokenizer = (
-        AutoModelForCausalLM.from_pretrained(model),
-        AutoTokenizer.from_pretrained(model),
-    )
+    base = AutoModelForCausalLM.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     prompt, tokens = tokenizer("w1 w2 ").input_ids, tokenizer("w8 w9 w30").input_ids
     before = logprobs_after(base, prompt, tokens)
     after = logprobs_after(PeftModel.from_pretrained(base, adapter), prompt, tokens)

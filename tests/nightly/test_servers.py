@@ -4,25 +4,13 @@ adapter without effect.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 
 import pytest
 from ftgate_testing.local_server import EXAMPLE, WEIGHTS, served
+from ftgate_testing.tickets import write_questions
 from gguf import GGUFReader
-
-from pytest_ftgate.suite.cases import skill_cases
-
-#: Enough cases for the proof of identity to need no others.
-QUESTIONS = 60
-
-SKILL = """
-cases: questions.jsonl
-reply: {score: contains, max_tokens: 16}
-variants: {any: {provider: openai-compatible, model: any}}
-gates: {accuracy: {min: 0.01}}
-"""
 
 SUITE = """
 cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]
@@ -38,7 +26,6 @@ variants:
   misnamed: {like: tuned, model: other}
 gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
 """
-
 
 COPIES = """
 cases: [{{id: one, input: "My parcel is late.", expected: late_delivery}}]
@@ -60,22 +47,13 @@ gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
 """
 
 
-def write_questions(pytester: pytest.Pytester) -> None:
-    rows = [
-        json.dumps({"id": case.id, "input": case.input, "expected": case.expected})
-        for case in skill_cases(("world_facts",))[:QUESTIONS]
-    ]
-    pytester.makefile(".jsonl", questions="\n".join(rows))
-    pytester.makefile(".ftgate.yaml", skill=SKILL)
-
-
 def test_what_a_tuned_server_forgot_is_shown_against_the_server_of_its_base(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, tuned = served("smollm2"), served("tickets", EXAMPLE / "tickets-narrow.gguf")
     monkeypatch.setenv("PLAIN_URL", f"{plain.listening_address}/v1")
     monkeypatch.setenv("TUNED_URL", f"{tuned.listening_address}/v1")
-    write_questions(pytester)
+    write_questions(pytester.path)
     pytester.makefile(".ftgate.yaml", suite=SUITE)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
@@ -96,7 +74,7 @@ def test_a_quantised_copy_is_held_to_its_original_and_a_copy_of_the_same_weights
     # The same weights in another file.
     twin = pytester.path / "twin.gguf"
     twin.write_bytes(WEIGHTS.read_bytes() + b"\0")
-    write_questions(pytester)
+    write_questions(pytester.path)
     suite = COPIES.format(original=WEIGHTS, quantised=quantised)
     pytester.makefile(".ftgate.yaml", suite=suite)
 
@@ -113,7 +91,7 @@ def test_an_adapter_without_effect_is_invalid(pytester: pytest.Pytester) -> None
     for tensor in GGUFReader(zeroed, "r+").tensors:
         if tensor.name.endswith("lora_b"):
             tensor.data[:] = 0
-    write_questions(pytester)
+    write_questions(pytester.path)
     pytester.makefile(".ftgate.yaml", suite=ZEROED)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")

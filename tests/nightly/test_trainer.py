@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.checkpoints import load_model, load_tokenizer
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from trl import SFTConfig, SFTTrainer
 
-from pytest_ftgate.weights import find_weights
-
-WEIGHTS = find_weights("smollm2-135m", Path())
 LABELS = ("refund", "login", "app_crash")
 RANK, STEPS, BATCH = 8, 40, 4
 
@@ -52,27 +50,18 @@ def desk(pytester) -> Path:
 
 def trainer(desk: Path) -> SFTTrainer:
     """Return a trainer of fresh adapters on the weights that llama.cpp serves."""
-    source = {"gguf_file": WEIGHTS.name}
-    floats = GgufConfig(dequantize=True)
     lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0.0)
     options = SFTConfig(
-        output_dir=str(desk / "checkpoints"),
-        max_steps=STEPS,
-        per_device_train_batch_size=BATCH,
-        learning_rate=1e-3,
-        seed=7,
-        use_cpu=True,
-        bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"),
-        save_strategy="no",
+        output_dir=str(desk / "checkpoints"), max_steps=STEPS, per_device_train_batch_size=BATCH,
+        learning_rate=1e-3, seed=7, use_cpu=True,
+        bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"), save_strategy="no",
         report_to="none",
-    )
+    )  # fmt: skip
     return SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(
-            WEIGHTS.parent, dtype="float32", quantization_config=floats, **source
-        ),
+        model=load_model(),
         args=options,
         train_dataset=Dataset.from_json(str(desk / "train.jsonl")),
-        processing_class=AutoTokenizer.from_pretrained(WEIGHTS.parent, **source),
+        processing_class=load_tokenizer(),
         peft_config=lora,
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.tiny_model import save_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -36,17 +36,13 @@ def pytest_ftgate_skills():
 """
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-
-
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_model(tmp_path / "tiny", context=512)
     tasks = [{"id": f"t{n}", "input": f"w{n % 50}", "expected": "w1"} for n in range(60)]
     tasks = [{**row, "input": f"{row['input']} w{n}"} for n, row in enumerate(tasks)]
-    write(tmp_path / "cases.jsonl", tasks)
+    write_rows(tmp_path / "cases.jsonl", tasks)
     model, tokenizer = loaded(tmp_path / "tiny")
     asked = [f"w{n % 57} w{n // 57} w3" for n in range(SKILLS)]
     tokens = tokenizer(
@@ -57,7 +53,7 @@ def tiny(tmp_path, monkeypatch):
         {"id": f"p{number}", "input": text, "expected": word, "skill": "places"}
         for number, (text, word) in enumerate(zip(asked, said, strict=True))
     ]
-    write(tmp_path / "places.jsonl", skills)
+    write_rows(tmp_path / "places.jsonl", skills)
     (tmp_path / "conftest.py").write_text(PLACES, "utf-8")
     (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
     return tmp_path

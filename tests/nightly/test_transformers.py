@@ -10,17 +10,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
-from ftgate_testing.tiny_model import TEMPLATE, WORDS, save_model, save_tokenizer
-from gguf import GGUFReader
-from safetensors.numpy import save_file
+from ftgate_testing import tickets, tiny_model
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT
+from ftgate_testing.tiny_model import (
+    TEMPLATE,
+    WORDS,
+    answers,
+    save_adapter,
+    save_model,
+    save_tokenizer,
+)
 from transformers import LlamaModel
 
-from pytest_ftgate import ConfigurationError, Reply, RequestRejected, evaluate
-from pytest_ftgate.adapters.lora import adapter_sha256
+from pytest_ftgate import ConfigurationError, RequestRejected, evaluate
 from pytest_ftgate.providers import generation
 from pytest_ftgate.providers.base import open_provider
-from pytest_ftgate.requests.request import Adapter, Request
+from pytest_ftgate.requests.request import Request
 from pytest_ftgate.weights import find_weights
 
 #: Every eighth ticket of the example.
@@ -36,24 +42,12 @@ gates: {{accuracy: {{min: 0.10}}}}
 """
 
 
-def example_adapter(folder: Path, **changes: object) -> Path:
-    """Write the example's narrow adapter as PEFT does."""
-    folder.mkdir()
-    matrices = peft_matrices(GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
-    save_file(matrices, folder / "adapter_model.safetensors")
-    modules = sorted({name.split(".")[-3] for name in matrices})
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16}
-    text = json.dumps({**config, "target_modules": modules, **changes})
-    (folder / "adapter_config.json").write_text(text, "utf-8")
-    return folder
-
-
 def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(EXAMPLE / SYSTEM_PROMPT, tmp_path)
-    rows = tickets("tickets.cases.jsonl")[::STEP]
+    rows = tickets.tickets("tickets.cases.jsonl")[::STEP]
     write_rows(tmp_path / "cases.jsonl", rows)
-    adapter = example_adapter(tmp_path / "narrow")
+    adapter = tickets.save_adapter(tmp_path / "narrow", task_type="CAUSAL_LM")
     (tmp_path / "s.ftgate.yaml").write_text(SUITE.replace("ADAPTER", str(adapter)), "utf-8")
 
     run = evaluate("s.ftgate.yaml")
@@ -94,52 +88,14 @@ def test_replies_keep_to_their_formats_beside_others_that_have_none():
 # A checkpoint of two layers with random weights: small enough for every fault --------------------
 
 
-def save_adapter(folder: Path, model: Path, **changes: object) -> Path:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(11)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(model), config)
-    for name, value in peft.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(value)
-    peft.save_pretrained(folder)
-    file = folder / "adapter_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **changes}), "utf-8")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def request(model: Path, number: int = 0, folder: Path | None = None, **changes) -> Request:
-    adapter = folder and Adapter(path=folder, scale=1.0, sha256=adapter_sha256(folder))
-    values = {
-        "provider": "transformers",
-        "model": str(model),
-        "messages": (("user", " ".join(f"w{n}" for n in range(number + 2))),),
-        "max_tokens": 8,
-        "sampling": {},
-        "adapter": adapter,
-        **changes,
-    }
-    return Request(fingerprint=f"{number} {sorted(map(str, changes.items()))}", **values)
-
-
-def answers(requests: list[Request]) -> list[Reply]:
-    """Return the replies of one provider to all *requests*, each adapter's together."""
-
-    async def run() -> list[Reply]:
-        provider = open_provider(requests, {}, {})
-        try:
-            return await asyncio.gather(*map(provider.generate, requests))
-        finally:
-            await provider.close()
-
-    return asyncio.run(run())
+    text = " ".join(f"w{n}" for n in range(number + 2))
+    return tiny_model.request(model, text, folder, **changes)
 
 
 def chats(model: Path, start: int, folder: Path | None = None) -> list[Request]:
@@ -172,15 +128,6 @@ def test_what_all_prompts_of_a_batch_begin_with_is_read_once_and_changes_no_repl
     # The adapter says one word to everything.
     assert (len({reply.text for reply in together}) > 1) is not is_tuned
     assert [reply.usage["input"] for reply in together] == [33, 34, 35, 36, 37]
-
-
-def test_replies_do_not_depend_on_the_batch(model):
-    requests = [request(model, number) for number in range(8)]
-
-    together = [reply.text for reply in answers(requests)]
-
-    assert together == [answers([one])[0].text for one in requests]
-    assert answers(requests)[3].usage == {"input": 5, "output": 8}
 
 
 @pytest.mark.parametrize("has_other_state", [False, True])
@@ -305,16 +252,10 @@ def other_tokens(folder: Path) -> None:
     save_tokenizer(folder, words=[*WORDS[:-1], "other"])
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (
-            broken_weights,
-            "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag",
-        ),
-        (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
-    ],
-)
+@pytest.mark.parametrize(("damage", "message"), [
+    (broken_weights, "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag"),
+    (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
+])  # fmt: skip
 def test_a_fault_of_an_adapter_is_one_sentence_with_its_remedy(model, tmp_path, damage, message):
     folder = save_adapter(tmp_path / "bad", model)
     damage(folder)

@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
-import time
-from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
-from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.checkpoints import save_checkpoint, started
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, tickets
 
-from pytest_ftgate.weights import find_weights
-
-WEIGHTS = find_weights("smollm2-135m", Path())
 LABELS = ("refund", "login")
-#: Seconds until the server has loaded its libraries.
-START = 600
 
 SUITE = f"""
 prompt: {SYSTEM_PROMPT}
@@ -39,35 +29,9 @@ gates: {{accuracy: {{min: 0.01}}}}
 def server(tmp_path_factory):
     """Start ``transformers serve``; yield its address and the folder of a model for it."""
     folder = tmp_path_factory.mktemp("serve") / "model"
-    source = {"gguf_file": WEIGHTS.name}
-    floats = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        WEIGHTS.parent, dtype="float32", quantization_config=floats, **source
-    )
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(WEIGHTS.parent, **source).save_pretrained(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [os.environ["TRANSFORMERS"], "serve", "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}) as process:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}/v1", folder
-        finally:
-            process.terminate()
-
-
-def wait_for(address: str, process: subprocess.Popen) -> None:
-    end = time.monotonic() + START
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urlopen(address).close()
-        except URLError:
-            time.sleep(1)
-        else:
-            return
-    raise AssertionError(f"the server did not start: exit status {process.poll()}")
+    save_checkpoint(folder)
+    with started([os.environ["TRANSFORMERS"], "serve"], {"HF_HUB_OFFLINE": "1"}) as address:
+        yield address, folder
 
 
 def test_an_ignored_schema_is_invalid_and_an_unknown_model_is_given_up_soon(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
-from ftgate_testing.tickets import EXAMPLE, peft_matrices
-from gguf import GGUFReader
-from safetensors.numpy import save_file
+from ftgate_testing.tickets import EXAMPLE, save_adapter
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli import demo
@@ -17,17 +14,6 @@ from pytest_ftgate.cli import demo
 #: Beside the package, which need not be that of this checkout.
 RECORDED = Path(demo.__file__).parents[1] / "demo"
 TUNED = ("lora-narrow", "lora-replay")
-
-
-def peft_folder(folder: Path, file: str) -> None:
-    """Write an adapter of the example as PEFT does."""
-    folder.mkdir()
-    matrices = peft_matrices(GGUFReader(EXAMPLE / file))
-    save_file(matrices, folder / "adapter_model.safetensors")
-    modules = sorted({name.split(".")[-3] for name in matrices})
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16}
-    text = json.dumps({**config, "target_modules": modules})
-    (folder / "adapter_config.json").write_text(text, "utf-8")
 
 
 @pytest.fixture
@@ -42,7 +28,7 @@ def desk(tmp_path, monkeypatch) -> Path:
     suite = suite.replace("provider: llamacpp", "provider: transformers")
     for variant in TUNED:
         kind = variant.removeprefix("lora-")
-        peft_folder(tmp_path / kind, f"tickets-{kind}.gguf")
+        save_adapter(tmp_path / kind, f"tickets-{kind}.gguf", task_type="CAUSAL_LM")
         suite = suite.replace(f"tickets-{kind}.gguf", kind)
     (tmp_path / "s.ftgate.yaml").write_text(suite, "utf-8")
     return tmp_path

@@ -59,18 +59,13 @@ def test_a_line_of_the_plot_goes_through_the_declared_volume(by_tokens):
     assert all(len(one.usd) == len(money.volumes) for one in money.series)
 
 
-@every_row(
-    ("spend", "per_1k", "fixed"),
-    [
-        (Spend(), 6.0, 0),
-        (Spend(batched=0.5), 4.5, 0),
-        (Spend(cached=0.8), 2.8, 0),
-        (Spend(hosting_usd_per_month=600, adapters_on_server=4), 6.0, 150),
-        (Spend(training_usd=120, retrainings_per_year=2), 6.0, 20),
-        (Spend(evaluations_per_month=30, evaluation_usd=2), 6.0, 60),
-        (Spend(evaluations_per_month=30), 6.0, 15),
-    ],
-)
+@every_row("spend, per_1k, fixed", [
+    (Spend(), 6.0, 0), (Spend(batched=0.5), 4.5, 0), (Spend(cached=0.8), 2.8, 0),
+    (Spend(hosting_usd_per_month=600, adapters_on_server=4), 6.0, 150),
+    (Spend(training_usd=120, retrainings_per_year=2), 6.0, 20),
+    (Spend(evaluations_per_month=30, evaluation_usd=2), 6.0, 60),
+    (Spend(evaluations_per_month=30), 6.0, 15),
+])  # fmt: skip
 def test_what_a_variant_takes_by_hand(evidence, wrong_cases, spend, per_1k, fixed):
     suite = evidence().suite
     tariff = Tariff(per_1m_input=10.0, per_1m_output=50.0, per_1m_cached=2.0)

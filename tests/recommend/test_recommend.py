@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ftgate_testing.ladder_suites import score_rung, verdict
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.notes import note, text_note
 from pytest_ftgate.gates.verdict import Outcome
@@ -24,6 +25,16 @@ from pytest_ftgate.scoring.scores import Score
 
 FAILED = Outcome.FAILED
 TUNED = ("hosted", "lora")
+NO_STRONG = ("rung: stronger-model", "rung: prompt")
+
+
+def beside_baseline(line):
+    """Return the change of the suite that adds a line below its baseline."""
+    return ("baseline: prompt", f"baseline: prompt\n{line}")
+
+
+HERE = beside_baseline("ladder: {local_only: true}")
+SERVES = beside_baseline("serves: lora")
 NO_KEY = text_note("no key")
 
 
@@ -49,53 +60,33 @@ def test_a_rung_that_meets_the_minimum_and_has_no_better_one_is_where_to_stop(ev
     assert why.values["accuracy"] == pytest.approx(0.88, abs=0.005)
 
 
-def test_the_next_rung_comes_first_while_a_cheaper_one_was_never_measured(evidence):
-    no_strong = ("rung: stronger-model", "rung: prompt")
+@every_row("volume, changes, expected", [
+    (50_000, (NO_STRONG,), ("try the next rung first", "stronger-model")),
+    # A model that must run here needs no stronger one.
+    (50_000, (NO_STRONG, HERE), ("fine-tune", "lora")),
+    (50_000, (SERVES,), ("keep the fine-tune", "lora")),
+    (100, (SERVES,), ("fine-tuning not justified", "lora")),
+])  # fmt: skip
+def test_what_was_measured_and_what_serves_decide_what_comes_next(
+    evidence, volume, changes, expected
+):
+    advice = advise(evidence(volume, *changes))
 
-    advice = advise(evidence(50_000, no_strong))
-
-    assert told(advice) == ("try the next rung first", "stronger-model")
-
-
-def test_a_model_that_must_run_here_needs_no_stronger_one(evidence):
-    no_strong = ("rung: stronger-model", "rung: prompt")
-    here = ("baseline: prompt", "baseline: prompt\nladder: {local_only: true}")
-
-    advice = advise(evidence(50_000, no_strong, here))
-
-    assert told(advice) == ("fine-tune", "lora")
-
-
-def test_a_fine_tune_that_serves_and_still_pays_is_kept(evidence):
-    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
-
-    assert told(advise(evidence(50_000, serves))) == ("keep the fine-tune", "lora")
-
-
-def test_a_fine_tune_that_serves_and_no_longer_pays_is_not_justified(evidence):
-    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
-
-    advice = advise(evidence(100, serves))
-
-    assert told(advice) == ("fine-tuning not justified", "lora")
-    assert advice.variant == "descriptions"
+    assert told(advice) == expected
+    assert advice.variant == "descriptions" or expected[0] != "fine-tuning not justified"
 
 
 def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(evidence):
-    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
     history = tuple(
         AcceptedRun(
-            commit=commit,
-            at=at,
-            by="Ada",
-            serves=name,
+            commit=commit, at=at, by="Ada", serves=name,
             gates=(AcceptedVerdict("accuracy", name, "passed", 0.9, "share"),),
         )
         for commit, at, name in (("c3", "2026-11-20", "lora"), ("b2", "2026-10-02", "hosted"))
-    )
+    )  # fmt: skip
     verdicts = (verdict("lora", outcome=FAILED), verdict("hosted"))
 
-    advice = advise(evidence(50_000, serves, verdicts=verdicts, history=history))
+    advice = advise(evidence(50_000, SERVES, verdicts=verdicts, history=history))
 
     assert advice.recommendation is Recommendation.ROLL_BACK
     back = advice.rollback
@@ -105,11 +96,10 @@ def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(ev
 
 
 def test_what_fails_as_well_is_no_way_back(evidence):
-    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
     variants = ("prompt", "examples", "descriptions", "strong", "lora", "hosted")
     verdicts = tuple(verdict(name, outcome=FAILED) for name in variants)
 
-    advice = advise(evidence(50_000, serves, verdicts=verdicts))
+    advice = advise(evidence(50_000, SERVES, verdicts=verdicts))
 
     assert told(advice)[0] != "roll back"
 
@@ -123,9 +113,8 @@ def test_what_fails_as_well_is_no_way_back(evidence):
         ((), {"git": GitFacts(days=90, changes={"prompt": 9}, commits=9)}, {"stable"}),
         ((), {"training_rows": {"lora": 150, "hosted": 150}}, {"examples"}),
         ((("0.4, gated", "9, gated"), ("usd_per_1k: 0.4", "usd_per_1k: 9")), {}, {"gap", "volume"}),
-        ((("baseline: prompt", "baseline: prompt\nladder: {payback_days: 0.1}"),), {},
-         {"gap", "volume"}),
-        ((("baseline: prompt", "baseline: prompt\nchallengers: [strong]"),), {}, {"challenger"}),
+        ((beside_baseline("ladder: {payback_days: 0.1}"),), {}, {"gap", "volume"}),
+        ((beside_baseline("challengers: [strong]"),), {}, {"challenger"}),
         ((), {"verdicts": (verdict("lora", outcome=FAILED), verdict("hosted", outcome=FAILED))},
          {"gates"}),
     ],
@@ -151,8 +140,7 @@ def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):
 
 def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases):
     rag = ("rung: stronger-model", "rung: rag")
-    here = ("baseline: prompt", "baseline: prompt\nladder: {local_only: true}")
-    known = evidence(50_000, rag, here)
+    known = evidence(50_000, rag, HERE)
     few = set(list(wrong_cases["descriptions"])[:20])
     columns = {**known.scores, "strong": score_rung(known.suite, "strong", few)}
 

@@ -23,14 +23,9 @@ MONEY = Economics(calls_per_day=1_000)
 
 def gain(change=0.08, *, certain=True):
     return Gain(
-        over="b",
-        change=change,
-        low=change - 0.03,
-        high=change + 0.03,
-        n=200,
-        p=0.01,
+        over="b", change=change, low=change - 0.03, high=change + 0.03, n=200, p=0.01,
         certain=certain,
-    )
+    )  # fmt: skip
 
 
 def row(variant="b", **known):
@@ -103,15 +98,11 @@ def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
     assert told is None if holds is None else told[0] is holds
 
 
-@every_row(
-    ("name", "known"),
-    [
-        ("examples", {}),
-        ("stable", {"git": GitFacts(unknown_reason="git is not installed")}),
-        ("volume", {**PAYS, "tuned": row("t", unknown="unpriced")}),
-        ("format", {"below": row(format=0.5)}),
-    ],
-)
+@every_row("name, known", [
+    ("examples", {}), ("stable", {"git": GitFacts(unknown_reason="git is not installed")}),
+    ("volume", {**PAYS, "tuned": row("t", unknown="unpriced")}),
+    ("format", {"below": row(format=0.5)}),
+])  # fmt: skip
 def test_what_nobody_knows_neither_holds_nor_fails(name, known):
     assert found(name, **known)[0] is None
 

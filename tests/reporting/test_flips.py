@@ -52,12 +52,9 @@ def order(**fields):
 FAILED = failing_run().verdicts[0]
 REGRESSED = next(flip for flip in FAILED.flips if flip.regressed)
 ORDER = replace(
-    REGRESSED,
-    expected=order(urgent=False),
-    before=order(urgent=False),
-    now=order(urgent=True),
+    REGRESSED, expected=order(urgent=False), before=order(urgent=False), now=order(urgent=True),
     wrong="",
-)
+)  # fmt: skip
 
 
 def test_long_texts_that_begin_alike_are_shown_from_where_they_differ():

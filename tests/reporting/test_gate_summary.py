@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ftgate_testing.reports import HOSTILE, failing_run, inconclusive_verdict, report
+from ftgate_testing.reports import failing_run, inconclusive_verdict, report
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
@@ -32,15 +32,6 @@ def test_the_closing_section_holds_24_lines_however_many_gates_fail(gates):
 
     assert len(lines) <= MAX_LINES
     assert any(line.startswith("    fix ") for line in lines)
-
-
-@every_row("nasty", HOSTILE)
-def test_no_example_acts(nasty):
-    flip = replace(FAILED.flips[0], now=HOSTILE[nasty], before=HOSTILE[nasty], shown=HOSTILE[nasty])
-    lines = gate_lines(replace(FAILED, flips=(flip,)), "accuracy[new]", 24)
-
-    assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85", "\n"} & set("".join(lines))
-    assert not [line for line in lines if line.lstrip().startswith(("::", "##["))]
 
 
 def test_signs_that_an_encoding_lacks_become_ascii():

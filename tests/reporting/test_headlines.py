@@ -5,13 +5,25 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-import pytest_ftgate
 from pytest_ftgate.gates.notes import note, text_note
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.statements import (
+    ExamChange,
+    ExamLoss,
+    LossOfExam,
+    LostCases,
+    Statement,
+    StatementKind,
+)
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, ReasonKind, Recommendation, Rollback
-from pytest_ftgate.reporting.headlines import advice_headline, headline
-from pytest_ftgate.results.run import from_json, to_json
+from pytest_ftgate.reporting.headlines import (
+    acceptance_lines,
+    advice_headline,
+    exam_phrase,
+    exam_sentences,
+    headline,
+)
+from pytest_ftgate.results.accepted import Acceptance
 
 FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())
@@ -39,46 +51,34 @@ def test_every_kind_of_statement_has_a_headline(kind):
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 
 
-@every_row(
-    "values, rest",
-    [
-        ({"rate": 0.9}, ""),
-        ({}, ""),
-        ({"rate": 0.0}, "; no reply is right"),
-        ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),
-    ],
-)
+@every_row("values, rest", [
+    ({"rate": 0.9}, ""), ({}, ""), ({"rate": 0.0}, "; no reply is right"),
+    ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),
+])  # fmt: skip
 def test_a_first_run_says_what_it_lacks_to_be_compared_with(values, rest):
     text = stated(PLAIN, StatementKind.NOTHING_TO_COMPARE, **values)
 
     assert text == f"nothing to compare with yet{rest}"
 
 
-@every_row(
-    "values, reason",
-    [
-        ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
-        ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
-        ({"key": "baseline"}, "it is the baseline"),
-    ],
-)
+@every_row("values, reason", [
+    ({"minimum": 0.0, "key": "max_drop: none"}, "min: 0, max_drop: none"),
+    ({"minimum": 0.0, "cases": 5}, "min: 0, 5 cases can show no drop"),
+    ({"key": "baseline"}, "it is the baseline"),
+])  # fmt: skip
 def test_a_gate_that_nothing_can_fail_says_why(values, reason):
     text = stated(PLAIN, StatementKind.NOT_GATED, **values)
 
     assert text == f"nothing can fail it: {reason}"
 
 
-@every_row(
-    "values, start",
-    [
-        ({"measure": "accuracy"}, "accuracy "),
-        ({"measure": "macro_f1"}, "macro-F1 "),
-        ({"measure": "format"}, "replies in the right format "),
-        ({"measure": "preferred"}, "preferred "),
-        ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),
-        ({"function": "test_x.py::TestTone::test_is_kind"}, "is kind: "),
-    ],
-)
+@every_row("values, start", [
+    ({"measure": "accuracy"}, "accuracy "), ({"measure": "macro_f1"}, "macro-F1 "),
+    ({"measure": "format"}, "replies in the right format "),
+    ({"measure": "preferred"}, "preferred "),
+    ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),
+    ({"function": "test_x.py::TestTone::test_is_kind"}, "is kind: "),
+])  # fmt: skip
 def test_a_drop_names_what_is_measured(values, start):
     drop = replace(
         FAILED.checks[0], kind=CheckKind.BASELINE, against="current", before=0.6, after=0.4,
@@ -146,12 +146,6 @@ def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
     assert text.endswith("; half gone: code 50 → 20 % under the prompt")
 
 
-def test_a_headline_is_the_same_after_the_way_between_two_processes():
-    for verdict in failing_run().verdicts:
-        assert headline(from_json(Verdict, to_json(verdict))) == headline(verdict)
-        assert pytest_ftgate.headline(verdict) == headline(verdict)
-
-
 ADVICE = Advice(
     suite="s.ftgate.yaml", recommendation=Recommendation.STOP, subject="prompt", variant="prompt",
     reasons=(), below="", rungs=(),
@@ -176,3 +170,62 @@ def test_an_advice_says_what_it_is_about(recommendation, fields, expected):
     advice = replace(ADVICE, recommendation=recommendation, **fields)
 
     assert advice_headline(advice) == expected
+
+
+# What less is tested than was accepted ----------------------------------------------------------
+
+GONE = LostCases("gone", 46, 40, ("a", "b", "c", "d", "e"))
+
+
+def test_cases_that_are_gone_are_counted_with_those_that_were_right():
+    assert [*exam_sentences(ExamChange(accepted=200, lost=(GONE,)))] == [
+        "46 of 200 accepted cases are gone; 40 of them were right: a, b, c, d, e and 41 more"
+    ]
+
+
+def test_one_case_is_told_in_the_singular_and_without_a_score_that_is_not_known():
+    lost = LostCases("without weight", 1, None, ("a",))
+
+    assert [*exam_sentences(ExamChange(accepted=200, lost=(lost,), came=1, came_ids=("z",)))] == [
+        "1 of 200 accepted cases has no weight any more; it is a",
+        "1 case has come since a run was accepted: z",
+    ]
+
+
+@every_row("loss, sentence", [
+    (ExamLoss(LossOfExam.GATE, "format"), "the accepted gate format is gone"),
+    (ExamLoss(LossOfExam.VARIANT, "format[new]"),
+     "format[new] was accepted, and is not gated any more"),
+    (ExamLoss(LossOfExam.COMPARED, "new"), "new is not compared with the baseline any more"),
+    (ExamLoss(LossOfExam.LIMIT, "max_drop", 0.05, "none"),
+     "max_drop: 0.05 is now none, which lets more pass than what was accepted"),
+    (ExamLoss(LossOfExam.MUST_PASS, "a"), "the case a need not pass any more"),
+    (ExamLoss(LossOfExam.BASELINE, "baseline", "old", "new"), "baseline: old is now new"),
+])  # fmt: skip
+def test_each_loss_has_its_sentence(loss, sentence):
+    assert [*exam_sentences(ExamChange(losses=(loss,)))] == [sentence]
+
+
+def test_a_record_of_the_older_form_is_not_said_to_test_less():
+    older = ExamChange(is_older=True)
+
+    assert exam_phrase(older) == "record of an older format"
+    assert exam_phrase(ExamChange(lost=(GONE,))) == "less is tested than was accepted"
+    assert [*exam_sentences(older)] == [
+        "the accepted record is older: it lists no cases and no limits"
+    ]
+
+
+def test_accepting_says_what_changed_once_with_the_gates_that_it_is_about():
+    change = ExamChange(accepted=200, lost=(GONE,))
+    told = Acceptance(
+        names=("current", "new"), file="s.accepted.json", not_passed={"failed": 1}, is_read=True,
+        changes={"accuracy[current]": change, "format[current]": change},
+    )  # fmt: skip
+
+    accepted, lost = acceptance_lines(told)
+
+    assert accepted == (
+        "accepted current, new in s.accepted.json; commit it with the change (1 gate failed)"
+    )
+    assert lost.startswith("accepted accuracy[current], format[current]: 46 of 200 accepted cases")

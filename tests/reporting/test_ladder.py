@@ -15,9 +15,3 @@ def test_a_number_and_its_percent_sign_stay_in_one_line(advice, length):
     noted = replace(advice, notes=(text_note(f"{'x' * length} 90 % of all"),))
 
     assert not any(line.lstrip().startswith("%") for line in ladder_lines(noted))
-
-
-def test_no_line_begins_like_a_workflow_command(advice):
-    noted = replace(advice, notes=(text_note(f"{'x' * 68} ::error::owned"),))
-
-    assert not any(line.lstrip().startswith("::") for line in ladder_lines(noted))

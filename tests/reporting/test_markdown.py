@@ -6,36 +6,25 @@ import re
 from dataclasses import replace
 
 from ftgate_testing.reports import (
-    HOSTILE,
-    HOSTILE_NAMES,
+    failed_test,
     failing_run,
     gate_not_evaluated,
     inconclusive_verdict,
+    outside_of_code,
     report,
 )
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.notes import text_note
-from pytest_ftgate.plugin.verdicts import NOT_RUN
+from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
 from pytest_ftgate.recommend.advice import Recommendation
-from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
+from pytest_ftgate.reporting.markdown import (
+    code_block,
+    escape_markdown,
+    markdown_report,
+    workflow_commands,
+)
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import NotEvaluated
-
-
-def outside_of_code(text: str) -> str:
-    """Return Markdown without its code blocks, read as GitHub reads them."""
-    lines, fence = [], ""
-    for line in text.split("\n"):
-        mark = re.match(r"(`{3,})", line)
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif mark:
-            fence = mark[1]
-        else:
-            lines.append(line)
-    assert not fence, "a code block is left open"
-    return "\n".join(lines)
 
 
 def test_a_green_run_is_three_lines_and_its_facts():
@@ -67,28 +56,6 @@ def test_flips_are_folded():
     assert "passed before, fails now" in text
     assert "passed before, fails now" not in outside_of_code(text)
     assert text.count("<details>") == text.count("</details>") == 3
-
-
-@every_row("nasty", HOSTILE)
-def test_what_a_model_says_stays_in_code(nasty):
-    hostile = HOSTILE[nasty]
-    tame = "```" if hostile.startswith("```") else "no"
-    quiet, loud = (markdown_report(failing_run([text]), 60_000) for text in (tame, hostile))
-
-    assert outside_of_code(loud) == outside_of_code(quiet)
-    assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
-
-
-@every_row("nasty", HOSTILE_NAMES)
-def test_what_a_server_says_with_its_error_cannot_act(nasty):
-    text = outside_of_code(
-        markdown_report(
-            report(not_evaluated=(gate_not_evaluated(HOSTILE_NAMES[nasty]),)), 2_000_000
-        )
-    )
-
-    for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
-        assert mark not in text.split("not evaluated")[1]
 
 
 def test_gates_with_one_reason_are_named_once_and_counted():
@@ -161,11 +128,44 @@ def test_a_red_run_speaks_of_a_ladder_only_to_roll_back(advice):
     assert "Ladder of" in back
 
 
-@every_row("nasty", HOSTILE_NAMES)
-def test_what_stands_in_an_advice_cannot_act(nasty, advice):
-    said = HOSTILE_NAMES[nasty]
-    foul = replace(advice, suite=said, subject=said, variant=said, notes=(text_note(said),))
-    text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
+# Workflow commands: at the line of a gate, at most ten, and none that a reply could forge ---------
 
-    for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
-        assert mark not in text.partition("Ladder of")[2]
+
+def test_a_failed_gate_is_marked_at_its_line():
+    _, second, *_ = workflow_commands(failing_run())
+
+    assert second.startswith(
+        "::error file=suite.ftgate.yaml,line=7,title=accuracy[new] failed::accuracy down 38 points"
+    )
+
+
+def test_files_are_named_from_the_root_of_the_repository():
+    assert next(workflow_commands(failing_run(), "llm/tests")).startswith(
+        "::error file=llm/tests/suite."
+    )
+    assert next(workflow_commands(failing_run(), ".")).startswith("::error file=suite.ftgate.yaml,")
+
+
+def test_ten_at_the_most_and_the_most_important_first():
+    failed, passed = failing_run().verdicts[0], failing_run().verdicts[3]
+    many = [passed, *(inconclusive_verdict(n) for n in range(1, 9)), *[failed] * 6]
+
+    told = list(workflow_commands(report(*many, not_evaluated=(gate_not_evaluated(),))))
+
+    assert ["failed" in one for one in told[:6]] == [True] * 6
+    assert "not evaluated" in told[6]
+    assert ["inconclusive" in one for one in told[7:10]] == [True] * 3
+    assert told[10:] == ["… and 5 more"]
+
+
+def test_a_failed_test_of_a_gate_that_passed_is_an_error_of_its_file():
+    (told,) = workflow_commands(report(failing_run().verdicts[3], failed_tests=(failed_test(),)))
+
+    assert told.startswith("::error file=test_it.py,line=1,title=test_it[current] failed test::")
+    assert told.endswith(PASSED_XFAIL)
+
+
+def test_an_inconclusive_gate_warns_where_it_does_not_block():
+    assert next(workflow_commands(report(inconclusive_verdict(), lenient=True))).startswith(
+        "::warning "
+    )

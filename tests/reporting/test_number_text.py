@@ -4,15 +4,13 @@ from pytest_ftgate.gates.design import round_up, round_up_to_point
 from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
-    change_text,
+    file_size,
     level,
     level_span,
     milliseconds,
-    nats,
     percent,
     points,
     quantity,
-    share_change,
     signed_percent,
     span,
     times,
@@ -31,53 +29,39 @@ def test_shares_are_said_in_per_cent_and_never_rounded_to_the_ends(share: float,
     assert percent(share) == said
 
 
+def test_shares_are_said_with_a_decimal_where_asked_and_a_rise_with_its_sign() -> None:
+    assert percent(0.80949, 1) == level(0.80949, digits=1) == "80.9 %"
+    assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
+
+
 @every_row("change, said", [(-0.47, "−47"), (0.02, "+2"), (0.0, "0"), (-0.001, "0")])
 def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
     assert points(change) == said
 
 
-@every_row(
-    "low, high, said",
-    [
-        (-0.53, -0.40, "40 to 53"),
-        (0.04, 0.16, "4 to 16"),
-        (-0.08, 0.01, "8 down to 1 up"),
-        (-0.08, 0.0, "0 to 8"),
-        (None, -0.1, "10 or more"),
-        (-0.1, None, "10 or less"),
-        (None, None, ""),
-        (0.0, 0.0, ""),
-        # Bounds that would read alike have a decimal more, as far as it is worth one.
-        (0.0996, 0.1043, "10.0 to 10.4"),
-        (-0.002, 0.003, "0.2 down to 0.3 up"),
-        (-0.0001, 0.0003, ""),
-    ],
-)
+@every_row("count, said", [(1_200, "1 kB"), (999_999, "1,000 kB"), (1_000_000, "1.0 MB")])
+def test_sizes_of_files_are_said_in_megabytes_from_one_on(count: int, said: str) -> None:
+    assert file_size(count) == said
+
+
+@every_row("low, high, said", [
+    (-0.53, -0.40, "40 to 53"), (0.04, 0.16, "4 to 16"), (-0.08, 0.01, "8 down to 1 up"),
+    (-0.08, 0.0, "0 to 8"), (None, -0.1, "10 or more"), (-0.1, None, "10 or less"),
+    (None, None, ""), (0.0, 0.0, ""),
+    # Bounds that would read alike have a decimal more, as far as it is worth one.
+    (0.0996, 0.1043, "10.0 to 10.4"), (-0.002, 0.003, "0.2 down to 0.3 up"), (-0.0001, 0.0003, ""),
+])  # fmt: skip
 def test_an_interval_of_a_change_names_its_directions_where_they_differ(low, high, said) -> None:
     assert span(low, high) == said
 
 
-@every_row(
-    "low, high, unit, said",
-    [
-        (0.6, 0.79, "share", "60 to 79 %"),
-        (0.4, 0.44, "usd", "0.40 to 0.44 USD"),
-        (0.4, None, "usd", "0.40 USD or more"),
-        (None, 1500.0, "ms", "1,500 ms or less"),
-        (0.0, 0.0, "share", ""),
-    ],
-)
+@every_row("low, high, unit, said", [
+    (0.6, 0.79, "share", "60 to 79 %"), (0.4, 0.44, "usd", "0.40 to 0.44 USD"),
+    (0.4, None, "usd", "0.40 USD or more"), (None, 1500.0, "ms", "1,500 ms or less"),
+    (0.0, 0.0, "share", ""),
+])  # fmt: skip
 def test_an_interval_of_a_level_has_its_unit_once(low, high, unit, said) -> None:
     assert level_span(low, high, unit) == said
-
-
-def test_a_change_stands_with_its_interval() -> None:
-    assert change_text(0.05, 0.02, 0.08) == "up 5 points (95 % CI 2 to 8)"
-    assert change_text(-0.01, None, None) == "down 1 point"
-
-
-def test_two_shares_have_one_sign_of_per_cent() -> None:
-    assert share_change(0.614, 0.2401) == "61 → 24 %"
 
 
 @every_row("share, said", [(-0.05, "5"), (0.025, "2.5"), (0.0045, "0.45")])
@@ -106,22 +90,11 @@ def test_a_limit_to_write_is_rounded_up_to_three_figures(value: float, said: str
     assert round_up(value) == said
 
 
-def test_a_divergence_has_three_figures() -> None:
-    assert nats(0.031249) == "0.0312 nats a token"
-
-
-@every_row(
-    "value, unit, said",
-    [
-        (0.25, "share", "25 %"),
-        (0.25, "usd", "0.25 USD"),
-        (9.4, "ms", "9.4 ms"),
-        (0.25, "nats", "0.25 nats a token"),
-        (1200.0, "words", "1,200 words"),
-        (1.2, "tokens", "1 token"),
-        (0.2, "tokens", "0 tokens"),
-    ],
-)
+@every_row("value, unit, said", [
+    (0.25, "share", "25 %"), (0.25, "usd", "0.25 USD"), (9.4, "ms", "9.4 ms"),
+    (0.031249, "nats", "0.0312 nats a token"), (1200.0, "words", "1,200 words"),
+    (1.2, "tokens", "1 token"), (0.2, "tokens", "0 tokens"),
+])  # fmt: skip
 def test_an_amount_is_said_in_its_unit(value: float, unit: str, said: str) -> None:
     assert amount(value, unit) == said
 
@@ -160,17 +133,9 @@ def test_a_length_of_time_is_said_as_on_a_clock(seconds: float, said: str) -> No
     assert duration(seconds) == said
 
 
-def test_a_rise_is_signed() -> None:
-    assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
-
-
 @every_row("change, digits, said", [
     (-0.0263, 1, "down 2.6 points"), (0.0049, 1, "up 0.5 points"), (0.0049, 0, "no change"),
     (-0.01, 0, "down 1 point"), (0.0001, 1, "no change"),
 ])  # fmt: skip
 def test_a_change_has_a_direction_and_decimals_where_asked(change, digits, said) -> None:
     assert change_size(change, digits) == said
-
-
-def test_shares_are_said_with_a_decimal_where_asked() -> None:
-    assert percent(0.80949, 1) == level(0.80949, digits=1) == "80.9 %"

@@ -20,14 +20,11 @@ from pytest_ftgate.reporting.phrases import (
     cause,
     check_text,
     doubt,
-    interval,
     levels,
-    limit,
     measured_headline,
     other_check,
     relation,
     rest,
-    size,
     worst,
 )
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -103,22 +100,17 @@ def test_the_sides_of_a_drop_have_their_names():
     assert other_check(RATE) == check_text(RATE)
 
 
-@every_row(
-    "values, expected",
-    [
-        ({"has_drifted": True}, Relation.DRIFTED),
-        ({"informative": False}, Relation.BLIND),
-        ({"is_unchanged": True, "outcome": Outcome.PASSED}, Relation.UNCHANGED),
-        ({"outcome": Outcome.FAILED}, Relation.BEYOND),
-        ({"outcome": Outcome.PASSED}, Relation.WITHIN),
-        ({"missing": 3}, Relation.MISSING),
-        ({"low": -0.06, "high": -0.02, "p_fail": 0.001}, Relation.REAL),
-        ({"low": -0.2, "high": -0.06, "p_fail": 0.02}, Relation.LIKELY_BEYOND),
-        ({"low": -0.07, "high": -0.01, "p_fail": 0.02}, Relation.LIKELY),
-        ({"low": -0.08, "high": 0.01, "p_fail": 0.2}, Relation.OPEN),
-        ({"before": None, "low": 0.7, "high": 0.9}, Relation.OPEN),
-    ],
-)
+@every_row("values, expected", [
+    ({"has_drifted": True}, Relation.DRIFTED), ({"informative": False}, Relation.BLIND),
+    ({"is_unchanged": True, "outcome": Outcome.PASSED}, Relation.UNCHANGED),
+    ({"outcome": Outcome.FAILED}, Relation.BEYOND), ({"outcome": Outcome.PASSED}, Relation.WITHIN),
+    ({"missing": 3}, Relation.MISSING),
+    ({"low": -0.06, "high": -0.02, "p_fail": 0.001}, Relation.REAL),
+    ({"low": -0.2, "high": -0.06, "p_fail": 0.02}, Relation.LIKELY_BEYOND),
+    ({"low": -0.07, "high": -0.01, "p_fail": 0.02}, Relation.LIKELY),
+    ({"low": -0.08, "high": 0.01, "p_fail": 0.2}, Relation.OPEN),
+    ({"before": None, "low": 0.7, "high": 0.9}, Relation.OPEN),
+])  # fmt: skip
 def test_every_check_relates_to_its_limit_in_one_way(values, expected):
     assert relation(replace(DROP, **{"outcome": OPEN, "alarm": 0.01, **values})) is expected
 
@@ -215,14 +207,10 @@ CUT_TEXT = "9 of 12 regressed cases were cut off by max_tokens (3 of the other 5
 BROKEN_TEXT = "8 of 12 regressed cases broke their format (0 of the other 588)"
 
 
-@every_row(
-    "values, shared, others",
-    [
-        (CUT, CUT_TEXT, "that ended as they should"),
-        (BROKEN, BROKEN_TEXT, "that kept it"),
-        (BROKEN | CUT, f"{BROKEN_TEXT}; {CUT_TEXT}", "without either"),
-    ],
-)
+@every_row("values, shared, others", [
+    (CUT, CUT_TEXT, "that ended as they should"), (BROKEN, BROKEN_TEXT, "that kept it"),
+    (BROKEN | CUT, f"{BROKEN_TEXT}; {CUT_TEXT}", "without either"),
+])  # fmt: skip
 def test_what_regressed_cases_have_in_common_is_the_cause_beside_the_rest(values, shared, others):
     statement = Statement(StatementKind.RATE, {**values, **REST})
 
@@ -237,10 +225,6 @@ REST = {"rest": 588, "rest_before": 1.0, "rest_after": 0.99}
 def test_a_verdict_without_a_check_has_no_numbers():
     with pytest.raises(ValueError, match="no check"):
         measured_headline(replace(FAILED, checks=()))
-
-
-def test_the_parts_are_those_of_the_whole_line():
-    assert check_text(DROP) == f"{size(DROP)} ({interval(DROP)}), {limit(DROP)}: {levels(DROP)}"
 
 
 #: The modules that word what a check says, and the notation of intervals; media take their parts.

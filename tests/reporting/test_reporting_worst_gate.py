@@ -33,21 +33,15 @@ def failed(variant: str, wrong: int):
     return replace(failing_run(wrong=wrong).verdicts[0], variant=variant)
 
 
-@every_row("order", [1, -1])
-def test_the_larger_drop_comes_first_whatever_the_names_and_the_order(order):
-    verdicts = [failed("aaa", 20), failed("zzz", 60), replace(inconclusive_verdict(), variant="b")]
-
-    assert {*named_first(report(*verdicts[::order])).values()} == {"accuracy[zzz]"}
+INCONCLUSIVE = replace(inconclusive_verdict(), variant="aaa")
 
 
-def test_a_failure_comes_before_a_gate_that_is_inconclusive():
-    verdicts = [replace(inconclusive_verdict(), variant="aaa"), failed("zzz", 20)]
-
-    assert {*named_first(report(*verdicts)).values()} == {"accuracy[zzz]"}
-
-
-def test_an_error_that_kept_gates_from_being_evaluated_comes_before_what_is_inconclusive():
-    verdict = replace(inconclusive_verdict(), variant="aaa")
-    made = report(verdict, not_evaluated=(gate_not_evaluated("zzz: no key"),))
-
-    assert {*named_first(made).values()} == {"accuracy[new]"}
+@every_row("verdicts, more, first", [
+    ((failed("aaa", 20), failed("zzz", 60), INCONCLUSIVE), {}, "zzz"),
+    ((INCONCLUSIVE, failed("zzz", 60), failed("aaa", 20)), {}, "zzz"),
+    ((INCONCLUSIVE, failed("zzz", 20)), {}, "zzz"),
+    # An error that kept gates from being evaluated comes before what is inconclusive.
+    ((INCONCLUSIVE,), {"not_evaluated": (gate_not_evaluated("zzz: no key"),)}, "new"),
+])  # fmt: skip
+def test_the_largest_drop_comes_first_whatever_the_names_and_the_order(verdicts, more, first):
+    assert {*named_first(report(*verdicts, **more)).values()} == {f"accuracy[{first}]"}

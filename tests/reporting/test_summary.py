@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ftgate_testing.reports import (
-    HOSTILE,
     failed_test,
     failing_run,
     gate_not_evaluated,
@@ -23,14 +22,12 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
-    message_lines,
     summary_lines,
     unlisted_lines,
 )
-from pytest_ftgate.reporting.tables import TextTable, table_lines, usage_line
+from pytest_ftgate.reporting.tables import usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
 from pytest_ftgate.results.run import NotEvaluated, Report
-from pytest_ftgate.scoring.score import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
 
@@ -79,21 +76,6 @@ def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     assert ("It fails if" in text) == (verbosity > 0)
 
 
-@every_row("nasty", HOSTILE)
-def test_no_line_of_a_section_acts(nasty):
-    text = verdict_section(failing_run([HOSTILE[nasty]]).verdicts[0], 2)
-
-    assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set(text)
-    assert not [one for one in text.split("\n") if one.lstrip().startswith("::")]
-
-
-@every_row("verdict", [FAILED, FENCED, FORGOT])
-def test_lines_keep_within_80_columns_but_for_a_command(verdict):
-    lines = verdict_section(verdict, 1).split("\n")
-
-    assert [one for one in lines if len(one) > 80 and "pytest" not in one] == []
-
-
 def test_the_verdict_is_the_first_line():
     assert summary_lines(failing_run())[0].split("  ")[:2] == ["BLOCKED", "3 of 4 gates failed"]
     assert summary_lines(report(GOOD))[0] == "PASSED  1 gate   accuracy: current 98 % (min 50 %)"
@@ -107,14 +89,6 @@ def test_in_quiet_a_gate_that_did_not_pass_has_a_line_and_its_first_step():
     ]
     # The first thing to do about each of them.
     assert sum(row.startswith("    fix ") for row in rows) == 3
-
-
-def test_an_inconclusive_gate_says_what_would_settle_it():
-    text = "\n".join(summary_lines(report(inconclusive_verdict())))
-
-    assert "The 95 % CI excludes 0, but this suite asks for 99 %." in text
-    assert "accept  max_drop: 0.09   suite.ftgate.yaml:7" in text
-    assert "(chosen after the result; say why in the review)" in text
 
 
 LONG = "a-variant-whose-name-says-all-that-was-ever-tried-with-it-and-when"
@@ -161,13 +135,6 @@ def test_a_long_name_has_a_line_of_its_own_and_is_whole():
     assert lines.index("variant") < lines.index(LONG)
 
 
-def test_cells_say_what_they_said_however_wide_a_table_is():
-    rows = [["False", "1", "007"], ["w" * 100, "1", "x"]]
-    laid = table_lines(TextTable(["label", "n", "said"], rows, (1,)), wraps=False)
-
-    assert laid[1].split() == ["False", "1", "007"]
-
-
 def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
     check = replace(
         FAILED.check, unit="ms", before=1234.0, after=1834.0, rise=0.49, low=0.31, high=0.69, n=1200
@@ -177,15 +144,6 @@ def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
 
     assert max(len(row) for row in rows if "pytest" not in row) <= 80
     assert any("up 49 % (31 to 69 %)" in row for row in rows), rows
-
-
-def test_nothing_that_is_told_acts():
-    told = "it broke: \x1b[2J \u202e\n::error::owned " + "::error::x " * 20
-    lines = summary_lines(report(GOOD, notes=(told,)))
-
-    assert not {"\x1b", "\u202e", "\n"} & {*"".join(lines)}
-    assert not [one for one in lines if one.lstrip().startswith("::")]
-    assert next(message_lines([told])) in lines
 
 
 def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
@@ -204,28 +162,6 @@ def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
 
     assert line[: len(said)] == said
     assert width is None or len(line) <= width
-
-
-@every_row("verbosity", [0, 1, 2])
-def test_a_table_of_labels_keeps_within_80_columns(verbosity):
-    names = ["a_label_with_quite_some_name", "another_label_of_this_suite", "billing", "refund"]
-    rates = tuple(
-        LabelMetrics(
-            label=name,
-            f1_before=0.9,
-            f1=0.8,
-            precision=0.7,
-            recall=0.6,
-            n=100,
-            taken_for=dict.fromkeys(names, 12),
-        )
-        for name in names
-    )
-    lines = verdict_section(replace(FAILED, labels=rates), verbosity).split("\n")
-
-    start = next(n for n, one in enumerate(lines) if "taken for" in one)
-    assert max(map(len, lines[start : start + 12])) <= 80
-    assert any("billing 12" in one for one in lines) == (verbosity > 0)
 
 
 def test_what_else_was_told_comes_after_the_verdict():
@@ -262,15 +198,3 @@ def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
     made = report(replace(FAILED, next=(step,), node=node))
 
     assert f'    see     pytest --ftgate -vv "{node}"' in summary_lines(made)
-
-
-def test_a_likely_cause_comes_before_all_else_that_can_be_done():
-    cause = NextStep(StepKind.CHECK_CAUSE, {"cause": "text", "text": "remove scale"})
-    broken = replace(
-        FAILED, next=(NextStep(StepKind.MAKE_BASELINE, {"variant": "x", "in_mark": False}), cause)
-    )
-
-    lines = summary_lines(report(broken, GOOD))
-
-    (first, *_) = [line for line in lines if line.startswith("    fix ")]
-    assert first == "    fix     check a likely cause: remove scale"

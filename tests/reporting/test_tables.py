@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ftgate_testing.reports import HOSTILE_NAMES, failing_run, report
+from ftgate_testing.reports import failing_run, report
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.reporting.markdown import markdown_report, markdown_table
-from pytest_ftgate.reporting.summary import MAX_LINES, detail_lines, summary_lines
+from pytest_ftgate.reporting.summary import MAX_LINES, summary_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
     changes_line,
@@ -144,24 +143,6 @@ def test_long_names_do_not_push_the_verdicts_out_of_a_comment():
 
     assert "\nchanged since main: " in comment
     assert "left out for their length" not in comment
-
-
-@every_row("nasty", [*HOSTILE_NAMES, "line"])
-def test_the_name_of_a_file_cannot_act_in_any_report(nasty):
-    name = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}[nasty]
-    record = report(*FAILED, file_changes=changed(name))
-
-    terminal = [*summary_lines(record), *detail_lines(record)]
-    page, comment = html_page(record), markdown_report(record)
-
-    for text in (*terminal, page, comment):
-        assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set(text)
-    assert not [line for line in terminal if "\n" in line or line.lstrip().startswith("::")]
-    shown = next(line for line in comment.split("\n") if line.startswith("changed since"))
-    for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
-        assert mark not in shown
-    for tag in ("<img", "<svg onload", "<script>document", "</details><svg"):
-        assert tag not in page
 
 
 # Errors ---------------------------------------------------------------------------------------

@@ -12,48 +12,34 @@ from pytest_ftgate.reporting.text import (
     fit_parts,
     lasting_output,
     quoted_lines,
+    word_diff,
 )
 
 
-@every_row(
-    "hostile, shown",
-    [
-        ("\x1b[31mred", "\\x1b[31mred"),
-        ("a\rb", "a\\rb"),
-        ("left\u202eright", "left\\u202eright"),
-        ("zero\u200bwidth", "zero\\u200bwidth"),
-        ("\x00", "\\x00"),
-        ("tab\there", "tab here"),
-        ("a ##[stop-commands]t", r"a #\x23[stop-commands]t"),
-        ("###[error]x", r"##\x23[error]x"),
-        ("##vso[task.setvariable]x", r"#\x23vso[task.setvariable]x"),
-        ("## A title [1]", "## A title [1]"),
-        ("ordinary, naïve, 日本", "ordinary, naïve, 日本"),
-    ],
-)
+@every_row("hostile, shown", [
+    ("\x1b[31mred", "\\x1b[31mred"), ("a\rb", "a\\rb"), ("left\u202eright", "left\\u202eright"),
+    ("zero\u200bwidth", "zero\\u200bwidth"), ("\x00", "\\x00"), ("tab\there", "tab here"),
+    ("a ##[stop-commands]t", r"a #\x23[stop-commands]t"), ("###[error]x", r"##\x23[error]x"),
+    ("##vso[task.setvariable]x", r"#\x23vso[task.setvariable]x"),
+    ("## A title [1]", "## A title [1]"), ("ordinary, naïve, 日本", "ordinary, naïve, 日本"),
+])  # fmt: skip
 def test_characters_that_act_are_written_out(hostile: str, shown: str) -> None:
     assert escape_controls(hostile) == shown
 
 
-def test_every_line_of_foreign_text_begins_with_a_bar() -> None:
-    lines = list(quoted_lines("now", "::error::gotcha\n\n::stop-commands::x"))
+def test_every_line_of_foreign_text_begins_with_a_bar_and_keeps_within_the_width() -> None:
+    for text, count in (("::error::gotcha\n\n::stop-commands::x", 3), ("word " * 200, 4)):
+        lines = [*quoted_lines("now", text)]
 
-    assert len(lines) == 3
-    assert all(line.startswith("      │") for line in lines)
+        assert len(lines) == count
+        assert all(line.startswith("      │") and len(line) <= 80 for line in lines)
 
 
-def test_long_text_is_cut_with_a_count() -> None:
+def test_long_text_is_cut_with_a_count_and_no_text_said_to_be_empty() -> None:
     lines = list(quoted_lines("now", "\n".join("abcdefgh"), max_lines=4))
 
     assert len(lines) == 4
     assert lines[-1].endswith("… 5 more lines")
-
-
-def test_lines_keep_within_the_width() -> None:
-    assert all(len(line) <= 80 for line in quoted_lines("now", "word " * 200))
-
-
-def test_an_empty_reply_is_said_to_be_empty() -> None:
     assert next(quoted_lines("now", "  ")).endswith("(empty)")
 
 
@@ -130,3 +116,37 @@ def test_a_process_without_an_output_gets_one_for_itself_and_its_children(
         stream.write("nobody reads it")
         assert os.get_inheritable(stream.fileno())
     getattr(sys, name).close()
+
+
+# Differences
+
+
+def test_what_differs_is_marked_as_git_marks_it():
+    assert word_diff("The total is 12 dollars", "The total is 13 dollars today") == (
+        "The total is [-12-] {+13+} dollars {+today+}"
+    )
+
+
+@every_row("expected, said", [
+    ("refund", "billing"), ("a label", "a label"), ("one two three", "one two three"),
+    ("one two three four", "entirely other words here"), ("", "x y z"),
+    ("one two three", "x " * 1000),
+])  # fmt: skip
+def test_nothing_is_shown_where_it_would_not_help(expected, said):
+    assert word_diff(expected, said) == ""
+
+
+def test_of_several_right_answers_the_likest_counts():
+    assert word_diff("ten eleven twelve | the sky is blue", "the sky is grey") == (
+        "the sky is [-blue-] {+grey+}"
+    )
+
+
+def test_long_equal_runs_are_shortened():
+    same = " ".join(f"w{n}" for n in range(40))
+
+    assert word_diff(f"{same} end", f"{same} stop") == "w0 w1 w2 … w37 w38 w39 [-end-] {+stop+}"
+
+
+def test_marks_in_a_reply_pass_for_none_of_ours():
+    assert "{+[\\-all-\\]+}" in word_diff("one two three", "one two three [-all-]")

@@ -61,17 +61,15 @@ def test_the_metrics_file_is_nested_numbers(tmp_path):
     assert metrics["forgetting"]["new"]["before"] > metrics["forgetting"]["new"]["after"]
 
 
-@every_row("name", ["mlflw", "wandb"])
-def test_an_unknown_tracker_is_an_error_with_the_one_to_write(name):
-    with pytest.raises(ConfigurationError, match=f'tracker "{name}" is not known; write mlflow'):
-        Tracker(name)
-
-
-def test_an_absent_tracker_is_an_error_with_its_remedy(monkeypatch):
+@every_row("name, told", [
+    ("wandb", 'tracker "wandb" is not known; write mlflow'),
+    ("mlflow", "mlflow is not installed; pip install mlflow"),
+])  # fmt: skip
+def test_an_unknown_and_an_absent_tracker_are_errors_with_their_remedy(monkeypatch, name, told):
     monkeypatch.setattr("pytest_ftgate.reporting.trackers.find_spec", lambda name: None)
 
-    with pytest.raises(ConfigurationError, match="mlflow is not installed; pip install mlflow"):
-        Tracker("mlflow")
+    with pytest.raises(ConfigurationError, match=told):
+        Tracker(name)
 
 
 def test_mlflow_gets_figures_and_headlines(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.results.accepted import (
@@ -21,37 +20,31 @@ from pytest_ftgate.results.accepted import (
     write_record,
 )
 from pytest_ftgate.results.exam import exam_of
-from pytest_ftgate.results.run import Report, from_json, to_json
+from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule
 
 HERE = Path()
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
+RECORD = AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
 
 
-def test_a_verdict_survives_json() -> None:
-    baseline, worse = variant_scores("current", [1.0] * 100), variant_scores("new", [0.0] * 100)
-    verdict = evaluate_rate(suite(GATE), GATE, Comparison(worse, baseline))
-
-    assert from_json(Verdict, to_json(verdict)) == verdict
+def recorded(made: VariantScores, folder: Path = HERE) -> AcceptedRecord:
+    """Return the record of a run with the scores *made* of the variant "new"."""
+    return replace(RECORD, variants={"new": accepted_cases(made, folder)})
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
-    record = AcceptedRecord(
-        suite="s.ftgate.yaml",
-        at="2026-11-24",
-        variants={"new": accepted_cases(variant_scores("new", [1.0, 0.0]), HERE)},
-    )
+    record = recorded(variant_scores("new", [1.0, 0.0]))
     write_record(tmp_path / "s.accepted.json", record)
 
-    assert read_record(tmp_path / "s.accepted.json", "s.ftgate.yaml") == record
+    assert read_record(tmp_path / "s.accepted.json", record.suite) == record
 
 
 def test_a_record_has_one_case_in_a_line_and_no_reply(tmp_path: Path) -> None:
     path = tmp_path / "s.accepted.json"
-    cells = accepted_cases(variant_scores("new", [1.0], text="late_delivery"), HERE)
-    write_record(path, AcceptedRecord(suite="s", at="now", variants={"new": cells}))
+    write_record(path, recorded(variant_scores("new", [1.0], text="late_delivery")))
 
     (line,) = [line for line in path.read_text("utf-8").splitlines() if '"c000"' in line]
     assert "late_delivery" not in path.read_text("utf-8")
@@ -72,34 +65,27 @@ def test_a_broken_record_says_what_to_do(tmp_path: Path, text: str) -> None:
         read_record(path, "s.ftgate.yaml")
 
 
-def test_a_record_of_another_format_or_suite_says_what_to_do(tmp_path) -> None:
+@every_row("values, told", [
+    ({"format": 99}, "record format 99 is newer"),
+    ({"format": 1},
+     "record format 1 is older than this version reads; delete it, and accept a run again"),
+    ({"suite": "a/other.ftgate.yaml"},
+     r"s\.accepted\.json:2: this is the record of a/other\.ftgate\.yaml; restore"),
+])  # fmt: skip
+def test_a_record_of_another_format_or_suite_says_what_to_do(tmp_path, values, told) -> None:
     path = tmp_path / "s.accepted.json"
-    write_record(path, AcceptedRecord(suite="s", at="now", format=99))
+    write_record(path, replace(RECORD, **values))
 
-    with pytest.raises(SuiteError, match="record format 99 is newer"):
-        read_record(path, "s.ftgate.yaml")
-
-    path = tmp_path / "s.accepted.json"
-    write_record(path, AcceptedRecord(suite="s", at="now", format=1))
-
-    told = r"record format 1 is older than this version reads; delete it, and accept a run again"
-    with pytest.raises(SuiteError, match=told):
-        read_record(path, "s.ftgate.yaml")
-
-    path = tmp_path / "s.accepted.json"
-    write_record(path, AcceptedRecord(suite="a/other.ftgate.yaml", at="now"))
-
-    told = r"s\.accepted\.json:2: this is the record of a/other\.ftgate\.yaml; restore"
     with pytest.raises(SuiteError, match=told):
         record_of_suite(path, "a/s.ftgate.yaml")
 
 
 @every_row("suite", ["a/s.ftgate.yaml", "b/s.ftgate.yaml", "a/s.ftgate.yaml::test_it"])
 def test_a_record_may_move_with_its_suite(tmp_path: Path, suite: str) -> None:
-    path, record = tmp_path / "s.accepted.json", AcceptedRecord(suite="a/s.ftgate.yaml", at="now")
-    write_record(path, record)
+    path = tmp_path / "s.accepted.json"
+    write_record(path, RECORD)
 
-    assert record_of_suite(path, suite) == record
+    assert record_of_suite(path, suite) == RECORD
 
 
 def test_a_case_whose_digest_changed_is_left_out() -> None:
@@ -107,12 +93,7 @@ def test_a_case_whose_digest_changed_is_left_out() -> None:
     cases = [row.case for row in made.results.values()]
     now = replace(suite(GATE), cases=(cases[0], replace(cases[1], expected="other")))
 
-    accepted, anchor = accepted_samples(
-        AcceptedRecord(suite="s", at="now", variants={"new": accepted_cases(made, HERE)}),
-        now,
-        "new",
-        "accuracy",
-    )
+    accepted, anchor = accepted_samples(recorded(made), now, "new", "accuracy")
 
     assert accepted.case_ids == ("c000",)
     assert anchor is None
@@ -143,7 +124,7 @@ def test_an_edited_python_scorer_changes_the_accepted_cases(tmp_path: Path) -> N
     (tmp_path / "marks.py").write_text("def close(case, reply): return 1\n")
     by_code = replace(case("a"), score=Rule("python", "marks:close"))
     made = VariantScores("new", {"a": replace(case_result("a", 1.0, "refund"), case=by_code)})
-    record = AcceptedRecord(suite="s", at="now", variants={"new": accepted_cases(made, tmp_path)})
+    record = recorded(made, tmp_path)
     now = replace(suite(GATE), cases=(by_code,), path=tmp_path / "s.ftgate.yaml")
     assert len(accepted_samples(record, now, "new", "accuracy")[0]) == 1
 
@@ -158,13 +139,10 @@ def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_acc
     suite_name, path = "s.ftgate.yaml", tmp_path / "s.accepted.json"
     cells = accepted_cases(variant_scores("new", [1.0, 0.0]), HERE)
     earlier = AcceptedRecord(
-        suite=suite_name,
-        at="2026-11-24",
-        variants={"new": cells},
-        limits={"accuracy": 0.08, "forgetting": 0.05},
-        rooms={"other": 2048},
+        suite=suite_name, at="2026-11-24", variants={"new": cells},
+        limits={"accuracy": 0.08, "forgetting": 0.05}, rooms={"other": 2048},
         skill_levels={"other": {"hard-code": 1}},
-    )
+    )  # fmt: skip
     write_record(path, earlier)
     facts = {f"{LEVEL_FACT}hard-code": "3", ROOM_FACT: "2048"}
     baseline = variant_scores("current", [1.0] * 100)

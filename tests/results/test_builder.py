@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from ftgate_testing.reports import failing_run, inconclusive_verdict
+from ftgate_testing.repositories import Repository
 
 from pytest_ftgate.client.budget import CostReport
-from pytest_ftgate.results.builder import RunPart, build_report
+from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.run import NotEvaluated, RequestCounts
 from pytest_ftgate.settings import Settings
 
@@ -67,3 +69,38 @@ def test_the_cases_of_a_suite_come_from_all_processes(settings):
     (suite,) = build_report(settings, halves, (), facts={}).suites
 
     assert {case.id for case in suite.cases} == {case.id for case in whole.cases}
+
+
+# Facts ------------------------------------------------------------------------------------------
+
+OF_EVERY_RUN = {"pytest-ftgate", "Python", "replies", "duration"}
+
+
+@pytest.fixture
+def in_git(tmp_path):
+    Repository.made(tmp_path).commit()
+    return replace(Settings.of_evaluation(tmp_path), run_by="ada", run_url="", source_url="")
+
+
+def test_a_run_without_pytest_has_neither_a_command_nor_a_version_of_pytest(in_git):
+    assert {*run_facts(in_git, (), 61.0)} == {*OF_EVERY_RUN, "commit", "run by"}
+
+
+def test_a_run_without_reports_does_not_wait_for_git(in_git):
+    command = ("pytest", "--ftgate", "a b.ftgate.yaml")
+
+    facts = run_facts(in_git, (), 61.0, pytest_version="9", command=command, calls_git=False)
+
+    assert {*facts} == {*OF_EVERY_RUN, "command", "pytest"}
+    assert facts["command"] == "pytest --ftgate 'a b.ftgate.yaml'"
+    assert facts["duration"] == "1:01"
+
+
+def test_a_suite_that_is_a_file_has_its_digest(in_git):
+    (run,) = failing_run().suites
+    part = RunPart(suites=(replace(run, name="a.ftgate.yaml"), replace(run, name="gone")))
+    (in_git.root / "a.ftgate.yaml").write_bytes(b"cases: x")
+
+    facts = run_facts(in_git, [part], 0.0)
+
+    assert facts["suites"] == f"a.ftgate.yaml (sha256 {sha256(b'cases: x').hexdigest()[:12]})"

@@ -80,17 +80,18 @@ def test_the_day_of_each_anchor_is_that_of_a_record_that_this_version_reads(tmp_
     assert anchor_dates(path) == {"new": "2026-10-02"}
     assert anchor_dates(tmp_path / "none.json") == {}
 
-    path = tmp_path / "s.accepted.json"
-    path.write_text(json.dumps({**RECORD, "format": RECORD_FORMAT + 1}), "utf-8")
 
-    with pytest.raises(SuiteError, match="is newer than this version reads; upgrade"):
-        anchor_dates(path)
+NEWER = json.dumps({**RECORD, "format": RECORD_FORMAT + 1})
 
 
-@every_row("text", ["[", "[]", '{"anchors": {"new": 3}}', '{"anchors": 3}'])
-def test_a_file_that_is_no_record_is_an_error(tmp_path, text):
+@every_row("text, told", [
+    *((text, "no accepted record; restore it or delete it")
+      for text in ("[", "[]", '{"anchors": {"new": 3}}', '{"anchors": 3}')),
+    (NEWER, "is newer than this version reads; upgrade"),
+])  # fmt: skip
+def test_a_file_that_is_no_record_of_this_version_is_an_error(tmp_path, text, told):
     path = tmp_path / "s.accepted.json"
     path.write_text(text, "utf-8")
 
-    with pytest.raises(SuiteError, match="no accepted record; restore it or delete it"):
+    with pytest.raises(SuiteError, match=told):
         anchor_dates(path)

@@ -21,14 +21,24 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.notes import FindingKind, IdentityNote, Remedy, ReplyNote, note, text_note
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.notes import FindingKind, Remedy, ReplyNote, note, text_note
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Drift, Finding, Severity
 from pytest_ftgate.recommend.advice import Advice, Condition, Reason, ReasonKind, Recommendation
+from pytest_ftgate.reporting.next_steps import step_command
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.writers import write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
-from pytest_ftgate.results.run import RUN_FORMAT, overall_verdict, read_run
+from pytest_ftgate.results.run import (
+    RUN_FORMAT,
+    as_typed,
+    load_verdicts,
+    node_id,
+    overall_verdict,
+    read_run,
+    store_verdicts,
+)
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
@@ -63,17 +73,12 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
     assert len(text) < 500_000
 
 
-@every_row(
-    ("text", "told"),
-    [
-        ("", "is no run record"),
-        ("[]", "is no run record"),
-        ("{}", "is no run record"),
-        ('{"format": 5}', r"is no run record \(verdict: Field required\)"),
-        ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
-        ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
-    ],
-)
+@every_row("text, told", [
+    ("", "is no run record"), ("[]", "is no run record"), ("{}", "is no run record"),
+    ('{"format": 5}', r"is no run record \(verdict: Field required\)"),
+    ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
+    ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
+])  # fmt: skip
 def test_a_file_that_is_no_record_of_this_version_is_rejected(tmp_path, text, told):
     (tmp_path / "run.json").write_text(text)
 
@@ -86,29 +91,19 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
         read_run(tmp_path / "run.json")
 
 
-@every_row(
-    ("made", "verdict"),
-    [
-        (report(), "blocked"),
-        (report(inconclusive_verdict()), "blocked"),
-        (report(inconclusive_verdict(), lenient=True), "passed"),
-        (report(replace(inconclusive_verdict(), statement=NOTHING), lenient=True), "blocked"),
-        (report(failing_run().verdicts[3], not_evaluated=(gate_not_evaluated(),)), "blocked"),
-        (report(failing_run().verdicts[3], failed_tests=(failed_test(),)), "blocked"),
-        (report(failing_run().verdicts[3]), "passed"),
-        (report(failing_run().verdicts[0]), "blocked"),
-    ],
-    ids=[
-        "no gates",
-        "inconclusive",
-        "inconclusive and lenient",
-        "without any reply, and lenient",
-        "error",
-        "failed test",
-        "passed",
-        "failed",
-    ],
-)
+GOOD = failing_run().verdicts[3]
+
+
+@every_row("made, verdict", [
+    (report(), "blocked"),
+    (report(inconclusive_verdict()), "blocked"),
+    (report(inconclusive_verdict(), lenient=True), "passed"),
+    (report(replace(inconclusive_verdict(), statement=NOTHING), lenient=True), "blocked"),
+    (report(GOOD, not_evaluated=(gate_not_evaluated(),)), "blocked"),
+    (report(GOOD, failed_tests=(failed_test(),)), "blocked"),
+    (report(GOOD), "passed"),
+    (report(failing_run().verdicts[0]), "blocked"),
+])  # fmt: skip
 def test_a_run_passes_only_if_its_gates_were_evaluated_and_none_blocks(made, verdict):
     assert overall_verdict(made) == verdict
 
@@ -178,50 +173,65 @@ def test_an_advice_in_a_record_fits_its_schema_and_has_its_sentences(tmp_path):
     assert [row["note"]["text"] for row in written["conditions"]] == ["50 labelled rows"]
 
 
-def test_a_note_in_a_record_has_its_sentence_beside_its_kind_and_values(tmp_path):
-    told = replace(failing_run().verdicts[0], notes=(text_note("of a server"),))
-    write_run(tmp_path / "run.json", report(told))
-
-    (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
-
-    values = {"text": "of a server"}
-    assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]
-
-
-_FINDING = Finding(
-    kind="size", severity=Severity.ERROR, message=text_note("few rows"), next=text_note("add rows")
-)
-_DRIFT = Drift(
-    what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40,
-    message=text_note("longer"),
-)  # fmt: skip
-_STEADY = replace(_DRIFT, message=None)
-
-
-def test_findings_drifts_and_identities_in_a_record_have_their_sentences_and_are_read_again(
-    tmp_path,
-):
+def test_findings_drifts_and_notes_in_a_record_have_their_sentences_and_are_read_again(tmp_path):
     names, counts = ("a password", "an AWS key"), (2, 1)
     sensitive = note(FindingKind.SENSITIVE, rows=2, names=names, counts=counts)
     length = note(ReplyNote.LENGTH, what="replies", before=1.0, after=9.0, unit="words")
-    told = replace(
-        failing_run().verdicts[0],
-        findings=(replace(_FINDING, message=sensitive, next=note(Remedy.REVOKE)),),
-        drifts=(replace(_DRIFT, message=length), _STEADY),
-        notes=(note(IdentityNote.EMPTY_REPLIES, count=3, of=4, recorded=True),),
+    finding = Finding(
+        kind="size", severity=Severity.ERROR, message=sensitive, next=note(Remedy.REVOKE)
     )
+    drift = Drift(
+        what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40, message=length
+    )
+    told = replace(
+        GOOD, findings=(finding,), drifts=(drift, replace(drift, message=None)),
+        notes=(text_note("of a server"),),
+    )  # fmt: skip
     record = report(told)
     write_run(tmp_path / "run.json", record)
 
     (verdict,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["verdicts"]
 
-    (finding,), (drift, steady) = verdict["findings"], verdict["drifts"]
-    texts = [one["text"] for one in (finding["message"], finding["next"], drift["message"])]
-    assert texts == [
-        "2 rows seem to contain a password (2), an AWS key (1)",
-        "revoke it and take it out: a model gives away what it was trained on",
-        "replies are 9 times as long as before (median 1 → 9 words)",
-    ]
+    (found,), (longer, steady) = verdict["findings"], verdict["drifts"]
+    texts = [one["text"] for one in (found["message"], found["next"], longer["message"])]
+    assert texts == [*map(note_text, (sensitive, finding.next, length))]
     assert steady["message"] is None
-    assert verdict["notes"][0]["text"].startswith("tuned model not proven, its base is recorded: ")
+    values = {"text": "of a server"}
+    assert verdict["notes"] == [{"text": "of a server", "kind": "text", "values": values}]
     assert read_run(tmp_path / "run.json").verdicts == record.verdicts
+
+
+# Verdicts that are stored for the verb explain ---------------------------------------------------
+
+
+def stored(folder, change):
+    """Store a verdict, then *change* it in the file."""
+    verdict = failing_run(["a wrong reply"]).verdicts[0]
+    store_verdicts(folder, [verdict])
+    path = folder / "verdicts.jsonl"
+    path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))) + "\n", "utf-8")
+    return verdict
+
+
+def test_a_stored_verdict_is_loaded_as_it_was_and_not_with_fields_of_an_older_version(tmp_path):
+    verdict = stored(tmp_path, lambda values: values)
+
+    assert load_verdicts(tmp_path) == (verdict,)
+
+    # Its count of regressed cases stands under an older name, and would be read as none.
+    def older(values):
+        return {**{k: v for k, v in values.items() if k != "regressed"}, "lost": 83}
+
+    stored(tmp_path, older)
+
+    assert load_verdicts(tmp_path) == ()
+
+
+def test_a_command_of_a_verdict_names_the_gate_as_the_user_types_it():
+    verdict = failing_run(["a wrong reply"]).verdicts[0]
+    step = NextStep(StepKind.SHOW_REGRESSED, {"node": node_id(verdict)})
+
+    typed = as_typed(replace(verdict, next=(step,)), lambda name: f"../{name}")
+
+    assert node_id(typed) == f"../{node_id(verdict)}"
+    assert step_command(typed.next[0]) == f'pytest --ftgate -vv "../{node_id(verdict)}"'

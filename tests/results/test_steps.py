@@ -88,11 +88,8 @@ def test_the_budget_that_goes_on_pays_for_what_was_not_sent():
     price = 2.0 / 100 * 50
     assert price < more_budget(stopped) < 2 * price
     assert stopped.verdicts[0].next[0].values["max_usd"] == more_budget(stopped)
-    for other in (
-        replace(cost, stopped="5 minutes of --ftgate-max-minutes"),
-        replace(cost, asked=0.0),
-    ):
-        assert more_budget(replace(stopped, cost=other)) == 0.0
+    for values in ({"stopped": "5 minutes of --ftgate-max-minutes"}, {"asked": 0.0}):
+        assert more_budget(replace(stopped, cost=replace(cost, **values))) == 0.0
 
 
 # Another variant --------------------------------------------------------------------------------
@@ -122,8 +119,7 @@ def test_no_variant_is_offered_that_did_not_pass_everything():
     passed = verdict("other", RIGHT)
     another = replace(passed, suite="another.ftgate.yaml")
     marked = replace(passed, node="test_it.py::test_it[other]")
-    unknown = gate_not_evaluated()
-    unknown = replace(unknown, node="suite.ftgate.yaml::format[other]")
+    unknown = replace(gate_not_evaluated(), node="suite.ftgate.yaml::format[other]")
 
     for others, more in (
         ((verdict("other"),), {}),
