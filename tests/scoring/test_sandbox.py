@@ -293,12 +293,6 @@ def outcome(attempt, options=None):
 
 
 @linux
-@every_row("path", [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__])
-def test_no_file_of_this_machine_can_be_read(path):
-    assert "PermissionError" in outcome(f"open({path!r}).read()")
-
-
-@linux
 @every_row(
     "attempt",
     ["open({0!r}, 'w')", "import os; os.remove({0!r})", "import os; os.truncate({0!r}, 0)",
@@ -332,22 +326,82 @@ def test_no_server_can_be_reached_not_even_on_this_machine(tmp_path, family):
         assert outcome(attempt, BARE) == "done"
 
 
-PROCESSES = (
+@pytest.fixture(params=["own", "nobody"])
+def user(request):
+    """A user, who runs code in the sandbox: the one of the tests, and an ordinary one beside root.
+
+    The result is the number of the user, and what returns what became of code.
+    """
+    if request.param == "own":
+        yield None, outcome
+        return
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can become another user; the other tests run as an ordinary one")
+    python = which("python3", path="/usr/bin:/usr/local/bin")
+    if python is None:
+        pytest.skip("no Python here that every user may run")
+    # Not below the folder of pytest, which no other user may enter.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        child = copy(sandbox.sandbox_child.__file__, folder)
+        Path(child).chmod(0o644)
+
+        def run(code: str) -> str:
+            Path(folder, "reply.py").write_text(code)
+            Path(folder, "tests.py").write_text("")
+            ended = subprocess.run(
+                [python, "-I", child, folder, "9", "1024", ""], check=True, user=65534,
+                group=65534, cwd=folder, input=b"token", capture_output=True,
+            )  # fmt: skip
+            told = ended.stdout.decode().removeprefix("ready\ntoken")
+            return "done" if told == '""' else told
+
+        yield 65534, run
+
+
+REFUSED_TO_ALL = (
+    *(f"open({path!r}).read()" for path in (f"/proc/{os.getpid()}/environ", "/proc/self/environ")),
+    "open('/etc/passwd').read()", f"open({__file__!r}).read()", "open('../x', 'w')",
     "import os; os.fork()", "import subprocess; subprocess.run(['/bin/true'])",
     "import os; os.execv('/bin/true', ['true'])", "import os; os.kill(os.getppid(), 0)",
     "import os; os.kill(-1, 0)", "import os; os.setsid()",
-    "import multiprocessing as m; m.Pool(1)",
+    "import multiprocessing as m; m.Pool(1)", "import socket; socket.socket()",
     "import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1))",
+    "import os; os.sched_setaffinity(os.getppid(), [0])",
     "import ctypes; assert not ctypes.CDLL(None).unshare(0x10000000), 'PermissionError'",
 )  # fmt: skip
 
 
 @linux
-@every_row("attempt", PROCESSES)
-def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
-    told = outcome(attempt)
+@every_row("attempt", REFUSED_TO_ALL)
+def test_no_file_process_or_socket_outside_can_be_reached_and_no_limit_raised(user, attempt):
+    told = user[1](attempt)
 
     assert "PermissionError" in told or "not allowed" in told
+
+
+#: 20 asks for the own process here, and is an allowed call elsewhere.
+OLDER_CALL = (
+    "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
+    "m.write(bytes.fromhex('b814000000cd80c3'))\n"
+    "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\nassert call() < 0, call()"
+)
+SIGNALS_ITSELF = (
+    "import os, signal, threading as t\nos.kill(os.getpid(), 0)\n"
+    "signal.pthread_kill(t.get_ident(), 0)"
+)
+ALLOWED_TO_ALL = (
+    "open('a', 'w').write('x')",
+    "import sys\nassert sys.stdin.read() == ''",
+    SIGNALS_ITSELF,
+    *[OLDER_CALL] * (machine() == "x86_64"),
+)
+
+
+@linux
+@every_row("attempt", ALLOWED_TO_ALL)
+def test_the_own_folder_can_be_written_and_the_own_process_signalled(user, attempt):
+    assert user[1](attempt) == "done"
 
 
 PIPE = "import fcntl, os, struct\nr, w = os.pipe()\n"
@@ -365,30 +419,17 @@ SIGNALS = [
 ]
 
 
-@pytest.fixture
-def victim():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process
-        process.kill()
-
-
 @linux
 @every_row("attempt", SIGNALS)
-def test_no_signal_reaches_another_process(victim, attempt):
-    told = outcome(attempt.replace("PID", str(victim.pid)))
+def test_no_signal_reaches_another_process(user, attempt):
+    number, run = user
+    with subprocess.Popen(["sleep", "60"], user=number) as victim:
+        told = run(attempt.replace("PID", str(victim.pid)))
 
-    assert "PermissionError" in told
-    with pytest.raises(subprocess.TimeoutExpired):
-        victim.wait(0.05)
-
-
-@linux
-def test_a_run_may_signal_itself():
-    own = (
-        "import os, signal, threading\nos.kill(os.getpid(), 0)\n"
-        "signal.pthread_kill(threading.get_ident(), 0)"
-    )
-    assert outcome(own) == "done"
+        assert "PermissionError" in told
+        with pytest.raises(subprocess.TimeoutExpired):
+            victim.wait(0.05)
+        victim.kill()
 
 
 #: What the kernel says to calls that no list allows: libraries try new ones, and then older ones.
@@ -413,24 +454,6 @@ def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
     assert error in outcome(SYSCALL.format(call))
 
 
-@pytest.mark.skipif(machine() != "x86_64", reason="the code is of this machine")
-@linux
-def test_calls_of_an_older_architecture_are_refused():
-    # 20 asks for the own process here, and is an allowed call elsewhere.
-    code = (
-        "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
-        "m.write(bytes.fromhex('b814000000cd80c3'))\n"
-        "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\n"
-        "assert call() < 0, call()"
-    )
-    assert outcome(code) == "done"
-
-
-@linux
-def test_the_processors_of_another_process_cannot_be_changed(victim):
-    assert "PermissionError" in outcome(f"import os\nos.sched_setaffinity({victim.pid}, [0])")
-
-
 @linux
 @every_row("name", ["{}/s", "\0{}"])
 def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
@@ -447,21 +470,21 @@ def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
             server.recv(1)
 
 
-@BOTH
-def test_a_reply_that_writes_a_result_itself_does_not_pass(options):
-    forge = (
-        "import os\nfor n in range(64):\n    for text in (b'ready\\n', b'\"\"'):\n"
-        "        try: os.write(n, text)\n        except OSError: pass\nos._exit(0)"
-    )
-
-    assert outcome(forge, options).startswith("ended before its tests had, with exit code ")
+FORGE = """import os
+for n in range(64):
+    for text in (b'ready\\n', b'""'):
+        try: os.write(n, text)
+        except OSError: pass
+os._exit({})"""
 
 
 @BOTH
-def test_a_reply_that_ends_like_a_missing_sandbox_is_wrong_and_no_error(options):
-    ended = outcome("import os\nos._exit(71)", options)
+@every_row("code", [0, 71])
+def test_a_reply_that_writes_a_result_or_ends_like_a_missing_sandbox_is_wrong(options, code):
+    for reply in (FORGE, "import os\nos._exit({})"):
+        told = outcome(reply.format(code), options)
 
-    assert ended == "ended before its tests had, with exit code 71"
+        assert told == f"ended before its tests had, with exit code {code}"
 
 
 NESTS = (
@@ -480,61 +503,6 @@ def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nes
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def run_as_nobody():
-    """Run code in the sandbox as an ordinary user; return what the process reported."""
-    if not hasattr(os, "getuid") or os.getuid() != 0:
-        pytest.skip("only root can become another user; the other tests run as an ordinary one")
-    python = which("python3", path="/usr/bin:/usr/local/bin")
-    if python is None:
-        pytest.skip("no Python here that every user may run")
-
-    # Not below the folder of pytest, which no other user may enter.
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        child = copy(sandbox.sandbox_child.__file__, folder)
-        Path(child).chmod(0o644)
-
-        def run(code: str) -> str:
-            Path(folder, "reply.py").write_text(code)
-            Path(folder, "tests.py").write_text("")
-            command = [python, "-I", child, folder, "9", "1024", ""]
-            ended = subprocess.run(
-                command, check=True, user=65534, group=65534, cwd=folder, input=b"token",
-                capture_output=True,
-            )  # fmt: skip
-            return ended.stdout.decode().removeprefix("ready\ntoken")
-
-        yield run
-
-
-@linux
-@every_row("attempt", SIGNALS)
-def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nobody, attempt):
-    with subprocess.Popen(["sleep", "60"], user=65534) as victim:
-        assert "PermissionError" in run_as_nobody(attempt.replace("PID", str(victim.pid)))
-        with pytest.raises(subprocess.TimeoutExpired):
-            victim.wait(0.05)
-        victim.kill()
-
-
-AFFINITY = "import os; os.sched_setaffinity(os.getppid(), [0])"
-REACHES = ("open('/etc/hostname')", "import socket; socket.socket()", "open('../x', 'w')", AFFINITY)
-
-
-@linux
-@every_row("attempt", [*PROCESSES, *REACHES])
-def test_the_sandbox_holds_for_an_ordinary_user_as_well(run_as_nobody, attempt):
-    told = run_as_nobody(attempt)
-
-    assert "PermissionError" in told or "not allowed" in told
-
-
-@linux
-def test_an_ordinary_user_writes_into_the_own_folder(run_as_nobody):
-    assert run_as_nobody("open('a', 'w').write('x')") == '""'
-
-
 @linux
 @pytest.mark.parametrize(("machine", "token"), [("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)])
 def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
@@ -547,7 +515,7 @@ def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
     column = child._MACHINES[machine][1]
     allowed = child._ALLOWED | {name: entry[0] for name, entry in child._BY_ARGUMENT.items()}
     special = ("clone", "clone3", "kill", "tgkill", "prlimit64", "socketpair", "sendto")
-    allowed |= {name: getattr(child, f"_{name.upper().strip('64')}") for name in special}
+    allowed |= {name: getattr(child, f"_{name.upper().removesuffix('64')}") for name in special}
 
     # A negative number stands for a system call that the machine does not have.
     resolved = {name: resolve(token, name.encode()) for name in allowed}
@@ -562,30 +530,26 @@ while True:
     open({beat!r}, 'w').write(str(time.time()))
     time.sleep(0.005)
 """
-FORKS = ("", "os.fork()", "if os.fork() == 0:\n    os.fork() and os._exit(0)")
+LATE = "took longer than 2.5 s"
+FORKS = [
+    ("", LATE),
+    ("os.fork()", LATE),
+    ("if os.fork() == 0:\n    os.fork() and os._exit(0)", LATE),
+    # One who ends in time leaves a fork behind.
+    ("if os.fork():\n    time.sleep(0.2)\n    os._exit(0)",
+     "ended before its tests had, with exit code 0"),
+]  # fmt: skip
 
 
-@every_row("fork", FORKS)
-def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
+@every_row(("fork", "told"), FORKS)
+def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork, told):
     beat = tmp_path / "beat"
     begun = time.monotonic()
 
     # Long enough for a busy machine to start the process.
-    told = outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 2.5})
+    assert outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 2.5}) == told
 
-    assert told == "took longer than 2.5 s"
     assert time.monotonic() - begun < 20
-    last = beat.read_text()
-    time.sleep(0.2)
-    assert beat.read_text() == last
-
-
-@linux
-def test_a_fork_that_is_left_behind_by_one_who_ends_in_time_is_ended_too(tmp_path):
-    beat = tmp_path / "beat"
-    fork = "if os.fork():\n    time.sleep(0.2)\n    os._exit(0)"
-
-    assert "ended before" in outcome(FORK.format(fork=fork, beat=str(beat)), BARE)
     last = beat.read_text()
     time.sleep(0.2)
     assert beat.read_text() == last
@@ -606,13 +570,14 @@ FILLS = [
     ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
     ("import os\nos.mkdir('d')\nfor i in range(9): open(f'd/{i}', 'w').write('x' * 3_000_000)",
      "wrote more"),
+    ("x = 'x' * 2_000_000_000", "MemoryError"),
 ]  # fmt: skip
 
 
 @BOTH
 @every_row(("attempt", "told"), FILLS)
-def test_the_disk_cannot_be_filled(attempt, told, options):
-    assert told in outcome(f"{attempt}\nwhile True: pass", options)
+def test_neither_disk_nor_memory_can_be_filled(attempt, told, options):
+    assert told in outcome(f"{attempt}\nwhile True: pass", {**options, "memory_mb": 256})
 
 
 FILL = """
@@ -661,15 +626,6 @@ def test_a_folder_that_the_code_has_closed_is_removed_too(tmp_path, monkeypatch)
     closed = "import os\nos.mkdir('d')\nopen('d/x', 'w').close()\nos.chmod('d', 0)"
     assert outcome(closed, BARE) == "done"
     assert list(tmp_path.iterdir()) == []
-
-
-@BOTH
-def test_the_memory_cannot_be_filled(options):
-    assert "MemoryError" in outcome("x = 'x' * 2_000_000_000", {**options, "memory_mb": 256})
-
-
-def test_there_is_nothing_to_read_from():
-    assert outcome("import sys\nassert sys.stdin.read() == ''") == "done"
 
 
 def test_the_result_of_a_run_is_cached():

@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
-from statsmodels.stats.proportion import proportion_confint
 
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
     binomial_pmf,
     binomial_sf,
-    clopper_pearson,
     critical_z,
     exact_noninferior_p,
     find_root,
@@ -28,7 +26,6 @@ from pytest_ftgate.stats.proportions import (
     tango_z,
     trinomial_region,
     upper_bound,
-    wilson,
 )
 
 
@@ -57,15 +54,6 @@ def test_fishers_test_agrees_with_scipy(n, drawn_share, marked_share, hit_share)
 @every_row("counts", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 0, 4, 9), (5, 5, 5, 5)])
 def test_where_nothing_is_drawn_or_marked_fishers_p_is_one(counts):
     assert fisher_p(*counts) == pytest.approx(1.0)
-
-
-@given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
-def test_intervals_agree_with_statsmodels(n, share, confidence):
-    x = round(share * n)
-    exact = proportion_confint(x, n, 1 - confidence, method="beta")
-    score = proportion_confint(x, n, 1 - confidence, method="wilson")
-    assert clopper_pearson(x, n, confidence) == pytest.approx(exact, abs=1e-9)
-    assert wilson(x, n, confidence) == pytest.approx(score, abs=1e-9)
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.floats(0.001, 0.2))
