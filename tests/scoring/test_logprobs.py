@@ -131,20 +131,6 @@ def test_the_most_likely_label_may_be_very_unlikely():
     assert shares == dict.fromkeys(LABELS, 0.0) | {"refund": 1.0}
 
 
-def test_a_label_written_in_three_tokens_has_the_product_of_their_probabilities():
-    reply = written(
-        TokenLogprobs("ch", log(0.5), {"ref": log(0.5)}),
-        TokenLogprobs("ange", log(0.8), {"arge": log(0.2)}),
-        TokenLogprobs("_a", log(0.25), {"_p": log(0.75)}),
-    )
-
-    shares = label_shares(LABELS, reply)
-
-    assert [shares[label] for label in LABELS[:3]] == pytest.approx(
-        [0.3 / 0.9, 0.1 / 0.9, 0.5 / 0.9]
-    )
-
-
 def lists(shares: np.ndarray, top: int) -> TokenLogprobs:
     order = np.argsort(-shares)[:top]
     return TokenLogprobs("t", -1.0, {str(i): float(np.log(shares[i])) for i in order})
@@ -184,14 +170,6 @@ def test_the_divergence_of_a_text_is_the_sum_over_its_tokens():
     assert found.logprob == pytest.approx(log(0.25 * 0.4))
     assert found.base_logprob == pytest.approx(log(0.5 * 0.9))
     assert found.left_out == pytest.approx(0.25 + 0.1)
-
-
-def test_lists_without_a_shared_token_show_no_divergence():
-    found = token_divergence(
-        [TokenLogprobs("t", -1.0, {"a": -1.0})], [TokenLogprobs("t", -2.0, {"b": -1.0})]
-    )
-
-    assert (found.kl, found.left_out) == (0.0, 1.0)
 
 
 def test_what_the_tuned_model_never_writes_diverges_by_a_finite_amount():

@@ -124,14 +124,6 @@ def ring():
     return "rung"
 
 
-def test_an_alarm_stops_a_scorer_only_after_its_time(monkeypatch):
-    with scorers.TimeLimit() as limit:
-        assert limit.run(CASE, ring) == "rung"
-        monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.0)
-        with pytest.raises(ScorerError, match=r"^score: exact took longer than 0 s on case"):
-            limit.run(CASE, ring)
-
-
 def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
     monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.0)
     with scorers.TimeLimit() as limit:
@@ -147,6 +139,14 @@ def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
         ring()
 
 
+@pytest.fixture
+def now(monkeypatch):
+    """A clock that the test sets, in a list of one number."""
+    clock = [100.0]
+    monkeypatch.setattr(scorers.time, "monotonic", lambda: clock[0])
+    return clock
+
+
 @every_row(
     ("score", "form", "allowed"),
     [
@@ -157,10 +157,8 @@ def test_an_alarm_between_two_replies_stops_nothing(monkeypatch):
         (Rule("mean", ((Rule("code"), 1), (Rule("code"), 1))), (), 10.0),
     ],
 )
-def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allowed):
+def test_rules_add_the_seconds_that_they_declare(monkeypatch, now, score, form, allowed):
     monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.25)
-    now = [100.0]
-    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
     one = Case(id="a", location="c.jsonl:7", score=score, format=form)
 
     def after(seconds):
@@ -176,36 +174,33 @@ def test_rules_add_the_seconds_that_they_declare(monkeypatch, score, form, allow
             limit.run(one, after(allowed + 0.5))
 
 
-def test_a_previous_alarm_keeps_its_rest_and_its_interval(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
-    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+@pytest.fixture
+def rang():
+    """An alarm that rings after 1000 seconds, and then every seven, into this list."""
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(True))
     signal.setitimer(signal.ITIMER_REAL, 1000.0, 7.0)
-    try:
-        with scorers.TimeLimit():
-            assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
-            now[0] += 400.0
-        rest, interval = signal.getitimer(signal.ITIMER_REAL)
-        handler = signal.getsignal(signal.SIGALRM)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-    assert (rest, interval, handler) == (pytest.approx(600.0, abs=30.0), 7.0, signal.SIG_IGN)
+    yield rung
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
-def test_a_previous_alarm_that_is_due_rings_at_once(monkeypatch):
-    now, rang = [100.0], []
-    monkeypatch.setattr(scorers.time, "monotonic", lambda: now[0])
-    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(True))
-    signal.setitimer(signal.ITIMER_REAL, 1000.0, 1000.0)
-    try:
-        with scorers.TimeLimit():
-            now[0] += 2000.0
-        rest = signal.getitimer(signal.ITIMER_REAL)[0]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def test_a_previous_alarm_keeps_its_rest_and_its_interval(now, rang):
+    handler = signal.getsignal(signal.SIGALRM)
+    with scorers.TimeLimit():
+        assert signal.getitimer(signal.ITIMER_REAL)[1] == 0.5
+        now[0] += 400.0
+
+    rest, interval = signal.getitimer(signal.ITIMER_REAL)
+    assert (rest, interval) == (pytest.approx(600.0, abs=30.0), 7.0)
+    assert signal.getsignal(signal.SIGALRM) == handler
+    assert not rang
+
+
+def test_a_previous_alarm_that_is_due_rings_at_once(now, rang):
+    with scorers.TimeLimit():
+        now[0] += 2000.0
+    rest = signal.getitimer(signal.ITIMER_REAL)[0]
 
     assert rest <= 0.001 or rang
 
