@@ -53,10 +53,8 @@ FENCE = "```"
 READ = [
     graded("good"),
     f"<think>{graded('bad')}?</think>\n{graded('good')}",
-    f"\n {graded('good')}\n",
     f"{FENCE}json\n{graded('good')}\n{FENCE}",
     f"Let me think. {graded('good')} Done.",
-    '{"reason": "so", "grade": "good",}',
     '{"grade": "good", "reason": "so"}',
     '{"reason": "so", "grade": "good", "confidence": 0.9}',
 ]
@@ -70,23 +68,18 @@ def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
 
 
 WHOLE = "no JSON object with reason and grade"
-DEEP = "[" * 100_000
+NO_GRADES = ("", '"good"', "[1]", '{"grade": "good"}', '{"reason": "so"}', "x" * 90, "[" * 100_000)
 
 
 @every_row(
     ("answer", "told"),
     [
         ("it's so: 'good'", (WHOLE, repr("it's so: 'good'"))),
-        ("x" * 90, (WHOLE, repr("x" * 80))),
-        ("", (WHOLE, "''")),
-        ('{"grade": "good"}', (WHOLE, repr('{"grade": "good"}'))),
-        ('{"reason": "so"}', (WHOLE, repr('{"reason": "so"}'))),
         (Reply(text="so", stop="length"), (f"{WHOLE} (cut off at its token limit)", "'so'")),
         (Reply(text="so", stop="refusal"), ("it refused", "")),
         (OutOfBudget("x" * 600), ("x" * 500, "")),
-        (OutOfBudget("the money is used up"), ("the money is used up", "")),
         (Reply(text=graded("good"), stop="refusal"), ("it refused", "")),
-        *((said, (WHOLE, repr(said[:80]))) for said in ('"good"', "[1]", '{"reason": "so', DEEP)),
+        *((said, (WHOLE, repr(said[:80]))) for said in NO_GRADES),
         ('{"reason": "so", "grade": 1}', ("the grade is 1, none of good, bad", "")),
         ('{"reason": "so", "grade": null}', ("the grade is null, none of good, bad", "")),
         (graded("x" * 90), (f'the grade is "{"x" * 79}, none of good, bad', "")),
