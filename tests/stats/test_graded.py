@@ -1,4 +1,4 @@
-"""The z test of one mean: its statistic, the distance that it shows, and the cases it needs."""
+"""The z test of one mean: its statistic and the cases it needs; losses of whole groups."""
 
 from __future__ import annotations
 

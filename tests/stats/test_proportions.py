@@ -1,4 +1,4 @@
-"""Bounds on one share, and the exact chances of counts, against scipy and enumeration."""
+"""Bounds on one share, exact chances of counts and roots, against scipy and enumeration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bootstrap, homogeneity, calibrated judges, clustered errors and macro means."""
+"""Bootstrap, homogeneity, calibrated judges, means of skills, skewed means and retention."""
 
 from __future__ import annotations
 
@@ -403,7 +403,7 @@ def sample(both, fixed, regressed, neither, weight=1.0):
     return SkillSample(np.array(before), np.array(after), float(len(before)), weight)
 
 
-def test_the_interval_is_the_published_one():
+def test_the_interval_of_what_is_left_is_the_published_one():
     # Cavo et al. (2012), complete response before and after consolidation therapy, as printed by
     # the R package contingencytables: MOVER Wilson score, 0.8667 (0.7592 to 0.9866).
     found = retention_ratio([sample(59, 6, 16, 80)], 0.95)
@@ -441,7 +441,7 @@ def test_skills_are_put_together_by_their_weights_and_bound_it_closer():
 @pytest.mark.parametrize(
     ("skills", "cases", "kept"), [(1, 67, 0.7), (18, 14, 0.9), (18, 14, 0.3), (18, 67, 0.8)]
 )
-def test_the_interval_holds_the_truth_about_as_often_as_it_says(skills, cases, kept):
+def test_the_interval_of_what_is_left_holds_the_truth_about_as_often_as_it_says(skills, cases, kept):
     rng = np.random.default_rng(7)
     rates = np.linspace(0.2, 0.6, skills)[:, None]
     truth = float(np.mean(rates * kept + (1 - rates) * 0.02) / np.mean(rates))
