@@ -441,7 +441,7 @@ def test_skills_are_put_together_by_their_weights_and_bound_it_closer():
 @pytest.mark.parametrize(
     ("skills", "cases", "kept"), [(1, 67, 0.7), (18, 14, 0.9), (18, 14, 0.3), (18, 67, 0.8)]
 )
-def test_the_interval_of_what_is_left_holds_the_truth_about_as_often_as_it_says(skills, cases, kept):
+def test_the_interval_of_what_is_left_holds_the_truth_as_often_as_it_says(skills, cases, kept):
     rng = np.random.default_rng(7)
     rates = np.linspace(0.2, 0.6, skills)[:, None]
     truth = float(np.mean(rates * kept + (1 - rates) * 0.02) / np.mean(rates))
