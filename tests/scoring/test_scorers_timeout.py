@@ -15,6 +15,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring import scorers
 from pytest_ftgate.scoring.scores import score_replies
+from pytest_ftgate.suite.function_references import load_function
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -51,6 +52,8 @@ def column(tmp_path, monkeypatch):
     monkeypatch.setattr(scorers, "SCORER_SECONDS", 0.2)
     monkeypatch.setattr(scorers, "_CHECK_SECONDS", 0.05)
     (tmp_path / "slow_marks.py").write_text(MARKS, "utf-8")
+    # The first import may take longer than that.
+    load_function("slow_marks:quick", tmp_path)
 
     def made(rule, form=()):
         case = Case(id="a", location="c.jsonl:7", input="q", score=rule, format=form, expected="x")

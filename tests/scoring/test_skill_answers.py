@@ -126,6 +126,7 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
         ('```json\n{"a": true, "b": [1]}\n```', True),
         ('{"a": 1, "b": [1]}', False),
         ('{"a": true}', False),
+        ("null", False),
         ("[" * 1200 + '{"a": true, "b": [1]}', True),
     ],
 )
