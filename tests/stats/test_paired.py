@@ -349,6 +349,11 @@ def test_what_cannot_be_is_refused_by_its_name(told, call):
 # --- the FAIL test ------------------------------------------------------------------------------
 
 
+@every_row(("regressed", "p"), [(6, 0.0078125), (4, 0.03125), (0, 1.0)])
+def test_midp_without_fixed_cases_is_the_published_one(regressed, p):
+    assert mcnemar_midp(0, regressed) == pytest.approx(p)
+
+
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_midp_agrees_with_scipy(fixed, regressed):
     total = fixed + regressed
