@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pytest_ftgate.scoring.case_facts import case_facts, number_groups
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring import case_facts as module
+from pytest_ftgate.scoring.case_facts import case_facts, number_groups, reply_stats
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 
 def cases(count=3, **properties):
     return tuple(
-        Case(
-            id=f"c{number}",
-            location=f"c.jsonl:{number}",
-            input="q",
-            expected="a",
-            score=Rule("exact"),
-            **properties,
-        )
-        for number in range(count)
+        Case(id=f"c{n}", location="c", expected="a", score=Rule("exact"), **properties)
+        for n in range(count)
     )
 
 
@@ -47,17 +43,6 @@ def test_cases_of_the_same_ids_with_another_format_have_facts_of_their_own():
     assert other.has_several_rules
 
 
-def test_a_case_without_a_group_is_a_group_of_its_own():
-    numbers = number_groups(("1", "2", "3", "4"), ("g", None, "g", None))
-
-    assert numbers[0] == numbers[2]
-    assert len({*numbers.tolist()}) == 3
-
-
-def test_without_any_group_no_cases_are_related():
-    assert number_groups(("1", "2"), (None, None)) is None
-
-
 def test_the_properties_of_cases_are_in_their_order():
     plain, other, third = cases()
     other = replace(other, expected=None, weight=2.5, group="b")
@@ -73,22 +58,59 @@ def test_the_properties_of_cases_are_in_their_order():
     ]  # fmt: skip
     assert facts.group_numbers.tolist() == [0, 2, 1]
     assert not facts.has_several_rules
-
-
-def test_without_cases_there_are_no_properties():
-    facts = facts_of(())
-
-    assert (facts.ids, facts.group_numbers) == ((), None)
-    assert not facts.has_several_rules
-    for values, kind in (
-        (facts.scorable, np.bool_), (facts.has_format, np.bool_), (facts.weights, np.float64),
-    ):  # fmt: skip
-        assert (values.shape, values.dtype) == ((0,), kind)
+    assert not facts_of(()).has_several_rules
+    assert facts_of(()).group_numbers is None
 
 
 def test_the_numbers_of_groups_follow_the_order_of_their_names():
     assert number_groups(("1", "2", "3", "4"), ("b", "a", "", "b")).tolist() == [2, 1, 0, 2]
     # A case of its own is told from a group that has its id as a name.
     assert number_groups(("1", "2"), (None, "1")).tolist() == [0, 1]
+    assert number_groups(("1", "2"), (None, None)) is None
     with pytest.raises(ValueError, match="shorter"):
         number_groups(("1", "2"), ("a",))
+
+
+# Statistics of replies -------------------------------------------------------------------------
+
+
+def test_statistics_are_the_same_whether_texts_are_read_together_or_in_parts(monkeypatch):
+    texts = ("billing", "refund", "", "I cannot help with that.", "It is billing, surely")
+    stops = ("end", "length", "refusal")
+    replies = [Reply(text=texts[n % 5], stop=stops[n % 3]) for n in range(100)]
+    together = reply_stats(replies)
+
+    monkeypatch.setattr(module, "_READ_AT_ONCE", 7)
+
+    assert reply_stats(replies) == together
+    assert together.reply_count == 100
+
+
+def test_the_statistics_of_replies_are_those_of_their_stripped_texts():
+    found = reply_stats(
+        [
+            Reply(text=" two words\n"),
+            Reply(text="two words", stop="length"),
+            Reply(text="I cannot help with that."),
+            Reply(text="I cannot help with that.", stop="refusal"),
+            Reply(text="no", stop="refusal"),
+            Reply(text="", stop="refusal"),
+            Reply(text="\t"),
+        ]
+    )
+
+    assert found == module.ReplyStats(
+        word_counts=Counter({2: 2, 5: 2, 1: 1}),
+        character_counts=Counter({9: 2, 24: 2, 2: 1}),
+        written_count=5,
+        most_common_count=2,
+        refusal_count=4,
+        reply_count=7,
+    )
+    assert [*map(type, (found.written_count, found.most_common_count))] == [int, int]
+
+
+def test_a_text_is_most_common_if_it_occurs_more_than_once():
+    replies = [[Reply(text=text) for text in texts] for texts in ("", "abc", "a" * 300 + "b" * 301)]
+
+    assert [reply_stats(some).most_common_count for some in replies] == [0, 0, 301]

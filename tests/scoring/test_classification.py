@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ftgate_testing.score_columns import case, variant_scores
+from ftgate_testing.score_columns import case
 from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +22,7 @@ from pytest_ftgate.suite.rule import Rule
 LABELS = ("a", "b", "c", "d")
 
 
-def random_predictions(rng, n=200):
+def random_predictions(rng, n):
     return LabelPredictions(
         labels=LABELS,
         case_ids=tuple(map(str, range(n))),
@@ -44,9 +44,9 @@ def reference_f1(predictions, weights):
 
 @every_row("seed", range(3))
 def test_macro_f1_is_that_of_scikit_learn(seed):
-    made = random_predictions(np.random.default_rng(seed))
+    made = random_predictions(np.random.default_rng(seed), n=60)
 
-    assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(200)))
+    assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(60)))
 
 
 @every_row("seed", range(3))
@@ -66,35 +66,6 @@ def test_each_label_has_the_same_weight_in_macro_f1():
     made = LabelPredictions(LABELS, tuple("1234"), np.array([0, 0, 0, 2]), np.array([0, 1, 0, 2]))
 
     assert macro_f1(made).weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
-
-
-def test_cases_are_taken_in_any_order_with_their_missing_replies_imputed():
-    made = LabelPredictions(LABELS, tuple("123"), np.array([0, 1, 2]), np.array([-1, -1, 1]))
-
-    taken = made.at_cases(["3", "2", "1"], right=np.array([True, True, False]))
-
-    assert taken.case_ids == ("3", "2", "1")
-    assert taken.predicted.tolist() == [1, 1, len(LABELS)]
-
-
-def test_the_metrics_of_a_label_follow_from_its_confusions():
-    one = LabelPredictions(
-        LABELS, tuple("12345"), np.array([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 4])
-    )
-
-    rates = {rate.label: rate for rate in label_metrics(one)}
-
-    assert set(rates) == {"a", "b"}
-    assert (rates["a"].precision, rates["a"].recall, rates["a"].n) == (1.0, pytest.approx(1 / 3), 3)
-    assert rates["a"].taken_for == {"b": 2}
-    assert rates["b"].taken_for == {"no label": 1}
-
-
-def test_a_reply_is_read_as_a_label_whatever_its_case_and_punctuation():
-    made = variant_scores("v", [1.0], text='"Refund".')
-
-    assert label_predictions(made, ["refund"]).case_ids == ()
-    assert label_predictions(made, ["right", "refund"]).predicted.tolist() == [1]
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
@@ -139,7 +110,7 @@ def scores_of(*rows):
 def test_the_first_reply_to_each_case_is_its_prediction():
     made = label_predictions(
         scores_of(
-            ("a", "B.", None, None),
+            ("a", '"B".', None, None),
             ("b", None, None, None),
             ("c", "no label", None, None),
             (None, "a", None, None),
@@ -171,13 +142,7 @@ def test_without_a_case_there_are_no_predictions():
 
 def test_a_case_without_a_group_is_a_group_of_its_own_among_the_predictions():
     made = label_predictions(
-        scores_of(
-            ("a", "a", "g", None),
-            ("a", "a", None, None),
-            ("a", "a", "g", None),
-            ("a", "a", None, None),
-        ),
-        LABELS,
+        scores_of(*(("a", "a", group, None) for group in ("g", None, "g", None))), LABELS
     )
 
     assert made.groups.tolist() == [2, 0, 2, 1]

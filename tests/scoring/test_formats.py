@@ -64,13 +64,6 @@ def read(text, *rules, stop="end", folder=None, steps=(), expected=None):
 # The reply as a whole ------------------------------------------------------------------------
 
 
-def test_a_truncated_reply_with_a_format_error_is_truncated_and_keeps_the_detail():
-    found = read('{"label": ', LABEL, stop="length")
-
-    assert found.kind == "truncated"
-    assert found.detail.startswith("Expecting value")
-
-
 LABELS = Rule("choice", ["refund", "login", "refund partly"])
 #: (rules, reply, how it ended, its error): no higher limit ends text that trails a whole answer.
 ENDED = [
@@ -87,10 +80,7 @@ ENDED = [
     ((LABELS,), "refunding", "length", "truncated"),
     ((LABELS,), "log", "length", "truncated"),
     ((LABELS,), "refund part", "length", "truncated"),
-    *(
-        ((CHOICE,), said, "refusal", "refusal")
-        for said in ("I cannot help with that", "refund", "")
-    ),
+    *(((CHOICE,), said, "refusal", "refusal") for said in ("I cannot help", "refund", "")),
     *(((), "anything", stop, None) for stop in ("end", "length", "refusal")),
 ]
 
@@ -102,28 +92,10 @@ def test_how_a_reply_ended_decides_what_is_wrong_with_it(rules, text, stop, kind
     assert (found and found.kind) == kind
 
 
-# Several rules -------------------------------------------------------------------------------
-
-
-def test_the_first_broken_rule_gives_the_error_and_all_are_named():
-    rules = (Rule("regex", "^r"), Rule("length", {"unit": "characters", "max": 6}), CHOICE)
-
-    assert read("refund", *rules) is None
-    assert read("rest", *rules).rules == ("choice",)
-    assert read("something else", *rules).kind == "regex"
-    assert read("something else", *rules).rules == ("regex", "length", "choice")
-
-
-def test_a_reply_is_lenient_only_if_every_rule_can_be_repaired():
-    fenced = '```json\n{"label": "a"}\n```'
-
-    assert read(fenced, LABEL, Rule("avoids", ["b"])).lenient
-    assert not read(fenced, LABEL, Rule("contains", ["b"])).lenient
-
-
 # Schemas -------------------------------------------------------------------------------------
 
-#: (schema, a value that holds, one that does not, the kind of fault): a row for each keyword.
+#: (schema, a value that holds, one that does not, the kind of fault).
+#: The JSON Schema Test Suite, which runs each night, has all keywords.
 KEYWORDS = [
     ({"type": "integer"}, 1, "a", "wrong type"),
     ({"enum": [1, "a"]}, 1, 2, "not in enumeration"),
@@ -133,43 +105,20 @@ KEYWORDS = [
     ({"properties": {"a": {}}, "additionalProperties": False}, {"a": 1}, {"b": 1}, "extra key"),
     ({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
      {"a": 1}, {"b": 1}, "extra key"),
-    ({"properties": {"a": {"type": "null"}}}, {"a": None}, {"a": 1}, "wrong type"),
     ({"patternProperties": {"^a": {"type": "null"}}}, {"ab": None}, {"ab": 1}, "wrong type"),
-    ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}, "json_schema"),
-    ({"minProperties": 1}, {"a": 1}, {}, "json_schema"),
-    ({"maxProperties": 0}, {}, {"a": 1}, "json_schema"),
     ({"dependentSchemas": {"a": {"required": ["b"]}}}, {"b": 1}, {"a": 1}, "missing key"),
-    ({"items": {"type": "null"}}, [None], [1], "wrong type"),
-    ({"prefixItems": [{"type": "null"}]}, [None, 1], [1], "wrong type"),
-    ({"prefixItems": [{}], "unevaluatedItems": False}, [1], [1, 2], "json_schema"),
-    ({"contains": {"const": 1}}, [2, 1], [2], "json_schema"),
-    ({"contains": {"const": 1}, "minContains": 2}, [1, 1], [1], "json_schema"),
-    ({"contains": {"const": 1}, "maxContains": 1}, [1], [1, 1], "json_schema"),
-    ({"minItems": 1}, [1], [], "json_schema"),
-    ({"maxItems": 1}, [1], [1, 2], "json_schema"),
-    ({"uniqueItems": True}, [1, 2], [1, 1], "json_schema"),
-    ({"minimum": 1}, 1, 0, "json_schema"),
-    ({"exclusiveMinimum": 1}, 2, 1, "json_schema"),
-    ({"maximum": 1}, 1, 2, "json_schema"),
-    ({"exclusiveMaximum": 1}, 0, 1, "json_schema"),
+    ({"minProperties": 1}, {"a": 1}, {}, "json_schema"),
     ({"multipleOf": 0.1}, 0.3, 0.35, "json_schema"),
-    ({"minLength": 1}, "😀", "", "json_schema"),
     ({"maxLength": 1}, "😀", "ab", "json_schema"),
-    ({"pattern": "^a"}, "ab", "b", "json_schema"),
     ({"allOf": [{"minimum": 1}, {"type": "integer"}]}, 1, 1.5, "wrong type"),
-    ({"anyOf": [{"const": 1}, {"const": 2}]}, 2, 3, "json_schema"),
-    ({"oneOf": [{"minimum": 1}, {"minimum": 2}]}, 1, 3, "json_schema"),
-    ({"not": {"const": 1}}, 2, 1, "json_schema"),
     ({"if": {"const": 1}, "then": False, "else": True}, 2, 1, "json_schema"),
-    ({"$defs": {"n": {"type": "null"}}, "$ref": "#/$defs/n"}, None, 1, "wrong type"),
-    ({"$defs": {"n": {"$anchor": "x", "type": "null"}}, "$ref": "#x"}, None, 1, "wrong type"),
     ({"$dynamicAnchor": "x", "type": ["array", "null"], "items": {"$dynamicRef": "#x"}},
      [[None]], [[1]], "wrong type"),
 ]  # fmt: skip
 
 
 @every_row(("schema", "right", "wrong", "kind"), KEYWORDS)
-def test_every_keyword_of_a_schema_is_checked(schema, right, wrong, kind):
+def test_the_keywords_of_a_schema_have_the_kinds_of_their_faults(schema, right, wrong, kind):
     rule = Rule("json_schema", schema)
 
     assert read(json.dumps(right), rule) is None
@@ -197,13 +146,9 @@ def test_a_schema_elsewhere_is_never_fetched(uri):
         read("1", Rule("json_schema", {"$ref": uri}))
 
 
-def test_an_invalid_schema_is_an_error_and_never_a_format_error():
-    with pytest.raises(ScorerError, match='json_schema: not a schema: "strin"'):
-        read("1", Rule("json_schema", {"type": "strin"}))
-
-
 # Tools ---------------------------------------------------------------------------------------
 
+NO_ID = ("missing key", '/: "id" is a required property')
 LOOKUP = Rule("tool_call", {"name": "lookup"})
 NUMBERED = Rule(
     "tool_call",
@@ -222,120 +167,21 @@ def used(name, arguments):
         (LOOKUP, (), ("tool_call", "lookup was not called")),
         (LOOKUP, used("refund", {}), ("tool_call", "lookup was not called, but refund")),
         (NUMBERED, used("lookup", {"id": 1}), None),
-        (NUMBERED, used("lookup", {}), ("missing key", '/: "id" is a required property')),
+        (NUMBERED, used("lookup", {}), NO_ID),
+        (NUMBERED, used("lookup", {"id": ""}), ("tool_call", '/id: "" does not match "."')),
         (NUMBERED, used("lookup", "no JSON"), None),
         (NUMBERED, used("lookup", {"id": "\ud800"}), None),
+        # One valid call of several is enough, and else the first error counts.
+        (NUMBERED, used("lookup", {}) + used("refund", {}) + used("lookup", {"id": "1"}), None),
+        (NUMBERED, used("lookup", {}) + used("lookup", {"id": ""}), NO_ID),
+        (LOOKUP, used("a", {}) + used("b", {}) + used("a", {}),
+         ("tool_call", "lookup was not called, but a, b")),
     ],
-)
+)  # fmt: skip
 def test_a_tool_must_be_called_and_its_arguments_hold_to_their_schema(rule, steps, found):
     error = read("", rule, steps=steps)
 
     assert error == (found and FormatError(*found, rules=("tool_call",)))
-
-
-# Models --------------------------------------------------------------------------------------
-
-MODELS = """\
-from typing import Literal
-from pydantic import BaseModel, ConfigDict, field_validator
-
-class Ticket(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    label: Literal["a", "b"]
-    n: int = 1
-
-    @field_validator("n")
-    @classmethod
-    def small(cls, n):
-        assert n < 9, "too large"
-        if n == 3:
-            raise RuntimeError("a bug")
-        return n
-
-class Plain:
-    pass
-"""
-
-
-@pytest.fixture
-def models(tmp_path):
-    (tmp_path / "form_models.py").write_text(MODELS)
-    return lambda text, name="Ticket": read(
-        text, Rule("pydantic", f"form_models:{name}"), folder=tmp_path
-    )
-
-
-@every_row(
-    ("text", "kind", "lenient"),
-    [
-        ('{"label": "a"}', None, True),
-        ('```json\n{"label": "a"}\n```', "fenced", True),
-        ('Sure: {"label": "a"}', "preamble", True),
-        ("{}", "missing key", False),
-        ('{"label": "a", "x": 1}', "extra key", False),
-        ('{"label": "c"}', "not in enumeration", False),
-        ('{"label": "a", "n": "x"}', "wrong type", False),
-        ("[]", "wrong type", False),
-        ('{"label": "a", "n": 10}', "pydantic", False),
-        ('{"label": ', "truncated", False),
-        ("label: a", "invalid syntax", False),
-        ('{"label": "\ud800"}', "not in enumeration", False),
-    ],
-)
-def test_a_reply_is_checked_by_a_pydantic_model(models, text, kind, lenient):
-    found = models(text)
-
-    assert (found and found.kind, found is None or found.lenient) == (kind, lenient)
-
-
-def test_a_model_that_fails_is_an_error_and_never_a_format_error(models):
-    with pytest.raises(ScorerError, match="form_models:Ticket broke while it read a reply: "):
-        models('{"label": "a", "n": 3}')
-
-
-def test_a_class_that_is_no_model_is_an_error_before_the_first_request(tmp_path):
-    (tmp_path / "form_plain.py").write_text("class Plain: pass\n")
-
-    with pytest.raises(ConfigurationError, match="form_plain:Plain is no pydantic model"):
-        rule_check(Rule("pydantic", "form_plain:Plain"), tmp_path)
-
-
-# Functions -----------------------------------------------------------------------------------
-
-CHECKS = """\
-def short(case, reply): return len(reply.text) < 5
-def reason(case, reply): return "" if len(reply.text) < 5 else "too long"
-def silent(case, reply): return None
-def broken(case, reply): return 1 / 0
-"""
-
-
-def checked(folder, name, text):
-    (folder / "form_checks.py").write_text(CHECKS)
-    return read(text, Rule("python", f"form_checks:{name}"), folder=folder)
-
-
-@every_row(
-    ("name", "text", "detail"),
-    [
-        ("short", "abc", None),
-        ("reason", "abc", None),
-        ("short", "abcdefgh", "form_checks:short"),
-        ("reason", "abcdefgh", "too long"),
-        ("silent", "abcdefgh", "form_checks:silent"),
-    ],
-)
-def test_a_function_accepts_a_format_or_rejects_it_and_gives_a_reason(tmp_path, name, text, detail):
-    error = checked(tmp_path, name, text)
-
-    assert error == (detail and FormatError("python", detail, rules=("python",)))
-
-
-def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(tmp_path):
-    with pytest.raises(
-        ScorerError, match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError'
-    ):
-        checked(tmp_path, "broken", "abc")
 
 
 # Hostile replies and patterns ----------------------------------------------------------------
@@ -348,27 +194,13 @@ def test_a_pattern_that_would_search_for_ever_is_an_error(monkeypatch):
         read("a" * 5000 + "x" * 5000 + "!", Rule("regex", r"^(a|a)*$"))
 
 
+ONES = ("[", '{"a":', "<a>", "\n```", "|", ",", '"', "a,b\n", ".", "-", "(", "\x00")
 HOSTILE = [
-    "[" * 20_000,
-    '{"a":' * 20_000,
-    "<a>" * 30_000,
-    "```json\n" * 10_000,
-    "\n```" * 20_000,
-    "|" * 20_000,
-    "|a|b|\n|-|-|\n" * 8_000,
-    "," * 20_000,
-    ", " * 10_000,
-    '"' * 20_000,
-    "a,b\n" * 20_000,
-    "." * 20_000,
-    " ." * 10_000,
+    *(piece * 20_000 for piece in ONES),
+    *(piece * 8_000 for piece in ("```json\n", "|a|b|\n|-|-|\n", ", ", " .", "😀")),
     "a " * 10_000 + "b",
     "{" + " " * 20_000 + "x",
-    "-" * 20_000,
-    "(" * 20_000,
     "\ud800" * 1000,
-    "\x00" * 20_000,
-    "😀" * 5_000,
 ]
 
 
@@ -401,16 +233,6 @@ def test_any_reply_to_any_rule_is_valid_or_a_format_error(text, stop):
         assert error is None or re.fullmatch(r"[a-z_ ]+", error.kind)
 
 
-def test_many_replies_are_read_within_seconds():
-    forms, one = FormatChecker(Path()), case(CHOICE, LABEL)
-    replies = [Reply(text='{"label": "a"}'), Reply(text="refund")]
-    started = time.process_time()
-    for n in range(10_000):
-        forms.find_error(one, replies[n % 2])
-
-    assert time.process_time() - started < 5 / 3
-
-
 def test_equal_rules_are_prepared_once(monkeypatch):
     loaded = []
 
@@ -438,57 +260,37 @@ def length(unit, **limits):
 
 
 SAID = [
-    (CHOICE, "refund, please", "trailing text", "after refund"),
     (CHOICE, "**refund** is it", "trailing text", "after refund"),
     (CHOICE, "It is refund!", "preamble", "before refund"),
-    (CHOICE, "REFUND is it", "trailing text", "after refund"),
     (CHOICE, "the refund is", "not in enumeration", "labels: refund, billing"),
     (CHOICE, "refund or billing", "not in enumeration", "labels: refund, billing"),
-    (CHOICE, "no", "not in enumeration", "labels: refund, billing"),
     (CHOICE, "refund and refund", "trailing text", "after refund"),
     (CHOICE, "a refund and refund", "preamble", "before refund"),
-    (Rule("choice", ["a", "b", "a"]), "c", "not in enumeration", "labels: a, b"),
     (Rule("choice", ["late", "late mail"]), "late mail it is", "trailing text", "after late mail"),
-    (Rule("choice", ["x", "late", "late mail"]), "so: late", "preamble", "before late"),
-    (
-        LONG_LABELS,
-        "c",
-        "not in enumeration",
-        f"labels: a, {', '.join(f'label {n}' for n in range(90))}"[:200],
-    ),
+    (LONG_LABELS, "c", "not in enumeration", f"labels: {', '.join(LONG_LABELS.value)}"[:200]),
     (Rule("regex", "^a"), "b", "regex", "no match for ^a"),
     (Rule("regex", "a" * 300), "b", "regex", f"no match for {'a' * 187}"),
     (LINES, "- a", "lines", "1 lines, 2 at least"),
-    (LINES, "- a\n- b\n\n- c\n- d", "lines", "4 lines, 3 at most"),
     (LINES, "- a\n- bcde", "lines", "a line of 6 characters, 5 at most"),
     (LINES, "- a\nb\nc", "lines", 'a line does not begin with "- ": b'),
     (LINES, "a\n- bcde", "lines", "a line of 6 characters, 5 at most"),
     (Rule("lines", {"prefix": "-"}), NUMBERS, "lines",
      f'a line does not begin with "-": {NUMBERS}'[:200]),
     (Rule("lines", {"count": 2}), "a\nb\nc", "lines", "3 lines, 2 at most"),
-    (Rule("lines", {"count": 2}), "a", "lines", "1 lines, 2 at least"),
-    (Rule("lines", {"max": 1}), "a\nb", "lines", "2 lines, 1 at most"),
     (length("characters", max=1000), "ab" * 750, "repetition loop",
      "1,500 characters, 1,000 at most"),
-    (length("characters", min=1000), "ab", "length",
-     "2 characters, 1,000 at least"),
     (length("words", max=1), "a b", "length", "2 words, 1 at most"),
     (length("sentences", min=2), "a b", "length", "1 sentences, 2 at least"),
-    (length("sentences", max=2), "A. B! C?", "length", "3 sentences, 2 at most"),
     (length("tokens", max=1), "abcde", "length", "2 tokens, 1 at most"),
     (length("tokens", min=3), "abcdefgh", "length", "2 tokens, 3 at least"),
     (Rule("language", "de"), "Your refund arrives tomorrow.", "wrong language", "it is in en"),
     (Rule("contains", ["a", "b", "c"]), "a", "contains", 'it lacks "b"'),
     (Rule("avoids", ["a", "b", "c"]), "c b", "avoids", 'it says "b"'),
-    (Rule("contains", ["cat"]), "cats", "contains", 'it lacks "cat"'),
     (Rule("contains", ["1"]), "21", "contains", 'it lacks "1"'),
-    (Rule("markdown", {"table": ["name", "price"]}), "a, b", "markdown", "there is no table"),
     (CHOICE, "", "empty", ""),
     (CHOICE, "I cannot help", "refusal", "labels: refund, billing"),
     # Within the limits.
-    (CHOICE, "billing", None, None),
     (LINES, "- a\n\n- b", None, None),
-    (LINES, "- a\n- b\n- abc", None, None),
     (Rule("lines", {"longest": 3}), "abc\r\nabc\r", None, None),
     (Rule("length", {"unit": "characters", "min": 3, "max": 3}), " abc ", None, None),
     (Rule("length", {"unit": "sentences", "min": 1, "max": 1}), "no end", None, None),
@@ -515,11 +317,14 @@ def test_several_errors_are_told_as_the_first_one():
     assert read("a refund, I say", *rules[1:], stop="length") == FormatError(
         "truncated", "15 characters, 6 at most", rules=("length", "choice")
     )
-    assert read("no", CHOICE, LABEL, stop="refusal") == FormatError(
-        "refusal", rules=("choice", "json_schema")
-    )
+    assert read("refund, and", *rules[1:]).rules == ("length", "choice")
+    both = ("choice", "json_schema")
+    assert read("no", CHOICE, LABEL, stop="refusal") == FormatError("refusal", rules=both)
     assert read('{"label": "a",}', LABEL, stop="length") == FormatError(
         "invalid syntax", rules=("json_schema",), lenient=True
+    )
+    assert read('```\n{"label": "a"}\n```', LABEL, Rule("avoids", ["b"])) == FormatError(
+        "fenced", rules=("json_schema",), lenient=True
     )
     # A rule that is broken beyond repair makes the whole reply so.
     assert read('```\n{"label": "a"}\n```', LABEL, Rule("contains", ["b"])) == FormatError(
@@ -539,7 +344,6 @@ def test_several_errors_are_told_as_the_first_one():
         ("abcdef" * 3 + "abcdeg", False),
         ("abcdefgh" * 3, False),
         ("y" * 90 + "abcdefgh" * 50, True),
-        ("y" * 90 + "abcdefgh" * 49, False),
         ("".join(chr(200 + n) for n in range(100)) * 4, True),
         ("".join(chr(200 + n) for n in range(101)) * 4, False),
         ("", False),
@@ -576,17 +380,17 @@ def test_the_beginning_of_a_long_reply_tells_its_language():
 
 
 @every_row(
-    ("rule", "error"),
+    ("rule", "error", "told"),
     [
-        (Rule("python", "no_such_module:f"), ConfigurationError),
-        (Rule("json_schema", {"type": "strin"}), ScorerError),
+        (Rule("python", "no_such_module:f"), ConfigurationError, "no_such_module"),
+        (Rule("json_schema", {"type": "strin"}), ScorerError, 'json_schema: not a schema: "strin"'),
     ],
 )
-def test_a_rule_is_checked_before_the_first_request(rule, error):
+def test_a_rule_is_checked_before_the_first_request(rule, error, told):
     for usable in (CHOICE, Rule("language", "de")):
         assert rule_check(usable, Path())
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=told):
         rule_check(rule, Path())
 
 
@@ -605,13 +409,21 @@ def test_a_plugins_function_is_named_in_its_error(tmp_path):
         read("else", rule)
 
 
-def test_a_rule_of_a_case_with_a_folder_is_searched_there(tmp_path):
-    (tmp_path / "own_form_checks.py").write_text("def f(case, reply): return 'no'\n")
-    one = replace(case(Rule("python", "own_form_checks:f")), folder=tmp_path)
+@every_row(
+    ("kind", "code", "found"),
+    [
+        ("python", "def f(case, reply): return None", ("python", "own_python:f")),
+        ("pydantic", "import pydantic\nclass f(pydantic.BaseModel): a: int",
+         ("missing key", "/a: Field required")),
+    ],
+)  # fmt: skip
+def test_a_rule_of_a_case_with_a_folder_is_searched_there(tmp_path, kind, code, found):
+    (tmp_path / f"own_{kind}.py").write_text(code)
+    one, reply = replace(case(Rule(kind, f"own_{kind}:f")), folder=tmp_path), Reply(text="{}")
 
     with pytest.raises(ConfigurationError):
-        FormatChecker(Path()).find_error(replace(one, folder=None), Reply(text="a"))
-    assert FormatChecker(Path()).find_error(one, Reply(text="a")).detail == "no"
+        FormatChecker(Path()).find_error(replace(one, folder=None), reply)
+    assert FormatChecker(Path()).find_error(one, reply) == FormatError(*found, rules=(kind,))
 
 
 def test_arguments_that_are_no_json_are_a_format_error():
@@ -627,15 +439,123 @@ def test_languages_are_detected_only_with_the_package_that_does_so(monkeypatch):
     assert can_detect_language() is False
 
 
-def test_one_valid_call_of_several_is_enough():
-    good, bad, other = ({"id": "1"}, {"x": 1}, {"id": ""})
-    steps = used("lookup", bad) + used("refund", {}) + used("lookup", good)
+# Replies as models write them ------------------------------------------------------------------
 
-    assert read("", NUMBERED, steps=steps) is None
-    assert read("", NUMBERED, steps=used("lookup", bad) + used("lookup", other)) == FormatError(
-        "missing key", '/: "id" is a required property', rules=("tool_call",)
-    )
-    assert read("", NUMBERED, steps=used("lookup", other)).kind == "tool_call"
-    assert read("", LOOKUP, steps=used("a", {}) + used("b", {}) + used("a", {})) == FormatError(
-        "tool_call", "lookup was not called, but a, b", rules=("tool_call",)
-    )
+FENCE = "```"
+MORE_LABELS = Rule("choice", ["refund", "billing", "late delivery", "late"])
+TICKET = Rule(
+    "json_schema",
+    {
+        "type": "object",
+        "properties": {
+            "label": {"enum": ["a", "b"]},
+            "n": {"type": "integer", "minimum": 1},
+            "tags": {"items": {"type": "string"}},
+        },
+        "required": ["label"],
+        "additionalProperties": False,
+    },
+)
+ANYTHING = Rule("json_schema", {})
+XML = Rule("xml", ["reason", "answer"])
+CSV = Rule("csv", {"columns": ["name", "price"]})
+MARKDOWN = Rule("markdown", {"table": ["name", "price"]})
+#: (rule, reply, its fault or None, whether a lenient reader takes it)
+SHAPES = [
+    (MORE_LABELS, "\n refund \t\n", None, True),
+    (MORE_LABELS, "\u00a0refund\u2003", None, True),
+    (MORE_LABELS, "Refund", "wrong label casing", True),
+    (MORE_LABELS, "REFUND", "wrong label casing", True),
+    (MORE_LABELS, f"{FENCE}\nRefund.\n{FENCE}", "fenced", True),
+    (MORE_LABELS, f"{FENCE}refund{FENCE}", "fenced", True),
+    (MORE_LABELS, f"{FENCE}\nnonsense\n{FENCE}", "not in enumeration", False),
+    (MORE_LABELS, "The answer is **refund**.", "preamble", False),
+    (MORE_LABELS, "Kategorie: late delivery", "preamble", False),
+    (MORE_LABELS, "**Refund** - money back", "trailing text", False),
+    (MORE_LABELS, "refund 😀", "trailing text", False),
+    (MORE_LABELS, "Well, billing I suppose", "not in enumeration", False),
+    (MORE_LABELS, "refund_request", "not in enumeration", False),
+    (MORE_LABELS, "rеfund", "not in enumeration", False),
+    (MORE_LABELS, " \n\t ", "empty", False),
+    (MORE_LABELS, "I'm sorry, but I can't help with that.", "refusal", False),
+    (MORE_LABELS, "As an AI, I have no access to orders.", "refusal", False),
+    (MORE_LABELS, "Es tut mir leid, dabei kann ich nicht helfen.", "refusal", False),
+    (MORE_LABELS, "Lo siento, no puedo ayudar con eso.", "refusal", False),
+    (MORE_LABELS, "Je ne peux pas répondre.", "refusal", False),
+    (MORE_LABELS, "money back now. " * 100, "repetition loop", False),
+    (MORE_LABELS, "退款退款" * 30, "repetition loop", False),
+    (TICKET, '{"label": "b", "label": "a"}', None, True),
+    (TICKET, f'{FENCE}JSON\n{{"label": "a",}}\n{FENCE}', "fenced", True),
+    (TICKET, f'{FENCE}json\n{{"label": "a"}}', "fenced", True),
+    (TICKET, f'Here it is:\n{FENCE}json\n{{"label": "a"}}\n{FENCE}\nDone.', "fenced", True),
+    (TICKET, f"{FENCE}\n{FENCE}", "fenced", False),
+    (TICKET, '<think>a or b?</think>{"label": "a"}', "preamble", True),
+    (TICKET, 'Ich meine: {"label": "a",}', "preamble", True),
+    (TICKET, '\ufeff{"label": "a"}', "preamble", True),
+    (TICKET, '{"label": "a"}{"label": "b"}', "trailing text", True),
+    (TICKET, "{'label': 'a'}", "invalid syntax", False),
+    (TICKET, '{"label": “a”}', "invalid syntax", False),
+    (TICKET, '{"label": "a" // why\n}', "invalid syntax", False),
+    (TICKET, '{"label": "a", "n": 01}', "invalid syntax", False),
+    (TICKET, "{}", "missing key", False),
+    (TICKET, '{"label": "a", "more": 1}', "extra key", False),
+    (TICKET, '{"label": "c"}', "not in enumeration", False),
+    (TICKET, '{"label": "A"}', "not in enumeration", False),
+    (ANYTHING, "[" * 100_000, "repetition loop", False),
+    (ANYTHING, "[" * 5000 + "]" * 5000, "repetition loop", False),
+    (ANYTHING, "1" * 5000 + "2", "invalid syntax", False),
+    (ANYTHING, "1, 2", "invalid syntax", False),
+    (XML, "<reason>1 &lt; 2 é 日本</reason><more/><answer>😀</answer>", None, True),
+    (XML, "<reason a='1'><![CDATA[<b>]]></reason><answer/>", None, True),
+    (XML, f"{FENCE}xml\n<reason/><answer/>\n{FENCE}", "fenced", True),
+    (XML, "5 < 6 & so: <reason/><answer/>", "preamble", True),
+    (XML, "<reason/> then <answer/>", "trailing text", False),
+    (XML, "<reason>&nbsp;</reason><answer/>", "invalid syntax", False),
+    (XML, "<reason>\x00</reason><answer/>", "invalid syntax", False),
+    (XML, '<!DOCTYPE a [<!ENTITY e "x">]><reason/><answer>&e;</answer>', "preamble", False),
+    (XML, "<Reason/><Answer/>", "missing key", False),
+    (XML, "<answer/><reason/>", "xml", False),
+    (CSV, 'name,price\n"a, b",1\n"c\nd",2', None, True),
+    (CSV, f"{FENCE}csv\nname,price\na,1\n{FENCE}", "fenced", True),
+    (MARKDOWN, "Words.\n\n| name | price |\n|---|---|\n| a | 1 |\n\nWords.", None, True),
+    (MARKDOWN, "| x | y |\n|---|---|\n\n| name | price |\n|---|---|", None, True),
+    (MARKDOWN, f"{FENCE}\n| name | price |\n|---|---|\n| a | 1 |\n{FENCE}", "fenced", True),
+    (MARKDOWN, "| name | price | more |\n|---|---|---|", "extra key", False),
+    (MARKDOWN, "| price | name |\n|---|---|", "markdown", False),
+    (Rule("code", "python"), "def f(x):\n    return x + 1", None, True),
+    (Rule("code", "python"), "x = '\\d'", None, True),
+    (Rule("code", "python"), f"Here:\n\n{FENCE}py\nx = 1\n{FENCE}\n\nIt works.", "fenced", True),
+    (Rule("code", "python"), "x = 1\x00", "invalid syntax", False),
+    (Rule("code", "json"), "[1, 2,]", "invalid syntax", True),
+    (Rule("code", "yaml"), f"{FENCE}yaml\na: 1\n{FENCE}", "fenced", True),
+    (Rule("code", "sql"), "WITH a AS (SELECT 1) SELECT * FROM a;", None, True),
+    (Rule("code", "sql"), "DELETE FROM t; DROP TABLE u", None, True),
+    (Rule("code", "sql"), f"{FENCE}sql\nSELECT 1\n{FENCE}", "fenced", True),
+    (Rule("code", "sql"), "SELECT * FORM t", "invalid syntax", False),
+    (Rule("code", "sql"), "SELECT ((((", "invalid syntax", False),
+    (Rule("regex", r"\d+"), "order 12", None, True),
+    (Rule("regex", "^[A-Z]+$"), f"{FENCE}\nAB\n{FENCE}", "fenced", True),
+    (Rule("lines", {"count": 2}), f"{FENCE}\na\nb\n{FENCE}", "fenced", True),
+    (Rule("lines", {"max": 1}), "a\r\nb", "lines", False),
+    (Rule("lines", {"longest": 3}), "abc\r\nab", None, True),
+    (Rule("length", {"unit": "characters", "min": 3}), "日本", "length", False),
+    (Rule("length", {"unit": "characters", "max": 1}), "😀", None, True),
+    (Rule("length", {"unit": "sentences", "max": 1}), "It costs 3.50 today.", None, True),
+    (Rule("length", {"unit": "sentences", "max": 1}), "一つ。二つ。", "length", False),
+    (Rule("length", {"unit": "tokens", "max": 2}), "12345678", None, True),
+    (Rule("length", {"unit": "tokens", "max": 2}), "123456789", "length", False),
+    (Rule("language", "de"), "Your refund arrives tomorrow.", "wrong language", False),
+    (Rule("language", "de"), "注文はまだ届いていません", "wrong language", False),
+    (Rule("language", "de"), "refund", None, True),
+    (Rule("language", "de"), "17 😀", None, True),
+    (Rule("contains", ["C++"]), "in C++, say", None, True),
+    (Rule("avoids", ["will refund"]), "We WILL REFUND you", "avoids", False),
+    (Rule("avoids", ["退款"]), "我们会退款给您", "avoids", False),
+]
+
+
+@every_row(("rule", "text", "kind", "lenient"), SHAPES)
+def test_a_reply_has_at_most_one_format_error_strict_or_lenient(rule, text, kind, lenient):
+    error = read(text, rule)
+
+    assert (error and error.kind, error is None or error.lenient) == (kind, lenient)

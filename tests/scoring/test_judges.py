@@ -38,21 +38,11 @@ def benches(tmp_path_factory):
 
 def grades_of(prompter, *answers):
     """Return the ruling that *answers* make, in the order in which they are asked."""
-    puts = prompter.requests(
-        JudgeInput(
-            prompter._builder.suite.cases[0],
-            "mine",
-            "theirs" if prompter.judge.is_pairwise else None,
-        )
-    )
-    assert len(puts) == len(answers)
-    told = {
-        put.case_request.request.fingerprint: answer
-        if not isinstance(answer, str)
-        else Reply(text=answer)
-        for put, answer in zip(puts, answers, strict=True)
-    }
-    return read_grades(prompter.judge, puts, told)
+    theirs = "theirs" if prompter.judge.is_pairwise else None
+    puts = prompter.requests(JudgeInput(prompter._builder.suite.cases[0], "mine", theirs))
+    replies = [Reply(text=one) if isinstance(one, str) else one for one in answers]
+    prints = [put.case_request.request.fingerprint for put in puts]
+    return read_grades(prompter.judge, puts, dict(zip(prints, replies, strict=True)))
 
 
 def graded(grade, reason="so"):
@@ -63,10 +53,8 @@ FENCE = "```"
 READ = [
     graded("good"),
     f"<think>{graded('bad')}?</think>\n{graded('good')}",
-    f"\n {graded('good')}\n",
     f"{FENCE}json\n{graded('good')}\n{FENCE}",
     f"Let me think. {graded('good')} Done.",
-    '{"reason": "so", "grade": "good",}',
     '{"grade": "good", "reason": "so"}',
     '{"reason": "so", "grade": "good", "confidence": 0.9}',
 ]
@@ -80,23 +68,18 @@ def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
 
 
 WHOLE = "no JSON object with reason and grade"
-DEEP = "[" * 100_000
+NO_GRADES = ("", '"good"', "[1]", '{"grade": "good"}', '{"reason": "so"}', "x" * 90, "[" * 100_000)
 
 
 @every_row(
     ("answer", "told"),
     [
-        ("good", (WHOLE, "'good'")),
-        ("x" * 90, (WHOLE, repr("x" * 80))),
-        ("", (WHOLE, "''")),
-        ('{"grade": "good"}', (WHOLE, repr('{"grade": "good"}'))),
-        ('{"reason": "so"}', (WHOLE, repr('{"reason": "so"}'))),
+        ("it's so: 'good'", (WHOLE, repr("it's so: 'good'"))),
         (Reply(text="so", stop="length"), (f"{WHOLE} (cut off at its token limit)", "'so'")),
         (Reply(text="so", stop="refusal"), ("it refused", "")),
         (OutOfBudget("x" * 600), ("x" * 500, "")),
-        (OutOfBudget("the money is used up"), ("the money is used up", "")),
         (Reply(text=graded("good"), stop="refusal"), ("it refused", "")),
-        *((said, (WHOLE, repr(said[:80]))) for said in ('"good"', "[1]", '{"reason": "so', DEEP)),
+        *((said, (WHOLE, repr(said[:80]))) for said in NO_GRADES),
         ('{"reason": "so", "grade": 1}', ("the grade is 1, none of good, bad", "")),
         ('{"reason": "so", "grade": null}', ("the grade is null, none of good, bad", "")),
         (graded("x" * 90), (f'the grade is "{"x" * 79}, none of good, bad', "")),
@@ -128,20 +111,11 @@ def test_a_lower_grade_comes_with_its_reason(benches):
 
 
 def test_a_long_reason_is_cut_and_its_lines_are_one(benches):
-    mark = grades_of(
-        benches["plain"], f'{{"reason": "a\\n::error::b {"x" * 2000}", "grade": "bad"}}'
-    ).score
+    said = f'{{"reason": "a\\n::error::b {"x" * 2000}", "grade": "bad"}}'
+    mark = grades_of(benches["plain"], said).score
 
     reason = f"a ::error::b {'x' * 2000}"[:500]
     assert mark.reason == f"claude-judge says bad: {reason}"
-
-
-def test_samples_are_averaged_and_have_a_self_agreement(benches):
-    found = grades_of(benches["samples"], graded("good"), graded("bad", "curt"), graded("bad"))
-
-    assert found.value == pytest.approx(1 / 3)
-    assert found.self_agreement == pytest.approx(1 / 3)
-    assert found.score.reason == "claude-judge says good, bad: curt"
 
 
 def test_a_sample_without_a_grade_leaves_the_others(benches):
@@ -185,18 +159,12 @@ def test_no_reply_of_a_judge_makes_the_parser_fail(benches, text):
     assert grades_of(benches["plain"], text).score.value in (None, 0.0, 1.0)
 
 
-def test_the_words_of_an_unreadable_reply_are_apart_from_the_reason(benches):
-    (unreadable,) = grades_of(benches["plain"], "it's so: 'good'").unreadable
-
-    assert unreadable.reason == "no JSON object with reason and grade"
-    assert unreadable.quote == repr("it's so: 'good'")
-
-
 def test_the_reason_is_that_of_the_grade_nearest_to_the_mean(benches):
     found = grades_of(
         benches["samples"], graded("good", "one"), graded("bad", "two"), graded("bad", "three")
     )
 
+    assert (found.value, found.self_agreement) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
     assert (found.grades, found.swapped) == (("good", "bad", "bad"), (False, False, False))
     assert (found.reason, found.score.reason) == ("two", "claude-judge says good, bad: two")
 

@@ -44,15 +44,6 @@ def test_the_score_is_the_share_of_the_right_label_among_the_labels():
     assert score.reason == ""
 
 
-def test_a_wrong_label_that_is_likelier_is_named():
-    likelihoods = dict.fromkeys(LABELS, -9.0) | {"refund": -2.0, "order": -1.0}
-
-    score = score_margin(CASE, Reply(text="", logprobs=Logprobs(labels=likelihoods)))
-
-    assert score.value < 0.5
-    assert score.reason == "the likeliest label is order: 73%"
-
-
 def test_of_tokens_those_count_at_which_the_labels_part():
     # The model goes along the common beginning, so the label parts one token later.
     reply = written(
@@ -87,10 +78,6 @@ def test_white_space_before_a_label_does_not_count():
     shares = label_shares(LABELS, written(space, token("order_s", order_s=1.0)))
 
     assert shares["refund"] == shares["order_status"] == pytest.approx(0.5)
-
-
-def test_a_reply_far_from_all_labels_scores_nothing():
-    assert score_margin(CASE, written(token("Sure", Sure=1.0))) == (0.0, "")
 
 
 @every_row(
@@ -129,6 +116,7 @@ def test_the_shares_of_several_right_labels_are_added():
         "the likeliest label is change_plan: 20%",
     )
     assert score_margin(case, Reply(text="", logprobs=Logprobs(labels=right))) == (1.0, "")
+    assert score_margin(case, written(token("Sure", Sure=1.0))) == (0.0, "")
 
 
 def test_labels_that_are_not_known_have_no_share():
@@ -141,20 +129,6 @@ def test_the_most_likely_label_may_be_very_unlikely():
     shares = label_shares(LABELS, Reply(text="", logprobs=Logprobs(labels=unlikely)))
 
     assert shares == dict.fromkeys(LABELS, 0.0) | {"refund": 1.0}
-
-
-def test_a_label_written_in_three_tokens_has_the_product_of_their_probabilities():
-    reply = written(
-        TokenLogprobs("ch", log(0.5), {"ref": log(0.5)}),
-        TokenLogprobs("ange", log(0.8), {"arge": log(0.2)}),
-        TokenLogprobs("_a", log(0.25), {"_p": log(0.75)}),
-    )
-
-    shares = label_shares(LABELS, reply)
-
-    assert [shares[label] for label in LABELS[:3]] == pytest.approx(
-        [0.3 / 0.9, 0.1 / 0.9, 0.5 / 0.9]
-    )
 
 
 def lists(shares: np.ndarray, top: int) -> TokenLogprobs:
@@ -175,15 +149,6 @@ def test_the_divergence_of_top_lists_is_a_lower_bound_that_whole_lists_reach():
         assert whole.left_out == pytest.approx(0.0, abs=1e-9)
         assert 0.0 <= top.kl <= kl + 1e-9
         assert 0.0 < top.left_out <= 1.0
-
-
-def test_a_model_does_not_diverge_from_itself():
-    same = [lists(np.array([0.7, 0.2, 0.1]), 2)]
-
-    found = token_divergence(same, same)
-
-    assert (found.tokens, found.kl) == (1, 0.0)
-    assert found.left_out == pytest.approx(0.1)
 
 
 def test_the_divergence_of_a_text_is_the_sum_over_its_tokens():
@@ -207,14 +172,6 @@ def test_the_divergence_of_a_text_is_the_sum_over_its_tokens():
     assert found.left_out == pytest.approx(0.25 + 0.1)
 
 
-def test_lists_without_a_shared_token_show_no_divergence():
-    found = token_divergence(
-        [TokenLogprobs("t", -1.0, {"a": -1.0})], [TokenLogprobs("t", -2.0, {"b": -1.0})]
-    )
-
-    assert (found.kl, found.left_out) == (0.0, 1.0)
-
-
 def test_what_the_tuned_model_never_writes_diverges_by_a_finite_amount():
     base = TokenLogprobs("t", log(0.5), {"t": log(0.5), "u": log(0.5)})
     tuned = TokenLogprobs("t", 0.0, {"t": 0.0, "u": -1000.0})
@@ -229,6 +186,8 @@ def test_what_the_tuned_model_never_writes_diverges_by_a_finite_amount():
 def test_other_tokens_are_not_compared():
     assert token_divergence([TokenLogprobs("a", -1.0)], [TokenLogprobs("b", -1.0)]) is None
     assert token_divergence([], []) is None
+    same = [TokenLogprobs("a", log(0.7), {"a": log(0.7), "b": log(0.2)})]
+    assert token_divergence(same, same).kl == 0.0
 
 
 def test_perplexity_is_that_of_the_mean_token():

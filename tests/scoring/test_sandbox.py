@@ -59,85 +59,56 @@ def fenced(code):
 
 # What is run ---------------------------------------------------------------------------------
 
-HELD = {
-    "the whole text": (ADD, "assert add(2, 2) == 4"),
-    "a fence": (fenced(ADD), "assert add(2, 2) == 4"),
-    "the last of two fences": (fenced("def add(a, b): 1") + fenced(ADD), "assert add(1, 2) == 3"),
-    "test functions": (ADD, "def test_it():\n    assert add(2, 2) == 4"),
-    "an import of the reply": (ADD, "from reply import add\nassert add(1, 1) == 2"),
-    "a class with a module of its own": (
-        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'",
-        "assert P(1) == P(1)",
-    ),
-    "other scripts": ("def größe(): return '😀'", "assert größe() == '😀'"),
-    "code behind a guard, which is not run": (
-        f"{ADD}\nif __name__ == '__main__':\n    raise SystemExit(1)",
-        "assert add(1, 1) == 2",
-    ),
-    "a test of the model's own, which is not run": (
-        f"{ADD}\ndef test_mine():\n    assert False",
-        "assert add(1, 1) == 2",
-    ),
-    "threads": (
-        "import threading\nt = threading.Thread(target=print)\nt.start(); t.join()",
-        "pass",
-    ),
-    "a file of its own": ("open('a', 'w').write('x')", "assert open('a').read() == 'x'"),
-    "an event loop": ("import asyncio\nasync def f(): return 1", "assert asyncio.run(f()) == 1"),
-    "a pool of threads": (
-        "from concurrent.futures import ThreadPoolExecutor as P",
-        "assert list(P(2).map(str, [1])) == ['1']",
-    ),
-    "a database": (
-        "import sqlite3\nd = sqlite3.connect('a.db')\nd.execute('create table t (x)')\nd.commit()",
-        "assert d.execute('select count(*) from t').fetchone() == (0,)",
-    ),
-    "arrays": ("import numpy as np", "assert (np.ones((9, 9)) @ np.ones(9)).sum() == 81"),
-    "folders and copies": (
-        "import shutil, tempfile\nd = tempfile.mkdtemp()\nopen(d + '/a', 'w').write('x')",
-        "assert open(shutil.copyfile(d + '/a', 'b')).read() == 'x'; shutil.rmtree(d)",
-    ),
-    "what it prints": ("print('x' * 10_000_000)", "pass"),
-}  # fmt: skip
+#: Replies with tests that they pass.
+HELD = [
+    (ADD, "assert add(2, 2) == 4"),
+    (fenced("def add(a, b): 1") + fenced(ADD), "assert add(1, 2) == 3"),
+    (ADD, "def test_it():\n    assert add(2, 2) == 4"),
+    (ADD, "from reply import add\nassert add(1, 1) == 2"),
+    # A class needs a module of its own.
+    ("from dataclasses import dataclass as d\n@d\nclass P:\n    x: 'int'", "assert P(1) == P(1)"),
+    ("def größe(): return '😀'", "assert größe() == '😀'"),
+    # Neither what stands behind a guard is run, nor a test of the model's own.
+    (f"{ADD}\nif __name__ == '__main__':\n    raise SystemExit(1)", "assert add(1, 1) == 2"),
+    (f"{ADD}\ndef test_mine():\n    assert False", "assert add(1, 1) == 2"),
+    ("open('a', 'w').write('x')", "assert open('a').read() == 'x'"),
+    ("import asyncio\nasync def f(): return 1", "assert asyncio.run(f()) == 1"),
+    ("import concurrent.futures as c", "assert [*c.ThreadPoolExecutor(2).map(str, [1])] == ['1']"),
+    ("import sqlite3\nd = sqlite3.connect('a.db')\nd.execute('create table t (x)')\nd.commit()",
+     "assert d.execute('select count(*) from t').fetchone() == (0,)"),
+    ("import numpy as np", "assert (np.ones((9, 9)) @ np.ones(9)).sum() == 81"),
+    ("import shutil, tempfile\nd = tempfile.mkdtemp()\nopen(d + '/a', 'w').write('x')",
+     "assert open(shutil.copyfile(d + '/a', 'b')).read() == 'x'; shutil.rmtree(d)"),
+    ("print('x' * 10_000_000)", "pass"),
+]  # fmt: skip
 
 
 @BOTH
-@every_row(("reply", "tests"), HELD.values())
+@every_row(("reply", "tests"), HELD)
 def test_code_is_correct_if_its_tests_pass(reply, tests, options):
     assert score_reply(reply, tests, options) == (1.0, "")
 
 
-BROKEN = {
-    "an assertion": (ADD, "assert add(2, 2) == 5", "tests.py:1: assert add(2, 2) == 5: Assert"),
-    "an assertion that says why": (
-        ADD,
-        "def test_it():\n    assert add(2, 2) == 5, 'five'",
-        "tests.py:2: assert add(2, 2) == 5, 'five': AssertionError: five",
-    ),
-    "an error in the reply": (
-        "def add(a, b):\n    return a / 0",
-        "add(1, 2)",
-        "reply.py:2: return a / 0: ZeroDivisionError: division by zero",
-    ),
-    "no such name": ("x = 1", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not"),
-    "no Python": ("def add(", "pass", "reply.py:1: SyntaxError: '(' was never closed"),
-    "words": ("Sure, I can help!", "pass", "reply.py:1: SyntaxError: invalid syntax"),
-    "nothing": ("", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not defined"),
-    "a null byte": ("a = 1\0", "pass", "SyntaxError: source code string cannot contain null bytes"),
-    "nesting": ("(" * 10_000, "pass", "reply.py:1: SyntaxError: too many nested parentheses"),
-    "an exit that would pass": ("import sys\nsys.exit(0)", "pass", "reply.py:2: sys.exit(0): "),
-    "an exit by force": ("import os\nos._exit(0)", "pass", "ended before its tests had"),
-    "a crash": ("import ctypes\nctypes.string_at(0)", "pass", "ended before its tests had"),
-    "an error that breaks when it is shown": (
-        "class E(Exception):\n    def __str__(self): raise E\nraise E",
-        "pass",
-        "reply.py:3: raise E: reply.E: <exception str() failed>",
-    ),
-}  # fmt: skip
+SHOWS_NOTHING = "class E(Exception):\n    def __str__(self): raise E\nraise E"
+#: Replies with tests that they fail, and how the reason begins.
+BROKEN = [
+    (ADD, "assert add(2, 2) == 5", "tests.py:1: assert add(2, 2) == 5: Assert"),
+    (ADD, "def test_it():\n    assert add(2, 2) == 5, 'five'",
+     "tests.py:2: assert add(2, 2) == 5, 'five': AssertionError: five"),
+    ("def add(a, b):\n    return a / 0", "add(1, 2)",
+     "reply.py:2: return a / 0: ZeroDivisionError: division by zero"),
+    ("", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not defined"),
+    ("def add(", "pass", "reply.py:1: SyntaxError: '(' was never closed"),
+    ("a = 1\0", "pass", "SyntaxError: source code string cannot contain null bytes"),
+    ("import sys\nsys.exit(0)", "pass", "reply.py:2: sys.exit(0): "),
+    ("import os\nos._exit(0)", "pass", "ended before its tests had"),
+    ("import ctypes\nctypes.string_at(0)", "pass", "ended before its tests had"),
+    (SHOWS_NOTHING, "pass", "reply.py:3: raise E: reply.E: <exception str() failed>"),
+]  # fmt: skip
 
 
 @BOTH
-@every_row(("reply", "tests", "why"), BROKEN.values())
+@every_row(("reply", "tests", "why"), BROKEN)
 def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(
     reply, tests, why, options
 ):
@@ -155,41 +126,32 @@ def test_the_tests_of_the_suite_come_before_those_of_the_case():
     assert score_reply(ADD, tests=f"{tests}\ncheck(3)").value == 1
 
 
+NO_JSON = "json.decoder.JSONDecodeError: Expecting value: line 1 column 2 (char 1)"
+FAILURES = [
+    # An error outside of the code is told at the line of the code.
+    ("\nraise SystemExit(3)", "reply.py:2: raise SystemExit(3): SystemExit: 3"),
+    ("import json\njson.loads('[')", f"reply.py:2: json.loads('['): {NO_JSON}"),
+    ("class E(Exception): pass\nE.__module__ = 'm'\nraise E", "reply.py:3: raise E: m.E"),
+    ("compile('x =', 'other.py', 'exec')",
+     "reply.py:1: compile('x =', 'other.py', 'exec'): SyntaxError: invalid syntax"),
+    # Annotations are those of the code alone.
+    ("def f(x: no_name): pass",
+     "reply.py:1: def f(x: no_name): pass: NameError: name 'no_name' is not defined"),
+    # A line that is no text is told all the same.
+    ("# coding: latin-1\nx = '\ud800'; 1 / 0",
+     "reply.py:2: x = '\ufffd\ufffd\ufffd'; 1 / 0: ZeroDivisionError: division by zero"),
+]  # fmt: skip
+
+
 def test_a_failure_is_told_in_at_most_500_characters():
-    assert (
-        outcome(f"assert False, {'x' * 600!r}")
-        == (f"reply.py:1: assert False, {'x' * 600!r}"[:500])
-    )
+    told = f"reply.py:1: assert False, {'x' * 600!r}"[:500]
+
+    assert outcome(f"assert False, {'x' * 600!r}") == told
 
 
-def test_an_error_outside_of_the_code_is_told_without_a_line():
-    raising = "import json\nclass E(Exception): pass\nE.__module__ = 'm'\n"
-
-    assert (
-        outcome(f"{raising}raise SystemExit(3)") == "reply.py:4: raise SystemExit(3): SystemExit: 3"
-    )
-    assert outcome(f"{raising}json.loads('[')") == (
-        "reply.py:4: json.loads('['): json.decoder.JSONDecodeError: "
-        "Expecting value: line 1 column 2 (char 1)"
-    )
-    assert outcome(f"{raising}raise E") == "reply.py:4: raise E: m.E"
-    assert outcome("compile('x =', 'other.py', 'exec')") == (
-        "reply.py:1: compile('x =', 'other.py', 'exec'): SyntaxError: invalid syntax"
-    )
-
-
-def test_annotations_are_those_of_the_code_alone():
-    assert outcome("def f(x: no_such_name): pass") == (
-        "reply.py:1: def f(x: no_such_name): pass: NameError: name 'no_such_name' is not defined"
-    )
-
-
-def test_a_line_that_is_no_text_is_told_all_the_same():
-    code = "# coding: latin-1\nx = '\ud800'; 1 / 0"
-
-    assert score_code(code, ["pass"], Rule("code", None, BARE)).reason == (
-        "reply.py:2: x = '\ufffd\ufffd\ufffd'; 1 / 0: ZeroDivisionError: division by zero"
-    )
+@every_row(("code", "told"), FAILURES)
+def test_a_failure_is_told_with_its_line(code, told):
+    assert score_code(code, ["pass"], Rule("code", None, BARE)).reason == told
 
 
 def test_functions_of_the_tests_run_in_their_order_until_one_fails():
@@ -199,9 +161,8 @@ def test_functions_of_the_tests_run_in_their_order_until_one_fails():
         "def test_c(): raise ValueError(ran)\ndef test_d(): 1 / 0"
     )
 
-    assert score_reply(ADD, tests).reason == (
-        "tests.py:7: def test_c(): raise ValueError(ran): ValueError: ['b']"
-    )
+    told = "tests.py:7: def test_c(): raise ValueError(ran): ValueError: ['b']"
+    assert score_reply(ADD, tests).reason == told
 
 
 def test_without_any_tests_there_is_no_score():
@@ -331,20 +292,6 @@ def outcome(attempt, options=None):
     return "done" if mark.value else mark.reason
 
 
-@BOTH
-def test_no_secret_of_the_environment_is_there(monkeypatch, options):
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
-
-    look = "import os\nassert not [k for k, v in os.environ.items() if 'sk-' in v or 'KEY' in k]"
-    assert outcome(look, options) == "done"
-
-
-@linux
-@every_row("path", [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__])
-def test_no_file_of_this_machine_can_be_read(path):
-    assert "PermissionError" in outcome(f"open({path!r}).read()")
-
-
 @linux
 @every_row(
     "attempt",
@@ -379,110 +326,132 @@ def test_no_server_can_be_reached_not_even_on_this_machine(tmp_path, family):
         assert outcome(attempt, BARE) == "done"
 
 
-PROCESSES = (
+@pytest.fixture(params=["own", "nobody"])
+def user(request):
+    """A user, who runs code in the sandbox: the one of the tests, and an ordinary one beside root.
+
+    The result is the number of the user, and what returns what became of code.
+    """
+    if request.param == "own":
+        yield None, outcome
+        return
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can become another user; the other tests run as an ordinary one")
+    python = which("python3", path="/usr/bin:/usr/local/bin")
+    if python is None:
+        pytest.skip("no Python here that every user may run")
+    # Not below the folder of pytest, which no other user may enter.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        child = copy(sandbox.sandbox_child.__file__, folder)
+        Path(child).chmod(0o644)
+
+        def run(code: str) -> str:
+            Path(folder, "reply.py").write_text(code)
+            Path(folder, "tests.py").write_text("")
+            ended = subprocess.run(
+                [python, "-I", child, folder, "9", "1024", ""], check=True, user=65534,
+                group=65534, cwd=folder, input=b"token", capture_output=True,
+            )  # fmt: skip
+            told = ended.stdout.decode().removeprefix("ready\ntoken")
+            return "done" if told == '""' else told
+
+        yield 65534, run
+
+
+REFUSED_TO_ALL = (
+    *(f"open({path!r}).read()" for path in (f"/proc/{os.getpid()}/environ", "/proc/self/environ")),
+    "open('/etc/passwd').read()", f"open({__file__!r}).read()", "open('../x', 'w')",
     "import os; os.fork()", "import subprocess; subprocess.run(['/bin/true'])",
     "import os; os.execv('/bin/true', ['true'])", "import os; os.kill(os.getppid(), 0)",
     "import os; os.kill(-1, 0)", "import os; os.setsid()",
-    "import multiprocessing as m; m.Pool(1)",
+    "import multiprocessing as m; m.Pool(1)", "import socket; socket.socket()",
     "import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1))",
+    "import os; os.sched_setaffinity(os.getppid(), [0])",
     "import ctypes; assert not ctypes.CDLL(None).unshare(0x10000000), 'PermissionError'",
 )  # fmt: skip
 
 
 @linux
-@every_row("attempt", PROCESSES)
-def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
-    told = outcome(attempt)
+@every_row("attempt", REFUSED_TO_ALL)
+def test_no_file_process_or_socket_outside_can_be_reached_and_no_limit_raised(user, attempt):
+    told = user[1](attempt)
 
     assert "PermissionError" in told or "not allowed" in told
 
 
-SIGNALS = {
-    "as the owner of a pipe": (
-        "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, 8, PID); fcntl.fcntl(r, 10, 9)\n"
-        "fcntl.fcntl(r, 4, fcntl.fcntl(r, 3) | os.O_ASYNC | os.O_NONBLOCK); os.write(w, b'x')"
-    ),
-    "as the owner, by a structure": (
-        "import fcntl, os, struct\nr, w = os.pipe()\nfcntl.fcntl(r, 15, struct.pack('ii', 1, PID))"
-    ),
-    "as the owner, by ioctl": (
-        "import fcntl, os, struct\nr, w = os.pipe()\nfcntl.ioctl(r, 0x8901, struct.pack('i', PID))"
-    ),
-    "by kill": "import os\nos.kill(PID, 9)",
-    "by a descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(PID), 9)",
-    "by a queue": SYSCALL.format("129, PID, 9, bytes(128)"),
-    "by an argument with other high bits": SYSCALL.format("62, c_long(PID), 9"),
-}  # fmt: skip
-
-
-@pytest.fixture
-def victim():
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process
-        process.kill()
+#: 20 asks for the own process here, and is an allowed call elsewhere.
+OLDER_CALL = (
+    "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
+    "m.write(bytes.fromhex('b814000000cd80c3'))\n"
+    "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\nassert call() < 0, call()"
+)
+SIGNALS_ITSELF = (
+    "import os, signal, threading as t\nos.kill(os.getpid(), 0)\n"
+    "signal.pthread_kill(t.get_ident(), 0)"
+)
+ALLOWED_TO_ALL = (
+    "open('a', 'w').write('x')",
+    "import sys\nassert sys.stdin.read() == ''",
+    SIGNALS_ITSELF,
+    *[OLDER_CALL] * (machine() == "x86_64"),
+)
 
 
 @linux
-@every_row("attempt", SIGNALS.values())
-def test_no_signal_reaches_another_process(victim, attempt):
-    told = outcome(attempt.replace("PID", str(victim.pid)))
+@every_row("attempt", ALLOWED_TO_ALL)
+def test_the_own_folder_can_be_written_and_the_own_process_signalled(user, attempt):
+    assert user[1](attempt) == "done"
 
-    assert "PermissionError" in told
-    with pytest.raises(subprocess.TimeoutExpired):
-        victim.wait(0.05)
+
+PIPE = "import fcntl, os, struct\nr, w = os.pipe()\n"
+RINGS = "fcntl.fcntl(r, 4, fcntl.fcntl(r, 3) | os.O_ASYNC | os.O_NONBLOCK); os.write(w, b'x')"
+SIGNALS = [
+    # As the owner of a pipe, by a structure and by ioctl.
+    f"{PIPE}fcntl.fcntl(r, 8, PID); fcntl.fcntl(r, 10, 9)\n{RINGS}",
+    f"{PIPE}fcntl.fcntl(r, 15, struct.pack('ii', 1, PID))",
+    f"{PIPE}fcntl.ioctl(r, 0x8901, struct.pack('i', PID))",
+    "import os\nos.kill(PID, 9)",
+    "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(PID), 9)",
+    # By a queue, and by an argument with other high bits.
+    SYSCALL.format("129, PID, 9, bytes(128)"),
+    SYSCALL.format("62, c_long(PID), 9"),
+]
 
 
 @linux
-def test_a_run_may_signal_itself():
-    own = (
-        "import os, signal, threading\nos.kill(os.getpid(), 0)\n"
-        "signal.pthread_kill(threading.get_ident(), 0)"
-    )
-    assert outcome(own) == "done"
+@every_row("attempt", SIGNALS)
+def test_no_signal_reaches_another_process(user, attempt):
+    number, run = user
+    with subprocess.Popen(["sleep", "60"], user=number) as victim:
+        told = run(attempt.replace("PID", str(victim.pid)))
+
+        assert "PermissionError" in told
+        with pytest.raises(subprocess.TimeoutExpired):
+            victim.wait(0.05)
+        victim.kill()
 
 
 #: What the kernel says to calls that no list allows: libraries try new ones, and then older ones.
-REFUSED = {
-    "a known one": ("462", "[Errno 1]"),
-    "a new one": ("463", "[Errno 38]"),
-    "a way to start a thread whose flags are not seen": ("435, 0, 0", "[Errno 38]"),
-    "new limits behind a pointer whose low half is zero": (
-        "302 if os.uname().machine == 'x86_64' else 261, 0, 9, c_long(1 << 32), None",
-        "[Errno 1]",
-    ),
-    "a pair of datagram sockets": (
-        "53 if os.uname().machine == 'x86_64' else 199, 1, 2, 0, bytes(8)",
-        "[Errno 1]",
-    ),
-    "a pair of sockets of the network": (
-        "53 if os.uname().machine == 'x86_64' else 199, 2, 1, 0, bytes(8)",
-        "[Errno 1]",
-    ),
-}
+SOCKETPAIR = "53 if os.uname().machine == 'x86_64' else 199"
+PRLIMIT = "302 if os.uname().machine == 'x86_64' else 261"
+REFUSED = [
+    ("462", "[Errno 1]"),
+    ("463", "[Errno 38]"),
+    # The flags of a new thread are not seen.
+    ("435, 0, 0", "[Errno 38]"),
+    # New limits behind a pointer whose low half is zero.
+    (f"{PRLIMIT}, 0, 9, c_long(1 << 32), None", "[Errno 1]"),
+    # A pair of datagram sockets, and one of sockets of the network.
+    (f"{SOCKETPAIR}, 1, 2, 0, bytes(8)", "[Errno 1]"),
+    (f"{SOCKETPAIR}, 2, 1, 0, bytes(8)", "[Errno 1]"),
+]
 
 
 @linux
-@every_row(("call", "error"), REFUSED.values())
+@every_row(("call", "error"), REFUSED)
 def test_other_calls_are_refused_as_forbidden_or_as_missing(call, error):
     assert error in outcome(SYSCALL.format(call))
-
-
-@pytest.mark.skipif(machine() != "x86_64", reason="the code is of this machine")
-@linux
-def test_calls_of_an_older_architecture_are_refused():
-    # 20 asks for the own process here, and is an allowed call elsewhere.
-    code = (
-        "import ctypes as c, mmap\nm = mmap.mmap(-1, 4096, prot=7)\n"
-        "m.write(bytes.fromhex('b814000000cd80c3'))\n"
-        "call = c.CFUNCTYPE(c.c_int)(c.addressof(c.c_char.from_buffer(m)))\n"
-        "assert call() < 0, call()"
-    )
-    assert outcome(code) == "done"
-
-
-@linux
-def test_the_processors_of_another_process_cannot_be_changed(victim):
-    assert "PermissionError" in outcome(f"import os\nos.sched_setaffinity({victim.pid}, [0])")
 
 
 @linux
@@ -501,102 +470,37 @@ def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
             server.recv(1)
 
 
-@BOTH
-def test_a_reply_that_writes_a_result_itself_does_not_pass(options):
-    forge = (
-        "import os\nfor n in range(64):\n    for text in (b'ready\\n', b'\"\"'):\n"
-        "        try: os.write(n, text)\n        except OSError: pass\nos._exit(0)"
-    )
-
-    assert outcome(forge, options).startswith("ended before its tests had, with exit code ")
+FORGE = """import os
+for n in range(64):
+    for text in (b'ready\\n', b'""'):
+        try: os.write(n, text)
+        except OSError: pass
+os._exit({})"""
 
 
 @BOTH
-def test_a_reply_that_ends_like_a_missing_sandbox_is_wrong_and_no_error(options):
-    ended = outcome("import os\nos._exit(71)", options)
+@every_row("code", [0, 71])
+def test_a_reply_that_writes_a_result_or_ends_like_a_missing_sandbox_is_wrong(options, code):
+    for reply in (FORGE, "import os\nos._exit({})"):
+        told = outcome(reply.format(code), options)
 
-    assert ended == "ended before its tests had, with exit code 71"
+        assert told == f"ended before its tests had, with exit code {code}"
 
 
-NESTS = {
-    "deep": "for n in range({}): os.mkdir('d'); os.chdir('d')",
-    "long": "for n in range(40): os.mkdir('d' * 250); os.chdir('d' * 250)",
-    "closed": "os.umask(0o777)\nfor n in range({}): os.mkdir(str(n))",
-}
+NESTS = (
+    "for n in range({}): os.mkdir('d'); os.chdir('d')",
+    "for n in range(40): os.mkdir('d' * 250); os.chdir('d' * 250)",
+    "os.umask(0o777)\nfor n in range({}): os.mkdir(str(n))",
+)
 
 
 @BOTH
-@every_row("nest", NESTS.values())
+@every_row("nest", NESTS)
 def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nest, options):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     assert "wrote more than" in outcome(f"import os\n{nest.format(3000)}", options)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def run_as_nobody():
-    """Run code in the sandbox as an ordinary user; return what the process reported."""
-    if not hasattr(os, "getuid") or os.getuid() != 0:
-        pytest.skip("only root can become another user; the other tests run as an ordinary one")
-    python = which("python3", path="/usr/bin:/usr/local/bin")
-    if python is None:
-        pytest.skip("no Python here that every user may run")
-
-    # Not below the folder of pytest, which no other user may enter.
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        child = copy(sandbox.sandbox_child.__file__, folder)
-        Path(child).chmod(0o644)
-
-        def run(code: str) -> str:
-            Path(folder, "reply.py").write_text(code)
-            Path(folder, "tests.py").write_text("")
-            command = [python, "-I", child, folder, "9", "1024", ""]
-            ended = subprocess.run(
-                command,
-                check=True,
-                user=65534,
-                group=65534,
-                cwd=folder,
-                input=b"token",
-                capture_output=True,
-            )
-            return ended.stdout.decode().removeprefix("ready\ntoken")
-
-        yield run
-
-
-@linux
-@every_row("attempt", SIGNALS.values())
-def test_no_signal_of_an_ordinary_user_reaches_another_process_of_his(run_as_nobody, attempt):
-    with subprocess.Popen(["sleep", "60"], user=65534) as victim:
-        assert "PermissionError" in run_as_nobody(attempt.replace("PID", str(victim.pid)))
-        with pytest.raises(subprocess.TimeoutExpired):
-            victim.wait(0.05)
-        victim.kill()
-
-
-@linux
-@every_row(
-    "attempt",
-    [
-        *PROCESSES,
-        "open('/etc/hostname')",
-        "import socket; socket.socket()",
-        "import os; os.sched_setaffinity(os.getppid(), [0])",
-        "open('../x', 'w')",
-    ],
-)
-def test_the_sandbox_holds_for_an_ordinary_user_as_well(run_as_nobody, attempt):
-    told = run_as_nobody(attempt)
-
-    assert "PermissionError" in told or "not allowed" in told
-
-
-@linux
-def test_an_ordinary_user_writes_into_the_own_folder(run_as_nobody):
-    assert run_as_nobody("open('a', 'w').write('x')") == '""'
 
 
 @linux
@@ -611,11 +515,7 @@ def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
     column = child._MACHINES[machine][1]
     allowed = child._ALLOWED | {name: entry[0] for name, entry in child._BY_ARGUMENT.items()}
     special = ("clone", "clone3", "kill", "tgkill", "prlimit64", "socketpair", "sendto")
-    written = ("CLONE", "CLONE3", "KILL", "TGKILL", "PRLIMIT", "SOCKETPAIR", "SENDTO")
-    allowed |= {
-        name: getattr(child, f"_{constant}")
-        for name, constant in zip(special, written, strict=True)
-    }
+    allowed |= {name: getattr(child, f"_{name.upper().removesuffix('64')}") for name in special}
 
     # A negative number stands for a system call that the machine does not have.
     resolved = {name: resolve(token, name.encode()) for name in allowed}
@@ -630,34 +530,26 @@ while True:
     open({beat!r}, 'w').write(str(time.time()))
     time.sleep(0.005)
 """
-FORKS = {
-    "alone": "",
-    "by a fork": "os.fork()",
-    "by a double fork": "if os.fork() == 0:\n    os.fork() and os._exit(0)",
-}
+LATE = "took longer than 2.5 s"
+FORKS = [
+    ("", LATE),
+    ("os.fork()", LATE),
+    ("if os.fork() == 0:\n    os.fork() and os._exit(0)", LATE),
+    # One who ends in time leaves a fork behind.
+    ("if os.fork():\n    time.sleep(0.2)\n    os._exit(0)",
+     "ended before its tests had, with exit code 0"),
+]  # fmt: skip
 
 
-@every_row("fork", FORKS.values())
-def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
+@every_row(("fork", "told"), FORKS)
+def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork, told):
     beat = tmp_path / "beat"
     begun = time.monotonic()
 
     # Long enough for a busy machine to start the process.
-    told = outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 2.5})
+    assert outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 2.5}) == told
 
-    assert told == "took longer than 2.5 s"
     assert time.monotonic() - begun < 20
-    last = beat.read_text()
-    time.sleep(0.2)
-    assert beat.read_text() == last
-
-
-@linux
-def test_a_fork_that_is_left_behind_by_one_who_ends_in_time_is_ended_too(tmp_path):
-    beat = tmp_path / "beat"
-    fork = "if os.fork():\n    time.sleep(0.2)\n    os._exit(0)"
-
-    assert "ended before" in outcome(FORK.format(fork=fork, beat=str(beat)), BARE)
     last = beat.read_text()
     time.sleep(0.2)
     assert beat.read_text() == last
@@ -674,21 +566,18 @@ def test_a_process_that_leaves_the_group_is_not_waited_for():
     assert time.monotonic() - begun < 15
 
 
-FILLS = {
-    "by a file": ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
-    "by files": ("for i in range(9):\n    open(str(i), 'w').write('x' * 3_000_000)", "wrote more"),
-    "by many": ("for i in range(2000):\n    open(str(i), 'w').close()", "wrote more"),
-    "in a folder": (
-        "import os\nos.mkdir('d')\nfor i in range(9): open(f'd/{i}', 'w').write('x' * 3_000_000)",
-        "wrote more",
-    ),
-}
+FILLS = [
+    ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
+    ("import os\nos.mkdir('d')\nfor i in range(9): open(f'd/{i}', 'w').write('x' * 3_000_000)",
+     "wrote more"),
+    ("x = 'x' * 2_000_000_000", "MemoryError"),
+]  # fmt: skip
 
 
 @BOTH
-@every_row(("attempt", "told"), FILLS.values())
-def test_the_disk_cannot_be_filled(attempt, told, options):
-    assert told in outcome(f"{attempt}\nwhile True: pass", options)
+@every_row(("attempt", "told"), FILLS)
+def test_neither_disk_nor_memory_can_be_filled(attempt, told, options):
+    assert told in outcome(f"{attempt}\nwhile True: pass", {**options, "memory_mb": 256})
 
 
 FILL = """
@@ -739,22 +628,6 @@ def test_a_folder_that_the_code_has_closed_is_removed_too(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-@BOTH
-def test_the_memory_cannot_be_filled(options):
-    assert "MemoryError" in outcome("x = 'x' * 2_000_000_000", {**options, "memory_mb": 256})
-
-
-def test_nothing_of_a_run_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-    assert outcome("open('left', 'w').write('a')") == "done"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_there_is_nothing_to_read_from():
-    assert outcome("import sys\nassert sys.stdin.read() == ''") == "done"
-
-
 def test_the_result_of_a_run_is_cached():
     reply = f"{ADD}\nimport time; time.sleep(0.3)  # {time.time()}"
     score_reply(reply, "pass")
@@ -765,6 +638,8 @@ def test_the_result_of_a_run_is_cached():
 
 
 # Where it cannot be sandboxed -----------------------------------------------------------------
+
+NOT_HERE = f"code cannot be sandboxed on this machine ({json.dumps(f'KeyError: {machine()!r}')})"
 
 
 @pytest.fixture
@@ -797,10 +672,7 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
 
     with pytest.raises(ScorerError) as raised:
         score_reply(f"open({str(mark)!r}, 'w')")
-    assert str(raised.value) == (
-        'score: code broke on case "a" (c.jsonl:1): '
-        f"code cannot be sandboxed on this machine ({json.dumps(f'KeyError: {machine()!r}')})"
-    )
+    assert str(raised.value) == f'score: code broke on case "a" (c.jsonl:1): {NOT_HERE}'
     assert not mark.exists()
 
 
@@ -808,12 +680,8 @@ def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, el
 def test_a_restriction_that_the_kernel_rejects_is_an_error(tmp_path, elsewhere):
     elsewhere(tmp_path, {"prctl(_NO_NEW_PRIVILEGES": "prctl(9999"})
 
-    with pytest.raises(ScorerError) as raised:
+    with pytest.raises(ScorerError, match=r'machine \("OSError: \[Errno 22\] Invalid argument"\)'):
         score_reply("x = 'not run'")
-    assert str(raised.value) == (
-        'score: code broke on case "a" (c.jsonl:1): '
-        'code cannot be sandboxed on this machine ("OSError: [Errno 22] Invalid argument")'
-    )
 
 
 @every_row(
@@ -843,11 +711,7 @@ def test_a_machine_with_landlock_can_shut_code_in(monkeypatch, system, kind, ver
 
     assert sandbox.can_sandbox.__wrapped__() is can
     assert asked in ([], [(None, (444, None, 0, 1))])
-
-
-def test_windows_cannot_shut_code_in(monkeypatch):
-    monkeypatch.delattr(os, "uname", raising=False)
-
+    monkeypatch.delattr(os, "uname")  # as on Windows
     assert sandbox.can_sandbox.__wrapped__() is False
 
 
@@ -857,8 +721,7 @@ def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewh
     with pytest.raises(ConfigurationError) as raised:
         validate_rules([case_of("pass")], tmp_path)
     assert str(raised.value) == (
-        "code cannot be sandboxed on this machine "
-        f"({json.dumps(f'KeyError: {machine()!r}')}); run it on Linux "
-        "from 5.13 on (x86-64, ARM64), or write sandbox: none, and the code may do all that you may"
+        f"{NOT_HERE}; run it on Linux from 5.13 on (x86-64, ARM64), or write sandbox: none, "
+        "and the code may do all that you may"
     )
     validate_rules([case_of("pass", BARE)], tmp_path)

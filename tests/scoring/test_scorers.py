@@ -9,16 +9,16 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.scoring.score import ContentScore
-from pytest_ftgate.scoring.scorers import contains_answer, expected_text, score_content
+from pytest_ftgate.scoring.scorers import (
+    contains_answer,
+    expected_text,
+    score_content,
+    tool_call_text,
+)
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-
-
-def scored(kind, expected, text, options=None, stop="end"):
-    rule = Rule(kind, None, options or {})
-    case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=rule)
-    return score_content(case, Reply(text=text, stop=stop), Path()).value
 
 
 @every_row(
@@ -40,26 +40,12 @@ def test_a_question_that_is_only_repeated_is_no_answer_that_was_found(kind, expe
     assert score_content(case, Reply(text=text), Path()).value == pytest.approx(value)
 
 
-@every_row("kind", ["exact", "choice", "contains", "regex", "numeric"])
-def test_without_an_expected_answer_there_is_no_score(kind):
-    assert scored(kind, None, "anything") is None
-
-
-def test_a_refusal_is_incorrect_even_if_it_contains_the_answer():
-    assert scored("contains", "refund", "I cannot help with a refund", stop="refusal") == 0.0
-
-
 # Functions -----------------------------------------------------------------------------------
 
 MARKS = """\
 def half(case, reply): return 0.5
 def same(case, reply): return case.expected == reply.text
 def broken(case, reply): return 1 / 0
-def nothing(case, reply): return None
-def words(case, reply): return "good"
-def above(case, reply): return 1.5
-def below(case, reply): return -0.1
-def nan(case, reply): return float("nan")
 """
 
 
@@ -70,37 +56,58 @@ def score_by_function(folder, name, expected="b", text="b"):
     return score_content(case, Reply(text=text), folder).value
 
 
-@every_row(("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)])
-def test_a_function_gives_its_own_score(tmp_path, name, text, value):
-    assert score_by_function(tmp_path, name, text=text) == value
+@every_row(
+    ("name", "expected", "text", "value"),
+    [
+        ("half", "b", "b", 0.5),
+        ("half", None, "b", 0.5),
+        ("same", "b", "b", 1),
+        ("same", "b", "c", 0),
+    ],
+)
+def test_a_function_gives_its_own_score(tmp_path, name, expected, text, value):
+    assert score_by_function(tmp_path, name, expected, text) == value
 
 
-def test_a_function_scores_a_case_without_an_expected_answer(tmp_path):
-    assert score_by_function(tmp_path, "half", expected=None) == 0.5
+def test_a_function_that_fails_or_is_missing_is_an_error(tmp_path):
+    with pytest.raises(
+        ScorerError, match=r'^content_marks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivis'
+    ):
+        score_by_function(tmp_path, "broken")
+    with pytest.raises(ConfigurationError, match='no function "haf"; did you mean "half"'):
+        score_by_function(tmp_path, "haf")
+
+
+def raises(error):
+    def scorer(case, reply):
+        raise error
+
+    return scorer
+
+
+BROKE = r'^mine broke on case "a" \(c\.jsonl:1\): '
 
 
 @every_row(
-    ("name", "what"),
-    [("broken", "ZeroDivisionError"), ("nothing", "TypeError"), ("words", "ValueError")],
-)
-def test_a_function_that_fails_is_an_error_at_the_case_and_never_an_incorrect_reply(
-    tmp_path, name, what
+    ("scorer", "error", "told"),
+    [
+        (lambda case, reply: None, ScorerError, f"{BROKE}TypeError: "),
+        (lambda case, reply: "good", ScorerError, f"{BROKE}ValueError: "),
+        (raises(ScorerError("no model here")), ScorerError, f"{BROKE}no model here$"),
+        (lambda case, reply: pytest.skip("no"), ScorerError, f"{BROKE}Skipped: no"),
+        *(
+            (lambda case, reply, value=value: value, ScorerError,
+             rf'^mine returned {value} for case "a"; a score is 0 to 1$')
+            for value in (1.01, -0.1, float("nan"))
+        ),
+        (raises(KeyboardInterrupt("stop")), KeyboardInterrupt, "^stop$"),
+    ],
+)  # fmt: skip
+def test_a_scorer_that_fails_is_an_error_at_the_case_and_never_an_incorrect_reply(
+    scorer, error, told
 ):
-    with pytest.raises(
-        ScorerError, match=rf'^content_marks:{name} broke on case "a" \(c\.jsonl:7\): {what}: '
-    ):
-        score_by_function(tmp_path, name)
-
-
-@every_row("name", ["above", "below", "nan"])
-def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
-    with pytest.raises(ScorerError, match='for case "a"; a score is 0 to 1'):
-        score_by_function(tmp_path, name)
-
-
-def test_a_missing_function_is_a_configuration_error(tmp_path):
-    with pytest.raises(ConfigurationError, match='no function "haf"; did you mean "half"'):
-        score_by_function(tmp_path, "haf")
+    with pytest.raises(error, match=told):
+        single(Rule("offered", "mine", {}, scorer), "a")
 
 
 # Where the answer stands ---------------------------------------------------------------------
@@ -131,15 +138,11 @@ def recorded_score(score, **options):
     return score_content(case, Reply(text="x", score=score), Path()).value
 
 
-def test_a_recorded_score_counts_as_it_is():
+def test_a_recorded_score_counts_as_it_is_and_in_part_by_an_option_alone():
     assert [recorded_score(score) for score in (1.0, 0.0, None)] == [1.0, 0.0, None]
     assert recorded_score(0.5, partial=True) == 0.5
-
-
-def test_a_recorded_score_in_part_needs_the_option():
     with pytest.raises(ScorerError) as raised:
         recorded_score(0.5)
-
     assert str(raised.value) == (
         'score: the recorded score of case "a" is 0.5; for replies that are right in part write '
         "{recorded: {partial: true}}"
@@ -205,7 +208,13 @@ def single(rule, text, stop="end", **properties):
     return score_content(case, Reply(text=text, stop=stop), Path()).value
 
 
-def test_a_reply_cut_off_by_its_limit_is_incorrect_except_in_skills():
+@every_row("kind", ["exact", "choice", "contains", "regex", "numeric"])
+def test_without_an_expected_answer_there_is_no_score(kind):
+    assert single(Rule(kind), "anything", expected=None) is None
+
+
+def test_a_reply_cut_off_by_its_limit_is_incorrect_except_in_skills_and_a_refusal_always():
+    assert single(CONTAINS, "a", "refusal") == 0.0
     assert single(CONTAINS, "a", "length") == 0.0
     assert single(CONTAINS, "a", "length", skill="logic") == 1.0
     assert single(CONTAINS, "", "length", skill="logic") == 0.0
@@ -221,34 +230,6 @@ def test_a_reply_without_any_answer_is_incorrect_if_it_can_be_correct():
     assert single(always, "") == 1.0
     assert single(CONTAINS, "", "length", expected=None) is None
     assert single(Rule("margin"), "a", expected=None) is None
-
-
-def test_a_plugins_scorer_is_named_in_its_errors():
-    def broken(case, reply):
-        raise ScorerError("no model here")
-
-    def above(case, reply):
-        return 1.01
-
-    with pytest.raises(ScorerError) as raised:
-        single(Rule("offered", "mine", {}, broken), "a")
-    assert str(raised.value) == 'mine broke on case "a" (c.jsonl:1): no model here'
-    with pytest.raises(ScorerError) as raised:
-        single(Rule("offered", "mine", {}, above), "a")
-    assert str(raised.value) == 'mine returned 1.01 for case "a"; a score is 0 to 1'
-
-
-def test_an_interrupted_scorer_stays_interrupted():
-    def interrupted(case, reply):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        single(Rule("offered", "mine", {}, interrupted), "a")
-
-
-def test_a_skipped_scorer_is_an_error():
-    with pytest.raises(ScorerError, match=r'^mine broke on case "a" \(c\.jsonl:1\): Skipped: no'):
-        single(Rule("offered", "mine", {}, lambda case, reply: pytest.skip("no")), "a")
 
 
 def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
@@ -273,6 +254,8 @@ def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
         ("fields", {"a": "ü"}, '{"a": "ü"}'),
         ("fields", [{"a": 1}, {"a": 2}], '{"a": 1} | {"a": 2}'),
         ("tool_call", [{"name": "f", "arguments": {"x": 1}}, "none"], "f(x=1) | none"),
+        ("tool_call", {"name": "f"}, "f()"),
+        ("tool_call", "f", "f"),
     ],
 )
 def test_the_accepted_answers_are_shown_in_one_line(kind, expected, line):
@@ -282,3 +265,66 @@ def test_the_accepted_answers_are_shown_in_one_line(kind, expected, line):
     )
 
     assert expected_text(case) == expected_text(several) == line
+
+
+# Calls of tools ------------------------------------------------------------------------------
+
+LOOKUP = ("lookup", {"order_id": "17", "deep": {"a": [1]}})
+REFUND = ("refund", {"order_id": "17"})
+
+
+def call(name, **arguments):
+    return {"name": name, "arguments": arguments}
+
+
+@every_row(
+    ("expected", "uses", "stop", "value"),
+    [
+        ("lookup", [LOOKUP], "end", 1.0),
+        ({"name": "lookup"}, [LOOKUP], "end", 1.0),
+        # A part of the arguments is enough.
+        (call("lookup", order_id="17"), [LOOKUP], "end", 1.0),
+        (call("lookup", deep={"a": [1]}), [LOOKUP], "end", 1.0),
+        (call("refund", order_id="17"), [LOOKUP, REFUND], "end", 1.0),
+        (["refund", call("lookup", order_id="17")], [LOOKUP], "end", 1.0),
+        ("none", [], "end", 1.0),
+        ({"name": "none"}, [], "end", 1.0),
+        (["none", "lookup"], [LOOKUP], "end", 1.0),
+        ("lookup", [], "end", 0.0),
+        ("refund", [LOOKUP], "end", 0.0),
+        (call("lookup", order_id=17), [LOOKUP], "end", 0.0),
+        (call("refund", amount=None), [REFUND], "end", 0.0),
+        # Name and arguments must be those of one use.
+        (call("refund", deep={"a": [1]}), [LOOKUP, REFUND], "end", 0.0),
+        ("none", [LOOKUP], "end", 0.0),
+        (call("lookup", order_id="17"), [("lookup", '{"order_id')], "end", 0.0),
+        # At the last turn.
+        ("lookup", [LOOKUP], "tool", 1.0),
+        ("none", [], "refusal", 0.0),
+        (None, [LOOKUP], "end", None),
+    ],
+)
+def test_a_reply_is_right_if_it_made_the_expected_tool_call(expected, uses, stop, value):
+    steps = tuple(Step("", (ToolCall(name=name, arguments=given),)) for name, given in uses)
+    case = Case(id="a", location="c:1", input="q", expected=expected, score=Rule("tool_call"))
+    assert score_content(case, Reply(text="lookup", steps=steps, stop=stop), Path()).value == value
+
+
+@every_row(
+    ("use", "line"),
+    [
+        ({"arguments": {"a": "b"}, "result": "shipped"}, 'f(a="b") -> "shipped"'),
+        (
+            {"arguments": {"a": 1, "b": [True]}, "result": '{"c": 2}'},
+            'f(a=1, b=[true]) -> {"c": 2}',
+        ),
+        ({"arguments": {}, "result": "3"}, "f() -> 3"),
+        # Arguments that are no JSON, and a use that was not run.
+        ({"arguments": '{"a', "result": "x"}, 'f({"a) -> "x"'),
+        ({"arguments": {"a": "b"}, "result": ""}, 'f(a="b")'),
+        ({"arguments": {"a": "ö"}, "result": "klein\nfein"}, 'f(a="ö") -> "klein\\nfein"'),
+        ({"arguments": {}, "result": "KeyError: 3", "failed": True}, "f() failed: KeyError: 3"),
+    ],
+)
+def test_a_tool_call_is_shown_with_its_result(use, line):
+    assert tool_call_text(ToolCall(name="f", **use)) == line

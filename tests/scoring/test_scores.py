@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from threading import current_thread
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -35,24 +36,19 @@ LABELS = (Rule("choice", ["a", "b"]),)
 
 
 def case(name, expected="a", form=LABELS, kind="exact", value=None):
+    rule = Rule(kind, value)
     return Case(
-        id=name,
-        location=f"c.jsonl:{name}",
-        input="q",
-        expected=expected,
-        score=Rule(kind, value),
-        format=form,
+        id=name, location=f"c.jsonl:{name}", input="q", expected=expected, score=rule, format=form
     )
 
 
-def case_request(one, repeat=0, fingerprint=None):
+def case_request(one, repeat=0, fingerprint=None, **more):
     call = Request(
         fingerprint=fingerprint or f"{one.id}-{repeat}",
         provider="anthropic",
         model="m",
         messages=(("user", "q"),),
-        max_tokens=9,
-        sampling={},
+        **{"max_tokens": 9, "sampling": {}, **more},
     )
     return CaseRequest(one, repeat, call)
 
@@ -65,83 +61,40 @@ def reply(text, stop="end"):
     return Reply(text=text, stop=stop)
 
 
-def test_content_and_format_of_a_reply_are_scored_apart():
-    asks = [
-        case_request(case("1")),
-        case_request(case("2")),
-        case_request(case("3", expected="A.")),
-    ]
-    found = scores(asks, {"1-0": reply("a"), "2-0": reply("b"), "3-0": reply("A.")}).results
+@every_row(
+    ("one", "text", "score"),
+    [
+        (case("1"), "a", (1.0, None)),
+        (case("1"), "b", (0.0, None)),
+        (case("1", expected="A."), "A.", (1.0, "wrong label casing")),
+        (case("1", expected=None), "a", (None, None)),
+        (case("1", form=()), "a", (1.0, None)),
+    ],
+)
+def test_content_and_format_of_a_reply_are_scored_apart(one, text, score):
+    row = scores([case_request(one)], {"1-0": reply(text)}).results["1"]
 
-    assert [(row.correct, row.valid) for row in found.values()] == [
-        (1.0, 1.0),
-        (0.0, 1.0),
-        (1.0, 0.0),
-    ]
-
-
-def test_a_case_without_an_expected_answer_or_a_format_has_no_such_score():
-    asks = [case_request(case("1", expected=None)), case_request(case("2", form=()))]
-    found = scores(asks, {"1-0": reply("a"), "2-0": reply("a")}).results
-
-    assert [(row.correct, row.valid) for row in found.values()] == [(None, 1.0), (1.0, None)]
+    error = row.scores[0].format_error
+    assert (row.correct, error and error.kind) == score
+    assert row.valid == (None if not one.format else float(error is None))
 
 
-def test_the_score_of_a_case_is_the_mean_of_its_repeats():
-    one = case("1")
-    asks = [case_request(one, repeat) for repeat in range(4)]
-    texts = ("a", "b", "a", "nonsense")
-    row = scores(asks, {f"1-{n}": reply(text) for n, text in enumerate(texts)}).results["1"]
+def test_repeats_of_a_case_need_not_follow_each_other_and_some_may_be_missing():
+    asks = [case_request(case(key), repeat) for repeat in range(4) for key in "213"]
+    answers = {one.fingerprint: reply("b") for one in asks}
+    answers |= {"1-0": reply("a"), "1-1": RequestRejected("busy"), "1-3": RequestRejected("gone")}
+    answers |= {f"3-{repeat}": RequestRejected("no such model") for repeat in range(4)}
 
-    assert (row.correct, row.valid) == (0.5, 0.75)
-    assert [reply.text for reply in row.replies] == list(texts)
+    found = scores(asks, answers)
+
+    assert [*found.results] == ["2", "1", "3"]
+    row = found.results["1"]
     assert row.fingerprints == ("1-0", "1-1", "1-2", "1-3")
-
-
-def test_repeats_of_a_case_need_not_follow_each_other():
-    asks = [case_request(case(key), repeat) for repeat in range(3) for key in "21"]
-    found = scores(asks, {one.fingerprint: reply("a") for one in asks}).results
-
-    assert {key: row.fingerprints for key, row in found.items()} == {
-        "2": ("2-0", "2-1", "2-2"),
-        "1": ("1-0", "1-1", "1-2"),
-    }
-    assert [*found] == ["2", "1"]
-
-
-def test_a_missing_reply_is_no_incorrect_reply():
-    one = case("1")
-    answers = {"1-0": reply("a"), "1-1": RequestRejected("overloaded")}
-    row = scores([case_request(one, 0), case_request(one, 1)], answers).results["1"]
-
-    assert (row.correct, row.valid) == (1.0, 1.0)
-    assert row.missing_reasons == ("overloaded",)
-    assert row.fingerprints == ("1-0", "1-1")
-
-
-def test_a_case_without_any_reply_is_unanswered_and_has_no_score():
-    asks = [case_request(case("1")), case_request(case("2"))]
-    found = scores(asks, {"1-0": reply("b"), "2-0": RequestRejected("no such model")})
-
-    assert [row.case.id for row in found.unanswered] == ["2"]
-    assert (found.results["2"].correct, found.results["2"].valid) == (None, None)
-
-
-def test_format_errors_are_counted_by_kind():
-    asks = [case_request(case(name)) for name in "1234"]
-    texts = [reply("c"), reply(""), reply("c"), reply("no", stop="refusal")]
-    found = scores(asks, {f"{n}-0": text for n, text in zip("1234", texts, strict=True)})
-
-    assert found.format_errors == {"not in enumeration": 2, "empty": 1, "refusal": 1}
-
-
-def test_a_reply_that_only_a_strict_reader_rejects_is_lenient_valid():
-    one = case("1")
-    asks = [case_request(one, repeat) for repeat in range(3)]
-    texts = ("a", "A.", "nonsense")
-    row = scores(asks, {f"1-{n}": reply(text) for n, text in enumerate(texts)}).results["1"]
-
-    assert (row.valid, row.lenient_valid) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert [one.text for one in row.replies] == ["a", "b"]
+    assert row.scores == (Score(1.0, None), Score(0.0, None))
+    assert row.missing_reasons == ("busy", "gone")
+    assert [row.case.id for row in found.unanswered] == ["3"]
+    assert (found.results["3"].correct, found.results["3"].valid) == (None, None)
 
 
 def test_cases_that_share_a_request_are_scored_by_their_own_expected_answers():
@@ -154,35 +107,11 @@ def test_cases_that_share_a_request_are_scored_by_their_own_expected_answers():
     assert [row.correct for row in found.values()] == [1.0, 0.0]
 
 
-def test_a_scorer_that_fails_is_an_error(tmp_path):
-    (tmp_path / "sheet_marks.py").write_text("def broken(case, reply): return 1 / 0\n")
-    one = case("1", kind="python", value="sheet_marks:broken")
-
-    with pytest.raises(ScorerError):
-        score_replies("one", [case_request(one)], {"1-0": reply("a")}, tmp_path)
-
-
 def test_without_requests_there_are_no_results():
     found = scores([], {})
 
-    assert (found.variant, found.results, found.unanswered, found.format_errors) == (
-        "one",
-        {},
-        (),
-        {},
-    )
-
-
-def test_the_schema_of_a_request_is_checked_besides_the_formats_of_the_case():
-    schema = {"type": "object"}
-    asks = [case_request(case("1", form=(Rule("regex", "."),)), fingerprint=name) for name in "xy"]
-    held = [
-        replace(one, request=replace(one.request, constraint={"json_schema": schema}))
-        for one in asks
-    ]
-    found = [scores([one], {"x": reply("{}"), "y": reply("[]")}).results["1"].valid for one in held]
-
-    assert found == [1.0, 0.0]
+    assert (found.variant, found.results, found.unanswered) == ("one", {}, ())
+    assert found.format_errors == {}
 
 
 def test_a_copied_rule_still_finds_the_score_of_its_judge():
@@ -198,9 +127,10 @@ def test_a_copied_rule_still_finds_the_score_of_its_judge():
             assert row.correct == 1.0
 
 
-def told(text, one=None, **changes):
+def told(text, one=None, request=MappingProxyType({}), **changes):
     one = one or case("1")
-    found = scores([case_request(one)], {"1-0": replace(reply(text), **changes)}).results["1"]
+    asks = [case_request(one, **request)]
+    found = scores(asks, {"1-0": replace(reply(text), **changes)}).results["1"]
     return found.replies[0], found.scores[0]
 
 
@@ -229,17 +159,28 @@ def test_a_thought_without_an_answer_is_incorrect_and_names_what_to_change(text,
     assert score.format_error.detail == f"the thought took all of max_tokens: 9; {remedy}"
 
 
-def test_without_a_format_the_content_says_that_there_is_no_answer():
-    score = told("<think>it is a", case("1", form=()))[1]
+@every_row(
+    ("text", "more", "reason"),
+    [
+        ("<think>it is a", {}, "the thought took all of max_tokens: 9"),
+        # A reply cut off before any word need not be a thought.
+        ("", {"stop": "length"}, "cut off at max_tokens: 9 before the answer; raise max_tokens"),
+    ],
+)
+def test_without_a_format_the_content_says_that_there_is_no_answer(text, more, reason):
+    score = told(text, case("1", form=()), **more)[1]
 
     assert (score.correct, score.format_error) == (0.0, None)
-    assert score.reason.startswith("the thought took all of max_tokens: 9")
+    assert score.reason.startswith(reason)
 
 
-def test_a_reply_cut_off_before_any_word_need_not_be_a_thought():
-    score = told("", case("1", form=()), stop="length")[1]
+def test_a_score_says_why_the_content_is_wrong_and_each_hedge_counts():
+    similar = case("1", form=(), kind="similarity", expected="abcd")
+    asks = [case_request(similar, repeat) for repeat in range(3)]
+    found = scores(asks, {"1-0": reply("b"), "1-1": reply("I think"), "1-2": reply("I think b")})
 
-    assert score.reason == "cut off at max_tokens: 9 before the answer; raise max_tokens"
+    assert found.results["1"].scores[0] == Score(0.4, None, "similarity 0.40")
+    assert found.hedge_count == 2
 
 
 def test_a_thought_that_was_cut_off_answers_no_skills_case(tmp_path):
@@ -255,27 +196,9 @@ def test_a_thought_that_was_cut_off_answers_no_skills_case(tmp_path):
 
 
 def test_a_suite_may_score_whole_replies():
-    ask = case_request(case("1", form=()))
-    ask = replace(ask, request=replace(ask.request, thoughts=()))
-    result = scores([ask], {"1-0": reply("<think>a or b?</think>a")}).results["1"]
+    read, score = told("<think>a or b?</think>a", case("1", form=()), {"thoughts": ()})
 
-    assert (result.correct, result.replies[0].thought) == (0.0, "")
-
-
-def test_replies_with_other_thoughts_are_other_replies():
-    digests = [
-        digest_replies(scores([case_request(case("1"))], {"1-0": reply(text)}).results["1"])
-        for text in ("a", "<think>b?</think>a", "<think>c?</think>a", "<think>b?</think>a")
-    ]
-    assert len({*digests}) == 3
-    assert digests[1] == digests[3]
-
-
-def test_each_reply_that_hedges_counts():
-    asks = [case_request(case("1"), repeat) for repeat in range(3)]
-    said = {"1-0": reply("I think it is a."), "1-1": reply("a"), "1-2": reply("I think it is a.")}
-
-    assert scores(asks, said).hedge_count == 2
+    assert (score.correct, read.thought) == (0.0, "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
@@ -340,15 +263,15 @@ def test_the_arrays_of_a_variant_follow_the_order_of_its_cases():
         (found.valid, [1.0, 0.5, np.nan, np.nan, 1 / 3, 0.5]),
         (found.lenient_valid, [1.0, 0.5, np.nan, np.nan, 2 / 3, 1.0]),
         (found.repeats, [1, 2, 1, 1, 3, 2]),
-        (found.facts.weights, [1, 1, 1, 1, 1, 3]),
         (found.is_answered, [True, True, False, True, True, True]),
         (found.is_formatted, [True, True, False, False, True, True]),
-        (found.facts.has_format, [True, True, True, False, True, True]),
         (found.is_graded, [False, False, False, True, False, True]),
-        (found.facts.scorable, [True] * 6),
-        (found.facts.group_numbers, [2, 3, 1, 0, 4, 5]),
     ):
         assert values.tolist() == pytest.approx(expected, nan_ok=True)
+    shares = [(one.correct, one.valid, one.lenient_valid) for one in SEVERAL]
+    arrays = zip(found.correct, found.valid, found.lenient_valid, strict=True)
+    assert np.array(shares, float).tolist() == pytest.approx(np.array([*arrays]), nan_ok=True)
+    assert found.facts.group_numbers.max() == found.facts.group_numbers[-1] == 5
 
 
 def test_the_arrays_of_a_variant_with_one_reply_for_each_case_hold_its_scores():
@@ -374,26 +297,6 @@ def test_broken_results_come_with_their_places():
     assert found.unanswered == (SEVERAL[2],)
     assert found.format_errors == {"empty": 2, "fenced": 2}
     assert [one.has_format_error for one in SEVERAL] == [False, True, False, False, True, True]
-
-
-def test_the_shares_of_a_result_are_those_of_its_repeats():
-    shares = [(one.correct, one.valid, one.lenient_valid) for one in SEVERAL]
-
-    assert shares == [
-        (1.0, 1.0, 1.0),
-        (0.5, 0.5, 0.5),
-        (None, None, None),
-        (0.5, None, None),
-        (None, 1 / 3, 2 / 3),
-        (0.75, 0.5, 1.0),
-    ]
-
-
-def test_the_groups_of_a_variant_are_those_of_its_cases():
-    # A case without a group is one of its own, and such names come first.
-    numbers = variant(*SEVERAL).facts.group_numbers.tolist()
-    assert (sorted(numbers), numbers[-1]) == ([*range(6)], 5)
-    assert variant(SEVERAL[0]).facts.group_numbers is None
 
 
 def test_shared_cases_are_in_the_order_of_the_later_variant():
@@ -428,15 +331,8 @@ def test_the_thoughts_of_a_variant_are_the_replies_that_think(thinking):
 
 def test_empty_replies_are_those_that_ended_by_themselves_without_text():
     steps = (Step("", (ToolCall(name="f", arguments={}),)),)
-    replies = (
-        reply(""),
-        reply(" \n"),
-        reply("", stop="stop"),
-        reply("", stop="length"),
-        reply("", stop="refusal"),
-        reply("a"),
-        Reply(text="", steps=steps),
-    )
+    stopped = [reply("", stop=stop) for stop in ("end", "stop", "length", "refusal")]
+    replies = (*stopped, reply(" \n"), reply("a"), Reply(text="", steps=steps))
 
     assert variant(result("1", *[1.0] * 7, replies=replies)).empty_count == 3
     assert variant(result("1", 1.0, replies=(reply("a"),))).empty_count == 0
@@ -506,41 +402,19 @@ def test_a_schema_of_a_request_is_checked_once_though_the_case_declares_it_too()
     own = case("1", form=(Rule("json_schema", SCHEMA),))
     other = case("2", form=(Rule("json_schema", {"type": "object"}),))
     free = case("3", form=())
-    asks = [case_request(one) for one in (own, other, free)]
-    held = [
-        replace(one, request=replace(one.request, constraint={"json_schema": SCHEMA}))
-        for one in asks
-    ]
+    schema = {"constraint": {"json_schema": SCHEMA}}
+    asks = [case_request(one, **schema) for one in (own, other)]
+    asks += [case_request(free, 0, **schema), case_request(case("4"), constraint={"choice": ["a"]})]
+    answers = dict.fromkeys(("1-0", "2-0", "3-0"), reply("{}")) | {"4-0": reply("a")}
 
-    found = scores(held, dict.fromkeys(("1-0", "2-0", "3-0"), reply("{}"))).results
+    found = scores(asks, answers).results
 
     errors = {key: row.scores[0].format_error for key, row in found.items()}
     assert (errors["1"].kind, errors["1"].rules) == ("missing key", ("json_schema",))
     assert (errors["2"].kind, errors["2"].rules) == ("missing key", ("json_schema",))
-    assert errors["3"] is None
+    # Only what has a format of its own has one, and only a schema adds to it.
+    assert errors["3"] is errors["4"] is None
     assert found["2"].case == other
-
-
-def test_a_request_with_another_constraint_adds_no_format():
-    ask = case_request(case("1"))
-    ask = replace(ask, request=replace(ask.request, constraint={"choice": ["a"]}))
-
-    assert scores([ask], {"1-0": reply("a")}).results["1"].valid == 1.0
-
-
-def test_what_is_missing_is_told_of_each_repeat_without_a_reply():
-    one = case("1")
-    answers = {"1-0": RequestRejected("busy"), "1-1": reply("a"), "1-2": RequestRejected("gone")}
-    row = scores([case_request(one, n) for n in range(3)], answers).results["1"]
-
-    assert row.missing_reasons == ("busy", "gone")
-    assert row.scores == (Score(1.0, None),)
-
-
-def test_a_score_says_why_the_content_is_wrong():
-    row = told("b", case("1", form=(), kind="similarity", expected="abcd"))[1]
-
-    assert row == Score(0.4, None, "similarity 0.40")
 
 
 # Skills ----------------------------------------------------------------------------------------
@@ -575,9 +449,7 @@ def test_a_skill_is_scored_by_content_and_format_together(form, answer, score, v
 
 
 def test_a_recorded_score_of_a_skill_counts_even_if_the_reply_repeats_the_question():
-    one = case("1", form=(), kind="recorded")
-
-    assert skill_score(one, reply("q"), Score(1.0, None)) == 1.0
+    assert skill_score(case("1", form=(), kind="recorded"), reply("q"), Score(1.0, None)) == 1.0
 
 
 # Before the first request ----------------------------------------------------------------------

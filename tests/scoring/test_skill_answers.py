@@ -27,17 +27,11 @@ def case(expected):
     ("expected", "text", "right"),
     [
         ("50", "61e = 3050, so e = 50.\nAnswer: 50", True),
-        ("50", "Answer: **50**", True),
-        ("50", "Answer: e = 50", True),
-        ("50", "Answer:\n50", True),
-        ("50", "The answer is: 50 apples", True),
         ("50", "$\\boxed{50}$", True),
         ("50", "50.0", True),
         ("1234567", "Answer: 1,234,567", True),
         ("-7", "Answer: −7", True),
         ("50", "Answer: 51", False),
-        ("50", "50 was my first guess.\nAnswer: 49", False),
-        ("50", "Answer: 150", False),
         ("-7", "Answer: 7", False),
         ("50", "Answer: ", False),
         ("[5, -2]", "Answer: [5,-2]", True),
@@ -45,33 +39,19 @@ def case(expected):
         ("[5, -2]", "Answer: [-2, 5]", False),
         ("Ann is a fool, and Bo is a sage.", "Answer: Ann is a fool and Bo is a sage", True),
         ("Ann is a fool, and Bo is a sage.", "Answer: Ann is a sage, and Bo is a sage.", False),
-        ("DO YOU", "Answer: do you", True),
         ("50", "Answer: 49\nANSWER: 50\nThat is all: 3", True),
-        ("50", "answer -- : 50", True),
         ("50", "Answer：50", True),
         ("50", "Answer ----- : 50\n51", False),
         ("50", "the sum\n50\n***\n", True),
-        ("50", "50\nthe sum", False),
         ("50", "50 of 60", False),
         ("50", "60, so 50", True),
         ("50", "", False),
-        ("50", "fifty", False),
-        ("50", "50.", True),
-        ("50", "$50", True),
-        ("0.5", ".5", False),
         ("0.5", "0.50", True),
-        ("1.2.3", "1.2.3", True),
-        ("1.2.3", "1.2.4", False),
         ("1234", "Answer: 1\u202f234", True),
-        ("1234", "Answer: 1 2345", False),
-        ("5", "Answer: \\text{five} 5", True),
         ("Ann", "Answer: Bob Ann", True),
-        ("Ann", "Answer: Ann Bob", False),
         ("Ann", "Answer: the Ann", True),
-        ("", "Answer: x", False),
         ("the", "Answer: the", False),
         (["6", "50"], "50", True),
-        (["6", "7"], "50", False),
     ],
 )  # fmt: skip
 def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
@@ -81,14 +61,11 @@ def test_the_result_is_read_at_the_end_in_many_notations(expected, text, right):
 @every_row(
     ("text", "right"),
     [
-        ("Answer: RIVER sun", True),
         ("Answer: “RIVER sun”.", True),
         ("Answer: **RIVER**  `sun`", True),
         ("x\nRIVER sun", True),
         ("Answer: river sun", False),
-        ("Answer: RIVERsun", False),
         ("Answer: the RIVER sun", False),
-        ("", False),
     ],
 )
 def test_an_edited_line_is_compared_letter_by_letter(text, right):
@@ -109,12 +86,9 @@ TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
         (CALL, {"name": "find", "arguments": {"city": "Rome", "days": 3}}, True),
         (CALL, [{"name": "find", "arguments": {"city": "Rome"}}], False),
         (CALL, [{"name": "find", "arguments": {"city": "Rome", "days": 3, "x": 1}}], False),
-        (CALL, [{"name": "find", "arguments": {"city": "Rome", "days": True}}], False),
         (CALL, [{"name": "seek", "arguments": {"city": "Rome", "days": 3}}], False),
         (CALL, [], False),
         (CALL, ["find"], False),
-        (TWO, [{"name": "f", "arguments": {"x": 2}}, {"name": "f", "arguments": {"x": 1}}], True),
-        (TWO, [{"name": "f", "arguments": {"x": 1}}, {"name": "f", "arguments": {"x": 1}}], True),
         (TWO, [{"name": "f", "arguments": {"x": 2}}, {"name": "f", "arguments": {"x": 2}}], False),
         (TWO, [{"name": "f", "arguments": {"x": 1}}], False),
         ([{"f": {"a": [{"b": ["x"]}]}}], [{"name": "f", "arguments": {"a": {"b": "X"}}}], True),
@@ -129,19 +103,13 @@ TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
         ([{"f": {"a": ["a-b c"]}}], [{"name": "f", "arguments": {"a": "A.B/C_"}}], True),
         ([{"f": {"a": ["ab"]}}], [{"name": "f", "arguments": {"a": "a;b"}}], False),
         ([{"f": {"a": [{"b": [1, ""]}]}}], [{"name": "f", "arguments": {"a": {}}}], True),
-        ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"b": "x"}}}], True),
         ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"b": "y"}}}], False),
         ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": {"c": "x"}}}], False),
         ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": ["x"]}}], False),
-        ([{"f": {}}], [{"name": "f"}], True),
-        ([{"f": {"a": [1]}}], [{"name": "f"}], False),
         ([{"f": {"a": [1]}}], [{"name": "f", "parameters": {"a": 1}}], True),
         ([{"f": {"a": [1]}}], [{"name": "f", "arguments": [1]}], False),
         ([{"f": {}}], [{"name": ["f"]}], False),
-        ([{"f": {}}], [{"arguments": {}}], False),
         ([{"f": {}}], [{"name": "f"}, "f"], False),
-        ([], [], True),
-        ([{"f": {}}, {"g": {}}], [{"name": "g"}, {"name": "f"}], True),
         ([*TWO, {"g": {}}], [ONE, {"name": "g"}, {"name": "f", "arguments": {"x": 2}}], True),
     ],
 )  # fmt: skip
@@ -158,14 +126,8 @@ def test_calls_are_right_if_they_are_exactly_the_accepted_ones(expected, made, r
         ('```json\n{"a": true, "b": [1]}\n```', True),
         ('{"a": 1, "b": [1]}', False),
         ('{"a": true}', False),
-        ("a: true", False),
-        ('{"a": True} or {"a": true, "b": [1]}', True),
-        ('[1] {"a": true, "b": [1]}', False),
-        ('{"a": true, "b": [1]} [1]', True),
-        ("[" * 1200 + '{"a": true, "b": [1]}', True),
-        ('[[{"a": true, "b": [1]}', True),
-        ("", False),
         ("null", False),
+        ("[" * 1200 + '{"a": true, "b": [1]}', True),
     ],
 )
 def test_an_object_is_compared_as_json(text, right):
@@ -185,14 +147,8 @@ GOOD = "the river sings\na river, sea"
         (GOOD, "end", True),
         (GOOD, "length", False),
         (GOOD.replace("\n", " "), "end", False),
-        (GOOD.replace("sings", "quits"), "end", False),
-        (GOOD.replace("river, sea", "lake, sea"), "end", False),
         (GOOD.replace("the", "The"), "end", False),
-        (GOOD.replace("sings", "sings here"), "end", False),
-        (GOOD.replace("the", "my"), "end", False),
-        (GOOD.replace("sea", "end"), "end", False),
         (GOOD.replace("sings", "a"), "end", False),
-        ("", "end", False),
     ],
 )
 def test_a_text_is_right_if_it_holds_to_every_rule(text, stop, right):
@@ -205,13 +161,10 @@ def test_a_text_is_right_if_it_holds_to_every_rule(text, stop, right):
         ("Ivory Coast\nUNKNOWN\n4,312", True),
         ("1. Cote d'Ivoire\n2. unknown.\n3. 4312", True),
         ("Here you are:\n\n1) **Ivory Coast**\n2) Unknown\n3) It is 4312 in all.\n\nDone.", True),
-        ("1. Ivory Coast\n2. UNKNOWN", False),
         ("1. Ivory Coast\n2. The place is unknown to me\n3. 4312", False),
         ("1. Ivory Coast or UNKNOWN\n2. UNKNOWN\n3. 4312", False),
-        ("1. UNKNOWN\n2. Ivory Coast\n3. 4312", False),
         ("1. Ivory Coast\n2. UNKNOWN\n3. 14312", False),
         ("1. Ivory Coast\n2. UNKNOWN\n3. 1 2 3 4 5 6 7 8 9 4312", False),
-        ("UNKNOWN\nUNKNOWN\nUNKNOWN", False),
         ("", False),
     ],
 )
@@ -262,32 +215,20 @@ def test_a_text_of_one_word_or_of_a_refusal_holds_to_no_rule():
     assert rules(case("[]"), Reply(text="two words", stop="length")) is False
 
 
-TWO_QUESTIONS, DECLARED = '[["a"], ["b"]]', '[["UNKNOWN", "a"]]'
+FOUR, TWO_QUESTIONS, DECLARED = '[["four", "4"]]', '[["a"], ["b"]]', '[["UNKNOWN", "a"]]'
 LINES = [
     # An answer may stand among eight other words.
-    *(
-        ('[["four", "4"]]', text, right)
-        for text, right in (
-            ("four", True),
-            ("1 2 3 4 5 6 7 8 four", True),
-            ("four 1 2 3 4 5 6 7 8", True),
-            ("1 2 3 4 5 6 7 8 9 four", False),
-            ("It is four in all", True),
-            ("fourteen", False),
-            ("4", True),
-            ("12) four", True),
-            ("123) four", True),
-            ("unknown four", False),
-            ("refuse", False),
-        )
-    ),
+    (FOUR, "1 2 3 4 5 6 7 8 four", True),
+    (FOUR, "four 1 2 3 4 5 6 7 8", True),
+    (FOUR, "1 2 3 4 5 6 7 8 9 four", False),
+    (FOUR, "fourteen", False),
+    (FOUR, "123) four", True),
+    (FOUR, "unknown four", False),
     # Numbered lines count alone if they are as many as the questions.
     (TWO_QUESTIONS, "I cannot\n1. a\n2. b", True),
     (TWO_QUESTIONS, "I cannot\n a\n b", False),
-    (TWO_QUESTIONS, "a\nb", True),
     (TWO_QUESTIONS, "b\na", False),
     (TWO_QUESTIONS, "1. a\n2. b\n3. c", False),
-    (TWO_QUESTIONS, "1. 2. a\n2. b", True),
     (TWO_QUESTIONS, "1.a\n2.b", True),
     (TWO_QUESTIONS, "1. a\nb", True),
     # Only the number at the beginning of a line is removed.
@@ -295,7 +236,6 @@ LINES = [
     # A declared word is the whole answer.
     (DECLARED, "Unknown.", True),
     (DECLARED, "a", False),
-    ('[["refuse"]]', "REFUSE", True),
     ('[["a", "unknown"]]', "unknown", False),
 ]
 

@@ -63,49 +63,40 @@ JSON_ERRORS = [
         "truncated",
         "Unterminated string starting at: line 1 column 11 (char 10)",
     ),
-    (TICKET, '{"label": "a"', "truncated", "Expecting ',' delimiter: line 1 column 14 (char 13)"),
     (TICKET, '["a"', "truncated", "Expecting ',' delimiter: line 1 column 5 (char 4)"),
     (TICKET, '"a', "truncated", "Unterminated string starting at: line 1 column 1 (char 0)"),
     (TICKET, '"a" "b', "invalid syntax", "Extra data: line 1 column 5 (char 4)"),
     (TICKET, "label: a", "invalid syntax", NO_VALUE),
     (TICKET, "x [1, 2", "invalid syntax", NO_VALUE),
     (ANYTHING, "", "invalid syntax", NO_VALUE),
-    (ANYTHING, "tru", "invalid syntax", NO_VALUE),
     (ANYTHING, '{"a": tru', "invalid syntax", "Expecting value: line 1 column 7 (char 6)"),
     (ANYTHING, '{"a": NaN}', "invalid syntax", "NaN is no JSON value"),
     (ANYTHING, "[1, -Infinity]", "invalid syntax", "-Infinity is no JSON value"),
     (ANYTHING, "[" * 9999 + "1" + "]" * 9999, "invalid syntax", "nested too deep"),
     (JSON, "{", "truncated", EXPECTED),
-    (JSON, "x", "invalid syntax", NO_VALUE),
 ]
 
 XML = Rule("xml", ["reason", "answer"])
 XML_ERRORS = [
-    (XML, "<reason/>", "missing key", "there is no <answer>"),
     (XML, "words", "missing key", "there is no <reason>"),
     (XML, "<answer/><reason/>", "xml", "<answer> comes too early: reason, answer"),
     (XML, "<reason>r", "truncated", "mismatched tag: line 2, column 2"),
     (XML, "<reason>\r\n1\r</reason><answer>", "truncated", "mismatched tag: line 4, column 2"),
     (XML, "<reason>r\n</answer>", "invalid syntax", "mismatched tag: line 2, column 2"),
-    (XML, "<reason/><answer>a</reason>", "invalid syntax", "mismatched tag: line 1, column 27"),
     (XML, "<reason/><answer", "truncated", "not well-formed (invalid token): line 2, column 0"),
     (XML, "<reason/> then <answer/>", "trailing text", "there is text outside the elements"),
     (XML, "x <reason/> y <answer/> z", "preamble", "there is text outside the elements"),
     (XML, "<answer/> x", "trailing text", "there is no <reason>"),
-    (XML, "<reason> x <b/> y </reason>", "missing key", "there is no <answer>"),
 ]
 
 CSV = Rule("csv", {"columns": ["name", "price"]})
 CSV_ERRORS = [
     (CSV, "name\na", "missing key", "there is no column price"),
-    (CSV, "name,price,more\na,1,2", "extra key", "there is a column more"),
     (CSV, f"name,price,{'x' * 300}", "extra key", f"there is a column {'x' * 182}"),
     (CSV, "price,name\n1,a", "csv", "the columns are price, name, not name, price"),
     (CSV, "name,name\n1,a", "missing key", "there is no column price"),
-    (CSV, "name,price,price\n1,a,b", "csv", "the columns are name, price, price, not name, price"),
     (CSV, "name;price\na;1", "csv", "the columns are name;price, not name, price"),
     (CSV, "x" * 300, "csv", f"the columns are {'x' * 184}"),
-    (CSV, "x,y\na", "csv", "the columns are x, y, not name, price"),
     (CSV, "\n", "csv", "the columns are , not name, price"),
     (CSV, "name,price\na,1,2", "invalid syntax", "row 2 has 3 of 2 cells"),
     (CSV, "name,price\na,1\nb", "invalid syntax", "row 3 has 1 of 2 cells"),
@@ -116,30 +107,23 @@ CSV_ERRORS = [
 MARKDOWN = {"table": ["name", "price"]}
 NO_TABLE = ("markdown", "there is no table")
 TABLES = [
-    ("| name | price |\n|---|---|\n| a | 1 |", None),
-    ("| name | price |\n|---|---|", None),
     ("name | price\n:-: | --:\na | 1\nand so on", None),
     ("name|price\n-|-\na \\| b|1", None),
     ("| x | y |\n|---|---|\n| 1 |\n\n| name | price |\n|---|---|\n| 1 | 2 |\nend\n| 3 |", None),
     (f"{FENCE}\n| x |\n|---|\n{FENCE}\n| name | price |\n|---|---|", None),
-    ("| x |\n| name | price |\n|---|---|\n| a | 1 |", None),
     ("| name | price |\n|---|---|\n| a |", ("invalid syntax", "row 1 has 1 cells")),
     ("| name | price |\n|-|-|\n| a | 1 |\n| a | 1 | 2 |", ("invalid syntax", "row 2 has 3 cells")),
-    ("| x | y |\n|---|---|\n| 1 |", ("invalid syntax", "row 1 has 1 cells")),
     ("| name |\n|---|\n| a |", ("missing key", "there is no column price")),
-    ("| name |\n|---|\nend", ("missing key", "there is no column price")),
     ("| name | price | more |\n|---|---|---|", ("extra key", "there is a column more")),
     ("| price | name |\n|---|---|", ("markdown", "the columns are price, name, not name, price")),
     ("| a | b |\n|-|-|\n\n| c |\n|-|", ("markdown", "the columns are a, b, not name, price")),
     (f"{FENCE}\n| name | price |\n|---|---|\n{FENCE}", NO_TABLE),
     ("name, price\n---", NO_TABLE),
     ("name\n---", NO_TABLE),
-    ("| name | price |", NO_TABLE),
     ("| name | price |\n|---|", NO_TABLE),
     ("| name | price |\n|:--|--x|", NO_TABLE),
     ("| name | price |\n|::|--|", NO_TABLE),
     ("| name | price |\n| | |", NO_TABLE),
-    ("", NO_TABLE),
 ]
 
 PYTHON, YAML, SQL = (Rule("code", language) for language in ("python", "yaml", "sql"))
@@ -164,15 +148,6 @@ def read(rule, text):
 
 
 LONG = "x" * 300
-
-
-def test_a_long_detail_is_cut_to_200_characters():
-    told = [
-        read(TICKET, f'{{"label": "{LONG}"}}').detail,
-        read(Rule("csv", {"columns": [LONG]}), "y").detail,
-    ]
-
-    assert told == [f'/label: "{LONG}'[:200], f"the columns are y, not {LONG}"[:200]]
 
 
 def test_what_is_wrong_with_yaml_is_told_in_one_line_whichever_parser_is_there(monkeypatch):
@@ -202,38 +177,27 @@ def test_what_is_wrong_with_sql_is_told_in_the_first_line_of_its_parser():
 
 #: (rule, reply, kind): what a lenient reader repairs.
 REPAIRED = [
-    (TICKET, f'{FENCE}json\n{{"label": "a"}}\n{FENCE}', "fenced"),
     (TICKET, 'Sure: {"label": "a"} or {"label": "b", "n": 1}. Bye', "preamble"),
     (TICKET, 'See [1]. {"label": "a"}', "preamble"),
-    (TICKET, '{"label": "a"} {}', "trailing text"),
     (TICKET, '{"label": "a"} [1]', "trailing text"),
     (TICKET, 'Here {"label": "a",} there', "preamble"),
     (TICKET, '{"label": "a",} there', "trailing text"),
-    (TICKET, 'Here {"label": "a" , }', "preamble"),
     (TICKET, '{"label": "a",\n}', "invalid syntax"),
-    (TICKET, '{"label": "a", "deep": {"tags": ["x",],},}', "invalid syntax"),
     (ANYTHING, "A list: [1, [2, 3], 4]!", "preamble"),
-    (ANYTHING, "A list: [1, 2,]", "preamble"),
     (ANYTHING, 'A list: [{"a": 1,}, {"b": [2,],},] ok', "preamble"),
     (JSON, "[1, 2] is the list", "trailing text"),
     # Only so many brackets are tried that may begin the JSON.
     (TICKET, "{x} " * 19 + '{"label": "a"}', "preamble"),
-    (XML, "Here: <reason/><answer/> ok", "preamble"),
-    (XML, "<reason/><answer/> ok", "trailing text"),
     (XML, "<reason/><answer>x</answer>\r\nBye", "trailing text"),
     (XML, "<?xml version='1.0'?>x<reason/><answer/>", "preamble"),
     (XML, "a > b <reason/><answer/>", "preamble"),
-    (XML, "1 < 2: <reason/><answer/>", "preamble"),
-    (XML, "<reason/><answer/> 5 > 4", "trailing text"),
     (XML, "<reason/><answer>a</answer> 5 > 4", "trailing text"),
     (XML, "<reason/><answer/>ok", "trailing text"),
     (XML, "<reason>1</reason> <answer/> <reason/> ok", "trailing text"),
-    (XML, "<reason><answer>1</answer><reason>2</reason></reason> ok", "trailing text"),
     (CSV, "T:\nname,price\na,1\n\nBye", "preamble"),
     (CSV, "name,price\na,1\n\nBye", "trailing text"),
     (CSV, "T:\n\n  name,price\na,1\n \nBye", "preamble"),
     (CSV, "name,price\n\na,1\nb", "trailing text"),
-    (CSV, "T:\nname,price", "preamble"),
     (PYTHON, f"{FENCE}python\nx = 1\n{FENCE}", "fenced"),
 ]
 
@@ -247,10 +211,8 @@ def test_a_lenient_reader_finds_the_structure_in_a_reply(rule, text, kind):
 NOT_REPAIRED = [
     (TICKET, 'Result: {"label": "c"}', "preamble", NO_VALUE),
     (TICKET, "{x} " * 20 + '{"label": "a"}', "invalid syntax", EXPECTED),
-    (TICKET, 'Here {"label": "a" , } there {x}', "invalid syntax", NO_VALUE),
     (TICKET, f'{FENCE}\n{{"label": "c"}}\n{FENCE}', "fenced", NO_VALUE),
     (XML, "x <reason/> then", "preamble", "there is no <answer>"),
-    (XML, "x <answer/>", "preamble", "there is no <reason>"),
     (CSV, "T:\nname,price\na\n\nBye", "preamble", "the columns are T:, not name, price"),
     (CSV, " name,price \na,1\n\nBye", "preamble", "the columns are  name, price , not name, price"),
 ]  # fmt: skip
@@ -264,14 +226,12 @@ def test_an_error_of_a_structured_reply_says_what_is_wrong_where(rule, text, kin
 VALID = [
     (ANYTHING, "12"),
     (TICKET, '{"label": "b", "n": 1}'),
-    (XML, "<reason>r</reason>\n<answer>a</answer>"),
     (XML, "<?xml version='1.0'?>\n<reason/><answer/>"),
     (XML, "<reply>x<reason>1</reason>y<answer/>z</reply>"),
     (XML, "<reason/><more/><answer/>"),
     (XML, "<reason/>\r\n<answer/>"),
     (XML, "<reason/>\r<answer/>"),
     (XML, "<?xml version='1.0'?><reason>a ?> b</reason><answer/>"),
-    (CSV, "name,price\n\na,1\n\nb,2\n"),
     (CSV, 'name,price\n"a\n\nb",1'),
     (CSV, "name,price\ra,1"),
     (YAML, "--- \na: 1\n---\n- 2"),
@@ -290,12 +250,10 @@ def test_a_structured_reply_of_its_format_has_no_error(rule, text):
 @every_row(
     ("text", "found"),
     [
-        ('{"a": 1}', {"a": 1}),
         ("12", 12),
         (f'{FENCE}json\n{{"a": 1}}\n{FENCE}', {"a": 1}),
         ('It is {"a": [1]}, not {"b": 2}.', {"a": [1]}),
         ('It is {"a": 1,}.', {"a": 1}),
-        ('{"a": 1,}', {"a": 1}),
         ("nothing", None),
         ("[NaN]", None),
         ("[" * 9999, None),
@@ -313,22 +271,17 @@ def test_json_is_found_as_a_lenient_reader_finds_it(text, found):
     [
         ("no code", None),
         ("", None),
-        (f"{FENCE}\na\n{FENCE}", "a"),
         (f"{FENCE}python\na\nb\n{FENCE}\nc", "a\nb"),
         (f"{FENCE}\na\n{FENCE}\n{FENCE}\nb\n{FENCE}", "b"),
         (f"{FENCE}\na", "a"),
-        (f"{FENCE}", ""),
         (f"{FENCE}\n{FENCE}", ""),
-        ("~~~\na\n~~~", "a"),
         (f"~~~\na\n{FENCE}\nb\n~~~", f"a\n{FENCE}\nb"),
         ("````\na\n```\nb\n````", "a\n```\nb"),
         ("```\na\n````", "a"),
         ("```\na\n``` b\n```", "a\n``` b"),
         ("```\na\n``` \nb", "a"),
         ("   ```\n   a\n     b\n   ```", "a\n  b"),
-        ("    ```\na\n    ```", None),
         ("x ```\na", None),
-        ("``\na\n``", None),
     ],
 )
 def test_the_last_code_block_reaches_to_its_fence_or_to_the_end(text, block):
@@ -396,13 +349,35 @@ def reader(tmp_path):
     ],
 )
 def test_an_error_of_a_model_says_what_is_wrong_where(reader, text, kind, where):
-    error = reader("Order").find_error(text)
+    order = reader("Order")
+    error = order.find_error(text)
 
     assert (error.kind, error.lenient) == (kind, False)
     assert error.detail.startswith(where)
+    # A lenient reader finds what the model accepts.
+    assert order.find_error('Here: {"label": "b",} ok') == FormatError("preamble", lenient=True)
 
 
-def test_a_model_that_breaks_is_an_error_with_its_cause(reader):
+def test_a_long_detail_is_cut_to_200_characters(reader):
+    told = [
+        read(TICKET, f'{{"label": "{LONG}"}}').detail,
+        read(Rule("csv", {"columns": [LONG]}), "y").detail,
+        reader("Order").find_error(f'{{"name": "{LONG}"}}').detail,
+    ]
+
+    assert told == [
+        f'/label: "{LONG}'[:200],
+        f"the columns are y, not {LONG}"[:200],
+        f"/name: Assertion failed, {LONG}"[:200],
+    ]
+
+
+def test_a_class_that_is_no_model_or_that_breaks_is_an_error_with_its_cause(reader):
+    with pytest.raises(ConfigurationError) as raised:
+        reader("Plain")
+    assert str(raised.value) == (
+        "structured_models:Plain is no pydantic model; name a class made of BaseModel"
+    )
     with pytest.raises(ScorerError) as raised:
         reader("Order").find_error('{"name": "break"}')
 
@@ -410,24 +385,3 @@ def test_a_model_that_breaks_is_an_error_with_its_cause(reader):
         "structured_models:Order broke while it read a reply: RuntimeError: a bug"
     )
     assert isinstance(raised.value.__cause__, RuntimeError)
-
-
-def test_a_lenient_reader_finds_what_a_model_accepts(reader):
-    assert reader("Order").find_error('Here: {"label": "b",} ok') == FormatError(
-        "preamble", lenient=True
-    )
-
-
-def test_a_long_error_of_a_model_is_cut_to_200_characters(reader):
-    detail = reader("Order").find_error(f'{{"name": "{LONG}"}}').detail
-
-    assert detail == f"/name: Assertion failed, {LONG}"[:200]
-
-
-def test_a_class_that_is_no_model_is_named(reader):
-    with pytest.raises(ConfigurationError) as raised:
-        reader("Plain")
-
-    assert str(raised.value) == (
-        "structured_models:Plain is no pydantic model; name a class made of BaseModel"
-    )

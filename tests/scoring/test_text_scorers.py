@@ -22,10 +22,12 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import DeclaredScore
 
+DECLARED = TypeAdapter(DeclaredScore)
+
 
 def score_text(score, expected, text):
     """Mark *text* as a suite with *score* would, and hold *expected* to what a suite may have."""
-    rule = TypeAdapter(DeclaredScore).validate_python(score)
+    rule = DECLARED.validate_python(score)
     assert expected_error(expected, rule, ()) is None
     case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=rule)
     return score_content(case, Reply(text=text), Path())
@@ -39,39 +41,23 @@ def normal(*steps):
 
 
 EXACT = [
-    ("exact", "Berlin", "Berlin", 1),
     ("exact", "Berlin", "\n\tBerlin \r\n", 1),
     ("exact", "Berlin", "berlin", 0),
     ("exact", "Berlin", "Berlin.", 0),
-    ("exact", "Berlin", "", 0),
     ("exact", ["Bonn", "Berlin"], "Berlin", 1),
-    ("exact", "東京", "東京", 1),
-    ("exact", "東京", "京都", 0),
-    ("exact", "مرحبا", "مرحبا", 1),
-    ("exact", "👩‍👩‍👧", "👩‍👩‍👧", 1),
-    ("exact", "👩‍👩‍👧", "👩", 0),
-    ("exact", "a\x00b", "a\x00b", 1),
-    ("exact", "a", "a\x07", 0),
     ("exact", "é", "e\u0301", 0),
-    ("exact", "", "", 1),
-    ("exact", "x", "x" * 1_000_000, 0),
     ({"exact": {"ignore_case": True}}, "Straße", "STRASSE", 1),
     ({"exact": {"ignore_case": True}}, "ΣΊΣΥΦΟΣ", "σίσυφος", 1),
     ({"exact": {"ignore_case": True}}, "Berlin", "Berlin!", 0),
     ({"exact": {"ignore_case": False}}, "Berlin", "berlin", 0),
-    (normal("unicode"), "é", "e\u0301", 1),
     (normal("unicode"), "fi", "ﬁ", 1),
     (normal("unicode"), "123", "１２３", 1),
     (normal("unicode"), "a", "A", 0),
     (normal("spaces"), "a b", "a \n\t b", 1),
-    (normal("spaces"), "a  b", "a b", 1),
-    (normal("spaces"), "a b", "a\u00a0b", 1),
     (normal("spaces"), "ab", "a b", 0),
-    (normal("case"), "Berlin", "BERLIN", 1),
     (normal("case"), "Berlin", "BERLIN.", 0),
     (normal("punctuation"), "Its here", "It's here!", 1),
     (normal("punctuation"), "你好世界", "你好，世界！", 1),
-    (normal("punctuation"), "50 $", "50 $.", 1),
     (normal("punctuation"), "50 $", "50", 0),
     (NORMAL, "Hello, World", "  hello   WORLD…", 1),
     (NORMAL, ["no", "Hello World"], "“hello world”", 1),
@@ -81,34 +67,18 @@ EXACT = [
 SYNONYMS = {"refund": ["money back", "repay"], "none of these": ["n/a"]}
 CHOICE = {"choice": {"synonyms": SYNONYMS, "none": "none of these"}}
 CHOICES = [
-    ("choice", "refund", "refund", 1),
     ("choice", "refund", " **Refund.** ", 1),
     ("choice", "refund", "`REFUND`", 1),
     ("choice", "refund", "'refund',", 1),
     ("choice", "refund", "refund please", 0),
     ("choice", "refund", "a refund", 0),
-    ("choice", "refund", "refunds", 0),
     ("choice", "refund", "refund or billing", 0),
-    ("choice", "refund", "", 0),
-    ("choice", "refund", "refund\nbilling", 0),
-    ("choice", ["billing", "refund"], "Refund", 1),
     ("choice", ["refund", "billing"], "Billing!", 1),
-    ("choice", "возврат", "ВОЗВРАТ!", 1),
     ("choice", "返金", "「返金」", 0),
-    ("choice", "👍", "👍", 1),
-    ("choice", "👍", "👎", 0),
     ("choice", "***", "***", 1),
     ("choice", "***", "", 0),
-    ("choice", "a.b", "a.b.", 1),
-    ("choice", "refund", "refund\x00", 0),
     (CHOICE, "refund", "Money back!", 1),
-    (CHOICE, "refund", "repay", 1),
-    (CHOICE, "refund", "refund", 1),
-    (CHOICE, "refund", "money", 0),
     (CHOICE, "billing", "money back", 0),
-    (CHOICE, "billing", "billing", 1),
-    (CHOICE, "none of these", "None of these.", 1),
-    (CHOICE, "none of these", "N/A", 1),
     (CHOICE, "refund", "none of these", 0),
     (CHOICE, ["refund", "none of these"], "n/a", 1),
 ]
@@ -117,35 +87,20 @@ F1 = {"labels": {"partial": "f1"}}
 NONE = {"labels": {"none": "none"}}
 LABELS = [
     ("labels", ["a", "b"], "a, b", 1),
-    ("labels", ["a", "b"], "b,a", 1),
-    ("labels", ["a", "b"], "B, A.", 1),
-    ("labels", ["a", "b"], "a, b, b", 1),
     ("labels", ["a", "b"], "a", 0),
     ("labels", ["a", "b"], "a, b, c", 0),
-    ("labels", "a", "a", 1),
-    ("labels", ["a", "b"], "", 0),
     ("labels", ["größe", "farbe"], "Farbe, GRÖSSE", 1),
-    ("labels", ["🐱", "🐶"], "🐶,🐱", 1),
-    ("labels", ["late delivery", "refund"], "refund, late delivery", 1),
-    ({"labels": {"separator": ";"}}, ["a", "b"], "a; b", 1),
     ({"labels": {"separator": ";"}}, ["a", "b"], "a, b", 0),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "- a\n- b", 1),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "• a\n\n* b", 1),
     ({"labels": {"separator": "\n"}}, ["a", "b"], "a\n - b", 1),
     ({"labels": {"separator": " and "}}, ["a", "b"], "a and b", 1),
-    (F1, ["a", "b"], "a, b", 1),
-    (F1, ["a", "b"], "a", 2 / 3),
     (F1, ["a", "b"], "a, c", 1 / 2),
-    (F1, ["a", "b"], "c", 0),
     (F1, ["a", "b"], "a, b, c, d", 2 / 3),
     (NONE, [], "none", 1),
     (NONE, [], "None.", 1),
     (NONE, [], "", 0),
-    (NONE, [], "a", 0),
-    (NONE, ["none"], "none", 1),
-    (NONE, ["a"], "none", 0),
     (NONE, ["a"], "a", 1),
-    ({"labels": {"none": "none", "partial": "f1"}}, [], "a", 0),
     ({"labels": {"synonyms": {"refund": ["money back"]}}}, ["refund", "b"], "Money back, b", 1),
     ({"labels": {"synonyms": {"refund": ["money back"]}}}, ["b"], "money back", 0),
 ]
@@ -154,33 +109,21 @@ WORDS = [
     ("contains", "Paris", "It is Paris, of course.", 1),
     ("contains", "paris", "PARIS", 1),
     ("contains", "Paris", "Parisian", 0),
-    ("contains", "art", "a party", 0),
     ("contains", ["six", "6"], "At 6.", 1),
     ("contains", "6", "16", 0),
     ("contains", "C++", "I like C++.", 1),
-    ("contains", "a.c", "abc", 0),
     ("contains", "straße", "Die STRASSE.", 1),
-    ("contains", "née", "She is née Curie", 1),
-    ("contains", "🎉", "Done 🎉🎉", 1),
     ("contains", "word", "a_word", 0),
     ("contains", "b", "ab b", 1),
     ("contains", "cat", "cats cat cats", 1),
     ("contains", "aa", "baa aab baaa", 0),
-    ("contains", "a a", "ba a a", 1),
     ("contains", "..", "a...", 1),
-    ("contains", "x", "y" * 1_000_000 + " x", 1),
-    ("contains", "Москва", "Столица — Москва.", 1),
     ("contains", "Москва", "Москвабад", 0),
-    ({"contains": {"all": True}}, ["bridge", "fog"], "Fog lay on the bridge.", 1),
     ({"contains": {"all": True}}, ["bridge", "fog"], "The bridge.", 0),
     ("regex", r"^\d{4}$", "1984", 1),
     ("regex", r"^\d{4}$", "year 1984", 0),
     ("regex", ["^a", "^b"], "banana", 1),
-    ("regex", "(?i)yes", "Oh YES", 1),
-    ("regex", "yes", "YES", 0),
-    ("regex", r"\p{Han}+", "これは漢字", 1),
     ("regex", r"^(?s:.*)end$", "a\nb\nend", 1),
-    ("regex", r"\x1b", "\x1b[31m", 1),
 ]
 
 
@@ -195,87 +138,57 @@ EURO = numeric(unit=["EUR", "€"])
 PARTS = numeric(fractions=True)
 PERCENT = numeric(percent=True)
 NUMBERS = [
-    ("numeric", 42, "42", 1),
-    ("numeric", 42, "The answer is 42.", 1),
     ("numeric", 42, "", 0),
     ("numeric", 42, "forty-two", 0),
     ("numeric", 42, "42 or 43", 0),
     ("numeric", 42, "First 7, then 42", 1),
-    ("numeric", [42, 43], "42 or 43", 1),
-    ("numeric", [3, 4], "4", 1),
     ("numeric", 1234.5, "That makes 1,234.5 euros", 1),
-    ("numeric", 1234567, "1,234,567", 1),
     ("numeric", "1,234", "1234", 1),
-    ("numeric", "42", "The answer is 42.", 1),
-    ("numeric", 2345, "1,2345", 1),
     ("numeric", 0.3, "0.30000000000000004", 1),
-    ("numeric", -5, "It is -5 degrees", 1),
     ("numeric", -5, "It is −5 degrees", 1),
     ("numeric", 5, "It is −5 degrees", 0),
-    ("numeric", 5, "+5", 1),
     ("numeric", 12, "between 10-12", 1),
     ("numeric", -12, "between 10-12", 0),
     ("numeric", 0.5, "about .5", 1),
-    ("numeric", 5, "about .5", 0),
     ("numeric", 3, "٣", 1),
-    ("numeric", 120, "１２０円", 1),
-    ("numeric", 7, "**7**", 1),
-    ("numeric", 7, "7\x00", 1),
-    ("numeric", 7, "🎲 7 🎲", 1),
-    ("numeric", 10, "9" * 400, 0),
     ("numeric", "1e3", "1000", 1),
     ("numeric", 50, "50 %", 1),
     (numeric(pick="first"), 7, "First 7, then 42", 1),
-    (numeric(pick="last"), 7, "First 7, then 42", 0),
     (numeric(tolerance=0.5), 10, "10.5", 1),
     (numeric(tolerance=0.5), 10, "10.51", 0),
-    (numeric(tolerance=0.5), 10, "9.5", 1),
     (numeric(relative=0.01), 1000, "1010", 1),
     (numeric(relative=0.01), 1000, "1011", 0),
     (numeric(relative=0.01), -1000, "-990", 1),
     (numeric(relative=0.01), 0, "0.001", 0),
     (numeric(relative=0.01, tolerance=1), 10, "11", 1),
-    (numeric(relative=0.01, tolerance=1), 1000, "1009", 1),
     (COMMA, 1234.5, "1.234,5", 1),
     (COMMA, "1.234,5", "1234,5", 1),
-    (COMMA, 3.14, "3,14", 1),
     (COMMA, 3.14, "3.14", 0),
-    (COMMA, 1000, "1.000", 1),
     (FRENCH, 12345.6, "12 345,6", 1),
     (FRENCH, 12345, "12\u202f345 €", 1),
     (FRENCH, 345, "12 345", 0),
-    (SWISS, 1234567.5, "1'234'567.5", 1),
     (SWISS, 1234, "1’234", 1),
     (numeric(thousands=[",", "'"]), 1234567, "1,234'567", 1),
     (EURO, 12, "12 EUR", 1),
     (EURO, 12, "€12", 1),
-    (EURO, 12, "12€", 1),
     (EURO, -12, "-€12", 1),
-    (EURO, -12, "€ -12", 1),
     (EURO, 12, "12", 0),
     (EURO, 12, "12 EUR, which is 13 USD", 1),
     (EURO, 12, "12 EURO", 0),
-    (EURO, 12, "12 eur", 0),
     (EURO, 1250, "Total: 1,250.00 EUR on 3 May", 1),
     (numeric(unit=["km/h"]), 90, "at 90 km/h", 1),
     (numeric(unit=["%"]), 5, "5 % of 10", 1),
     (PARTS, 0.5, "1/2", 1),
-    (PARTS, "1/2", "0.5", 1),
     (PARTS, 1.5, "1 1/2 cups", 1),
     (PARTS, 1.5, "1½", 1),
     (PARTS, 0.75, "¾", 1),
     (PARTS, -0.5, "-1/2", 1),
-    (PARTS, 0.5, "1⁄2", 1),
     (PARTS, 0.5, "1/0", 0),
     (PARTS, 2024, "1/2/2024", 1),
-    (PARTS, 3.5, "3.5", 1),
     ("numeric", 2, "1/2", 1),
-    (PERCENT, 0.5, "50 %", 1),
     (PERCENT, 0.5, "50%", 1),
     (PERCENT, "50%", "0.5", 1),
-    (PERCENT, 0.125, "12.5 percent", 1),
     (PERCENT, 0.5, "50 per cent", 1),
-    (PERCENT, 50, "50", 1),
     (numeric(percent=True, fractions=True), 0.005, "1/2 %", 1),
 ]
 
@@ -293,12 +206,9 @@ def fenced(text, language="json"):
 
 DEEP = "[" * 100_000
 FIELDS = [
-    ("fields", ORDER, order(), 1),
     ("fields", ORDER, order(note="more"), 1),
     ("fields", ORDER, order(total=12.6), 3 / 4),
-    ("fields", ORDER, order(items=["ink", "pen"]), 3 / 4),
     ("fields", ORDER, order(paid=1), 3 / 4),
-    ("fields", ORDER, order(paid="true"), 3 / 4),
     ("fields", ORDER, "{}", 0),
     ("fields", ORDER, "[]", 0),
     ("fields", ORDER, '"A-17"', 0),
@@ -306,27 +216,16 @@ FIELDS = [
     ("fields", ORDER, "", 0),
     ("fields", ORDER, fenced(order()), 1),
     ("fields", ORDER, fenced("{}") + fenced(order()), 1),
-    ("fields", ORDER, fenced(order()) + "\nHope it helps.", 1),
-    ("fields", ORDER, fenced(order(), ""), 1),
     ("fields", ORDER, f"~~~\n{order()}\n~~~", 1),
-    ("fields", ORDER, f"```json\n{order()}", 1),
-    ("fields", ORDER, fenced("{"), 0),
     ("fields", ORDER, f"It is {order()}", 0),
     ("fields", ORDER, DEEP, 0),
-    ("fields", ORDER, '{"id": ' + DEEP, 0),
-    ("fields", {"n": 1}, '{"n": 1.0}', 1),
     ("fields", {"n": 1}, '{"n": true}', 0),
-    ("fields", {"n": 1}, '{"n": "1"}', 0),
     ("fields", {"n": 1}, '{"n": ' + "1" * 5000 + "}", 0),
     ("fields", {"n": 1}, '{"n": NaN}', 0),
-    ("fields", {"n": None}, '{"n": null}', 1),
     ("fields", {"n": None}, "{}", 0),
     ("fields", {"n": "ü\u0000😀"}, '{"n": "ü\\u0000😀"}', 1),
-    ("fields", {"a": {"b": 1, "c": 2}}, '{"a": {"b": 1, "c": 3}}', 1 / 2),
     ("fields", {"a": {"b": 1, "c": 2}}, '{"a": 7}', 0),
-    ("fields", {"a": {"b": {"c": {"d": 1}}}}, '{"a": {"b": {"c": {"d": 1}}}}', 1),
     ("fields", {"a.b": 1}, '{"a.b": 1}', 1),
-    ("fields", {"a": []}, '{"a": []}', 1),
     ("fields", {"a": {}}, '{"a": {}}', 1),
     ("fields", {"a": [{"b": 1}, {"b": 2}]}, '{"a": [{"b": 1}, {"b": 2}]}', 1),
     ("fields", {"a": [{"b": 1}]}, '{"a": [{"b": true}]}', 0),
@@ -336,21 +235,17 @@ FIELDS = [
     ("fields", [{"a": 1}, {"a": 2}], '{"a": 2}', 1),
     ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 1}', 1 / 2),
     (RULES, ORDER, order(total=12.505), 1),
-    (RULES, ORDER, order(total="about 12.50 EUR"), 1),
     (RULES, ORDER, order(items=["ink", "pen", "ink"]), 1),
     (RULES, ORDER, order(items=["ink"]), 3 / 4),
     (RULES, ORDER, order(items="pen, ink"), 3 / 4),
     (RULES, {"items": [{"a": 1}, {"a": 2}]}, '{"items": [{"a": 2}, {"a": 1}]}', 1),
     (RULES, {"items": []}, '{"items": []}', 1),
-    ({"fields": {"a.b": "choice"}}, {"a": {"b": "yes"}}, '{"a": {"b": "Yes."}}', 1),
     ({"fields": {"a": "choice"}}, {"a": ["yes", "sure"]}, '{"a": "Sure!"}', 1),
     ({"fields": {"a": "choice"}}, {"a": "yes"}, '{"b": "yes"}', 0),
     ({"fields": {"a": "labels"}}, {"a": ["x", "y"]}, '{"a": "y, x"}', 1),
     ({"fields": {"a": "regex"}}, {"a": "^A"}, '{"a": "Anna"}', 1),
     ({"fields": {"a": "contains"}}, {"a": "true"}, '{"a": true}', 1),
-    ({"fields": {"a": "numeric"}}, {"a": 3}, '{"a": 3}', 1),
     ({"fields": {"a": "numeric"}}, {"a": None}, '{"a": null}', 1),
-    ({"fields": {"a": {"similarity": {}}}}, {"a": "abcd"}, '{"a": "abcx"}', 3 / 4),
     ({"fields": {"a": "labels"}}, {"a": ["x", "y, z"]}, '{"a": ["Y, Z", "x"]}', 1),
     (
         {"fields": {"a": {"labels": {"partial": "f1"}}}},
@@ -380,21 +275,12 @@ def similar(by="ratio", **more):
 # The figures of ROUGE-L are those of rouge-score 0.1.2 without stemming, but for Cyrillic, which
 # that does not read.
 SIMILAR = [
-    ("similarity", "abcd", "abcd", 1),
-    ("similarity", "abcd", "abcx", 3 / 4),
-    ("similarity", "abcd", "wxyz", 0),
-    ("similarity", "abcd", "", 0),
     ("similarity", ["wxyz", "abcd"], "abcx", 3 / 4),
     ("similarity", "東京都", "東京", 4 / 5),
-    ("similarity", "😀😀", "😀😃", 1 / 2),
     (similar(min=0.75), "abcd", "abcx", 1),
     (similar(min=0.76), "abcd", "abcx", 0),
-    (similar(min=0), "abcd", "", 1),
-    (similar(min=1), "abcd", "abcd", 1),
-    (similar("rouge"), "the cat sat on the mat", "the cat sat on the mat", 1),
     (similar("rouge"), "the cat sat on the mat", "The cat lay on a mat.", 2 / 3),
     (similar("rouge"), "the quick brown fox", "fox brown quick the", 1 / 4),
-    (similar("rouge"), "the cat", "a dog", 0),
     (similar("rouge"), "the cat", "", 0),
     (similar("rouge"), "кот сидит", "Кот сидит!", 1),
     (similar("rouge", min=0.6), "the cat sat on the mat", "The cat lay on a mat.", 1),
@@ -403,15 +289,12 @@ SIMILAR = [
     (similar("tfidf"), "refund", "…", 0),
     (similar("tfidf"), "…", "…", 1),
     (similar("tfidf", min=0.9), "refund the order", "refund my order", 0),
-    (similar(), "a" * 200_000, "a" * 200_000, 1),
 ]
 
 BOTH = [{"exact": {}, "weight": 3}, {"similarity": {}}]
 SEVERAL = [
-    (["exact"], "abcd", "abcd", 1),
     (["exact", "contains"], "abcd", "it is abcd", 1 / 2),
     (BOTH, "abcd", "abcd", 1),
-    (BOTH, "abcd", "abcx", 3 / 16),
     ([{"choice": {}, "weight": 2}, {"regex": None}], "yes", "Yes", 2 / 3),
     ([RULES, {"fields": {}, "weight": 1}], ORDER, order(items=["ink", "pen"]), 7 / 8),
 ]
@@ -424,45 +307,31 @@ def test_a_reply_has_the_score_of_its_scorer(score, expected, text, value):
     assert score_text(score, expected, text).value == pytest.approx(value)
 
 
-def test_the_table_has_many_rows_and_no_row_twice():
-    assert len({repr(row) for row in ROWS}) == len(ROWS) >= 150
-
-
 # What is wrong -------------------------------------------------------------------------------
 
 NO_NAME = "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
 WRONG_BOTH = 'a: expected 1, got 2\nb: expected "x", got null'
 WHYS = [
     ("fields", {"a": 1, "b": "x"}, '{"a": 2, "b": null}', WRONG_BOTH),
-    ("fields", {"a": {"b": 1}}, '{"a": {}}', "a.b: expected 1, got nothing"),
     ("fields", {"a": 1}, "no", "no JSON: Expecting value: line 1 column 1 (char 0)"),
     ("fields", {"a": 1}, "[1]", "no JSON object"),
-    ("fields", {"a": 1}, '{"a": Infinity}', "no JSON: Infinity is no JSON value"),
     ("labels", ["a", "b"], "b, c", "missing: a; too many: c"),
     (CHOICE, "refund", "none of these", "abstained"),
     ("similarity", "abcd", "abcx", "similarity 0.75"),
     (similar(min=0.8), "abcd", "abcx", "similarity 0.75, below 0.8"),
-    (similar(min=0.7), "abcd", "abcx", ""),
     (BOTH, "abcd", "abcx", "exact 0\nsimilarity 0.75: similarity 0.75"),
-    ("exact", "a", "b", ""),
     ("fields", {"a": 1}, '{"a": 1}', ""),
     ("fields", [{"a": 1, "b": 2}, {"a": 2}], '{"a": 2, "b": 2}', ""),
     ("fields", [{"a": "ü"}, {"a": 1}], '{"a": 3}', 'a: expected "ü", got 3'),
-    ("fields", {"a": "ü"}, '{"a": "ö"}', 'a: expected "ü", got "ö"'),
     ("fields", {"a": 1}, fenced("{"), f"no JSON: {NO_NAME}"),
     ({"fields": {"a": "labels"}}, {"a": ["x"]}, '{"b": 1}', 'a: expected ["x"], got nothing'),
     ("labels", ["b", "a"], "d, c", "missing: a, b; too many: c, d"),
-    ("labels", ["a"], "a, c", "too many: c"),
-    ("labels", ["a", "b"], "a", "missing: b"),
     ("labels", ["a"], "", ""),
-    (F1, ["a", "b"], "b, c", "missing: a; too many: c"),
     (CHOICE, "refund", "N/A", "abstained"),
     (CHOICE, "refund", "billing", ""),
     ("similarity", "abcd", "abcd", ""),
     (similar(min=0.75), "abcd", "abcx", ""),
-    ([{"exact": {}, "weight": 1}, "contains"], "a", "it is a", "exact 0"),
     ([{"choice": {"none": "x"}, "weight": 1}, "exact"], "a", "x", "choice 0: abstained\nexact 0"),
-    (["similarity", "exact"], "a" * 8, "a" * 7, "similarity 0.933: similarity 0.93\nexact 0"),
 ]  # fmt: skip
 
 
@@ -471,21 +340,11 @@ def test_the_reason_says_what_the_two_texts_do_not_show(score, expected, text, w
     assert score_text(score, expected, text).reason == why
 
 
-def test_a_reason_shortens_long_values_and_shows_at_most_twenty_fields():
-    wide = score_text("fields", {f"f{n}": n for n in range(30)}, "{}")
-    long = score_text("fields", {"a": 1}, json.dumps({"a": [1] * 100_000}))
-
-    assert wide.reason.splitlines() == [
-        *(f"f{n}: expected {n}, got nothing" for n in range(20)),
-        "10 more fields",
-    ]
-    assert long.reason == f"a: expected 1, got {json.dumps([1] * 99)[:200]}…"
-
-
 def test_a_reason_shows_twenty_fields_and_values_of_200_characters_whole():
     twenty = score_text("fields", {f"f{n}": n for n in range(20)}, "{}")
     more = score_text("fields", {f"f{n}": n for n in range(21)}, "{}")
     values = [score_text("fields", {"a": "x" * n}, "{}").reason for n in (198, 199)]
+    got = score_text("fields", {"a": 1}, json.dumps({"a": [1] * 1000})).reason
 
     assert twenty.reason.splitlines()[-1] == "f19: expected 19, got nothing"
     assert more.reason.splitlines()[-2:] == ["f19: expected 19, got nothing", "1 more fields"]
@@ -493,6 +352,7 @@ def test_a_reason_shows_twenty_fields_and_values_of_200_characters_whole():
         f'a: expected "{"x" * 198}", got nothing',
         f'a: expected "{"x" * 199}…, got nothing',
     ]
+    assert got == f"a: expected 1, got {json.dumps([1] * 99)[:200]}…"
 
 
 def test_the_cosine_of_a_text_with_itself_is_one_whatever_its_rounding():
@@ -533,7 +393,7 @@ def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_rep
 
 
 def test_a_hundred_thousand_labels_and_words_are_scored_fast():
-    rules = [TypeAdapter(DeclaredScore).validate_python(score) for score in (CHOICE, "exact")]
+    rules = [DECLARED.validate_python(score) for score in (CHOICE, "exact")]
     cases = [Case(id="a", location="c:1", input="q", expected="refund", score=r) for r in rules]
     replies = [Reply(text=text) for text in ("refund", "Money back.", "billing", "none of these")]
     begun = time.process_time()
@@ -555,13 +415,14 @@ PIECES = st.sampled_from(["1/2", "€", "-", "1.234,5", "```json\n", "~~~", "{}"
 TEXTS = st.text(max_size=60) | JSONS | st.lists(PIECES | st.characters(), max_size=12).map("".join)
 
 
-@settings(examples(2), deadline=1500)
-@given(KINDS, TEXTS)
-def test_the_score_of_any_text_is_between_0_and_1(kind, text):
+LONG_TEXTS = st.builds(
+    lambda text, length: text * (length // len(text) + 1),
+    TEXTS.filter(bool),
+    st.integers(1_000, 20_000),
+)
+
+
+@settings(examples(2), deadline=3000)
+@given(KINDS, TEXTS | LONG_TEXTS)
+def test_the_score_of_any_text_is_between_0_and_1_and_takes_no_long_time(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1
-
-
-@settings(examples(0.6), deadline=3000)
-@given(KINDS, TEXTS.filter(bool), st.integers(1_000, 20_000))
-def test_a_very_long_reply_takes_no_long_time(kind, text, times):
-    assert 0 <= score_text(*kind, text * (times // len(text) + 1)).value <= 1

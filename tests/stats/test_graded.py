@@ -1,4 +1,4 @@
-"""The z test of one mean: its statistic, the distance that it shows, and the cases it needs."""
+"""The z test of one mean: its statistic and the cases it needs; losses of whole groups."""
 
 from __future__ import annotations
 
@@ -11,13 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.stats.graded import largest_unit, least_distance, needed_for_distance, z_score
+from pytest_ftgate.stats.graded import (
+    GroupLosses,
+    group_losses,
+    joined_losses,
+    largest_unit,
+    least_distance,
+    needed_for_distance,
+    z_score,
+)
+from pytest_ftgate.stats.paired import change_interval, p_noninferior, paired_counts
+from pytest_ftgate.stats.resampling import macro_difference
 
 SIZES = st.integers(2, 5000)
 SPREADS = st.floats(0, 4)
 LARGEST = st.floats(1, 30)
 DISTANCES = st.floats(1e-4, 1)
 LEVELS = st.floats(1e-4, 0.4)
+#: The sizes of groups, each with the number of groups.
+GROUPS = st.dictionaries(st.integers(1, 60), st.integers(1, 40), min_size=1, max_size=5).map(
+    lambda counts: tuple(sorted(counts.items(), reverse=True))
+)
 
 
 def expected_z(distance, n, spread, largest):
@@ -41,19 +55,6 @@ def test_without_any_change_the_statistic_is_that_of_losses_nobody_saw():
 @every_row("spread", [0.0, 0.1])
 def test_a_mean_at_the_hypothesis_says_nothing(spread):
     assert z_score(0.0, 100, spread, 1.0) == 0.0
-
-
-@given(DISTANCES, DISTANCES, SIZES, SPREADS, LARGEST)
-def test_a_larger_distance_never_lowers_the_statistic(one, other, n, spread, largest):
-    near, far = sorted((one, other))
-    assert z_score(near, n, spread, largest) <= z_score(far, n, spread, largest) * (1 + 1e-12)
-
-
-@given(DISTANCES, SIZES, SPREADS, LARGEST, st.floats(1, 3))
-def test_heavier_cases_and_wider_changes_show_less(distance, n, spread, largest, factor):
-    z = z_score(distance, n, spread, largest) * (1 + 1e-12)
-    assert z_score(distance, n, spread, largest * factor) <= z
-    assert z_score(distance, n, spread * factor, largest) <= z
 
 
 def test_arrays_and_scalars_give_the_same_statistics():
@@ -89,25 +90,6 @@ def test_the_cases_needed_are_the_fewest_with_the_power(distance, spread, larges
     assert n == 1 or chance_of_showing(n - 1) <= power + 2e-4
 
 
-@given(DISTANCES, SPREADS, LARGEST, LEVELS)
-def test_with_even_odds_the_cases_needed_are_those_whose_least_distance_it_is(
-    distance, spread, largest, alpha
-):
-    n = needed_for_distance(distance, spread, largest, 0.5, alpha)
-    quantile = float(stats.norm.isf(alpha))
-    assert least_distance(n, spread, largest, quantile) <= distance * (1 + 1e-6)
-    if n > 1:
-        assert least_distance(n - 1, spread, largest, quantile) > distance * (1 - 1e-6)
-
-
-def test_the_cases_needed_find_a_drawn_drop_as_often_as_they_say():
-    rng, distance, sd = np.random.default_rng(6), 0.04, 0.2
-    n = needed_for_distance(distance, sd**2, 1.0, 0.9, 0.05)
-    changes = rng.normal(distance, sd, (4000, n))
-    z = z_score(changes.mean(axis=1), n, changes.var(axis=1, ddof=1), 1.0)
-    assert np.mean(z >= stats.norm.isf(0.05)) == pytest.approx(0.9, abs=0.02)
-
-
 @every_row("distance", [0.0, -0.1])
 def test_no_number_of_cases_shows_a_distance_of_nothing(distance):
     with pytest.raises(ValueError, match="no number of cases"):
@@ -131,19 +113,82 @@ def test_groups_of_one_size_are_lost_whole(size):
     assert largest_unit(np.ones(10 * size), labels) == pytest.approx(size)
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 5), st.integers(0, 6)), min_size=1, max_size=30))
-def test_the_largest_unit_lies_between_the_heaviest_case_and_the_heaviest_group(rows):
-    weights = np.array([weight for weight, _ in rows])
-    labels = np.unique([label for _, label in rows], return_inverse=True)[1]
-    weights *= weights.size / weights.sum()
-    found = largest_unit(weights, labels)
-    heaviest = np.bincount(labels, weights).max()
-    assert weights.max() * (1 - 1e-12) <= found <= heaviest * (1 + 1e-12)
-
-
 @given(st.lists(st.floats(0.1, 5), min_size=1, max_size=30), st.integers(1, 6))
 def test_copies_of_each_case_in_its_group_are_lost_together(weights, copies):
     cases = np.array(weights) * len(weights) / np.sum(weights)
     labels = np.tile(np.arange(cases.size), copies)
     found = largest_unit(np.tile(cases, copies), labels)
     assert found == pytest.approx(copies * largest_unit(cases, None))
+
+
+# --- what whole groups of related cases can rule out ----------------------------------------------
+
+#: 40 groups of 25 cases, of which single cases change and no group breaks.
+LABELS = np.repeat(np.arange(40), 25)
+BEFORE, AFTER = np.ones(1000), np.ones(1000)
+BEFORE[::25] = 0.0
+AFTER[7::25] = 0.0
+
+
+@every_row(("lost", "drop"), [(0, 0.05), (1, 0.1), (3, 0.2)])
+def test_equal_groups_are_counted_by_the_binomial_distribution(lost, drop):
+    found = GroupLosses(((25, 40),), lost / 40).p_value(drop)
+
+    assert found == pytest.approx(stats.binom.cdf(lost, 40, drop))
+
+
+@given(GROUPS, st.floats(0.01, 0.6), st.integers(0, 2**32 - 1))
+def test_no_place_of_the_loss_keeps_all_groups_more_often(sizes, drop, seed):
+    each = np.repeat(*np.array(sizes).T)
+    weights = np.random.default_rng(seed).exponential(size=each.size)
+    chances = np.minimum(weights * drop * each.sum() / (weights @ each), 1.0)
+    borne = float(chances @ each) / each.sum()
+
+    assert np.prod(1.0 - chances) <= GroupLosses(sizes, 0.0).p_value(borne) + 1e-9
+
+
+@given(GROUPS, st.sampled_from([0.01, 0.05, 0.2]))
+def test_the_smallest_drop_is_just_ruled_out_if_no_group_is_lost(sizes, alpha):
+    losses = GroupLosses(sizes, 0.0)
+    smallest = losses.smallest_drop(alpha)
+
+    assert losses.p_value(smallest) == pytest.approx(alpha)
+    assert losses.times_needed(smallest, alpha) == pytest.approx(1)
+
+
+def test_groups_are_lost_if_more_than_half_regressed_and_joined_over_skills():
+    changes = np.array([-1, -1, 0, 1, 1, 1, -1, 1, 0, -1, 0])
+    found = group_losses(changes, np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]))
+
+    # One group of three is lost and another one fixed; one of two lost half.
+    assert found == GroupLosses(((3, 3), (2, 1)), 0.0)
+
+    parts = [GroupLosses(((5, 2), (1, 10)), 0.25), GroupLosses(((5, 4),), 0.0)]
+
+    assert joined_losses(parts) == GroupLosses(((5, 6), (1, 10)), pytest.approx(0.125))
+
+    skills = [paired_counts(BEFORE, AFTER, groups=LABELS), paired_counts(BEFORE, AFTER)]
+
+    assert macro_difference(skills).whole == GroupLosses(((25, 40), (1, 1000)), 0.0)
+    assert macro_difference(skills[1:]).whole is None
+
+
+def test_whole_groups_are_kept_only_as_surely_as_their_number_shows():
+    found = paired_counts(BEFORE, AFTER, groups=LABELS)
+
+    assert p_noninferior(found, 0.05) == pytest.approx(0.95**40)
+    assert p_noninferior(found, 0.10) == pytest.approx(0.90**40)
+
+    low, high = change_interval(found, 0.9)
+
+    assert p_noninferior(found, -low) == pytest.approx(0.05)
+    assert low == pytest.approx(0.05 ** (1 / 40) - 1.0)
+    assert high < 0.03
+
+
+def test_a_gain_enlarges_the_loss_that_must_have_stayed_unseen():
+    before = np.zeros(1000)
+    after = np.where(LABELS % 2 == 0, 1.0, 0.0)
+    low, _ = change_interval(paired_counts(before, after, groups=LABELS), 0.9)
+
+    assert 0.3 < low < 0.45

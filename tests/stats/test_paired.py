@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from ftgate_testing.tables import every_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from pytest_ftgate.stats.paired import (
     PairedCounts,
     change_counts,
     change_interval,
+    holm,
     is_noninferior,
     p_drop,
     p_noninferior,
@@ -32,6 +35,8 @@ from pytest_ftgate.stats.proportions import (
 )
 
 MARGINS = st.floats(0.005, 0.5)
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+NO_P_VALUES = ([1.1], [-0.1], [math.nan], [[0.1]], [0.5, 1.5])
 
 
 def counts(n, fixed, regressed):
@@ -128,15 +133,6 @@ def test_effective_number_stays_between_its_limits(sheet):
     assert 0 <= p_drop(found) <= 1
 
 
-@given(sheets(), st.floats(0.01, 100))
-def test_only_the_ratios_of_weights_count(sheet, factor):
-    assume(sheet["weights"])
-    scaled = sheet | {"weights": [w * factor for w in sheet["weights"]]}
-    first, second = paired_counts(**sheet), paired_counts(**scaled)
-    for name in ("delta", "fixed", "effective", "spread", "largest", "before", "after"):
-        assert getattr(second, name) == pytest.approx(getattr(first, name), abs=1e-12)
-
-
 def test_weights_count_by_their_ratios_and_move_the_difference():
     b, c = [1, 1, 0, 1, 1], [1, 0, 1, 0, 1]
     assert paired_counts(b, c, weights=[0.3] * 5) == paired_counts(b, c)
@@ -186,6 +182,28 @@ def test_rare_changes_in_groups_do_not_pass_unseen(rho):
     assert passed / 200 <= 0.06
 
 
+@every_row(("repeats", "grades"), [(1, 1), (3, 3), (1, 5)])
+@every_row("weights", [None, np.r_[np.full(4, 4.0), np.ones(36)] / 1.3])
+def test_many_suites_at_once_are_each_suite_alone(repeats, grades, weights):
+    """Scores with more grades than repeats are graded, and so are not counted."""
+    rng = np.random.default_rng(4)
+    b, c = (rng.binomial(grades, rng.beta(3, 0.5, (50, 40))) / grades for _ in range(2))
+    b[0] = c[0] = 1.0
+    many = change_counts(b, c, (repeats, repeats), weights=1.0 if weights is None else weights)
+    alone = [
+        paired_counts(*row, before_repeats=repeats, after_repeats=repeats, weights=weights)
+        for row in zip(b, c, strict=True)
+    ]
+    for name in ("delta", "fixed", "regressed", "effective", "countable", "spread"):
+        assert getattr(many, name) == pytest.approx([getattr(one, name) for one in alone])
+    assert list(many.allows_exact_test) == [one.allows_exact_test for one in alone]
+    assert p_drop(many) == pytest.approx([p_drop(one) for one in alone])
+    assert p_not_beyond(many, 0.05) == pytest.approx([p_not_beyond(one, 0.05) for one in alone])
+    assert list(is_noninferior(many, 0.1, 0.05)) == [
+        p_noninferior(one, 0.1) <= 0.05 for one in alone
+    ]
+
+
 @every_row(
     "bad",
     [
@@ -205,27 +223,6 @@ def test_columns_that_are_no_sheet_are_refused(bad):
         paired_counts(**bad)
 
 
-@every_row("repeats", [1, 3])
-def test_many_suites_at_once_are_each_suite_alone(repeats):
-    rng = np.random.default_rng(4)
-    b, c = (rng.binomial(repeats, rng.beta(3, 0.5, (50, 40))) / repeats for _ in range(2))
-    b[0] = c[0] = 1.0
-    many = change_counts(b, c, (repeats, repeats))
-    alone = [
-        paired_counts(*row, before_repeats=repeats, after_repeats=repeats)
-        for row in zip(b, c, strict=True)
-    ]
-    assert many.fixed == pytest.approx([one.fixed for one in alone])
-    assert many.regressed == pytest.approx([one.regressed for one in alone])
-    assert many.effective == pytest.approx([one.effective for one in alone])
-    assert list(many.allows_exact_test) == [one.allows_exact_test for one in alone]
-    assert p_drop(many) == pytest.approx([p_drop(one) for one in alone])
-    assert p_not_beyond(many, 0.05) == pytest.approx([p_not_beyond(one, 0.05) for one in alone])
-    assert list(is_noninferior(many, 0.1, 0.05)) == [
-        p_noninferior(one, 0.1) <= 0.05 for one in alone
-    ]
-
-
 def test_sides_of_many_suites_broadcast():
     b, c = np.ones(30), np.ones((4, 2, 30))
     c[1, 1, :3] = 0.0
@@ -236,18 +233,15 @@ def test_sides_of_many_suites_broadcast():
 
 
 @every_row(
-    ("margin", "n"), [(0.01, 268), (0.02, 133), (0.028, 100), (0.03, 99), (0.05, 59), (0.1, 29)]
+    ("margin", "n", "exact"),
+    [(0.01, 268, 299), (0.02, 133, 149), (0.028, 100, 106), (0.03, 99, 99), (0.05, 59, 59)],
 )
-def test_no_discordant_pair_passes_only_with_enough_cases(margin, n):
+def test_no_discordant_pair_passes_only_with_enough_cases(margin, n, exact):
     """From 100 cases on the score test decides, and before that the exact one."""
     enough, few = (p_noninferior(counts(size, 0, 0), margin) for size in (n, n - 1))
     assert enough <= 0.05 < few
-
-
-@every_row(("margin", "n"), [(0.01, 299), (0.02, 149), (0.03, 99), (0.05, 59)])
-def test_no_discordant_pair_passes_the_exact_test_only_with_enough_cases(margin, n):
-    assert exact_noninferior_p(0, 0, n, margin) == pytest.approx((1 - margin) ** n)
-    assert exact_noninferior_p(0, 0, n, margin) <= 0.05 < exact_noninferior_p(0, 0, n - 1, margin)
+    assert exact_noninferior_p(0, 0, exact, margin) == pytest.approx((1 - margin) ** exact)
+    assert (1 - margin) ** exact <= 0.05 < exact_noninferior_p(0, 0, exact - 1, margin)
 
 
 @every_row(
@@ -291,14 +285,6 @@ def test_a_larger_margin_never_makes_passing_harder(table, margin, wider):
     assert p_noninferior(pairs, margin + wider) <= p_noninferior(pairs, margin) + 1e-12
 
 
-@given(tables(largest=99), MARGINS, st.floats(0, 0.4))
-def test_below_a_hundred_cases_a_larger_margin_hardly_makes_passing_harder(table, margin, wider):
-    """The outcomes that the exact test counts change with the margin, so p may rise a little."""
-    pairs = counts(*table)
-    if p_noninferior(pairs, margin) <= 0.05:
-        assert p_noninferior(pairs, margin + wider) <= 0.07
-
-
 @examples(0.6)
 @given(tables(largest=99), st.sampled_from([0.02, 0.05, 0.1, 0.2]), st.sampled_from([0.01, 0.05]))
 def test_many_suites_pass_where_the_exact_p_value_of_each_is_small(table, margin, alpha):
@@ -306,46 +292,21 @@ def test_many_suites_pass_where_the_exact_p_value_of_each_is_small(table, margin
     assert is_noninferior(pairs, margin, alpha) == (p_noninferior(pairs, margin) <= alpha)
 
 
-@examples(0.6)
-@given(tables(largest=12), st.floats(0.02, 0.6))
-def test_exact_p_agrees_with_brute_force(table, margin):
-    n, fixed, regressed = table
-    observed = tango_z(fixed, regressed, n, -margin) - 1e-9
-    g, low = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
-    fits = g + low <= n
-    g, low = g[fits], low[fits]
-    region = tango_z(g, low, n, -margin) >= observed
-    cells = np.column_stack([g, low, n - g - low])[region]
-    largest = max(
-        stats.multinomial.pmf(cells, n, [(psi - margin) / 2, (psi + margin) / 2, 1 - psi]).sum()
-        for psi in np.linspace(margin, 1, 151)
-    )
-    found = exact_noninferior_p(fixed, regressed, n, margin)
-    assert found >= largest - 2e-3
-    assert found <= largest + 2e-2
-
-
 def worst_miss(n, margin):
     discordances = margin + np.geomspace(1e-4, 0.4 - margin, 150)
     return max(pass_probability(n, discordance, margin, margin) for discordance in discordances)
 
 
-@every_row(("margin", "n", "size"), [(0.01, 268, 0.067), (0.03, 200, 0.059), (0.05, 100, 0.050)])
-def test_worst_miss_rate_of_the_score_test_is_the_measured_one(margin, n, size):
-    assert worst_miss(n, margin) == pytest.approx(size, abs=0.001)
-
-
-@every_row(("margin", "n"), [(0.03, 88), (0.05, 52), (0.1, 25), (0.02, 99)])
-def test_below_a_hundred_cases_the_miss_rate_is_at_most_five_in_a_hundred(margin, n):
-    assert worst_miss(n, margin) <= 0.05
-
-
-@every_row(("margin", "n"), [(0.01, 268), (0.02, 133)])
-def test_worst_miss_of_the_score_test_is_where_no_change_just_passes(margin, n):
-    """All drop and no fixed: nothing changes in (1 - m)^n of the runs, up to 6.8% of them."""
-    assert p_noninferior(counts(n, 0, 0), margin) <= 0.05
-    assert 0.05 < (1 - margin) ** n < 0.0695
-    assert exact_noninferior_p(0, 0, n, margin) > 0.05
+@every_row(
+    ("margin", "n", "least", "most"),
+    [
+        *((0.01, 268, 0.066, 0.068), (0.03, 200, 0.058, 0.060), (0.05, 100, 0.049, 0.051)),
+        # Below a hundred cases the exact test decides.
+        *((0.03, 88, 0, 0.05), (0.05, 52, 0, 0.05), (0.1, 25, 0, 0.05), (0.02, 99, 0, 0.05)),
+    ],
+)
+def test_the_worst_miss_rate_is_the_measured_one(margin, n, least, most):
+    assert least <= worst_miss(n, margin) <= most
 
 
 @every_row(
@@ -366,16 +327,23 @@ def test_from_a_hundred_cases_on_the_score_test_decides():
     assert p_noninferior(counts(99, 0, 2), 0.1) == exact_noninferior_p(0, 2, 99, 0.1)
 
 
-@every_row("margin", [0, 1, -0.1, math.nan])
-def test_margin_outside_zero_to_one_is_refused(margin):
-    with pytest.raises(ValueError, match="margin"):
-        p_noninferior(counts(10, 0, 0), margin)
-
-
-@every_row(("fixed", "regressed"), [(0.5, 0), (-1, 0), (6, 5)])
-def test_exact_test_refuses_counts_that_cannot_be(fixed, regressed):
-    with pytest.raises(ValueError, match="fit"):
-        exact_noninferior_p(fixed, regressed, 10, 0.1)
+@every_row(
+    ("told", "call"),
+    [
+        *(("margin", partial(p_noninferior, counts(10, 0, 0), m)) for m in (0, 1, -0.1, math.nan)),
+        *(
+            ("fit", partial(exact_noninferior_p, fixed, regressed, 10, 0.1))
+            for fixed, regressed in ((0.5, 0), (-1, 0), (6, 5))
+        ),
+        ("whole", lambda: mcnemar_midp(0.5, 1)),
+        ("^confidence must lie", lambda: change_interval(counts(2, 1, 0), 1.0)),
+        ("^margin must lie", lambda: p_not_beyond(change_counts([[1, 0]], [[1, 1]]), 0.0)),
+        *(("^p-values .* numbers from 0 to 1", partial(holm, p)) for p in NO_P_VALUES),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(told, call):
+    with pytest.raises(ValueError, match=told):
+        call()
 
 
 # --- the FAIL test ------------------------------------------------------------------------------
@@ -391,17 +359,6 @@ def test_midp_agrees_with_scipy(fixed, regressed):
     total = fixed + regressed
     expected = stats.binom.sf(regressed, total, 0.5) + stats.binom.pmf(regressed, total, 0.5) / 2
     assert mcnemar_midp(fixed, regressed) == pytest.approx(expected if total else 1.0, rel=1e-9)
-
-
-@given(st.integers(0, 100), st.integers(0, 100))
-def test_midp_of_both_directions_adds_up_to_one(fixed, regressed):
-    assume(fixed + regressed > 0)
-    assert mcnemar_midp(fixed, regressed) + mcnemar_midp(regressed, fixed) == pytest.approx(1)
-
-
-def test_midp_refuses_fractional_counts():
-    with pytest.raises(ValueError, match="whole"):
-        mcnemar_midp(0.5, 1)
 
 
 def test_no_change_and_one_group_show_no_drop():
@@ -460,20 +417,14 @@ def test_interval_reaches_the_end_of_the_scale_when_all_changed(n):
     assert change_interval(counts(n, n, 0), 0.9)[1] == 1
 
 
-@given(tables(least=100))
-def test_interval_passes_exactly_when_the_test_does(table):
+@given(tables(least=100), MARGINS)
+def test_the_interval_passes_or_fails_exactly_when_the_test_does(table, margin):
     pairs = counts(*table)
-    p = p_noninferior(pairs, 0.05)
-    assume(abs(p - 0.05) > 1e-6)
-    assert (change_interval(pairs, 0.9)[0] > -0.05) == (p < 0.05)
-
-
-@given(tables(), MARGINS)
-def test_the_interval_lies_beyond_the_margin_exactly_when_the_test_says_so(table, margin):
-    pairs = counts(*table)
-    p = p_not_beyond(pairs, margin)
-    assume(abs(p - 0.005) > 1e-6)
-    assert (change_interval(pairs, 0.99)[1] < -margin) == (p < 0.005)
+    passing, beyond = p_noninferior(pairs, margin), p_not_beyond(pairs, margin)
+    assume(abs(passing - 0.05) > 1e-6)
+    assume(abs(beyond - 0.005) > 1e-6)
+    assert (change_interval(pairs, 0.9)[0] > -margin) == (passing < 0.05)
+    assert (change_interval(pairs, 0.99)[1] < -margin) == (beyond < 0.005)
 
 
 def test_arrays_and_scalars_give_the_same_statistics():
@@ -484,7 +435,14 @@ def test_arrays_and_scalars_give_the_same_statistics():
     assert all(isinstance(value, float) for value in z)
 
 
-@given(tables(), MARGINS)
-def test_score_at_the_margin_is_finite(table, margin):
-    n, fixed, regressed = table
-    assert np.isfinite(tango_z(fixed, regressed, n, -margin))
+# --- several tests ------------------------------------------------------------------------------
+
+
+@examples(0.05)
+@given(P_VALUES)
+def test_values_adjusted_for_several_tests_agree_with_statsmodels(p):
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
+
+
+def test_no_tests_need_no_adjusting():
+    assert holm([]).shape == (0,)

@@ -14,14 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_ftgate.stats.paired import (
-    change_counts,
     is_noninferior,
-    p_drop,
     p_noninferior,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
-    _approximate_cases,
     cases_needed,
     certifiable_margin,
     detectable_drop,
@@ -36,7 +33,7 @@ from pytest_ftgate.stats.power import (
     pass_probability,
     point_rule_pass_probability,
 )
-from pytest_ftgate.stats.proportions import exact_noninferior_p, lower_bound
+from pytest_ftgate.stats.proportions import exact_noninferior_p
 
 DISCORDANCES = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30)
 #: By margin and discordance, the cases for a power of 80, 90 and 95 %. Below a hundred cases they
@@ -105,22 +102,6 @@ def test_chance_of_passing_agrees_with_enumeration(n, discordance, slant, margin
     assert pass_probability(n, discordance, drop, margin) == pytest.approx(expected, abs=1e-9)
 
 
-@examples(0.3)
-@given(st.integers(100, 2000), st.sampled_from([0.01, 0.02, 0.03, 0.05, 0.1]), st.floats(0, 1))
-def test_a_drop_as_large_as_the_margin_hardly_ever_passes(n, margin, share):
-    discordance = margin + share * (0.4 - margin)
-    assert pass_probability(n, discordance, margin, margin) <= 0.068
-
-
-@every_row(
-    ("n", "discordance", "drop", "margin", "percent"),
-    [(200, 0.10, 0.0, 0.03, 37), (500, 0.10, 0.0, 0.03, 67), (1000, 0.13, 0.0, 0.03, 83),
-     (200, 0.10, 0.0, 0.05, 70), (500, 0.16, 0.03, 0.03, 5)],
-)  # fmt: skip
-def test_chance_of_passing_is_the_simulated_one(n, discordance, drop, margin, percent):
-    assert pass_probability(n, discordance, drop, margin) == pytest.approx(percent / 100, abs=0.015)
-
-
 @every_row(
     ("drop", "row"),
     [
@@ -136,11 +117,6 @@ def test_cases_to_prove_a_drop_are_the_published_ones(drop, row):
         if cell != "-":
             wanted = [fail_cases_needed(drop, discordance, 0.8, alpha) for alpha in (0.05, 0.01)]
             assert wanted == pytest.approx([int(n) for n in cell.split("/")], abs=1)
-
-
-@every_row(("n", "points"), [(100, 9), (200, 6.5), (300, 5.3), (500, 4.1), (1000, 2.9)])
-def test_detectable_drop_is_the_published_one(n, points):
-    assert 100 * detectable_drop(n, 0.1) == pytest.approx(points, abs=0.1)
 
 
 @given(st.integers(30, 5000), st.floats(0.02, 0.5))
@@ -159,23 +135,6 @@ def test_certifiable_margin_is_passed_with_power_and_nothing_narrower_is(n):
     assert pass_probability(n, 0.1, 0.0, margin - 2e-4) < 0.9
 
 
-@every_row(("minimum", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
-def test_a_flawless_model_proves_its_minimum_with_the_rule_of_three(minimum, n):
-    assert minimum_cases_needed(minimum, 1.0) == n
-
-
-@every_row(("minimum", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
-def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power):
-    def reached(n):
-        k = np.arange(n + 1)
-        shown = lower_bound(k.astype(float), n, 0.05) >= minimum
-        return stats.binom.pmf(k, n, rate)[shown].sum()
-
-    n = minimum_cases_needed(minimum, rate, power)
-    assert reached(n) >= power
-    assert all(reached(k) < power for k in range(1, n))
-
-
 @every_row(
     ("minimum", "rate", "power", "alpha"),
     [
@@ -183,6 +142,9 @@ def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power)
         (0.999, 0.9999, 0.9, 0.05),
         (0.001, 0.002, 0.99, 0.001),
         (0.5, 0.51, 0.3, 0.2),
+        (0.99, 1.0, 0.9, 0.05),
+        (0.04, 0.95, 0.9, 0.05),
+        (0.05, 0.95, 0.9, 0.05),
     ],
 )
 def test_fewer_cases_than_those_needed_do_not_reach_the_power(minimum, rate, power, alpha):
@@ -205,25 +167,22 @@ def test_the_ends_of_the_scale_have_their_sizes_and_defaults():
     assert minimum_pass_probability(100, 0.8, 0.9) == minimum_pass_probability(100, 0.8, 0.9, 0.05)
 
 
-@every_row(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
-def test_a_point_threshold_misses_half_of_the_drops_it_is_set_at(n, percent):
-    assert point_rule_pass_probability(n, 0.16, 0.03, 0.03) == pytest.approx(
-        percent / 100, abs=0.02
-    )
-
-
-@every_row(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])
-def test_a_point_threshold_blames_an_unchanged_model(n, percent):
-    assert point_rule_pass_probability(n, 0.1, 0.0, 0.03) == pytest.approx(percent / 100, abs=0.02)
+@every_row(
+    ("n", "discordance", "drop", "percent"),
+    [
+        *((50, 0.16, 0.03, 51), (100, 0.16, 0.03, 56), (200, 0.16, 0.03, 55)),
+        *((500, 0.16, 0.03, 53), (1000, 0.16, 0.03, 51)),
+        *((50, 0.1, 0.0, 75), (100, 0.1, 0.0, 87), (200, 0.1, 0.0, 93), (500, 0.1, 0.0, 99)),
+    ],
+)
+def test_a_point_threshold_misses_half_of_its_drops_and_blames_unchanged_models(
+    n, discordance, drop, percent
+):
+    chance = point_rule_pass_probability(n, discordance, drop, 0.03)
+    assert chance == pytest.approx(percent / 100, abs=0.02)
 
 
 # --- graded and weighted scores -----------------------------------------------------------------
-
-
-def graded_scores(n, suites, drop=0.0):
-    rng = np.random.default_rng(12)
-    before = np.clip(rng.normal(0.7, 0.1, (suites, n)), 0, 1)
-    return before, np.clip(before + rng.normal(-drop, 0.12, (suites, n)), 0, 1)
 
 
 WEIGHTS = np.r_[np.full(10, 5.0), np.ones(190)]
@@ -231,8 +190,10 @@ GRADED = {"plain": {}, "weighted": {"weights": WEIGHTS}, "grouped": {"groups": n
 
 
 def graded_pairs(kind):
-    before, after = graded_scores(200, 1)
-    return paired_counts(before[0], after[0], **GRADED[kind])
+    rng = np.random.default_rng(12)
+    before = np.clip(rng.normal(0.7, 0.1, 200), 0, 1)
+    after = np.clip(before + rng.normal(0, 0.12, 200), 0, 1)
+    return paired_counts(before, after, **GRADED[kind])
 
 
 @every_row("kind", GRADED)
@@ -263,16 +224,10 @@ def test_graded_cases_for_a_drop_are_those_beyond_the_margin_and_show_what_they_
     pairs = graded_pairs("plain")
     drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
     assert graded_cases_needed(pairs, 0.9, drop, 0.001, 0.01) == pytest.approx(200, abs=1)
-
-    pairs = graded_pairs("plain")
     rest = graded_cases_needed(pairs, 0.9, 0.0, 0.08, 0.01)
     assert graded_cases_needed(pairs, 0.9, 0.02, 0.1, 0.01) == rest
-
-    pairs = graded_pairs("plain")
     shown = graded_cases_needed(pairs, 0.9, 0.1, 0.02, 0.01)
     assert graded_cases_needed(pairs, 0.9, 0.1, 0.1, 0.01) == shown
-
-    pairs = graded_pairs("plain")
     error = math.sqrt(pairs.spread / pairs.n)
     drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.2)
     assert drop == pytest.approx(0.2 + stats.norm.ppf(0.9) * error)
@@ -290,21 +245,6 @@ def test_a_graded_suite_just_passes_the_margin_that_half_of_unchanged_variants_p
 
     assert pairs.delta == pytest.approx(0)
     assert p_noninferior(replace(pairs, whole=None), margin) == pytest.approx(alpha)
-
-
-@every_row(("minimum", "rate", "cases"), [(0.04, 0.95, 1), (0.05, 0.95, 1)])
-def test_one_case_shows_a_low_minimum(minimum, rate, cases):
-    assert minimum_cases_needed(minimum, rate) == cases
-
-
-def test_graded_margins_and_drops_are_met_as_often_as_they_say():
-    pairs = graded_pairs("plain")
-    margin = graded_certifiable_margin(pairs, 0.9)
-    unchanged = change_counts(*graded_scores(200, 1000))
-    assert np.mean(is_noninferior(unchanged, margin, 0.05)) == pytest.approx(0.9, abs=0.04)
-    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
-    dropped = change_counts(*graded_scores(200, 1000, drop))
-    assert np.mean(p_drop(dropped) <= 0.01) == pytest.approx(0.9, abs=0.04)
 
 
 @every_row(
@@ -348,12 +288,6 @@ def test_the_chance_of_reaching_a_minimum_is_exact(n, minimum, rate, alpha):
     chance = minimum_pass_probability(n, minimum, rate, alpha)
 
     assert chance == pytest.approx(stats.binom.pmf(k, n, rate)[shown].sum(), abs=1e-12)
-
-
-def test_closed_form_sizes_are_close_to_the_exact_ones():
-    for size in ((0.03, 0.1), (0.05, 0.2), (0.1, 0.3)):
-        closed = _approximate_cases(*size, 0.9, 0.05, 0.0)
-        assert abs(closed - cases_needed(*size)) <= 2 / size[0], size
 
 
 def test_too_few_cases_or_too_many_are_refused(monkeypatch):

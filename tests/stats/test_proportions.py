@@ -1,6 +1,8 @@
-"""Bounds on one share, and the exact chances of counts, against scipy and enumeration."""
+"""Bounds on one share, exact chances of counts and roots, against scipy and enumeration."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
@@ -9,22 +11,21 @@ from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from scipy.optimize import brentq
 
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
     binomial_pmf,
     binomial_sf,
-    clopper_pearson,
     critical_z,
     exact_noninferior_p,
+    find_root,
     fisher_p,
     lower_bound,
     max_regressed,
     tango_z,
     trinomial_region,
     upper_bound,
-    wilson,
 )
 
 
@@ -53,15 +54,6 @@ def test_fishers_test_agrees_with_scipy(n, drawn_share, marked_share, hit_share)
 @every_row("counts", [(0, 0, 0, 0), (0, 5, 0, 9), (0, 0, 4, 9), (5, 5, 5, 5)])
 def test_where_nothing_is_drawn_or_marked_fishers_p_is_one(counts):
     assert fisher_p(*counts) == pytest.approx(1.0)
-
-
-@given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
-def test_intervals_agree_with_statsmodels(n, share, confidence):
-    x = round(share * n)
-    exact = proportion_confint(x, n, 1 - confidence, method="beta")
-    score = proportion_confint(x, n, 1 - confidence, method="wilson")
-    assert clopper_pearson(x, n, confidence) == pytest.approx(exact, abs=1e-9)
-    assert wilson(x, n, confidence) == pytest.approx(score, abs=1e-9)
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.floats(0.001, 0.2))
@@ -160,7 +152,11 @@ def test_without_an_outcome_that_shows_it_the_critical_score_is_infinite():
 
 
 @every_row(
-    ("fixed", "regressed", "n", "margin"), [(34, 29, 84, 0.1), (11, 7, 96, 0.1), (2, 1, 60, 0.05)]
+    ("fixed", "regressed", "n", "margin"),
+    [
+        *((34, 29, 84, 0.1), (11, 7, 96, 0.1), (2, 1, 60, 0.05), (0, 0, 1, 0.3), (1, 0, 1, 0.02)),
+        *((0, 1, 1, 0.3), (12, 0, 12, 0.6), (0, 12, 12, 0.1), (3, 9, 12, 0.02), (2, 1, 7, 0.5)),
+    ],
 )
 def test_the_exact_p_value_is_the_highest_of_all_its_peaks(fixed, regressed, n, margin):
     """The chance of a result at least as good has several peaks of almost equal height."""
@@ -180,3 +176,51 @@ def test_the_exact_p_value_is_the_highest_of_all_its_peaks(fixed, regressed, n, 
 def test_a_critical_score_needs_a_margin_and_a_level(n, margin, alpha):
     with pytest.raises(ValueError, match="between 0 and 1"):
         critical_z(n, margin, alpha)
+
+
+# --- roots --------------------------------------------------------------------------------------
+
+
+@every_row(
+    ("function", "low", "high"),
+    [
+        (math.cos, 0.0, 3.0),
+        (lambda x: x**3 - 2.0 * x - 5.0, 2.0, 3.0),
+        (lambda x: x**3 - 0.001, -1.0, 4.0),
+        (lambda x: math.exp(x) - 1e-9, -60.0, 1.0),
+        (lambda x: math.copysign(1.0, x - 0.3), 0.0, 1.0),
+    ],
+)
+def test_a_root_is_that_of_brent(function, low, high):
+    root = find_root(function, low, high, xtol=1e-12)
+
+    assert root == pytest.approx(brentq(function, low, high, xtol=1e-12), abs=2e-12)
+    assert find_root(function, high, low, xtol=1e-12) == pytest.approx(root, abs=2e-12)
+
+
+@given(root=st.floats(-1, 1), steepness=st.floats(0.01, 50), bend=st.floats(0, 5))
+def test_the_root_of_any_rising_curve_is_found(root, steepness, bend):
+    def curve(x):
+        return math.tanh(steepness * (x - root)) + bend * (x - root) ** 3
+
+    assert find_root(curve, -2.0, 2.0, xtol=1e-9) == pytest.approx(root, abs=2e-9)
+
+
+def test_an_end_may_be_the_root_and_without_a_change_of_sign_there_is_none():
+    assert find_root(lambda x: x, 0.0, 1.0, xtol=1e-9) == 0.0
+    assert find_root(lambda x: x - 1.0, 0.0, 1.0, xtol=1e-9) == 1.0
+
+    with pytest.raises(ValueError, match="no root between 1 and 2: the signs there are the same"):
+        find_root(lambda x: x, 1, 2, xtol=1e-9)
+
+
+def test_few_points_of_a_smooth_curve_are_needed():
+    points = []
+
+    def curve(x):
+        points.append(x)
+        return math.exp(x) - 2.0
+
+    find_root(curve, -5.0, 5.0, xtol=1e-12)
+
+    assert len(points) < 15

@@ -1,27 +1,30 @@
-"""Bootstrap, homogeneity, calibrated judges, clustered errors and macro means."""
+"""Bootstrap, homogeneity, calibrated judges, means of skills, skewed means and retention."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from ftgate_testing.tables import every_row
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
-from sklearn.metrics import cohen_kappa_score, f1_score
-from statsmodels.regression.linear_model import OLS
+from scipy import optimize, stats
+from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.stats.paired import p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.stats.resampling import (
     MeanEstimate,
+    SkillSample,
     bootstrap_bounds,
-    clustered_se,
     kappa_bounds,
     macro_difference,
+    mean_interval,
+    ratio_interval,
+    retention_ratio,
     stuart_maxwell,
     two_phase_mean,
 )
@@ -33,27 +36,15 @@ def mean_difference(counts):
     return counts @ DIFFERENCES / counts.sum(axis=1)
 
 
-def macro_f1(truth, predicted, classes=3):
-    hits = np.stack([(truth == k) & (predicted == k) for k in range(classes)], axis=1)
-    either = np.stack([(truth == k) * 1.0 + (predicted == k) for k in range(classes)], axis=1)
-    return lambda counts: np.mean(2 * (counts @ hits) / np.maximum(counts @ either, 1e-300), axis=1)
-
-
 # --- bootstrap ------------------------------------------------------------------------------------
 
 
-def test_bounds_of_a_mean_are_the_normal_ones_and_those_of_scipy():
+def test_bounds_of_a_mean_are_the_normal_ones():
     found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
     reach = stats.norm.isf(0.05) * DIFFERENCES.std() / np.sqrt(300)
     assert found.estimate == pytest.approx(DIFFERENCES.mean())
     assert found.lower == pytest.approx(found.estimate - reach, abs=0.003)
     assert found.upper == pytest.approx(found.estimate + reach, abs=0.003)
-
-    found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
-    expected = stats.bootstrap(
-        (DIFFERENCES,), np.mean, confidence_level=0.9, method="percentile", rng=1, batch=1000
-    ).confidence_interval
-    assert (found.lower, found.upper) == pytest.approx(expected, abs=0.003)
 
 
 def test_bounds_are_those_of_their_seed_and_of_all_resamples():
@@ -72,23 +63,6 @@ def test_bounds_are_those_of_their_seed_and_of_all_resamples():
     )
     assert sum(rows) == 4500 + 1
     assert max(rows) <= 2000
-
-
-def test_any_metric_can_be_bounded():
-    rng = np.random.default_rng(2)
-    truth = rng.integers(0, 3, 250)
-    before, after = (np.where(rng.random(250) < p, truth, (truth + 1) % 3) for p in (0.9, 0.8))
-    one, other = macro_f1(truth, before), macro_f1(truth, after)
-    found = bootstrap_bounds(lambda w: other(w) - one(w), 250, rng=rng, resamples=2000)
-    expected = f1_score(truth, after, average="macro") - f1_score(truth, before, average="macro")
-    assert found.estimate == pytest.approx(expected)
-    assert found.lower < found.estimate < found.upper < 0
-
-
-@every_row("more", [{"n": 0}, {"n": 3, "alpha": 1.0}])
-def test_bootstrap_of_nothing_is_refused(more):
-    with pytest.raises(ValueError, match="must"):
-        bootstrap_bounds(lambda w: w[:, 0], rng=np.random.default_rng(0), **more)
 
 
 # --- agreement of raters --------------------------------------------------------------------------
@@ -129,28 +103,6 @@ def test_a_rater_with_one_grade_for_everything_agrees_by_chance_alone(second, ka
     assert (bounds.lower, bounds.estimate, bounds.upper) == (kappa,) * 3
 
 
-def test_the_interval_of_kappa_has_its_coverage():
-    draw, held = np.random.default_rng(7), 0
-    for _ in range(40):
-        first = draw.integers(0, 2, 100)
-        second = np.where(draw.random(100) < 0.8, first, 1 - first)
-        bounds = kappa_bounds(first, second, 2)
-        held += bounds.lower <= 0.6 <= bounds.upper
-
-    assert held >= 33
-
-
-def test_what_has_no_values_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        kappa_bounds([], [], 2)
-
-    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
-        macro_difference([])
-
-    with pytest.raises(ValueError, match=r"^confidence "):
-        MeanEstimate(mean=0.0, se=0.1, df=10).interval(1.0)
-
-
 # --- changes of a label ---------------------------------------------------------------------------
 
 
@@ -170,12 +122,6 @@ def test_labels_that_did_not_change_or_were_not_used_change_nothing():
     wider = np.pad(table, ((0, 1), (0, 1)))
     first, second = stuart_maxwell(table), stuart_maxwell(wider)
     assert (second.statistic, second.df) == pytest.approx((first.statistic, first.df))
-
-
-@every_row("table", [[[1, 2]], [1, 2], [[1, -1], [0, 1]]])
-def test_a_table_that_is_not_square_is_refused(table):
-    with pytest.raises(ValueError, match=r"^a table of changes must be square"):
-        stuart_maxwell(table)
 
 
 # --- judges, groups, skills -----------------------------------------------------------------------
@@ -203,17 +149,6 @@ def test_labels_of_every_case_leave_the_judge_out_and_two_are_enough():
     assert (found.mean, found.df) == (pytest.approx(2 / 3 - 0.25), 1)
 
 
-def test_calibrated_interval_covers_as_often_as_it_says():
-    rng, covered = np.random.default_rng(8), 0
-    for _ in range(1000):
-        truth = rng.choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.82, 0.08])
-        grades = truth + rng.normal(0.2, 0.3, 500)
-        at = rng.permutation(500)[:100]
-        low, high = two_phase_mean(grades, truth[at], at).interval(0.9)
-        covered += low <= -0.02 <= high
-    assert covered / 1000 == pytest.approx(0.9, abs=0.03)
-
-
 def test_calibrated_tests_are_t_tests_and_a_mean_without_error_is_certain():
     x = np.random.default_rng(1).normal(-0.01, 0.1, 40)
     found = MeanEstimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
@@ -226,32 +161,6 @@ def test_calibrated_tests_are_t_tests_and_a_mean_without_error_is_certain():
 
     found = MeanEstimate(mean=0.0, se=0.0, df=10)
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
-
-
-@every_row("at", [[0, 0], [0, 9], [0, 3], [-1, 0], [0]])
-def test_labelled_positions_must_be_cases(at):
-    with pytest.raises(
-        ValueError, match=r"^labelled positions must be distinct|^labels and positions must match"
-    ):
-        two_phase_mean([0.1, 0.2, 0.3], [1.0] * len(at), at)
-
-
-@every_row("labels", [[0.0], [[0.0, 1.0]], [0.0, 1.0, 1.0]])
-def test_labels_must_match_their_positions(labels):
-    with pytest.raises(ValueError, match=r"^labels and positions must match"):
-        two_phase_mean([0.1, 0.2, 0.3], labels, [0, 1])
-
-
-@given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=8, max_size=40))
-def test_clustered_error_agrees_with_statsmodels(rows):
-    values, groups = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
-    count, n = np.unique(groups).size, len(rows)
-    assume(count > 1)
-    fit = OLS(values, np.ones(n)).fit(
-        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
-    )
-    expected = np.sqrt(np.asarray(fit.cov_params())[0, 0] * count / (count - 1))
-    assert clustered_se(values, groups) == pytest.approx(expected, abs=1e-9)
 
 
 def skill(n, fixed, regressed):
@@ -307,10 +216,6 @@ def test_the_heaviest_case_and_the_fewest_groups_are_those_of_any_skill():
     grouped = paired_counts([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
     assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
 
-    macro = macro_difference([skill(10, 0, 0), skill(1000, 10, 10)])
-    assert macro.largest == pytest.approx(1010 / 2 / 10)
-    assert p_noninferior(macro, 0.03) > 0.05
-
 
 def test_cases_without_a_group_are_groups_of_their_own_beside_others():
     grouped = paired_counts(np.ones(40), np.ones(40), groups=np.arange(40) // 4)
@@ -325,7 +230,13 @@ def test_skills_count_alike_whatever_their_size_and_by_their_weights():
     macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
     assert macro.delta == pytest.approx(-0.05)
     assert macro.before - macro.after == pytest.approx(0.05)
-    assert (macro.n, macro.fixed, macro.regressed) == (550, 0, 5)
+    assert (macro.n, macro.fixed, macro.regressed, macro.countable) == (550, 0, 5, False)
+    # Each case of the small skill weighs ten times one of the other.
+    assert (macro.effective, macro.largest) == (550, pytest.approx(550 / 2 / 50))
+    # The variance of the mean of two skills, of which one varies.
+    assert macro.spread / macro.n == pytest.approx(0.1 * 0.9 / 49 / 4)
+    z = (0.1 - 0.05) / np.sqrt((macro.spread + 0.05 * (5.5 - 0.05)) / 550)
+    assert p_noninferior(macro, 0.1) == pytest.approx(stats.norm.sf(z))
 
     one, other = skill(100, 2, 5), skill(100, 30, 0)
     assert macro_difference([one, other], [1, 0]).delta == one.delta
@@ -334,17 +245,6 @@ def test_skills_count_alike_whatever_their_size_and_by_their_weights():
     macro = macro_difference([graded, skill(40, 0, 0)])
     assert not macro.countable
     assert (macro.n, macro.delta) == (80, pytest.approx(-0.05))
-
-
-def test_cases_of_small_skills_weigh_more_as_if_the_suite_weighed_them():
-    """Each case of the skill with 50 cases weighs ten times one of the skill with 500."""
-    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
-    assert not macro.countable
-    assert (macro.effective, macro.largest) == (550, pytest.approx(550 / 2 / 50))
-    # The variance of the mean of two skills, of which one varies.
-    assert macro.spread / macro.n == pytest.approx(0.1 * 0.9 / 49 / 4)
-    z = (0.1 - 0.05) / np.sqrt((macro.spread + 0.05 * (5.5 - 0.05)) / 550)
-    assert p_noninferior(macro, 0.1) == pytest.approx(stats.norm.sf(z))
 
 
 def test_weighted_skills_are_a_mean_of_weighted_scores():
@@ -358,15 +258,242 @@ def test_weighted_skills_are_a_mean_of_weighted_scores():
     assert macro_difference(skills, [30, 10]) == macro
 
 
-@every_row("weights", [[1.0], [0.0, 0.0], [1.0, -1.0]])
-def test_weights_that_are_none_are_refused(weights):
-    with pytest.raises(ValueError, match=r"^a macro mean needs at least one skill"):
-        macro_difference([skill(10, 0, 0), skill(10, 0, 0)], weights)
+# --- skewed means ---------------------------------------------------------------------------------
 
 
-def test_order_of_skills_changes_nothing():
-    skills = [skill(100, 2, 5), skill(70, 1, 0), skill(40, 3, 4)]
-    first, second = macro_difference(skills), macro_difference(skills[::-1])
-    assert (first.fixed, first.regressed) == (second.fixed, second.regressed)
-    for name in ("delta", "spread", "largest", "effective"):
-        assert getattr(first, name) == pytest.approx(getattr(second, name))
+def johnson(values, mean):
+    """Return Johnson's modified t statistic for a true *mean* (1978, JASA 73:536-544)."""
+    n, variance = len(values), np.var(values, ddof=1)
+    third = stats.skew(values, bias=False) * variance**1.5
+    distance = np.mean(values) - mean
+    shift = third / (6 * variance * n) + third / (3 * variance**2) * distance**2
+    return (distance + shift) / np.sqrt(variance / n)
+
+
+def hall(values, mean):
+    """Return Hall's cubic of the t statistic (1992, JRSS B 54:221-228)."""
+    n = len(values)
+    a = stats.skew(values, bias=False) / np.sqrt(n)
+    t = (np.mean(values) - mean) / stats.sem(values)
+    return t + a / 3 * t**2 + a**2 / 27 * t**3 + a / 6
+
+
+def lognormal(seed, n, sigma=1.0):
+    return np.exp(np.random.default_rng(seed).normal(0.0, sigma, n))
+
+
+@every_row("sign", [1, -1])
+@every_row("seed", range(3))
+def test_the_ends_are_where_johnsons_statistic_reaches_the_quantile(seed, sign):
+    values = sign * lognormal(seed, 200, 0.5)
+
+    low, high = mean_interval(values, 0.95)
+
+    quantile = stats.t(199).ppf(0.975)
+    assert johnson(values, low) == pytest.approx(quantile)
+    assert johnson(values, high) == pytest.approx(-quantile)
+    assert low < np.mean(values) < high
+
+
+def test_values_without_skewness_have_students_interval():
+    values = np.concatenate([lognormal(0, 50), -lognormal(0, 50)])
+
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.9)
+
+    assert mean_interval(values, 0.9) == pytest.approx(tuple(expected))
+
+
+def test_the_upper_end_of_few_very_skewed_values_is_that_of_halls_cubic():
+    values = lognormal(5, 30, 1.5)
+    mean, error, quantile = np.mean(values), stats.sem(values), stats.t(29).ppf(0.975)
+    lowest = optimize.minimize_scalar(
+        lambda m: johnson(values, m), bounds=(mean, mean + 20 * error), method="bounded"
+    )
+
+    _, high = mean_interval(values, 0.95)
+
+    # Johnson's parabola never reaches the quantile.
+    assert lowest.fun > -quantile
+    assert hall(values, high) == pytest.approx(-quantile)
+
+
+def test_the_upper_end_of_fewer_skewed_values_is_the_inflection_of_halls_cubic():
+    values = lognormal(7, 30)
+    # The slope of the cubic, (1 + a t / 3) squared, is 0 at t = -3 / a.
+    inflection = -3 * np.sqrt(30) / stats.skew(values, bias=False)
+
+    _, high = mean_interval(values, 0.95)
+
+    assert high - np.mean(values) == pytest.approx(-inflection * stats.sem(values))
+    assert hall(values, high) < stats.t(29).ppf(0.025)
+
+
+def test_a_group_counts_as_its_sum_and_a_constant_below_a_ratio_as_a_factor():
+    values, groups = lognormal(1, 120), np.arange(120) % 40
+    sums = np.bincount(groups, values) / 3
+
+    assert mean_interval(values, 0.95, groups) == pytest.approx(mean_interval(sums, 0.95))
+
+    values = lognormal(3, 60)
+
+    expected = mean_interval(values, 0.95)
+
+    assert ratio_interval(values, np.full(60, 2.0), 0.95) == pytest.approx(
+        tuple(end / 2 for end in expected)
+    )
+
+
+def test_the_ends_of_a_ratio_are_where_the_difference_reaches_the_quantile():
+    above, below = lognormal(3, 200, 0.5), lognormal(4, 200, 0.5)
+
+    low, high = ratio_interval(above, below, 0.95)
+
+    quantile = stats.t(199).ppf(0.975)
+    assert johnson(above - low * below, 0.0) == pytest.approx(quantile)
+    assert johnson(above - high * below, 0.0) == pytest.approx(-quantile)
+
+
+def test_equal_values_and_ratios_have_no_spread_and_three_values_an_interval():
+    below = lognormal(3, 60)
+
+    assert ratio_interval(2.0 * below, below, 0.95) == (2.0, 2.0)
+    assert ratio_interval(np.zeros(60), below, 0.95) == (0.0, 0.0)
+
+    assert mean_interval([0.25] * 30, 0.95) == (0.25, 0.25)
+
+    low, high = mean_interval([1.0, 2.0, 4.0], 0.9)
+    assert low < 7 / 3 < high
+
+
+def test_values_that_do_not_bound_a_ratio_leave_its_end_open():
+    mostly_free = np.append(np.zeros(39), 1.0)
+
+    assert ratio_interval(lognormal(3, 40), mostly_free, 0.95)[1] == np.inf
+    assert ratio_interval(mostly_free, lognormal(3, 40), 0.95)[0] == 0.0
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.5])
+def test_a_mean_at_the_upper_end_is_about_as_rare_as_the_interval_says(sigma):
+    rng, mean = np.random.default_rng(2), np.exp(sigma**2 / 2)
+
+    ends = [mean_interval(np.exp(rng.normal(0.0, sigma, 30)), 0.95) for _ in range(1000)]
+
+    # Student's t passes 5 and 21 % of such means.
+    assert np.mean([high <= mean for _, high in ends]) < 0.08
+    assert np.mean([low > mean for low, _ in ends]) < 0.035
+
+
+@every_row("varies", [True, False])
+def test_copies_of_cases_in_groups_bound_a_ratio_as_the_cases_do(varies):
+    above, below = lognormal(3, 25), lognormal(4, 25) if varies else np.full(25, 2.0)
+    copies = [np.repeat(side, 3) for side in (above, below)]
+
+    grouped = ratio_interval(*copies, 0.95, groups=np.repeat(np.arange(25), 3))
+
+    assert grouped == pytest.approx(ratio_interval(above, below, 0.95))
+    assert np.diff(grouped) > np.diff(ratio_interval(*copies, 0.95))
+
+
+# --- what is left of what was there ---------------------------------------------------------------
+
+
+def sample(both, fixed, regressed, neither, weight=1.0):
+    before = [1.0] * both + [0.0] * fixed + [1.0] * regressed + [0.0] * neither
+    after = [1.0] * (both + fixed) + [0.0] * (regressed + neither)
+    return SkillSample(np.array(before), np.array(after), float(len(before)), weight)
+
+
+def test_the_interval_of_what_is_left_is_the_published_one():
+    # Cavo et al. (2012), complete response before and after consolidation therapy, as printed by
+    # the R package contingencytables: MOVER Wilson score, 0.8667 (0.7592 to 0.9866).
+    found = retention_ratio([sample(59, 6, 16, 80)], 0.95)
+
+    assert found == pytest.approx((0.8667, 0.7592, 0.9866), abs=5e-5)
+
+
+def test_a_skill_lost_entirely_has_an_upper_bound():
+    share, low, high = retention_ratio([sample(0, 0, 30, 30)], 0.95)
+
+    assert (share, low) == (0, 0)
+    assert 0.1 < high < 0.2
+
+
+def test_what_was_hardly_or_never_there_bounds_nothing():
+    assert retention_ratio([sample(0, 3, 0, 30)], 0.95) is None
+
+    _, low, _ = retention_ratio([sample(1, 0, 0, 9)], 0.95)
+
+    assert low == 0
+
+
+def test_skills_are_put_together_by_their_weights_and_bound_it_closer():
+    whole, regressed = sample(30, 0, 0, 30), sample(0, 0, 30, 30)
+
+    assert retention_ratio([whole, regressed], 0.95)[0] == 0.5
+    assert retention_ratio([whole._replace(weight=3.0), regressed], 0.95)[0] == 0.75
+
+    one = sample(20, 2, 8, 30)
+    (_, low, high), (_, close_low, close_high) = (retention_ratio([one] * n, 0.95) for n in (1, 10))
+
+    assert low < close_low < close_high < high
+
+
+@pytest.mark.parametrize(
+    ("skills", "cases", "kept"), [(1, 67, 0.7), (18, 14, 0.9), (18, 14, 0.3), (18, 67, 0.8)]
+)
+def test_the_interval_of_what_is_left_holds_the_truth_as_often_as_it_says(skills, cases, kept):
+    rng = np.random.default_rng(7)
+    rates = np.linspace(0.2, 0.6, skills)[:, None]
+    truth = float(np.mean(rates * kept + (1 - rates) * 0.02) / np.mean(rates))
+    held = 0
+    for _ in range(150):
+        before = rng.random((skills, cases)) < rates
+        after = rng.random((skills, cases)) < np.where(before, kept, 0.02)
+        parts = [SkillSample(b * 1.0, a * 1.0, cases) for b, a in zip(before, after, strict=True)]
+        _, low, high = retention_ratio(parts, 0.95)
+        held += low <= truth <= high
+
+    assert 0.90 <= held / 150 <= 0.99
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+PAIR = [skill(10, 0, 0), skill(10, 0, 0)]
+BOOTSTRAP = partial(bootstrap_bounds, lambda w: w[:, 0], rng=np.random.default_rng(0))
+CALIBRATED = partial(two_phase_mean, [0.1, 0.2, 0.3])
+
+
+@every_row(
+    ("told", "call"),
+    [
+        ("must", partial(BOOTSTRAP, n=0)),
+        ("must", partial(BOOTSTRAP, n=3, alpha=1.0)),
+        ("at least one", partial(kappa_bounds, [], [], 2)),
+        ("^confidence ", partial(MeanEstimate(mean=0.0, se=0.1, df=10).interval, 1.0)),
+        *(
+            ("^a table .* square", partial(stuart_maxwell, t))
+            for t in ([[1, 2]], [1, 2], [[1, -1], [0, 1]])
+        ),
+        *(
+            ("^a macro mean needs at least one skill", partial(macro_difference, *given))
+            for given in ([[]], [PAIR, [1.0]], [PAIR, [0.0, 0.0]], [PAIR, [1.0, -1.0]])
+        ),
+        *(
+            ("^labelled positions must be distinct", partial(CALIBRATED, [1.0, 1.0], at))
+            for at in ([0, 0], [0, 9], [0, 3], [-1, 0])
+        ),
+        *(
+            ("^labels and positions must match", partial(CALIBRATED, labels, at))
+            for labels, at in (
+                *(([1.0], [0]), ([0.0], [0, 1]), ([[0.0, 1.0]], [0, 1]), ([0.0] * 3, [0, 1])),
+            )
+        ),
+        ("three", partial(mean_interval, [1.0, 2.0], 0.95)),
+        ("three", partial(mean_interval, [1.0, 2.0, 3.0], 0.95, ["a", "a", "b"])),
+        ("^confidence must lie", partial(mean_interval, [1, 2, 3], 1.0)),
+        ("a sample with a weight", partial(retention_ratio, [sample(1, 1, 1, 1, 0.0)], 0.95)),
+    ],
+)
+def test_what_has_no_value_is_refused(told, call):
+    with pytest.raises(ValueError, match=told):
+        call()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ftgate_testing.properties import examples
 from ftgate_testing.tables import every_row
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
@@ -43,14 +40,6 @@ def test_chance_of_ever_crossing_is_what_was_spent(alpha, fractions):
 
 def test_one_look_is_the_ordinary_test():
     assert obrien_fleming_bounds(0.05, [1.0]) == pytest.approx([1.6448536], abs=1e-6)
-
-
-@given(st.floats(0.001, 0.2), st.integers(1, 8))
-@examples(0.25)
-def test_bounds_fall_towards_the_ordinary_one(alpha, looks):
-    bounds = obrien_fleming_bounds(alpha, equal_looks(looks))
-    assert np.all(np.diff(bounds) < 0)
-    assert bounds[-1] >= stats.norm.isf(alpha) - 1e-6
 
 
 @every_row("looks", [1.0, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
