@@ -388,17 +388,6 @@ def test_what_was_accepted_of_it_is_compared_with_until_its_body_is_another(desk
     result.stdout.fnmatch_lines(["it: down 28 points * limit 5: accepted 98 % → *"])
 
 
-def test_each_function_of_a_module_has_its_own_accepted_scores(desk):
-    desk.suite(current=2)
-    write(desk, {f"{name}(case, reply)": WAYS[0] for name in ("test_it", "test_other")})
-    run(desk, "--ftgate-accept").assert_outcomes(passed=2)
-
-    accepted = desk.path("test_marked.py.accepted.json").read_text()
-
-    assert '"test_it[current]": {' in accepted
-    assert '"test_other[current]": {' in accepted
-
-
 def test_what_the_module_of_a_marked_function_imports_belongs_to_the_exam(desk):
     desk.suite(current=0)
     desk.path("rules.py").write_text("def right(case, reply): return reply.text == case.expected\n")

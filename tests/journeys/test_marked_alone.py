@@ -80,14 +80,14 @@ def test_a_prompt_is_a_file_too(alone, api):
     assert {sent["system"] for sent in api.requests} == {"Shout."}
 
 
-def test_tags_choose_cases(alone):
-    module = ALONE.replace("max_drop=0.05", 'min=0.5, tags=["odd"]')
+def test_tags_choose_cases_which_are_asked_as_often_as_the_mark_says(alone):
+    module = ALONE.replace("max_drop=0.05", 'min=0.5, tags=["odd"], repeats=3')
     alone.path("tests/test_alone.py").write_text(module)
 
     alone.run()
 
     assert alone.verdicts()["test_shouts[good]"]["checks"][0]["n"] == 50
-    assert len(asked(alone)) == 50
+    assert len(asked(alone)) == 3 * 50
 
 
 def test_variants_of_a_suite_are_chosen_by_name_whether_the_suite_gates_them_or_not(desk):
@@ -106,15 +106,6 @@ def test_variants_of_a_suite_are_chosen_by_name_whether_the_suite_gates_them_or_
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*::test_it[[]strong] PASSED*"])
-
-
-def test_each_case_is_asked_as_often_as_the_mark_says(desk):
-    desk.asking_suite()
-    desk.marked("def test_it(case, reply):\n    pass\n", "repeats=3, min=0.5")
-
-    desk.run("test_marked.py").assert_outcomes(passed=1)
-
-    assert len(desk.asked()) == 3 * desk.cases
 
 
 def test_two_functions_with_cases_of_their_own_do_not_mix_them(alone):

@@ -11,15 +11,12 @@ ONE = 'variants={"a": {"provider": "anthropic", "model": "m"}}'
 BESIDE_A_SUITE = {
     "max_dorp=0.05": 'unknown argument "max_dorp"; did you mean "max_drop"?',
     "max_drop=5": "max_drop is 5, but must be less than 1; for 5 % write 0.05",
-    'max_drop="0.05"': 'max_drop must be a number, not "0.05"; write 0.05 without quotes',
     "min=0.99": "min: 0.99 can never be shown with 100 cases, even if *",
-    "repeats=0": "repeats is 0, but must be greater than or equal to 1",
     'tags="oops"': 'tags: no case has the tag "oops"; no case has tags',
     'variants=["curent"]': 'variants: unknown variant "curent"; did you mean "current"?',
     "variants=[]": "variants: the list is empty; name a variant, or leave it out",
     'variants={"a": {}}': "variants: tickets.ftgate.yaml declares them; name those *",
     'cases="x.jsonl"': "cases: tickets.ftgate.yaml names its own; remove cases=, or the file",
-    'evidence="no"': "evidence is \"no\", but must be one of 'statistics' or 'point'",
     '"more"': "a mark names one suite file; a function for two takes two functions",
 }
 #: The same where no suite stands there.

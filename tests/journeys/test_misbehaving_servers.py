@@ -1,4 +1,4 @@
-"""Five servers that do not do what was asked of them: five things in the report, no pass."""
+"""Servers that do not do what was asked of them: each has its own words in the report, no pass."""
 
 from __future__ import annotations
 
@@ -75,14 +75,13 @@ def test_the_model_that_is_declared_as_served_is_what_it_claims(judged, keys):
     [
         ("model: tuned, base: honest", None, "replies no different from the base model's"),
         ("model: prose", None, "the schema is broken in 20 of 20 whole replies"),
-        ("model: stand-in", None, "another model answered: something-smaller, declared stand-in"),
         (
             "model: tuned, base: honest",
             [{"id": "tuned", "parent": "something-else", "root": "/lora/tuned"}],
             "the server lists something-else as its parent, declared base honest",
         ),
     ],
-    ids=["ignores-the-adapter", "ignores-the-schema", "serves-another-model", "another-parent"],
+    ids=["ignores-the-adapter", "ignores-the-schema", "another-parent"],
 )
 def test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason(
     judged, keys, listed, told

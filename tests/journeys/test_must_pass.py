@@ -85,3 +85,12 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
             "  label * F1 before * precision * taken for",
         ]
     )
+
+
+def test_a_minimum_of_macro_f1_compares_nothing(desk):
+    desk.suite("{accuracy: {metric: macro_f1, min: 0.7}}", current=2, draft=15)
+
+    desk.run()
+
+    (check,) = desk.verdicts()["accuracy[draft]"]["checks"]
+    assert (check["kind"], check["limit"]) == ("minimum", 0.7)

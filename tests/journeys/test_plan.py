@@ -77,17 +77,6 @@ def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
     result.stdout.fnmatch_lines(["  accuracy?draft? * 15 % differ[*] *"])
 
 
-def test_a_plan_says_which_cases_a_variant_was_trained_on(desk):
-    desk.asking_suite(floor="{provider: classical, training_data: train.jsonl}")
-    said = [f"Other {n}" for n in range(3)] + ["ticket 4 HELP", "Ticket 7, help!"]
-    desk.write_rows("train.jsonl", [{"prompt": text, "completion": "refund"} for text in said])
-
-    result = desk.run("--ftgate-plan")
-
-    counted = "2 of 100 cases are in train.jsonl, as t004 (line 4)"
-    result.stdout.fnmatch_lines([f"  floor: {counted}: the model may repeat them from memory"])
-
-
 def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):
     desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
 

@@ -66,22 +66,3 @@ def closing_section(lines):
     start = next(n for n, line in enumerate(lines) if re.fullmatch("=+ ftgate =+", line))
     assert re.fullmatch("=+ 1 failed, 1 passed in .* =+", lines[-1])
     return lines[start + 1 : -1]
-
-
-def test_more_words_show_more_lost_cases_and_the_table_of_gates(desk):
-    desk.suite(current=2, worse=30)
-
-    result = desk.run("-vv")
-
-    result.stdout.fnmatch_lines(
-        [
-            "    t002  *",
-            "    t029  *",
-            "=* ftgate: details =*",
-            "  variant * gate * before * after * change (95 % CI) * cases * verdict*",
-            "  worse * accuracy * 98 % * 70 % * down 28 (20 to 37) * 100 * FAILED*",
-            "  current * accuracy * 98 % * 100 * passed*",
-            "=* short test summary info =*",
-            "=* ftgate =*",
-        ]
-    )

@@ -220,7 +220,7 @@ def test_a_gate_that_cannot_tell_is_in_the_short_summary_below_failures_where_th
     ("-q", ["    fix     ", "FAILED"], ["passed before", "label ", "passed     min"]),
     ("", ["    fix     ", "passed before, fails now (1 of 28", "✓ 1 passed "], ["It passes if"]),
     ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
-    ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
+    ("-vv", ["passed before, fails now (28 of 28)", "It passes if", "ftgate: details"], []),
 ])  # fmt: skip
 def test_more_is_told_the_more_is_asked_for(red, words, has, lacks):
     text = red.run("-p", "no:xdist", *filter(None, [words])).stdout.str()

@@ -13,16 +13,7 @@ REFUNDS = "# Refunds\n\nMoney for ticket is returned within 14 days.\n\n# Plants
 LATE = "# Parcels\n\nA late ticket is looked into.\n\n# Ferns\n\nThey like shade.\n"
 GATES = "{accuracy: {max_drop: 0.05}}"
 RAG = "{{provider: anthropic, model: served, base_url: '{url}', retrieve: {retrieve}}}"
-FINDER = """\
-from pathlib import Path
-
-ASKED = Path(__file__).with_name("found.txt")
-
-def find(case):
-    with ASKED.open("a") as stream:
-        stream.write(case.id + "\\n")
-    return PASSAGES
-"""
+FINDER = "def find(case):\n    return PASSAGES\n"
 
 
 @pytest.fixture
@@ -118,14 +109,3 @@ def test_what_a_passage_says_does_not_act(library, words):
     assert r"\x1b[2J" in shown
     assert not [line for line in result.outlines if line.lstrip().startswith("::")]
     assert not {"\x1b", "\u202e"} & set(shown)
-
-
-def test_a_function_that_breaks_is_an_error_of_its_variant_and_is_not_called_again(library):
-    desk = library('"finder:find"', passages="{}['price'] if case.id == 't003' else []")
-
-    result = desk.run()
-
-    result.assert_outcomes(passed=1, errors=1)
-    said = "raised KeyError: 'price' for case t003 (tickets.cases.jsonl:4)"
-    result.stdout.fnmatch_lines([f"rag: retrieve: finder:find {said}"])
-    assert desk.path("found.txt").read_text().split() == ["t000", "t001", "t002", "t003"]

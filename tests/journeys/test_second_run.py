@@ -31,14 +31,3 @@ def test_a_new_case_is_all_that_is_asked(asked_once):
     asked_once.run()
 
     assert asked_once.asked()[100:] == ["t100"]
-
-
-def test_recorded_replies_are_never_asked_and_fresh_ones_always(asked_once):
-    asked_once.run("--ftgate-replies=recorded", "--ftgate-cache=empty.sqlite").assert_outcomes(
-        errors=1
-    )
-    assert len(asked_once.asked()) == asked_once.cases
-
-    asked_once.run("--ftgate-replies=fresh")
-
-    assert len(asked_once.asked()) == 2 * asked_once.cases

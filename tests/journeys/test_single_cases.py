@@ -85,23 +85,15 @@ def test_the_command_is_one_that_a_shell_reads_as_meant(case, command):
     assert case_command("a.py::test_it[b-worse]", "worse", (), case) == f"pytest --ftgate {command}"
 
 
-def test_the_command_for_an_id_in_other_letters_runs_the_one_case_of_the_one_variant(desk):
-    cases = ", ".join(
-        f"{{id: 案例-{number}, input: a{number}, expected: b}}" for number in range(9)
-    )
-    suite = f"""\
-cases: [{cases}]
-variants:
-  good: {{provider: python, function: "answers:good"}}
-  bad: {{provider: python, function: "answers:bad"}}
-gates: {{accuracy: {{min: 0.5, evidence: point}}}}
-"""
-    (desk.pytester.path / "s.ftgate.yaml").write_text(suite, "utf-8")
-    functions = "def good(case):\n    return 'b'\n\ndef bad(case):\n    return 'c'\n"
-    (desk.pytester.path / "answers.py").write_text(functions, "utf-8")
+def test_the_command_for_an_id_in_other_letters_runs_the_one_case_of_the_one_variant(red):
+    for name in ("tickets.cases.jsonl", "current.jsonl", "worse.jsonl"):
+        red.edit('"t002"', '"案例-2"', name)
 
-    (command, *_) = [line for line in desk.run().outlines if "--ftgate-case" in line]
-    desk.run(*command.replace('"', "").split()[2:]).assert_outcomes(failed=1, passed=0)
+    printed = red.run("-k", "accuracy and worse").outlines
+
+    (command,) = [line for line in printed if "--ftgate-case=" in line]
+    again = red.run(*command.replace('"', "").split()[2:])
+    again.assert_outcomes(failed=1, passed=0)
 
 
 def test_the_debugger_stops_in_the_assertion_of_the_user(red):

@@ -92,9 +92,6 @@ def page_steps(text):
 @every_row(
     "options",
     [
-        ("--ftgate-replies=recorded",),
-        ("--ftgate-cache=own.sqlite",),
-        ("--ftgate-max-usd=2",),
         ("--ftgate-safe", "--ftgate-cache=../own.sqlite"),
         ("--ftgate-replies=recorded", "--ftgate-cache=own.sqlite", "--ftgate-max-usd=2"),
     ],

@@ -149,20 +149,6 @@ def test_a_selftest_stops_at_the_budget_of_the_configuration(desk, run_verb):
     assert f"{stopped}; no case brought all 20 replies" in printed
 
 
-def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, monkeypatch):
-    desk.pytester.makeini("[pytest]\nftgate_cache = elsewhere/replies.sqlite\n")
-    desk.asking_suite()
-    desk.run()
-    monkeypatch.chdir(desk.pytester.mkdir("sub"))
-
-    explained = run_verb("explain", f"{SUITE}::accuracy[current]")
-    shown = run_verb("cache", "show")
-
-    assert explained[0] == 0
-    assert "../elsewhere/replies.sqlite: " in shown[1]
-    assert not desk.path("sub/.ftgate").exists()
-
-
 def test_a_suite_is_held_against_itself_on_its_own_replies_which_are_asked_once(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 

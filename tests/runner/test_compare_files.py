@@ -240,26 +240,12 @@ def lm_eval(sample: Sample, n: int, right: bool) -> Sample:
     }  # fmt: skip
 
 
-def inspect(sample: Sample, n: int, right: bool) -> Sample:
-    sample["scores"]["match"]["value"] = "C" if right else "I"
-    return {**sample, "id": f"w{n}", "input": f"Say it {n}."}
-
-
 def promptfoo(sample: Sample, n: int, right: bool) -> Sample:
     grade = {**sample["gradingResult"], "pass": right, "score": int(right)}
     return {
         **sample, "id": f"r{n}", "testIdx": n, "vars": {"n": n}, "success": right,
         "score": int(right), "gradingResult": grade,
     }  # fmt: skip
-
-
-def deepeval(sample: Sample, n: int, right: bool) -> Sample:
-    return {**sample, "name": f"w{n}", "input": f"Say it {n}.", "success": right}
-
-
-def pydantic_evals(sample: Sample, n: int, right: bool) -> Sample:
-    sample["assertions"]["EqualsExpected"]["value"] = right
-    return {**sample, "name": f"w{n}", "inputs": f"Say it {n}."}
 
 
 def grown(name: str, key: str, change: Callable[..., Sample], wrong: int) -> str:
@@ -291,12 +277,9 @@ def figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
     "tool",
     [
         ("lm_eval_words.jsonl", "", lm_eval),
-        ("inspect_words.json", "samples", inspect),
         ("promptfoo.json", "results.results", promptfoo),
-        ("deepeval.json", "testCases", deepeval),
-        ("pydantic_evals.json", "cases", pydantic_evals),
     ],
-    ids=["lm-eval", "inspect", "promptfoo", "deepeval", "pydantic-evals"],
+    ids=["lm-eval", "promptfoo"],
 )
 def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(tmp_path, monkeypatch, tool):
     name, key, change = tool

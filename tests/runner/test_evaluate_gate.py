@@ -136,17 +136,6 @@ def test_a_model_that_answers_as_its_base_is_asked_sixty_times_and_no_case_befor
     assert probes(tuned) == len(tuned.asked) == 3 * 60
 
 
-def test_identity_is_asked_for_first_and_ends_the_requests_to_a_model_that_is_its_base(tuned):
-    tuned.like_base = {"draft", "parent"}
-    session, gate_run = tuned.session(), tuned.gate_run()
-
-    evaluate_gate(session, gate_run, submit_with=[gate_run])
-    session.close()
-
-    first = [text for model, text in tuned.asked if model == "draft"][:15]
-    assert not any(text.startswith("Ticket ") for text in first)
-
-
 def test_plan_and_progress_count_the_requests_that_show_identity_and_what_waits_for_them(tuned):
     session, gate_run = tuned.session(), tuned.gate_run()
 

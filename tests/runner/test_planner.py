@@ -273,14 +273,6 @@ def test_the_gates_of_all_variants_run_once_each(house):
     }
 
 
-def test_a_gate_that_reads_no_replies_sends_none(house):
-    suite = loaded(house)
-    runs = {run.name: run for run in gate_runs_of(suite) if run.variant.name == "draft"}
-
-    assert {name for name, run in runs.items() if not run.sends_requests} == {"data"}
-    assert plan(suite).groups(runs["data"]) == plan(suite).identity_probes(runs["data"]) == []
-
-
 @pytest.mark.parametrize(
     ("gate", "is_graded"),
     [

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
 from pytest_ftgate.results.accepted import AcceptedRecord, write_record
-from pytest_ftgate.runner.planner import Plan, TunedFacts
+from pytest_ftgate.runner.planner import TunedFacts
 from pytest_ftgate.runner.probe import Probe
 from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.skill_levels import REFERENCE_LEVEL, LevelChoice
@@ -119,28 +119,24 @@ def test_accepted_levels_need_no_pilot(tuned, probe, suite, draft, accepted, lev
     assert tuned.asked == []
 
 
-def test_accepted_levels_are_stronger_than_replies_that_are_cached(tuned, suite, draft):
-    with closing(tuned.session()) as first:
-        first.probe.ask_pilots([(suite, draft)])
-    accept(suite, skill_levels={"draft": {FAMILY: 4}})
-
-    assert tuned.session().probe.facts(suite, draft).levels == (LevelChoice(FAMILY, 4),)
-
-
-def test_replies_of_an_earlier_run_are_stronger_than_an_assumption(tuned, suite, draft):
+def test_replies_of_an_earlier_run_are_stronger_than_an_assumption_and_weaker_than_a_record(
+    tuned, suite, draft
+):
     with closing(tuned.session()) as first:
         first.probe.ask_pilots([(suite, draft)])
         chosen = first.probe.facts(suite, draft)
     asked = len(tuned.asked)
 
     assert tuned.session().probe.facts(suite, draft) == chosen
+    accept(suite, skill_levels={"draft": {FAMILY: 4}})
+    assert tuned.session().probe.facts(suite, draft).levels == (LevelChoice(FAMILY, 4),)
     assert len(tuned.asked) == asked
 
 
 @pytest.mark.parametrize(
     "levels",
-    [{}, {"other": {FAMILY: 4}}, {"draft": {"hard-knowledge": 4}}],
-    ids=["none", "of another variant", "of another family"],
+    [{"other": {FAMILY: 4}}, {"draft": {"hard-knowledge": 4}}],
+    ids=["of another variant", "of another family"],
 )
 def test_a_record_that_lacks_a_family_leaves_the_choice_to_the_base(probe, suite, draft, levels):
     accept(suite, skill_levels=levels)
@@ -192,18 +188,6 @@ def test_models_that_are_seen_to_think_have_room_to_think(tuned, probe, suite, d
     assert sorted(model for model, _ in tuned.asked) == ["draft"] * 3 + ["parent"] * 3
 
 
-def test_a_room_is_chosen_anew_by_the_first_probes_and_plans_made_before_keep_theirs(
-    tuned, probe, suite, draft
-):
-    tuned.says = answers(2, thinks=True)
-    before = probe.plan(suite, draft)
-
-    probe.ask_first_probes([(suite, draft)])
-
-    assert (before.facts.room, probe.plan(suite, draft).facts.room) == (0, ROOM_TO_THINK)
-    assert fingerprints(before) != fingerprints(probe.plan(suite, draft))
-
-
 def test_an_accepted_room_is_stronger_than_replies(tuned, probe, suite, draft):
     tuned.says = answers(2, thinks=True)
     accept(suite, rooms={"draft": 512})
@@ -231,19 +215,9 @@ def test_a_room_that_was_kept_from_an_earlier_run_is_not_chosen_again(tuned, pro
     probe.ask_first_probes([(suite, draft)])
 
     assert probe.first_probes(suite, draft) == ()
+    assert probe.plan(suite, draft).first_probes == ()
     assert probe.facts(suite, draft).room == 0
     assert tuned.asked == []
-
-
-def test_a_plan_with_a_room_that_was_kept_asks_no_first_probes(tuned, session, suite, draft):
-    session.probe.keep_room(suite, draft, ROOM_TO_THINK)
-    gate_run = tuned.gate_run("forgetting")
-    narrow = Plan(suite, draft, TunedFacts(), session.built).first_probes
-
-    keys = {group.key for group in session.groups(gate_run)}
-
-    assert narrow
-    assert not keys & {group.key for group in narrow}
 
 
 def test_a_thought_of_the_pilot_alone_chooses_no_room(tuned, probe, suite, draft):

@@ -124,14 +124,6 @@ def test_a_submodule_that_brings_a_cache_is_asked_itself(repository, tmp_path):
     assert command_in(message) == ["git", "-C", ".ftgate", "rm", "--cached", "cache.sqlite"]
 
 
-def test_a_shallow_clone_knows_what_it_tracks(repository, tmp_path):
-    repository.write(CACHE)
-    repository.commit(CACHE)
-    clone = Repository.cloned(repository, tmp_path / "clone", "--depth=1")
-
-    assert "git rm --cached" in refusal(clone.path / CACHE, clone.path)
-
-
 def without_git(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
