@@ -341,20 +341,6 @@ def test_a_condition_skips_it_before_anything_is_asked(desk):
     assert desk.asked() == []
 
 
-def test_a_fixture_may_start_what_the_variants_need(desk):
-    desk.asking_suite(
-        "import os\ndef answer(case):\n    return case.expected if 'READY' in os.environ else ''\n"
-    )
-    desk.path("conftest.py").write_text(
-        "import pytest\n"
-        "@pytest.fixture\n"
-        "def server(monkeypatch):\n    monkeypatch.setenv('READY', '1')\n"
-    )
-    desk.marked("@pytest.mark.usefixtures('server')\n" + RIGHT, "min=0.9")
-
-    run(desk).assert_outcomes(passed=1)
-
-
 # With the rest of the plugin ------------------------------------------------------------------
 
 
