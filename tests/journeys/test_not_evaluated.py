@@ -150,15 +150,6 @@ def test_an_ordinary_test_whose_worker_dies_is_no_gate(desk):
     assert missing(desk) == ("passed", {})
 
 
-def test_gates_after_the_one_that_ends_the_run_were_not_evaluated(desk):
-    desk.suite(current=30, draft=2, worse=30)
-
-    result = desk.run("-x", *REPORTS)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["BLOCKED  1 failed, 2 not evaluated of 3 gates*"])
-
-
 EXIT = "pytest.exit('enough', returncode=0)"
 #: Code of a plugin that ends the run, at collection or before a gate, or leaves a gate out.
 ENDING = {

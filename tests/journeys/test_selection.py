@@ -56,7 +56,7 @@ def test_gates_come_after_ordinary_tests_and_have_one_verdict_however_they_are_s
     assert two.verdicts()["accuracy[worse]"] == whole
 
 
-def test_exit_first_cancels_calls_that_were_not_sent(desk):
+def test_exit_first_cancels_calls_that_were_not_sent_and_leaves_gates_not_evaluated(desk):
     desk.replies("bad", wrong=60)
     desk.asking_suite(
         SLOW,
@@ -68,6 +68,7 @@ def test_exit_first_cancels_calls_that_were_not_sent(desk):
     result = desk.run("-x")
 
     result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["BLOCKED  1 failed, 1 not evaluated of 2 gates*"])
     assert len(desk.asked()) < desk.cases
 
 

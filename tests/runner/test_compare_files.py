@@ -136,6 +136,13 @@ def test_missing_replies_cannot_pass_unseen():
         compare(answer_rows(100), answer_rows(100)[60:])
 
 
+def test_a_column_that_is_not_read_is_noted_with_its_file_unless_all_files_have_it():
+    kinds = answer_rows(60, kind="x")
+
+    assert compare(kinds, kinds).notes == ("not read: kind",)
+    assert compare(answer_rows(60), kinds).notes == ("candidate-1: not read: kind",)
+
+
 def test_what_no_case_can_show_is_an_error_with_a_remedy():
     with pytest.raises(
         ConfigurationError, match=r"20 cases cannot show that a drop stays below 5 points; it takes"

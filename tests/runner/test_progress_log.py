@@ -44,16 +44,13 @@ def test_it_begins_with_what_is_sent_and_says_that_it_is_safe_to_stop(tuned):
     )
 
 
-def test_it_says_when_a_tuned_model_is_proven_to_be_one(tuned):
+def test_it_tells_the_proof_of_identity_and_counts_the_replies_of_each_variant_and_the_right_ones(
+    tuned,
+):
     lines = lines_of(tuned)
 
     (proof,) = [line.partition("]")[2].strip() for line in lines if "identity" in line]
     assert proof == "draft          identity proven: 15 of 15 replies differ from the base model's"
-
-
-def test_it_counts_the_replies_of_each_variant_and_how_many_are_right(tuned):
-    lines = lines_of(tuned)
-
     done = {line.split()[1]: line.split()[2:] for line in lines if f"{CASES}/{CASES}" in line}
     assert done == {
         "current": ["100/100", "right", "0", "%"],
