@@ -163,23 +163,6 @@ def test_a_suite_is_held_against_itself_on_its_own_replies_which_are_asked_once(
     assert len(desk.asked()) == 5 * desk.cases
 
 
-def test_recorded_replies_are_held_against_themselves_without_asking(desk, run_verb):
-    desk.suite(current=0)
-    rows = [
-        {"id": f"t{n:03}", "text": desk.label(n) if (n + time) % 10 else "other"}
-        for n in range(desk.cases)
-        for time in range(3)
-    ]
-    desk.write_rows("current.jsonl", rows)
-
-    code, printed = run_verb("selftest", SUITE)
-
-    row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
-    assert code == 0
-    # Three of ten cases are wrong once in three times: two of their three pairs differ.
-    assert float(row[-5].strip("%")) == pytest.approx(20, abs=3)
-
-
 def test_replies_that_do_not_vary_or_are_single_are_no_test(desk, run_verb):
     desk.suite(current=2)
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 from ftgate_testing.answer_files import answer_rows, write_rows
@@ -228,53 +225,3 @@ def test_a_suite_never_overwrites_a_file(tmp_path, monkeypatch):
         result.write("kept.ftgate.yaml")
     with pytest.raises(ConfigurationError, match=r"ends in \.ftgate\.yaml"):
         result.write("kept.yaml")
-
-
-# A file that another tool wrote ------------------------------------------------------------------
-
-#: An excerpt of a file that lm-evaluation-harness itself wrote.
-DATA = Path(__file__).parents[1] / "readers" / "data" / "lm_eval_words.jsonl"
-CASES = 60
-Sample = dict[str, Any]
-
-
-def grown(wrong: int) -> str:
-    """Return the file with so many samples, all like its first; the first *wrong* fail."""
-    first = json.loads(DATA.read_text("utf-8").partition("\n")[0])
-    return "".join(f"{json.dumps(sample_like(first, n, n >= wrong))}\n" for n in range(CASES))
-
-
-def sample_like(first: Sample, n: int, right: bool) -> Sample:
-    reply = first["target"] if right else "no"
-    return {
-        **first, "doc_id": n, "doc": {**first["doc"], "question": f"Say it {n}."},
-        "resps": [[reply]], "filtered_resps": [reply], "exact_match": float(right),
-    }  # fmt: skip
-
-
-def figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that a verdict states in numbers."""
-    kept = ("outcome", "checks", "regressed", "fixed", "slices", "notes")
-    return {key: verdict[key] for key in kept}
-
-
-def test_the_verdict_is_that_of_a_suite_on_the_same_files_to_the_digit(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for file, count in (("base", 2), ("tuned", 9)):
-        Path(f"{file}.jsonl").write_text(grown(count), "utf-8")
-    compared = compare("base.jsonl", "tuned.jsonl", max_drop=0.14)
-    (verdict,) = json.loads(compared.to_json())["verdicts"]
-    suite = (
-        "cases: base.jsonl\ncolumns: {}\nreply: {score: recorded}\n"
-        "variants:\n"
-        "  base: {provider: recorded, replies: base.jsonl, gated: false}\n"
-        "  tuned: {provider: recorded, replies: tuned.jsonl}\n"
-        "gates: {accuracy: {max_drop: 0.14}}\n"
-    )
-    Path("s.ftgate.yaml").write_text(suite, "utf-8")
-
-    run = json.loads(evaluate("s.ftgate.yaml", rootdir=".").to_json())["verdicts"]
-
-    (gated,) = (one for one in run if one["variant"] == "tuned")
-    assert (verdict["outcome"], verdict["regressed"]) == ("inconclusive", 7)
-    assert figures(gated) == figures(verdict)
