@@ -91,8 +91,8 @@ _FORBIDDEN_KEYS = {
 }
 #: Keys that cannot change a grade. They stay out of the rule, and so out of its digest.
 _KEYS_WITHOUT_EFFECT = (
-    *("slots", "threads", "api_key_env", "usd_per_1m_input", "usd_per_1m_output", "usd_per_1k"),
-    "price_model",
+    *("slots", "threads", "api_key_env", "usd_per_1m_input", "usd_per_1m_output"),
+    *("usd_per_1m_cached", "usd_per_1k", "price_model"),
 )
 #: Limits of a reason, where a grammar enforces them: the most characters, and the characters
 #: allowed per token of ``max_tokens``. The limits leave room for the grade.

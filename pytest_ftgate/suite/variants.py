@@ -279,6 +279,11 @@ def _like_chain(variants: _Written, name: str) -> list[str]:
 def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
     """Return the suite's variants in the order of the file. Errors are added."""
     declared = suite.declared.variants
+    for name in declared:
+        # It stands in lines of reports, in node ids and in commands.
+        if not name.strip() or not name.isprintable():
+            message = f"variant {name!r}: a name is one line of characters that can be printed"
+            suite.source.add_error_at(("variants", name), message)
     written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {
         name: _VariantResolver(suite, name, variant, written=written).variant()

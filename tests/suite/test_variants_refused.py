@@ -239,6 +239,14 @@ TOLD = [
             '5: variant "b": like: b -> a -> b is a circle',
         ],
     ),
+    # Reports, node ids and commands have it in one line.
+    (
+        [f'"a\\e[31m\\nb": {{{MODEL}}}', f'" ": {{{MODEL}}}'],
+        [
+            f"{line}: variant {name!r}: a name is one line of characters that can be printed"
+            for line, name in ((4, "a\x1b[31m\nb"), (5, " "))
+        ],
+    ),
     # An inherited mistake is told once, where it stands.
     (
         [f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}"],
