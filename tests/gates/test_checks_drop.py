@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import case_samples, variant_scores
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 from scipy import stats
 from scipy.optimize import brentq
@@ -16,9 +16,8 @@ from scipy.optimize import brentq
 from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome, pair_samples
 from pytest_ftgate.gates.design import ALARM, BEYOND, CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
-from pytest_ftgate.gates.samples import Samples, samples_from_scores
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import (
     change_interval,
     is_noninferior,
@@ -106,15 +105,6 @@ def test_all_wrong_on_both_sides_shows_nothing():
 
     assert (check.outcome, check.informative) == (OPEN, False)
     assert kinds(check.notes) == [NoteKind.NOTHING_RIGHT]
-
-
-@every_row(("before", "after"), [([1.0] * 100, [0.0] * 100), ([0.0] * 100, [1.0] * 100)])
-def test_a_change_of_every_case_divides_by_nothing(before, after):
-    check = drop(before, after)
-
-    numbers = (check.p_pass, check.p_fail, check.low, check.high, check.effective)
-    assert all(math.isfinite(number) for number in numbers)
-    assert check.outcome is (PASSED if after[0] else FAILED)
 
 
 # --- what fails ----------------------------------------------------------------------------------
@@ -332,33 +322,6 @@ def test_an_open_drop_of_graded_scores_holds_the_figures_of_its_rule(fall):
     assert check.needed == max(
         1, int(np.ceil(next((plan for plan in needed if plan > 16), needed[-1]) - 16))
     )
-
-
-@every_row(("lost", "outcome"), [(0.05, PASSED), (1.0, FAILED)])
-def test_five_copies_of_each_graded_reply_show_what_one_shows(lost, outcome):
-    """A share of the replies gets one of five parts less right."""
-    rng = np.random.default_rng(6)
-    right = rng.integers(1, 6, 60)
-    parts = (right, right - (rng.random(60) < lost))
-    scores = [variant_scores("v", [float(score) for score in side / 5]) for side in parts]
-    once, copied = (
-        of_rule(
-            *(samples_from_scores(copies_of(one, count), "accuracy") for one in scores), margin=0.1
-        )
-        for count in (1, 5)
-    )
-
-    assert copied.outcome is once.outcome is outcome
-    for name in ("n", "effective", "low", "high", "p_pass", "p_fail", "error"):
-        assert getattr(copied, name) == pytest.approx(getattr(once, name))
-
-
-def copies_of(scores, count):
-    results = {
-        key: replace(result, replies=result.replies * count, scores=result.scores * count)
-        for key, result in scores.results.items()
-    }
-    return VariantScores(scores.variant, results)
 
 
 # --- weights and groups --------------------------------------------------------------------------

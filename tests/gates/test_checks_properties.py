@@ -6,7 +6,7 @@ from ftgate_testing.score_columns import case_samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.gates.checks import DropRule, check_drop, check_minimum
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.verdict import Outcome
 
@@ -90,13 +90,3 @@ def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins)
 
     if narrow.outcome is Outcome.PASSED and wide.informative:
         assert wide.outcome is Outcome.PASSED
-
-
-@examples(0.4)
-@given(st.integers(2, 300), st.integers(0, 300), st.floats(0.05, 0.99), st.floats(0.05, 0.99))
-def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, other):
-    samples = case_samples(i < right for i in range(n))
-    low, high = (check_minimum(samples, minimum=least) for least in sorted((one, other)))
-
-    if high.outcome is Outcome.PASSED:
-        assert low.outcome is Outcome.PASSED

