@@ -77,7 +77,3 @@ def test_the_code_of_the_page_is_a_plugin_of_pytest_as_the_page_says(written, ga
     load_installed(monkeypatch)
 
     written.runpytest_inprocess("--ftgate").assert_outcomes(passed=1)
-
-
-def test_the_provider_of_the_page_is_short(written):
-    assert len(blocks()["conftest.py"].splitlines()) < 15
