@@ -12,8 +12,6 @@ from ftgate_testing.foreign_plugins import load_installed
 from ftgate_testing.loopback import Handler, loopback
 from ftgate_testing.pages import page
 
-SUITE = "tickets.ftgate.yaml"
-
 
 def blocks() -> dict[str, str]:
     """Return the code blocks of the page by the file name in their first lines."""
