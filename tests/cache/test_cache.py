@@ -18,7 +18,7 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.cache import cache as cache_module
 from pytest_ftgate.cache import sqlite as module
 from pytest_ftgate.cache.export import read_replies
-from pytest_ftgate.cache.sqlite import MOUNTS, Batch, CacheEntry, network_filesystem
+from pytest_ftgate.cache.sqlite import Batch, CacheEntry, network_filesystem
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter
@@ -337,11 +337,6 @@ def test_replies_are_read_from_a_folder_that_cannot_be_written_even_after_a_kill
     assert set(cache.replies(stored)) == set(stored)
 
 
-def test_a_cache_where_a_folder_lies_is_an_error_with_its_remedy(open_cache, tmp_path):
-    with pytest.raises(CacheError, match=REMEDY):
-        open_cache(path=tmp_path)
-
-
 # Committed replies
 
 
@@ -416,11 +411,6 @@ def test_the_nearest_mount_decides(tmp_path, folder, kind):
 
 def test_where_nothing_is_told_nothing_is_known(tmp_path):
     assert network_filesystem(Path("/home"), tmp_path / "absent") is None
-
-
-@pytest.mark.skipif(not MOUNTS.exists(), reason="told by Linux alone")
-def test_what_this_machine_tells_is_read():
-    assert network_filesystem(Path("/proc")) is None
 
 
 def test_a_cache_on_a_network_is_told_of_in_one_sentence(open_cache, monkeypatch, tmp_path):

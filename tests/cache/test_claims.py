@@ -64,13 +64,6 @@ def claims(tmp_path, clock, monotonic, request):
     return opened
 
 
-def test_one_of_two_claimers_wins(cache, start_python):
-    claimers = [start_python(CLAIM, str(cache.path)) for _ in range(2)]
-    said = sorted(claimer.stdout.readline() for claimer in claimers)
-    assert said == ["False\n", "True\n"]
-    assert not cache.claim("f")
-
-
 def test_a_claim_may_be_repeated_by_its_owner(claims):
     mine = claims()
     assert mine.claim("f")
@@ -145,11 +138,11 @@ def test_all_claims_of_a_process_are_renewed_by_one_statement(claims, tmp_path, 
         assert db.execute("SELECT DISTINCT at FROM claims").fetchall() == [(clock.now,)]
 
 
-@pytest.mark.parametrize("off", [-86_400, -30, 30, 86_400], ids="{:+} s".format)
+@pytest.mark.parametrize("ahead", [30, 86_400])
 def test_a_claim_is_respected_and_ends_however_far_the_other_clock_is_ahead(
-    claims, clock, monotonic, off
+    claims, clock, monotonic, ahead
 ):
-    claims("elsewhere", Clock(clock.now + abs(off))).claim("f")
+    claims("elsewhere", Clock(clock.now + ahead)).claim("f")
     mine = claims()
     assert not mine.claim("f")
     monotonic.now += LONG

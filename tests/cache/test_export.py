@@ -73,15 +73,6 @@ def test_replies_come_back_as_they_were_and_make_the_same_file_in_whatever_order
     assert path.read_bytes() == before
 
 
-def test_a_new_reply_changes_its_own_line_and_the_count_alone(path):
-    write_replies(path, "s", map(entry, range(20)))
-    before = path.read_text("utf-8").splitlines()
-    write_replies(path, "s", map(entry, range(21)))
-    after = path.read_text("utf-8").splitlines()
-    assert len(set(after) - set(before)) == 2
-    assert len(set(before) - set(after)) == 1
-
-
 def test_the_first_line_says_what_the_file_is(path):
     write_replies(path, "a/tickets.ftgate.yaml", map(entry, range(3)))
     told = {"format": 1, "suite": "a/tickets.ftgate.yaml", "replies": 3}

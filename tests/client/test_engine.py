@@ -236,17 +236,6 @@ def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, ca
     assert providers["m"].asked == ["a"]
 
 
-@pytest.mark.parametrize(
-    "error", [ProviderRejected("no key"), RetryableError("busy"), ReplyError("no choices")]
-)
-def test_trouble_with_one_model_does_not_touch_another(start, call, providers, error):
-    providers["m"].happens = trouble(error)
-    calls = [call(text, model=model) for text in "abc" for model in "mn"]
-    answers = ask(start(), *calls)
-    assert answers[1::2] == list("abc")
-    assert all(isinstance(answer, ReplyError) for answer in answers[::2])
-
-
 def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(start, call, monkeypatch):
     error = ConfigurationError("no weights")
 
@@ -375,7 +364,8 @@ def test_a_reply_that_another_process_stored_since_the_look_up_is_used(
 def test_a_call_whose_asker_was_killed_is_asked(start, call, providers, other_process):
     process = other_process("a")
     engine = start()
-    engine.submit([call("a")])
+    engine.submit([call("a"), call("b")])
+    engine.wait([call("b")])
     process.kill()
     process.wait()
     assert ask(engine, call("a")) == ["a"]

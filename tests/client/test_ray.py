@@ -121,15 +121,6 @@ def test_both_nodes_ask(start, call):
     assert len(seen) == 2
 
 
-def test_what_the_cache_has_is_not_asked(start, asked):
-    with chat_server(echo) as server:
-        calls = asked(server, 5)
-        start().wait(calls[:3])
-        start("run-2").wait(calls)
-
-    assert len(server.requests) == 5
-
-
 def test_passing_trouble_is_waited_out_on_the_node(start, call):
     class Shaky(Provider):
         asked = 0

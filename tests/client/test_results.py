@@ -75,17 +75,6 @@ def test_a_look_takes_a_few_statements_however_many_calls_are_awaited(
     assert len(statements) <= 4 * looks() + 4
 
 
-def test_each_call_gets_its_own_reply_once_it_is_there(cache, theirs, calls):
-    async def answer(_):
-        for one in calls:
-            await asyncio.sleep(0)
-            theirs.store(one, Reply(text=one.messages[0][1]))
-
-    found = waiting(cache, calls, answer)
-
-    assert [reply.text for reply in found] == [one.messages[0][1] for one in calls]
-
-
 def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, calls):
     async def give_one_up(ending):
         theirs.release(calls[3].fingerprint)
@@ -144,24 +133,6 @@ def test_cached_replies_are_read_part_by_part(cache, call, monkeypatch):
     replies = Results(cache, {}, fresh=False).cached_replies(calls)
 
     assert [replies[one.fingerprint].text for one in calls] == ["0", "1", "2", "3", "4"]
-
-
-def test_a_result_counts_as_expected_once_before_and_after_it_arrives(cache, call):
-    calls = [call(str(number)) for number in range(3)]
-    results = Results(cache, {}, fresh=False)
-    counts = []
-
-    new = results.expect([*calls[:2], calls[0]])
-    counts.append(results.expected)
-    for one in calls[:2]:
-        results.settle(one, Reply(text="here"))
-        counts.append(results.expected)
-    later = results.expect(calls)
-    counts.append(results.expected)
-
-    assert (new, later) == (calls[:2], calls[2:])
-    assert counts == [2, 2, 2, 3]
-    assert all(results.expects(one) for one in calls)
 
 
 # What is written in one pass of the event loop -------------------------------------------------
@@ -228,12 +199,3 @@ def test_one_that_is_cancelled_takes_no_reply_from_the_others(writer, cache, few
     assert isinstance(first, asyncio.CancelledError)
     assert others == [None, None]
     assert len(cache.replies([one.fingerprint for one in few])) == len(few)
-
-
-def test_a_failure_is_that_of_each(writer, few, monkeypatch):
-    def fails(*_):
-        raise CacheError("full")
-
-    monkeypatch.setattr(Cache, "store_all", fails)
-
-    assert [str(error) for error in asyncio.run(stored(writer, few))] == ["full"] * len(few)

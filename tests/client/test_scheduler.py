@@ -34,17 +34,6 @@ def of(text: str, error: Exception, times: int = 1_000_000):
 # Retries
 
 
-def test_a_call_that_waits_to_be_tried_again_leaves_its_slot_to_others(
-    start, call, providers, monkeypatch
-):
-    monkeypatch.setattr(RetryPolicy, "_backoff", lambda *_: 0.5)
-    providers["m"].happens = of("a", BUSY, times=1)
-    calls = [call(text) for text in "abcd"]
-
-    assert outcome(start(concurrency=1).wait(calls), calls) == list("abcd")
-    assert providers["m"].asked == list("abcda")
-
-
 @pytest.fixture
 def busy(start, call, providers, soon):
     """An engine with one slot, in which *b* is, while *a* waits for it to be sent again."""

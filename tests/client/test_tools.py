@@ -60,7 +60,6 @@ def raises(): raise ValueError("no such order")
 def stops(): sys.exit(3)
 def skips(): pytest.skip("not here")
 def ends(): raise StopIteration
-async def breaks(): raise KeyError("id")
 def opaque(): return object()
 def interrupted(): raise KeyboardInterrupt
 def long(): return "x" * 20_005
@@ -75,7 +74,7 @@ def alone():
     return most
 """
 NAMES = (
-    *("lookup", "later", "order", "total", "raises", "stops", "skips", "ends", "breaks"),
+    *("lookup", "later", "order", "total", "raises", "stops", "skips", "ends"),
     *("opaque", "interrupted", "long", "nothing", "half", "alone"),
 )
 
@@ -225,14 +224,11 @@ def test_a_result_is_what_the_tool_returned(talk, name, given, said):
 
 FAILURES = [
     ("raises", {}, "ValueError: no such order"),
-    ("breaks", {}, "KeyError: 'id'"),
     ("stops", {}, "SystemExit: 3"),
     ("skips", {}, "Skipped: not here"),
     ("ends", {}, "StopIteration: "),
     ("opaque", {}, "PydanticSerializationError: Unable to serialize"),
     ("lookup", {}, "order_id: Missing required argument"),
-    ("nothing", {"a": 1}, "a: Unexpected keyword argument"),
-    ("lookup", {"order_id": 17}, "order_id: Input should be a valid"),
     ("lookup", '{"order', 'the arguments are no JSON object: {"order'),
     ("lokup", {}, 'there is no tool "lokup"; did you mean "lookup"?'),
     ("zzz", {}, 'there is no tool "zzz"; known: lookup, later, order'),

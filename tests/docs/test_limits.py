@@ -17,14 +17,6 @@ from pytest_ftgate.results.run import read_run
 PAGE = page("how-to/limits")
 SUITE = "s.ftgate.yaml"
 LABELS = ("billing", "refund")
-#: A function whose replies vary: each is wrong in one of ten runs.
-NOISY = """\
-import random
-
-
-def answer(case):
-    return case.expected if random.random() > 0.1 else "none of these"
-"""
 
 
 def row(start: str) -> str:
@@ -166,20 +158,3 @@ def test_power_and_plan_print_the_same_table_without_a_request(folder, pytester,
     lines = [line for line in capsys.readouterr().out.splitlines() if "accuracy[" in line]
     assert len(lines) == 2
     assert {*lines} <= {*plan.outlines}
-
-
-def test_the_selftest_counts_how_often_the_gate_would_fail(folder, capsys, monkeypatch):
-    declare(folder, 100, "accuracy: {max_drop: 0.3}")
-    (folder / "answers.py").write_text(NOISY, "utf-8")
-    text = (folder / SUITE).read_text("utf-8")
-    text = re.sub(
-        r"\{provider: recorded.*?\}", '{provider: python, function: "answers:answer"}', text
-    )
-    (folder / SUITE).write_text(text, "utf-8")
-    monkeypatch.chdir(folder)
-    (command,) = re.findall(r"`(pytest-ftgate selftest SUITE)`", PAGE)
-
-    code = main([SUITE if word == "SUITE" else word for word in shlex.split(command)[1:]])
-
-    assert code == 0
-    assert "accuracy" in capsys.readouterr().out

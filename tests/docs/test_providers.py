@@ -12,8 +12,6 @@ from ftgate_testing.foreign_plugins import load_installed
 from ftgate_testing.loopback import Handler, loopback
 from ftgate_testing.pages import page
 
-SUITE = "tickets.ftgate.yaml"
-
 
 def blocks() -> dict[str, str]:
     """Return the code blocks of the page by the file name in their first lines."""
@@ -77,7 +75,3 @@ def test_the_code_of_the_page_is_a_plugin_of_pytest_as_the_page_says(written, ga
     load_installed(monkeypatch)
 
     written.runpytest_inprocess("--ftgate").assert_outcomes(passed=1)
-
-
-def test_the_provider_of_the_page_is_short(written):
-    assert len(blocks()["conftest.py"].splitlines()) < 15

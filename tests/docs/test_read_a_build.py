@@ -127,45 +127,6 @@ def test_the_commands_of_the_failed_build_show_all_cases_and_explain_it(failed, 
     assert "surely enough to fail the gate" in capsys.readouterr().out
 
 
-def test_each_way_out_of_the_failed_build_ends_it(failed):
-    key, variant = step(FAILED, "or", r"\((\S+ \S+) for (\w+), tickets.ftgate.yaml:6\)")
-    (baseline,) = step(FAILED, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:4")
-    assert SUITE.splitlines()[5].startswith(f"  {variant}:")
-    assert SUITE.splitlines()[3] == "variants:"
-
-    edit(failed, "tickets-v2.md}", f"tickets-v2.md, {key}}}")
-    assert run(failed, "current").ret == 0
-    (failed.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
-
-    edit(failed, "variants:", f"{baseline}\nvariants:")
-    assert run(failed, "candidate").ret == 0
-    (failed.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
-
-    (failed.path / "tickets-v2.md").write_text(PROMPTS["tickets"] + "Be brief.\n", "utf-8")
-    assert run(failed, "candidate").ret == 0
-
-
-def test_the_few_cases_that_are_fixed_pass(inconclusive):
-    (cases,) = step(INCONCLUSIVE, "fix", r"fix     (.*), and run again")
-    house = (inconclusive.path / "conftest.py").read_text("utf-8")
-    numbers = tuple(int(name.strip("t")) for name in cases.split(", "))
-    assert str(numbers) in house
-
-    (inconclusive.path / "conftest.py").write_text(house.replace(str(numbers), "()"), "utf-8")
-
-    assert run(inconclusive, "draft", "--ftgate-replies=fresh").ret == 0
-
-
-def test_the_cases_that_are_added_settle_the_gate_for_an_unchanged_draft_as_planned(inconclusive):
-    (more,) = step(INCONCLUSIVE, "fix", r"about (\d+) more if nothing has changed")
-
-    plan = run(inconclusive, "draft", "--ftgate-plan")
-
-    plan.stdout.fnmatch_lines([f"*accuracy[[]draft]*+{more} *"])
-    write_cases(inconclusive, 100 + int(more))
-    assert run(inconclusive, "draft").ret == 0
-
-
 def test_the_option_and_the_limit_that_is_accepted_let_it_pass(inconclusive):
     (option,) = re.findall(r"^`(--ftgate-inconclusive=\w+)` shows", PAGE, re.MULTILINE)
     (limit,) = step(INCONCLUSIVE, "accept", r"accept  (\S+ \S+)   tickets.ftgate.yaml:9")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pytest_ftgate.client.rate_limit import MAX_WAIT
 from pytest_ftgate.providers.http import MAX_BODY, MAX_COUNT
 from pytest_ftgate.readers import yaml
 from pytest_ftgate.scoring import sandbox, sandbox_child
@@ -29,10 +28,6 @@ def test_the_limits_are_those_of_the_code():
     page = re.sub(r"\s+", " ", PAGE)
 
     assert [words for words in limits if words not in page] == []
-
-
-def test_a_pause_is_at_most_a_minute():
-    assert MAX_WAIT == 60
 
 
 def test_every_test_that_holds_a_promise_exists():

@@ -54,7 +54,6 @@ class BatchesApi:
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     before_answer: Callable[[], None] | None = None
     fails: list[int] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
 
     def paths(self, method: str) -> list[str]:
         return [path for how, path, _ in self.seen if how == method]
@@ -72,7 +71,7 @@ class BatchesApi:
         counts = dict.fromkeys(("canceled", "errored", "expired"), 0)
         counts |= {"processing": 0 if ended else requests, "succeeded": requests if ended else 0}
         at = self.times[name].isoformat()
-        url = f"{self.url}/v1/messages/batches/{name}/results" if name not in self.gone else None
+        url = f"{self.url}/v1/messages/batches/{name}/results"
         batch = {"id": name, "type": "message_batch", "request_counts": counts}
         batch |= {"created_at": at, "expires_at": at, "ended_at": at if ended else None}
         batch |= {"archived_at": None, "cancel_initiated_at": None}

@@ -9,16 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import trl
-import xllamacpp
 from ftgate_testing.engines import call  # noqa: F401
+from ftgate_testing.local_server import served
 from ftgate_testing.tiny_model import answers
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate
 from pytest_ftgate.providers.server_template import template_body
-from pytest_ftgate.weights import find_weights
 
-WEIGHTS = find_weights("smollm2-135m", Path())
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 #: The tokens of the embedded model.
 TOKENS = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
@@ -30,16 +28,6 @@ FAMILIES = (
 
 def trained(name: str) -> ChatTemplate:
     return ChatTemplate((FOLDER / f"{name}.jinja").read_text("utf-8"), name, TOKENS)
-
-
-def served(name: str) -> xllamacpp.Server:
-    """Serve the embedded model with the chat template *name*."""
-    params = xllamacpp.CommonParams()
-    params.model.path, params.chat_template = str(WEIGHTS), trained(name).text
-    params.use_jinja = True
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 512, 1, 1
-    params.port, params.verbosity, params.warmup = 0, -1, False
-    return xllamacpp.Server(params)
 
 
 def test_all_templates_are_rendered_as_transformers_does() -> None:
@@ -66,7 +54,8 @@ def test_all_templates_are_rendered_as_transformers_does() -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_llamacpp_serves_the_prompts_of_the_same_template(name: str) -> None:
-    server, template = served(name), trained(name)
+    template = trained(name)
+    server = served("m", slots=2, template=template.text)
     address = urlsplit(server.listening_address).netloc
     for options in OPTIONS:
         prompts = []
@@ -82,7 +71,7 @@ def test_llamacpp_serves_the_prompts_of_the_same_template(name: str) -> None:
 
 
 def test_a_thought_that_the_template_opens_and_nothing_closes_leaves_no_answer(call) -> None:  # noqa: F811
-    server = served("deepseek_r1_distill")
+    server = served("m", slots=2, template=trained("deepseek_r1_distill").text)
     url = f"{server.listening_address}/v1"
     request = call("Hi", provider="openai-compatible", model="m", base_url=url, max_tokens=8)
 

@@ -166,19 +166,6 @@ def test_what_could_never_answer_is_refused_when_it_is_opened(ask, what):
     assert str(answers[0]) == f"provider house{separator}{told}"
 
 
-def test_one_that_breaks_between_two_requests_leaves_no_gate_waiting(ask):
-    served = []
-
-    def serves(self, request):
-        served.append(request)
-        return len(served) < 3 or 1 / 0
-
-    answers = ask(house(serves=serves, concurrency=1))
-
-    assert answers[0].text == "m: a"
-    assert str(answers[-1]).endswith("ZeroDivisionError: division by zero")
-
-
 # Batches of requests that wait -----------------------------------------------------------------
 
 

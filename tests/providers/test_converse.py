@@ -140,11 +140,8 @@ def test_a_thought_is_kept_apart(will, asked):
     ("status", "kind", "error"),
     [
         (429, "ThrottlingException", RetryableError),
-        (503, "ServiceUnavailableException", RetryableError),
-        (500, "InternalServerException", RetryableError),
         (400, "ValidationException", RequestRejected),
         (403, "AccessDeniedException", ProviderRejected),
-        (404, "ResourceNotFoundException", ProviderRejected),
     ],
 )
 def test_an_error_ends_the_request_or_the_model_or_is_retried(

@@ -18,7 +18,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.providers import http
 from pytest_ftgate.providers.api import LearningProvider
-from pytest_ftgate.providers.http import load_json, token_count
+from pytest_ftgate.providers.http import token_count
 
 LIMIT = 100_000
 PAGE = b"<html>the proxy says hello</html>"
@@ -193,11 +193,6 @@ def test_a_packed_body_within_the_limit_is_read(asked, api, answers):
 def test_a_count_that_tokens_cannot_have_is_none(value):
     assert token_count(value) == 0
     assert token_count(12) == 12
-
-
-def test_deep_json_is_a_value_error():
-    with pytest.raises(ValueError, match="nested too deeply"):
-        load_json(b"[" * 100_000)
 
 
 # What is learned ---------------------------------------------------------------------------------

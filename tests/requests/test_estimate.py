@@ -52,11 +52,6 @@ def test_the_estimate_is_the_round_trips_of_the_rate_limiter(calls, provider, co
     assert trips - 1 < estimate.seconds <= trips
 
 
-def test_hosted_providers_start_with_few_requests_and_send_more(calls):
-    # 8, 16 and 32 requests, then 64 at a time.
-    assert estimate_requests("one", calls(184), (), SECOND).seconds == 5.0
-
-
 @every_row(
     ("past", "at_once", "seconds", "assumed"),
     [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import gguf
 import pytest
@@ -25,7 +23,6 @@ from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Variant
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets" / "tickets.ftgate.yaml"
 CASES = [
     {"id": "a", "input": "Where is my green parcel?", "expected": "late"},
     {"id": "b", "input": "My parcel is broken", "expected": "damaged"},
@@ -101,19 +98,26 @@ def test_what_misleads_nobody_is_left_alone(found, prompt, more):
     assert found(prompt, cases=cases, **more) == []
 
 
-def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path, monkeypatch):
+SLOW = "own.gguf: llama.cpp is slow with weights of type Q4_1 on this processor; Q8_0 of the same "
+SLOW += "model answers sooner"
+
+
+@every_row(
+    ("kind", "told"),
+    [(gguf.LlamaFileType.MOSTLY_Q4_1, [SLOW]), (gguf.LlamaFileType.MOSTLY_Q8_0, [])],
+)
+def test_own_weights_of_a_slow_type_alone_are_named_with_a_faster_type(
+    found, tmp_path, monkeypatch, kind, told
+):
     monkeypatch.setattr(weights.platform, "machine", lambda: "x86_64")
     writer = gguf.GGUFWriter(tmp_path / "own.gguf", "llama")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_1)
+    writer.add_file_type(kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    suite = SUITE.replace("anthropic, model: m}", "llamacpp, model: own.gguf}")
+    suite = SUITE.replace("anthropic, model: m}", f"llamacpp, model: {tmp_path}/own.gguf}}")
 
-    (sentence,) = found("Answer with one label.\n", suite=suite)
-
-    slow = "llama.cpp is slow with weights of type Q4_1 on this processor"
-    assert sentence == f"own.gguf: {slow}; Q8_0 of the same model answers sooner"
+    assert found("Answer with one label.\n", suite=suite) == told
 
 
 # Length --------------------------------------------------------------------------------------
@@ -174,26 +178,7 @@ def test_more_than_three_missing_labels_are_not_all_named(found):
     assert told.endswith("show 1 of 6 labels that the cases expect; without a, b, c, …")
 
 
-# The example ---------------------------------------------------------------------------------
-
-
-def test_of_the_bundled_example_only_what_is_true_is_reported(tmp_path):
-    shutil.copytree(EXAMPLE.parent, tmp_path, dirs_exist_ok=True)
-    few_shot = "few-shot: {like: current, examples: {from: tickets.train.jsonl, shots: 5}}"
-    text = EXAMPLE.read_text("utf-8").replace("variants:\n", f"variants:\n  {few_shot}\n", 1)
-    (tmp_path / EXAMPLE.name).write_text(text, "utf-8")
-    suite = load_suite(tmp_path / EXAMPLE.name, tmp_path)
-    rows = (EXAMPLE.parent / "tickets.train.jsonl").read_text("utf-8").splitlines()
-    shown = {json.loads(row)["expected"] for row in rows[:5]}
-
-    told = {
-        name: list(lint(variant, plan.task_requests(suite, variant, {})))
-        for name, variant in suite.variants.items()
-    }
-
-    assert [name for name, found in told.items() if found] == ["few-shot"]
-    (sentence,) = told["few-shot"]
-    assert sentence.startswith(f"the examples show {len(shown)} of 18 labels that the cases expect")
+# Thoughts that do not fit --------------------------------------------------------------------
 
 
 def thinking(*lengths, limit, model="qwen3-8b"):

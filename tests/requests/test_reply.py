@@ -72,10 +72,6 @@ def test_keys_of_a_later_version_are_left_out():
     assert Reply.from_json(later) == FULL
 
 
-def test_keys_that_an_earlier_version_did_not_write_have_their_defaults():
-    assert Reply.from_json('{"text": "hi"}') == Reply(text="hi")
-
-
 def test_log_probabilities_are_short_and_finite():
     assert rounded(-1.23456789) == -1.23457
     assert rounded(-inf) == -10000.0
@@ -226,9 +222,7 @@ def test_a_thought_is_split_from_the_answer(text, thought, answer):
         "delivery",
         "  delivery\n",
         "",
-        '{"label": "delivery"}',
         "Write <think> before a thought.",
-        "<b>delivery</b>",
         "The tags <reasoning> and </reasoning> hold the reasoning.",
         "The tags <think> and </think> hold a thought.",
         "[THINKING] delivery",

@@ -9,7 +9,7 @@ from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.errors import ConfigurationError, SuiteError
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.requests import request_groups as plan
 from pytest_ftgate.requests.request import Passage
 from pytest_ftgate.requests.retrieval import (
@@ -84,12 +84,6 @@ NAMED = st.lists(SPOKEN, max_size=5).map(
 def test_every_passage_that_is_shown_shares_a_word_with_what_is_asked(documents, asked):
     for one in most_similar_passages(documents, 20, asked, 9):
         assert set(one.text.lower().split()) & set(asked.lower().split())
-
-
-@given(NAMED, SPOKEN, st.integers(1, 5))
-def test_fewer_passages_are_the_first_of_more(documents, asked, top):
-    fewer, more = (most_similar_passages(documents, 20, asked, most) for most in (top, 9))
-    assert fewer == more[:top]
 
 
 LETTERS = (("a", "plan A"), ("b", "plan B"))
@@ -259,11 +253,6 @@ def test_what_are_no_passages_is_reported_with_what_is_required(tmp_path, return
     told = f"retrieve: finder:of_type {said}.* for case r .*; it must return a list of text"
     with pytest.raises(ConfigurationError, match=told):
         asks(tmp_path, '"finder:of_type"', finder=FINDER.replace("OF_TYPE", returned))
-
-
-def test_a_function_that_is_not_there_is_an_error_of_the_suite(tmp_path):
-    with pytest.raises(SuiteError, match=r'finder\.py has no "fnid"; did you mean "find"'):
-        asks(tmp_path, '"finder:fnid"')
 
 
 # Documents cut into passages ----------------------------------------------------------------------
