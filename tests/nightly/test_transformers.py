@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from ftgate_testing import tiny_model
+from ftgate_testing import tickets, tiny_model
+from ftgate_testing.answer_files import write_rows
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT
 from ftgate_testing.tiny_model import (
     TEMPLATE,
     WORDS,
@@ -21,11 +23,43 @@ from ftgate_testing.tiny_model import (
 )
 from transformers import LlamaModel
 
-from pytest_ftgate import ConfigurationError, RequestRejected
+from pytest_ftgate import ConfigurationError, RequestRejected, evaluate
 from pytest_ftgate.providers import generation
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.weights import find_weights
+
+#: Every eighth ticket of the example.
+STEP = 8
+SUITE = f"""
+prompt: {SYSTEM_PROMPT}
+cases: cases.jsonl
+reply: {{score: exact, max_tokens: 12}}
+variants:
+  tuned: {{provider: transformers, model: smollm2-135m, adapter: ADAPTER}}
+  served: {{provider: llamacpp, model: smollm2-135m, adapter: ADAPTER}}
+gates: {{accuracy: {{min: 0.10}}}}
+"""
+
+
+def test_an_adapter_answers_as_in_llama_cpp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLE / SYSTEM_PROMPT, tmp_path)
+    rows = tickets.tickets("tickets.cases.jsonl")[::STEP]
+    write_rows(tmp_path / "cases.jsonl", rows)
+    adapter = tickets.save_adapter(tmp_path / "narrow", task_type="CAUSAL_LM")
+    (tmp_path / "s.ftgate.yaml").write_text(SUITE.replace("ADAPTER", str(adapter)), "utf-8")
+
+    run = evaluate("s.ftgate.yaml")
+
+    texts = {
+        name: [result.replies[0].text.strip() for result in scores.results.values()]
+        for name, scores in run.scores.items()
+    }
+    assert run.passed, str(run)
+    same = sum(map(str.__eq__, texts["tuned"], texts["served"]))
+    assert same >= 0.95 * len(rows)
+    assert run.scores["tuned"].correct.mean() > 0.8
 
 
 def test_replies_keep_to_their_formats_beside_others_that_have_none():
