@@ -120,17 +120,6 @@ def test_a_turn_without_a_reply_is_missing_and_no_zero(desk):
     assert any("line is dead" in note for note in verdict["notes"])
 
 
-def test_a_budget_stops_turns_as_it_stops_calls(desk):
-    priced = '{provider: python, function: "answers:answer", usd_per_1k: 10}'
-    desk.asking_suite(TALKS, gates="{accuracy: {min: 0.5}}", current=priced)
-    desk.marked(BODY, "min=0.5")
-
-    result = run(desk, "--ftgate-max-usd=1.2")
-
-    assert 100 < len(desk.asked()) <= 120
-    result.stdout.fnmatch_lines(["*1.20 USD*"])
-
-
 def test_what_has_one_reply_to_each_case_cannot_converse(desk):
     desk.suite(current=2)
     desk.marked(BODY)

@@ -262,25 +262,6 @@ def test_each_parameter_of_a_fixture_has_replies_of_its_own(faking):
     }
 
 
-def test_a_fake_that_returns_nonsense_ends_no_other_gate(faking):
-    nothing = AUTOUSE.replace('"CLIENT", "fake"', '"answer", lambda case: None')
-    desk = faking(nothing + FUNCTION)
-
-    desk.run(TEST, SUITE).assert_outcomes(errors=1, failed=1)
-
-    assert outcomes(desk) == {"accuracy": "failed"}
-
-
-def test_what_is_accepted_of_a_faked_client_is_the_record_of_its_own_test(faking):
-    desk = faking(IN_MODULE)
-
-    desk.run("--ftgate-accept", "--ftgate-accept-failed")
-
-    assert '"nonsense"' not in desk.path("test_faked.py.accepted.json").read_text()
-    desk.run()
-    assert outcomes(desk) == RIGHT
-
-
 # Fixtures of a whole session or module ------------------------------------------------------------
 
 WIDE = """\
@@ -312,25 +293,6 @@ def test_a_fixture_that_stays_does_not_turn_the_gate_of_a_suite_green(faking, sc
     result.assert_outcomes(passed=1, failed=1)
     assert outcomes(desk) == {"accuracy": "failed"}
     assert desk.asked() == ["real"] * desk.cases
-
-
-def test_a_harmless_fixture_of_every_test_costs_the_function_its_cache_and_no_verdict(faking):
-    everywhere = WIDE.format(scope="session", body="pass").replace(")", ", autouse=True)", 1)
-    desk = faking(FUNCTION, everywhere, code=CODE.replace('"real"', '"fake"'))
-
-    for _ in range(2):
-        desk.run().assert_outcomes(passed=2)
-
-    assert desk.asked() == ["fake"] * 3 * desk.cases
-
-
-def test_gates_stay_behind_ordinary_tests_where_no_fixture_stays(faking):
-    desk = faking(USES_IT, WIDE.format(scope="function", body="pass"))
-
-    lines = desk.run("-v").outlines
-
-    shown = [line.partition("::")[0] for line in lines if "%]" in line]
-    assert shown == [TEST, SUITE]
 
 
 def test_a_fixture_that_cannot_be_set_up_stands_no_longer_than_its_class(faking):

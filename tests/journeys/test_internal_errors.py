@@ -405,13 +405,3 @@ def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own):
         assert f"{error}: " in printed
     assert printed.count("mine") >= len(NAMES)
     assert "unexpected" not in printed
-
-
-def test_what_a_marked_function_raises_is_an_error_of_its_gate(recorded):
-    recorded.marked("def test_it(case, reply):\n    raise RecursionError('mine')\n", mark="min=0.5")
-
-    result = recorded.run("test_marked.py")
-
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E*RecursionError: mine"])
