@@ -85,11 +85,6 @@ MISTAKES = {
         {},
         lambda desk: desk.path("tickets.replies.jsonl").write_text("nonsense\n", "utf-8"),
     ),
-    "recorded replies that lack most cases": (
-        'current.jsonl has no reply for case "t020"',
-        {},
-        lambda desk: desk.replies("current", missing=40),
-    ),
 }
 WAYS = ("doctor", "plan", "run")
 
