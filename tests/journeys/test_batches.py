@@ -78,6 +78,19 @@ def test_two_suites_of_a_run_go_in_the_one_batch_that_the_configuration_asks_for
     assert [len(batch) for batch in api.created.values()] == [200]
 
 
+def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
+    desk.suite_of(current(api, ", usd_per_1k: 10, batch: true"), "{accuracy: {min: 0.5}}")
+
+    plan = desk.run("--ftgate-plan")
+    cut = desk.run("--ftgate-max-usd=0.2")
+
+    plan.stdout.fnmatch_lines(["  current *100 *0.50 *"])
+    cut.stdout.fnmatch_lines(
+        ["STOPPED *60 requests not sent", "40 replies: 0 cached, 40 requested*0.20 USD*"]
+    )
+    assert [len(batch) for batch in api.created.values()] == [40]
+
+
 @contextmanager
 def started(desk):
     """Start a run in batches in a process of its own."""

@@ -274,3 +274,21 @@ def test_a_base_is_held_against_itself_by_the_same_gate(recorded, monkeypatch, c
     assert "3 live replies of base of new to each" in told
     assert "of 201 cases" in told
     assert "regressed in a share of the pairs" not in told
+
+
+def test_a_skill_that_was_accepted_cannot_leave_without_a_word(recorded):
+    desk = recorded(wrong=("memory",), keys=KEYS.replace("0.10", "0.30"))
+    desk.run("--ftgate-accept").assert_outcomes(passed=1)
+    suite(desk, "skills: [reading, logic], max_drop: 0.30")
+
+    result = desk.run("--ftgate-inconclusive=warn")
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "[?] forgetting[[]new]   67 of 201 accepted cases are gone",
+            "    they are memory-001, memory-002, memory-*",
+        ]
+    )
+    assert desk.run("--ftgate-accept").ret == 0
+    assert desk.run().ret == 0
