@@ -127,14 +127,6 @@ def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     assert result.ret != 0
 
 
-def test_a_variant_without_gates_has_no_scores_in_the_record(desk):
-    desk.suite(current=0, other=9)
-    desk.edit("other.jsonl", "other.jsonl, gated: false")
-    desk.run("--ftgate-accept").assert_outcomes(passed=1)
-
-    desk.run().assert_outcomes(passed=1)
-
-
 def test_a_run_with_a_gate_that_was_not_evaluated_writes_no_record(desk):
     desk.suite(DROP, current=2, second=2)
     desk.path("second.jsonl").unlink()

@@ -63,14 +63,6 @@ def test_a_variant_that_forgets_between_two_turns_fails_and_each_turn_is_asked_o
     assert len(talking.asked()) == 2 * 2 * talking.cases
 
 
-def test_a_conversation_that_opens_with_the_case_shares_its_call(talking):
-    talking.marked("def test_it(case, ask):\n    assert case.input in ask().text\n", "min=0.5")
-
-    talking.run("-k", "current").assert_outcomes(passed=1, failed=1, deselected=2)
-
-    assert len(talking.asked()) == talking.cases
-
-
 def test_a_conversation_may_go_on_from_the_reply(talking):
     talking.marked(
         "def test_it(case, reply, ask):\n"

@@ -505,10 +505,3 @@ def test_plan_and_recorded_run_say_which_test_makes_its_replies_in_every_run(fak
             "*pytest --ftgate test_faked.py::test_faked",
         ]
     )
-
-
-def test_the_plan_says_nothing_of_it_where_no_function_is_called(faking):
-    desk = faking(IN_MODULE)
-    desk.suite(GATES, current=0)
-
-    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*python:*")
