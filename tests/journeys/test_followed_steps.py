@@ -582,12 +582,10 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
     ("gates", "cases", "current", "wrong"),
     [
         (DROP, 100, 2, 5),
-        ("{accuracy: {min: 0.85}}", 1000, None, 200),
         ("{accuracy: {min: 0.85}}", 100, None, 12),
         ("{accuracy: {min: 0.93, max_drop: 0.05}}", 1000, 20, 90),
         ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
         ("{format: {min: 0.85}}", 1000, None, 200),
-        ("{format: {max_drop: 0.05}}", 100, 2, 5),
         ("\n  accuracy:\n    max_drop: none\n    min: 0.85", 100, None, 12),
     ],
 )
