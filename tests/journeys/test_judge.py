@@ -201,3 +201,11 @@ def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grad
 
     assert {name: one["outcome"] for name, one in desk.verdicts().items()} == before
     assert judged.asked == 2 * COUNT
+
+
+def test_two_replies_are_compared_in_both_orders(judged):
+    judged.run(name="better", more="compare: baseline").assert_outcomes(passed=1, failed=1)
+
+    headline = judged.desk.verdicts()["accuracy[worse]"]["headline"]
+    assert headline.startswith("preferred down ")
+    assert ", limit 10: current " in headline
