@@ -413,7 +413,7 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a rise that shows nothing",
         lambda: _drop("cost: {max_rise: 0.2}", 2, 2,
                       more={"current": ", usd_per_1k: 0", "new": ", usd_per_1k: 1"}),
-        (f"{_J}test_cost.py::test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes",)),
+        (f"{STEPS}a_rise_from_nothing_passes_with_a_limit_of_its_own",)),
     End("inconclusive", "a judge that is not qualified", _judge,
         (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
         "whether a sharper rubric agrees with people must be measured"),

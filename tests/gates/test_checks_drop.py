@@ -406,3 +406,15 @@ def test_where_one_group_holds_most_of_the_cases_and_broke_no_limit_can_be_shown
 
     assert (check.outcome, check.certifiable) == (OPEN, None)
     assert kinds(check.notes) == [NoteKind.WHOLE_GROUPS]
+
+
+# --- a look at a part of the cases ---------------------------------------------------------------
+
+
+def test_the_same_replies_pass_for_unchanged_only_once_no_others_are_to_come():
+    once = case_samples([1.0] * 40)
+
+    first, whole = (of_rule(once, once, levels=Levels(last=last)) for last in (False, True))
+
+    assert (first.outcome, first.is_unchanged) == (OPEN, False)
+    assert (whole.outcome, whole.is_unchanged) == (PASSED, True)

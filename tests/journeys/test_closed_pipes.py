@@ -111,15 +111,8 @@ def test_a_green_run_is_green_and_accepts_what_it_should(green, way):
     ("options", "reader"),
     [
         ((), "head -1"),
-        *(
-            pytest.param(options, reader, marks=pytest.mark.heavy)
-            for options, reader in [
-                (("-vv",), "head -1"),
-                (("-s",), "grep -q platform"),
-                (("-n", "1"), "head -1"),
-                (("-rA", "-vv"), "true"),
-            ]
-        ),
+        pytest.param(("-s", "-rA", "-vv"), "grep -q platform", marks=pytest.mark.heavy),
+        pytest.param(("-n", "1"), "true", marks=pytest.mark.heavy),
     ],
 )
 def test_a_reader_that_leaves_in_the_middle_changes_no_exit_code(red, options, reader):
@@ -177,13 +170,9 @@ VERBS = {
     "compare refuses": (("compare", "base.jsonl", "none.jsonl"), 2),
     "data": (("data", "train.jsonl"), 1),
     "doctor": (("doctor", "bad.ftgate.yaml"), 1),
-    "doctor as JSON": (("doctor", "--json", "bad.ftgate.yaml"), 1),
     "cache check": (("cache", "check", "--cache", "broken.sqlite"), 1),
     "explain": (("explain", "bad.ftgate.yaml::accuracy[a]"), 1),
-    "history": (("history",), 1),
     "report": (("report", "base.jsonl"), 1),
-    "init": (("init",), 1),
-    "power": (("power", "bad.ftgate.yaml"), 1),
     "import": (("import", "none.yaml"), 2),
     "schema": (("schema",), 0),
 }
@@ -217,15 +206,6 @@ def test_the_command_ends_with_it_too(files, way):
         assert run([*VERB, *arguments], files, **way) == code, verb
 
 
-def test_a_pipeline_that_fails_where_any_part_does_is_red(files):
-    arguments, code = VERBS["compare fails at length"]
-
-    for reader in ("head -1", "grep -q FAILED", "true"):
-        script = f"set -eo pipefail; {shlex.join([*VERB, *arguments])} | {reader}"
-        done = subprocess.run(["bash", "-c", script], cwd=files, check=False, capture_output=True)
-        assert done.returncode == code, (reader, done.stderr)
-
-
 def test_help_ends_with_0_and_a_wrong_command_line_with_2_whoever_reads_them(files):
     for arguments in (("--help",), ("--version",), ("compare", "--help")):
         assert run([*VERB, *arguments], files, broken="stdout") == 0, arguments
@@ -244,13 +224,8 @@ def test_an_output_that_cannot_be_written_is_not_green(files):
         assert done.stderr.startswith(b"the output cannot be written: No space left")
 
 
-@pytest.mark.parametrize(
-    "way",
-    [{"broken": "stdout"}, pytest.param({"closed": "stdout"}, marks=pytest.mark.heavy)],
-    ids=str,
-)
-def test_the_demo_writes_its_page_though_nobody_reads(tmp_path, monkeypatch, way):
+def test_the_demo_writes_its_page_though_nobody_reads(tmp_path, monkeypatch):
     only_ours(monkeypatch)
 
-    assert run([*VERB, "demo"], tmp_path, **way) == 0
+    assert run([*VERB, "demo"], tmp_path, broken="stdout") == 0
     assert (tmp_path / "ftgate-demo" / "report.html").is_file()

@@ -63,14 +63,6 @@ def test_a_variant_that_forgets_between_two_turns_fails_and_each_turn_is_asked_o
     assert len(talking.asked()) == 2 * 2 * talking.cases
 
 
-def test_a_conversation_that_opens_with_the_case_shares_its_call(talking):
-    talking.marked("def test_it(case, ask):\n    assert case.input in ask().text\n", "min=0.5")
-
-    talking.run("-k", "current").assert_outcomes(passed=1, failed=1, deselected=2)
-
-    assert len(talking.asked()) == talking.cases
-
-
 def test_a_conversation_may_go_on_from_the_reply(talking):
     talking.marked(
         "def test_it(case, reply, ask):\n"
@@ -118,17 +110,6 @@ def test_a_turn_without_a_reply_is_missing_and_no_zero(desk):
     verdict = desk.verdicts()["test_it[current]"]
     assert (verdict["checks"][0]["n"], verdict["checks"][0]["missing"]) == (99, 1)
     assert any("line is dead" in note for note in verdict["notes"])
-
-
-def test_a_budget_stops_turns_as_it_stops_calls(desk):
-    priced = '{provider: python, function: "answers:answer", usd_per_1k: 10}'
-    desk.asking_suite(TALKS, gates="{accuracy: {min: 0.5}}", current=priced)
-    desk.marked(BODY, "min=0.5")
-
-    result = run(desk, "--ftgate-max-usd=1.2")
-
-    assert 100 < len(desk.asked()) <= 120
-    result.stdout.fnmatch_lines(["*1.20 USD*"])
 
 
 def test_what_has_one_reply_to_each_case_cannot_converse(desk):

@@ -49,17 +49,6 @@ def test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed(judged):
     assert (dear.ret, judged(limit).ret) == (1, 0)
 
 
-@pytest.mark.heavy
-def test_a_rise_from_nothing_shows_nothing_and_a_limit_of_its_own_passes(judged, desk):
-    desk.path("answers.py").write_text("def answer(case):\n    return case.expected\n", "utf-8")
-    free = '{provider: python, function: "answers:answer", usd_per_1k: 0}'
-    first = judged("{cost: {max_rise: 0.5}}", current=free, new=HAIKU)
-    first.stdout.fnmatch_lines(["    fix     add a limit that needs no baseline, *", "*.yaml:6 *"])
-
-    assert first.ret == 1
-    assert judged("{cost: {max_usd_per_1k: 0.25}}", current=free, new=HAIKU).ret == 0
-
-
 def test_a_key_that_was_missing_is_set_and_the_same_command_passes(judged, monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     first = judged("{accuracy: {}}")
@@ -88,20 +77,8 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
     )
 
 
-def test_replies_of_the_cache_count_at_what_they_would_cost_today_and_the_verdict_is_explained(
-    judged, desk, capsys, monkeypatch
-):
+def test_the_verdict_on_a_cost_is_explained(judged, desk, capsys, monkeypatch):
     judged("{cost: {max_usd_per_1k: 0.25}}")
-
-    result = desk.run("-v")
-
-    result.stdout.fnmatch_lines(
-        [
-            "*replies cost: current *",
-            "PASSED  1 gate*",
-            "100 replies: * cached, 0 requested · 0.00 USD of 0.02 USD",
-        ]
-    )
     monkeypatch.chdir(desk.pytester.path)
     capsys.readouterr()
     assert main(["explain", "tickets.ftgate.yaml::cost[current]"]) == 0

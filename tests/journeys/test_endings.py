@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from ftgate_testing.chat_server import Said, chat_server
 
 SUITE = """\
 cases: tickets.cases.jsonl
-reply: {{format: {{choice: [billing, refund]}}, score: choice, max_tokens: 40}}
+reply: {format: {choice: [billing, refund]}, score: choice, max_tokens: 40}
 variants:
-  base: {{provider: openai-compatible, base_url_env: SERVER, model: {base}, gated: false}}
-  tuned: {{like: base, model: {tuned}, base: {base}, gated: true}}
+  base: {provider: openai-compatible, base_url_env: SERVER, model: base, gated: false}
+  tuned: {like: base, model: tuned, base: base, gated: true}
 baseline: base
-gates: {{accuracy: {{min: 0.8}}}}
+gates: {accuracy: {min: 0.8}}
 """
 
 
-#: What each model says to a ticket, given the right answer, and why it stops.
-MANNERS = {
-    "endless": ("{right}\nuser: and then billing or refund", "length"),
-    "glued": ("{right}_item_item_item", "length"),
-    "rambling": ("I am sorry to hear about this, since", "length"),
-}
-
-
 def answer(request):
-    """Answer by the model's manner; questions on anything but a ticket show which model it is."""
+    """Answer rightly, the tuned model without an end; other questions show which model it is."""
     asked, model = request["messages"][-1]["content"], request["model"]
     if "icket" not in asked:
         return Said(f"{model} says: {asked}")
-    text, stop = MANNERS.get(model, ("{right}", "stop"))
-    return Said(text.format(right="refund" if "money" in asked else "billing"), stop=stop)
+    right = "refund" if "money" in asked else "billing"
+    if model == "base":
+        return Said(right)
+    return Said(f"{right}\nuser: and then billing or refund", stop="length")
 
 
-@pytest.mark.parametrize(("tuned", "base"), [("endless", "base"), ("glued", "rambling")])
 def test_a_model_that_answers_and_does_not_end_has_a_cause_and_needs_no_more_tokens(
-    desk, monkeypatch, tuned, base
+    desk, monkeypatch
 ):
     asked = ("the invoice", "my money back")
     rows = [
@@ -45,7 +37,7 @@ def test_a_model_that_answers_and_does_not_end_has_a_cause_and_needs_no_more_tok
         for n in range(40)
     ]
     desk.write_rows("tickets.cases.jsonl", rows)
-    desk.path("tickets.ftgate.yaml").write_text(SUITE.format(tuned=tuned, base=base), "utf-8")
+    desk.path("tickets.ftgate.yaml").write_text(SUITE, "utf-8")
     with chat_server(answer) as server:
         monkeypatch.setenv("SERVER", server.url)
         result = desk.run("--ftgate-json=run.json")

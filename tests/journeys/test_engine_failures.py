@@ -37,21 +37,6 @@ def pytest_ftgate_providers():
 PLACE = f"conftest.py:{1 + HOUSE[: HOUSE.index('# here')].count(chr(10))}"
 SENTENCE = f"unexpected LookupError: no headers today at {PLACE}; the run ends, and every reply"
 VARIANTS = {"current": "{provider: house, model: m}", "next": "{provider: house, model: n}"}
-MARKED = """
-import pytest
-
-@pytest.mark.ftgate("tickets.ftgate.yaml", variants=["current"], min=0.8)
-def test_marked(case, reply):
-    assert reply.text == case.expected
-"""
-FIXTURE = """
-def test_own(ftgate):
-    suite = ftgate.suite("tickets.ftgate.yaml")
-    suite.scores("current")
-
-def test_after(ftgate):
-    raise AssertionError("it runs although the run has ended")
-"""
 
 
 @pytest.fixture
@@ -91,14 +76,3 @@ def test_what_was_answered_is_kept_and_the_next_run_asks_the_rest(house):
     assert before >= 21
     assert kept(house) == 2 * house.cases
     assert len(house.asked()) == 2 * house.cases
-
-
-@pytest.mark.parametrize("code", [MARKED, FIXTURE])
-def test_it_ends_a_run_of_functions_too(house, code):
-    house.path("test_own.py").write_text(code, "utf-8")
-
-    result = house.run("test_own.py")
-
-    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
-    assert sum(result.parseoutcomes().get(name, 0) for name in ("errors", "failed")) == 1
-    assert SENTENCE in " ".join(result.stdout.str().split())

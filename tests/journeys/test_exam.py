@@ -56,14 +56,6 @@ WAYS = {
         ),
         "*the case t099 need not pass any more",
     ),
-    "a variant is gone": (
-        edit_suite("  new: {provider: recorded, replies: new.jsonl}\n", ""),
-        "accuracy[[]new] was accepted, and is not gated any more",
-    ),
-    "a smaller minimum": (
-        edit_suite("min: 0.6", "min: 0.5"),
-        "min: 0.6 is now 0.5, which lets more pass than what was accepted",
-    ),
     "a variant is not compared": (
         edit_suite("replies: new.jsonl}", "replies: new.jsonl, compared: false}"),
         "new is not compared with the baseline any more",
@@ -71,10 +63,6 @@ WAYS = {
     "the point alone decides": (
         edit_suite("{min: 0.6, max_drop: 0.1}", "{min: 0.6, max_drop: 0.1, evidence: point}"),
         "*evidence: statistics is now point, which lets more pass than what was accepted",
-    ),
-    "another baseline": (
-        edit_suite("gates:", "baseline: new\ngates:"),
-        "baseline: current is now new",
     ),
 }
 
@@ -131,19 +119,6 @@ def test_what_is_left_decides_first_and_a_failure_stays_one(accepted, capsys, mo
     said = " ".join(capsys.readouterr().out.split())
     assert "so a pass on what is left is inconclusive, until a run is accepted." in said
     assert said.index("What is left: ") < said.index("So this check passed.")
-
-
-def test_cases_that_came_are_named_and_block_nothing(accepted):
-    more = '{"id": "t100", "input": "Ticket 100", "expected": "billing"}\n'
-    accepted.edit('{"id": "t099"', f'{more}{{"id": "t099"', "tickets.cases.jsonl")
-    accepted.cases = 101
-    for name in ("current", "new"):
-        accepted.replies(name, wrong=20)
-
-    accepted.run().assert_outcomes(passed=4)
-
-    told = ["1 case has come since a run was accepted: t100"]
-    assert accepted.verdicts()["accuracy[new]"]["notes"] == told
 
 
 def test_a_record_of_the_older_form_is_accepted_once(accepted):

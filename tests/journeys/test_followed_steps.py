@@ -342,19 +342,6 @@ def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
 
 
 @follows(StepKind.ADD_CASES)
-@pytest.mark.parametrize("key", ["unchanged", "needed"])
-def test_as_many_cases_as_are_named_decide_if_none_or_as_many_more_are_lost(desk, key):
-    desk.suite(DROP, current=2, draft=5)
-    before = desk.cases
-
-    desk.cases += red(desk, "accuracy[draft]", StepKind.ADD_CASES)[key]
-    share = desk.cases / before if key == "needed" else 1
-    desk.suite(DROP, current=round(2 * share), draft=round(5 * share))
-
-    assert judge(desk).ret == 0
-
-
-@follows(StepKind.ADD_CASES)
 def test_the_cases_that_are_added_settle_a_drop_that_was_likely_beyond_the_limit(desk):
     desk.cases = 20
     # Several variants share the error rate, so that each needs more evidence.
@@ -595,12 +582,10 @@ def test_a_baseline_that_a_record_knew_is_accepted_by_the_command_of_the_step(de
     ("gates", "cases", "current", "wrong"),
     [
         (DROP, 100, 2, 5),
-        ("{accuracy: {min: 0.85}}", 1000, None, 200),
         ("{accuracy: {min: 0.85}}", 100, None, 12),
         ("{accuracy: {min: 0.93, max_drop: 0.05}}", 1000, 20, 90),
         ("{accuracy: {min: 0.85, evidence: point}}", 100, 2, 20),
         ("{format: {min: 0.85}}", 1000, None, 200),
-        ("{format: {max_drop: 0.05}}", 100, 2, 5),
         ("\n  accuracy:\n    max_drop: none\n    min: 0.85", 100, None, 12),
     ],
 )
@@ -646,19 +631,6 @@ def test_the_limit_of_a_marked_function_stands_in_its_mark(desk):
     edit_at(desk, values["where"], "min=0.85", values["setting"])
 
     assert judge(desk).ret == 0
-
-
-@follows(StepKind.SET_LIMIT)
-def test_a_limit_that_a_record_knew_is_accepted_by_the_command_of_the_step(desk):
-    desk.suite("{accuracy: {min: 0.85, max_drop: none}}", current=2)
-    judge(desk, "--ftgate-accept")
-    desk.replies("current", wrong=12)
-    result = judge(desk)
-    step = step_of(desk, "accuracy[current]", StepKind.SET_LIMIT)
-
-    edit_at(desk, step.values["where"], "min: 0.85", step.values["setting"])
-
-    assert_accepts(desk, step, result)
 
 
 @follows(StepKind.ACCEPT_RUN)

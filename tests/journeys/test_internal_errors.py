@@ -361,57 +361,30 @@ def test_no_key_is_in_what_a_run_or_a_verb_says_of_it(served, monkeypatch, capsy
 # Code of the user -----------------------------------------------------------------------------
 
 #: What breaks is the user's: each is an error of its gate, which names it.
-OWN = """\
+MARKS = """\
 MISTAKES = {"one": KeyError, "two": MemoryError, "three": SystemExit}
-
-def one(case):
-    raise KeyError("mine")
-
-def two(case):
-    raise MemoryError("mine")
-
-def three(case):
-    raise SystemExit("mine")
 
 def marks(case, reply):
     raise MISTAKES[reply.text]("mine")
 """
-NAMES = ("one", "two", "three")
 
 
-@pytest.mark.parametrize("own", ["a provider", "a scorer"])
-def test_what_the_users_code_raises_is_an_error_of_its_gate(desk, own):
-    desk.cases = CASES
-    desk.path("answers.py").write_text(OWN, "utf-8")
-    for name in NAMES:
-        desk.write_rows(f"{name}.jsonl", [{"id": f"t{n:03}", "text": name} for n in range(CASES)])
-    variant = {
-        "a provider": '{{provider: python, function: "answers:{}"}}',
-        "a scorer": "{{provider: recorded, replies: {}.jsonl}}",
-    }[own]
+def test_what_a_scorer_of_the_user_raises_is_an_error_of_its_gate(desk):
+    desk.cases, names = CASES, ("one", "two", "three")
+    desk.path("answers.py").write_text(MARKS, "utf-8")
     # None is compared with a baseline, whose error would be that of all.
-    gates = "{accuracy: {min: 0.5, max_drop: none}}"
-    desk.suite_of({name: variant.format(name) for name in NAMES}, gates)
-    if own == "a scorer":
-        desk.edit("reply: {", 'reply: {score: {python: "answers:marks"}, ')
+    desk.suite("{accuracy: {min: 0.5, max_drop: none}}", **dict.fromkeys(names, 0))
+    for name in names:
+        desk.replies(name, wrong=CASES, said=name)
+    desk.edit("reply: {", 'reply: {score: {python: "answers:marks"}, ')
 
     result = desk.run(*QUIET)
 
     verdict, first, errors = faces(desk)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert (verdict, "not evaluated" in first, len(errors)) == ("blocked", True, len(NAMES))
+    assert (verdict, "not evaluated" in first, len(errors)) == ("blocked", True, len(names))
     printed = result.stdout.str()
     for error in ("KeyError", "MemoryError", "SystemExit"):
         assert f"{error}: " in printed
-    assert printed.count("mine") >= len(NAMES)
+    assert printed.count("mine") >= len(names)
     assert "unexpected" not in printed
-
-
-def test_what_a_marked_function_raises_is_an_error_of_its_gate(recorded):
-    recorded.marked("def test_it(case, reply):\n    raise RecursionError('mine')\n", mark="min=0.5")
-
-    result = recorded.run("test_marked.py")
-
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E*RecursionError: mine"])

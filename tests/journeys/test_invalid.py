@@ -6,31 +6,21 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-#: The model *tuned* answers as its base; *lora* answers in another way. Notes who is asked what.
+#: A provider whose tuned model answers as its base.
 HOUSE = """\
-from pathlib import Path
-
 from pytest_ftgate import Provider, Reply
 
-ASKED = Path(__file__).with_name("asked.txt")
-
 class House(Provider):
-    # As fast as a server can be: all that is queued is sent before the first reply is read.
-    concurrency = 1000
-
     async def generate(self, request):
         said = request.messages[-1][1]
-        with ASKED.open("a") as stream:
-            stream.write(f"{request.model} {' '.join(said.split()[:2])}\\n")
         if said.startswith("Ticket"):
             return Reply(text=("billing", "refund")[int(said.split()[1].strip(":")) % 2])
-        return Reply(text=("Well, " if request.model == "lora" else "") + said[:40])
+        return Reply(text=said[:40])
 
 def pytest_ftgate_providers():
     return {"house": House}
 """
 GATES = "{accuracy: {min: 0.4}, forgetting: {skills: general-small, max_drop: 0.1}}"
-EASY = "{accuracy: {min: 0.8}, format: {min: 0.9}}"
 REASON = "replies no different from the base model's"
 MODULE = """\
 import pytest
@@ -45,18 +35,13 @@ def test_that(case, reply):
 """
 
 
-def tuned(model="tuned"):
-    return f"{{provider: house, model: {model}, base: small}}"
-
-
 @pytest.fixture
-def house(desk, monkeypatch):
-    """A desk whose variants are fine-tunes of one model."""
-    monkeypatch.setenv("COLUMNS", "80")
+def house(desk):
+    """A desk whose variant is a fine-tune."""
 
-    def write(gates=GATES, **variants):
+    def write(gates=GATES):
         desk.path("conftest.py").write_text(HOUSE, "utf-8")
-        desk.suite_of(variants or {"tuned": tuned()}, gates)
+        desk.suite_of({"tuned": "{provider: house, model: tuned, base: small}"}, gates)
         return desk
 
     return write
@@ -127,12 +112,3 @@ def test_marked_functions_of_an_invalid_variant_are_invalid_and_share_its_block(
 
 def test_processes_of_xdist_report_invalid_gates(house):
     assert house().run("-n1", "-p", "xdist").parseoutcomes() == {"invalid": 2}
-
-
-def test_requests_for_an_invalid_variant_alone_are_not_sent_though_others_are(house):
-    desk = house(EASY, good=tuned("lora"), tuned=tuned())
-
-    desk.run().assert_outcomes(passed=2)
-
-    asked = desk.path("asked.txt").read_text("utf-8").splitlines()
-    assert {line.split()[0] for line in asked if "Ticket" in line} == {"lora"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 
 import pytest
 from ftgate_testing.judge_suites import JUDGE
@@ -108,7 +107,7 @@ def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict_and_its_cost
     assert all("judge-relative" in " ".join(v["notes"]) for v in judged.desk.verdicts().values())
 
 
-@pytest.mark.parametrize("name", ["kind", "mumbling", "sometimes"])
+@pytest.mark.parametrize("name", ["kind", "sometimes"])
 def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
     if name == "sometimes":
         # Replies without a grade are missing and never wrong.
@@ -163,17 +162,6 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     assert not judged.desk.path("paid.txt").exists()
 
 
-def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
-    result = judged.run("--ftgate-max-usd=0.2")
-    asked = judged.asked
-
-    assert 90 <= asked <= 110
-    result.stdout.fnmatch_lines(["*(--ftgate-max-usd) reached*"])
-    assert {one["outcome"] for one in judged.desk.verdicts().values()} <= {"inconclusive", "passed"}
-    judged.run()
-    assert judged.asked == 2 * COUNT
-
-
 def test_the_plan_tells_what_judging_would_take_and_asks_nothing(judged):
     judged.label("current")
     result = judged.run("--ftgate-plan", more=HUMAN)
@@ -215,26 +203,9 @@ def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grad
     assert judged.asked == 2 * COUNT
 
 
-def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be_asked(judged):
-    result = judged.run("--ftgate-replies=recorded")
-
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*the judge: 100 of 100 replies are not recorded*"])
-
-
 def test_two_replies_are_compared_in_both_orders(judged):
-    result = judged.run(name="better", more="compare: baseline")
+    judged.run(name="better", more="compare: baseline").assert_outcomes(passed=1, failed=1)
 
-    result.assert_outcomes(passed=1, failed=1)
-    # Wide numbers may take a second line of the terminal.
-    assert re.fullmatch(
-        "preferred down .* points .* limit 10: current .* % → .*",
-        judged.desk.verdicts()["accuracy[worse]"]["headline"],
-    )
-
-
-def test_workers_ask_the_judge_once_for_each_reply(judged):
-    judged.run("--collect-only")
-    judged.desk.pytester.runpytest_subprocess("--ftgate", "-n2", "s.ftgate.yaml")
-
-    assert judged.asked == 2 * COUNT
+    headline = judged.desk.verdicts()["accuracy[worse]"]["headline"]
+    assert headline.startswith("preferred down ")
+    assert ", limit 10: current " in headline

@@ -5,12 +5,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 
-def properties(desk):
-    """Return the names of the properties of each test case."""
-    cases = ET.parse(desk.path("junit.xml")).findall(".//testcase")
-    return {case.get("name"): [one.get("name") for one in case.iter("property")] for case in cases}
-
-
 def test_a_gate_is_a_test_case_with_its_verdict_in_json_and_its_failure_whole(desk):
     desk.suite(current=2, same=2, close=5, draft=30)
 
@@ -43,14 +37,3 @@ def test_on_a_build_server_the_short_summary_keeps_a_line_for_each_gate(desk, mo
         " - accuracy down 28 points (95 % CI 20 to 37), limit 5: current 98 % → draft 70 %"
     )
     assert lines[at + 2].startswith("=")
-
-
-def test_what_is_accepted_adds_nothing_to_it(desk):
-    desk.suite(current=2, draft=3)
-    desk.run()
-    before = properties(desk)
-
-    desk.run("--ftgate-accept")
-
-    assert desk.path("tickets.accepted.json").is_file()
-    assert properties(desk) == before

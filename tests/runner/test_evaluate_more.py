@@ -164,3 +164,21 @@ def test_conftest_files_from_the_root_down_to_the_suite_take_part_and_no_others(
     assert run.report.verdicts[0].suite == "prompts/s.ftgate.yaml"
     with pytest.raises(ConfigurationError, match="is not below rootdir"):
         evaluate(below / suite.name, rootdir=tmp_path / "beside")
+
+
+# Variants without a gate -------------------------------------------------------------------------
+
+
+def test_a_variant_without_a_gate_that_cannot_be_measured_is_named_and_fails_nothing(
+    suite, house, providers
+):
+    house.wrong.clear()
+    absent = "provider: openai-compatible, base_url_env: NOT_SET, model: x, gated: false"
+    text = suite.read_text("utf-8").replace("gates:", f"  other: {{{absent}}}\ngates:")
+    suite.write_text(text, "utf-8")
+
+    run = evaluate(suite, providers=providers)
+
+    assert run.passed
+    assert "not measured: other (-v shows why)" in str(run)
+    assert "NOT_SET is not set" in run.to_json()

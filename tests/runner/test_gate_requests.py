@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
+
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 
@@ -82,3 +85,53 @@ def test_nothing_more_is_submitted_of_a_variant_that_is_invalid(
 
     assert submitted == []
     assert session.replies.held == 0
+
+
+# Baselines on this machine -----------------------------------------------------------------------
+
+#: Variants whose requests differ by their longest replies.
+LOCAL = """\
+variants:
+  current: {provider: llamacpp, model: tiny.gguf, max_tokens: 1, gated: false}
+  draft: {like: current, max_tokens: 2, gated: true}
+  other: {like: current, max_tokens: 3, gated: true}
+gates: {accuracy: {min: 0.5, max_drop: none, stop_early: true}}
+"""
+
+
+@pytest.fixture
+def sent_together(tuned, session, monkeypatch):
+    """Return the variant and the case of each request that gates submit together, by their names.
+
+    "test_it" is that of a marked function.
+    """
+    path = tuned.folder / "s.ftgate.yaml"
+    path.write_text(path.read_text("utf-8").partition("variants:")[0] + LOCAL, "utf-8")
+    (tuned.folder / "tiny.gguf").write_bytes(b"GGUF")
+    found = []
+    monkeypatch.setattr(session.replies, "submit", lambda requests, **_: found.extend(requests))
+    runs = {name: tuned.gate_run(variant=name) for name in ("draft", "other")}
+    test_it = replace(runs["draft"].gate, function="test_it")
+    runs["test_it"] = replace(runs["draft"], gate=test_it, function_suite=tuned.suite())
+
+    def submit(*names):
+        submissions = Submissions(session.built, session.probe, session.replies)
+        submissions.submit([runs[name] for name in names])
+        variants = ("current", "draft", "other")
+        return [(variants[one.max_tokens - 1], one.messages[-1]) for one in found]
+
+    return submit
+
+
+def test_a_baseline_on_this_machine_without_a_gate_is_submitted_with_the_first_gate(sent_together):
+    sent = sent_together("draft", "other")
+
+    runs = [(name, len([*same])) for name, same in groupby(name for name, _ in sent)]
+    assert runs == [("draft", 20), ("current", CASES), ("other", 20)]
+    # Those of the first look come first.
+    assert {case for _, case in sent[:20]} == {case for _, case in sent[20:40]}
+
+
+@pytest.mark.parametrize("gates", [("draft",), ("draft", "test_it")])
+def test_gates_that_are_no_whole_suite_submit_no_baseline(sent_together, gates):
+    assert {name for name, _ in sent_together(*gates)} == {"draft"}
