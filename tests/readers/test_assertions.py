@@ -105,6 +105,7 @@ def test_what_cannot_be_carried_over_is_named(assertion):
 @every_row(
     ("cell", "assertion"),
     [
+        ("Paris", {"type": "equals", "value": "Paris"}),
         ("Note: Paris", {"type": "equals", "value": "Note: Paris"}),
         ("icontains: Paris", {"type": "icontains", "value": "Paris"}),
         ("similar(0.8): Paris", {"type": "similar", "value": "Paris", "threshold": 0.8}),

@@ -107,6 +107,7 @@ evaluators: [EqualsExpected, {LLMJudge: It is polite}]
     "table",
     [
         'id,inputs,outputs\na,"{""question"": ""2+2?""}","{""answer"": ""4""}"\n',
+        "id,inputs.question,outputs.answer,latency\na,2+2?,4,1.2\n",
         "id,input_question,output_answer\na,2+2?,4\n",
         'id,input,expected,tags\na,2+2?,4,"[""maths""]"\n',
         "id,question,answer\na,2+2?,4\n",

@@ -271,3 +271,11 @@ def test_all_errors_of_the_keys_are_told_at_once(tmp_path):
     found = errors(tmp_path, "may_lose: [a], margins: {b: 0.1}, weights: {c: 1}, must_keep: [d]")
 
     assert len(found) == 4
+
+
+def test_a_skill_suite_that_cannot_be_read_is_one_error(tmp_path):
+    (tmp_path / "own.ftgate.yaml").write_bytes(b"\xff")
+
+    assert errors(tmp_path, "skills: ./own.ftgate.yaml") == [
+        "own.ftgate.yaml:1: suite: the file is not UTF-8 from here on: save it as UTF-8"
+    ]

@@ -49,6 +49,10 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
         ("{rubric: r, model: {}}", "judge: model: provider is missing; one of anthropic"),
         ("{rubric: r, model: {provider: anthropic}}", "provider anthropic needs model"),
         (
+            "{rubric: r, model: {provider: anthropic, model: m, temprature: 0}}",
+            'judge: model: unknown key "temprature"; did you mean "temperature"?',
+        ),
+        (
             "{rubric: r, model: {provider: anthropic, model: m, prompt: p.md}}",
             "judge: model: a judge has no prompt: its prompt is the rubric; remove it",
         ),

@@ -161,6 +161,7 @@ UNFIT = [
     ("tool_call", "{name: a, arguments: [b]}", CALL),
     ("tool_call", "[a, {name: a, order_id: 17}]", CALL),
     ("exact", "{a: 1}", f"{MAPPING}exact"),
+    ("numeric", "{a: 1}", f"{MAPPING}numeric"),
     ("[exact, fields]", "{a: 1}", f"{MAPPING}exact"),
     ("exact", "5", '2: expected is the number 5, but exact reads text: write "5"'),
     ("choice", "[]", "2: expected is an empty list; name an answer, or leave the key out"),
