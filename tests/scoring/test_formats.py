@@ -489,6 +489,7 @@ SHAPES = [
     (XML, "<Reason/><Answer/>", "missing key", False),
     (CSV, 'name,price\n"a, b",1\n"c\nd",2', None, True),
     (MARKDOWN, "Words.\n\n| name | price |\n|---|---|\n| a | 1 |\n\nWords.", None, True),
+    (MARKDOWN, "| x | y |\n|---|---|\n\n| name | price |\n|---|---|", None, True),
     (MARKDOWN, f"{FENCE}\n| name | price |\n|---|---|\n| a | 1 |\n{FENCE}", "fenced", True),
     (Rule("code", "python"), "def f(x):\n    return x + 1", None, True),
     (Rule("code", "python"), "x = '\\d'", None, True),
