@@ -102,6 +102,7 @@ FAULTS = [
     ({"fields": ["a"]}, "fields needs a score for each field, such as {fields: {total: "),
     ({"fields": {"a": "fields"}}, 'fields: unknown score "fields"; known: exact, '),
     ({"fields": {"a": {"set": "yes"}}}, "fields: set is true, or {partial: f1}, not yes"),
+    ({"fields": {"a": {"sequence": []}}}, "fields: sequence is true, or {partial: f1}, not []"),
     ({"python": {"function": "a:b", "second": 1}}, 'python: unknown key "second", as in {python:'),
     ({"python": {"function": "a:b", "seconds": 0}}, "python: seconds must be above 0 and at most"),
     ({"python": {"seconds": 3}}, "python needs a function, written package.module:function"),
