@@ -88,7 +88,6 @@ def test_beside_a_rubric_answers_are_formats_since_the_judge_scores():
     "assertion",
     [
         {"type": "javascript", "value": "score(output) > 3"},
-        {"type": "python", "value": "file://check.py"},
         {"type": "contains", "value": "file://check.py"},
         {"type": "regex", "value": "("},
         {"type": "equals"},

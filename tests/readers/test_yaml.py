@@ -9,32 +9,21 @@ from pytest_ftgate.readers.yaml import read_yaml
 
 TRAPS = [
     ("no", 'YAML reads the bare word no as false: write "no" for the text, or false'),
-    ("yes", 'YAML reads the bare word yes as true: write "yes" for the text, or true'),
     ("on", 'YAML reads the bare word on as true: write "on" for the text, or true'),
-    ("Off", 'YAML reads the bare word Off as false: write "Off" for the text, or false'),
     ("012", 'YAML reads 012 as the number 10: write "012" or the plain number'),
     ("0x1F", 'YAML reads 0x1F as the number 31: write "0x1F" or the plain number'),
     ("1_000", 'YAML reads 1_000 as the number 1000: write "1_000" or the plain number'),
-    ("0_1.5", 'YAML reads 0_1.5 as the number 1.5: write "0_1.5" or the plain number'),
     ("1:30", 'YAML reads 1:30 as the number 90: write "1:30" or the plain number'),
     ("2026-01-05", 'YAML reads 2026-01-05 as a date: write "2026-01-05"'),
-    (
-        "2026-01-05 10:00:00",
-        'YAML reads 2026-01-05 10:00:00 as a date: write "2026-01-05 10:00:00"',
-    ),
     ("=", "'=' cannot be read; quote it"),
     ("!secret x", "'x' cannot be read; quote it"),
 ]
 
 PLAIN = [
     ('"no"', "no"),
-    ("'012'", "012"),
     ("true", True),
-    ("False", False),
-    ("0", 0),
     ("-0.05", -0.05),
     ("0.05", 0.05),
-    ("12", 12),
     ("1.50", 1.5),
     ("y", "y"),
     ("1:30 pm", "1:30 pm"),
@@ -106,7 +95,6 @@ def test_each_mistake_of_a_file_is_told_once_with_its_line(text, told):
         ('"no": a\n', {"no": "a"}),
         ("a: {min: 1}\nb: {min: 2}\n", {"a": {"min": 1}, "b": {"min": 2}}),
         # An alias is read as what it stands for.
-        ("a: &x {min: 1}\nb: *x\n", {"a": {"min": 1}, "b": {"min": 1}}),
         ("a: &a [1, 2]\nb: *a\nc: {d: *a}", {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 from ftgate_testing.ladder_suites import score_rung
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.recommend.cost_model import variant_cost
+from pytest_ftgate.recommend.cost_model import cost_by_volume, variant_cost
 from pytest_ftgate.recommend.recommend import advise
-from pytest_ftgate.suite.declaration import Spend
+from pytest_ftgate.suite.declaration import Economics, Spend
 from pytest_ftgate.suite.prices import Tariff
 
 
@@ -90,6 +90,30 @@ def test_a_model_here_costs_its_server_where_one_is_declared_and_else_nobody_kno
     assert (
         variant_cost(variant, own, Spend(hosting_usd_per_month=90)).usd_per_month(1_000).value == 90
     )
+
+
+def test_the_fixed_costs_of_the_other_variant_count_against_those_of_the_fine_tune(
+    evidence, wrong_cases
+):
+    suite = evidence().suite
+    spends = {
+        "lora": (1.0, Spend(hosting_usd_per_month=150, training_usd=30)),
+        "strong": (3.0, Spend(hosting_usd_per_month=60)),
+    }
+    costs = {
+        name: variant_cost(
+            replace(suite.variants[name], tariff=Tariff(per_1k=usd)),
+            score_rung(suite, name, wrong_cases[name]),
+            spend,
+        )
+        for name, (usd, spend) in spends.items()
+    }
+
+    (pair,) = cost_by_volume(Economics(calls_per_day=3_000), costs, ["lora"], {}).break_even
+
+    # 90 USD more a month for 2 USD less a thousand; 90,000 requests a month save 180 USD.
+    found = (pair.calls_per_day, pair.saves_per_month, pair.days)
+    assert found == pytest.approx((1_500, 90, 10))
 
 
 def test_what_has_no_price_has_no_line_and_no_month(evidence):

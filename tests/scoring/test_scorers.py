@@ -25,7 +25,6 @@ from pytest_ftgate.suite.rule import Rule
     ("kind", "expected", "text", "value"),
     [
         ("contains", "refund", "Is it billing or refund?", 0.0),
-        ("contains", "refund", " Is it billing  or refund?\n", 0.0),
         ("contains", "refund", "Is it billing or refund? Refund.", 1.0),
         ("contains", ["Is it billing or refund?"], "Is it billing or refund?", 1.0),
         ("regex", "refund", "Is it billing or refund?", 0.0),
@@ -113,7 +112,6 @@ def test_a_scorer_that_fails_is_an_error_at_the_case_and_never_an_incorrect_repl
 # Where the answer stands ---------------------------------------------------------------------
 
 STANDS = [
-    ("exact", "14 days", [True, False]),
     ("exact", ["a week", "14 days"], [True, False]),
     ("contains", ["14 days", "three"], [True, True]),
     ("regex", r"\d+ days", [True, False]),
@@ -248,10 +246,8 @@ def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):
     ("kind", "expected", "line"),
     [
         ("exact", None, ""),
-        ("exact", "a", "a"),
         ("exact", ["a", 2], "a | 2"),
         ("labels", ["a", "b"], "a, b"),
-        ("fields", {"a": "ü"}, '{"a": "ü"}'),
         ("fields", [{"a": 1}, {"a": 2}], '{"a": 1} | {"a": 2}'),
         ("tool_call", [{"name": "f", "arguments": {"x": 1}}, "none"], "f(x=1) | none"),
         ("tool_call", {"name": "f"}, "f()"),
@@ -284,7 +280,6 @@ def call(name, **arguments):
         ({"name": "lookup"}, [LOOKUP], "end", 1.0),
         # A part of the arguments is enough.
         (call("lookup", order_id="17"), [LOOKUP], "end", 1.0),
-        (call("lookup", deep={"a": [1]}), [LOOKUP], "end", 1.0),
         (call("refund", order_id="17"), [LOOKUP, REFUND], "end", 1.0),
         (["refund", call("lookup", order_id="17")], [LOOKUP], "end", 1.0),
         ("none", [], "end", 1.0),

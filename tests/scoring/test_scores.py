@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import ConfigurationError, RequestRejected, ScorerError
+from pytest_ftgate.errors import ConfigurationError, RequestRejected
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.scoring import sandbox
@@ -464,7 +464,6 @@ def test_a_recorded_score_of_a_skill_counts_even_if_the_reply_repeats_the_questi
             ConfigurationError,
         ),
         (case("1", form=(Rule("python", "no_such_module:f"),)), ConfigurationError),
-        (case("1", form=(Rule("json_schema", {"type": "strin"}),)), ScorerError),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_an_error_before_the_first_request(one, error, tmp_path):

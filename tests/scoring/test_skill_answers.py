@@ -28,7 +28,6 @@ def case(expected):
     [
         ("50", "61e = 3050, so e = 50.\nAnswer: 50", True),
         ("50", "$\\boxed{50}$", True),
-        ("50", "50.0", True),
         ("1234567", "Answer: 1,234,567", True),
         ("-7", "Answer: −7", True),
         ("50", "Answer: 51", False),
@@ -46,9 +45,7 @@ def case(expected):
         ("50", "50 of 60", False),
         ("50", "60, so 50", True),
         ("50", "", False),
-        ("0.5", "0.50", True),
         ("1234", "Answer: 1\u202f234", True),
-        ("Ann", "Answer: Bob Ann", True),
         ("Ann", "Answer: the Ann", True),
         ("the", "Answer: the", False),
         (["6", "50"], "50", True),
@@ -108,7 +105,6 @@ TWO = [{"f": {"x": [1]}}, {"f": {"x": [1, 2]}}]
         ([{"f": {"a": [{"b": "x"}]}}], [{"name": "f", "arguments": {"a": ["x"]}}], False),
         ([{"f": {"a": [1]}}], [{"name": "f", "parameters": {"a": 1}}], True),
         ([{"f": {"a": [1]}}], [{"name": "f", "arguments": [1]}], False),
-        ([{"f": {}}], [{"name": ["f"]}], False),
         ([{"f": {}}], [{"name": "f"}, "f"], False),
         ([*TWO, {"g": {}}], [ONE, {"name": "g"}, {"name": "f", "arguments": {"x": 2}}], True),
     ],
@@ -229,7 +225,6 @@ LINES = [
     (TWO_QUESTIONS, "I cannot\n a\n b", False),
     (TWO_QUESTIONS, "b\na", False),
     (TWO_QUESTIONS, "1. a\n2. b\n3. c", False),
-    (TWO_QUESTIONS, "1.a\n2.b", True),
     (TWO_QUESTIONS, "1. a\nb", True),
     # Only the number at the beginning of a line is removed.
     ('[["no 2 b"]]', "1. no 2. b", True),

@@ -86,12 +86,9 @@ def test_a_dotted_module_is_a_file_in_its_folder_and_one_elsewhere_is_left_to_th
     ("written", "instead"),
     [
         ("bots.worse", "bots:worse"),
-        ("team.bots.worse", "team.bots:worse"),
-        ("bots.py:worse", "bots:worse"),
         ("team/bots.py:worse", "team.bots:worse"),
         ("bots:worse()", "bots:worse"),
         ("worse", "module:function"),
-        (":worse", "module:function"),
         ("bots:", "module:function"),
         ("a:b:c", "module:function"),
         ("bots:Bot.worse", "module:function"),
@@ -229,9 +226,7 @@ def test_a_module_that_broke_is_imported_again_when_it_is_mended(tmp_path):
     ("name", "code", "message"),
     [
         ("near", "def rply(case): ...", 'has no function "reply"; did you mean "rply"'),
-        ("value", "reply = 'a'\n", 'has no function "reply"'),
         ("form", "def (\n", "breaks while it is imported: SyntaxError"),
-        ("broken", "1 / 0\n", "breaks while it is imported: ZeroDivisionError"),
         ("nowhere", None, r"put reference_nowhere\.py beside the suite, or install"),
     ],
 )

@@ -47,7 +47,6 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
         (f'{{rubric: "{{% if %}}", {MODEL}}}', "judge: rubric: not a template"),
         ("{rubric: r, model: claude}", "judge: model must be a mapping of keys to values"),
         ("{rubric: r, model: {}}", "judge: model: provider is missing; one of anthropic"),
-        ("{rubric: r, model: {provider: antropic}}", 'unknown provider "antropic"; did you mean'),
         ("{rubric: r, model: {provider: anthropic}}", "provider anthropic needs model"),
         (
             "{rubric: r, model: {provider: anthropic, model: m, temprature: 0}}",
@@ -61,11 +60,8 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
             "{rubric: r, model: {provider: recorded, replies: r.jsonl}}",
             "provider recorded cannot read a rubric; name a model",
         ),
-        (f"{{rubric: r, {MODEL}, samples: 0}}", "judge: samples is 0, but must be greater than or"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1}}}}", "judge: grades"),
-        (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 5}}}}", "judge: b is 5, but must be less than"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 1}}}}", "grades: all have the same value"),
-        (f"{{rubric: r, {MODEL}, compare: current}}", 'compare is "current", but must be one of'),
         (
             f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
             "judge: grades: with compare they are first, tie, second; remove them",
@@ -129,14 +125,12 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
         ('{"case": "c1", "reply": "x", "grade": ""}', "", '"grade" is empty; write good or bad'),
         ('{"case": "c1", "reply": "x", "grade": "god"}', "", 'did you mean "good"?'),
         ('{"case": "c1", "reply": "x"}', "", 'in a label: "grade" is missing'),
-        ('{"case": "c1", "reply": "x", "grade": "good", "who": 1}', "", 'unknown key "who"'),
         (
             '{"case": "c1", "reply": "x", "grade": "first"}',
             ", compare: baseline",
             'a judge that compares needs "first" and "second"',
         ),
         ('{"about": "nothing"}', "", "labels.jsonl contains no labels"),
-        ("{", "", "not JSON"),
     ],
 )
 def test_a_label_that_cannot_be_used_is_an_error_at_its_line(tmp_path, row, more, message):

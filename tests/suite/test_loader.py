@@ -60,7 +60,6 @@ COSTS = (
         # An empty threshold or cost stands for its default, and a cost of zero for none.
         ("reply: {thoughts: }", "reply.thoughts", None),
         (LADDER, "ladder.worth", 0.05),
-        (LADDER, "ladder.most_changes", 3),
     ],
 )
 def test_a_key_of_the_suite_is_read_as_it_is_written(tmp_path, more, path, value):
@@ -117,7 +116,6 @@ ladder: {worth: 0.1}
         ("", None, None),
         ("{min: 0.5}", 0.5, None),
         ("{max_drop: 0.1}", None, 0.1),
-        ("{min: 0.5, max_drop: 0.1}", 0.5, 0.1),
     ],
 )
 def test_a_rate_gate_without_a_largest_drop_limits_one_that_its_cases_decide(
@@ -144,20 +142,13 @@ TAB = "found character that cannot start any token; the line begins with a tab: 
 INTO_ONE = "…” into one, and its path here"
 #: What is near to nothing that is known, or stands in the wrong place, or cannot be used.
 MISTAKES = [
-    (suite(more="promt: p.md"), '4: unknown key "promt"; did you mean "prompt"?'),
     (suite(more="zzz: 1"), '4: unknown key "zzz"; known: prompt, user, cases, ...'),
     (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
-    (suite(gates="{accuracy: {mn: 0.5}}"), '3: unknown key "mn"; did you mean "min"?'),
     (suite(more="reply: {scor: exact}"), '4: unknown key "scor"; did you mean "score"?'),
-    (suite(more="baseline: curent"), '4: baseline "curent" is no variant; did you mean "current"?'),
     # It causes no error in a case that fits the right one.
     (
         suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}"),
         '4: unknown score "numerc"; did you mean "numeric"?...',
-    ),
-    (
-        suite(gates=FORGETTING.format("[general, arithmatic]")),
-        '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
     (suite(more='user: "{{ inptu }}"'), '4: user: no case has "inptu"; did you mean "input"?'),
     (suite(more='user: "{{ input"'), "4: user: not a template: ..."),
@@ -174,7 +165,6 @@ MISTAKES = [
         '4: unknown key "system"; the system prompt is a file: write prompt: FILE',
     ),
     (suite(more="economics: {calls_per_day: }"), "4: calls_per_day must be a number, not empty"),
-    (suite(cases="5"), "1: cases must be a list, not 5"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
     (suite(cases=""), "1: cases must be a list, not empty"),
     (suite(cases="[]"), "1: cases: the list is empty"),
@@ -184,7 +174,6 @@ MISTAKES = [
         suite(variants="{}"),
         "2: variants: none declared; write current: {provider: anthropic, model: ...}",
     ),
-    (suite(variants="{a: }"), "2: a must be a mapping of keys to values, not empty"),
     (suite(gates="{}"), "3: gates: none declared; write accuracy: {min: 0.8}"),
     (
         suite(gates="{accuracy: {min: 85}}"),
@@ -203,7 +192,6 @@ MISTAKES = [
         "3: accuracy must be a mapping of keys to values, not 0.2; write accuracy: {min: 0.2}",
     ),
     (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
-    (suite(gates=FORGETTING.format(5)), "3: skills must be a list, not 5"),
     (suite(gates=FORGETTING.format("logic")), "3: forgetting: no gated variant is tuned..."),
     (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
     (
@@ -330,7 +318,6 @@ gates:
     [
         ("p.md", "none.md", "#suite-prompt"),
         ("expected: b", "expected: b, difficulty: 9", "#case-difficulty"),
-        ("expected: b", "expected: b, tgs: [x]", "#suite-cases"),
         ("exact", "{numeric: {tolerance: wide}}", "#score-numeric"),
         ("provider", "temperature: hot, provider", "#variant-temperature"),
         ("min: 0.5", "max_drop: 5", "#accuracy-max_drop"),

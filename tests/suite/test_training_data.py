@@ -117,9 +117,7 @@ def test_a_row_of_every_format_gives_the_same_example(read, name):
     ("name", "text", "line"),
     [
         ("t.csv", f"input,expected\n{ASKED},{ANSWER}\n", 2),
-        ("t.csv", f"prompt,completion\n{ASKED},{ANSWER}\n", 2),
         ("t.csv", f"instruction,input,output\n{SYSTEM},{ASKED},{ANSWER}\n", 2),
-        ("t.csv", f"text,label\n{ASKED},{ANSWER}\n", 2),
         ("t.yaml", f"- input: {ASKED}\n  expected: {ANSWER}\n", 1),
     ],
 )
@@ -300,15 +298,6 @@ def test_a_json_list_that_is_broken_is_told_with_its_line(read, text, message):
     _, (error,) = read(text, "t.json")
 
     assert error.startswith(message)
-
-
-def test_errors_that_are_alike_are_told_three_times_and_counted_and_hide_no_other(read):
-    bad = [f'{{"input": {number}, "expected": "b"}}' for number in range(9)]
-
-    _, errors = read("\n".join([*bad, '{"inptu": "a", "expected": "b"}']))
-
-    assert [error.split(":")[1] for error in errors] == ["1", "2", "3", "10"]
-    assert errors[2].endswith(" (and 6 more lines like it)")
 
 
 def test_an_edited_file_is_read_again(read):
