@@ -282,8 +282,12 @@ class _Base:
     def __init__(self, path: Path) -> None:
         from gguf import GGUFReader
 
-        reader = GGUFReader(path)
         self.file = path.name
+        try:
+            reader = GGUFReader(path)
+        except (ValueError, IndexError) as error:
+            remedy = "fetch or convert it again"
+            raise ConfigurationError(f"{path} is cut off or no GGUF file; {remedy}") from error
         self._values = {
             name: field.contents()
             for name, field in reader.fields.items()

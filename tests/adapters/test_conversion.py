@@ -381,7 +381,11 @@ def test_an_adapter_whose_config_names_another_model_is_refused_unless_that_prov
     assert message.endswith("If that is the same model, correct base_model_name_or_path")
 
 
-def test_a_file_that_is_no_model_is_an_error(tmp_path):
-    (tmp_path / "m.gguf").write_text("weights")
+@every_row("content", ["weights", "GGUF"])
+def test_a_file_that_is_no_model_or_cut_off_is_an_error_that_names_it(tmp_path, content):
+    model = tmp_path / "m.gguf"
+    model.write_text(content)
 
-    assert refusal(write_adapter(tmp_path / "a"), tmp_path / "m.gguf").startswith("adapter a: ")
+    message = refusal(write_adapter(tmp_path / "a"), model)
+
+    assert message == f"adapter a: {model} is cut off or no GGUF file; fetch or convert it again"
