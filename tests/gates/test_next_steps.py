@@ -149,8 +149,11 @@ def test_repeats_of_the_baseline_are_not_offered_where_they_change_little_or_not
         (replace(drop, units=50), made()),
         (replace(drop, discordance=None), made()),
         (replace(drop, n=6), made()),
+        # A ninth of the noise is left of nine replies, and a tenth of ten.
+        (drop, replace(made(), baseline_repeats=9)),
     ):
         assert StepKind.REPEAT_BASELINE not in steps(rated(given), of=of)
+    assert StepKind.REPEAT_BASELINE not in steps(rated(drop), look=Look(repeats=10))
     assert StepKind.REPEAT_BASELINE in steps(rated(drop), of=made())
 
 
@@ -413,19 +416,6 @@ def test_repeats_are_offered_neither_for_a_minimum_nor_for_related_cases_or_acce
 
     assert StepKind.REPEAT_BASELINE in steps(rated(check(outcome=OPEN, units=100)))
     assert StepKind.REPEAT_BASELINE not in steps(rated(check(outcome=OPEN, units=99)))
-
-
-@every_row("repeats", [9, 10])
-def test_a_baseline_with_ten_replies_to_each_case_needs_no_more(repeats):
-    drop = check(outcome=OPEN, n=60)
-
-    offered = steps(rated(drop), look=Look(repeats=1), of=replace(made(), baseline_repeats=repeats))
-    by_look = steps(rated(drop), look=Look(repeats=10))
-
-    # A ninth of the noise is left of nine replies, and a tenth of ten: that changes nothing.
-    assert StepKind.REPEAT_BASELINE not in offered
-    assert StepKind.REPEAT_BASELINE not in by_look
-    assert StepKind.REPEAT_BASELINE in steps(rated(drop), look=Look(repeats=1))
 
 
 def test_an_open_drop_from_what_was_accepted_may_be_accepted():
