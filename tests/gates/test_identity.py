@@ -133,15 +133,6 @@ def test_eight_replies_that_differ_from_a_steady_base_prove_a_tuned_model(
     assert compare(n, differing=differing, unsteady=unsteady) == result
 
 
-def test_only_cases_with_all_three_replies_are_compared() -> None:
-    cases, sides = numbers(40), ("tuned", "base", "again")
-    results = {f"{side}{case}": Reply(text=case) for side in sides for case in cases}
-    for case, side in zip(cases, sides, strict=False):
-        del results[f"{side}{case}"]
-
-    assert compare_with_base(probes(cases), results) == same(37, 37, 37)
-
-
 @every_row(
     ("provider", "switch"),
     [

@@ -418,18 +418,6 @@ def test_repeats_are_offered_neither_for_a_minimum_nor_for_related_cases_or_acce
     assert StepKind.REPEAT_BASELINE not in steps(rated(check(outcome=OPEN, units=99)))
 
 
-def test_an_open_drop_from_what_was_accepted_may_be_accepted():
-    open_anchor = [check(CheckKind.ACCEPTED, PASSED), check(CheckKind.ANCHOR, OPEN)]
-    open_record = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, PASSED)]
-    both = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, OPEN)]
-
-    for checks, anchor in ((open_anchor, True), (open_record, False), (both, True)):
-        found = rated(*checks, outcome=OPEN)
-        assert all_steps(found) == [accept_run(anchor=anchor, failed=False)]
-    beside = rated(check(CheckKind.ACCEPTED, OPEN), check(CheckKind.MINIMUM, OPEN))
-    assert all_steps(beside) == []
-
-
 @every_row("kind", [CheckKind.BASELINE, CheckKind.MINIMUM])
 def test_the_first_three_regressed_cases_are_to_be_read(kind):
     flips = tuple(flip(f"c{i}", regressed=True) for i in range(40))
