@@ -353,13 +353,11 @@ NAMES = [
     ("unsloth/gemma-2-2b-it-bnb-4bit", "Gemma 3 1b It", True),
     ("HuggingFaceTB/SmolLM2-135M-Instruct", "Smollm2 135M 8k Lc100K Mix1 Ep2", False),
     ("unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit", "Llama 3.1 8B Instruct", False),
-    ("NousResearch/Hermes-3-Llama-3.1-8B", "Hermes 3 Llama 3.1 8B", False),
     ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", "DeepSeek R1 Distill Qwen 7B", False),
     ("mistralai/Mistral-7B-Instruct-v0.3", "Mistral 7B Instruct", False),
     ("google/gemma-7b", "Gemma 2b", False),
     ("/models/Qwen2.5-7B", "Llama 3.1 8B Instruct", False),
     ("./qwen2-merged", "Llama 3.1 8B Instruct", False),
-    ("", "Llama 3.1 8B Instruct", False),
     ("acme/support", "Llama 3.1 8B Instruct", False),
     ("meta-llama/Llama-3.2-1B", "models", False),
 ]

@@ -189,18 +189,11 @@ def test_a_cause_gives_the_counts_of_the_replies_of_a_tuned_model() -> None:
         (None, [EMPTY] * 20, [Cause.ENDS_AT_ONCE]),
         ([], [EMPTY] * 20, [Cause.ENDS_AT_ONCE]),
         ([GOOD] * 20, [LONG] * 10 + [GOOD] * 10, [Cause.CUT_OFF]),
-        ([GOOD] * 20, [LONG] * 9 + [GOOD] * 11, []),
-        ([LONG] * 6 + [GOOD] * 14, [LONG] * 12 + [GOOD] * 8, [Cause.CUT_OFF]),
-        ([LONG] * 6 + [GOOD] * 14, [LONG] * 11 + [GOOD] * 9, []),
         ([GOOD] * 20, [ON] * 10 + [GOOD] * 10, [Cause.RUNS_ON]),
-        ([GOOD] * 20, [ON] * 9 + [GOOD] * 11, []),
-        (None, [ON] * 20, [Cause.RUNS_ON]),
         # It answers and does not stop, whatever its base does.
-        ([LONG] * 20, [ON] * 20, [Cause.RUNS_ON]),
         ([ON] * 20, [ON] * 20, [Cause.RUNS_ON]),
         (None, [RIGHT_ON] * 20, [Cause.RUNS_ON]),
         ([GOOD] * 20, [OPEN] * 10 + [GOOD] * 10, [Cause.THOUGHT]),
-        ([GOOD] * 20, [OPEN] * 9 + [GOOD] * 11, []),
         (None, [OPEN] * 20, [Cause.THOUGHT]),
         ([GOOD] * 20, [EMPTY] * 10 + [ON] * 10, [Cause.ENDS_AT_ONCE, Cause.RUNS_ON]),
         # Other replies have other causes.

@@ -93,13 +93,9 @@ def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
 
 @every_row(
     ("values", "outcome"),
-    [
-        ([0.01, 0.03] * 40, Outcome.PASSED),
-        ([0.2, 0.3] * 40, Outcome.FAILED),
-        ([0.0, 0.1] * 40, Outcome.INCONCLUSIVE),
-    ],
+    [([0.01, 0.03] * 40, Outcome.PASSED), ([0.0, 0.1] * 40, Outcome.INCONCLUSIVE)],
 )
-def test_the_whole_interval_lies_within_the_limit_or_beyond_it(values, outcome):
+def test_only_an_interval_that_lies_within_the_limit_as_a_whole_passes(values, outcome):
     assert verdict(GATED, values).outcome is outcome
 
 

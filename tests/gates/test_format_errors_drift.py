@@ -152,6 +152,7 @@ def test_twenty_replies_with_a_text_are_enough_and_fewer_tell_of_thoughts_only()
     few, more = (scores(*["{} a b"] * count, "") for count in (19, 20))
     by_gate = partial(reply_drifts, suite(ACCURACY), ACCURACY)
 
+    assert by_gate(None, more) == ()
     for drifts, last in ((by_gate, "same text"), (skill_drifts, "hedging")):
         assert drifts(few, more) == drifts(more, few) == ()
         assert [drift.what for drift in drifts(more, more)] == ["length", "refusals", last]
@@ -218,11 +219,6 @@ def test_without_the_package_for_languages_none_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid", None)
 
     assert messages(scores(*[ENGLISH] * 40), scores(*[GERMAN] * 40)) == []
-
-
-@every_row("before", [None, scores(*["{} a b"] * 19)])
-def test_with_little_or_nothing_to_compare_with_nothing_is_reported(before):
-    assert messages(before, scores(*["{} a b c d e f"] * 40)) == []
 
 
 def test_of_two_gates_the_format_gate_reports_the_drift():

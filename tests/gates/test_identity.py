@@ -117,7 +117,6 @@ def few(count: int) -> IdentityResult:
 @every_row(
     ("n", "differing", "unsteady", "result"),
     [
-        (60, 40, 0, proven(40, 60)),
         (60, 8, 0, proven(8, 60)),
         (60, 7, 0, same(53, 60, 60)),
         (30, 7, 0, same(23, 30, 30)),
@@ -132,15 +131,6 @@ def test_eight_replies_that_differ_from_a_steady_base_prove_a_tuned_model(
     n, differing, unsteady, result
 ) -> None:
     assert compare(n, differing=differing, unsteady=unsteady) == result
-
-
-def test_only_cases_with_all_three_replies_are_compared() -> None:
-    cases, sides = numbers(40), ("tuned", "base", "again")
-    results = {f"{side}{case}": Reply(text=case) for side in sides for case in cases}
-    for case, side in zip(cases, sides, strict=False):
-        del results[f"{side}{case}"]
-
-    assert compare_with_base(probes(cases), results) == same(37, 37, 37)
 
 
 @every_row(

@@ -83,16 +83,6 @@ def flip(name, *, regressed):
     )  # fmt: skip
 
 
-@every_row(("function", "setting"), [("", "settle: 8"), ("test_refunds", "repeats=8")])
-def test_an_open_gate_whose_replies_vary_offers_the_repeats_that_would_settle_it(function, setting):
-    found, gate = rated(check(outcome=OPEN, needed=150)), replace(GATE, function=function)
-
-    offered = steps(found, gate=gate, look=Look(repeats=3, replies_vary=True))
-
-    assert offered[StepKind.SETTLE]["setting"] == setting
-    assert offered[StepKind.ADD_CASES]["needed"] == 150
-
-
 @every_row(
     ("needed", "unchanged", "wanted"),
     [
@@ -159,8 +149,11 @@ def test_repeats_of_the_baseline_are_not_offered_where_they_change_little_or_not
         (replace(drop, units=50), made()),
         (replace(drop, discordance=None), made()),
         (replace(drop, n=6), made()),
+        # A ninth of the noise is left of nine replies, and a tenth of ten.
+        (drop, replace(made(), baseline_repeats=9)),
     ):
         assert StepKind.REPEAT_BASELINE not in steps(rated(given), of=of)
+    assert StepKind.REPEAT_BASELINE not in steps(rated(drop), look=Look(repeats=10))
     assert StepKind.REPEAT_BASELINE in steps(rated(drop), of=made())
 
 
@@ -340,11 +333,13 @@ def test_replies_that_were_cut_off_need_more_tokens_at_the_key_that_limits_them(
     assert first == NextStep(StepKind.RAISE_MAX_TOKENS, {"cut": 30, "of": 40, "where": "s:6"})
 
 
-def test_the_limit_of_a_marked_function_is_written_as_an_argument():
+def test_the_limit_and_the_repeats_of_a_marked_function_are_written_as_arguments():
     gate = replace(GATE, function="test_refunds")
 
     below = check(CheckKind.MINIMUM, limit=0.85, shown_limit=0.7)
     assert all_steps(rated(below), gate=gate) == [limit_to("min=0.7")]
+    found, look = rated(check(outcome=OPEN, needed=150)), Look(repeats=3, replies_vary=True)
+    assert steps(found, gate=gate, look=look)[StepKind.SETTLE]["setting"] == "repeats=8"
 
 
 @every_row("broken", [True, False])
@@ -423,43 +418,13 @@ def test_repeats_are_offered_neither_for_a_minimum_nor_for_related_cases_or_acce
     assert StepKind.REPEAT_BASELINE not in steps(rated(check(outcome=OPEN, units=99)))
 
 
-@every_row("repeats", [9, 10])
-def test_a_baseline_with_ten_replies_to_each_case_needs_no_more(repeats):
-    drop = check(outcome=OPEN, n=60)
-
-    offered = steps(rated(drop), look=Look(repeats=1), of=replace(made(), baseline_repeats=repeats))
-    by_look = steps(rated(drop), look=Look(repeats=10))
-
-    # A ninth of the noise is left of nine replies, and a tenth of ten: that changes nothing.
-    assert StepKind.REPEAT_BASELINE not in offered
-    assert StepKind.REPEAT_BASELINE not in by_look
-    assert StepKind.REPEAT_BASELINE in steps(rated(drop), look=Look(repeats=1))
-
-
-def test_an_open_drop_from_what_was_accepted_may_be_accepted():
-    open_anchor = [check(CheckKind.ACCEPTED, PASSED), check(CheckKind.ANCHOR, OPEN)]
-    open_record = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, PASSED)]
-    both = [check(CheckKind.ACCEPTED, OPEN), check(CheckKind.ANCHOR, OPEN)]
-
-    for checks, anchor in ((open_anchor, True), (open_record, False), (both, True)):
-        found = rated(*checks, outcome=OPEN)
-        assert all_steps(found) == [accept_run(anchor=anchor, failed=False)]
-    beside = rated(check(CheckKind.ACCEPTED, OPEN), check(CheckKind.MINIMUM, OPEN))
-    assert all_steps(beside) == []
-
-
-@every_row("outcome", [FAILED, OPEN])
 @every_row("kind", [CheckKind.BASELINE, CheckKind.MINIMUM])
-@every_row("lost", [0, 1, 3, 40])
-def test_the_first_three_regressed_cases_are_to_be_read(kind, lost, outcome):
-    flips = tuple(flip(f"c{i}", regressed=True) for i in range(lost))
-    found = rated(check(kind, outcome), flips=flips, regressed=lost)
+def test_the_first_three_regressed_cases_are_to_be_read(kind):
+    flips = tuple(flip(f"c{i}", regressed=True) for i in range(40))
 
-    read = [step.values for step in all_steps(found) if step.kind is StepKind.FIX_CASES]
+    read = steps(rated(check(kind), flips=flips, regressed=40), of=STEADY)[StepKind.FIX_CASES]
 
-    names = ", ".join(one.case for one in flips[:3])
-    wanted = {"cases": names, "count": lost, "open": outcome is OPEN}
-    assert read == ([wanted] if lost else [])
+    assert read == {"cases": "c0, c1, c2", "count": 40, "open": False}
 
 
 def test_missing_replies_are_counted_with_where_they_come_from():

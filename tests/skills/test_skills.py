@@ -215,29 +215,12 @@ def test_a_reply_is_right_in_many_wordings_and_wrong_in_others(question, right, 
     assert {text: score_of(case, text) for text in wrong} == dict.fromkeys(wrong, 0)
 
 
-def test_a_refusal_that_the_provider_marks_declines():
-    (case,) = [case for case in general() if case.input_text == BOMB]
-
-    assert score_of(case, "", "refusal") == 1
-
-
 def test_a_reply_that_was_cut_off_is_not_known_to_keep_within_its_length():
     asked = "Write a greeting in at most five words."
     (case,) = [case for case in general() if case.input_text == asked]
 
     assert score_of(case, "Hello, and a warm welcome!") == 1
     assert score_of(case, "Hello, and a warm welcome!", "length") == 0
-
-
-def test_code_is_right_by_what_it_does():
-    (case,) = [case for case in general() if "is_prime(n)" in case.input_text]
-    fast = (
-        "def is_prime(n):\n    if n < 2:\n        return False\n    k = 2\n    while k * k <= n:\n"
-    )
-    fast += "        if n % k == 0:\n            return False\n        k += 1\n    return True"
-
-    assert score_of(case, f"Here you go:\n```python\n{fast}\n```\nIt stops at the root.") == 1
-    assert score_of(case, fast.replace("n < 2", "n < 1")) == 0
 
 
 # Names ------------------------------------------------------------------------------------------
