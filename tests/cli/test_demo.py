@@ -23,6 +23,7 @@ def demo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("demo")
 def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, capfd, monkeypatch):
     folder = pytester.path / "ftgate-demo"
@@ -49,6 +50,7 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     assert "ftgate-demo" not in project.git("status", "--porcelain")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("demo")
 def test_the_red_run_is_short(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")

@@ -1,6 +1,7 @@
 """What must hold of every verdict, whatever the replies were."""
 
 import numpy as np
+import pytest
 from ftgate_testing.properties import examples
 from ftgate_testing.score_columns import case_samples
 from hypothesis import given
@@ -69,6 +70,7 @@ def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
         assert not check.is_beyond
 
 
+@pytest.mark.slow
 @examples(0.25)
 @given(COUNTS, MARGINS)
 def test_a_gain_more_never_worsens_a_verdict(counts, margin):
@@ -83,6 +85,7 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
         assert RANK[after.outcome] >= RANK[before.outcome]
 
 
+@pytest.mark.slow
 @examples(0.25)
 @given(COUNTS, st.tuples(MARGINS, MARGINS))
 def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):

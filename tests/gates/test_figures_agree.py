@@ -286,6 +286,7 @@ def assert_all_agree(run: Run) -> None:
     assert_metrics_are_the_figures(made)
 
 
+@pytest.mark.slow
 @given(runs())
 @examples(0.2)
 def test_record_verdict_ladder_and_page_show_the_same_figures(run):

@@ -500,6 +500,7 @@ def graded(draw, truth, good, bad):
     return np.where(truth, draw.random(truth.size) < good, draw.random(truth.size) >= bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("good", "bad"), [(0.9, 0.8), (0.75, 0.75)])
 def test_a_true_drop_as_large_as_the_margin_rarely_passes_with_an_imperfect_judge(good, bad):
     draw, passed, plainly, runs = np.random.default_rng(3), 0, 0, 40

@@ -226,6 +226,7 @@ def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
         open_llamacpp([local(adapter=missing)], {})
 
 
+@pytest.mark.slow
 def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
     provider, plain, local, strong
 ):

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from ftgate_testing.properties import examples
 from ftgate_testing.reports import (
     HOSTILE,
@@ -83,6 +84,7 @@ PLAIN = ("no", "```")
 NASTY = {**HOSTILE_NAMES, "line": "p.md\n::error::owned"}
 
 
+@pytest.mark.slow
 @every_row("place", PLACES)
 def test_foreign_words_are_text_wherever_they_stand(place, advice):
     whole = place == "reply"

@@ -67,6 +67,7 @@ def write(folder, server: ChatServer, **changes: str) -> str:
     return str(folder / "s.ftgate.yaml")
 
 
+@pytest.mark.slow
 @every_row(
     "tuned_share, outcome, kl",
     [(0.9, "passed", 0.0), (0.5, "failed", 0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5))],
@@ -104,6 +105,7 @@ def test_a_server_with_logprobs_rates_labels_where_the_score_reads_them(tmp_path
     assert run.verdicts[0].check.after == pytest.approx((0.75 + 0.25) / 2)
 
 
+@pytest.mark.slow
 @every_row(
     "changes, message",
     [

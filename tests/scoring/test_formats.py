@@ -200,6 +200,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @every_row("text", HOSTILE)
 def test_every_rule_reads_a_long_reply_fast(text):
     started = time.process_time()

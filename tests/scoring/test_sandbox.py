@@ -419,6 +419,7 @@ SIGNALS = [
 ]
 
 
+@pytest.mark.slow
 @linux
 @every_row("attempt", SIGNALS)
 def test_no_signal_reaches_another_process(user, attempt):
@@ -541,6 +542,7 @@ FORKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @every_row(("fork", "told"), FORKS)
 def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork, told):
     beat = tmp_path / "beat"

@@ -70,6 +70,7 @@ BUSY = Rule("python", "slow_marks:busy")
 OFFERED = Rule("offered", "slow", {"seconds": "few"}, lambda case, reply: time.sleep(600))
 
 
+@pytest.mark.slow
 @every_row(
     ("score", "form", "told"),
     [

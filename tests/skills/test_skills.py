@@ -139,6 +139,7 @@ def test_the_small_set_is_a_part_with_about_as_many_cases_of_each_skill_and_leve
 # Answers ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", skills.skill_names())
 def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
     cases, known = skill_cases((name,)), replies(name)
@@ -162,6 +163,7 @@ def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_
     assert {s: n for s, n in right.items() if n > most and s != STOCK.get(text)} == {}
 
 
+@pytest.mark.slow
 def test_repeating_the_question_is_right_nowhere():
     assert [case.id for case in general() if score_of(case, case.input_text)] == []
 

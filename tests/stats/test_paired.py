@@ -433,6 +433,7 @@ def test_arrays_and_scalars_give_the_same_statistics():
 # --- several tests ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @examples(0.05)
 @given(P_VALUES)
 def test_values_adjusted_for_several_tests_agree_with_statsmodels(p):

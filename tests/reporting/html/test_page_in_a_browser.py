@@ -15,6 +15,8 @@ from ftgate_testing.reports import HOSTILE, failing_run, large
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.results.run import read_run
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
 #: Nothing of the browser's own may be taken for a request of the page.
