@@ -60,6 +60,7 @@ def test_a_rung_that_meets_the_minimum_and_has_no_better_one_is_where_to_stop(ev
     assert why.values["accuracy"] == pytest.approx(0.88, abs=0.005)
 
 
+@pytest.mark.slow
 @every_row("volume, changes, expected", [
     (50_000, (NO_STRONG,), ("try the next rung first", "stronger-model")),
     # A model that must run here needs no stronger one.
@@ -153,6 +154,7 @@ def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases
     assert why.values["share"] == pytest.approx(0.79, abs=0.005)
 
 
+@pytest.mark.slow
 def test_what_a_wrong_reply_costs_decides_where_it_is_declared(evidence):
     cheap, dear = (
         advise(evidence(100, ("economics:", f"economics:\n  wrong_usd: {usd}"))) for usd in (0.1, 9)
@@ -198,6 +200,7 @@ def test_models_that_retire_are_named_ninety_days_ahead(evidence):
     assert (one.model, one.days, one.variants) == ("claude-x", 58, ("strong",))
 
 
+@pytest.mark.slow
 def test_every_reason_names_a_number_of_the_table(evidence):
     for volume in (100, 5_000, 50_000):
         advice = advise(evidence(volume))

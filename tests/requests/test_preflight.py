@@ -91,6 +91,7 @@ FINE = {
 }
 
 
+@pytest.mark.slow
 @every_row(("prompt", "more"), FINE.values(), ids=FINE)
 def test_what_misleads_nobody_is_left_alone(found, prompt, more):
     cases = [{**case, "vars": {"same": case["input"], "page": "x" * 8_000}} for case in CASES]

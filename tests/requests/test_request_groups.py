@@ -154,6 +154,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @every_row(
     ("what", "both", "distinct"),
     [

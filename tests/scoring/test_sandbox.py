@@ -372,6 +372,7 @@ REFUSED_TO_ALL = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @linux
 @every_row("attempt", REFUSED_TO_ALL)
 def test_no_file_process_or_socket_outside_can_be_reached_and_no_limit_raised(user, attempt):

@@ -154,6 +154,7 @@ def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
     assert [(case.id, text) for (case, text), value in told["w"] if value != 0] == []
 
 
+@pytest.mark.slow
 @every_row("text", ["", " \n", *LABELS, *STOCK])
 def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_skill(text):
     cases = [case for case in general() if case.score.kind != "code"]

@@ -61,6 +61,7 @@ def test_published_number_of_cases_has_the_power_it_claims(margin, discordance, 
     assert pass_probability(n, discordance, 0.0, margin) >= power - 1e-4
 
 
+@pytest.mark.slow
 @every_row(("margin", "discordance", "power", "n"), [size for size in SIZES if size[3] < 1300])
 def test_cases_needed_are_the_published_ones_or_the_few_fewer_it_overlooked(
     margin, discordance, power, n

@@ -151,6 +151,7 @@ def test_without_an_outcome_that_shows_it_the_critical_score_is_infinite():
     assert critical_z(5, 0.02, 0.05) <= tango_z(5, 0, 5, -0.02)
 
 
+@pytest.mark.slow
 @every_row(
     ("fixed", "regressed", "n", "margin"),
     [

@@ -26,6 +26,7 @@ def test_five_looks_have_the_published_bounds(alpha, z):
     assert obrien_fleming_bounds(alpha, equal_looks(5)) == pytest.approx(z, abs=0.006)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.01, 0.05])
 @pytest.mark.parametrize("fractions", [[0.5, 1.0], [0.2, 0.4, 0.6, 0.8, 1.0], [0.3, 0.35, 0.9]])
 def test_chance_of_ever_crossing_is_what_was_spent(alpha, fractions):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ftgate_testing.tables import every_row
 
 import pytest_ftgate
@@ -61,6 +62,7 @@ def test_a_provider_of_a_plugin_has_the_defaults():
     assert (Provider.concurrency, Provider.max_concurrency) == (16, 0)
 
 
+@pytest.mark.slow
 @every_row("provider", ["anthropic", "bedrock", "openai-compatible"])
 def test_an_open_provider_has_the_concurrency_of_its_entry(provider, monkeypatch):
     for name, value in ENVIRONMENT.items():

@@ -277,6 +277,7 @@ def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
     assert (match.group() if match else None) == found
 
 
+@pytest.mark.slow
 def test_a_pattern_that_hangs_is_an_error_after_a_second():
     started = time.monotonic()
     with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
