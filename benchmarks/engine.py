@@ -6,8 +6,8 @@ It builds the server in ``stub/`` (a C compiler is needed), which answers after 
 measures whole processes, the gate and its comparison in turn:
 
 - ``run``: 1,000 cases, 50 in flight, 50 ms a reply: wall time
-- ``one``: one case: wall time. The line below shows what the bare loop takes as a test of pytest:
-  less than that no plugin of pytest can take
+- ``one``: one case: wall time. The line below shows what the bare loop takes as a test of pytest. A
+  plugin that uses this SDK takes at least as long
 - ``cpu``: 5,000 cases, 200 in flight: processor time
 - ``kept``: 10,000 cases whose replies are all in the cache: wall time beside a bare loop that sends
   one request, which is mostly the import of the SDK
@@ -213,7 +213,7 @@ class Bench:
         return measured([sys.executable, "-c", BARE, *arguments], folder, " right")
 
     def hosted(self, folder: Path) -> Took:
-        """Send the requests one by one in the bare loop, which is a test of pytest."""
+        """Send the requests one by one in the bare loop, run as a test of pytest."""
         test = self.root / "test_bare.py"
         test.write_text(HOSTED.replace("URL", self.url).replace("FOLDER", str(folder)))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]

@@ -49,7 +49,7 @@ settings.load_profile("push")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count what is heavy as slow too: an expression of one's own replaces that of addopts."""
+    """Mark heavy tests as slow too, since -m on the command line replaces that of addopts."""
     for item in items:
         if item.get_closest_marker("heavy"):
             item.add_marker("slow")

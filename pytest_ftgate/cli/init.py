@@ -36,7 +36,6 @@ from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_v
 from pytest_ftgate.suite.templates import (
     CASE_VARIABLES,
     PASSAGES,
-    TemplateError,
     template_variables,
 )
 from pytest_ftgate.weights import KNOWN_MODELS, find_weights
@@ -273,7 +272,7 @@ def _with_variables(candidate: scaffold.Candidate) -> tuple[scaffold.Candidate, 
         return candidate, []
     try:
         names = template_variables(candidate.prompt.read_text("utf-8-sig"))
-    except (TemplateError, ValueError):
+    except ValueError:  # no template, or no UTF-8
         return candidate, []
     unknown = names - {*CASE_VARIABLES, PASSAGES}
     rows = scaffold.raw_rows(candidate.data.path)

@@ -73,9 +73,11 @@ _VARIABLE = re.compile(r"\{\{[ \t]*([A-Za-z_]\w*)[ \t]*\}\}", re.ASCII)
 _NEWLINE = re.compile(r"\r\n?")
 #: What opens a construct of Jinja, or is part of one if a variable follows.
 _OPENING = re.compile(r"\{[{%#]|\{\Z")
-_RESERVED = frozenset(
-    ("and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true", "True")
-)
+#: Words and global names of Jinja, which are no variables.
+_RESERVED = {
+    *("and", "else", "false", "False", "if", "in", "is", "none", "None", "not", "or", "true"),
+    *("True", "cycler", "dict", "joiner", "lipsum", "namespace", "range", "self"),
+}
 
 
 @lru_cache(maxsize=256)

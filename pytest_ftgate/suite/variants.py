@@ -282,7 +282,7 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
     for name in declared:
         # It stands in lines of reports, in node ids and in commands.
         if not name.strip() or not name.isprintable():
-            message = f"variant {name!r}: a name is one line of characters that can be printed"
+            message = f"variant {name!r}: write a name in one line of printable characters"
             suite.source.add_error_at(("variants", name), message)
     written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {

@@ -80,7 +80,7 @@ def test_a_template_of_names_alone_says_of_every_value_what_a_filter_would_find(
 
 
 JINJA = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-PIECES = ("{{ a }}", "{{b}}", "{{ in }}", "{{-a}}", "{", "}", "%}", "{#", "\r\n", "\n", " ", "ä")
+PIECES = ("{{ a }}", "{{b}}", "{{ in }}", "{{ dict }}", "{{-a}}", "%}", "{#", "\r\n", *"{}\n ä")
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))

@@ -226,7 +226,7 @@ TOLD = [
     (
         [f'"a\\e[31m\\nb": {{{MODEL}}}', f'" ": {{{MODEL}}}'],
         [
-            f"{line}: variant {name!r}: a name is one line of characters that can be printed"
+            f"{line}: variant {name!r}: write a name in one line of printable characters"
             for line, name in ((4, "a\x1b[31m\nb"), (5, " "))
         ],
     ),
