@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import ndtr
@@ -33,7 +33,7 @@ from pytest_ftgate.gates.figures import (
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.stats.graded import GroupLosses, needed_for_distance
+from pytest_ftgate.stats.graded import GroupLosses
 from pytest_ftgate.stats.paired import (
     PairedCounts,
     change_interval,
@@ -56,7 +56,7 @@ from pytest_ftgate.stats.power import (
     point_rule_pass_probability,
 )
 from pytest_ftgate.stats.proportions import binomial_sf
-from pytest_ftgate.stats.rates import MeanScore, p_misses, p_reaches
+from pytest_ftgate.stats.rates import MeanScore, p_misses, p_reaches, rate_cases_needed
 
 #: The points of a whole.
 _POINTS = 100
@@ -279,10 +279,10 @@ def smoothed_discordance(pairs: PairedCounts) -> float:
     return float(total / (pairs.effective + weight))
 
 
-def none_if_impossible(function: Callable[..., _Number], *numbers: float) -> _Number | None:
+def none_if_impossible(function: Callable[..., _Number], *arguments: Any) -> _Number | None:
     """Return what *function* finds, or None if no number of cases shows it."""
     try:
-        return function(*numbers)
+        return function(*arguments)
     except ValueError:
         return None
 
@@ -461,8 +461,7 @@ def cases_for_minimum(
     """
     if measured is None or measured.countable:
         return none_if_impossible(minimum_cases_needed, minimum, rate, POWER, miss)
-    numbers = (rate - minimum, measured.spread, measured.largest, POWER, miss)
-    return none_if_impossible(needed_for_distance, *numbers)
+    return none_if_impossible(rate_cases_needed, measured, minimum, POWER, miss)
 
 
 def check_point(check: Check) -> Check:

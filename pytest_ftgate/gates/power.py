@@ -34,7 +34,8 @@ from pytest_ftgate.gates.design import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
-from pytest_ftgate.stats.graded import GroupLosses, group_losses, largest_unit, least_distance
+from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
+from pytest_ftgate.stats.graded import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -71,6 +72,8 @@ def design_pass_probability(design: Design, discordance: float, margin: float) -
         return pass_probability(design.effective, discordance, 0.0, margin, design.miss)
     if design.units < design.n and design.units < MIN_GROUPS:
         return 0.0
+    if not design.counts_groups:
+        return _unchanged_plan(design, discordance).chance(margin)
     drawn = _unchanged_pairs(design, discordance)
     return float(np.mean([is_noninferior(pairs, margin, design.miss) for pairs in drawn]))
 
@@ -110,25 +113,34 @@ def _unchanged_pairs(design: Design, discordance: float) -> tuple[PairedCounts, 
     wrong one turns right, as often.
     """
     rng, groups = np.random.default_rng(0), np.array(design.groups)
-    labels = None if design.units == design.n else groups
     sides = []
     for repeats in design.repeats:
         # With this chance, two replies to a case differ by half of the discordance each.
         shape = (_DRAWS, design.units, repeats)
         sides.append(np.mean(rng.random(shape) < discordance / 2.0, axis=-1))
     before, after = 1.0 - sides[0][:, groups], 1.0 - sides[1][:, groups]
-    pairs = (
-        paired_counts(
-            *scores,
-            before_repeats=design.repeats[0],
-            after_repeats=design.repeats[1],
-            groups=labels,
-            weights=design.weights,
-        )
+    counts = dict(zip(("before_repeats", "after_repeats"), design.repeats, strict=True))
+    return tuple(
+        paired_counts(*scores, **counts, groups=groups)
         for scores in zip(before, after, strict=True)
     )
-    graded = design.is_graded
-    return tuple(replace(one, countable=False) if graded else one for one in pairs)
+
+
+def _unchanged_plan(design: Design, discordance: float) -> PlannedMean:
+    """Return what graded or weighted cases show of an unchanged variant.
+
+    The cases of a group change together, each reply with half of the *discordance*.
+    """
+    changes, half = _no_changes(design), discordance / 2.0
+    variance = half * (1.0 - half) * sum(1.0 / count for count in design.repeats)
+    spread = variance * float(changes.sizes @ changes.sizes) / design.n
+    return changes.plan(spread, 1.0, design.miss)
+
+
+def _no_changes(design: Design) -> BoundedValues:
+    labels = None if design.units == design.n else np.array(design.groups)
+    weights = np.array(design.weights) * design.n / sum(design.weights)
+    return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0))
 
 
 def smallest_uneven_limit(design: Design) -> float:
@@ -136,16 +148,11 @@ def smallest_uneven_limit(design: Design) -> float:
 
     No reply changes.
     """
-    labels = None if design.units == design.n else np.array(design.groups)
-    if labels is not None and design.units < MIN_GROUPS:
+    if design.units < design.n and design.units < MIN_GROUPS:
         return 1.0
-    weights = np.array(design.weights) * design.n / sum(design.weights)
-    quantile = -float(
-        ndtri(design.miss) if labels is None else stdtrit(design.units - 1.0, design.miss)
-    )
-    if design.is_graded or len({*design.weights}) > 1:
-        return min(1.0, least_distance(design.n, 0.0, largest_unit(weights, labels), quantile))
-    odds = quantile**2 / _equal_groups(design)
+    if not design.counts_groups:
+        return -_no_changes(design).interval(1.0 - 2.0 * design.miss)[0]
+    odds = float(stdtrit(design.units - 1.0, design.miss)) ** 2 / _equal_groups(design)
     return max(odds / (1.0 + odds), _unchanged_groups(design).smallest_drop(design.miss))
 
 

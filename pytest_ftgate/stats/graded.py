@@ -16,13 +16,13 @@ each breaks with the chance m, none breaks with the chance (1 - m)^G, which is t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 
-from pytest_ftgate.stats.proportions import Numbers
+from pytest_ftgate.stats.proportions import Numbers, fewest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,15 +84,6 @@ def tail(z: Numbers, groups: int | None) -> Numbers:
     return cast("Numbers", p if p.ndim else float(p))
 
 
-def chance_beyond(distance: float, spread: float, n: float) -> float:
-    """Return the chance that a mean of n scores of variance *spread* exceeds a lower number.
-
-    The mean is taken as normal; *distance* is that of its expectation from the number.
-    """
-    error = math.sqrt(spread / n)
-    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
-
-
 def z_score(distance: Numbers, n: float, spread: Numbers | float, largest: float) -> Numbers:
     """Return the statistic of a mean at *distance* from the hypothesis; 0 at no distance.
 
@@ -109,42 +100,54 @@ def z_score(distance: Numbers, n: float, spread: Numbers | float, largest: float
     return cast("Numbers", np.where(np.asarray(distance) == 0.0, 0.0, z)[()])
 
 
-def least_distance(n: float, spread: float, largest: float, quantile: float) -> float:
-    """Return the least distance at which `z_score` reaches *quantile*, which is positive."""
-    square = quantile**2
-    linear = square * largest
-    root = math.sqrt(linear**2 + 4.0 * (n + square) * square * spread)
-    distance = (linear + root) / (2.0 * (n + square))
-    if distance > largest / 2.0:
-        distance = quantile * math.sqrt((spread + largest**2 / 4.0) / n)
-    return distance
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedScore:
+    """How surely `z_score` rejects a hypothesis at a true distance from the mean.
 
+    The observed mean is taken as normal.
 
-def needed_for_distance(
-    distance: float, spread: float, largest: float, power: float, alpha: float
-) -> int:
-    """Return the fewest cases that show a true *distance* at level *alpha* with *power*.
-
-    The observed distance is taken as normal, with the variance *spread* of each case.
-
-    Raises:
-        ValueError: *distance* is not positive.
+    Attributes:
+        n: the number of cases.
+        spread: the variance of what the cases add.
+        largest: see `largest_unit`.
+        quantile: the statistic that is needed, which is positive.
     """
-    if distance <= 0.0:
-        raise ValueError(f"no number of cases shows a distance of {distance}")
-    quantile, shortfall = -float(ndtri(alpha)), float(ndtri(power)) * math.sqrt(spread)
 
-    def is_enough(n: int) -> bool:
-        least = least_distance(n, spread, largest, quantile)
-        return least + shortfall / math.sqrt(n) <= distance * (1.0 + _TOLERANCE)
+    n: float
+    spread: float
+    largest: float
+    quantile: float
 
-    low, high = 0, 1
-    while not is_enough(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    def chance(self, distance: float) -> float:
+        """Return the probability that a true *distance* is shown."""
+        error, rest = math.sqrt(self.spread / self.n), distance - self._least_distance()
+        return float(ndtr(rest / error)) if error else float(rest >= 0.0)
+
+    def distance(self, power: float) -> float:
+        """Return the least true distance that is shown with *power*."""
+        return self._least_distance() + float(ndtri(power)) * math.sqrt(self.spread / self.n)
+
+    def cases(self, distance: float, power: float) -> int:
+        """Return how many cases like these show a true *distance* with *power*.
+
+        Raises:
+            ValueError: no number does.
+        """
+
+        def is_enough(n: int) -> bool:
+            return replace(self, n=n).distance(power) <= distance * (1.0 + _TOLERANCE)
+
+        return fewest(is_enough, distance)
+
+    def _least_distance(self) -> float:
+        """Return the least distance at which `z_score` reaches the quantile."""
+        square = self.quantile**2
+        linear = square * self.largest
+        root = math.sqrt(linear**2 + 4.0 * (self.n + square) * square * self.spread)
+        distance = (linear + root) / (2.0 * (self.n + square))
+        if distance > self.largest / 2.0:
+            distance = self.quantile * math.sqrt((self.spread + self.largest**2 / 4.0) / self.n)
+        return distance
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ adjusted for multiple tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.stats import EXACT_BELOW
+from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.graded import (
     GroupLosses,
     group_losses,
@@ -56,10 +57,12 @@ class ChangeCounts(Generic[Numbers]):
         effective: effective number of cases (N_eff): the size of a suite with one reply a case
             that carries the same information. It is n if scores are graded or weighted.
         countable: True if every reply is right or wrong and every case weighs the same. Tests then
-            rest on the counts, otherwise on *spread* and *largest*.
+            rest on the counts, otherwise on *changes*, or on *spread* and *largest* without them.
         spread: the variance of the weighted changes of the cases, robust to groups.
         largest: the weight in which unseen changes may come at once; see
             `stats.graded.largest_unit`. For losses of counted cases *whole* takes its place.
+        changes: the changes of graded or weighted scores; None if every case is countable, and for
+            a figure that is no mean over cases.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
             ten groups support no conclusion.
         whole: which groups there are and were lost as a whole, if cases are counted; None if they
@@ -76,6 +79,7 @@ class ChangeCounts(Generic[Numbers]):
     largest: float = 1.0
     groups: int | None = None
     whole: GroupLosses | None = None
+    changes: BoundedValues | None = field(default=None, compare=False, repr=False)
 
     @property
     def allows_exact_test(self) -> bool | NDArray[np.bool_]:
@@ -95,6 +99,8 @@ class PairedCounts(ChangeCounts[float]):
 
 #: The counts that are arrays for many suites.
 _BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
+#: The least and the largest change of a score.
+_CHANGES = (-1.0, 1.0)
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
@@ -142,7 +148,12 @@ def paired_counts(
     plain = {name: getattr(counts, name).item() for name in _BY_SUITE}
     before_mean, after_mean = float(np.mean(w * b)), float(np.mean(w * c))
     pairs = PairedCounts(
-        n=counts.n, largest=counts.largest, before=before_mean, after=after_mean, **plain
+        n=counts.n,
+        largest=counts.largest,
+        changes=counts.changes,
+        before=before_mean,
+        after=after_mean,
+        **plain,
     )
     return pairs if groups is None else _grouped(pairs, b, c, (kb, kc), w, codes.astype(np.intp))
 
@@ -186,6 +197,7 @@ def change_counts(
         countable=countable,
         spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
         largest=float(w.max()),
+        changes=None if np.all(countable) else BoundedValues.of_cases(c - b, w, None, _CHANGES),
     )
 
 
@@ -223,9 +235,11 @@ def _grouped(
     """Return *pairs* for dependent cases; *labels* are the numbers of their groups, from 0."""
     count = int(labels.max()) + 1
     sums = np.bincount(labels, w * (c - b - pairs.delta))
+    changes = BoundedValues.of_cases(c - b, w, labels, _CHANGES)
     return replace(
         pairs,
         groups=count,
+        changes=None if pairs.countable else changes,
         effective=_effective_grouped(b, c, repeats, labels) if pairs.countable else pairs.n,
         spread=float(np.sum(sums**2)) / pairs.n * count / max(count - 1.0, 1.0),
         largest=largest_unit(w, labels),
@@ -269,6 +283,8 @@ def change_interval(pairs: PairedCounts, confidence: float) -> tuple[float, floa
         ValueError: unless 0 < confidence < 1.
     """
     require_share("confidence", confidence)
+    if pairs.changes is not None:
+        return (-1.0, 1.0) if pairs.groups == 1 else pairs.changes.interval(confidence)
     level = quantile((1.0 + confidence) / 2.0, pairs.groups)
     return _interval_end(pairs, level, -1.0), _interval_end(pairs, -level, 1.0)
 
@@ -293,11 +309,10 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     """Return the p-value of "it dropped by *margin* or more"; small values pass the gate.
 
     Counts: the exact unconditional test for fewer than `EXACT_BELOW` independent cases with one
-    reply each, otherwise Tango's score test on the effective number of cases. Graded or weighted
-    scores: a z test whose variance is what was seen, plus the unseen losses that the margin
-    supposes, in the cases of the largest weight. With groups, a t distribution on groups - 1
-    degrees of freedom; and for counts the larger of that p-value and the one of `stats.graded`,
-    since a loss of whole groups may show in no group at all.
+    reply each, otherwise Tango's score test on the effective number of cases; with groups, a t
+    distribution on groups - 1 degrees of freedom, and the larger of that p-value and the one of
+    `stats.graded`, since a loss of whole groups may show in no group at all. Graded or weighted
+    scores: `stats.bounded`, with the cases or the groups as units.
 
     Raises:
         ValueError: unless 0 < margin < 1.
@@ -310,6 +325,8 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
     found = tail(-_score(pairs, -margin), pairs.groups)
+    if pairs.changes is not None:
+        return _where_graded(pairs, found, pairs.changes.p_at_most(-margin))
     if pairs.whole is None:
         return found
     p = np.maximum(np.asarray(found), _p_whole_groups(pairs, -margin))
@@ -332,6 +349,8 @@ def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
     at 0. The value is 1 when nothing changed.
     """
     score = tail(_score(pairs, 0.0, rescaled=True), pairs.groups)
+    if pairs.changes is not None:
+        score = _where_graded(pairs, score, pairs.changes.p_at_least(0.0))
     exact, changed = pairs.allows_exact_test, pairs.fixed + pairs.regressed > 0.0
     # The mid-p test refuses fractions, so it gets zero counts where it does not apply.
     counts = [np.where(exact, count, 0.0) for count in (pairs.fixed, pairs.regressed)]
@@ -349,7 +368,16 @@ def p_not_beyond(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
         ValueError: unless 0 < margin < 1.
     """
     require_share("margin", margin)
-    return tail(_score(pairs, -margin), pairs.groups)
+    found = tail(_score(pairs, -margin), pairs.groups)
+    if pairs.changes is None:
+        return found
+    return _where_graded(pairs, found, pairs.changes.p_at_least(-margin))
+
+
+def _where_graded(pairs: ChangeCounts[Numbers], counted: Numbers, graded: Array) -> Numbers:
+    """Return the p-values *counted* of suites whose cases are countable, and *graded* of others."""
+    p = np.where(pairs.countable, counted, graded)
+    return cast("Numbers", p if p.ndim else float(p))
 
 
 def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False) -> Numbers:

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from pytest_ftgate.stats import EXACT_BELOW
-from pytest_ftgate.stats.graded import chance_beyond, least_distance, needed_for_distance, quantile
+from pytest_ftgate.stats.bounded import PlannedMean
+from pytest_ftgate.stats.graded import PlannedScore, quantile
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
@@ -167,18 +168,18 @@ def graded_certifiable_margin(pairs: PairedCounts, power: float, alpha: float = 
 
     The spread of the graded or weighted changes in *pairs* is that of the variant.
     """
-    return _shown_distance(pairs, alpha) + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
+    return _graded_plan(pairs, alpha).distance(power)
 
 
 def graded_pass_probability(pairs: PairedCounts, margin: float, alpha: float = 0.05) -> float:
     """Return the probability that an unchanged variant passes *margin*; see above for *pairs*."""
-    return chance_beyond(margin - _shown_distance(pairs, alpha), pairs.spread, pairs.n)
+    return _graded_plan(pairs, alpha).chance(margin)
 
 
 def graded_detectable_drop(pairs: PairedCounts, power: float, alpha: float, margin: float) -> float:
     """Return the smallest true drop that fails at level *alpha* with at least *power*."""
-    observed = max(margin, _shown_distance(pairs, alpha))
-    return observed + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
+    seen = margin + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
+    return max(seen, _graded_plan(pairs, alpha, inside=False).distance(power))
 
 
 def graded_cases_needed(
@@ -188,14 +189,19 @@ def graded_cases_needed(
 
     They pass it if *drop* is smaller than *margin*, and fail it otherwise.
     """
-    alpha, distance = (alarm, drop) if drop >= margin else (miss, margin - drop)
-    return needed_for_distance(distance, pairs.spread, pairs.largest, power, alpha)
+    if drop >= margin:
+        return _graded_plan(pairs, alarm, inside=False).cases(drop, power)
+    return _graded_plan(pairs, miss).cases(margin - drop, power)
 
 
-def _shown_distance(pairs: PairedCounts, alpha: float) -> float:
+def _graded_plan(
+    pairs: PairedCounts, alpha: float, *, inside: bool = True
+) -> PlannedMean | PlannedScore:
     require_share("alpha", alpha)
-    groups = None if pairs.groups == 1 else pairs.groups
-    return least_distance(pairs.n, pairs.spread, pairs.largest, -quantile(alpha, groups))
+    if pairs.changes is not None:
+        return pairs.changes.plan(pairs.spread, 1.0, alpha, inside=inside)
+    level = -quantile(alpha, None if pairs.groups == 1 else pairs.groups)
+    return PlannedScore(n=pairs.n, spread=pairs.spread, largest=pairs.largest, quantile=level)
 
 
 def flip_rate(pass_chance: float) -> float:

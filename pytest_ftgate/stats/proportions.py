@@ -60,6 +60,23 @@ def _share(new: float, far: float, old: float, f_new: float, f_far: float, f_old
     return first + second
 
 
+def fewest(is_enough: Callable[[int], bool], distance: float) -> int:
+    """Return the fewest cases that are enough to show a true *distance* from a hypothesis.
+
+    Raises:
+        ValueError: *distance* is not positive.
+    """
+    if distance <= 0.0:
+        raise ValueError(f"no number of cases shows a distance of {distance}")
+    low, high = 0, 1
+    while not is_enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
 Array = NDArray[np.float64]
 Numbers = TypeVar("Numbers", float, Array)
 

@@ -1,24 +1,19 @@
 """One rate compared with a minimum, for every kind of score.
 
 Cases that are right or wrong, weigh the same and are independent have exact binomial tests. Other
-scores have the z test of `stats.graded`.
+scores have the test of `stats.bounded`, and a rate that is no mean over cases the z test of
+`stats.graded`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_ftgate.stats.graded import (
-    chance_beyond,
-    largest_unit,
-    least_distance,
-    quantile,
-    tail,
-    z_score,
-)
+from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
+from pytest_ftgate.stats.graded import PlannedScore, largest_unit, quantile, tail, z_score
 from pytest_ftgate.stats.paired import sorted_rows
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
@@ -46,6 +41,7 @@ class MeanScore:
         spread: the variance of the weighted scores of the cases, robust to groups.
         largest: see `stats.graded.largest_unit`.
         groups: number of groups of related cases, or None if cases are independent.
+        values: the scores that are not countable; None for a rate that is no mean over cases.
     """
 
     n: int
@@ -54,6 +50,7 @@ class MeanScore:
     spread: float = 0.0
     largest: float = 1.0
     groups: int | None = None
+    values: BoundedValues | None = field(default=None, compare=False, repr=False)
 
     @property
     def right(self) -> float:
@@ -84,10 +81,12 @@ def mean_score(
     sums = w * (values - rate) if labels is None else np.bincount(labels, w * (values - rate))
     units = sums.size
     whole = bool(np.all(np.abs(values - np.rint(values)) < _TOLERANCE))
+    countable = whole and bool(np.ptp(w) == 0.0) and groups is None
     return MeanScore(
         n=n,
         rate=min(1.0, rate),
-        countable=whole and bool(np.ptp(w) == 0.0) and groups is None,
+        countable=countable,
+        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0)),
         spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
         largest=largest_unit(w, labels),
         groups=None if groups is None else units,
@@ -103,6 +102,8 @@ def p_reaches(rate: MeanScore, minimum: float) -> float:
     _require_minimum(minimum)
     if rate.countable:
         return float(binomial_sf(rate.right - 1.0, float(rate.n), minimum))
+    if rate.values is not None and rate.groups != 1:
+        return float(rate.values.p_at_most(minimum))
     return tail(-_score(rate, minimum), rate.groups)
 
 
@@ -115,6 +116,8 @@ def p_misses(rate: MeanScore, minimum: float) -> float:
     _require_minimum(minimum)
     if rate.countable:
         return float(binomial_cdf(rate.right, float(rate.n), minimum))
+    if rate.values is not None and rate.groups != 1:
+        return float(rate.values.p_at_least(minimum))
     return tail(_score(rate, minimum), rate.groups)
 
 
@@ -133,20 +136,33 @@ def score_interval(rate: MeanScore, confidence: float) -> tuple[float, float]:
         return float(low), float(high)
     if rate.groups == 1:
         return 0.0, 1.0
-    level = quantile((1.0 + confidence) / 2.0, rate.groups)
-    reach = least_distance(rate.n, rate.spread, rate.largest, level)
+    if rate.values is not None:
+        return rate.values.interval(confidence)
+    reach = _plan(rate, (1.0 - confidence) / 2.0).distance(0.5)
     return max(0.0, rate.rate - reach), min(1.0, rate.rate + reach)
 
 
 def rate_pass_probability(rate: MeanScore, minimum: float, alpha: float = 0.05) -> float:
-    """Return the probability that a variant whose scores vary as in *rate* reaches *minimum*.
-
-    The observed rate is taken as normal.
-    """
+    """Return the probability that a variant whose scores vary as in *rate* reaches *minimum*."""
     _require_minimum(minimum)
+    return _plan(rate, alpha).chance(rate.rate - minimum)
+
+
+def rate_cases_needed(rate: MeanScore, minimum: float, power: float, alpha: float = 0.05) -> int:
+    """Return how many such cases reach *minimum* with *power*.
+
+    Raises:
+        ValueError: no number does.
+    """
+    return _plan(rate, alpha).cases(rate.rate - minimum, power)
+
+
+def _plan(rate: MeanScore, alpha: float) -> PlannedMean | PlannedScore:
+    n, spread = float(rate.n), rate.spread
+    if rate.values is not None:
+        return rate.values.plan(spread, rate.rate, alpha)
     level = -quantile(alpha, rate.groups)
-    shown = least_distance(rate.n, rate.spread, rate.largest, level)
-    return chance_beyond(rate.rate - minimum - shown, rate.spread, rate.n)
+    return PlannedScore(n=n, spread=spread, largest=rate.largest, quantile=level)
 
 
 def _require_minimum(minimum: float) -> None:
