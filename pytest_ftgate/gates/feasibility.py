@@ -138,12 +138,11 @@ def _cases_for_limit(design: Design, limit: float) -> int:
         plain = max(EXACT_BELOW, _min_cases_for_drop(limit, design.miss))
     if design.is_plain:
         return plain
-    if design.counts_groups:
-        from pytest_ftgate.gates.power import grouped_cases_needed
+    from pytest_ftgate.gates.power import grouped_cases_needed, uneven_cases_needed
 
+    if design.counts_groups:
         return max(plain, grouped_cases_needed(design, limit))
-    smallest = smallest_limit(design)
-    return max(plain, ceil(design.n * smallest * (1.0 - limit) / (limit * (1.0 - smallest))))
+    return uneven_cases_needed(design, limit)
 
 
 def _min_cases_for_drop(margin: float, miss: float) -> int:

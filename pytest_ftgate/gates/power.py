@@ -156,6 +156,11 @@ def smallest_uneven_limit(design: Design) -> float:
     return max(odds / (1.0 + odds), _unchanged_groups(design).smallest_drop(design.miss))
 
 
+def uneven_cases_needed(design: Design, limit: float) -> int:
+    """Return how many graded or weighted cases like those of *design* can show *limit*."""
+    return _no_changes(design).plan(0.0, 1.0, design.miss).cases(limit, POWER)
+
+
 def grouped_cases_needed(design: Design, limit: float) -> int:
     """Return how many cases in groups like those of *design* can show that *limit* holds."""
     odds = float(ndtri(design.miss)) ** 2 / _equal_groups(design)

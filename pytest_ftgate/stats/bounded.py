@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, log, sqrt
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -23,10 +23,13 @@ from pytest_ftgate.stats.proportions import Array, fewest, find_root, require_sh
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-#: The most Newton steps to the saddle point, and the relative step that ends them.
-_STEPS, _LAST_STEP = 80, 1e-13
+#: The most Newton steps to the saddle point, the relative step that ends them, and the largest step
+#: as a share of the way to the end of the bracket.
+_STEPS, _LAST_STEP, _REACH = 80, 1e-13, 0.9
 #: Nearer to the mean than this, the formula of the saddle point divides by zero.
 _AT_MEAN = 1e-3
+#: The end of a range is left out by this share of it.
+_NEAR = 1e-9
 
 
 def p_mean(
@@ -49,15 +52,12 @@ def p_mean(
     seen = np.asarray(values, np.float64)
     least = np.broadcast_to(np.asarray(worst, np.float64), seen.shape[:-1])
     y = np.concatenate([seen, least[..., None]], axis=-1)
-    c = np.ones(y.shape[-1])
-    if counts is not None:
-        c[:-1] = counts
-    flat = y.reshape(-1, y.shape[-1])
+    c = np.append(np.broadcast_to(1.0 if counts is None else counts, y.shape[-1] - 1), 1.0)
+    flat, c = y.reshape(-1, y.shape[-1])[:, c > 0.0], c[c > 0.0]
     p = np.ones(flat.shape[0])
     rows = flat.max(axis=1) > 0.0
-    closed = rows & ((flat[:, :-1] >= 0.0) | (c[:-1] == 0.0)).all(axis=1)
-    gained = np.maximum(flat[closed, :-1], 0.0) / -flat[closed, -1:]
-    p[closed] = np.exp(-np.log1p(gained) @ c[:-1])
+    closed = rows & (flat[:, :-1] >= 0.0).all(axis=1)
+    p[closed] = np.exp(-np.log1p(flat[closed, :-1] / -flat[closed, -1:]) @ c[:-1])
     others = rows & ~closed
     if np.any(others):
         p[others] = _saddle_point(flat[others] / np.abs(flat[others]).max(axis=1)[:, None], c)
@@ -86,8 +86,8 @@ def _saddle(y: Array, counts: Array) -> Array:
         ratio = y / (1.0 - s[:, None] * y)
         slope, curve = ratio @ counts, ratio**2 @ counts
         low, high = np.where(slope < 0.0, s, low), np.where(slope < 0.0, high, s)
-        step = s - slope / curve
-        step = np.where((low < step) & (step < high), step, (low + high) / 2.0)
+        # Steps next to an end of the bracket, where the slope is infinite, would be too small.
+        step = np.clip(s - slope / curve, s + _REACH * (low - s), s + _REACH * (high - s))
         done = np.abs(step - s) < _LAST_STEP * (1.0 + np.abs(s))
         s = np.where(done, s, step)
         if np.all(done):
@@ -158,61 +158,59 @@ class BoundedValues:
 
         *reach* is how far the worst value of a case lies from the mean.
         """
-        return PlannedMean(
-            n=float(np.sum(self.sizes)),
-            squares=float(self.sizes @ self.sizes),
-            spread=spread,
-            worst=(self.largest, reach),
-            inside=inside,
-            alpha=alpha,
-        )
+        return PlannedMean(sizes=self.sizes, spread=spread, reach=reach, inside=inside, alpha=alpha)
 
     def _end(self, excess: Callable[[float], float], end: float) -> float:
         """Return where *excess* is 0 between the observed mean and *end*."""
         mean = float(np.sum(self.sums) / np.sum(self.sizes))
-        near, far = mean, end + (mean - end) * 1e-9
+        near, far = mean, end + (mean - end) * _NEAR
         if near == far or excess(near) <= 0.0 or excess(far) >= 0.0:
             return end
         return find_root(excess, near, far, xtol=1e-10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlannedMean:
     """How surely a test of `BoundedValues` rejects a hypothesis at a true distance from the mean.
 
-    The observed mean is taken as normal, and the p-value as that of a normal sum.
+    The observed mean is taken as normal, and the weighing of the values as normal but for that of
+    the unit that was added. For values that do not vary it is exact.
 
     Attributes:
-        n: the number of cases.
-        squares: the sum of the squared weights of the units.
+        sizes: the weight of each unit, shape (units,).
         spread: the variance of the weighted values of the cases, robust to groups.
-        worst: the weight of the heaviest unit, and how far the worst value of a case lies from the
-            mean, on the side of the hypothesis.
+        reach: how far the worst value of a case lies from the mean, on the side of the hypothesis.
         inside: True if the hypothesis lies between the mean and the worst value.
         alpha: the level of the test.
+        times: how many times as many such units there are.
     """
 
-    n: float
-    squares: float
+    sizes: Array
     spread: float
-    worst: tuple[float, float]
+    reach: float
     inside: bool = True
     alpha: float = 0.05
+    times: float = 1.0
+
+    @property
+    def n(self) -> float:
+        """The number of cases."""
+        return self.times * float(np.sum(self.sizes))
 
     def chance(self, distance: float) -> float:
         """Return the probability that a true *distance* is shown."""
-        excess, error = self._excess(distance), sqrt(self.n * self.spread)
+        error, excess = sqrt(self.n * self.spread), self._excess(distance)
         return float(ndtr(excess / error)) if error else float(excess >= 0.0)
 
     def distance(self, power: float) -> float:
         """Return the least true distance that is shown with *power*; infinity if none is."""
         lack = float(ndtri(power)) * sqrt(self.n * self.spread)
+        most = self.reach * (1.0 - _NEAR) if self.inside else 1.0
 
         def excess(distance: float) -> float:
             return self._excess(distance) - lack
 
-        most = self.worst[1] if self.inside else 1.0
-        return find_root(excess, 0.0, most, xtol=1e-9) if excess(most) > 0.0 else inf
+        return find_root(excess, 0.0, most, xtol=1e-12) if excess(most) > 0.0 else inf
 
     def cases(self, distance: float, power: float) -> int:
         """Return how many cases like these show a true *distance* with *power*.
@@ -222,13 +220,29 @@ class PlannedMean:
         """
 
         def is_enough(n: int) -> bool:
-            return replace(self, n=n, squares=self.squares * n / self.n).chance(distance) >= power
+            return replace(self, times=self.times * n / self.n).chance(distance) >= power
 
         return fewest(is_enough, distance)
 
     def _excess(self, distance: float) -> float:
         """Return by how much the sum of the values exceeds what the test needs."""
-        weight, reach = self.worst
-        unseen = weight * (reach - distance if self.inside else reach)
-        variance = self.n * self.spread + distance**2 * self.squares + unseen**2
-        return self.n * distance - unseen + float(ndtri(self.alpha)) * sqrt(variance)
+        unseen = float(self.sizes.max()) * (self.reach - distance if self.inside else self.reach)
+        if not self.spread:
+            # Values that do not vary have a p-value in closed form.
+            shown = self.times * float(np.sum(np.log1p(distance * self.sizes / unseen)))
+            return shown + log(self.alpha)
+        squares = self.times * float(self.sizes @ self.sizes)
+        variance = self.n * self.spread + distance**2 * squares + unseen**2
+        quantile = _quantile(-float(ndtri(self.alpha)), unseen / sqrt(variance))
+        return self.n * distance - unseen - quantile * sqrt(variance)
+
+
+def _quantile(z: float, share: float) -> float:
+    """Return the quantile of a sum of a normal and an exponential value, of variance 1 in all.
+
+    *share* is the standard deviation of the exponential part, *z* the quantile of a normal sum. The
+    expansion is that of Cornish and Fisher (1938).
+    """
+    skewness, kurtosis = 2.0 * share**3, 6.0 * share**4
+    skewed = (z * z - 1.0) / 6.0 * skewness - (2.0 * z**3 - 5.0 * z) / 36.0 * skewness**2
+    return z + skewed + (z**3 - 3.0 * z) / 24.0 * kurtosis

@@ -38,31 +38,20 @@ _TOLERANCE = 1e-9
 _SHOWN_UNITS = 2.7
 
 
-def largest_unit(weights: Array, labels: NDArray[np.intp] | None) -> float:
-    """Return the weight in which unseen losses may come at once.
+def largest_unit(labels: NDArray[np.intp]) -> float:
+    """Return the number of cases in which unseen gains of counted groups may come at once.
 
-    For independent cases this is the largest weight of a case. For groups, the largest one and the
-    one that a case is in on average count alike, as their geometric mean. This is the mean of the
-    groups' weights, or that of their sizes times the largest weight of a case if that is more; it
-    is at most the weight of the heaviest group. Five copies of each case, in groups, have five
-    times the weight of the cases, and thus show nothing new. It is large enough that a loss is not
-    ruled out if the heaviest group alone may bear it: such a loss shows in all cases or in none.
+    The largest group and the one that a case is in on average count alike, as their geometric mean.
+    So copies of each case, in groups, show nothing new. It is large enough that a gain is not ruled
+    out if the largest group alone may bear it: such a gain shows in all cases or in none.
 
     Args:
-        weights: weight of each case, with mean 1, shape (n,).
-        labels: number of the group of each case, from 0, shape (n,); None without groups.
+        labels: number of the group of each case, from 0, shape (n,).
     """
-    largest = float(weights.max())
-    if labels is None:
-        return largest
-    by_weight, by_size = (
-        np.bincount(labels, values) for values in (weights, np.ones_like(weights))
-    )
-    mean_weight, mean_size = (
-        float(np.sqrt(sums.max() * np.sum(sums**2) / weights.size)) for sums in (by_weight, by_size)
-    )
-    heaviest = float(by_weight.max())
-    return max(mean_weight, min(mean_size * largest, heaviest), heaviest / _SHOWN_UNITS)
+    sizes = np.bincount(labels)
+    largest = float(sizes.max())
+    typical = math.sqrt(largest * float(np.sum(sizes**2)) / labels.size)
+    return max(typical, largest / _SHOWN_UNITS)
 
 
 def quantile(level: float, groups: int | None) -> float:
@@ -91,7 +80,7 @@ def z_score(distance: Numbers, n: float, spread: Numbers | float, largest: float
         distance: the mean minus the hypothesis; shapes broadcast.
         n: number of cases.
         spread: variance of the weighted scores or changes of the cases.
-        largest: see `largest_unit`.
+        largest: the weight in which unseen losses or gains may come at once.
     """
     unseen = np.minimum(np.abs(distance), largest / 2.0)
     variance = spread + unseen * (largest - unseen)
@@ -109,7 +98,7 @@ class PlannedScore:
     Attributes:
         n: the number of cases.
         spread: the variance of what the cases add.
-        largest: see `largest_unit`.
+        largest: the weight in which unseen losses or gains may come at once.
         quantile: the statistic that is needed, which is positive.
     """
 

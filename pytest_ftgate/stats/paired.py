@@ -59,8 +59,9 @@ class ChangeCounts(Generic[Numbers]):
         countable: True if every reply is right or wrong and every case weighs the same. Tests then
             rest on the counts, otherwise on *changes*, or on *spread* and *largest* without them.
         spread: the variance of the weighted changes of the cases, robust to groups.
-        largest: the weight in which unseen changes may come at once; see
-            `stats.graded.largest_unit`. For losses of counted cases *whole* takes its place.
+        largest: the weight in which unseen changes may come at once: of a figure that is no mean
+            over cases, and of gains of counted groups (`stats.graded.largest_unit`). For their
+            losses *whole* takes its place.
         changes: the changes of graded or weighted scores; None if every case is countable, and for
             a figure that is no mean over cases.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
@@ -149,7 +150,6 @@ def paired_counts(
     before_mean, after_mean = float(np.mean(w * b)), float(np.mean(w * c))
     pairs = PairedCounts(
         n=counts.n,
-        largest=counts.largest,
         changes=counts.changes,
         before=before_mean,
         after=after_mean,
@@ -196,7 +196,6 @@ def change_counts(
         effective=np.where(countable, _effective(gained, lost, residuals, repeats), n),
         countable=countable,
         spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
-        largest=float(w.max()),
         changes=None if np.all(countable) else BoundedValues.of_cases(c - b, w, None, _CHANGES),
     )
 
@@ -242,7 +241,7 @@ def _grouped(
         changes=None if pairs.countable else changes,
         effective=_effective_grouped(b, c, repeats, labels) if pairs.countable else pairs.n,
         spread=float(np.sum(sums**2)) / pairs.n * count / max(count - 1.0, 1.0),
-        largest=largest_unit(w, labels),
+        largest=largest_unit(labels),
         whole=group_losses(c - b, labels) if pairs.countable else None,
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
-from pytest_ftgate.stats.graded import PlannedScore, largest_unit, quantile, tail, z_score
+from pytest_ftgate.stats.graded import PlannedScore, quantile, tail, z_score
 from pytest_ftgate.stats.paired import sorted_rows
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
@@ -39,7 +39,7 @@ class MeanScore:
         countable: True if every case is right or wrong, in all its replies, weighs the same, and is
             independent of the others.
         spread: the variance of the weighted scores of the cases, robust to groups.
-        largest: see `stats.graded.largest_unit`.
+        largest: the weight in which unseen losses may come at once, if *values* is None.
         groups: number of groups of related cases, or None if cases are independent.
         values: the scores that are not countable; None for a rate that is no mean over cases.
     """
@@ -88,7 +88,6 @@ def mean_score(
         countable=countable,
         values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0)),
         spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
-        largest=largest_unit(w, labels),
         groups=None if groups is None else units,
     )
 

@@ -18,6 +18,7 @@ from pytest_ftgate.gates.design import ALARM, BEYOND, CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.stats.bounded import p_mean
 from pytest_ftgate.stats.paired import (
     change_interval,
     is_noninferior,
@@ -148,15 +149,11 @@ def test_a_graded_bound_beyond_the_limit_is_the_mirror_of_the_test_that_passes()
     """The mean change is -0.2; a limit at a distance of 99.5 % from it decides."""
     d = np.resize([-0.1, -0.3], 50)
     pairs = paired_counts(np.full(50, 0.5), 0.5 + d)
-    distance = brentq(
-        lambda x: x / math.sqrt((d.var(ddof=1) + x * (1 - x)) / 50) - stats.norm.isf(0.005),
-        1e-6,
-        0.5,
-    )
+    limit = brentq(lambda m: float(p_mean(-d - m, -1.0 - m)) - 0.005, 1e-6, 0.2)
     levels = Levels(alarm=1e-12)
 
-    assert drop_outcome(pairs, 0.2 - distance * 1.001, levels) is FAILED
-    assert drop_outcome(pairs, 0.2 - distance * 0.999, levels) is OPEN
+    assert drop_outcome(pairs, limit - 1e-4, levels) is FAILED
+    assert drop_outcome(pairs, limit + 1e-4, levels) is OPEN
 
 
 @every_row(("won", "outcome"), [(0, OPEN), (2, OPEN), (180, PASSED)])

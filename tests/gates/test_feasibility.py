@@ -100,15 +100,15 @@ def few_groups(n, unrelated):
         (
             cases(160, groups=40), {"max_drop": 0.02, "min": 0.99},
             [drop(0.02, 160, unrelated=40, needed=594, groups=149, possible=0.08),
-             least(0.99, 160, unrelated=40, needed=1188, possible=0.93)],
+             least(0.99, 160, unrelated=40, needed=1193, possible=0.92)],
         ),
         (
             cases(160, groups=40), {"min": 1},
-            [least(1, 160, unrelated=40, needed=0, possible=0.93)],
+            [least(1, 160, unrelated=40, needed=0, possible=0.92)],
         ),
         (
             cases(50, kind="similarity"), {"max_drop": 0.02, "min": 0.99},
-            [drop(0.02, 50, needed=133, possible=0.06), least(0.99, 50, needed=268, possible=0.94)],
+            [drop(0.02, 50, needed=149, possible=0.06), least(0.99, 50, needed=299, possible=0.94)],
         ),
         (cases(90, groups=9), {"max_drop": 0.02, "min": 0.99}, [few_groups(90, 9)]),
         (cases(100, groups=10), {"max_drop": 0.5, "min": 0.0}, []),

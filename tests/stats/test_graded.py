@@ -1,4 +1,4 @@
-"""The z test of one mean: its statistic and the cases it needs; losses of whole groups."""
+"""The z test of a figure that is no mean over cases; losses of whole groups."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from scipy import stats
 
 from pytest_ftgate.stats.graded import (
     GroupLosses,
+    PlannedScore,
     group_losses,
     joined_losses,
     largest_unit,
-    least_distance,
-    needed_for_distance,
     z_score,
 )
 from pytest_ftgate.stats.paired import change_interval, p_noninferior, paired_counts
@@ -71,7 +70,8 @@ def test_arrays_and_scalars_give_the_same_statistics():
 @given(SIZES, SPREADS, LARGEST, LEVELS)
 def test_the_least_distance_is_where_the_statistic_reaches_the_quantile(n, spread, largest, alpha):
     quantile = float(stats.norm.isf(alpha))
-    distance = least_distance(n, spread, largest, quantile)
+    plan = PlannedScore(n=n, spread=spread, largest=largest, quantile=quantile)
+    distance = plan.distance(0.5)
     assert z_score(distance, n, spread, largest) == pytest.approx(quantile)
     assert z_score(distance * 0.999, n, spread, largest) < quantile
 
@@ -85,7 +85,9 @@ def test_the_cases_needed_are_the_fewest_with_the_power(distance, spread, larges
         means = distance + error * steps
         return np.mean(z_score(means, n, spread, largest) >= stats.norm.isf(alpha))
 
-    n = needed_for_distance(distance, spread, largest, power, alpha)
+    level = float(stats.norm.isf(alpha))
+    plan = PlannedScore(n=1.0, spread=spread, largest=largest, quantile=level)
+    n = plan.cases(distance, power)
     assert chance_of_showing(n) >= power - 2e-4
     assert n == 1 or chance_of_showing(n - 1) <= power + 2e-4
 
@@ -93,32 +95,25 @@ def test_the_cases_needed_are_the_fewest_with_the_power(distance, spread, larges
 @every_row("distance", [0.0, -0.1])
 def test_no_number_of_cases_shows_a_distance_of_nothing(distance):
     with pytest.raises(ValueError, match="no number of cases"):
-        needed_for_distance(distance, 0.1, 1.0, 0.9, 0.05)
+        PlannedScore(n=50.0, spread=0.1, largest=1.0, quantile=1.6).cases(distance, 0.9)
 
 
-# --- weights and groups -------------------------------------------------------------------------
+# --- groups ----------------------------------------------------------------------------------
 
 
-def test_the_largest_unit_is_the_heaviest_case_or_by_how_many_cases_are_in_a_group():
-    assert largest_unit(np.array([0.5, 0.5, 2.0]), None) == 2.0
-
+def test_the_largest_unit_grows_with_the_number_of_cases_that_share_a_group():
     labels = np.r_[np.zeros(20, int), np.arange(1, 81)]
     # A case is in a group of (20 * 20 + 80) / 100 cases on average.
-    assert largest_unit(np.ones(100), labels) == pytest.approx(math.sqrt(20 * 4.8))
+    assert largest_unit(labels) == pytest.approx(math.sqrt(20 * 4.8))
+    assert largest_unit(np.tile(labels, 3)) == pytest.approx(3 * math.sqrt(20 * 4.8))
+
+    labels = np.r_[np.zeros(30, int), np.arange(1, 971)]
+    assert largest_unit(labels) == pytest.approx(30 / 2.7)
 
 
 @every_row("size", [1, 4, 20])
-def test_groups_of_one_size_are_lost_whole(size):
-    labels = np.arange(10 * size) // size
-    assert largest_unit(np.ones(10 * size), labels) == pytest.approx(size)
-
-
-@given(st.lists(st.floats(0.1, 5), min_size=1, max_size=30), st.integers(1, 6))
-def test_copies_of_each_case_in_its_group_are_lost_together(weights, copies):
-    cases = np.array(weights) * len(weights) / np.sum(weights)
-    labels = np.tile(np.arange(cases.size), copies)
-    found = largest_unit(np.tile(cases, copies), labels)
-    assert found == pytest.approx(copies * largest_unit(cases, None))
+def test_groups_of_one_size_gain_whole(size):
+    assert largest_unit(np.arange(10 * size) // size) == pytest.approx(size)
 
 
 # --- what whole groups of related cases can rule out ----------------------------------------------

@@ -15,7 +15,6 @@ from scipy import stats
 
 from pytest_ftgate.stats.paired import (
     is_noninferior,
-    p_noninferior,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
@@ -200,7 +199,8 @@ def graded_pairs(kind):
 def test_a_graded_suite_passes_its_certifiable_margin_with_the_power(kind, power):
     pairs = graded_pairs(kind)
     margin = graded_certifiable_margin(pairs, power)
-    assert graded_pass_probability(pairs, margin) == pytest.approx(power)
+    assert graded_pass_probability(pairs, margin + 1e-9) >= power
+    assert graded_pass_probability(pairs, margin - 1e-6) < power
 
 
 def test_a_graded_suite_without_any_change_certifies_from_one_margin_on():
@@ -232,18 +232,23 @@ def test_graded_cases_for_a_drop_are_those_beyond_the_margin_and_show_what_they_
     assert drop == pytest.approx(0.2 + stats.norm.ppf(0.9) * error)
 
 
-@every_row(("groups", "alpha"), [(None, 0.02), (2, 0.3), (9, 0.02), (40, 0.02)])
-def test_a_graded_suite_just_passes_the_margin_that_half_of_unchanged_variants_pass(groups, alpha):
-    changes = np.random.default_rng(3).normal(0, 0.1, 100)
-    before = np.full(200, 0.5)
-    after = before + np.r_[changes, -changes]
+@every_row(("groups", "off"), [(None, 0.05), (10, 0.10), (40, 0.05)])
+def test_drawn_variants_pass_near_the_margin_that_a_graded_suite_certifies(groups, off):
     labels = None if groups is None else np.arange(200) % groups
-    pairs = paired_counts(before, after, groups=labels)
+    rng, before = np.random.default_rng(3), np.full(200, 0.5)
+    drawn = [
+        paired_counts(before, before + np.clip(rng.normal(0, 0.12, 200), -0.5, 0.5), groups=labels)
+        for _ in range(500)
+    ]
+    pairs = replace(drawn[0], spread=float(np.mean([one.spread for one in drawn])))
+    margin = graded_certifiable_margin(pairs, 0.7)
 
-    margin = graded_certifiable_margin(pairs, 0.5, alpha)
+    below, above = (
+        np.mean([is_noninferior(one, share * margin, 0.05) for one in drawn])
+        for share in (1.0 - off, 1.0 + off)
+    )
 
-    assert pairs.delta == pytest.approx(0)
-    assert p_noninferior(replace(pairs, whole=None), margin) == pytest.approx(alpha)
+    assert below < 0.7 < above
 
 
 @every_row(

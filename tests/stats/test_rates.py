@@ -1,4 +1,4 @@
-"""One rate against a minimum: exact tests of counts, and the z test of every other score."""
+"""One rate against a minimum: exact tests of counts, and the rule of bounded means for the rest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from pytest_ftgate.stats.bounded import p_mean
 from pytest_ftgate.stats.rates import (
     MeanScore,
     mean_score,
@@ -41,16 +42,6 @@ def columns(draw):
         "weights": column(st.floats(0.1, 5)) if draw(st.booleans()) else None,
         "groups": column(st.sampled_from("abcdefgh")) if draw(st.booleans()) else None,
     }
-
-
-def expected_p_reaches(scores, weights, minimum):
-    """Return the p-value of independent cases above the minimum, by statistics.md 0a.1."""
-    w = np.asarray(weights, float) / np.mean(weights)
-    n, rate = w.size, np.mean(w * scores)
-    variance = np.sum((w * (scores - rate)) ** 2) / (n - 1)
-    unseen = min(rate - minimum, w.max() / 2)
-    error = math.sqrt((variance + unseen * (w.max() - unseen)) / n)
-    return stats.norm.sf((rate - minimum) / error)
 
 
 # --- condensing cases ---------------------------------------------------------------------------
@@ -139,11 +130,13 @@ def test_graded_and_weighted_cases_follow_the_rule(rows, minimum):
     scores, weights = (np.array(column) for column in zip(*rows, strict=True))
     rate = mean_score(scores, weights=weights)
     assume(not rate.countable)
-    if rate.rate > minimum:
-        p = expected_p_reaches(scores, weights, minimum)
-        assert p_reaches(rate, minimum) == pytest.approx(p, abs=1e-9)
-    else:
-        assert p_reaches(rate, minimum) >= 0.5
+    w = weights / weights.mean()
+
+    reached = p_mean(w * (scores - minimum), -minimum * w.max())
+    missed = p_mean(w * (minimum - scores), (minimum - 1.0) * w.max())
+
+    assert p_reaches(rate, minimum) == pytest.approx(float(reached), abs=1e-7)
+    assert p_misses(rate, minimum) == pytest.approx(float(missed), abs=1e-7)
 
 
 @given(columns(), MINIMUMS)
@@ -165,14 +158,12 @@ def test_interval_ends_are_the_minimums_that_the_tests_just_refuse(sheet, confid
         assert p_misses(rate, high) == pytest.approx(error, abs=1e-6)
 
 
-def test_groups_use_the_t_distribution_and_one_shows_nothing():
+def test_a_group_counts_as_one_value_and_a_single_one_shows_nothing():
     rng = np.random.default_rng(2)
     scores, groups = rng.random(80), np.arange(80) % 16
+    sums = np.bincount(groups, scores - 0.3)
     rate = mean_score(scores, groups=groups)
-    distance = rate.rate - 0.3
-    unseen = min(distance, rate.largest / 2)
-    error = math.sqrt((rate.spread + unseen * (rate.largest - unseen)) / 80)
-    assert p_reaches(rate, 0.3) == pytest.approx(stats.t.sf(distance / error, 15))
+    assert p_reaches(rate, 0.3) == pytest.approx(float(p_mean(sums, -0.3 * 5)))
 
     rate = mean_score([1, 1, 1, 1], groups=["a"] * 4)
     assert (p_reaches(rate, 0.1), p_misses(rate, 1.0)) == (1, 1)
