@@ -403,7 +403,7 @@ def _split(counts: ChangeCounts[Array]) -> list[PairedCounts]:
     columns = (np.broadcast_to(getattr(counts, name), counts.delta.shape) for name in names)
     return [
         PairedCounts(
-            n=counts.n, largest=counts.largest, before=0.0, after=0.0,
+            n=counts.n, before=0.0, after=0.0,
             **{name: value.item() for name, value in zip(names, row, strict=True)},
         )
         for row in zip(*columns, strict=True)
@@ -435,7 +435,9 @@ class Floor:
             codes = np.array(
                 [
                     PASSED if reached <= levels.miss else FAILED if missed <= levels.alarm else 1
-                    for reached, missed in (_p_values(rate, limit) for rate in rates)
+                    for reached, missed in (
+                        (p_reaches(rate, limit), p_misses(rate, limit)) for rate in rates
+                    )
                 ]
             )
             found.append(_shares(codes, codes))
@@ -457,8 +459,3 @@ class Floor:
 
     def _rate(self, values: Array, groups: NDArray[np.int_] | None) -> MeanScore:
         return mean_score(values, groups=groups, weights=self.weights or None)
-
-
-@lru_cache(maxsize=100_000)
-def _p_values(rate: MeanScore, minimum: float) -> tuple[float, float]:
-    return p_reaches(rate, minimum), p_misses(rate, minimum)

@@ -1,4 +1,4 @@
-"""The z test of graded or weighted scores, and losses of whole groups of related cases.
+"""The z test of a figure that is no mean over cases, and losses of whole groups of related cases.
 
 Its variance is that of the data, plus that of unseen losses or gains. A hypothesis at distance d
 from the mean supposes such losses, of d in all. They add most variance, d (w - d), if they come as
