@@ -18,8 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from drawings import pictures
 from reference_pages import pages
+from rule_pictures import pictures
 from schemas import write_schemas
 from weight import PAGE, lowered, weights
 

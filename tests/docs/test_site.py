@@ -77,11 +77,12 @@ def test_the_reference_is_what_the_code_makes(reference):
 
 
 def test_the_drawing_of_the_statistics_is_what_the_rule_makes():
-    drawings = loaded("drawings")
-    made = drawings.pictures()["verdicts.svg"]
+    made = loaded("rule_pictures").pictures()
 
-    assert (DOCS / "pictures" / "verdicts.svg").read_text("utf-8") == made
-    assert re.findall(r'<circle class="(\w+)"', made) == ["passed", "inconclusive", "failed"]
+    assert {name: (DOCS / "pictures" / name).read_text("utf-8") for name in made} == made
+    assert [name for name in made if f"(pictures/{name})" not in page("statistics")] == []
+    drawn = re.findall(r'<circle class="(\w+)"', made["verdicts.svg"])
+    assert drawn == ["passed", "inconclusive", "failed"]
 
 
 def test_no_sentence_stands_twice_in_the_reference():

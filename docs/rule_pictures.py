@@ -1,0 +1,206 @@
+"""The pictures of docs/statistics.md: each shows a rule on data that the rule itself judged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from drawings import Drawing
+from numpy.typing import NDArray
+
+from pytest_ftgate.gates.design import CONFIDENCE, MAX_LOOKS, MISS, Levels, round_up_to_point
+from pytest_ftgate.gates.figures import quantile_interval
+from pytest_ftgate.reporting.number_text import points
+from pytest_ftgate.stats.bounded import BoundedValues
+from pytest_ftgate.stats.paired import change_interval, holm, p_drop, paired_counts
+from pytest_ftgate.stats.power import certifiable_margin, pass_probability
+from pytest_ftgate.stats.rates import mean_score, score_interval
+from pytest_ftgate.stats.sequential import obrien_fleming_bounds
+
+DOCS = Path(__file__).parent
+#: The rows of the example: regressed, fixed and the verdict.
+_ROW = re.compile(r"^\| (\d+) \| (\d+) \| [^|]+ \| in [^|]+ \| in [^|]+ \| (\w+):", re.MULTILINE)
+_CASES = 200
+#: The levels at which a part has clearly fallen, and may have fallen.
+_CLEARLY, _MAYBE = 0.05, 0.025
+
+
+def pictures() -> dict[str, str]:
+    """Return the pictures by their files in docs/pictures."""
+    made = {
+        "verdicts": _verdicts(),
+        "weighings": _weighings(),
+        "minimum": _minimum(),
+        "default-limit": _default_limit(),
+        "looks": _looks(),
+        "groups": _groups(),
+        "parts": _parts(),
+        "cost": _cost(),
+        "latency": _latency(),
+    }
+    return {f"{name}.svg": str(drawing) for name, drawing in made.items()}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _points(change: float) -> str:
+    return points(change / 100)
+
+
+def _turned(regressed: int, fixed: int, n: int = _CASES) -> tuple[NDArray[np.float64], ...]:
+    """Return the scores of cases before and after, of which so many regressed or were fixed."""
+    before, after = np.ones(n), np.ones(n)
+    before[:fixed] = 0
+    after[n - regressed :] = 0
+    return before, after
+
+
+def _verdicts() -> Drawing:
+    limit = 100 * round_up_to_point(certifiable_margin(_CASES, 0.10))
+    title = f"Three changes with their 95 % intervals, and the limit of {limit:.0f} points"
+    drawing = Drawing(title, -16, 6, 150)
+    drawing.ticks(range(-15, 6, 5), _points)
+    drawing.vertical("limit", -limit, "limit")
+    page = (DOCS / "statistics.md").read_text("utf-8")
+    for place, (regressed, fixed, verdict) in enumerate(_ROW.findall(page)):
+        pairs = paired_counts(*_turned(int(regressed), int(fixed)))
+        low, high = change_interval(pairs, CONFIDENCE)
+        drawing.label(32 + 48 * place, verdict)
+        drawing.interval(32 + 48 * place, (100 * low, 100 * high), 100 * pairs.delta, verdict)
+    return drawing
+
+
+def _weighings() -> Drawing:
+    rng, limit = np.random.default_rng(2), 0.06
+    changes = np.clip(rng.normal(-0.01, 0.15, 100), -1.0, 1.0).astype(np.float64)
+    values = BoundedValues.of_cases(changes, np.ones(100), None, (-1.0, 1.0))
+    weights = rng.exponential(size=(20_000, 101))
+    means = weights @ np.append(changes, -1.0) / weights.sum(axis=1)
+    beyond = float(values.p_at_most(-limit))
+    share = f"{100 * beyond:.1f} % of the means reach the limit"
+    title = f"100 graded cases and one that lost everything, weighed at random: {share}"
+    drawing = Drawing(title, -10, 4, 130)
+    drawing.ticks(range(-10, 5, 2), _points)
+    counts, ends = np.histogram(100 * means, bins=np.arange(-10, 4.5, 0.5))
+    for count, low in zip(counts, ends, strict=False):
+        kind = "failed" if low < -100 * limit else "plain"
+        drawing.bar(kind, (low + 0.04, low + 0.46), 130 - 125 * count / counts.max(), 130)
+    drawing.vertical("limit", -100 * limit, "limit")
+    return drawing
+
+
+def _minimum() -> Drawing:
+    minimum = 0.90
+    drawing = Drawing("Three rates of 200 cases, and a minimum of 90 %", 75, 100, 150)
+    drawing.ticks(range(75, 101, 5), lambda share: f"{share:.0f} %")
+    drawing.vertical("limit", 100 * minimum, "min")
+    for place, right in enumerate((190, 184, 166)):
+        rate = mean_score(np.arange(_CASES) < right)
+        # One-sided levels: a bound of 95 % passes, one of 99 % fails.
+        passed = score_interval(rate, 1 - 2 * MISS)[0] >= minimum
+        failed = score_interval(rate, 1 - 2 * Levels().alarm)[1] < minimum
+        kind = "passed" if passed else "failed" if failed else "inconclusive"
+        low, high = score_interval(rate, CONFIDENCE)
+        drawing.label(32 + 48 * place, kind)
+        drawing.interval(32 + 48 * place, (100 * low, 100 * high), 100 * rate.rate, kind)
+    return drawing
+
+
+def _default_limit() -> Drawing:
+    n, share, checks = 100, 0.10, 3
+    needed = 1 - 0.10 / checks
+    chosen = 100 * round_up_to_point(certifiable_margin(n, share, needed))
+    title = f"How often one check of {n} cases passes an unchanged variant, by its limit"
+    drawing = Drawing(title, 4, 16, 140)
+    drawing.ticks(range(4, 17, 2), lambda limit: f"{limit:.0f}")
+
+    def height(chance: float) -> float:
+        """Return the place of a chance between a quarter and one."""
+        return 140 * (1 - chance) / 0.75
+
+    for place, kind in ((0.5, "grid"), (0.75, "grid"), (needed, "limit")):
+        drawing.label(height(place), f"{100 * place:.3g} %")
+        drawing.line(kind, [(4, height(place)), (16, height(place))])
+    limits = np.arange(4, 16.01, 0.1)
+    chances = [pass_probability(n, share, 0.0, limit / 100) for limit in limits]
+    curve = [(at, height(chance)) for at, chance in zip(limits, chances, strict=True)]
+    drawing.line("plain", curve)
+    drawing.vertical("limit", chosen, f"the limit: {chosen:.0f} points")
+    return drawing
+
+
+def _looks() -> Drawing:
+    fractions = tuple(look / MAX_LOOKS for look in range(1, MAX_LOOKS + 1))
+    bounds = obrien_fleming_bounds(MISS, fractions)
+    levels = [1 - NormalDist().cdf(float(bound)) for bound in bounds]
+    drawing = Drawing("The risk that each of five looks may take, and that of one look", 0, 5, 130)
+    drawing.label(130 * (1 - MISS / 0.06), f"one look: {100 * MISS:.0f} %")
+    drawing.line("limit", [(0, 130 * (1 - MISS / 0.06)), (5, 130 * (1 - MISS / 0.06))])
+    for look, level in enumerate(levels):
+        top = 130 * (1 - level / 0.06)
+        drawing.bar("plain", (look + 0.2, look + 0.8), top, 130)
+        drawing.text(drawing.x(look + 0.5), top - 6, f"{100 * level:.2g} %", "middle")
+        drawing.text(drawing.x(look + 0.5), 148, f"{100 * fractions[look]:.0f} %", "middle")
+    drawing.text(drawing.x(2.5), 166, "of the cases", "middle")
+    return drawing
+
+
+def _groups() -> Drawing:
+    groups, chance = 40, 0.05
+    unseen = (1 - chance) ** groups
+    title = f"100 runs of {groups} groups that each break with {_percent(chance)}: "
+    drawing = Drawing(f"{title}{100 * unseen:.0f} see none broken", 0, 20, 110)
+    for run in range(100):
+        kind = "failed" if run < round(100 * unseen) else "plain"
+        drawing.dot(12 + 21 * (run // 20), run % 20 + 0.5, kind, 7)
+    return drawing
+
+
+def _parts() -> Drawing:
+    counts = {"arithmetic": (6, 8), "code": (9, 10), "facts": (12, 8), "format": (17, 6),
+              "logic": (34, 8), "reading": (9, 9)}  # fmt: skip
+    pairs = {name: paired_counts(*_turned(*turned, n=150)) for name, turned in counts.items()}
+    single = np.array([p_drop(found) for found in pairs.values()])
+    drawing = Drawing("Six families of 150 cases, each with its 95 % interval", -28, 10, 190)
+    drawing.ticks(range(-25, 11, 5), _points)
+    drawing.vertical("limit", 0, "no change")
+    rows = zip(pairs.items(), single, holm(single), strict=True)
+    for place, ((name, found), p, adjusted) in enumerate(rows):
+        kind = "failed" if adjusted <= _CLEARLY else "inconclusive" if p <= _MAYBE else "plain"
+        low, high = change_interval(found, CONFIDENCE)
+        drawing.label(18 + 30 * place, name)
+        drawing.interval(18 + 30 * place, (100 * low, 100 * high), 100 * found.delta, kind)
+        word = {"failed": "clearly fell", "inconclusive": "may have fallen"}.get(kind, "")
+        drawing.text(drawing.x(100 * high) + 10, 22 + 30 * place, word)
+    return drawing
+
+
+def _cost() -> Drawing:
+    rng = np.random.default_rng(4)
+    prices = np.sort(rng.gamma(6.0, 0.4, 40))
+    most = 12.0
+    drawing = Drawing("40 prices, and one case as dear as max_tokens allows", 0, 43, 140)
+    drawing.bar("added", (41.2, 41.9), 0, 140)
+    drawing.label(0, "max_tokens")
+    mean = 140 * (1 - float(prices.mean()) / most)
+    drawing.label(mean, "mean")
+    drawing.line("limit", [(0, mean), (43, mean)])
+    for place, price in enumerate(prices):
+        drawing.bar("plain", (place + 0.2, place + 0.9), 140 * (1 - price / most), 140)
+    return drawing
+
+
+def _latency() -> Drawing:
+    rng = np.random.default_rng(3)
+    seconds = np.sort(rng.lognormal(0.2, 0.35, 200))
+    value, low, high = quantile_interval(seconds, 0.95, seconds.size)
+    drawing = Drawing("The times of 200 replies, and the p95 with its interval", 0, 5, 60)
+    drawing.ticks(range(6), lambda value: f"{value:g} s")
+    for one in seconds:
+        drawing.dot(42, one, "plain", 3)
+    drawing.interval(16, (low or 0.0, high or 5.0), value, "inconclusive")
+    return drawing
