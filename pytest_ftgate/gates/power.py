@@ -134,13 +134,13 @@ def _unchanged_plan(design: Design, discordance: float) -> PlannedMean:
     changes, half = _no_changes(design), discordance / 2.0
     variance = half * (1.0 - half) * sum(1.0 / count for count in design.repeats)
     spread = variance * float(changes.sizes @ changes.sizes) / design.n
-    return changes.plan(spread, 1.0, design.miss)
+    return PlannedMean(values=changes, spread=spread, alpha=design.miss)
 
 
 def _no_changes(design: Design) -> BoundedValues:
     labels = None if design.units == design.n else np.array(design.groups)
     weights = np.array(design.weights) * design.n / sum(design.weights)
-    return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0))
+    return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0, 0.0))
 
 
 def smallest_uneven_limit(design: Design) -> float:
@@ -158,7 +158,8 @@ def smallest_uneven_limit(design: Design) -> float:
 
 def uneven_cases_needed(design: Design, limit: float) -> int:
     """Return how many graded or weighted cases like those of *design* can show *limit*."""
-    return _no_changes(design).plan(0.0, 1.0, design.miss).cases(limit, POWER)
+    plan = PlannedMean(values=_no_changes(design), spread=0.0, alpha=design.miss)
+    return plan.cases(limit, POWER)
 
 
 def grouped_cases_needed(design: Design, limit: float) -> int:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _STEPS, _LAST_STEP, _REACH = 80, 1e-13, 0.9
 #: Nearer to the mean than this, the formula of the saddle point divides by zero.
 _AT_MEAN = 1e-3
+#: Without any change, a test at 0.05 rules out a loss of this many units: a quantile squared.
+_SHOWN_UNITS = 2.7
 #: The end of a range is left out by this share of it.
 _NEAR = 1e-9
 
@@ -95,6 +97,49 @@ def _saddle(y: Array, counts: Array) -> Array:
     return s
 
 
+def unseen_unit(sizes: Array, share: float) -> float:
+    """Return the weight of the unit that is added for a loss of *share* that was not drawn.
+
+    Units of one weight add one such unit, and so does a small share, which the heaviest unit alone
+    may bear. Otherwise that would be more than a loss can hide. The weight is the one with which
+    the p-value is exact if nothing was lost: the largest chance that no unit is lost, whichever
+    bear the *share*. But it is at least the geometric mean of the heaviest weight and of that of
+    the unit of a case, on average, since with one unit of that weight losses may be few and whole.
+
+    Args:
+        sizes: the weight of each unit, shape (units,).
+        share: what is lost in all under the hypothesis, 0 to 1.
+    """
+    heaviest = float(sizes.max())
+    if sizes.min() == heaviest or not 0.0 < share < 1.0:
+        return heaviest
+    least = sqrt(heaviest * float(sizes @ sizes) / float(np.sum(sizes)))
+    least, chance = max(least, heaviest / _SHOWN_UNITS), _log_chance_of_none(sizes, share)
+
+    def excess(unit: float) -> float:
+        shown = np.sum(np.log1p(share / (1.0 - share) * sizes / unit))
+        return float(shown) + chance
+
+    if excess(heaviest) >= 0.0:
+        return heaviest
+    return find_root(excess, least, heaviest, xtol=1e-9) if excess(least) > 0.0 else least
+
+
+def _log_chance_of_none(sizes: Array, share: float) -> float:
+    """Return the logarithm of the largest chance that no unit is lost in a loss of *share*.
+
+    Units with the chances p of a loss are all kept with the product of 1 - p. That is largest where
+    weight times (1 - p) is one number for all units that can be lost, and the lighter ones cannot.
+    """
+    ranked = np.sort(sizes)[::-1]
+    counts = np.arange(1.0, ranked.size + 1.0)
+    kept = (np.cumsum(ranked) - share * np.sum(ranked)) / counts
+    last = int(np.argmax(kept >= np.append(ranked[1:], 0.0)))
+    if kept[last] <= 0.0:
+        return -inf
+    return float(counts[last] * np.log(kept[last]) - np.sum(np.log(ranked[: last + 1])))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BoundedValues:
     """Values of units between two bounds: cases, or groups of related cases.
@@ -104,12 +149,14 @@ class BoundedValues:
         sizes: the weights of each unit, summed over its cases, shape (units,); a case weighs 1 on
             average.
         low, high: the least and the largest value of one case.
+        kept: the value of a case that loses nothing.
     """
 
     sums: Array
     sizes: Array
     low: float
     high: float
+    kept: float
 
     @classmethod
     def of_cases(
@@ -117,26 +164,33 @@ class BoundedValues:
         values: Array,
         weights: Array,
         labels: NDArray[np.intp] | None,
-        bounds: tuple[float, float],
+        bounds: tuple[float, float, float],
     ) -> BoundedValues:
-        """Return the values of cases with these weights, summed over the groups in *labels*."""
+        """Return the values of cases with these weights, summed over the groups in *labels*.
+
+        *bounds* are the least and the largest value, and that of a case that loses nothing.
+        """
         if labels is None:
             return cls(weights * values, weights, *bounds)
         sums, sizes = (np.bincount(labels, column) for column in (weights * values, weights))
         return cls(sums.astype(np.float64), sizes.astype(np.float64), *bounds)
 
-    @property
-    def largest(self) -> float:
-        """The weight of the heaviest unit."""
-        return float(self.sizes.max())
-
     def p_at_most(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at most *mean*"."""
-        return p_mean(self.sums - mean * self.sizes, (self.low - mean) * self.largest)
+        return p_mean(self.sums - mean * self.sizes, -self.unseen_loss(mean))
 
     def p_at_least(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at least *mean*"."""
-        return p_mean(mean * self.sizes - self.sums, (mean - self.high) * self.largest)
+        return p_mean(mean * self.sizes - self.sums, -self.unseen_gain(mean))
+
+    def unseen_loss(self, mean: float) -> float:
+        """Return by how much the unit that is added lies below a hypothesis of *mean*."""
+        share = (self.kept - mean) / (self.kept - self.low)
+        return unseen_unit(self.sizes, share) * (mean - self.low)
+
+    def unseen_gain(self, mean: float) -> float:
+        """Return by how much the unit that is added lies above a hypothesis of *mean*."""
+        return float(self.sizes.max()) * (self.high - mean)
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the means that neither test rejects, two-sided.
@@ -150,15 +204,6 @@ class BoundedValues:
             self._end(lambda mean: float(self.p_at_most(mean)) - alpha, self.low),
             self._end(lambda mean: float(self.p_at_least(mean)) - alpha, self.high),
         )
-
-    def plan(
-        self, spread: float, reach: float, alpha: float, *, inside: bool = True
-    ) -> PlannedMean:
-        """Return how surely tests of such values show a distance; see `PlannedMean`.
-
-        *reach* is how far the worst value of a case lies from the mean.
-        """
-        return PlannedMean(sizes=self.sizes, spread=spread, reach=reach, inside=inside, alpha=alpha)
 
     def _end(self, excess: Callable[[float], float], end: float) -> float:
         """Return where *excess* is 0 between the observed mean and *end*."""
@@ -177,25 +222,23 @@ class PlannedMean:
     the unit that was added. For values that do not vary it is exact.
 
     Attributes:
-        sizes: the weight of each unit, shape (units,).
+        values: values whose units, and their bounds, are like those that are planned.
         spread: the variance of the weighted values of the cases, robust to groups.
-        reach: how far the worst value of a case lies from the mean, on the side of the hypothesis.
-        inside: True if the hypothesis lies between the mean and the worst value.
+        mean: the true mean, above the hypothesis; None if it lies below one of 0.
         alpha: the level of the test.
         times: how many times as many such units there are.
     """
 
-    sizes: Array
+    values: BoundedValues
     spread: float
-    reach: float
-    inside: bool = True
+    mean: float | None = 0.0
     alpha: float = 0.05
     times: float = 1.0
 
     @property
     def n(self) -> float:
         """The number of cases."""
-        return self.times * float(np.sum(self.sizes))
+        return self.times * float(np.sum(self.values.sizes))
 
     def chance(self, distance: float) -> float:
         """Return the probability that a true *distance* is shown."""
@@ -205,7 +248,7 @@ class PlannedMean:
     def distance(self, power: float) -> float:
         """Return the least true distance that is shown with *power*; infinity if none is."""
         lack = float(ndtri(power)) * sqrt(self.n * self.spread)
-        most = self.reach * (1.0 - _NEAR) if self.inside else 1.0
+        most = ((self.mean or 0.0) - self.values.low) * (1.0 - _NEAR)
 
         def excess(distance: float) -> float:
             return self._excess(distance) - lack
@@ -226,12 +269,16 @@ class PlannedMean:
 
     def _excess(self, distance: float) -> float:
         """Return by how much the sum of the values exceeds what the test needs."""
-        unseen = float(self.sizes.max()) * (self.reach - distance if self.inside else self.reach)
+        sizes = self.values.sizes
+        if self.mean is None:
+            unseen = self.values.unseen_gain(0.0)
+        else:
+            unseen = self.values.unseen_loss(self.mean - distance)
         if not self.spread:
             # Values that do not vary have a p-value in closed form.
-            shown = self.times * float(np.sum(np.log1p(distance * self.sizes / unseen)))
+            shown = self.times * float(np.sum(np.log1p(distance * sizes / unseen)))
             return shown + log(self.alpha)
-        squares = self.times * float(self.sizes @ self.sizes)
+        squares = self.times * float(sizes @ sizes)
         variance = self.n * self.spread + distance**2 * squares + unseen**2
         quantile = _quantile(-float(ndtri(self.alpha)), unseen / sqrt(variance))
         return self.n * distance - unseen - quantile * sqrt(variance)

@@ -100,8 +100,8 @@ class PairedCounts(ChangeCounts[float]):
 
 #: The counts that are arrays for many suites.
 _BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
-#: The least and the largest change of a score.
-_CHANGES = (-1.0, 1.0)
+#: The least and the largest change of a score, and that of a case that loses nothing.
+_CHANGES = (-1.0, 1.0, 0.0)
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.

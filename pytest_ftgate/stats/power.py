@@ -179,7 +179,7 @@ def graded_pass_probability(pairs: PairedCounts, margin: float, alpha: float = 0
 def graded_detectable_drop(pairs: PairedCounts, power: float, alpha: float, margin: float) -> float:
     """Return the smallest true drop that fails at level *alpha* with at least *power*."""
     seen = margin + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
-    return max(seen, _graded_plan(pairs, alpha, inside=False).distance(power))
+    return max(seen, _graded_plan(pairs, alpha, None).distance(power))
 
 
 def graded_cases_needed(
@@ -190,16 +190,17 @@ def graded_cases_needed(
     They pass it if *drop* is smaller than *margin*, and fail it otherwise.
     """
     if drop >= margin:
-        return _graded_plan(pairs, alarm, inside=False).cases(drop, power)
-    return _graded_plan(pairs, miss).cases(margin - drop, power)
+        return _graded_plan(pairs, alarm, None).cases(drop, power)
+    return _graded_plan(pairs, miss, -drop).cases(margin - drop, power)
 
 
 def _graded_plan(
-    pairs: PairedCounts, alpha: float, *, inside: bool = True
+    pairs: PairedCounts, alpha: float, change: float | None = 0.0
 ) -> PlannedMean | PlannedScore:
+    """Return the plan of a variant that truly changes by *change*; None to show any drop."""
     require_share("alpha", alpha)
     if pairs.changes is not None:
-        return pairs.changes.plan(pairs.spread, 1.0, alpha, inside=inside)
+        return PlannedMean(values=pairs.changes, spread=pairs.spread, mean=change, alpha=alpha)
     level = -quantile(alpha, None if pairs.groups == 1 else pairs.groups)
     return PlannedScore(n=pairs.n, spread=pairs.spread, largest=pairs.largest, quantile=level)
 

@@ -86,7 +86,7 @@ def mean_score(
         n=n,
         rate=min(1.0, rate),
         countable=countable,
-        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0)),
+        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0, 1.0)),
         spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
         groups=None if groups is None else units,
     )
@@ -159,7 +159,7 @@ def rate_cases_needed(rate: MeanScore, minimum: float, power: float, alpha: floa
 def _plan(rate: MeanScore, alpha: float) -> PlannedMean | PlannedScore:
     n, spread = float(rate.n), rate.spread
     if rate.values is not None:
-        return rate.values.plan(spread, rate.rate, alpha)
+        return PlannedMean(values=rate.values, spread=spread, mean=rate.rate, alpha=alpha)
     level = -quantile(alpha, rate.groups)
     return PlannedScore(n=n, spread=spread, largest=rate.largest, quantile=level)
 

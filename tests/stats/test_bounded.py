@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean, p_mean
+from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean, p_mean, unseen_unit
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: Values of one suite: scores on both sides, heavy cases, and rare gains beside many small losses.
@@ -94,18 +94,47 @@ def test_the_steps_to_the_saddle_point_do_not_stop_at_the_end_of_their_range():
 def test_a_group_is_one_value_with_the_weight_of_its_cases():
     weights, labels = np.array([1.0, 2.0, 0.5, 0.5]), np.array([0, 1, 0, 1])
 
-    found = BoundedValues.of_cases(np.array([0.5, -1.0, 0.0, 1.0]), weights, labels, (-1.0, 1.0))
+    found = BoundedValues.of_cases(
+        np.array([0.5, -1.0, 0.0, 1.0]), weights, labels, (-1.0, 1.0, 0.0)
+    )
 
     assert (found.sums.tolist(), found.sizes.tolist()) == ([0.5, -1.5], [1.5, 2.5])
-    assert found.largest == 2.5
-    assert found.p_at_most(-0.6) == p_mean([0.5 + 0.9, -1.5 + 1.5], -0.4 * 2.5)
+    assert found.p_at_most(-0.6) == p_mean([0.5 + 0.9, -1.5 + 1.5], -found.unseen_loss(-0.6))
     assert found.p_at_least(0.3) == p_mean([0.45 - 0.5, 0.75 + 1.5], -0.7 * 2.5)
+
+
+WEIGHTS = st.lists(st.floats(0.2, 8.0), min_size=2, max_size=40)
+
+
+@given(WEIGHTS, st.floats(0.01, 0.6))
+def test_no_place_of_a_loss_keeps_all_units_more_often_than_the_rule_lets_pass(weights, share):
+    sizes = np.array(weights)
+    unit = unseen_unit(sizes, share)
+    p = float(p_mean(share * sizes, (share - 1.0) * unit))
+    rng = np.random.default_rng(len(weights))
+
+    for _ in range(20):
+        chances = np.minimum(rng.exponential(size=sizes.size) * sizes ** rng.choice([0, 1, 3]), 1.0)
+        borne = float(chances @ sizes) / sizes.sum()
+        # As much as the share is lost, or more.
+        if borne >= share:
+            assert np.prod(1.0 - chances * share / borne) <= p * 1.0001 + 1e-12
+
+
+@every_row(
+    ("sizes", "share", "unit"),
+    [([2.0] * 30, 0.1, 2.0), ([10.0] * 5 + [1.0] * 195, 0.0, 10.0), ([9.0, 1.0], 1.0, 9.0),
+     ([10.0] * 5 + [1.0] * 195, 0.05, 9.11), ([10.0] * 5 + [1.0] * 195, 0.1, 7.935),
+     ([50.0] + [2.0] * 225, 0.1, 50 / 2.7), ([20.0, *[1.0] * 80], 0.5, math.sqrt(20 * 4.8))],
+)  # fmt: skip
+def test_the_unit_that_is_added_is_as_heavy_as_the_loss_can_hide(sizes, share, unit):
+    assert unseen_unit(np.array(sizes), share) == pytest.approx(unit, rel=1e-3)
 
 
 @given(SEEDS, st.floats(0.5, 0.99))
 def test_the_ends_of_the_interval_are_the_means_that_the_tests_just_reject(seed, confidence):
     rng = np.random.default_rng(seed)
-    found = BoundedValues.of_cases(rng.uniform(-1, 1, 30), np.ones(30), None, (-1.0, 1.0))
+    found = BoundedValues.of_cases(rng.uniform(-1, 1, 30), np.ones(30), None, (-1.0, 1.0, 0.0))
 
     low, high = found.interval(confidence)
 
@@ -114,7 +143,7 @@ def test_the_ends_of_the_interval_are_the_means_that_the_tests_just_reject(seed,
 
 
 def test_values_at_one_bound_are_not_bounded_on_that_side():
-    ones = BoundedValues.of_cases(np.ones(40), np.ones(40), None, (0.0, 1.0))
+    ones = BoundedValues.of_cases(np.ones(40), np.ones(40), None, (0.0, 1.0, 1.0))
 
     assert ones.interval(0.9) == (pytest.approx(0.05 ** (1 / 40)), 1.0)
     with pytest.raises(ValueError, match="confidence"):
@@ -124,17 +153,17 @@ def test_values_at_one_bound_are_not_bounded_on_that_side():
 # --- plans ----------------------------------------------------------------------------------------
 
 
-def plan_of(sizes, spread=0.02, *, inside=True, alpha=0.05):
-    weights = np.array(sizes, float)
-    values = BoundedValues.of_cases(np.zeros(weights.size), weights, None, (-1.0, 1.0))
-    return values.plan(spread, 1.0, alpha, inside=inside)
+def plan_of(sizes, spread=0.02, mean=0.0):
+    weights = np.array(sizes) * len(sizes) / sum(sizes)
+    values = BoundedValues.of_cases(np.zeros(weights.size), weights, None, (-1.0, 1.0, 0.0))
+    return PlannedMean(values=values, spread=spread, mean=mean)
 
 
 @every_row("sizes", [[1.0] * 150, [5.0] * 10 + [1.0] * 50])
-@every_row("inside", [True, False])
+@every_row("mean", [0.0, -0.02, None])
 @every_row("power", [0.5, 0.9])
-def test_a_plan_gives_the_distance_the_chance_and_the_cases_of_one_another(sizes, inside, power):
-    plan = plan_of(sizes, inside=inside)
+def test_a_plan_gives_the_distance_the_chance_and_the_cases_of_one_another(sizes, mean, power):
+    plan = plan_of(sizes, mean=mean)
 
     distance = plan.distance(power)
 
@@ -151,7 +180,7 @@ def test_a_plan_without_spread_is_the_test_of_values_that_do_not_vary():
 
 
 def test_a_plan_says_where_no_distance_and_no_number_of_cases_would_do():
-    assert plan_of([1.0] * 2, inside=False).distance(0.9) == math.inf
+    assert plan_of([1.0] * 2, mean=None).distance(0.9) == math.inf
     with pytest.raises(ValueError, match="no number of cases"):
         plan_of([1.0] * 20).cases(0.0, 0.9)
 
@@ -162,6 +191,6 @@ def test_the_chance_is_close_to_that_of_drawn_variants(n, drop):
     changes = np.clip(rng.normal(-drop, 0.15, (4_000, n)), -1.0, 1.0)
     passed = np.mean(p_mean(changes + limit, limit - 1.0) <= 0.05)
 
-    plan = PlannedMean(sizes=np.ones(n), spread=0.15**2, reach=1.0)
+    plan = plan_of([1.0] * n, 0.15**2, -drop)
 
     assert plan.chance(limit - drop) == pytest.approx(passed, abs=0.06)

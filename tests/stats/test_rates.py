@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from pytest_ftgate.stats.bounded import p_mean
+from pytest_ftgate.stats.bounded import p_mean, unseen_unit
 from pytest_ftgate.stats.rates import (
     MeanScore,
     mean_score,
@@ -132,7 +132,7 @@ def test_graded_and_weighted_cases_follow_the_rule(rows, minimum):
     assume(not rate.countable)
     w = weights / weights.mean()
 
-    reached = p_mean(w * (scores - minimum), -minimum * w.max())
+    reached = p_mean(w * (scores - minimum), -minimum * unseen_unit(w, 1.0 - minimum))
     missed = p_mean(w * (minimum - scores), (minimum - 1.0) * w.max())
 
     assert p_reaches(rate, minimum) == pytest.approx(float(reached), abs=1e-7)
