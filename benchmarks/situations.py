@@ -161,6 +161,9 @@ def looks() -> Iterator[Situation]:
         yield Situation("looks", name, n, assumed, drops=drops, thin=2, defaults=(limit,))
         certain = Looks(partial(draw.replied, n=n, model=draw.certain))
         yield Situation("looks", "stop_early", n, certain, drops=(WHOLE,), thin=2)
+    for name, shape in {"judge": draw.judge, "a share breaks": draw.breaks}.items():
+        of_grades = Looks(partial(shape, n=200))
+        yield Situation("looks", f"stop_early, graded: {name}", 200, of_grades, thin=2)
     for n in (100, 200, 500):
         trial = Looks(partial(draw.replied_often, n=n, replies=5))
         yield Situation("looks", "settle: 5", n, trial, thin=10, repeated=True)
