@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import ceil
+from math import ceil, log
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -156,8 +156,13 @@ def smallest_uneven_limit(design: Design) -> float:
     return max(odds / (1.0 + odds), _unchanged_groups(design).smallest_drop(design.miss))
 
 
-def grouped_cases_needed(design: Design, limit: float) -> int:
-    """Return how many cases in groups like those of *design* can show that *limit* holds."""
+def uneven_cases_needed(design: Design, limit: float) -> int:
+    """Return how many cases like those of *design*, which are not plain, can show *limit*.
+
+    No reply changes.
+    """
+    if not design.counts_groups:
+        return ceil(design.n * log(design.miss) / log(float(_no_changes(design).p_at_most(-limit))))
     odds = float(ndtri(design.miss)) ** 2 / _equal_groups(design)
     times = _unchanged_groups(design).times_needed(limit, design.miss)
     return ceil(design.n * max(times, odds * (1.0 - limit) / limit))

@@ -25,10 +25,10 @@ from pytest_ftgate.gates.power import (
     design_pass_probability,
     estimate_minimum_power,
     estimate_power,
-    grouped_cases_needed,
     needed_repeats,
     smallest_uneven_limit,
     suite_repeats,
+    uneven_cases_needed,
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
@@ -104,10 +104,10 @@ def test_the_smallest_limit_of_uneven_cases_where_no_reply_changes(cases, limit)
 
 
 def test_related_cases_take_as_many_as_their_groups_need():
-    assert [grouped_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
-    assert grouped_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
+    assert [uneven_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
+    assert uneven_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
     one_large = design(150, groups=(*[0] * 81, *range(1, 70)))
-    assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
+    assert [uneven_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
 def test_a_repeated_baseline_adds_power():
@@ -118,7 +118,7 @@ def test_a_repeated_baseline_adds_power():
     )
 
 
-@every_row("cases", [design(60), design(150), HEAVY, PAIRS])
+@every_row("cases", [design(60), design(150), design(900), HEAVY, PAIRS])
 def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_change(cases):
     labels = None if cases.units == cases.n else np.array(cases.groups)
     right = np.ones(cases.n)
