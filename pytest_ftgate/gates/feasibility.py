@@ -131,9 +131,11 @@ def _cases_for_limit(design: Design, limit: float) -> int:
     plain = _unchanged_cases(limit, design.miss)
     if design.is_plain:
         return plain
-    from pytest_ftgate.gates.power import uneven_cases_needed
+    from pytest_ftgate.gates.power import grouped_cases_needed, uneven_cases_needed
 
-    return max(plain, uneven_cases_needed(design, limit))
+    if design.counts_groups:
+        return max(plain, grouped_cases_needed(design, limit))
+    return uneven_cases_needed(design, limit)
 
 
 def _smallest_drop(n: int, miss: float) -> float:

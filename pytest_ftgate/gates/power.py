@@ -157,12 +157,12 @@ def smallest_uneven_limit(design: Design) -> float:
 
 
 def uneven_cases_needed(design: Design, limit: float) -> int:
-    """Return how many cases like those of *design*, which are not plain, can show *limit*.
+    """Return how many graded or weighted cases like those of *design* can show *limit*."""
+    return ceil(design.n * log(design.miss) / log(float(_no_changes(design).p_at_most(-limit))))
 
-    No reply changes.
-    """
-    if not design.counts_groups:
-        return ceil(design.n * log(design.miss) / log(float(_no_changes(design).p_at_most(-limit))))
+
+def grouped_cases_needed(design: Design, limit: float) -> int:
+    """Return how many cases in groups like those of *design* can show that *limit* holds."""
     odds = float(ndtri(design.miss)) ** 2 / _equal_groups(design)
     times = _unchanged_groups(design).times_needed(limit, design.miss)
     return ceil(design.n * max(times, odds * (1.0 - limit) / limit))

@@ -87,6 +87,8 @@ _TOLERANCE = 1e-9
 _HIGH_PEAK = 0.95
 #: Probabilities at or below this are left out of a sum.
 _NEGLIGIBLE = 1e-17
+#: Stands for a share of 0, which has no logarithm: with it any count above 0 is impossible.
+_LEAST = float(np.finfo(np.float64).tiny)
 #: Outcomes that are put in order one by one: few enough to be quick, many enough for small suites.
 _MOST_ORDERED = 4096
 #: The score test passes slightly too often where little is lost: with fewer cases than this, or
@@ -284,8 +286,7 @@ def _cumulative_chances(fixed: Array, regressed: Array, n: int, drop: float) -> 
     discordance = _discordances(drop)
     counts = np.stack([fixed, regressed, n - fixed - regressed])
     shares = np.stack([(discordance - drop) / 2.0, (discordance + drop) / 2.0, 1.0 - discordance])
-    # A share of 0 has no logarithm; that of the least float makes any count above 0 impossible.
-    logs = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    logs = np.log(np.maximum(shares, _LEAST))
     # Not a matrix product: its threads wait for each other where other processes use the cores.
     # In place, since these are the largest arrays of the package's tests.
     chances = np.einsum("cd,co->do", logs, counts)
@@ -327,7 +328,8 @@ def trinomial_region(limits: Array, fixed: Array, n: int, discordance: Array, dr
     A limit of -1 excludes that number of fixed cases.
     """
     fixed_share = (discordance[:, None] - drop) / 2.0
-    regressed_share = np.minimum((fixed_share + drop) / (1.0 - fixed_share), 1.0)
+    others = np.maximum(1.0 - fixed_share, _LEAST)
+    regressed_share = np.minimum((fixed_share + drop) / others, 1.0)
     weight = binomial_pmf(fixed, float(n), fixed_share)
     row, column = np.nonzero((weight > _NEGLIGIBLE) & (limits >= 0.0))
     p = np.zeros_like(weight)

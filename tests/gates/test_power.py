@@ -25,10 +25,10 @@ from pytest_ftgate.gates.power import (
     design_pass_probability,
     estimate_minimum_power,
     estimate_power,
+    grouped_cases_needed,
     needed_repeats,
     smallest_uneven_limit,
     suite_repeats,
-    uneven_cases_needed,
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
@@ -104,10 +104,10 @@ def test_the_smallest_limit_of_uneven_cases_where_no_reply_changes(cases, limit)
 
 
 def test_related_cases_take_as_many_as_their_groups_need():
-    assert [uneven_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
-    assert uneven_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
+    assert [grouped_cases_needed(PAIRS, limit) for limit in (0.05, 0.01)] == [117, 597]
+    assert grouped_cases_needed(replace(PAIRS, miss=0.01), 0.05) > 200
     one_large = design(150, groups=(*[0] * 81, *range(1, 70)))
-    assert [uneven_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
+    assert [grouped_cases_needed(one_large, limit) for limit in (0.6, 0.3)] == [80, 555]
 
 
 def test_a_repeated_baseline_adds_power():
