@@ -225,6 +225,8 @@ def minimums() -> Iterator[Situation]:
                 whole = 0.98 if is_graded else 1.0
                 way = partial(still, sizes=sizes, where=where, whole=whole)
                 kinds.append((name, sum(sizes), Floor(way, whole, sizes=sizes)))
+    large = (10,) * 60
+    kinds.append(("60 groups of 10, binary", 600, Floor(partial(still, sizes=large), sizes=large)))
     for name, n, trial in kinds:
         drops = (AT, ABOVE, BELOW)
         yield Situation("minimums", name, n, trial, limits=MINIMUMS, drops=drops, thin=10)
