@@ -73,8 +73,8 @@ def binary() -> Iterator[Situation]:
             default = (default_limit(n, disagreement),) if known else ()
             name = f"{disagreement:.0%} disagree"
             yield Situation("binary", name, n, Exact(n, disagreement), defaults=default)
-    # Limits that few lost cases reach: the first number of cases at which the score test would pass
-    # without a change, and others up to six lost cases.
+    # Limits that few lost cases reach. Most of these numbers of cases are the first at which the
+    # score test allows no loss, or one or two.
     name, limits = "all right, a share breaks", (0.01, 0.02, 0.03)
     for n in (106, 133, 147, 268, 299, 443, 602):
         yield Situation("binary", name, n, Exact(n, 0.0), limits=limits, drops=(WHOLE,))

@@ -93,7 +93,7 @@ _LEAST = float(np.finfo(np.float64).tiny)
 _MOST_ORDERED = 4096
 #: The score test passes slightly too often where little is lost: with fewer cases than this, or
 #: where a drop as large as the limit would lose fewer cases than that.
-_EXACT_BELOW, _EXACT_BELOW_LOSSES = 100, 6.0
+_EXACT_BELOW, _EXACT_BELOW_LOSSES = 100, 4.0
 
 
 def needs_exact_test(n: float, margin: float) -> bool:
