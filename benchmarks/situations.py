@@ -73,6 +73,11 @@ def binary() -> Iterator[Situation]:
             default = (default_limit(n, disagreement),) if known else ()
             name = f"{disagreement:.0%} disagree"
             yield Situation("binary", name, n, Exact(n, disagreement), defaults=default)
+    # Limits that few lost cases reach. Most of these numbers of cases are the first at which the
+    # score test allows no loss, or one or two.
+    name, limits = "all right, a share breaks", (0.01, 0.02, 0.03)
+    for n in (106, 133, 147, 268, 299, 443, 602):
+        yield Situation("binary", name, n, Exact(n, 0.0), limits=limits, drops=(WHOLE,))
 
 
 def graded() -> Iterator[Situation]:
@@ -223,6 +228,8 @@ def minimums() -> Iterator[Situation]:
                 whole = 0.98 if is_graded else 1.0
                 way = partial(still, sizes=sizes, where=where, whole=whole)
                 kinds.append((name, sum(sizes), Floor(way, whole, sizes=sizes)))
+    large = (10,) * 60
+    kinds.append(("60 groups of 10, binary", 600, Floor(partial(still, sizes=large), sizes=large)))
     for name, n, trial in kinds:
         drops = (AT, ABOVE, BELOW)
         yield Situation("minimums", name, n, trial, limits=MINIMUMS, drops=drops, thin=10)

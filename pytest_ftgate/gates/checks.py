@@ -62,6 +62,8 @@ from pytest_ftgate.stats.rates import MeanScore, p_misses, p_reaches, rate_cases
 _POINTS = 100
 #: A value that equals its limit may miss it by this much through rounding.
 ROUNDING = 1e-9
+#: Fewer cases show nothing about others.
+_FEWEST = 2
 _Number = TypeVar("_Number", int, float)
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
@@ -132,11 +134,11 @@ def check_drop(
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
-    if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
+    if n < _FEWEST:
         few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
         return Check(
             kind=rule.kind, against=rule.against, outcome=Outcome.INCONCLUSIVE, limit=rule.margin,
-            n=n, after=after.mean, before=before.mean, missing=missing, notes=(few,),
+            n=n, effective=n, after=after.mean, before=before.mean, missing=missing, notes=(few,),
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
     check, levels = replace(_drop_check(pairs, rule), missing=missing), rule.levels
@@ -386,10 +388,9 @@ def check_minimum(
     levels, rating = levels or Levels(), rating or sample_rate
     answered = after.select(after.has_reply)
     n, missing = len(answered), len(after) - len(answered)
-    if n < 2:  # noqa: PLR2004 - as for a drop
+    if n < _FEWEST:
         few = note(NoteKind.TOO_FEW_REPLIES, n=n, of=len(after))
-        figure = rate_figure(after)
-        return check_of_figure(figure, CheckKind.MINIMUM, minimum, effective=0.0, notes=(few,))
+        return check_of_figure(rate_figure(after), CheckKind.MINIMUM, minimum, notes=(few,))
     rate = rating(answered)
     check = check_of_figure(
         figure_of_score(rate), CheckKind.MINIMUM, minimum,
@@ -475,7 +476,8 @@ def check_point(check: Check) -> Check:
     else:
         within = check.after - check.before >= -check.limit - ROUNDING
     outcome = Outcome.PASSED if within else Outcome.FAILED
-    notes = (*check.notes, note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check)))
+    others = check.notes if check.n >= _FEWEST else ()
+    notes = (*others, note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check)))
     shown = None if within else _point_limit(check)
     return replace(check, outcome=outcome, method="point", notes=notes, shown_limit=shown)
 

@@ -19,7 +19,6 @@ from pytest_ftgate.gates.design import (
     design_of,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DivergenceGate,
@@ -83,7 +82,7 @@ def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator
         (NoteKind.F1_MINIMUM_NEVER_SHOWN, gate.min, 1.0 - (gate.min or 0.0), 1.0 - smallest),
     ):
         if limit < least:
-            needed = ceil(_min_cases_for_drop(limit, design.miss) / count) if limit > 0.0 else 0
+            needed = ceil(_min_cases_for_f1(limit, design.miss) / count) if limit > 0.0 else 0
             found = {"cases": fewest, "labels": count, "needed": needed}
             limits = {"limit": declared or 0.0, "possible": possible}
             yield (note(kind, label=rarest, **found, **limits),)
@@ -120,12 +119,8 @@ def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterator[Problem]:
 
 def smallest_limit(design: Design) -> float:
     """Return the smallest limit that can be shown to hold, if no reply changes."""
-    if design.is_plain and design.n < EXACT_BELOW:
-        # No case may regress: the exact test of the verdict.
-        return float(1.0 - design.miss ** (1.0 / design.n))
     if design.is_plain:
-        square = _squared_quantile(design.miss)
-        return float(square / (design.n + square))
+        return _smallest_drop(design.n, design.miss)
     from pytest_ftgate.gates.power import smallest_uneven_limit
 
     return smallest_uneven_limit(design)
@@ -133,9 +128,7 @@ def smallest_limit(design: Design) -> float:
 
 def _cases_for_limit(design: Design, limit: float) -> int:
     """Return from how many cases like those of *design* on *limit* can be shown to hold."""
-    plain = ceil(log(design.miss) / log(1.0 - limit))
-    if plain >= EXACT_BELOW:
-        plain = max(EXACT_BELOW, _min_cases_for_drop(limit, design.miss))
+    plain = _unchanged_cases(limit, design.miss)
     if design.is_plain:
         return plain
     from pytest_ftgate.gates.power import grouped_cases_needed, uneven_cases_needed
@@ -145,8 +138,21 @@ def _cases_for_limit(design: Design, limit: float) -> int:
     return uneven_cases_needed(design, limit)
 
 
-def _min_cases_for_drop(margin: float, miss: float) -> int:
-    """Return from how many cases on the score test passes without a discordant pair."""
+def _smallest_drop(n: int, miss: float) -> float:
+    """Return the smallest drop that n plain cases rule out if none of them changes.
+
+    With a true drop as large, none of them would regress with the probability *miss*.
+    """
+    return float(1.0 - miss ** (1.0 / n))
+
+
+def _unchanged_cases(limit: float, miss: float) -> int:
+    """Return how many plain cases rule out a drop of *limit* if none of them changes."""
+    return ceil(log(miss) / log(1.0 - limit))
+
+
+def _min_cases_for_f1(margin: float, miss: float) -> int:
+    """Return from how many cases on the test of macro-F1 passes if no case changes."""
     return ceil(_squared_quantile(miss) * (1 - margin) / margin)
 
 
@@ -173,14 +179,14 @@ def _skill_margin_problems(gate: ForgettingGate) -> Iterator[Problem]:
         for case in gate.cases
         if gate.evaluates(str(case.skill))
     )
-    square, skills_by_margin = _squared_quantile(MISS), dict[float, list[SkillPart]]()
+    skills_by_margin = dict[float, list[SkillPart]]()
     for part, n in counts.items():
         margin = gate.required_part_margin(part)
-        if margin is not None and n < _min_cases_for_drop(margin, MISS):
+        if margin is not None and n < _unchanged_cases(margin, MISS):
             skills_by_margin.setdefault(margin, []).append(part)
     for margin, skills in skills_by_margin.items():
-        needed = _min_cases_for_drop(margin, MISS)
-        smallest = square / (square + min(counts[skill] for skill in skills))
+        needed = _unchanged_cases(margin, MISS)
+        smallest = _smallest_drop(min(counts[skill] for skill in skills), MISS)
         named = tuple(f"{part[1]} ({counts[part]})" for part in skills[:_MAX_NAMED])
         more = max(0, len(skills) - _MAX_NAMED)
         limits = {"limit": margin, "possible": _round_up(smallest)}
@@ -227,12 +233,8 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
         # A rate of related cases has the test of graded scores.
         design = replace(design, is_graded=True)
     highest = 1.0 - smallest_limit(design)
-    if design.is_plain:
-        highest = design.miss ** (1 / design.n)
     if highest < minimum:
         cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
-        if design.is_plain and minimum < 1:
-            cases = ceil(log(design.miss) / log(minimum))
         limits = {"limit": minimum, "possible": int(highest * 100) / 100}
         yield (note(NoteKind.MINIMUM_NEVER_SHOWN, **limits, **design.counts, needed=cases),)
 

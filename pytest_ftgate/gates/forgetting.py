@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import DropRule, check_drop, pair_samples
+from pytest_ftgate.gates.checks import DropRule, check_drop
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
@@ -54,7 +54,6 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Suite
@@ -138,16 +137,11 @@ def _check(
     members, weights = slice_members(cases, ["skill"]), SkillWeights(gate, cases)
     counted = [case.id for case in cases if str(case.skill) in weights.counted]
     then, now = (side.select(np.isin(side.case_ids, counted)) for side in (before, after))
-
-    def pairing(then: Samples, now: Samples) -> PairedCounts:
-        sides = slice_samples(then, now, members)
-        return weights.mean({skill: pair_samples(*pair) for (_, skill), pair in sides.items()})
-
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
     margin = gate.max_drop * weights.shown
     rule = DropRule(against="base", kind=CheckKind.BASE, margin=margin, levels=levels)
-    check = check_drop(then, now, rule, pairing)
+    check = check_drop(then, now, rule, weights.pair)
     return _with_retention(gate, check, slice_samples(before, after, members))
 
 

@@ -338,11 +338,12 @@ def estimate_minimum_power(
     """
     minimum = gate.min or 0.0
     rate = min(1.0, minimum + _ABOVE_MINIMUM) if measured is None else measured.rate
+    known = measured or _assumed_score(design, rate)
 
     def chance(least: float) -> float:
-        if measured is None or measured.countable:
+        if known is None or known.countable:
             return minimum_pass_probability(design.units, least, rate, design.miss)
-        return rate_pass_probability(measured, least, design.miss)
+        return rate_pass_probability(known, least, design.miss)
 
     percents = (percent / _POINTS for percent in range(99, 0, -1))
     certifiable = next((least for least in percents if chance(least) >= POWER), None)
@@ -353,7 +354,25 @@ def estimate_minimum_power(
         rate=rate,
         certifiable=certifiable,
         pass_probability=passes,
-        needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, measured),
+        needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, known),
+    )
+
+
+def _assumed_score(design: Design, rate: float) -> MeanScore | None:
+    """Return scores of that *rate*; None if *design* has units of one weight, which are counted.
+
+    The cases of a group are right or wrong together.
+    """
+    sizes = _no_changes(design).sizes
+    if np.ptp(sizes) < ROUNDING:
+        return None
+    return MeanScore(
+        n=design.n,
+        rate=rate,
+        countable=False,
+        spread=rate * (1.0 - rate) * float(sizes @ sizes) / design.n,
+        groups=design.units if design.units < design.n else None,
+        values=BoundedValues(rate * sizes, sizes, 0.0, 1.0, 1.0),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.regressions import (
     SliceSides,
@@ -35,7 +35,7 @@ from pytest_ftgate.scoring.formats import (
 )
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, skill_score
 from pytest_ftgate.stats.paired import PairedCounts, p_drop
-from pytest_ftgate.stats.resampling import SkillSample, macro_difference, retention_ratio
+from pytest_ftgate.stats.resampling import SkillSample, retention_ratio
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Case, Suite
 
@@ -78,15 +78,26 @@ class SkillWeights:
             by_skill[str(case.skill)].append(case)
         shown = {skill: 1.0 - guess_share(group) for skill, group in by_skill.items()}
         self._weights = {skill: gate.weight(skill) / shown[skill] for skill in by_skill}
+        self._skills = {case.id: skill for skill, group in by_skill.items() for case in group}
         #: The skills that count in the mean.
         self.counted = [skill for skill, weight in self._weights.items() if weight]
         total = sum(map(gate.weight, by_skill))
         #: The points of right answers that a point of ability costs in the mean.
         self.shown = total / sum(self._weights.values()) if total else 1.0
 
-    def mean(self, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
-        """Return the paired counts of the mean over the skills."""
-        return macro_difference([*pairs.values()], [self._weights[skill] for skill in pairs])
+    def pair(self, before: Samples, after: Samples) -> PairedCounts:
+        """Return the paired counts of the mean over the skills of two aligned samples.
+
+        That is a mean over cases, each of which has a share of the weight of its skill.
+        """
+        found = [self._skills[case_id] for case_id in after.case_ids]
+        names, codes = np.unique(found, return_inverse=True)
+        totals = np.bincount(codes, after.case_weights)
+        shares = np.array([self._weights[name] for name in names.tolist()]) / totals
+        weights = after.case_weights * shares[codes]
+        # Cases of one weight are counted, so their weights must not differ by rounding.
+        equal = np.ptp(weights) < ROUNDING * weights.max()
+        return pair_samples(before, replace(after, weights=None if equal else weights))
 
 
 def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:

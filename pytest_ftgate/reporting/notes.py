@@ -368,6 +368,7 @@ REASONS: Mapping[str, Words] = {
 UNCHANGED = "unchanged (same replies)"
 #: The cases of a gate, with the number of independent ones if it is smaller.
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"
+_ALONE = "{n:?; one alone shows nothing without evidence: point}"
 _AS_WRONG = "{as_wrong:?, which counts as wrong}"
 _MISSING = "{missing:,} of {of:,} cases brought no reply"
 _LOOK = "decided at look {look} of {of}, after "
@@ -383,8 +384,8 @@ _WORDS: Mapping[str, Words] = {
     **REPLY_WORDS,
     **IDENTITY_WORDS,
     **CAUSE_WORDS,
-    NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared",
-    NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply",
+    NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared" + _ALONE,
+    NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply" + _ALONE,
     NoteKind.NOTHING_RIGHT: "nothing is right on either side, so the cases show nothing",
     NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot show",
     NoteKind.GUESSED: "guessing is right in {rate:percent}, so this minimum shows nothing",

@@ -72,7 +72,7 @@ _RELATIONS: Sequence[tuple[Relation, Callable[[Check], bool]]] = (
     (Relation.UNCHANGED, lambda check: check.is_unchanged),
     (Relation.BEYOND, lambda check: check.outcome is Outcome.FAILED),
     (Relation.WITHIN, lambda check: check.outcome is not Outcome.INCONCLUSIVE),
-    (Relation.MISSING, lambda check: check.missing > 0),
+    (Relation.MISSING, lambda check: check.missing > 0 or check.n == 1),
     (Relation.REAL, lambda check: check.drop_is_shown),
     (Relation.LIKELY_BEYOND, lambda check: check.is_beyond),
     (Relation.LIKELY, _excludes_zero),

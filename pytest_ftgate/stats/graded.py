@@ -25,7 +25,7 @@ from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 from pytest_ftgate.stats.proportions import Numbers, fewest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -227,14 +227,6 @@ def group_losses(changes: Array, labels: NDArray[np.intp]) -> GroupLosses:
     mean = np.bincount(labels, changes) / sizes
     turned = np.where(np.abs(mean) > 0.5, np.sign(mean), 0.0)  # noqa: PLR2004 - more than half
     return GroupLosses(_counted(sizes), -float(sizes @ turned) / changes.size)
-
-
-def joined_losses(parts: Iterable[GroupLosses]) -> GroupLosses:
-    """Return the losses of the groups of all *parts*, whose cases count alike."""
-    found = [*parts]
-    sizes = [size for part in found for size, count in part.sizes for _ in range(count)]
-    lost = sum(part.lost * part.cases for part in found)
-    return GroupLosses(_counted(np.array(sizes)), lost / sum(sizes))
 
 
 def _counted(sizes: NDArray[np.intp]) -> tuple[tuple[int, int], ...]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.graded import (
     GroupLosses,
@@ -28,6 +27,7 @@ from pytest_ftgate.stats.proportions import (
     exact_noninferior_p,
     find_root,
     mcnemar_midp,
+    needs_exact_test,
     require_share,
     tango_variance,
     tango_z,
@@ -274,7 +274,7 @@ def change_interval(pairs: PairedCounts, confidence: float) -> tuple[float, floa
     """Return the two-sided interval (low, high) of the difference, candidate minus baseline.
 
     It holds the differences that the tests of this module do not reject. For counts it is Tango's
-    score interval (1998), from which the exact test of fewer than `EXACT_BELOW` cases may differ
+    score interval (1998), from which the exact test, where `needs_exact_test`, may differ
     slightly. With groups it uses the t quantile on groups - 1 degrees of freedom, and it is (-1, 1)
     for fewer than two groups.
 
@@ -298,7 +298,7 @@ def is_noninferior(
     """
     shown = np.asarray(_noninferior_tail(pairs, margin) <= alpha)
     exact = np.asarray(pairs.allows_exact_test)
-    if pairs.n < EXACT_BELOW and np.any(exact):
+    if needs_exact_test(pairs.n, margin) and np.any(exact):
         critical = critical_z(int(pairs.n), margin, alpha)
         shown = np.where(exact, _score(pairs, -margin) >= critical - _TOLERANCE, shown)
     return cast("bool | NDArray[np.bool_]", shown[()])
@@ -307,7 +307,7 @@ def is_noninferior(
 def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     """Return the p-value of "it dropped by *margin* or more"; small values pass the gate.
 
-    Counts: the exact unconditional test for fewer than `EXACT_BELOW` independent cases with one
+    Counts: the exact unconditional test where `needs_exact_test`, for independent cases with one
     reply each, otherwise Tango's score test on the effective number of cases; with groups, a t
     distribution on groups - 1 degrees of freedom, and the larger of that p-value and the one of
     `stats.graded`, since a loss of whole groups may show in no group at all. Graded or weighted
@@ -316,7 +316,7 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     Raises:
         ValueError: unless 0 < margin < 1.
     """
-    if pairs.n < EXACT_BELOW and pairs.allows_exact_test:
+    if needs_exact_test(pairs.n, margin) and pairs.allows_exact_test:
         return exact_noninferior_p(pairs.fixed, pairs.regressed, int(pairs.n), margin)
     return _noninferior_tail(pairs, margin)
 

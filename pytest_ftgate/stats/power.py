@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from pytest_ftgate.stats import EXACT_BELOW
 from pytest_ftgate.stats.bounded import PlannedMean
 from pytest_ftgate.stats.graded import PlannedScore, quantile
 from pytest_ftgate.stats.paired import PairedCounts
@@ -19,6 +18,7 @@ from pytest_ftgate.stats.proportions import (
     find_root,
     last_whole,
     max_regressed,
+    needs_exact_test,
     require_share,
     trinomial_region,
 )
@@ -45,9 +45,13 @@ def pass_probability(
     n: float, discordance: float, drop: float, margin: float, alpha: float = 0.05
 ) -> float:
     """Return the exact probability that a gate of n cases passes when the true drop is *drop*."""
-    require_share("margin", margin)
+    return _chance_of_z(n, discordance, drop, margin, _least_z(int(n), margin, alpha))
+
+
+def _chance_of_z(n: float, discordance: float, drop: float, margin: float, least: float) -> float:
+    """Return the exact probability of a `tango_z` of *least* or more at *margin*."""
     cases, fixed = _likely_fixed(n, discordance, drop)
-    limits = max_regressed(fixed, cases, margin, _least_z(cases, margin, alpha))
+    limits = max_regressed(fixed, cases, margin, least)
     return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
@@ -66,8 +70,12 @@ def cases_needed(
     if approximate > _MAX_EXACT_CASES:
         return approximate
     # A tooth is 1 / margin cases wide; the first tooth to reach the power starts within two.
-    n = max(1, math.ceil(approximate - 2.0 / margin))
-    while pass_probability(n, discordance, drop, margin, alpha) < power:
+    n, score_test = max(1, math.ceil(approximate - 2.0 / margin)), _upper_z(alpha)
+    # Where the score test passes too rarely, so does the exact one, whose level takes longer.
+    while (
+        _chance_of_z(n, discordance, drop, margin, score_test) < power
+        or pass_probability(n, discordance, drop, margin, alpha) < power
+    ):
         n += 1
     return n
 
@@ -238,7 +246,8 @@ def _require_discordance(discordance: float, drop: float) -> None:
 
 def _least_z(cases: int, margin: float, alpha: float) -> float:
     """Return the least `tango_z` that rules out a drop of *margin*, as `is_noninferior` does."""
-    exact = cases < EXACT_BELOW
+    require_share("margin", margin)
+    exact = needs_exact_test(cases, margin)
     return critical_z(cases, margin, alpha) - _TOLERANCE if exact else _upper_z(alpha)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar, cast
@@ -86,6 +87,21 @@ _TOLERANCE = 1e-9
 _HIGH_PEAK = 0.95
 #: Probabilities at or below this are left out of a sum.
 _NEGLIGIBLE = 1e-17
+#: Stands for a share of 0, which has no logarithm: with it any count above 0 is impossible.
+_LEAST = float(np.finfo(np.float64).tiny)
+#: Outcomes that are put in order one by one: few enough to be quick, many enough for small suites.
+_MOST_ORDERED = 4096
+#: The score test passes slightly too often where little is lost: with fewer cases than this, or
+#: where a drop as large as the limit would lose fewer cases than that.
+_EXACT_BELOW, _EXACT_BELOW_LOSSES = 100, 4.0
+
+
+def needs_exact_test(n: float, margin: float) -> bool:
+    """Return True if the exact test judges n independent cases that are right or wrong.
+
+    Otherwise Tango's score test does, which passes a drop of *margin* in at most 6.5 of 100 there.
+    """
+    return n < _EXACT_BELOW or n * margin < _EXACT_BELOW_LOSSES
 
 
 def require_share(name: str, value: float) -> None:
@@ -221,18 +237,43 @@ def critical_z(n: int, margin: float, alpha: float) -> float:
     """
     require_share("alpha", alpha)
     require_share("margin", margin)
-    outcomes = np.nonzero(np.add.outer(np.arange(n + 1), np.arange(n + 1)) <= n)
-    fixed, regressed = (np.asarray(counts, np.float64) for counts in outcomes)
+    all_fixed, discordances = np.arange(n + 1.0), _discordances(margin)
+    surely, maybe = _bracket(all_fixed, n, margin, alpha)
+    # The outcomes between both regions, in the order of their scores.
+    columns = [np.arange(few + 1.0, most + 1.0) for few, most in zip(surely, maybe, strict=True)]
+    fixed, regressed = np.repeat(all_fixed, [len(c) for c in columns]), np.concatenate(columns)
     scores = tango_z(fixed, regressed, float(n), -margin)
     order = np.argsort(-scores, kind="stable")
     fixed, regressed, scores = fixed[order], regressed[order], scores[order]
-    p = np.max(_cumulative_chances(fixed, regressed, n, margin), axis=0)
+    before = trinomial_region(surely, all_fixed, n, discordances, margin)
+    p = np.max(before[:, None] + _cumulative_chances(fixed, regressed, n, margin), axis=0)
     tied = np.searchsorted(-scores, _TOLERANCE - scores, side="right") - 1
     shown = int(np.count_nonzero(p[tied] <= alpha))
+
+    def p_value(outcome: int) -> float:
+        return exact_noninferior_p(fixed[outcome], regressed[outcome], n, margin)
+
     # The finer grid of the exact p-value exceeds *alpha* for a few more outcomes at most.
-    while shown and exact_noninferior_p(fixed[shown - 1], regressed[shown - 1], n, margin) > alpha:
-        shown -= 1
+    if shown and p_value(shown - 1) > alpha:
+        shown = bisect_right(range(shown - 1), alpha, key=p_value)
     return float(scores[shown - 1]) if shown else np.inf
+
+
+def _bracket(fixed: Array, n: int, margin: float, alpha: float) -> tuple[Array, Array]:
+    """Return two limits as of `max_regressed`: those that surely pass, and those that may."""
+    low, high = (
+        tango_z(*outcome, float(n), -margin) for outcome in ((0.0, float(n)), (float(n), 0.0))
+    )
+    surely, maybe = np.full(n + 1, -1.0), n - fixed
+    while np.sum(maybe - surely) > _MOST_ORDERED:
+        middle = (low + high) / 2.0
+        limits = max_regressed(fixed, n, margin, middle)
+        p = trinomial_region(limits, fixed, n, _discordances(margin), margin)
+        if p.max() <= alpha:
+            surely, high = limits, middle
+        else:
+            maybe, low = limits, middle
+    return surely, maybe
 
 
 def _discordances(margin: float) -> Array:
@@ -245,8 +286,7 @@ def _cumulative_chances(fixed: Array, regressed: Array, n: int, drop: float) -> 
     discordance = _discordances(drop)
     counts = np.stack([fixed, regressed, n - fixed - regressed])
     shares = np.stack([(discordance - drop) / 2.0, (discordance + drop) / 2.0, 1.0 - discordance])
-    # A share of 0 has no logarithm; that of the least float makes any count above 0 impossible.
-    logs = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    logs = np.log(np.maximum(shares, _LEAST))
     # Not a matrix product: its threads wait for each other where other processes use the cores.
     # In place, since these are the largest arrays of the package's tests.
     chances = np.einsum("cd,co->do", logs, counts)
@@ -288,7 +328,8 @@ def trinomial_region(limits: Array, fixed: Array, n: int, discordance: Array, dr
     A limit of -1 excludes that number of fixed cases.
     """
     fixed_share = (discordance[:, None] - drop) / 2.0
-    regressed_share = np.minimum((fixed_share + drop) / (1.0 - fixed_share), 1.0)
+    others = np.maximum(1.0 - fixed_share, _LEAST)
+    regressed_share = np.minimum((fixed_share + drop) / others, 1.0)
     weight = binomial_pmf(fixed, float(n), fixed_share)
     row, column = np.nonzero((weight > _NEGLIGIBLE) & (limits >= 0.0))
     p = np.zeros_like(weight)

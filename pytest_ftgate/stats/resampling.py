@@ -1,7 +1,7 @@
 """Estimates beyond paired proportions, and intervals of means that may be skewed.
 
-Bootstrap bounds of any metric, a marginal-homogeneity test, means over several skills, agreement of
-raters, retention of skills, and means of labelled judges.
+Bootstrap bounds of any metric, a marginal-homogeneity test, agreement of raters, retention of
+skills, and means of labelled judges.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-from pytest_ftgate.stats.graded import GroupLosses, joined_losses
-from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import Array, find_root, require_share, wilson
 
 if TYPE_CHECKING:
@@ -145,73 +143,6 @@ def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
     sums = np.bincount(codes, scores - scores.mean())
     factor = labels.size / (labels.size - 1.0)
     return float(np.sqrt(factor * np.sum(sums**2)) / scores.size)
-
-
-def macro_difference(
-    skills: Sequence[PairedCounts], weights: Sequence[float] | None = None
-) -> PairedCounts:
-    """Return the counts that stand for the weighted mean of the skills' differences.
-
-    The number of cases is the total. If every reply is right or wrong and every case counts the
-    same, because skills of equal weight are of equal size, the cases are pooled; the effective
-    number is then that of the mean. Otherwise the mean is one of weighted scores, stratified by
-    skill. The number of groups is the smallest of any skill, which is conservative.
-
-    Args:
-        skills: the counts of each skill.
-        weights: the weight of each skill; equal if None. Only their ratios matter.
-
-    Raises:
-        ValueError: no skills, or weights that are negative or all zero.
-    """
-    w = np.ones(len(skills)) if weights is None else np.asarray(weights, np.float64)
-    if w.shape != (len(skills),) or not np.any(w) or not np.all(w >= 0.0):
-        msg = "a macro mean needs at least one skill, and a weight for each that is not negative"
-        raise ValueError(msg)
-    w = w / w.sum()
-    sizes = np.array([skill.n for skill in skills])
-    n, case_weights = float(sizes.sum()), w * sizes.sum() / sizes
-    countable = all(skill.countable for skill in skills) and bool(np.ptp(case_weights) < _EQUAL)
-    fixed, regressed = (
-        float(sum(getattr(skill, name) for skill in skills)) for name in ("fixed", "regressed")
-    )
-    return PairedCounts(
-        n=n,
-        delta=float(w @ [skill.delta for skill in skills]),
-        fixed=round(fixed, 9),
-        regressed=round(regressed, 9),
-        effective=_pooled_effective(skills, w) if countable else n,
-        countable=countable,
-        spread=n * float(np.sum(w**2 * [skill.spread / skill.n for skill in skills])),
-        largest=float(np.max(case_weights * [skill.largest for skill in skills])),
-        before=float(w @ [skill.before for skill in skills]),
-        after=float(w @ [skill.after for skill in skills]),
-        groups=min((s.groups for s in skills if s.groups is not None), default=None),
-        whole=_joined_losses(skills) if countable else None,
-    )
-
-
-def _joined_losses(skills: Sequence[PairedCounts]) -> GroupLosses | None:
-    """Return the losses of all groups; a case without a group is one. None without groups."""
-    if all(skill.whole is None for skill in skills):
-        return None
-    return joined_losses(
-        skill.whole or GroupLosses(((1, int(skill.n)),), -skill.delta) for skill in skills
-    )
-
-
-#: Case weights that differ by less are equal but for rounding.
-_EQUAL = 1e-9
-
-
-def _pooled_effective(skills: Sequence[PairedCounts], w: Array) -> float:
-    """Return v1 of the pooled cases over the variance of the mean, at most 1 / sum(w^2 / N_s)."""
-    changed = float(w @ [(skill.fixed + skill.regressed) / skill.n for skill in skills])
-    v1 = changed - float(w @ [skill.delta for skill in skills]) ** 2
-    sizes = np.array([skill.effective for skill in skills])
-    variances = np.array([(s.fixed + s.regressed) / s.n - s.delta**2 for s in skills])
-    variance, cap = float(np.sum(w**2 * variances / sizes)), 1.0 / float(np.sum(w**2 / sizes))
-    return round(min(v1 / variance, cap) if variance > 0.0 else cap, 9)
 
 
 def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) -> MeanEstimate:

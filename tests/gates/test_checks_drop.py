@@ -13,7 +13,14 @@ from ftgate_testing.tables import every_row
 from scipy import stats
 from scipy.optimize import brentq
 
-from pytest_ftgate.gates.checks import DropRule, check_drop, drop_outcome, pair_samples
+from pytest_ftgate.gates.checks import (
+    DropRule,
+    check_drop,
+    check_minimum,
+    check_point,
+    drop_outcome,
+    pair_samples,
+)
 from pytest_ftgate.gates.design import ALARM, BEYOND, CONFIDENCE, POWER, Levels
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import Samples
@@ -99,6 +106,30 @@ def test_one_case_or_none_with_both_replies_shows_no_drop(before, after, n, mean
     assert (check.outcome, check.n, check.missing) == (OPEN, n, len(before) - n)
     assert (check.before, check.after) == means
     assert check.notes == (note(NoteKind.FEW_PAIRS, n=n, of=len(before)),)
+
+
+@every_row(
+    ("before", "after", "alone", "decided"),
+    [([1.0], [1.0], OPEN, PASSED), ([1.0], [0.0], OPEN, FAILED), ([0.0], [1.0], OPEN, PASSED),
+     ([0.0], [0.0], OPEN, OPEN), ([1.0, 1.0], [1.0, None], OPEN, OPEN)],
+)  # fmt: skip
+def test_one_case_shows_nothing_unless_a_plain_threshold_decides(before, after, alone, decided):
+    check = drop(before, after)
+    found = check_point(check)
+
+    assert (check.outcome, found.outcome) == (alone, decided)
+    assert kinds(found.notes) == [
+        NoteKind.FEW_PAIRS if decided is OPEN else NoteKind.PLAIN_THRESHOLD
+    ]
+
+
+@every_row(("score", "decided"), [(1.0, PASSED), (0.0, FAILED)])
+def test_a_minimum_of_one_case_is_a_plain_threshold_or_nothing(score, decided):
+    check = check_minimum(case_samples([score]), minimum=1.0)
+
+    assert check.outcome is OPEN
+    assert kinds(check.notes) == [NoteKind.TOO_FEW_REPLIES]
+    assert check_point(check).outcome is decided
 
 
 def test_all_wrong_on_both_sides_shows_nothing():

@@ -132,7 +132,7 @@ def test_a_minimum_is_inconclusive_with_one_reply_or_few_groups():
     check = check_minimum(case_samples([1.0, None]), minimum=0.8)
 
     assert check == Check(
-        kind=CheckKind.MINIMUM, outcome=OPEN, limit=0.8, n=1, after=1.0, missing=1,
+        kind=CheckKind.MINIMUM, outcome=OPEN, limit=0.8, n=1, effective=1, after=1.0, missing=1,
         notes=(note(NoteKind.TOO_FEW_REPLIES, n=1, of=2),),
     )  # fmt: skip
     assert check_minimum(side(2, 0), minimum=0.8).p_pass == pytest.approx(0.64)

@@ -38,9 +38,10 @@ from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     minimum_cases_needed,
+    minimum_pass_probability,
     pass_probability,
 )
-from pytest_ftgate.stats.rates import mean_score
+from pytest_ftgate.stats.rates import mean_score, p_reaches
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
 
@@ -118,7 +119,7 @@ def test_a_repeated_baseline_adds_power():
     )
 
 
-@every_row("cases", [design(60), design(150), HEAVY, PAIRS])
+@every_row("cases", [design(60), design(150), design(900), HEAVY, PAIRS])
 def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_change(cases):
     labels = None if cases.units == cases.n else np.array(cases.groups)
     right = np.ones(cases.n)
@@ -324,6 +325,28 @@ def test_related_cases_take_more_of_them_to_show_a_minimum():
 
     assert (found.cases, found.units, found.certifiable) == (200, 100, 0.72)
     assert found.needed == 2 * minimum_cases_needed(0.80, 0.85, 0.9) - 200
+
+
+@every_row(
+    ("cases", "most"),
+    [
+        (design(220, groups=tuple(number for number in range(40) for _ in range(1 + number % 10))),
+         minimum_pass_probability(40, 0.80, 0.85)),
+        (design(200, weights=(5.0,) * 20 + (1.0,) * 180),
+         minimum_pass_probability(200, 0.80, 0.85)),
+    ],
+)  # fmt: skip
+def test_a_minimum_of_uneven_units_passes_as_often_as_its_verdict_does(cases, most):
+    rng, groups, weights = np.random.default_rng(3), np.array(cases.groups), np.array(cases.weights)
+    rights = (rng.random((400, cases.units)) < 0.85)[:, groups].astype(float)
+    rates = [mean_score(right, groups=groups, weights=weights) for right in rights]
+    passed = np.mean([p_reaches(rate, 0.80) <= 0.05 for rate in rates])
+
+    found = least(0.80, cases)
+
+    assert found.pass_probability == pytest.approx(passed, abs=0.06)
+    assert found.pass_probability < most - 0.06
+    assert found.needed > least(0.80, design(cases.units)).needed * cases.n / cases.units
 
 
 def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():

@@ -22,6 +22,9 @@ from pytest_ftgate.gates.skills import (
 from pytest_ftgate.gates.verdict import LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.bounded import p_mean, unseen_unit
+from pytest_ftgate.stats.paired import p_drop, p_noninferior
+from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.rule import Rule
@@ -326,6 +329,59 @@ def test_the_same_loss_of_answers_is_a_larger_loss_of_ability_where_one_may_gues
         "open": ("inconclusive", pytest.approx(0.10)),
     }
     assert found(110, 100)["four"][0] == "uninformative"
+
+
+# The mean over skills ----------------------------------------------------------------------------
+
+
+def mean_of(before, after, *, groups=None, sizes, **weights):
+    """Return the mean over skills a, b … of *sizes*, of which so many cases are right."""
+    cases = [one for skill, n in zip("abc", sizes, strict=False) for one in skill_cases(skill, n)]
+    gate = ForgettingGate(line=1, cases=tuple(cases), weights=weights)
+    sides = [samples_of(cases, *right, groups=groups) for right in (before, after)]
+    return SkillWeights(gate, cases).pair(*sides)
+
+
+@every_row(
+    ("sizes", "weights"), [((100, 100), {}), ((50, 500), {"b": 10.0}), ((30, 90), {"a": 1 / 3})]
+)
+def test_cases_of_one_weight_are_counted_over_all_skills(sizes, weights):
+    found = mean_of(sizes, [n - 5 for n in sizes], sizes=sizes, **weights)
+
+    total = sum(sizes)
+    assert found.countable
+    assert (found.n, found.fixed, found.regressed, found.effective) == (total, 0, 10, total)
+    assert p_drop(found) == mcnemar_midp(0, 10)
+
+
+def test_a_mean_over_uneven_skills_is_a_bounded_mean_in_which_each_case_has_its_share():
+    found = mean_of((50, 500), (45, 500), sizes=(50, 500))
+
+    assert (found.n, found.countable, found.delta) == (550, False, pytest.approx(-0.05))
+    # A case of the small skill weighs 5.5, one of the other 0.55.
+    values, counts = [5.5 * 0.1, 5.5 * -0.9, 0.55 * 0.1], [45, 5, 500]
+    unit = unseen_unit(np.repeat([5.5, 0.55], [50, 500]), 0.1)
+    assert p_noninferior(found, 0.1) == pytest.approx(p_mean(values, -0.9 * unit, counts), abs=1e-6)
+
+    heavy = mean_of((50, 500), (45, 500), sizes=(50, 500), a=3.0)
+    assert heavy.delta == pytest.approx(-0.075)
+
+
+def test_a_skill_without_replies_leaves_the_mean_to_the_others():
+    cases = [*skill_cases("a", 20), *skill_cases("b", 40), *skill_cases("c", 10)]
+    weights = SkillWeights(ForgettingGate(line=1, cases=tuple(cases)), cases)
+    before, after = (samples_of(cases[:60], *right) for right in ((20, 40), (20, 30)))
+
+    assert weights.pair(before, after).delta == pytest.approx(-0.125)
+
+
+def test_groups_are_units_of_the_mean_whatever_skill_they_are_in():
+    groups = np.arange(120) // 5
+
+    found = mean_of((60, 60), (60, 55), sizes=(60, 60), groups=groups)
+
+    assert (found.groups, found.countable) == (24, True)
+    assert found.whole.lost == pytest.approx(5 / 120)
 
 
 def test_the_mean_weighs_a_skill_with_choices_more_and_allows_less():

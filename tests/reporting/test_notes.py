@@ -33,8 +33,11 @@ ALL_CASES = {"cases": 60, "unrelated": 0}
 #: A row: a note of a verdict, and its words.
 VERDICTS: list[tuple[Note, str]] = [
     (text_note("it timed out"), "it timed out"),
-    (note(K.FEW_PAIRS, n=1, of=2), "1 of 2 cases can be compared"),
-    (note(K.TOO_FEW_REPLIES, n=1, of=2), "1 of 2 cases brought a reply"),
+    (note(K.FEW_PAIRS, n=0, of=2), "0 of 2 cases can be compared"),
+    (note(K.FEW_PAIRS, n=1, of=2),
+     "1 of 2 cases can be compared; one alone shows nothing without evidence: point"),
+    (note(K.TOO_FEW_REPLIES, n=1, of=1),
+     "1 of 1 cases brought a reply; one alone shows nothing without evidence: point"),
     (note(K.AT_CHANCE, against="current", before=0.5),
      "current is at 50 %, so a drop from it cannot show"),
     (note(K.GUESSED, rate=0.25), "guessing is right in 25 %, so this minimum shows nothing"),

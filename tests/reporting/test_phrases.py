@@ -104,7 +104,7 @@ def test_the_sides_of_a_drop_have_their_names():
     ({"has_drifted": True}, Relation.DRIFTED), ({"informative": False}, Relation.BLIND),
     ({"is_unchanged": True, "outcome": Outcome.PASSED}, Relation.UNCHANGED),
     ({"outcome": Outcome.FAILED}, Relation.BEYOND), ({"outcome": Outcome.PASSED}, Relation.WITHIN),
-    ({"missing": 3}, Relation.MISSING),
+    ({"missing": 3}, Relation.MISSING), ({"n": 1}, Relation.MISSING),
     ({"low": -0.06, "high": -0.02, "p_fail": 0.001}, Relation.REAL),
     ({"low": -0.2, "high": -0.06, "p_fail": 0.02}, Relation.LIKELY_BEYOND),
     ({"low": -0.07, "high": -0.01, "p_fail": 0.02}, Relation.LIKELY),

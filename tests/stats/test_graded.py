@@ -15,12 +15,10 @@ from pytest_ftgate.stats.graded import (
     GroupLosses,
     PlannedScore,
     group_losses,
-    joined_losses,
     largest_unit,
     z_score,
 )
 from pytest_ftgate.stats.paired import change_interval, p_noninferior, paired_counts
-from pytest_ftgate.stats.resampling import macro_difference
 
 SIZES = st.integers(2, 5000)
 SPREADS = st.floats(0, 4)
@@ -151,21 +149,12 @@ def test_the_smallest_drop_is_just_ruled_out_if_no_group_is_lost(sizes, alpha):
     assert losses.times_needed(smallest, alpha) == pytest.approx(1)
 
 
-def test_groups_are_lost_if_more_than_half_regressed_and_joined_over_skills():
+def test_groups_are_lost_if_more_than_half_regressed():
     changes = np.array([-1, -1, 0, 1, 1, 1, -1, 1, 0, -1, 0])
     found = group_losses(changes, np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]))
 
     # One group of three is lost and another one fixed; one of two lost half.
     assert found == GroupLosses(((3, 3), (2, 1)), 0.0)
-
-    parts = [GroupLosses(((5, 2), (1, 10)), 0.25), GroupLosses(((5, 4),), 0.0)]
-
-    assert joined_losses(parts) == GroupLosses(((5, 6), (1, 10)), pytest.approx(0.125))
-
-    skills = [paired_counts(BEFORE, AFTER, groups=LABELS), paired_counts(BEFORE, AFTER)]
-
-    assert macro_difference(skills).whole == GroupLosses(((25, 40), (1, 1000)), 0.0)
-    assert macro_difference(skills[1:]).whole is None
 
 
 def test_whole_groups_are_kept_only_as_surely_as_their_number_shows():

@@ -35,8 +35,8 @@ from pytest_ftgate.stats.power import (
 from pytest_ftgate.stats.proportions import exact_noninferior_p
 
 DISCORDANCES = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30)
-#: By margin and discordance, the cases for a power of 80, 90 and 95 %. Below a hundred cases they
-#: come from an enumeration of the exact test that shares no code with the package.
+#: By margin and discordance, the cases for a power of 80, 90 and 95 %. Where the exact test
+#: judges, they come from an enumeration of it that shares no code with the package.
 NEEDED = {
     0.01: "804/1063/1315 1327/1847/2307 3134/4340/5471 6211/8591/10854 9301/12869/16259"
     " 12378/17143/21661 18554/25698/32474",
@@ -80,6 +80,22 @@ def test_cases_needed_beyond_enumeration_are_the_closed_form(size):
 def test_no_smaller_suite_has_the_power(margin, discordance):
     n = cases_needed(margin, discordance)
     assert all(pass_probability(k, discordance, 0.0, margin) < 0.9 for k in range(1, n))
+
+
+@examples(0.1)
+@given(
+    st.sampled_from([0.02, 0.03, 0.05, 0.1]),
+    st.sampled_from([0.0, 0.02, 0.05, 0.1]),
+    st.integers(30, 1400),
+    st.integers(1, 200),
+)
+def test_more_cases_let_an_unchanged_variant_pass_as_often_within_the_next_whole_loss(
+    margin, discordance, n, more
+):
+    """Between two numbers of cases that allow one more loss, the chance falls: a sawtooth."""
+    later = range(n + more, n + more + round(1.0 / margin) + 1)
+    first = pass_probability(n, discordance, 0.0, margin)
+    assert max(pass_probability(k, discordance, 0.0, margin) for k in later) >= first - 0.005
 
 
 def test_a_true_drop_takes_more_cases_and_an_improvement_fewer():
@@ -158,7 +174,7 @@ def test_the_ends_of_the_scale_have_their_sizes_and_defaults():
     assert [flip_rate(p) for p in (0.0, 0.5, 0.95, 1.0)] == pytest.approx([0, 0.5, 0.095, 0])
 
     assert cases_needed(0.03, 0.0) == 99
-    assert cases_needed(0.02, 0.0) == 133
+    assert cases_needed(0.02, 0.0) == 149
 
     assert fail_cases_needed(1.0, 1.0) == fail_cases_needed(1.0 - 1e-9, 1.0)
 

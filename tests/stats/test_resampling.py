@@ -1,8 +1,7 @@
-"""Bootstrap, homogeneity, calibrated judges, means of skills, skewed means and retention."""
+"""Bootstrap, homogeneity, calibrated judges, skewed means and retention."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,14 +13,11 @@ from scipy import optimize, stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.stats.paired import p_drop, p_noninferior, paired_counts
-from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.stats.resampling import (
     MeanEstimate,
     SkillSample,
     bootstrap_bounds,
     kappa_bounds,
-    macro_difference,
     mean_interval,
     ratio_interval,
     retention_ratio,
@@ -161,101 +157,6 @@ def test_calibrated_tests_are_t_tests_and_a_mean_without_error_is_certain():
 
     found = MeanEstimate(mean=0.0, se=0.0, df=10)
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
-
-
-def skill(n, fixed, regressed):
-    after = np.ones(n)
-    before = np.ones(n)
-    before[:fixed] = 0
-    after[fixed : fixed + regressed] = 0
-    return paired_counts(before, after)
-
-
-def test_skills_of_equal_size_or_fitting_weights_are_pooled():
-    macro = macro_difference([skill(100, 2, 5), skill(100, 1, 0), skill(100, 3, 4)])
-    assert (macro.n, macro.fixed, macro.regressed, macro.effective) == (300, 6, 9, 300)
-    assert p_drop(macro) == mcnemar_midp(6, 9)
-
-    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)], [50, 500])
-    assert macro.countable
-    assert (macro.fixed, macro.regressed, macro.effective) == (0, 5, 550)
-    assert p_drop(macro) == mcnemar_midp(0, 5)
-
-
-@every_row(
-    ("changes", "expected"),
-    [
-        # The pooled variance of a case over the variance of the mean of three skills.
-        ([(2, 25), (0, 0), (3, 4)], 152.7),
-        # At most the size at which all skills would vary alike; 9 / (1 / 40 + 1 / 100 + 1 / 80).
-        ([(20, 25), (30, 30), (23, 24)], 9 / 0.0475),
-        ([(0, 0), (0, 0), (0, 0)], 9 / 0.0475),
-    ],
-)
-def test_repeated_skills_count_as_many_cases_as_give_their_mean_its_variance(changes, expected):
-    sizes = (40.0, 100.0, 80.0)
-    skills = [
-        replace(skill(100, *change), effective=size)
-        for change, size in zip(changes, sizes, strict=True)
-    ]
-    shares = np.array(changes) / 100
-    lost, changed = shares @ [1, -1], shares.sum(axis=1)
-    variance = np.sum((changed - lost**2) / sizes) / 9
-    if variance and expected < 9 / 0.0475:
-        assert (changed.mean() - lost.mean() ** 2) / variance == pytest.approx(expected, abs=0.1)
-        expected = (changed.mean() - lost.mean() ** 2) / variance
-
-    assert macro_difference(skills).effective == pytest.approx(expected)
-
-
-def test_the_heaviest_case_and_the_fewest_groups_are_those_of_any_skill():
-    small, large = (replace(skill(n, 0, 1), largest=largest) for n, largest in ((50, 1), (150, 4)))
-    # A case of the small skill weighs 2, one of the large skill 2 / 3.
-    assert macro_difference([small, large]).largest == pytest.approx(4 * 2 / 3)
-
-    grouped = paired_counts([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
-    assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
-
-
-def test_cases_without_a_group_are_groups_of_their_own_beside_others():
-    grouped = paired_counts(np.ones(40), np.ones(40), groups=np.arange(40) // 4)
-    losses = macro_difference([grouped, skill(40, 0, 6)]).whole
-    assert losses.sizes == ((4, 10), (1, 40))
-    assert losses.lost == pytest.approx(6 / 80)
-    # Weighted cases are not counted, and neither are the groups of which they are.
-    assert macro_difference([grouped, skill(80, 0, 6)]).whole is None
-
-
-def test_skills_count_alike_whatever_their_size_and_by_their_weights():
-    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
-    assert macro.delta == pytest.approx(-0.05)
-    assert macro.before - macro.after == pytest.approx(0.05)
-    assert (macro.n, macro.fixed, macro.regressed, macro.countable) == (550, 0, 5, False)
-    # Each case of the small skill weighs ten times one of the other.
-    assert (macro.effective, macro.largest) == (550, pytest.approx(550 / 2 / 50))
-    # The variance of the mean of two skills, of which one varies.
-    assert macro.spread / macro.n == pytest.approx(0.1 * 0.9 / 49 / 4)
-    z = (0.1 - 0.05) / np.sqrt((macro.spread + 0.05 * (5.5 - 0.05)) / 550)
-    assert p_noninferior(macro, 0.1) == pytest.approx(stats.norm.sf(z))
-
-    one, other = skill(100, 2, 5), skill(100, 30, 0)
-    assert macro_difference([one, other], [1, 0]).delta == one.delta
-
-    graded = paired_counts([0.5] * 40, [0.4] * 40)
-    macro = macro_difference([graded, skill(40, 0, 0)])
-    assert not macro.countable
-    assert (macro.n, macro.delta) == (80, pytest.approx(-0.05))
-
-
-def test_weighted_skills_are_a_mean_of_weighted_scores():
-    skills = [skill(100, 2, 5), skill(100, 1, 0)]
-    macro = macro_difference(skills, [3, 1])
-    assert not macro.countable
-    assert macro.delta == pytest.approx(0.75 * -0.03 + 0.25 * 0.01)
-    assert macro.largest == pytest.approx(1.5)
-    expected = 0.75**2 * skills[0].spread / 100 + 0.25**2 * skills[1].spread / 100
-    assert macro.spread / macro.n == pytest.approx(expected)
-    assert macro_difference(skills, [30, 10]) == macro
 
 
 # --- skewed means ---------------------------------------------------------------------------------
@@ -458,7 +359,6 @@ def test_the_interval_of_what_is_left_holds_the_truth_as_often_as_it_says(skills
 
 # --- what is refused -----------------------------------------------------------------------------
 
-PAIR = [skill(10, 0, 0), skill(10, 0, 0)]
 BOOTSTRAP = partial(bootstrap_bounds, lambda w: w[:, 0], rng=np.random.default_rng(0))
 CALIBRATED = partial(two_phase_mean, [0.1, 0.2, 0.3])
 
@@ -473,10 +373,6 @@ CALIBRATED = partial(two_phase_mean, [0.1, 0.2, 0.3])
         *(
             ("^a table .* square", partial(stuart_maxwell, t))
             for t in ([[1, 2]], [1, 2], [[1, -1], [0, 1]])
-        ),
-        *(
-            ("^a macro mean needs at least one skill", partial(macro_difference, *given))
-            for given in ([[]], [PAIR, [1.0]], [PAIR, [0.0, 0.0]], [PAIR, [1.0, -1.0]])
         ),
         *(
             ("^labelled positions must be distinct", partial(CALIBRATED, [1.0, 1.0], at))

@@ -30,7 +30,6 @@ from pytest_ftgate.stats.proportions import (
 from pytest_ftgate.stats.resampling import (
     bootstrap_bounds,
     clustered_se,
-    macro_difference,
     stuart_maxwell,
 )
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
@@ -120,7 +119,7 @@ def forgetting(i):
         with pytest.raises(ValueError, match="case"):
             paired_counts([i["initial"]], [])
         return {"forgetting": None}
-    skill = macro_difference([paired_counts([i["initial"]], [i["last"]])])
+    skill = paired_counts([i["initial"]], [i["last"]])
     return {"forgetting": skill.before - skill.after, "bwt": skill.after - skill.before}
 
 
