@@ -96,6 +96,7 @@ class NoteKind(StrEnum):
 
     # What cases can show
     COARSE_LIMIT = "coarse limit"
+    UNCHANGED_PASSES = "unchanged passes"
     NO_LIMIT = "no limit"
     LIMIT_OR_CASES = "limit or cases"
     MINIMUM_OR_CASES = "minimum or cases"

@@ -202,6 +202,10 @@ def _with_steps(
         from pytest_ftgate.gates.power import coarse_limit
 
         notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))
+    if verdict.outcome is Outcome.INCONCLUSIVE and comparison.scores.variant in suite.variants:
+        from pytest_ftgate.gates.power import unchanged_passes
+
+        notes = (*notes, *unchanged_passes(suite, gate, suite.variants[scores.variant]))
     steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
     verdict = replace(verdict, next=steps, notes=notes)
     verdict = with_endings(suite, verdict, comparison.compared_scores, scores)

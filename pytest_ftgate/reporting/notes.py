@@ -18,6 +18,7 @@ from pytest_ftgate.gates.notes import (
 from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.number_text import (
     amount,
+    build_odds,
     change_text,
     interval_text,
     level_span,
@@ -469,6 +470,10 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.COARSE_LIMIT: f"{_CASES} can only show drops of {{limit:size}} points or more; "
     f"{{for_10:,}} would show 10, "
     "{for_5:,} would show 5",
+    NoteKind.UNCHANGED_PASSES: lambda values: (
+        f"an unchanged variant passes this check {percent(values['check'])} of the time, and "
+        f"{build_odds(values['checks'], values['build'])}"
+    ),
     NoteKind.NO_LIMIT: f"{_CASES} cannot show that a drop stays below {{limit:limit}} points",
     NoteKind.LIMIT_OR_CASES: "write max_drop: for the whole of the skills, or add cases: it takes "
     "about {needed}",

@@ -173,6 +173,10 @@ class Gate:
         """
         return 0
 
+    def blocking_checks(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
+        """Return the drop checks that an unchanged variant must pass; see above for *compared*."""
+        return 0
+
 
 #: A mapping is a tool call, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
