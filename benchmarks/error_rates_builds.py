@@ -21,14 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from draws import Array, chances
 
-from pytest_ftgate.gates.design import MISS, POWER, Design
+from pytest_ftgate.gates.design import MISS, MOST_COMPARED, POWER, Design
 from pytest_ftgate.gates.power import limit_of_design
 from pytest_ftgate.stats.paired import change_counts, is_noninferior
 
 #: The variants of the largest build, and the numbers of variants that the table has.
 _VARIANTS, _SHOWN = 4, (1, 2, 4)
-#: The baseline, the results that were accepted last, and those accepted first.
-_SIDES = 3
 #: A promise is broken if a share misses it by so many standard errors of the simulation.
 _TOLERATED_ERRORS = 2.0
 #: The chance of a right reply to each case, shape (suites, cases), given the disagreement.
@@ -84,7 +82,7 @@ def passed(
         baseline = run()
         for variant in range(_VARIANTS):
             now = run()
-            for before in (baseline, *(run() for _ in range(_SIDES - 1))):
+            for before in (baseline, *(run() for _ in range(MOST_COMPARED - 1))):
                 counts = change_counts(before, now, (repeats, repeats))
                 for number, limit in enumerate(limits):
                     passes[number, variant] &= is_noninferior(counts, limit, MISS)
@@ -98,7 +96,7 @@ def print_build_rows(replicates: int, seed: int) -> bool:
     print("cases ment   gates a case  of 1, 2 and 4 variants     that pass\n")
     rng, is_met = np.random.default_rng(seed), True
     for build in builds():
-        alone, default = build.limit(1), build.limit(_SIDES * build.gates)
+        alone, default = build.limit(1), build.limit(MOST_COMPARED * build.gates)
         if alone is None or default is None:
             raise AssertionError(f"{build} has no default limit")
         before, after = passed(build, (alone, default), rng, replicates)

@@ -84,24 +84,28 @@ def shared_levels(suite: Suite, count_accepted: CountAccepted = lambda *_: 0) ->
     return Levels(alarm=ALARM / max(1, checks), shared=max(1, checks))
 
 
-#: A variant is compared with the results that were accepted last, with those accepted first, and
-#: unless it is the baseline with the baseline.
-_ACCEPTED_RESULTS, MOST_COMPARED = 2, 3
+#: A variant is compared with the baseline, with the results that were accepted last, and with those
+#: that were accepted first.
+MOST_COMPARED = 3
 
 
 def build_checks(suite: Suite, gate: Gate) -> int:
-    """Return how many drop checks a variant of *gate* has in a build, those of all its gates.
+    """Return for how many drop checks of a build the default limit of *gate* is sized.
 
-    Both accepted results are counted as if they existed, so that the number follows from the suite
-    file alone. It is that of the variant with the most.
+    They are those of the variant with the most gates. It is taken to be compared with the baseline
+    and with both accepted results, so that the limit stays when a variant is added to the baseline,
+    and when a run is accepted.
     """
-    found = (blocking_checks(suite, variant) for variant in suite.variants.values())
-    return max((sum(gates.values()) for gates in found if gate.name in gates), default=1)
+    found = [suite.gates_for(variant) for variant in suite.variants.values()]
+    compared = MOST_COMPARED if suite.keeps_record else 1
+    counts = (sum(one.blocking_checks(compared) for one in gates) for gates in found)
+    return max([1, *(count for count, gates in zip(counts, found, strict=True) if gate in gates)])
 
 
 def blocking_checks(suite: Suite, variant: Variant) -> dict[str, int]:
     """Return by gate how many drop checks *variant* has in a build; see `build_checks`."""
-    compared = (variant.name != suite.baseline and variant.compared) + _ACCEPTED_RESULTS
+    accepted = MOST_COMPARED - 1 if suite.keeps_record else 0
+    compared = (variant.name != suite.baseline and variant.compared) + accepted
     return {gate.name: gate.blocking_checks(compared) for gate in suite.gates_for(variant)}
 
 

@@ -158,10 +158,13 @@ def _squared_quantile(miss: float) -> float:
 def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
+        limits = {"limit": margin, "possible": _round_up(smallest)}
+        if _hides_in_one_group(design, margin):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **_largest(design)),)
+            return
         needed = _cases_for_limit(design, margin)
         is_grouped = design.units < design.n
         groups = ceil(needed * design.units / design.n) if is_grouped else 0
-        limits = {"limit": margin, "possible": _round_up(smallest)}
         counts = {**design.counts, "needed": needed, "groups": groups}
         yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts),)
 
@@ -231,11 +234,32 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
     if design.is_plain:
         highest = design.miss ** (1 / design.n)
     if highest < minimum:
+        limits = {"limit": minimum, "possible": int(highest * 100) / 100}
+        if _hides_in_one_group(design, 1.0 - minimum):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="min", **limits, **_largest(design)),)
+            return
         cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
         if design.is_plain and minimum < 1:
             cases = ceil(log(design.miss) / log(minimum))
-        limits = {"limit": minimum, "possible": int(highest * 100) / 100}
         yield (note(NoteKind.MINIMUM_NEVER_SHOWN, **limits, **design.counts, needed=cases),)
+
+
+def _hides_in_one_group(design: Design, limit: float) -> bool:
+    """Return True if the groups of *design* would show *limit* if each counted as one case.
+
+    More cases like these then help little: most of a loss may lie in the largest group.
+    """
+    units = design.units
+    even = Design((1.0,) * units, tuple(range(units)), miss=design.miss)
+    return max(Counter(design.groups).values()) * units > design.n and (
+        smallest_limit(even) <= limit
+    )
+
+
+def _largest(design: Design) -> dict[str, float]:
+    """Return the size of the largest group, and the weight with which it counts as one case."""
+    size = max(Counter(design.groups).values())
+    return {"cases": design.n, "largest": size, "weight": float(f"{1.0 / size:.1g}")}
 
 
 def _round_up(share: float) -> float:

@@ -101,6 +101,7 @@ class NoteKind(StrEnum):
     LIMIT_OR_CASES = "limit or cases"
     MINIMUM_OR_CASES = "minimum or cases"
     GROUPS_SHOW_NOTHING = "groups show nothing"
+    GROUP_TOO_LARGE = "group too large"
     DROP_NEVER_SHOWN = "drop never shown"
     MINIMUM_NEVER_SHOWN = "minimum never shown"
     F1_DROP_NEVER_SHOWN = "macro-F1 drop never shown"
