@@ -30,8 +30,8 @@ from pytest_ftgate.gates.design import (
     STEADY_DISCORDANCE,
     TYPICAL_DISCORDANCE,
     Design,
-    blocking_checks,
     build_checks,
+    checks_by_gate,
     design_of,
     round_up_to_point,
 )
@@ -290,7 +290,7 @@ def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Not
 
     Two of its runs are taken to disagree as usual.
     """
-    checks, odds = blocking_checks(suite, variant), dict[str, tuple[int, float]]()
+    checks, odds = checks_by_gate(suite, variant), dict[str, tuple[int, float]]()
     for one in suite.gates_for(variant):
         is_planned = one.max_drop is not None and one.evidence != "point"
         if is_planned and one.evaluated_cases(suite.cases):

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.notes import (
 from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.number_text import (
     amount,
-    build_odds,
+    builds_passed,
     change_text,
     interval_text,
     level_span,
@@ -373,7 +373,7 @@ UNCHANGED = "unchanged (same replies)"
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
     text = f"an unchanged variant passes this check {percent(values['check'])} of the time"
     checks = values["checks"]
-    return f"{text}, and {build_odds(checks, values['build'])}" if checks > 1 else text
+    return f"{text}, and {builds_passed(checks, values['build'])}" if checks > 1 else text
 
 
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"

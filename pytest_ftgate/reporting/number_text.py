@@ -45,7 +45,7 @@ def unsigned_points(share: float) -> str:
     return f"{round(abs(share) * 100, 2):g}"
 
 
-def build_odds(checks: int, passes: float) -> str:
+def builds_passed(checks: int, passes: float) -> str:
     """Return how many builds an unchanged variant passes, each with so many checks."""
     return f"{percent(passes)} or more of builds with {quantity(checks, 'check')}"
 

@@ -14,7 +14,7 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha2
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.design import blocking_checks, design_of, guess_rate
+from pytest_ftgate.gates.design import checks_by_gate, design_of, guess_rate
 from pytest_ftgate.gates.feasibility import lacks_limit
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest
@@ -462,7 +462,7 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
         yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
     if gate.max_drop is not None:
-        checks = blocking_checks(gate_run.gate_suite, variant)[gate.name]
+        checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
         yield replace(_drop_estimate(session, gate_run), checks=checks)
 
 

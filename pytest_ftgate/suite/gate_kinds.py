@@ -117,10 +117,10 @@ class RateGate(Gate):
         if self.max_drop is None:
             return thoughts
         # A plain threshold has no alarm level.
-        tested = 0 if self.evidence == "point" else self.blocking_checks(compared)
+        tested = 0 if self.evidence == "point" else self.checks_in_build(compared)
         return tested + bool(self.slices) + thoughts
 
-    def blocking_checks(self, compared: int) -> int:
+    def checks_in_build(self, compared: int) -> int:
         """Return the checks against earlier results; parts block only if a drop is shown."""
         if not self.limits_drop:
             return 0
@@ -213,7 +213,7 @@ class ForgettingGate(_OfTuned):
         sizes = Counter(str(case.skill) for case in self.cases)
         return (1 + bool(self.tested_parts(sizes))) * len(self.prompt_modes)
 
-    def blocking_checks(self, compared: int) -> int:
+    def checks_in_build(self, compared: int) -> int:
         """Return the drop checks."""
         return self.drop_checks(compared)
 

@@ -173,7 +173,7 @@ class Gate:
         """
         return 0
 
-    def blocking_checks(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
+    def checks_in_build(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
         """Return the drop checks that an unchanged variant must pass; see above for *compared*."""
         return 0
 

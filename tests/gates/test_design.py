@@ -17,9 +17,9 @@ from pytest_ftgate.gates.design import (
     Design,
     Levels,
     Look,
-    blocking_checks,
     build_checks,
     check_must_pass,
+    checks_by_gate,
     design_of,
     guess_rate,
     look_levels,
@@ -114,7 +114,7 @@ def test_each_variant_has_the_checks_of_what_it_is_compared_with():
     made = suite(ANY_DROP, FORMAT, OF_SKILLS, variants=("current", "new", "old"))
     apart = {**made.variants, "old": replace(made.variants["old"], compared=False)}
 
-    found = [blocking_checks(replace(made, variants=apart), one) for one in apart.values()]
+    found = [checks_by_gate(replace(made, variants=apart), one) for one in apart.values()]
 
     assert found == [
         {"accuracy": 2, "format": 2},
