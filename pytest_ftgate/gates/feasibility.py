@@ -159,8 +159,8 @@ def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
         limits = {"limit": margin, "possible": _round_up(smallest)}
-        if _hides_in_one_group(design, margin):
-            yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **_largest(design)),)
+        if hiding := _large_group(design, margin):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **hiding),)
             return
         needed = _cases_for_limit(design, margin)
         is_grouped = design.units < design.n
@@ -235,8 +235,8 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
         highest = design.miss ** (1 / design.n)
     if highest < minimum:
         limits = {"limit": minimum, "possible": int(highest * 100) / 100}
-        if _hides_in_one_group(design, 1.0 - minimum):
-            yield (note(NoteKind.GROUP_TOO_LARGE, key="min", **limits, **_largest(design)),)
+        if hiding := _large_group(design, 1.0 - minimum):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="min", **limits, **hiding),)
             return
         cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
         if design.is_plain and minimum < 1:
@@ -244,22 +244,18 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
         yield (note(NoteKind.MINIMUM_NEVER_SHOWN, **limits, **design.counts, needed=cases),)
 
 
-def _hides_in_one_group(design: Design, limit: float) -> bool:
-    """Return True if the groups of *design* would show *limit* if each counted as one case.
+def _large_group(design: Design, limit: float) -> dict[str, float]:
+    """Return the size of the group that hides *limit*, and the weight that mends it; {} for none.
 
-    More cases like these then help little: most of a loss may lie in the largest group.
+    With that weight the group counts as one case. More cases like these would help little.
     """
-    units = design.units
-    even = Design((1.0,) * units, tuple(range(units)), miss=design.miss)
-    return max(Counter(design.groups).values()) * units > design.n and (
-        smallest_limit(even) <= limit
-    )
-
-
-def _largest(design: Design) -> dict[str, float]:
-    """Return the size of the largest group, and the weight with which it counts as one case."""
-    size = max(Counter(design.groups).values())
-    return {"cases": design.n, "largest": size, "weight": float(f"{1.0 / size:.1g}")}
+    (group, size), *_ = Counter(design.groups).most_common(1)
+    weight = float(f"{1.0 / size:.1g}")
+    if size == 1 or len({*design.weights}) > 1:
+        return {}
+    weights = tuple(weight if one == group else 1.0 for one in design.groups)
+    found = {"cases": design.n, "largest": size, "weight": weight}
+    return found if smallest_limit(replace(design, weights=weights)) <= limit else {}
 
 
 def _round_up(share: float) -> float:
