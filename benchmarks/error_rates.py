@@ -24,6 +24,7 @@ from zlib import crc32
 
 import draws as draw
 import numpy as np
+from error_rates_builds import print_build_rows
 from error_rates_logprobs import print_logprob_rows
 from error_rates_means import print_rows
 from situations import (
@@ -173,8 +174,8 @@ def grouped_by_row(cells: Sequence[Cell]) -> list[list[Cell]]:
 def print_chances(replicates: int, seed: int) -> None:
     """Print how often an unchanged variant passes, with one or ten replies of the baseline."""
     print("\nAn unchanged variant passes, with one reply and with ten replies of the baseline\n")
-    print("      dis-      the smallest limit                     ten replies of the baseline")
-    print("cases agree     passed 9 in 10      3     5    10      that limit     3     5    10")
+    print("      dis-                                             ten replies of the baseline")
+    print("cases agree      default limit      3     5    10   default limit     3     5    10")
     rng = np.random.default_rng(seed)
     for n in (50, 100, 200, 500):
         for disagreement in (STEADY, TYPICAL):
@@ -293,6 +294,8 @@ def main() -> int:
     print("\nLog-probabilities\n")
     means_are_met &= print_logprob_rows(given.replicates // 3, given.seed)
     print_chances(given.replicates, given.seed)
+    print("\nBuilds\n")
+    means_are_met &= print_build_rows(given.replicates // 8, given.seed)
     any_fails = simulate_large_suites(given.replicates, given.seed)
     made = [*promises(cells, any_fails)]
     print("\nPromised, in per cent, +- the standard error of the simulation\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 
 import draws as draw
 from trials import Exact, Floor, Forgetting, Grouped, Looks, Plain, Sliced, Trial
 
+from pytest_ftgate.gates.design import MOST_COMPARED, round_up_to_point
+from pytest_ftgate.gates.power import build_power
 from pytest_ftgate.stats.power import certifiable_margin
 
 LIMITS, MINIMUMS = (0.03, 0.05, 0.10), (0.80, 0.90, 0.95)
@@ -21,8 +22,8 @@ TYPICAL, STEADY = 0.10, 0.05
 
 
 def default_limit(n: int, disagreement: float = TYPICAL) -> float:
-    """Return the smallest limit in whole points that an unchanged variant passes 9 times in 10."""
-    return ceil(100.0 * certifiable_margin(n, disagreement) - 1e-6) / 100.0
+    """Return the default limit of a suite with one gate and a variant beside the baseline."""
+    return round_up_to_point(certifiable_margin(n, disagreement, build_power(MOST_COMPARED)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.planner import full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import scores_content
+from pytest_ftgate.suite.gate_kinds import is_rate, scores_content
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
 from pytest_ftgate.suite.templates import (
@@ -324,7 +324,11 @@ def _limits(
     suite: Suite, session: Session, *, variant: FirstVariant, obstacle: list[str]
 ) -> tuple[dict[str, scaffold.Limits], list[str]]:
     """Return the limits of the suite's gates, measured where that is free, and notes on them."""
-    limits = {kind: _unmeasured_limits(suite, gate) for kind, gate in suite.gates.items()}
+    gates = {gate.kind: gate for gate in suite.gates.values() if is_rate(gate)}
+    # While cases are measured, thresholds are plain; those that are written are not.
+    gates = {kind: replace(gate, evidence="statistics") for kind, gate in gates.items()}
+    written = replace(suite, gates=gates)
+    limits = {kind: _unmeasured_limits(written, gate) for kind, gate in gates.items()}
     is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
     if not is_quick:
         return limits, []

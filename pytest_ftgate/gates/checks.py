@@ -15,10 +15,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from pytest_ftgate.gates.design import (
+    ALARM,
     CONFIDENCE,
     MAX_MISSING_SHARE,
     MIN_GROUPS,
-    MISS,
     POWER,
     TYPICAL_DISCORDANCE,
     Levels,
@@ -237,11 +237,13 @@ def _with_needs(check: Check, pairs: PairedCounts) -> Check:
         return check
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return replace(check, notes=(_few_groups(pairs.groups),))
+    # If nothing has changed, all of the disagreement is chance.
+    noise = smoothed_discordance(pairs)
     check = replace(
         check,
-        certifiable=certifiable_limit(pairs),
+        certifiable=certifiable_limit(pairs, noise, check.miss),
         needed=_needed_for_drop(pairs, check),
-        needed_unchanged=needed_if_unchanged(pairs, check.limit, check.miss),
+        needed_unchanged=needed_if_unchanged(pairs, noise, check.limit, check.miss),
     )
     return _with_needed_groups(check, pairs.whole)
 
@@ -262,14 +264,30 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
-def certifiable_limit(pairs: PairedCounts) -> float | None:
-    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
+def certifiable_limit(pairs: PairedCounts, discordance: float, miss: float) -> float | None:
+    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None.
+
+    Two of its runs disagree on a share of *discordance*; graded scores vary as those in *pairs*.
+    """
     if not pairs.countable:
-        margin = graded_certifiable_margin(pairs, POWER)
+        margin = graded_certifiable_margin(pairs, POWER, miss)
         return margin if margin < 1.0 else None
-    return none_if_impossible(
-        certifiable_margin, pairs.effective, smoothed_discordance(pairs), POWER
-    )
+    return none_if_impossible(certifiable_margin, pairs.effective, discordance, POWER, miss)
+
+
+def unchanged_discordance(pairs: PairedCounts) -> float:
+    """Return the share of cases on which two runs of one variant disagree, as far as *pairs* show.
+
+    It is shrunk to the typical value. If both samples differ by more than chance, not all of their
+    disagreement is noise: chance loses as many cases as it gains, so that the smaller number counts
+    twice. Without such a difference that number would be too low: it is the smaller of two.
+    """
+    lost, gained = pairs.regressed, pairs.fixed
+    turned = replace(pairs, fixed=lost, regressed=gained, delta=-pairs.delta)
+    if min(p_drop(pairs), p_drop(turned)) > (1.0 - CONFIDENCE) / 2.0:
+        return smoothed_discordance(pairs)
+    fewer = min(lost, gained)
+    return smoothed_discordance(replace(pairs, fixed=fewer, regressed=fewer))
 
 
 def smoothed_discordance(pairs: PairedCounts) -> float:
@@ -304,19 +322,22 @@ def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
     return max(1, ceil((needed - pairs.effective) * pairs.n / pairs.effective))
 
 
-def needed_if_unchanged(pairs: PairedCounts, limit: float, miss: float) -> int | None:
+def needed_if_unchanged(
+    pairs: PairedCounts, discordance: float, limit: float, miss: float
+) -> int | None:
     """Return the number of further cases with which an unchanged variant passes 9 times in 10.
 
-    Verdicts and the power of a gate name it, so that both say the same of the same replies.
+    For *discordance* see `certifiable_limit`. Verdicts and the power of a gate name it, so that
+    both say the same of the same replies, unless these differ by more than chance.
     """
     whole, needed = pairs.whole, 0
     if whole is not None and whole.smallest_drop(miss) > limit:
         needed = ceil(pairs.n * (whole.times_needed(limit, miss) - 1.0))
     try:
         if not pairs.countable:
-            total = graded_cases_needed(pairs, POWER, 0.0, limit, MISS)
+            total = graded_cases_needed(pairs, POWER, 0.0, limit, ALARM, miss)
         else:
-            effective = cases_needed(limit, smoothed_discordance(pairs), POWER, miss)
+            effective = cases_needed(limit, discordance, POWER, miss)
             total = ceil(effective * pairs.n / pairs.effective)
     except ValueError:
         return needed or None
@@ -330,11 +351,11 @@ def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:
         ValueError: no number of cases does.
     """
     if not pairs.countable:
-        return graded_cases_needed(pairs, POWER, drop, check.limit, check.alarm)
+        return graded_cases_needed(pairs, POWER, drop, check.limit, check.alarm, check.miss)
     disagreement = smoothed_discordance(pairs)
     if drop >= check.limit:
         return fail_cases_needed(drop, max(disagreement, drop), POWER, check.alarm)
-    return cases_needed(check.limit, disagreement, POWER, drop=drop)
+    return cases_needed(check.limit, disagreement, POWER, check.miss, drop)
 
 
 def _drop_with_missing(

@@ -11,7 +11,7 @@ from statistics import NormalDist
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate, scores_content
-from pytest_ftgate.suite.model import Case, Gate, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 
 #: The probability of passing a drop as large as the limit.
 MISS = 0.05
@@ -31,7 +31,7 @@ MIN_CASES_FOR_COST = 30
 MIN_CASES_FOR_F1 = 100
 #: With fewer cases of a label that a case expects, macro-F1 is not evaluated.
 MIN_CASES_PER_LABEL = 10
-#: The power behind "9 times in 10".
+#: The power behind "9 times in 10": of one check, and of all checks of a variant in a build.
 POWER = 0.9
 #: The confidence level of all reported intervals.
 CONFIDENCE = 0.95
@@ -82,6 +82,31 @@ def shared_levels(suite: Suite, count_accepted: CountAccepted = lambda *_: 0) ->
         for gate in suite.gates_for(variant)
     )
     return Levels(alarm=ALARM / max(1, checks), shared=max(1, checks))
+
+
+#: A variant is compared with the baseline, with the results that were accepted last, and with those
+#: that were accepted first.
+MOST_COMPARED = 3
+
+
+def build_checks(suite: Suite, gate: Gate) -> int:
+    """Return for how many drop checks of a build the default limit of *gate* is sized.
+
+    They are those of the variant with the most gates. It is taken to be compared with the baseline
+    and with both accepted results, so that the limit stays when a variant is added to the baseline,
+    and when a run is accepted.
+    """
+    found = [suite.gates_for(variant) for variant in suite.variants.values()]
+    compared = MOST_COMPARED if suite.keeps_record else 1
+    counts = (sum(one.checks_in_build(compared) for one in gates) for gates in found)
+    return max([1, *(count for count, gates in zip(counts, found, strict=True) if gate in gates)])
+
+
+def checks_by_gate(suite: Suite, variant: Variant) -> dict[str, int]:
+    """Return by gate how many drop checks *variant* has in a build; see `build_checks`."""
+    accepted = MOST_COMPARED - 1 if suite.keeps_record else 0
+    compared = (variant.name != suite.baseline and variant.compared) + accepted
+    return {gate.name: gate.checks_in_build(compared) for gate in suite.gates_for(variant)}
 
 
 #: The number of replies to a must-pass case whose first reply is wrong; the majority decides.
@@ -288,16 +313,20 @@ class Design:
 def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> Design:
     """Return the design of *gate* in *suite*, with *repeats* replies of baseline and variant."""
     cases = gate.evaluated_cases(suite.cases)
-    names = [case.group or f"\0{case.id}" for case in cases]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    is_graded = scores_content(gate) and any(case.score.is_graded for case in cases)
-    return Design(
-        weights=_equal_if_close(gate.case_weights(cases)),
-        groups=tuple(numbers[name] for name in names),
-        is_graded=is_graded,
-        repeats=repeats,
-        miss=LAST_LOOK_MISS if gate.stop_early else MISS,
+    design = design_of_rows(
+        gate.case_weights(cases),
+        [case.group or f"\0{case.id}" for case in cases],
+        is_graded=scores_content(gate) and any(case.score.is_graded for case in cases),
     )
+    return replace(design, repeats=repeats, miss=LAST_LOOK_MISS if gate.stop_early else MISS)
+
+
+def design_of_rows(
+    weights: Sequence[float], groups: Sequence[str], *, is_graded: bool = False
+) -> Design:
+    """Return the design of cases with these weights and names of groups."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    return Design(_equal_if_close(weights), tuple(numbers[name] for name in groups), is_graded)
 
 
 def _equal_if_close(weights: Sequence[float]) -> tuple[float, ...]:

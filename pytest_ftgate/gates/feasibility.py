@@ -163,10 +163,13 @@ def _squared_quantile(miss: float) -> float:
 def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
+        limits = {"limit": margin, "possible": _round_up(smallest)}
+        if hiding := _large_group(design, margin):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **hiding),)
+            return
         needed = _cases_for_limit(design, margin)
         is_grouped = design.units < design.n
         groups = ceil(needed * design.units / design.n) if is_grouped else 0
-        limits = {"limit": margin, "possible": _round_up(smallest)}
         counts = {**design.counts, "needed": needed, "groups": groups}
         yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts),)
 
@@ -234,9 +237,26 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
         design = replace(design, is_graded=True)
     highest = 1.0 - smallest_limit(design)
     if highest < minimum:
-        cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
         limits = {"limit": minimum, "possible": int(highest * 100) / 100}
+        if hiding := _large_group(design, 1.0 - minimum):
+            yield (note(NoteKind.GROUP_TOO_LARGE, key="min", **limits, **hiding),)
+            return
+        cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
         yield (note(NoteKind.MINIMUM_NEVER_SHOWN, **limits, **design.counts, needed=cases),)
+
+
+def _large_group(design: Design, limit: float) -> dict[str, float]:
+    """Return the size of the group that hides *limit*, and the weight that mends it; {} for none.
+
+    With that weight the group counts as one case. More cases like these would help little.
+    """
+    (group, size), *_ = Counter(design.groups).most_common(1)
+    weight = float(f"{1.0 / size:.1g}")
+    if size == 1 or len({*design.weights}) > 1:
+        return {}
+    weights = tuple(weight if one == group else 1.0 for one in design.groups)
+    found = {"cases": design.n, "largest": size, "weight": weight}
+    return found if smallest_limit(replace(design, weights=weights)) <= limit else {}
 
 
 def _round_up(share: float) -> float:

@@ -96,10 +96,12 @@ class NoteKind(StrEnum):
 
     # What cases can show
     COARSE_LIMIT = "coarse limit"
+    UNCHANGED_PASSES = "unchanged passes"
     NO_LIMIT = "no limit"
     LIMIT_OR_CASES = "limit or cases"
     MINIMUM_OR_CASES = "minimum or cases"
     GROUPS_SHOW_NOTHING = "groups show nothing"
+    GROUP_TOO_LARGE = "group too large"
     DROP_NEVER_SHOWN = "drop never shown"
     MINIMUM_NEVER_SHOWN = "minimum never shown"
     F1_DROP_NEVER_SHOWN = "macro-F1 drop never shown"

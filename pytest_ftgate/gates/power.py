@@ -7,12 +7,13 @@ judged by the rule itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from pytest_ftgate.gates.checks import (
@@ -21,7 +22,7 @@ from pytest_ftgate.gates.checks import (
     certifiable_limit,
     needed_if_unchanged,
     none_if_impossible,
-    smoothed_discordance,
+    unchanged_discordance,
 )
 from pytest_ftgate.gates.design import (
     MIN_GROUPS,
@@ -29,6 +30,8 @@ from pytest_ftgate.gates.design import (
     STEADY_DISCORDANCE,
     TYPICAL_DISCORDANCE,
     Design,
+    build_checks,
+    checks_by_gate,
     design_of,
     round_up_to_point,
 )
@@ -36,7 +39,13 @@ from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
 from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
-from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
+from pytest_ftgate.stats.paired import (
+    ChangeCounts,
+    PairedCounts,
+    change_counts,
+    is_noninferior,
+    paired_counts,
+)
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
@@ -53,8 +62,12 @@ from pytest_ftgate.suite.providers import provider_spec
 _ABOVE_MINIMUM = 0.05
 #: The unchanged variants that are drawn where cases are not independent or not equal.
 _DRAWS = 1_000
+#: With so many cases, repeats show as much as further cases.
+_MANY_REPEATED = 1_000
 #: A default limit is at most this large.
 MAX_DEFAULT_LIMIT = 0.40
+#: With fewer unrelated cases, repeats make no default limit smaller than this.
+_TRUSTED_REPEATS, _LEAST_REPEATED = 200, 0.10
 #: Above this, a default limit lets much go. A note then says how many cases would show the others.
 COARSE_LIMIT, _FINER_LIMITS = 0.15, (0.10, 0.05)
 _POINT = 0.01
@@ -68,8 +81,11 @@ def design_pass_probability(design: Design, discordance: float, margin: float) -
 
     *discordance* is the share of cases on which two runs of it disagree.
     """
-    if design.is_plain:
+    if _is_closed(design):
         return pass_probability(design.effective, discordance, 0.0, margin, design.miss)
+    if design.is_plain:
+        tossed = _unchanged_replies(design.n, design.repeats, discordance)
+        return float(np.mean(is_noninferior(tossed, margin, design.miss)))
     if design.units < design.n and design.units < MIN_GROUPS:
         return 0.0
     if not design.counts_groups:
@@ -78,31 +94,58 @@ def design_pass_probability(design: Design, discordance: float, margin: float) -
     return float(np.mean([is_noninferior(pairs, margin, design.miss) for pairs in drawn]))
 
 
-def design_certifiable_limit(design: Design, discordance: float) -> float | None:
-    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
-    if design.is_plain:
-        numbers = (design.effective, discordance, POWER, design.miss)
+def design_certifiable_limit(
+    design: Design, discordance: float, power: float = POWER
+) -> float | None:
+    """Return the smallest limit that an unchanged variant passes with *power*, or None."""
+    if _is_closed(design):
+        numbers = (design.effective, discordance, power, design.miss)
         return none_if_impossible(certifiable_margin, *numbers)
     low, high = 0.0, 1.0
-    if design_pass_probability(design, discordance, 1.0 - _POINT) < POWER:
+    if design_pass_probability(design, discordance, 1.0 - _POINT) < power:
         return None
     while high - low > _POINT / 10.0:
         middle = (low + high) / 2.0
-        enough = design_pass_probability(design, discordance, middle) >= POWER
+        enough = design_pass_probability(design, discordance, middle) >= power
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def design_cases_needed(design: Design, discordance: float, margin: float) -> int:
-    """Return how many cases like those of *design* pass an unchanged variant 9 times in 10."""
-    if design.is_plain:
-        total = cases_needed(margin, discordance, POWER, design.miss)
+def design_cases_needed(
+    design: Design, discordance: float, margin: float, power: float = POWER
+) -> int:
+    """Return how many cases like those of *design* pass an unchanged variant with *power*."""
+    if _is_closed(design):
+        total = cases_needed(margin, discordance, power, design.miss)
         return ceil(total * design.n / design.effective)
-    shown = design_certifiable_limit(design, discordance)
+    shown = design_certifiable_limit(design, discordance, power)
     if shown is None:
-        return ceil(cases_needed(margin, discordance, POWER, design.miss) * design.n / design.units)
+        return ceil(cases_needed(margin, discordance, power, design.miss) * design.n / design.units)
     # What cases can show shrinks with the root of their number, and faster where they are few.
     return ceil(design.n * max(1.0, shown / margin) ** 2)
+
+
+def _is_closed(design: Design) -> bool:
+    """Return True if a formula has the power of *design*, exactly or nearly so.
+
+    Few cases with repeats show less than so many cases with one reply: the verdict has to estimate
+    how alike the replies to a case are.
+    """
+    return design.is_plain and (design.repeats == (1, 1) or design.n >= _MANY_REPEATED)
+
+
+@lru_cache(maxsize=16)
+def _unchanged_replies(
+    n: int, repeats: tuple[int, int], discordance: float
+) -> ChangeCounts[NDArray[np.float64]]:
+    """Return drawn comparisons of an unchanged variant with itself, the same ones each time.
+
+    Where two of its replies to a case may differ, one is as often right as wrong.
+    """
+    rng = np.random.default_rng(0)
+    chance = np.where(rng.random((_DRAWS, n)) < 2.0 * discordance, 0.5, 1.0)
+    before, after = (rng.binomial(count, chance) / count for count in repeats)
+    return change_counts(before, after, (float(repeats[0]), float(repeats[1])))
 
 
 @lru_cache(maxsize=16)
@@ -204,35 +247,91 @@ def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:
     )
 
 
+def build_power(checks: int) -> float:
+    """Return how surely each of so many *checks* passes where 9 in 10 unchanged builds do.
+
+    The one in ten is split evenly (Bonferroni), so that nothing is supposed about how they depend
+    on each other.
+    """
+    return 1.0 - (1.0 - POWER) / checks
+
+
 def default_limit(suite: Suite, gate: Gate) -> float | None:
     """Return the limit of a gate that declares none, or None if its cases are too few.
 
-    It is the smallest limit in whole points that an unchanged variant passes 9 times in 10.
+    It is the smallest limit in whole points with which all checks of an unchanged variant pass 9
+    times in 10; see `build_checks`.
     """
+    checks = build_checks(suite, gate)
+    return limit_of_design(_planned_design(suite, gate), assumed_discordance(suite), checks)
+
+
+def _planned_design(suite: Suite, gate: Gate) -> Design:
     # The skills are not repeated.
-    repeats = (1, 1) if gate.own_cases else suite_repeats(suite)
-    shown = design_certifiable_limit(design_of(suite, gate, repeats), assumed_discordance(suite))
-    if shown is None:
-        return None
-    limit = round_up_to_point(shown)
-    return limit if limit <= MAX_DEFAULT_LIMIT else None
+    return design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
+
+
+def limit_of_design(design: Design, discordance: float, checks: int) -> float | None:
+    """Return the default limit that the cases of *design* show in a build of so many *checks*."""
+    shown = design_certifiable_limit(design, discordance, build_power(checks))
+    limit = None if shown is None else round_up_to_point(shown)
+    if design.units < _TRUSTED_REPEATS and max(design.repeats) > 1:
+        # Repeats show how much replies vary, and not how much cases do.
+        once = limit_of_design(replace(design, repeats=(1, 1)), discordance, checks)
+        limit = max(limit or 1.0, min(once or 1.0, _LEAST_REPEATED))
+    return limit if limit is not None and limit <= MAX_DEFAULT_LIMIT else None
 
 
 def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse."""
     if limit > COARSE_LIMIT:
-        design, discordance = design_of(suite, gate), assumed_discordance(suite)
-        needed = (design_cases_needed(design, discordance, finer) for finer in _FINER_LIMITS)
+        design = design_of(suite, gate)
+        needed = (_cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
         finer = dict(zip(("for_10", "for_5"), needed, strict=True))
         yield note(NoteKind.COARSE_LIMIT, **design.counts, limit=limit, **finer)
 
 
+def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Note]:
+    """Yield how surely *variant* passes one drop check of *gate*, and a build, if it is unchanged.
+
+    Two of its runs are taken to disagree as usual.
+    """
+    checks, odds = checks_by_gate(suite, variant), dict[str, tuple[int, float]]()
+    for one in suite.gates_for(variant):
+        is_planned = one.max_drop is not None and one.evidence != "point"
+        if is_planned and one.evaluated_cases(suite.cases):
+            design, discordance = _planned_design(suite, one), assumed_discordance(suite)
+            passes = design_pass_probability(design, discordance, one.max_drop or 0.0)
+            odds[one.name] = checks[one.name], passes
+    if gate.name in odds:
+        total, build = _build_odds(odds.values())
+        values = {"check": odds[gate.name][1], "checks": total, "build": build}
+        yield note(NoteKind.UNCHANGED_PASSES, **values)
+
+
+def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
+    """Return how many checks a build has, and how surely all pass, at least.
+
+    *odds* are the number of checks of each gate, and how surely each of them passes. Checks of one
+    gate share the replies of the variant, so that all pass at least as often as independent ones
+    would (Jensen). Nothing is supposed of how gates depend on each other (Bonferroni).
+    """
+    counted = [*odds]
+    missed = sum(1.0 - passes**count for count, passes in counted)
+    return sum(count for count, _ in counted), max(0.0, 1.0 - missed)
+
+
 def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
     """Return why a gate that declares no limit cannot have a default one, and what to write."""
-    design, discordance = design_of(suite, gate), assumed_discordance(suite)
-    needed = design_cases_needed(design, discordance, MAX_DEFAULT_LIMIT)
+    needed = _cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
     remedy = NoteKind.LIMIT_OR_CASES if gate.own_cases else NoteKind.MINIMUM_OR_CASES
-    return no_limit(design, MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
+    return no_limit(design_of(suite, gate), MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
+
+
+def _cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
+    """Return with how many cases like those of *gate* its default limit is *limit*."""
+    power = build_power(build_checks(suite, gate))
+    return design_cases_needed(design_of(suite, gate), assumed_discordance(suite), limit, power)
 
 
 def no_limit(design: Design, limit: float) -> Note:
@@ -260,6 +359,9 @@ class PowerEstimate:
         pass_probability: the probability that an unchanged variant, or one of that *rate*, passes.
         needed: the number of further cases to pass it 9 times in 10; None if none would do.
         repeats: the number of repeats that replaces the needed cases, if replies vary.
+        checks: the drop checks of the gate that can block the variant in a build.
+        build: the drop checks of all gates of the variant in a build, and how surely an unchanged
+            one passes all of them, at least; None if that is not known of each of them.
         stands_for_accuracy: True if the gate is on macro-F1, and the figures are those of accuracy,
             since no replies show how the labels are confused.
     """
@@ -278,7 +380,16 @@ class PowerEstimate:
     pass_probability: float | None = None
     needed: int | None = 0
     repeats: int | None = None
+    checks: int = 0
+    build: tuple[int, float] | None = None
     stands_for_accuracy: bool = False
+
+
+def build_odds(estimates: Iterable[PowerEstimate]) -> tuple[int, float] | None:
+    """Return *PowerEstimate.build* of a variant, given the estimates of its gates."""
+    drops = [estimate for estimate in estimates if estimate.margin is not None]
+    odds = [(one.checks, one.pass_probability) for one in drops if one.pass_probability is not None]
+    return _build_odds(odds) if odds and len(odds) == len(drops) else None
 
 
 def estimate_power(
@@ -297,7 +408,7 @@ def estimate_power(
     there are any. *varies* is True if more replies to a case may differ.
     """
     if discordance is not None and measured is not None:
-        discordance = smoothed_discordance(measured)
+        discordance = unchanged_discordance(measured)
     estimate = replace(
         _estimate(gate, variant, design, measured),
         margin=gate.max_drop,
@@ -324,8 +435,14 @@ def _drop_power(
         needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
         passes = design_pass_probability(design, discordance, margin)
         return design_certifiable_limit(design, discordance), passes, needed
-    passes = _measured_pass_probability(design, margin, measured)
-    return certifiable_limit(measured), passes, needed_if_unchanged(measured, margin, design.miss)
+    if not measured.countable:
+        passes = graded_pass_probability(measured, margin, design.miss)
+    elif measured.groups is not None:
+        passes = design_pass_probability(design, discordance, margin)
+    else:
+        passes = pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
+    further = needed_if_unchanged(measured, discordance, margin, design.miss)
+    return certifiable_limit(measured, discordance, design.miss), passes, further
 
 
 def estimate_minimum_power(
@@ -398,15 +515,6 @@ def _needed_for_minimum(
     if total is not None and (measured is None or measured.countable):
         total = ceil(total * design.n / design.units)
     return None if total is None else max(1, total - design.n)
-
-
-def _measured_pass_probability(design: Design, margin: float, measured: PairedCounts) -> float:
-    if not measured.countable:
-        return graded_pass_probability(measured, margin)
-    discordance = smoothed_discordance(measured)
-    if measured.groups is not None:
-        return design_pass_probability(design, discordance, margin)
-    return pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
 
 
 def _repeats_for(design: Design, total: int) -> int:

@@ -193,6 +193,14 @@ def _shown_change(suite: Suite, gate: RateGate, comparison: Comparison) -> Shown
     return shown_change(suite, gate, comparison.shown_baseline, comparison.scores)
 
 
+def _may_be_chance(verdict: Verdict) -> bool:
+    """Return True if the change from earlier results decides, and may be none."""
+    check, kinds = verdict.check, (CheckKind.BASELINE, *ACCEPTED_KINDS)
+    if check is None or check.kind not in kinds or check.outcome is not Outcome.INCONCLUSIVE:
+        return False
+    return not (check.drop_is_shown or check.is_beyond)
+
+
 def _with_steps(
     suite: Suite, gate: RateGate, verdict: Verdict, comparison: Comparison, look: Look
 ) -> Verdict:
@@ -202,6 +210,10 @@ def _with_steps(
         from pytest_ftgate.gates.power import coarse_limit
 
         notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))
+    if _may_be_chance(verdict) and scores.variant in suite.variants:
+        from pytest_ftgate.gates.power import unchanged_passes
+
+        notes = (*notes, *unchanged_passes(suite, gate, suite.variants[scores.variant]))
     steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
     verdict = replace(verdict, next=steps, notes=notes)
     verdict = with_endings(suite, verdict, comparison.compared_scores, scores)

@@ -18,6 +18,7 @@ from pytest_ftgate.gates.notes import (
 from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.number_text import (
     amount,
+    builds_passed,
     change_text,
     interval_text,
     level_span,
@@ -367,6 +368,14 @@ REASONS: Mapping[str, Words] = {
 #: The words for a check with *is_unchanged*.
 UNCHANGED = "unchanged (same replies)"
 #: The cases of a gate, with the number of independent ones if it is smaller.
+
+
+def _unchanged_passes(values: Mapping[str, Any]) -> str:
+    text = f"an unchanged variant passes this check {percent(values['check'])} of the time"
+    checks = values["checks"]
+    return f"{text}, and {builds_passed(checks, values['build'])}" if checks > 1 else text
+
+
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"
 _ALONE = "{n:?; one alone shows nothing without evidence: point}"
 _AS_WRONG = "{as_wrong:?, which counts as wrong}"
@@ -470,12 +479,16 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.COARSE_LIMIT: f"{_CASES} can only show drops of {{limit:size}} points or more; "
     f"{{for_10:,}} would show 10, "
     "{for_5:,} would show 5",
+    NoteKind.UNCHANGED_PASSES: _unchanged_passes,
     NoteKind.NO_LIMIT: f"{_CASES} cannot show that a drop stays below {{limit:limit}} points",
     NoteKind.LIMIT_OR_CASES: "write max_drop: for the whole of the skills, or add cases: it takes "
     "about {needed}",
     NoteKind.MINIMUM_OR_CASES: "write min: 0.8, or add cases: it takes about {needed}",
     NoteKind.GROUPS_SHOW_NOTHING: f"{_CASES} show nothing; it takes {{needed}} groups of related "
     "cases",
+    NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} can never be shown, since one group has {largest} "
+    "of {cases} cases; write weight: {weight:g} for each of them, so that the group counts as one "
+    "case, or {key}: {possible:g}",
     NoteKind.DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_CASES}, even if "
     "every reply is the same; it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
     "or max_drop: {possible:g}",

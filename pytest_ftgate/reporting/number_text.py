@@ -45,6 +45,11 @@ def unsigned_points(share: float) -> str:
     return f"{round(abs(share) * 100, 2):g}"
 
 
+def builds_passed(checks: int, passes: float) -> str:
+    """Return how many builds an unchanged variant passes, each with so many checks."""
+    return f"{percent(passes)} or more of builds with {quantity(checks, 'check')}"
+
+
 def quantity(number: int, noun: str) -> str:
     """Return a number with its *noun*, as ``1 case``, ``1,200 cases`` or ``2 replies``."""
     plural = f"{noun.removesuffix('y')}ies" if noun.endswith("ly") else f"{noun}s"

@@ -9,7 +9,13 @@ from decimal import Decimal
 from pytest_ftgate.gates.design import Levels, round_up_to_point
 from pytest_ftgate.gates.power import PowerEstimate
 from pytest_ftgate.gates.selftest import SelfTest
-from pytest_ftgate.reporting.number_text import percent, quantity, unsigned_points, usd
+from pytest_ftgate.reporting.number_text import (
+    builds_passed,
+    percent,
+    quantity,
+    unsigned_points,
+    usd,
+)
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
@@ -161,6 +167,13 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
     }  # fmt: skip
     for label, (of_drop, of_minimum) in texts.items():
         yield label, "; with min: ".join([of_drop] * bool(drops) + [of_minimum] * bool(minimums))
+    builds: dict[str, list[str]] = {}
+    for one in estimates:
+        if one.build and one.variant not in builds.setdefault(builds_passed(*one.build), []):
+            builds[builds_passed(*one.build)].append(one.variant)
+    if builds:
+        shown = "; ".join(f"{odds}: {', '.join(names)}" for odds, names in builds.items())
+        yield "builds", f"an unchanged variant passes, accepted runs included, {shown}"
     if any(estimate.needed != 0 for estimate in estimates):
         yield "add", "cases, or repeats (×), for 9 in 10 to pass if nothing has changed"
     if any(estimate.needed is None for estimate in estimates):

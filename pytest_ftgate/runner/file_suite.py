@@ -201,6 +201,7 @@ def _suite(
         gates={gate.kind: gate},
         ladder=Thresholds(),
         repeats=repeats,
+        keeps_record=False,
     )
 
 

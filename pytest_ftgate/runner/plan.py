@@ -14,13 +14,14 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha2
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.design import design_of, guess_rate
+from pytest_ftgate.gates.design import checks_by_gate, design_of, guess_rate
 from pytest_ftgate.gates.feasibility import lacks_limit
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
+    build_odds,
     coarse_limit,
     default_limit_problem,
     estimate_minimum_power,
@@ -412,7 +413,15 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
 
     Cost and latency have no estimate: their gates compare them with the limits directly.
     """
-    return [estimate for gate_run in gates for estimate in _estimates_of_gate(session, gate_run)]
+    found = [
+        ((gate_run.gate_suite.name, gate_run.variant.name), estimate)
+        for gate_run in gates
+        for estimate in _estimates_of_gate(session, gate_run)
+    ]
+    return [
+        replace(estimate, build=build_odds(one for other, one in found if other == build))
+        for build, estimate in found
+    ]
 
 
 def limit_lines(gates: Sequence[GateRun]) -> Iterator[str]:
@@ -453,7 +462,8 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
         yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
     if gate.max_drop is not None:
-        yield _drop_estimate(session, gate_run)
+        checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
+        yield replace(_drop_estimate(session, gate_run), checks=checks)
 
 
 def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:

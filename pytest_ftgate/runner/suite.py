@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.design import (
+    MOST_COMPARED,
+    TYPICAL_DISCORDANCE,
+    build_checks,
+    design_of,
+    design_of_rows,
+)
 from pytest_ftgate.gates.feasibility import (
     Problem,
     exclude_unrunnable_skills,
@@ -30,6 +38,7 @@ from pytest_ftgate.suite.variants import with_batching
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import AcceptedRecord
+    from pytest_ftgate.results.exam import ExamCase
 
 
 def with_exam(
@@ -85,23 +94,52 @@ def _exam_change(
 
 
 def check_accepted_limits(session: Session, suite: Suite) -> None:
-    """Check that the default limits in the accepted record are those of the cases of *suite*.
-
-    More cases show a smaller limit, which then counts.
+    """Check that the default limits in the accepted record are those of its own cases.
 
     Raises:
-        SuiteError: a limit is wider than what the cases can show, and no case has come since.
+        SuiteError: a limit is wider than what the accepted cases can show.
     """
     record, limits = session.records.of(suite), session.records.limits(suite)
-    if record is None or not limits or {case.id for case in suite.cases} - record.case_ids:
+    if record is None or not limits:
         return
     errors = [
-        _wide_limit(suite, gate.name, limits[gate.name], gate.max_drop)
+        _wide_limit(suite, gate.name, limits[gate.name], shown)
         for gate in suite.gates.values()
-        if gate.has_default_limit and gate.max_drop and limits.get(gate.name, 0.0) > gate.max_drop
+        if gate.has_default_limit and gate.name in limits
+        if limits[gate.name] > (shown := _shown_then(suite, gate, record))
     ]
     if errors:
         raise SuiteError(suite.name, errors)
+
+
+def _shown_then(suite: Suite, gate: Gate, record: AcceptedRecord) -> float:
+    """Return the largest default limit that *gate* may have had when *record* was accepted."""
+    from pytest_ftgate.gates.power import MAX_DEFAULT_LIMIT, limit_of_design
+
+    cases = [] if gate.own_cases else [*_accepted_cases(gate, record)]
+    if record.exam is None or not cases:
+        has_come = {case.id for case in suite.cases} - record.case_ids
+        return MAX_DEFAULT_LIMIT if has_come else gate.max_drop or MAX_DEFAULT_LIMIT
+    design = design_of_rows(
+        [case.weight for _, case in cases],
+        [case.group or f"\0{key}" for key, case in cases],
+        is_graded=design_of(suite, gate).is_graded,
+    )
+    # The record does not say how many checks there were, nor whether replies varied.
+    checks = max(build_checks(suite, gate), MOST_COMPARED * len(record.exam.gates))
+    return limit_of_design(design, TYPICAL_DISCORDANCE, checks) or MAX_DEFAULT_LIMIT
+
+
+def _accepted_cases(gate: Gate, record: AcceptedRecord) -> Iterator[tuple[str, ExamCase]]:
+    """Yield the cases with a weight that *gate* had scored when *record* was accepted."""
+    exam = record.exam.gates.get(gate.name) if record.exam else None
+    if record.exam is None or exam is None:
+        return
+    scores = chain(*(record.right(gate.name, name).items() for name in exam.variants))
+    scored = {key for key, score in scores if score is not None}
+    for key, case in record.exam.cases.get(exam.cases, {}).items():
+        if key in scored and case.weight > 0:
+            yield key, case
 
 
 def _wide_limit(suite: Suite, gate: str, limit: float, shown: float) -> Diagnostic:
@@ -109,8 +147,8 @@ def _wide_limit(suite: Suite, gate: str, limit: float, shown: float) -> Diagnost
 
     path = suite.accepted_path
     message = (
-        f"limits: {gate}: {limit:g} lets {unsigned_points(limit)} points go, and the cases can "
-        f"show {unsigned_points(shown)}; restore the line, or accept a run again"
+        f"limits: {gate}: {limit:g} lets {unsigned_points(limit)} points go, and the accepted "
+        f"cases can show {unsigned_points(shown)}; restore the line, or accept a run again"
     )
     return Diagnostic(path.name, accepted_limit_line(path, gate), message)
 

@@ -116,9 +116,16 @@ class RateGate(Gate):
         thoughts = int(self.max_thought_drop is not None and compared > 0)
         if self.max_drop is None:
             return thoughts
-        # Macro-F1 is not compared with accepted results. A plain threshold has no alarm level.
-        compared = min(compared, 1) if self.metric == "macro_f1" else compared
-        return (0 if self.evidence == "point" else compared) + bool(self.slices) + thoughts
+        # A plain threshold has no alarm level.
+        tested = 0 if self.evidence == "point" else self.checks_in_build(compared)
+        return tested + bool(self.slices) + thoughts
+
+    def checks_in_build(self, compared: int) -> int:
+        """Return the checks against earlier results; parts block only if a drop is shown."""
+        if not self.limits_drop:
+            return 0
+        # Macro-F1 is not compared with accepted results.
+        return min(compared, 1) if self.metric == "macro_f1" else compared
 
 
 class _OfTuned(Gate):
@@ -205,6 +212,10 @@ class ForgettingGate(_OfTuned):
         """Return the checks in each prompt mode: of the mean, and one of all tested parts."""
         sizes = Counter(str(case.skill) for case in self.cases)
         return (1 + bool(self.tested_parts(sizes))) * len(self.prompt_modes)
+
+    def checks_in_build(self, compared: int) -> int:
+        """Return the drop checks."""
+        return self.drop_checks(compared)
 
     def family_of(self, skill: str) -> str:
         """Return the family of *skill*."""

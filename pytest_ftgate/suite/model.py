@@ -173,6 +173,10 @@ class Gate:
         """
         return 0
 
+    def checks_in_build(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
+        """Return the drop checks that an unchanged variant must pass; see above for *compared*."""
+        return 0
+
 
 #: A mapping is a tool call, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
@@ -417,6 +421,7 @@ class Suite:
         only_for: the test that alone may use the replies of functions, since it may have patched
             them; "" if every gate may.
         reads_cache: True if that test may use what the cache has.
+        keeps_record: False if no run of it can be accepted, as of two files that are compared.
     """
 
     path: Path
@@ -440,6 +445,7 @@ class Suite:
     places: Mapping[str, str] = field(default_factory=dict)
     only_for: str = ""
     reads_cache: bool = True
+    keeps_record: bool = True
 
     @property
     def key(self) -> str:

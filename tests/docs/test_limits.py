@@ -59,10 +59,10 @@ def verdict(pytester, variant: str = "draft") -> Verdict:
 
 
 def test_few_cases_are_gated_by_a_plain_threshold(folder, pytester):
-    declare(folder, 8, edits("fewer than 10")[0])
+    declare(folder, 8, edits("fewer than 14")[0])
     assert verdict(pytester).outcome == "passed"
 
-    declare(folder, 8, edits("fewer than 10")[0], wrong=(0,))
+    declare(folder, 8, edits("fewer than 14")[0], wrong=(0,))
 
     assert verdict(pytester).outcome == "failed"
 

@@ -8,11 +8,17 @@ import numpy as np
 from ftgate_testing.pages import page
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Design, Levels, round_up_to_point
-from pytest_ftgate.gates.power import COARSE_LIMIT, MAX_DEFAULT_LIMIT, design_pass_probability
+from pytest_ftgate.gates.design import MOST_COMPARED, MUST_PASS_REPEATS, Design, Levels
+from pytest_ftgate.gates.power import (
+    COARSE_LIMIT,
+    MAX_DEFAULT_LIMIT,
+    build_power,
+    design_pass_probability,
+    limit_of_design,
+)
 from pytest_ftgate.reporting.number_text import change_size, span
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_noninferior, paired_counts
-from pytest_ftgate.stats.power import cases_needed, certifiable_margin
+from pytest_ftgate.stats.power import cases_needed
 
 PAGE = page("statistics")
 EXAMPLE = re.findall(
@@ -37,10 +43,15 @@ def example(regressed: str, fixed: str, limit: float) -> tuple[str, ...]:
     )
 
 
-def test_the_three_examples_have_the_figures_of_the_rule():
-    limit = round_up_to_point(certifiable_margin(200, 0.10))
+def default(n: int, disagreement: float, gates: int = 1) -> float:
+    design = Design((1.0,) * n, tuple(range(n)))
+    return limit_of_design(design, disagreement, MOST_COMPARED * gates)
 
-    assert limit == 0.07
+
+def test_the_three_examples_have_the_figures_of_the_rule():
+    limit = default(200, 0.05)
+
+    assert f"200 cases can show: {100 * limit:.0f} points" in " ".join(PAGE.split())
     assert [example(*row[:2], limit) for row in EXAMPLE] == EXAMPLE
     assert [row[-1] for row in EXAMPLE] == ["passed", "inconclusive", "failed"]
 
@@ -55,21 +66,20 @@ def test_must_pass_cases_fail_an_unchanged_variant_as_often_as_the_page_says():
 
 
 def test_the_default_limits_of_the_manual_are_those_of_the_rule():
-    limits = {
-        n: [round(100 * round_up_to_point(certifiable_margin(n, psi))) for psi in (0.10, 0.05)]
-        for n in (30, 100, 200, 500)
-    }
-    few = {cases_needed(MAX_DEFAULT_LIMIT, psi) for psi in (0.10, 0.05)}
     said = " ".join(page("suite").split())
+    few = [cases_needed(MAX_DEFAULT_LIMIT, psi, build_power(MOST_COMPARED)) for psi in (0.10, 0.05)]
 
-    assert f"With 30 cases that is {limits[30][0]} points ({limits[30][1]} if steady)" in said
-    for n in (100, 200, 500):
-        assert f"with {n} cases {limits[n][0]} ({limits[n][1]})" in said
+    for n in (30, 50, 100, 200, 500, 1000):
+        cells = (
+            " ".join(f"{100 * default(n, psi, gates):.0f}" for gates in (1, 2))
+            for psi in (0.10, 0.05)
+        )
+        row = " | ".join(re.sub(r" (\d+)", r" (\1)", cell) for cell in cells)
+        assert f"| {n} | {row} |" in page("suite")
+    assert f'"limit {100 * default(200, 0.10):.0f}: what 200 cases can show"' in said
     assert f"Above {100 * COARSE_LIMIT:g} points, plan, verdict and" in said
-    assert (
-        f"At most it is {100 * MAX_DEFAULT_LIMIT:g} points, which takes {few.pop()} cases" in said
-    )
-    assert not few
+    most = f"At most it is {100 * MAX_DEFAULT_LIMIT:g} points, which takes"
+    assert f"{most} {few[0]} cases, or {few[1]} if steady" in said
 
 
 def test_the_table_of_what_cases_show_is_that_of_the_plan():
@@ -81,15 +91,15 @@ def test_the_table_of_what_cases_show_is_that_of_the_plan():
 def shown_by(n, disagreement):
     """Return the row of the table for *n* cases."""
     once, often = (Design((1.0,) * n, tuple(range(n)), repeats=(count, 1)) for count in (1, 10))
-    default = round_up_to_point(certifiable_margin(n, disagreement))
+    limit = default(n, disagreement)
 
     cells = [
         " / ".join(
-            f"{100 * design_pass_probability(design, disagreement, limit):.0f}"
+            f"{100 * design_pass_probability(design, disagreement, at):.0f}"
             for design in (once, often)
         )
-        for limit in (default, 0.03, 0.05, 0.10)
+        for at in (limit, 0.03, 0.05, 0.10)
     ]
 
-    cells[0] = f"{100 * default:.0f}: {cells[0]}"
+    cells[0] = f"{100 * limit:.0f}: {cells[0]}"
     return f"| {n} | {100 * disagreement:.0f} % | {' | '.join(cells)} |"

@@ -278,7 +278,7 @@ def test_a_drop_check_holds_the_figures_of_its_rule():
     assert check.discordance == pytest.approx((5 + 0.1 * 10) / 110)
     assert (check.low, check.high) == change_interval(pairs, CONFIDENCE)
     assert check.detectable == detectable_drop(100, check.discordance, POWER, LEVELS.alarm)
-    assert check.certifiable == certifiable_margin(100, check.discordance, POWER)
+    assert check.certifiable == certifiable_margin(100, check.discordance, POWER, LEVELS.miss)
     assert check.notes == ()
 
 
@@ -292,7 +292,10 @@ def test_a_drop_that_is_open_names_the_cases_that_settle_it(n, lost, won):
     if seen >= 0.05:
         needed = fail_cases_needed(seen, max(disagreement, seen), POWER, LEVELS.alarm)
     else:
-        plans = (cases_needed(0.05, disagreement, POWER, drop=max(0, x)) for x in (seen / 2, seen))
+        plans = (
+            cases_needed(0.05, disagreement, POWER, LEVELS.miss, max(0, x))
+            for x in (seen / 2, seen)
+        )
         needed = next((plan for plan in plans if plan > n), 0)
 
     assert check.outcome is OPEN
@@ -340,13 +343,15 @@ def test_an_open_drop_of_graded_scores_holds_the_figures_of_its_rule(fall):
     check = drop(before, after, levels=LEVELS)
     seen = max(0.0, -pairs.delta)
     plans = [seen] if seen >= 0.05 else [seen / 2, seen]
-    needed = [graded_cases_needed(pairs, POWER, plan, 0.05, LEVELS.alarm) for plan in plans]
+    needed = [
+        graded_cases_needed(pairs, POWER, plan, 0.05, LEVELS.alarm, LEVELS.miss) for plan in plans
+    ]
 
     assert check.outcome is OPEN
     assert check.error == pytest.approx(np.sqrt(pairs.spread / pairs.n))
     assert check.discordance is None
     assert check.detectable == graded_detectable_drop(pairs, POWER, LEVELS.alarm, 0.05)
-    assert check.certifiable == graded_certifiable_margin(pairs, POWER)
+    assert check.certifiable == graded_certifiable_margin(pairs, POWER, LEVELS.miss)
     assert check.needed == max(
         1, int(np.ceil(next((plan for plan in needed if plan > 16), needed[-1]) - 16))
     )

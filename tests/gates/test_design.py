@@ -17,7 +17,9 @@ from pytest_ftgate.gates.design import (
     Design,
     Levels,
     Look,
+    build_checks,
     check_must_pass,
+    checks_by_gate,
     design_of,
     guess_rate,
     look_levels,
@@ -79,6 +81,48 @@ def test_the_baseline_is_compared_with_what_was_accepted_alone():
     assert (found.miss, found.last) == (0.05, True)
     gates = [(name, gate) for name in ("current", "new", "old") for gate in ("accuracy", "format")]
     assert asked == gates
+
+
+ANY_DROP = RateGate(kind="accuracy", line=7)
+OF_SKILLS = ForgettingGate(line=9, cases=())
+
+
+@every_row(
+    ("gates", "others", "checks"),
+    [
+        # A baseline alone is to get a variant that is compared with it.
+        ((ANY_DROP,), (), {"accuracy": 3}),
+        ((ANY_DROP,), ("old",), {"accuracy": 3}),
+        ((SLICED, FORMAT), ("old",), {"accuracy": 6, "format": 6}),
+        ((BY_POINT, FORMAT), ("old",), {"accuracy": 6, "format": 6}),
+        # Only new is tuned, and so has skills to forget.
+        ((ANY_DROP, OF_SKILLS), ("new", "old"), {"accuracy": 4, "forgetting": 4}),
+        ((replace(ANY_DROP, metric="macro_f1", max_drop=0.1), FORMAT), ("old",), {"format": 4}),
+        ((replace(ANY_DROP, limits_by_default=False),), ("old",), {"accuracy": 1}),
+        ((replace(FORMAT, max_drop=None, limits_by_default=False), ANY_DROP), ("old",),
+         {"accuracy": 3, "format": 3}),
+        ((CostGate(line=1, max_rise=0.1), FORMAT), ("old",), {"format": 3}),
+    ],
+)  # fmt: skip
+def test_a_build_has_the_drop_checks_of_the_variant_with_the_most(gates, others, checks):
+    made = suite(*gates, variants=("current", *others))
+
+    assert {kind: build_checks(made, made.gates[kind]) for kind in checks} == checks
+
+
+def test_each_variant_has_the_checks_of_what_it_is_compared_with():
+    made = suite(ANY_DROP, FORMAT, OF_SKILLS, variants=("current", "new", "old"))
+    apart = {**made.variants, "old": replace(made.variants["old"], compared=False)}
+
+    found = [checks_by_gate(replace(made, variants=apart), one) for one in apart.values()]
+
+    assert found == [
+        {"accuracy": 2, "format": 2},
+        {"accuracy": 3, "format": 3, "forgetting": 1},
+        {"accuracy": 2, "format": 2},
+    ]
+    off = replace(made, variants={"old": replace(made.variants["old"], gated=False)})
+    assert build_checks(off, ANY_DROP) == 1
 
 
 @every_row(

@@ -124,6 +124,23 @@ def test_the_limits_of_a_rate_are_refused_with_what_it_takes(asked, limits, told
     assert problems(rate(**limits), asked) == told
 
 
+@every_row(("limits", "possible"), [({"min": 0.9}, 0.42), ({"max_drop": 0.1}, 0.48)])
+def test_a_group_that_hides_a_loss_is_to_count_as_one_case(limits, possible):
+    """A hundred cases of one group stand beside a hundred without one."""
+    alone, related = (
+        cases(100),
+        tuple(replace(one, id=f"r{one.id}") for one in cases(100, groups=1)),
+    )
+    (key, limit), gate = *limits.items(), rate(**limits)
+
+    told = problems(gate, (*alone, *related))
+
+    values = {"cases": 200, "largest": 100, "weight": 0.01, "limit": limit, "possible": possible}
+    assert told == [note(NoteKind.GROUP_TOO_LARGE, key=key, **values)]
+    assert problems(rate(**{key: possible}), (*alone, *related)) == []
+    assert problems(gate, (*alone, *(replace(one, weight=0.01) for one in related))) == []
+
+
 @every_row(("count", "limit"), [(1, 0.95), (20, 0.139108), (99, 0.029807), (400, 0.007461)])
 def test_the_smallest_limit_is_that_of_the_exact_test(count, limit):
     design = Design((1.0,) * count, tuple(range(count)))
@@ -361,7 +378,7 @@ def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
 
     found = with_default_limits(made, {})
 
-    limited = replace(open_gate, max_drop=0.08, has_default_limit=True)
+    limited = replace(open_gate, max_drop=0.11, has_default_limit=True)
     assert found == replace(made, gates={"accuracy": limited, "format": held, "cost": cost})
     check_feasibility(found)
     few = with_cases(open_gate, cases(8))
@@ -380,7 +397,7 @@ def test_a_gate_that_says_what_it_limits_gets_no_default_limit(limits):
 
 @every_row(
     ("accepted", "limit"),
-    [(0.07, 0.07), (0.25, 0.08), (0.01, 0.08)],
+    [(0.07, 0.07), (0.25, 0.1), (0.01, 0.1)],
     ids=["a smaller one stays", "more cases show a smaller one", "fewer cannot show it"],
 )
 def test_an_accepted_limit_stays_unless_the_cases_of_today_show_another(accepted, limit):

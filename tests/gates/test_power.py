@@ -18,6 +18,7 @@ from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
+    build_odds,
     coarse_limit,
     default_limit,
     design_cases_needed,
@@ -29,11 +30,12 @@ from pytest_ftgate.gates.power import (
     needed_repeats,
     smallest_uneven_limit,
     suite_repeats,
+    unchanged_passes,
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.paired import paired_counts
+from pytest_ftgate.stats.paired import change_counts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
@@ -401,19 +403,130 @@ def asked(cases, *gates, repeats=None, **sampling):
     return replace(made, cases=rows, variants=variants, repeats=repeats)
 
 
+OF_FORMAT = replace(OPEN, kind="format")
+
+
 @every_row(
-    ("cases", "limit"), [(9, None), (10, 0.4), (30, 0.2), (50, 0.13), (60, 0.11), (200, 0.06)]
+    ("cases", "varied", "steady"),
+    [
+        (9, (None, None), (None, None)),
+        (10, (None, None), (0.4, None)),
+        (14, (0.39, None), (0.39, 0.39)),
+        (30, (0.27, 0.28), (0.21, 0.24)),
+        (50, (0.18, 0.2), (0.15, 0.16)),
+        (75, (0.15, 0.16), (0.12, 0.13)),
+        (100, (0.12, 0.14), (0.1, 0.11)),
+        (150, (0.1, 0.11), (0.08, 0.08)),
+        (200, (0.09, 0.09), (0.07, 0.07)),
+        (500, (0.06, 0.06), (0.04, 0.04)),
+        (1000, (0.04, 0.04), (0.03, 0.03)),
+    ],
 )
-def test_a_default_limit_is_the_smallest_in_whole_points_up_to_forty(cases, limit):
-    assert default_limit(asked(cases, OPEN), OPEN) == limit
+def test_a_default_limit_is_the_smallest_in_whole_points_that_builds_pass(cases, varied, steady):
+    for limits, sampling in ((varied, {"temperature": 1.0}), (steady, {})):
+        for limit, gates in zip(limits, ((OPEN,), (OPEN, OF_FORMAT)), strict=True):
+            assert default_limit(asked(cases, *gates, **sampling), OPEN) == limit
+
+
+@pytest.mark.slow
+@every_row(
+    ("cases", "repeats", "disagreement", "least"),
+    [
+        (n, repeats, disagreement, least)
+        for n in (30, 60, 100, 199, 200, 320)
+        for repeats in (1, 2, 5, 10)
+        for disagreement, least in ((0.1, 0.9), (0.2, 0.7))
+    ],
+)
+def test_unchanged_builds_pass_with_any_number_of_cases_and_repeats(
+    cases, repeats, disagreement, least
+):
+    """No case is as doubtful as the plan supposes: each is wrong as often."""
+    made = asked(cases, OPEN, repeats=repeats, temperature=1.0)
+    limit, rng = default_limit(made, OPEN), np.random.default_rng(7)
+    wrong = (1.0 - math.sqrt(1.0 - 2.0 * disagreement)) / 2.0
+    now, *before = rng.binomial(repeats, 1.0 - wrong, (4, 400, cases)) / repeats
+    counts = (change_counts(one, now, (float(repeats),) * 2) for one in before)
+    passed = np.all([is_noninferior(one, limit, 0.05) for one in counts], axis=0)
+
+    assert np.mean(passed) >= least - 2.0 * math.sqrt(least * (1.0 - least) / 400)
+
+
+@every_row(
+    ("cases", "limits"),
+    [
+        (50, [0.18, 0.14, 0.1]),
+        (100, [0.12, 0.1, 0.1]),
+        (199, [0.09] * 3),
+        (200, [0.09, 0.07, 0.03]),
+    ],
+)
+def test_repeats_of_few_cases_make_no_default_limit_smaller_than_ten_points(cases, limits):
+    made = [asked(cases, OPEN, repeats=count, temperature=1.0) for count in (1, 2, 10)]
+
+    assert [default_limit(one, OPEN) for one in made] == limits
+
+
+def test_a_verdict_says_how_often_an_unchanged_variant_passes_its_check_and_a_build():
+    gates = replace(OPEN, max_drop=0.12), replace(OF_FORMAT, max_drop=0.05)
+    made = asked(100, *gates, temperature=1.0)
+    chances = [pass_probability(100, 0.1, 0.0, limit) for limit in (0.12, 0.05)]
+    build = 1.0 - sum(1.0 - chance**3 for chance in chances)
+
+    def told(gate, variant, of=made):
+        return [one.values for one in unchanged_passes(of, gate, of.variants[variant])]
+
+    values = {"check": chances[0], "checks": 6, "build": pytest.approx(max(0.0, build))}
+    assert told(gates[0], "new") == [values]
+    alone = replace(made, gates={"accuracy": gates[0]})
+    assert told(gates[0], "current", alone) == [
+        {"check": chances[0], "checks": 2, "build": pytest.approx(chances[0] ** 2)}
+    ]
+    assert told(OPEN, "new", replace(made, gates={"accuracy": OPEN})) == []
+    by_point = replace(gates[0], evidence="point")
+    assert told(by_point, "new", replace(made, gates={"accuracy": by_point})) == []
+
+
+def test_the_odds_of_a_build_need_those_of_each_gate():
+    of = {"gate": "accuracy", "variant": "new", "cases": 100, "units": 100}
+    known = PowerEstimate(**of, margin=0.1, pass_probability=0.9, checks=3)
+    least = PowerEstimate(**of, minimum=0.8, pass_probability=0.5)
+    unknown = replace(known, pass_probability=None)
+
+    assert build_odds([known, least]) == (3, pytest.approx(0.9**3))
+    assert build_odds([known, known, least]) == (6, pytest.approx(1 - 2 * (1 - 0.9**3)))
+    assert build_odds([known, unknown]) is None
+    assert build_odds([least]) is None
+
+
+@every_row(
+    ("lost", "gained", "noise"),
+    [
+        # Disagreement that chance explains is noise.
+        (5, 5, 10), (4, 0, 4), (10, 3, 13),
+        # Where it explains less, twice the smaller number is.
+        (60, 4, 8), (4, 60, 8), (20, 0, 0),
+    ],
+)  # fmt: skip
+def test_the_change_of_a_variant_that_differs_is_not_its_noise(lost, gained, noise):
+    before = np.array([1.0] * 70 + [0.0] * 130)
+    after = before.copy()
+    after[:lost], after[70 : 70 + gained] = 0.0, 1.0
+    measured = paired_counts(before, after)
+
+    found = estimate_power(DROP, "new", design(200), 0.1, varies=False, measured=measured)
+
+    # One case of the ten that are added disagrees.
+    assert found.discordance == pytest.approx((noise + 1) / 210)
+    assert found.pass_probability == pass_probability(200, found.discordance, 0.0, 0.05)
 
 
 def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
     made = asked(30, OPEN)
 
-    values = {"cases": 30, "unrelated": 0, "limit": 0.2, "for_10": 65, "for_5": 210}
+    values = {"cases": 30, "unrelated": 0, "limit": 0.2, "for_10": 92, "for_5": 285}
     assert [*coarse_limit(made, OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
-    assert [default_limit(asked(n, OPEN), OPEN) for n in (30, 65, 210)] == [0.2, 0.1, 0.05]
+    assert [default_limit(asked(n, OPEN), OPEN) for n in (30, 92, 285)] == [0.21, 0.1, 0.05]
     assert [*coarse_limit(made, OPEN, 0.15)] == []
 
 
@@ -422,8 +535,8 @@ def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():
     skills = ForgettingGate(line=1, cases=rows)
     once, often = (asked(60, OPEN, skills, repeats=count, temperature=1.0) for count in (1, 8))
 
-    assert [default_limit(made, OPEN) for made in (once, often)] == [0.14, 0.05]
-    assert [default_limit(made, skills) for made in (once, often)] == [0.14, 0.14]
+    assert [default_limit(made, OPEN) for made in (once, often)] == [0.18, 0.1]
+    assert [default_limit(made, skills) for made in (once, often)] == [0.18, 0.18]
 
 
 @every_row(

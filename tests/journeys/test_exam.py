@@ -164,3 +164,46 @@ def test_the_exam_of_marked_functions_is_accepted_with_them(accepted, workers):
 
     verdict = accepted.verdicts()["test_it[new]"]
     assert (verdict["outcome"], verdict["exam"]["lost"][0]["count"]) == ("inconclusive", 20)
+
+
+@pytest.fixture
+def limited(desk):
+    """A desk that was accepted with the default limits of 100 and of 60 cases."""
+    desk.suite("{accuracy: {min: 0.3}, format: {}}", current=20, new=20)
+    edit_cases(desk, lambda row: row if row["id"] < "t060" else row | {"expected": None})
+    desk.run("--ftgate-accept")
+    return desk
+
+
+def limits_of(desk):
+    """Return the limits of the variant that is compared, by gate, in whole points."""
+    desk.run("--ftgate-json=run.json")
+    run = json.loads(desk.path("run.json").read_text("utf-8"))
+    return {
+        one["gate"]: {round(100 * check["limit"]) for check in one["checks"] if check["before"]}
+        for one in run["verdicts"]
+        if one["variant"] == "new"
+    }
+
+
+def test_an_accepted_default_limit_stays_when_cases_leave(limited):
+    record = json.loads(limited.path(ACCEPTED).read_text("utf-8"))
+    assert record["limits"] == {"accuracy": 0.18, "format": 0.14}
+
+    edit_cases(limited, lambda row: row if "t010" <= row["id"] < "t070" else None)
+
+    assert limits_of(limited) == {"accuracy": {18}, "format": {14}}
+
+
+@pytest.mark.parametrize(
+    ("gate", "limit", "shown"), [("accuracy", "0.18", 18), ("format", "0.14", 14)]
+)
+def test_an_accepted_limit_is_held_to_what_the_accepted_cases_show(limited, gate, limit, shown):
+    """Fewer cases would have so wide a limit of their own."""
+    edit_cases(limited, lambda row: row if "t010" <= row["id"] < "t035" else None)
+    limited.edit(f'"{gate}": {limit}', f'"{gate}": 0.3', ACCEPTED)
+
+    result = limited.run()
+
+    line = f"*{ACCEPTED}:*: limits: {gate}: 0.3 lets 30 points go, and the accepted cases can show"
+    result.stdout.fnmatch_lines([f"{line} {shown};*"])

@@ -142,6 +142,15 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.LIKE_REPLIES, n=1, of=4), "1 of 4 regressed answers look like its own replies"),
     (note(K.COARSE_LIMIT, **ALL_CASES, limit=0.2, for_10=65, for_5=1210),
      "60 cases can only show drops of 20 points or more; 65 would show 10, 1,210 would show 5"),
+    (note(K.UNCHANGED_PASSES, check=0.974, checks=6, build=0.913),
+     ("an unchanged variant passes this check 97 % of the time, and 91 % or more of builds with 6 "
+      "checks")),
+    (note(K.UNCHANGED_PASSES, check=0.974, checks=1, build=0.974),
+     "an unchanged variant passes this check 97 % of the time"),
+    (note(K.GROUP_TOO_LARGE, key="min", limit=0.9, possible=0.34, cases=200, largest=100,
+          weight=0.01),
+     ("min: 0.9 can never be shown, since one group has 100 of 200 cases; write weight: 0.01 for "
+      "each of them, so that the group counts as one case, or min: 0.34")),
     (note(K.NO_LIMIT, **CASES, limit=0.4),
      "60 cases (12 unrelated ones) cannot show that a drop stays below 40 points"),
     (note(K.LIMIT_OR_CASES, needed=10),
