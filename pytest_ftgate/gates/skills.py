@@ -18,6 +18,7 @@ from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.regressions import (
     SliceSides,
     adjusted_drops,
+    p_alone,
     slice_members,
     slice_of,
     slice_samples,
@@ -134,8 +135,9 @@ def _part_results(
     """
     members = slice_members(cases, ["skill"])
     # Missing replies do not change what is tested, so the number of requested cases counts.
-    tested = gate.tested_parts({skill: len(ids) for (_, skill), ids in members.items()})
-    families = gate.evaluated_families(skill for _, skill in members)
+    sizes = {skill: len(ids) for (_, skill), ids in members.items()}
+    tested, named = gate.tested_parts(sizes), gate.named_parts(sizes)
+    families = gate.evaluated_families(sizes)
     for family, skills in families.items():
         members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
     samples, slices = slice_samples(before, after, members), []
@@ -152,6 +154,7 @@ def _part_results(
         elif kind == "skill" and not gate.evaluates(name):
             state = "allowed"
         more = {
+            "p_alone": p_alone(counts) if part in named else None,
             "family": gate.family_of(name) if kind == "skill" else "",
             "gated": part in tested,
             "margin": margin,

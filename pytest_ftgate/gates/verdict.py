@@ -24,6 +24,7 @@ class Retention:
 
 #: Where the rate before is not above this, there is next to nothing to lose.
 MIN_RATE_TO_LOSE = 0.10
+Fall = Literal["", "clearly", "perhaps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,16 @@ class Slice:
     """The result of one slice of the cases. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        kind: ``family`` (of skills), ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
-        name: the family, skill, tag, label, language or difficulty.
+        kind, name: what it is, ``family`` (of skills), ``skill``, ``tag``, ``label``, ``language``
+            or ``difficulty``, and which.
         family: the family of a skill, or "".
         p_drop: the p-value of a drop, adjusted for the number of tested slices.
+        p_alone: that of this slice by itself; None for a slice that is never named.
+        named: ``clearly`` if it clearly fell, ``perhaps`` if it may have.
         state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
             ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
-            before is too low for a drop of *margin*, or of 10 points if it is not tested.
-        gated: whether the slice is tested, so that a regression affects the verdict.
+            before is too low for a drop of *margin*, or of 10 points without one.
+        gated: whether a regression of the slice affects the verdict.
         margin: the drop that ``kept`` rules out; None if the slice is not tested.
         required: whether the gate passes only if the slice is ``kept``.
         weight: the weight of the slice in the mean over the skills.
@@ -56,6 +59,8 @@ class Slice:
     high: float
     p_drop: float
     state: str
+    p_alone: float | None = None
+    named: Fall = ""
     family: str = ""
     gated: bool = True
     margin: float | None = None
@@ -79,8 +84,7 @@ class LossKind:
 
     Attributes:
         kind: the kind of loss, see gates/forgetting.py.
-        cases: the number of regressed cases of this kind.
-        share: *cases* as a share of all regressed cases, 0 to 1.
+        cases, share: the number of regressed cases of this kind, and their share of all of them.
         examples: the ids of a few of these cases.
         under: see *Check.under*.
     """
@@ -118,13 +122,13 @@ class JudgeValidation:
             judge grades so too; None if the judge compares two replies.
         consistency: the share of pairs with the same grade in both orders.
         repeats: the share of replies with the same grade in two samples; None without repeats.
-        length: Spearman's correlation between the judge's error and the length of the reply.
-        length_p: the p-value of *length*.
+        length, length_p: Spearman's correlation between the judge's error and the length of the
+            reply, and its p-value.
         padded: the number of bad replies that were graded again with their text doubled.
         padded_up, padded_down: the padded replies with a better, or a worse, grade.
         minimum: the required minimum by figure; the lower end of the interval must reach it.
         errors: why the judge may not gate.
-        warnings: further weaknesses of the judge.
+        warnings: its further weaknesses.
         is_binary: the judge gives only two grades, so that rates can be corrected.
     """
 
@@ -172,7 +176,7 @@ class Finding:
     Attributes:
         kind: one of ``suite.training_data.FINDINGS``.
         message: what is wrong; its values never hold a secret.
-        count: the number of affected rows or cases; 0 if the finding is about the whole file.
+        count: the number of affected rows or cases; 0 if it is about the whole file.
         lines: the affected lines, unique and ascending.
         next: what to do about it.
         cases: the ids of the affected cases of the suite.
@@ -238,8 +242,7 @@ class Check:
         rise: the relative change of cost (of the mean) or latency (median over the cases).
         fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats); of
             cases that got better and worse if scores are graded or weighted.
-        p_pass: the p-value against a drop as large as the limit.
-        p_fail: the p-value against no drop.
+        p_pass, p_fail: the p-values against a drop as large as the limit, and against no drop.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
         method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
@@ -361,8 +364,7 @@ class Flip:
         regressed: True if right before and wrong now, False for the reverse.
         shown: the input of the case.
         before, now: the reply before, and the reply of the variant.
-        format_error: the kind of format error of the reply, or "".
-        why: the format error in full.
+        format_error, why: the kind of format error of the reply, or "", and the error in full.
         wrong: what is wrong with the content, where the texts do not show it.
         passages: source and first words of each retrieved passage.
         answered_in: the rank of the first passage with the answer, from 1; 0 for none; None if
@@ -438,8 +440,8 @@ class FormatErrorShare:
 
     Attributes:
         kind: the kind of format error, or the kind of the format rule that is broken.
-        replies: the number of replies with this error now.
-        after: their share, with each case weighted equally.
+        replies, after: the number of replies with this error now, and their share, with each case
+            weighted equally.
         low, high: the 95 % interval of *after*.
         before: the share before, or None if there is no comparison.
         before_low, before_high: the 95 % interval of *before*.
@@ -469,10 +471,9 @@ class Verdict:
         measured: False if nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
         statement: what the verdict says; ``pytest_ftgate.headline`` puts it into words.
-        checks: the comparisons.
+        checks, deciding: the comparisons, and the index of the one that decided.
         exam: how what decides has changed since a run was accepted; None without a record.
         shown_change: the change from the baseline, where no check compares with it.
-        deciding: the index of the check that decided.
         slices: the results by slice, if the gate has slices.
         labels: the figures by label, largest drop first, if a gate with labels did not pass.
         flips: the first few dozen regressed and fixed cases, regressed first.
@@ -486,8 +487,7 @@ class Verdict:
         breaks: the must-keep cases that the base has right and the variant wrong.
         drifts: the drift of all replies, reported by one gate of each variant.
         judges: the validation of the judges that graded the replies.
-        notes: what else a reader must know: identity, missing replies.
-        next: what to do.
+        notes, next: what else a reader must know (identity, missing replies), and what to do.
         facts: provider, model, digests and server facts of the variant.
     """
 
