@@ -36,8 +36,8 @@ class Slice:
             or ``difficulty``, and which.
         family: the family of a skill, or "".
         p_drop: the p-value of a drop, adjusted for the number of tested slices.
-        p_alone: that of this slice by itself; None for a slice that is never named.
-        named: ``clearly`` if it clearly fell, ``perhaps`` if it may have.
+        p_alone: the p-value of a drop of this slice alone; None if the slice is never named.
+        named: ``clearly`` if the slice clearly fell, ``perhaps`` if it may have fallen.
         state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
             ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
             before is too low for a drop of *margin*, or of 10 points without one.
@@ -84,7 +84,8 @@ class LossKind:
 
     Attributes:
         kind: the kind of loss, see gates/forgetting.py.
-        cases, share: the number of regressed cases of this kind, and their share of all of them.
+        cases: the number of regressed cases of this kind.
+        share: *cases* as a share of all regressed cases, 0 to 1.
         examples: the ids of a few of these cases.
         under: see *Check.under*.
     """
@@ -111,8 +112,7 @@ class JudgeValidation:
     """The validation of one judge against human labels of the same replies.
 
     Attributes:
-        judge: the model of the judge.
-        provider: the provider of that model.
+        judge, provider: the model of the judge, and its provider.
         rubric: the beginning of the rubric.
         labels: the number of replies with a human label; 0 if the judge was never validated.
         unread: the number of labelled replies without a readable grade of the judge.
@@ -127,8 +127,7 @@ class JudgeValidation:
         padded: the number of bad replies that were graded again with their text doubled.
         padded_up, padded_down: the padded replies with a better, or a worse, grade.
         minimum: the required minimum by figure; the lower end of the interval must reach it.
-        errors: why the judge may not gate.
-        warnings: its further weaknesses.
+        errors, warnings: why the judge may not gate, and its further weaknesses.
         is_binary: the judge gives only two grades, so that rates can be corrected.
     """
 
@@ -176,7 +175,7 @@ class Finding:
     Attributes:
         kind: one of ``suite.training_data.FINDINGS``.
         message: what is wrong; its values never hold a secret.
-        count: the number of affected rows or cases; 0 if it is about the whole file.
+        count: the number of affected rows or cases; 0 if the finding is about the whole file.
         lines: the affected lines, unique and ascending.
         next: what to do about it.
         cases: the ids of the affected cases of the suite.
@@ -336,8 +335,7 @@ class ShownChange:
         against: the name of the baseline.
         low, high: the 95 % interval of the change.
         n: the number of cases with a reply of both.
-        key: what switches the gate off, such as ``max_drop: none``; "few cases" if too few show a
-            limit; "" for a variant without gates.
+        key: what switches the gate off (``max_drop: none``, ``few cases``); "" without a gate.
     """
 
     against: str
@@ -440,8 +438,8 @@ class FormatErrorShare:
 
     Attributes:
         kind: the kind of format error, or the kind of the format rule that is broken.
-        replies, after: the number of replies with this error now, and their share, with each case
-            weighted equally.
+        replies: the number of replies with this error now.
+        after: their share, with each case weighted equally.
         low, high: the 95 % interval of *after*.
         before: the share before, or None if there is no comparison.
         before_low, before_high: the 95 % interval of *before*.
@@ -471,9 +469,10 @@ class Verdict:
         measured: False if nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
         statement: what the verdict says; ``pytest_ftgate.headline`` puts it into words.
-        checks, deciding: the comparisons, and the index of the one that decided.
+        checks: the comparisons.
         exam: how what decides has changed since a run was accepted; None without a record.
         shown_change: the change from the baseline, where no check compares with it.
+        deciding: the index of the check that decided.
         slices: the results by slice, if the gate has slices.
         labels: the figures by label, largest drop first, if a gate with labels did not pass.
         flips: the first few dozen regressed and fixed cases, regressed first.
@@ -487,7 +486,8 @@ class Verdict:
         breaks: the must-keep cases that the base has right and the variant wrong.
         drifts: the drift of all replies, reported by one gate of each variant.
         judges: the validation of the judges that graded the replies.
-        notes, next: what else a reader must know (identity, missing replies), and what to do.
+        notes: what else a reader must know: identity, missing replies.
+        next: what to do.
         facts: provider, model, digests and server facts of the variant.
     """
 

@@ -194,6 +194,9 @@ def test_the_parts_of_both_prompts_are_corrected_together() -> None:
         return [part.named for part in verdict.slices if part.name == "reasoning"]
 
     assert (names(once), names(both)) == (["clearly"], ["perhaps", "perhaps"])
+    told = "If none of 6 parts were down, any would be named as clearly fallen at most about once"
+    assert told in " ".join(explain(both))
+    assert "If none of" not in " ".join(explain(evaluate({})))
 
 
 def test_skills_without_a_limit_and_those_that_may_be_lost_are_no_parts() -> None:
