@@ -253,14 +253,14 @@ def promises(cells: Sequence[Cell], any_fails: dict[str, tuple[float, float]]) -
     halves = [cell for cell in drops if cell.drop == HALF]
     half = [cell for cell in halves if not cell.situation.parts]
     yield Promise("a drop of half the limit fails, one check", 0.13, _held(half, "failed"))
+    default = [c for c in half if c.limit in c.situation.defaults]
+    yield Promise("the same with the default limit", 0.08, _held(default, "failed"))
     fewer = 0
     for count, most in OF_PARTS.items():
         of_parts = [cell for cell in halves if fewer < cell.situation.parts <= count]
         name = f"half the limit in each of up to {count} slices or families fails"
         yield Promise(name, most, _held(of_parts, "failed"))
         fewer = count
-    default = [c for c in half if c.limit in c.situation.defaults]
-    yield Promise("the same with the default limit", 0.08, _held(default, "failed"))
     at = [cell for cell in floors if cell.drop == AT]
     for few, most in ((False, 0.065), (True, 0.075)):
         held = [cell for cell in at if (cell.situation.n < FEW) is few]
