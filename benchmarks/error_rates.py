@@ -27,6 +27,7 @@ import numpy as np
 from error_rates_builds import print_build_rows
 from error_rates_logprobs import print_logprob_rows
 from error_rates_means import print_rows
+from error_rates_parts import print_part_rows
 from situations import (
     ABOVE,
     AT,
@@ -49,6 +50,10 @@ from pytest_ftgate.stats.power import pass_probability
 
 #: Below this many cases, a pass may be wrong a little more often.
 FEW = 100
+#: How often a gate may fail whose parts all drop by half of the limit, by the most parts. Near the
+#: size at which k parts just show a drop of the limit, it is 1 - (1 - F(-z / 2))^k, where F(-z) is
+#: the share of the alarm level that one of them has.
+OF_PARTS = {3: 0.20, 6: 0.30, 10: 0.40}
 #: With fewer suites, the share of runs in which one of twelve checks fails is too imprecise.
 _ENOUGH = 5_000
 #: Cases drawn at once: few enough to stay in a processor's cache.
@@ -246,10 +251,17 @@ def promises(cells: Sequence[Cell], any_fails: dict[str, tuple[float, float]]) -
         held = [cell for cell in precise if cell.situation.checks == checks]
         of_many |= _held(held, "failed_of_many", MANY / checks)
     yield Promise(f"any of {MANY} checks of unchanged variants fails", 0.01, of_many)
-    half = [c for c in drops if c.drop == HALF and c.situation.checks == 1]
+    halves = [cell for cell in drops if cell.drop == HALF]
+    half = [cell for cell in halves if not cell.situation.parts]
     yield Promise("a drop of half the limit fails, one check", 0.13, _held(half, "failed"))
     default = [c for c in half if c.limit in c.situation.defaults]
     yield Promise("the same with the default limit", 0.08, _held(default, "failed"))
+    fewer = 0
+    for count, most in OF_PARTS.items():
+        of_parts = [cell for cell in halves if fewer < cell.situation.parts <= count]
+        name = f"half the limit in each of up to {count} slices or families fails"
+        yield Promise(name, most, _held(of_parts, "failed"))
+        fewer = count
     at = [cell for cell in floors if cell.drop == AT]
     for few, most in ((False, 0.065), (True, 0.075)):
         held = [cell for cell in at if (cell.situation.n < FEW) is few]
@@ -293,6 +305,8 @@ def main() -> int:
     means_are_met = print_rows(given.replicates // 3, given.seed)
     print("\nLog-probabilities\n")
     means_are_met &= print_logprob_rows(given.replicates // 3, given.seed)
+    print("\nParts of the cases that are named\n")
+    means_are_met &= print_part_rows(given.replicates // 3, given.seed)
     print_chances(given.replicates, given.seed)
     print("\nBuilds\n")
     means_are_met &= print_build_rows(given.replicates // 8, given.seed)

@@ -82,6 +82,7 @@ FIGURES = (
     Figure("stops", "benchmarks/stops.py", is_long=True),
     Figure("error-rates", "benchmarks/error_rates.py --replicates 2500", is_long=True),
     Figure("means", "benchmarks/error_rates_means.py", is_long=True),
+    Figure("parts", "benchmarks/error_rates_parts.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(
         "peers",

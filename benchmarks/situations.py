@@ -40,6 +40,7 @@ class Situation:
         thin: the share of the replicates that are drawn, as one in so many.
         repeated: whether a case has several replies.
         checks: the drop checks that the gate counts as.
+        parts: the slices or families that all bear the drop, each tested for one of its own.
         defaults: the limits that are the default ones.
     """
 
@@ -52,6 +53,7 @@ class Situation:
     thin: int = 1
     repeated: bool = False
     checks: int = 1
+    parts: int = 0
     defaults: tuple[float, ...] = ()
 
     def draws(self) -> dict[float, list[tuple[float, float]]]:
@@ -182,9 +184,15 @@ def slices() -> Iterator[Situation]:
     for count, size in ((5, 40), (10, 50), (10, 100)):
         make = partial(draw.replied, n=count * size)
         every, alone = Sliced(make, count), Sliced(make, count, alone=True)
-        yield Situation("slices", f"{count} of {size}", count * size, every, thin=10, checks=2)
-        name = f"{count} of {size}, one alone"
-        yield Situation("slices", name, size, alone, thin=10, checks=2)
+        n, name = count * size, f"{count} of {size}"
+        yield Situation("slices", name, n, every, thin=10, checks=2, parts=count)
+        yield Situation("slices", f"{name}, one alone", size, alone, thin=10, checks=2)
+    # Of these sizes a drop of 10 points is just shown: half of it fails most often.
+    for count, size in ((3, 260), (6, 300), (10, 360)):
+        make = partial(draw.disagreeing, n=count * size, disagreement=0.30)
+        n, name = count * size, f"{count} of {size}, 30% disagree"
+        only = {"limits": (0.10,), "thin": 10, "checks": 2, "parts": count}
+        yield Situation("slices", name, n, Sliced(make, count), **only)
 
 
 def forgetting() -> Iterator[Situation]:
@@ -202,7 +210,7 @@ def forgetting() -> Iterator[Situation]:
     }
     for name, trial in gates.items():
         n = 420 if trial.families else 252
-        yield Situation("forgetting", name, n, trial, thin=10, checks=2)
+        yield Situation("forgetting", name, n, trial, thin=10, checks=2, parts=trial.families)
 
 
 def minimums() -> Iterator[Situation]:

@@ -17,6 +17,8 @@ from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 MISS = 0.05
 #: The probability of failing an unchanged variant, shared by all drop checks of a suite.
 ALARM = 0.01
+#: A part of the cases that is unchanged may seem to have fallen with this probability.
+PERHAPS = 0.025
 #: The probability of a one-sided bound beyond the limit by chance: such a bound fails a variant.
 BEYOND = 0.005
 #: More drop checks in a suite share that probability as well.

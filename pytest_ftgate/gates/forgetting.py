@@ -28,6 +28,7 @@ from pytest_ftgate.gates.regressions import (
     interleave,
     slice_members,
     slice_samples,
+    with_names,
 )
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
@@ -256,7 +257,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         statement=Statement(StatementKind.SKILLS),
         checks=tuple(result.check for result in results),
         deciding=deciding,
-        slices=tuple(part for result in results for part in result.slices),
+        slices=with_names([part for result in results for part in result.slices], levels.miss),
         flips=tuple(_skill_flips(classifier, base, scores, regressions, breaks)),
         regressed=len(regressions.regressed),
         fixed=len(regressions.fixed),

@@ -1,6 +1,7 @@
 """Regressions: regressed and fixed cases, their slices, and the formats that broke in them.
 
-A change is named only if the cases with it regressed clearly more often than the others.
+A slice is named only if its drop is hardly chance, and a change only if the cases with it regressed
+clearly more often than the others.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
-from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, PERHAPS, Levels
 from pytest_ftgate.gates.notes import Note, ReplyNote, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
-from pytest_ftgate.gates.verdict import Flip, Outcome, Slice, Verdict
+from pytest_ftgate.gates.verdict import Fall, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.readers.text import common_start
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
@@ -89,12 +90,45 @@ def slice_state(pairs: PairedCounts, adjusted: float, margin: float, levels: Lev
 
     It is ``inconclusive`` otherwise. *adjusted* is the p-value of a drop.
     """
-    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
+    if _has_few_groups(pairs):
         return "inconclusive"
     if is_noninferior(pairs, margin, levels.miss):
         return "kept"
     is_shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
     return "regressed" if is_shown else "inconclusive"
+
+
+def _has_few_groups(pairs: PairedCounts) -> bool:
+    return pairs.groups is not None and pairs.groups < MIN_GROUPS
+
+
+def p_alone(pairs: PairedCounts) -> float | None:
+    """Return the p-value of a drop of a slice alone; None if it has too few cases to be named."""
+    return None if pairs.n < _MIN_CASES or _has_few_groups(pairs) else p_drop(pairs)
+
+
+def with_names(slices: Sequence[Slice], level: float) -> tuple[Slice, ...]:
+    """Return *slices* with which of them clearly fell, and which may have fallen.
+
+    All of them that can be named are corrected together. *level* is the probability that any
+    clearly fell if none has changed; each may have fallen with a probability of `PERHAPS`.
+    """
+    names = iter(fall_names([p for part in slices if (p := part.p_alone) is not None], level))
+    return tuple(
+        part if part.p_alone is None else replace(part, named=next(names)) for part in slices
+    )
+
+
+def fall_names(p_values: Sequence[float], level: float) -> list[Fall]:
+    """Return what to say of parts whose drops have these *p_values*, each alone; see `with_names`.
+
+    A part clearly fell by Holm's correction. It must also be one that may have fallen: Holm's last
+    step alone would name a part whose 95 % interval holds no change.
+    """
+    return [
+        "" if p > PERHAPS else "clearly" if adjusted <= level else "perhaps"
+        for p, adjusted in zip(p_values, holm(p_values), strict=True)
+    ]
 
 
 def slice_of(
@@ -126,15 +160,17 @@ def slice_results(
 
     A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
     shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
-    ids of each slice, by kind and name of the slice. All slices share the alarm level.
+    ids of each slice, by kind and name of the slice. All slices share the alarm level, and the miss
+    level to be named, which decides nothing.
     """
     samples = slice_samples(before, after, members)
     pairs = {key: pair_samples(*both) for key, both in samples.items()}
     results = []
     for key, p in adjusted_drops(pairs).items():
         state = slice_state(pairs[key], p, margin, levels)
-        results.append(slice_of(key, samples[key], pairs[key], p, state))
-    return tuple(sorted(results, key=lambda result: result.change))
+        alone = p_alone(pairs[key])
+        results.append(slice_of(key, samples[key], pairs[key], p, state, p_alone=alone))
+    return with_names(sorted(results, key=lambda result: result.change), levels.miss)
 
 
 #: The largest number of characters of a passage in a verdict.
@@ -172,7 +208,7 @@ def retrieval_notes(
 
 
 #: A change is named if so many of the regressed cases have it, this share of them, and if Fisher's
-#: p-value is at most this.
+#: p-value is at most this; a slice if it has so many cases.
 _MIN_CASES, _MIN_SHARE, _MAX_P = 2, 0.1, 0.01
 #: Broken formats that are no cause are a note from this share of the cases on.
 _MIN_NOTED_SHARE = 0.1

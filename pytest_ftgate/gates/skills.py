@@ -18,6 +18,7 @@ from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.regressions import (
     SliceSides,
     adjusted_drops,
+    p_alone,
     slice_members,
     slice_of,
     slice_samples,
@@ -112,7 +113,9 @@ def _tested_state(
     return slice_state(pairs, p, margin, levels) if can_show else "uninformative"
 
 
-def _untested_state(pairs: PairedCounts) -> str:
+def _untested_state(pairs: PairedCounts, gate: ForgettingGate, part: SkillPart) -> str:
+    if part[0] == "skill" and not gate.evaluates(part[1]):
+        return "allowed"
     return "uninformative" if pairs.before <= MIN_RATE_TO_LOSE else "untested"
 
 
@@ -128,7 +131,7 @@ def skill_slices(
     members = slice_members(cases, ["difficulty", "language"])
     for part, samples in sorted(slice_samples(before, after, members).items()):
         counts = pair_samples(*samples)
-        state = _untested_state(counts)
+        state = _untested_state(counts, gate, part)
         found = _slice(part, samples, counts, p_drop(counts), state, gated=False, weight=0.0)
         slices.append(found)
     return tuple(slices)
@@ -145,8 +148,9 @@ def _part_results(
     """
     members = slice_members(cases, ["skill"])
     # Missing replies do not change what is tested, so the number of requested cases counts.
-    tested = gate.tested_parts({skill: len(ids) for (_, skill), ids in members.items()})
-    families = gate.evaluated_families(skill for _, skill in members)
+    sizes = {skill: len(ids) for (_, skill), ids in members.items()}
+    tested, named = gate.tested_parts(sizes), gate.named_parts(sizes)
+    families = gate.evaluated_families(sizes)
     for family, skills in families.items():
         members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
     samples, slices = slice_samples(before, after, members), []
@@ -154,15 +158,14 @@ def _part_results(
     adjusted = adjusted_drops({part: pairs[part] for part in pairs if part in tested})
     for part, counts in pairs.items():
         (kind, name), margin = part, None
-        p, state = p_drop(counts), _untested_state(counts)
+        p, state = p_drop(counts), _untested_state(counts, gate, part)
         if part in tested:
             # Guessing reaches some of the right answers, which no loss of ability takes away.
             guess = guess_share(case for case in cases if case.id in members[part])
             margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
             state = _tested_state(counts, p, margin, guess, levels)
-        elif kind == "skill" and not gate.evaluates(name):
-            state = "allowed"
         more = {
+            "p_alone": p_alone(counts) if part in named else None,
             "family": gate.family_of(name) if kind == "skill" else "",
             "gated": part in tested,
             "margin": margin,

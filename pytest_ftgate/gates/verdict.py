@@ -24,6 +24,7 @@ class Retention:
 
 #: Where the rate before is not above this, there is next to nothing to lose.
 MIN_RATE_TO_LOSE = 0.10
+Fall = Literal["", "clearly", "perhaps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,16 @@ class Slice:
     """The result of one slice of the cases. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        kind: ``family`` (of skills), ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
-        name: the family, skill, tag, label, language or difficulty.
+        kind, name: what it is, ``family`` (of skills), ``skill``, ``tag``, ``label``, ``language``
+            or ``difficulty``, and which.
         family: the family of a skill, or "".
         p_drop: the p-value of a drop, adjusted for the number of tested slices.
+        p_alone: the p-value of a drop of this slice alone; None if the slice is never named.
+        named: ``clearly`` if the slice clearly fell, ``perhaps`` if it may have fallen.
         state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
             ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
-            before is too low for a drop of *margin*, or of 10 points if it is not tested.
-        gated: whether the slice is tested, so that a regression affects the verdict.
+            before is too low for a drop of *margin*, or of 10 points without one.
+        gated: whether a regression of the slice affects the verdict.
         margin: the drop that ``kept`` rules out; None if the slice is not tested.
         required: whether the gate passes only if the slice is ``kept``.
         weight: the weight of the slice in the mean over the skills.
@@ -56,6 +59,8 @@ class Slice:
     high: float
     p_drop: float
     state: str
+    p_alone: float | None = None
+    named: Fall = ""
     family: str = ""
     gated: bool = True
     margin: float | None = None
@@ -107,8 +112,7 @@ class JudgeValidation:
     """The validation of one judge against human labels of the same replies.
 
     Attributes:
-        judge: the model of the judge.
-        provider: the provider of that model.
+        judge, provider: the model of the judge, and its provider.
         rubric: the beginning of the rubric.
         labels: the number of replies with a human label; 0 if the judge was never validated.
         unread: the number of labelled replies without a readable grade of the judge.
@@ -118,13 +122,12 @@ class JudgeValidation:
             judge grades so too; None if the judge compares two replies.
         consistency: the share of pairs with the same grade in both orders.
         repeats: the share of replies with the same grade in two samples; None without repeats.
-        length: Spearman's correlation between the judge's error and the length of the reply.
-        length_p: the p-value of *length*.
+        length, length_p: Spearman's correlation between the judge's error and the length of the
+            reply, and its p-value.
         padded: the number of bad replies that were graded again with their text doubled.
         padded_up, padded_down: the padded replies with a better, or a worse, grade.
         minimum: the required minimum by figure; the lower end of the interval must reach it.
-        errors: why the judge may not gate.
-        warnings: further weaknesses of the judge.
+        errors, warnings: why the judge may not gate, and its further weaknesses.
         is_binary: the judge gives only two grades, so that rates can be corrected.
     """
 
@@ -238,8 +241,7 @@ class Check:
         rise: the relative change of cost (of the mean) or latency (median over the cases).
         fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats); of
             cases that got better and worse if scores are graded or weighted.
-        p_pass: the p-value against a drop as large as the limit.
-        p_fail: the p-value against no drop.
+        p_pass, p_fail: the p-values against a drop as large as the limit, and against no drop.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
         method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
@@ -333,8 +335,7 @@ class ShownChange:
         against: the name of the baseline.
         low, high: the 95 % interval of the change.
         n: the number of cases with a reply of both.
-        key: what switches the gate off, such as ``max_drop: none``; "few cases" if too few show a
-            limit; "" for a variant without gates.
+        key: what switches the gate off (``max_drop: none``, ``few cases``); "" without a gate.
     """
 
     against: str
@@ -361,8 +362,7 @@ class Flip:
         regressed: True if right before and wrong now, False for the reverse.
         shown: the input of the case.
         before, now: the reply before, and the reply of the variant.
-        format_error: the kind of format error of the reply, or "".
-        why: the format error in full.
+        format_error, why: the kind of format error of the reply, or "", and the error in full.
         wrong: what is wrong with the content, where the texts do not show it.
         passages: source and first words of each retrieved passage.
         answered_in: the rank of the first passage with the answer, from 1; 0 for none; None if

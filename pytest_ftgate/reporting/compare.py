@@ -96,7 +96,10 @@ def _rates_text(check: Check) -> str:
 
 
 def _worst_tag(verdict: Verdict, tag: str) -> str:
-    """Return the tag that fell most; "" if none fell. *tag* is what a tag is called."""
+    """Return the tag that fell most, and if that may be chance; "" if none fell.
+
+    *tag* is what a tag is called.
+    """
     fallen = [part for part in verdict.slices if part.change < 0]
     if not fallen:
         return ""
@@ -104,8 +107,9 @@ def _worst_tag(verdict: Verdict, tag: str) -> str:
     worst = (regressed or fallen)[0]
     rates = f"{percent(worst.before)} → {percent(worst.after)}"
     word = "regressed" if regressed else "worst"
+    chance = "" if regressed or worst.named == "clearly" else ", which may be chance"
     name = escape_controls(worst.name).replace("\n", " ")
-    return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} cases)"
+    return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} cases){chance}"
 
 
 def _column_notes(files: Sequence[AnswerFile]) -> Iterator[str]:

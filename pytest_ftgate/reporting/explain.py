@@ -14,6 +14,7 @@ from pytest_ftgate.reporting.number_text import (
     amount,
     declared_percent,
     percent,
+    quantity,
     signed_percent,
     unsigned_points,
     with_more,
@@ -45,7 +46,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
     if verdict.statement.kind is StatementKind.NOT_GATED:
         yield "The gate has no check that could fail, so its test is skipped."
     yield from _rule_sentences(verdict)
-    yield from _regressed_slice_sentences(verdict)
+    yield from _part_sentences(verdict)
 
 
 def _rule_sentences(verdict: Verdict) -> Iterator[str]:
@@ -134,7 +135,7 @@ def _sizes(parts: Iterable[Slice]) -> str:
     return ", ".join(f"{part.name} ({part.n})" for part in parts)
 
 
-def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
+def _part_sentences(verdict: Verdict) -> Iterator[str]:
     if verdict.breaks:
         yield (
             f"But {', '.join(verdict.breaks)} must be kept, and the base has it right and "
@@ -147,6 +148,12 @@ def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
         yield (
             f"A drop is shown in {', '.join(regressed)} (Holm over {len(gated)} tested parts), "
             "and a regressed part fails the gate whatever the average says."
+        )
+    if check and any(part.named for part in verdict.slices):
+        parts = quantity(sum(part.p_alone is not None for part in verdict.slices), "part")
+        yield (
+            f"If none of {parts} were down, any would be named as clearly fallen at most "
+            f"{frequency_phrase(check.miss)}. Naming decides nothing."
         )
 
 

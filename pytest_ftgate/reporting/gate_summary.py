@@ -91,6 +91,7 @@ def _block(verdict: Verdict, words: VerdictWords, name: str, detail: _Detail) ->
         lines += wrap_lines(sentence, _INDENT)
     if detail.shows_parts:
         lines += _part_lines(words)
+        lines += wrap_lines(escape_controls(words.perhaps), _INDENT) if words.perhaps else []
         lines += _labelled("why?", escape_controls(words.cause)) if words.cause else []
     if detail.shows_notes and verdict.outcome is not Outcome.FAILED:
         told = [note for check in verdict.checks for note in check.notes]
@@ -172,13 +173,15 @@ def _finding_sentences(verdict: Verdict) -> Iterator[str]:
 
 
 def _part_lines(words: VerdictWords) -> list[str]:
-    """Return in one line the parts that got worse most."""
-    if not words.worst:
-        return []
-    more = [f"({len(words.worst) - _MAX_PARTS} more)"] * (len(words.worst) > _MAX_PARTS)
-    texts = [*map(escape_controls, words.worst[:_MAX_PARTS]), *more]
-    lines = fit_parts([step_head(words.worst_label) + texts[0], *texts[1:]], _LABEL)
-    return [lines[0].rstrip()]
+    """Return in one line the parts that got worse most, as many as it holds."""
+    lines: list[str] = []
+    for most in range(min(_MAX_PARTS, len(words.worst)), 0, -1):
+        more = [f"({len(words.worst) - most} more)"] * (len(words.worst) > most)
+        texts = [*map(escape_controls, words.worst[:most]), *more]
+        lines = fit_parts([step_head(words.worst_label) + texts[0], *texts[1:]], _LABEL)
+        if len(lines) == 1:
+            break
+    return [line.rstrip() for line in lines[:1]]
 
 
 def _example_lines(verdict: Verdict) -> list[str]:

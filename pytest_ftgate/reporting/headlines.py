@@ -143,6 +143,7 @@ class VerdictWords:
         cases: ``34 of 300 cases regressed, 0 fixed``.
         doubt: in a sentence, why the verdict is inconclusive.
         worst_label, worst: the parts that got worse most, and what they are.
+        perhaps: the parts that may have fallen, and how many would by chance.
         cause: what most regressed cases have in common.
     """
 
@@ -155,6 +156,7 @@ class VerdictWords:
     doubt: str = ""
     worst_label: str = ""
     worst: tuple[str, ...] = ()
+    perhaps: str = ""
     cause: str = ""
 
 
@@ -167,7 +169,11 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
     check = verdict.check
     label, parts = phrases.worst(verdict)
     words = VerdictWords(
-        headline=headline(verdict), worst_label=label, worst=parts, cause=phrases.cause(verdict)
+        headline=headline(verdict),
+        worst_label=label,
+        worst=parts,
+        perhaps=phrases.perhaps_fallen(verdict),
+        cause=phrases.cause(verdict),
     )
     if check is None or verdict.statement.kind not in _MEASURED:
         return words

@@ -24,7 +24,7 @@ from pytest_ftgate.reporting.ladder import (
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import quantity
-from pytest_ftgate.reporting.phrases import half_gone_parts
+from pytest_ftgate.reporting.phrases import stands_out
 from pytest_ftgate.reporting.suite_errors import error_count
 from pytest_ftgate.reporting.summary import (
     passed_parts,
@@ -135,9 +135,9 @@ def _step_text(step: NextStep) -> str:
 
 
 def _blocking(report: Report) -> Iterator[Verdict]:
-    """Yield the gates that did not pass, and those that passed with half of a skill gone."""
+    """Yield the gates that did not pass, and those that passed though a part of them fell."""
     for verdict in tables.rank_verdicts(report.gated_verdicts):
-        if verdict.outcome is not Outcome.PASSED or half_gone_parts(verdict):
+        if verdict.outcome is not Outcome.PASSED or stands_out(verdict):
             yield verdict
 
 

@@ -189,6 +189,12 @@ def with_more(text: str, more: str) -> str:
     return f"{text} ({more})" if more else text
 
 
+def short_change(change: float, low: float | None, high: float | None, digits: int = 0) -> str:
+    """Return a change with its interval as it stands in a table: ``down 9 (3 to 15)``."""
+    text = change_size(change, digits).removesuffix("s").removesuffix(" point")
+    return with_more(text, span(low, high, digits))
+
+
 def change_text(change: float, low: float | None, high: float | None) -> str:
     """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
     return with_more(change_size(change), interval_text(span(low, high)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from math import isclose
+from math import ceil, isclose
 from typing import Any
 
+from pytest_ftgate.gates.design import PERHAPS
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
@@ -26,9 +27,9 @@ from pytest_ftgate.reporting.number_text import (
     level,
     level_span,
     percent,
-    points,
     quantity,
     share_change,
+    short_change,
     span,
     unsigned_points,
     with_more,
@@ -387,11 +388,16 @@ def rest(values: Mapping[str, Any]) -> str:
 
 
 def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
-    """Return the parts that got worse most, with their label: ``where``, or ``errors`` of format.
+    """Return the parts that got worse most, with their label: ``fell``, ``where`` or ``errors``.
 
-    The parts are confusions of labels, slices, or format errors; none if all fell alike.
+    They are the slices that clearly fell, with confusions of labels before them, or format errors.
     """
-    parts = (*_confusions(verdict), *_worst_slices(verdict))
+    confusions = (*_confusions(verdict),)
+    rates = (
+        f"{part.name} {share_change(part.before, part.after).removesuffix(' %')}"
+        for part in clearly_fallen(verdict)
+    )
+    parts = (*confusions, *rates)
     errors = tuple(
         f"{share.kind} "
         + (
@@ -404,7 +410,7 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     )
     if errors and not (verdict.rates_content and parts):
         return "errors", errors
-    return "where", parts
+    return "where" if confusions else "fell", parts
 
 
 def _confusions(verdict: Verdict) -> Iterator[str]:
@@ -419,38 +425,33 @@ def _confusions(verdict: Verdict) -> Iterator[str]:
         yield f"{label} → {other} {count}"
 
 
-def _worst_slices(verdict: Verdict) -> Iterator[str]:
-    """Yield the slices that fell; if all fell by as much, none of them says anything."""
-    under = verdict.check.under if verdict.check else ""
-    slices = [part for part in verdict.slices if part.under == under and part.state != "allowed"]
-    families = [part for part in slices if part.kind == "family"]
-    shown: list[Slice] = (families if len(families) > 1 else []) or [
-        part for part in slices if part.kind != "family"
-    ]
-    fallen = sorted((part for part in shown if part.change < 0), key=lambda part: part.change)
-    is_even = len(fallen) == len(shown) > 1 and len({points(part.change) for part in fallen}) == 1
-    for part in () if is_even else fallen:
-        yield f"{part.name} {share_change(part.before, part.after).removesuffix(' %')}"
+# Which parts fell -------------------------------------------------------------------------------
+
+#: The most parts that are named at once.
+_MAX_NAMED = 5
 
 
-def half_gone_parts(verdict: Verdict) -> list[Slice]:
-    """Return the families of which at least half is gone, and such skills of the other families.
+def clearly_fallen(verdict: Verdict) -> list[Slice]:
+    """Return the slices that clearly fell, largest drop first."""
+    return _largest_drop_first(part for part in verdict.slices if part.named == "clearly")
 
-    A single family or skill is all that the verdict is about, so it is left out.
+
+def half_gone_skills(verdict: Verdict) -> list[Slice]:
+    """Return the skills of which at least half is gone, unless so is their fallen family.
+
+    They are observed, not tested. A single skill is all that the verdict is about.
     """
-    families, skills = (
-        [part for part in verdict.slices if part.kind == kind and part.state != "allowed"]
-        for kind in ("family", "skill")
-    )
-    lost = [part for part in families if is_half_gone(part) and _has_others(part, families)]
-    named = {(part.name, part.under) for part in lost}
-    return lost + [
+    skills = [part for part in verdict.slices if part.kind == "skill" and part.state != "allowed"]
+    fallen = filter(is_half_gone, clearly_fallen(verdict))
+    told = {(part.name, part.under) for part in fallen}
+    return _largest_drop_first(
         part
         for part in skills
         if is_half_gone(part)
-        and _has_others(part, skills)
-        and (part.family, part.under) not in named
-    ]
+        and part.p_alone is None
+        and any(other.name != part.name for other in skills)
+        and (part.family, part.under) not in told
+    )
 
 
 def is_half_gone(part: Slice) -> bool:
@@ -463,8 +464,43 @@ def is_half_gone(part: Slice) -> bool:
     return is_enough and round(2 * lost - part.before, 9) >= 0
 
 
-def _has_others(part: Slice, parts: Sequence[Slice]) -> bool:
-    return any(other.name != part.name for other in parts)
+def _largest_drop_first(parts: Iterable[Slice]) -> list[Slice]:
+    return sorted(parts, key=lambda part: part.change)
+
+
+def stands_out(verdict: Verdict) -> bool:
+    """Return True if a part is named for more than what may be chance."""
+    return bool(clearly_fallen(verdict) or half_gone_skills(verdict))
+
+
+def perhaps_fallen(verdict: Verdict) -> str:
+    """Return which parts may have fallen, and how many would by chance; "" if there is none."""
+    parts = [part for part in verdict.slices if part.named == "perhaps"]
+    if not parts:
+        return ""
+    total = sum(part.p_alone is not None for part in verdict.slices)
+    chance = ceil(round(10.0 * PERHAPS * total, 6)) / 10.0
+    count = f"{len(parts)} of {quantity(total, 'part')} may have fallen"
+    return f"{count} (by chance: at most {chance:g}): {_named(verdict, parts)}"
+
+
+def _named(verdict: Verdict, parts: Iterable[Slice]) -> str:
+    """Return the first of *parts*, each as ``tag long down 8 (2 to 14)``, largest drop first."""
+    names = []
+    for part in _largest_drop_first(parts):
+        # Whole points do not hide that it fell.
+        digits = int(round(part.high * 100) == 0)
+        change = short_change(part.change, part.low, part.high, digits)
+        names.append(f"{_part_name(verdict, part)} {change}")
+    return first_names(names, _MAX_NAMED)
+
+
+def _part_name(verdict: Verdict, part: Slice) -> str:
+    """Return the name of a slice, with its kind if it is no skill, and its prompt if it differs."""
+    name = part.name if verdict.tests_skills else f"{part.kind} {part.name}"
+    if part.under == (verdict.check.under if verdict.check else ""):
+        return name
+    return f"{name} under the {part.under}" if part.under else f"{name} without the prompt"
 
 
 # The verdict in one line ------------------------------------------------------------------------
@@ -487,45 +523,30 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
         yield f"no reply to {check.missing:,} of {check.n + check.missing:,} cases"
-    if verdict.tests_skills:
-        yield from _skill_remarks(verdict, check)
-        return
-    regressed = [f"{part.kind} {part.name}" for part in verdict.slices if part.state == "regressed"]
-    if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and regressed:
-        yield f"but regressed: {', '.join(regressed)}"
-    values = verdict.statement.values
-    yield from filter(None, (cause(verdict), rest(values)))
-
-
-def _skill_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
-    """Yield the must-keep cases that broke, and the families and skills that lost most."""
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
         yield f"must-keep cases broke: {first_names(verdict.breaks)}"
-    parts = [part for part in verdict.slices if part.under == check.under]
-    regressed = [part for part in parts if part.gated and part.state == "regressed"]
-    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
-    lost = [
-        part
-        for part in half_gone_parts(verdict)
-        if part.under == check.under or verdict.outcome is Outcome.PASSED
-    ]
-    if check.outcome is Outcome.FAILED:
-        named = sorted(dict.fromkeys([*regressed, *lost]), key=lambda part: part.change)
-        yield from [f"lost most: {_rates(named, check)}"] if named else []
-        return
-    if verdict.outcome is Outcome.FAILED and regressed:
-        yield f"but regressed: {_rates(regressed, check)}"
-        lost = [part for part in lost if part not in regressed]
-    elif verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
-        yield f"but inconclusive: {first_names(unproven)}"
-    yield from [f"half gone: {_rates(lost, check)}"] if lost else []
+    yield from _part_remarks(verdict, check)
+    if not verdict.tests_skills:
+        yield from filter(None, (cause(verdict), rest(verdict.statement.values)))
 
 
-def _rates(parts: Sequence[Slice], check: Check) -> str:
-    return first_names(
-        [
-            f"{part.name} {share_change(part.before, part.after)}"
-            + f" under the {part.under}" * (part.under not in ("", check.under))
-            for part in parts
-        ]
-    )
+def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
+    """Yield the parts that stand out: those that decide, those that fell, and half gone skills."""
+    here = [part for part in verdict.slices if part.under == check.under]
+    regressed, unproven = list[Slice](), list[Slice]()
+    if check.outcome is not verdict.outcome is Outcome.FAILED:
+        regressed = [part for part in here if part.state == "regressed"]
+    if check.outcome is not verdict.outcome is Outcome.INCONCLUSIVE:
+        unproven = [part for part in here if part.required and part.state == "inconclusive"]
+    if regressed:
+        yield f"but regressed: {_named(verdict, regressed)}"
+    if unproven:
+        yield f"but inconclusive: {first_names([part.name for part in unproven])}"
+    if fallen := [part for part in clearly_fallen(verdict) if part not in regressed]:
+        yield f"clearly fell: {_named(verdict, fallen)}"
+    if lost := half_gone_skills(verdict):
+        rates = (
+            f"{_part_name(verdict, part)} {share_change(part.before, part.after)}" for part in lost
+        )
+        yield f"half gone: {first_names([*rates], _MAX_NAMED)}"
+    yield from filter(None, [perhaps_fallen(verdict)])

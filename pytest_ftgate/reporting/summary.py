@@ -24,7 +24,7 @@ from pytest_ftgate.reporting.number_text import (
     quantity,
     with_more,
 )
-from pytest_ftgate.reporting.phrases import half_gone_parts, levels, limit, size
+from pytest_ftgate.reporting.phrases import levels, limit, size, stands_out
 from pytest_ftgate.reporting.text import (
     break_command,
     cell_count,
@@ -323,7 +323,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
     green = [f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)] if passed else []
     lines = _limited(fit_parts(green), _MAX_GREEN) if blocked else []
     yield from _joined(lines, _limited(ungated_summary(report), _MAX_GREEN))
-    yield from _half_gone_lines(passed)
+    yield from _fallen_lines(passed)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(tables.usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
@@ -451,12 +451,12 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return the headlines of *verdicts* that name a family or skill of which half is gone."""
+def _fallen_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the headlines of *verdicts* of which a part stands out."""
     return [
         line
         for verdict in verdicts
-        if half_gone_parts(verdict)
+        if stands_out(verdict)
         for line in wrap_lines(f"{node_name(verdict)} passed: {escape_controls(headline(verdict))}")
     ]
 

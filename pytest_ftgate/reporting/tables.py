@@ -25,13 +25,12 @@ from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.number_text import (
     amount,
-    change_size,
     first_names,
     level,
     level_span,
     percent,
     quantity,
-    span,
+    short_change,
     unsigned_points,
     usd,
     with_more,
@@ -306,8 +305,7 @@ def _change_cell(verdict: Verdict) -> str:
 
 def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:
     """Return a change with its interval: ``down 9 (3 to 15)``."""
-    change = change_size(part.change or 0.0, digits).removesuffix("s").removesuffix(" point")
-    return with_more(change, span(part.low, part.high, digits))
+    return short_change(part.change or 0.0, part.low, part.high, digits)
 
 
 def _cases_cell(verdict: Verdict) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeGuard
 
@@ -248,17 +248,30 @@ class ForgettingGate(_OfTuned):
         *MIN_FAMILY_CASES* cases or more. A single family is tested as the mean, and a family of one
         skill with a limit as this skill.
         """
-        own = {skill for skill in sizes if self.required_margin(skill) is not None}
         families = self.evaluated_families(sizes)
-        tested = {
+        return {
+            (kind, name)
+            for kind, name in self.named_parts(sizes)
+            if kind == "skill"
+            or name in self.family_margins
+            or sum(sizes[skill] for skill in families[name]) >= MIN_FAMILY_CASES
+        }
+
+    def named_parts(self, skill_names: Collection[str]) -> set[SkillPart]:
+        """Return the parts that are named if they fall, of any number of cases.
+
+        These are the skills with a limit of their own, and the families. A single family without a
+        limit is the mean, and a family of one skill with a limit is this skill.
+        """
+        own = {skill for skill in skill_names if self.required_margin(skill) is not None}
+        families = self.evaluated_families(skill_names)
+        named = {
             family
             for family, members in families.items()
-            if sum(sizes[skill] for skill in members) >= MIN_FAMILY_CASES
-            and len(families) > 1
-            and not (len(members) == 1 and own.issuperset(members))
+            if len(families) > 1 and not (len(members) == 1 and own.issuperset(members))
         }
-        tested |= families.keys() & self.family_margins.keys()
-        return {("skill", skill) for skill in own} | {("family", family) for family in tested}
+        named |= families.keys() & self.family_margins.keys()
+        return {("skill", skill) for skill in own} | {("family", family) for family in named}
 
     def evaluates(self, skill: str) -> bool:
         """Return True if a drop of *skill* can change the verdict."""

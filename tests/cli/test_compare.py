@@ -85,3 +85,21 @@ def test_help_shows_examples_and_exit_codes(capsys):
     printed = capsys.readouterr().out
     assert "  pytest-ftgate compare base.jsonl tuned.jsonl\n" in printed
     assert "exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used" in printed
+
+
+@pytest.mark.parametrize(("lost", "said", "may_be_chance"), [
+    (2, "worst tags: long 100 % → 96 % (down 4 points, 50 cases)", True),
+    (5, "worst tags: long 100 % → 90 % (down 10 points, 50 cases)", False),
+])  # fmt: skip
+def test_the_tag_that_fell_most_is_told_and_whether_it_may_be_chance(
+    files, capsys, lost, said, may_be_chance
+):
+    for name, wrong in (("tagged", 0), ("lost", lost)):
+        rows = answer_rows(150, range(wrong), tags=lambda n: ["long" if n < 50 else "short"])
+        write_rows(files / f"{name}.jsonl", rows)
+
+    main(["compare", "tagged.jsonl", "lost.jsonl"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert said in text
+    assert (f"{said}, which may be chance" in text) is may_be_chance

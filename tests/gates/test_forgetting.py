@@ -74,7 +74,7 @@ def test_kept_skills_pass_and_one_with_a_margin_that_regressed_fails_alone() -> 
 
     assert verdict.check.change > -0.01
     assert verdict.outcome is Outcome.FAILED
-    assert "but regressed: facts 60 → 30 %" in headline(verdict)
+    assert headline(verdict).endswith("; but regressed: facts down 30 (22 to 40)")
 
 
 def test_each_skill_weighs_the_same_or_as_much_as_the_gate_says() -> None:

@@ -13,6 +13,7 @@ from pytest_ftgate.gates.regressions import (
     Regressions,
     _representative_reply,
     answer_rank,
+    fall_names,
     find_regressions,
     flips,
     interleave,
@@ -21,6 +22,7 @@ from pytest_ftgate.gates.regressions import (
     slice_members,
     slice_names,
     slice_results,
+    with_names,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Flip, Slice
@@ -369,11 +371,12 @@ def test_each_slice_has_the_figures_of_its_answered_cases():
     assert found == (
         Slice(
             kind="language", name="en", n=30, before=1.0, after=0.6, low=lows[0], high=highs[0],
-            p_drop=2 * p_drop(lost), state="regressed", regressed=12,
+            p_drop=2 * p_drop(lost), state="regressed", p_alone=p_drop(lost), named="clearly",
+            regressed=12,
         ),
         Slice(
             kind="tag", name="still", n=30, before=1.0, after=1.0, low=lows[1], high=highs[1],
-            p_drop=1.0, state="kept",
+            p_drop=1.0, state="kept", p_alone=1.0,
         ),
     )  # fmt: skip
 
@@ -383,6 +386,58 @@ def test_variants_without_a_shared_case_have_no_slices():
     members = {("tag", "a"): {"c0", "other"}}
 
     assert slice_results(before, after, members, margin=0.1, levels=Levels()) == ()
+
+
+@every_row(
+    ("p_values", "names"),
+    [
+        # Holm takes the smallest of three at a third of 0.05, and the next one at a half.
+        ((0.0166, 0.0249, 1.0), ["clearly", "clearly", ""]),
+        ((0.0167, 0.0249, 1.0), ["perhaps", "perhaps", ""]),
+        ((0.0166, 0.0251, 0.025), ["clearly", "", "clearly"]),
+        # Alone it is at 0.05, and yet its interval must hold no change.
+        ((0.025,), ["clearly"]),
+        ((0.026,), [""]),
+        ((), []),
+    ],
+)
+def test_a_part_clearly_fell_by_holm_and_perhaps_if_its_own_interval_lies_below_no_change(
+    p_values, names
+):
+    assert fall_names(p_values, 0.05) == names
+
+
+@every_row(
+    ("count", "groups", "can_be", "named"),
+    [
+        (1, None, False, ""),
+        (2, None, True, ""),
+        (4, None, True, ""),
+        (5, None, True, "clearly"),
+        (90, 9, False, ""),
+        (90, 10, True, "clearly"),
+    ],
+)
+def test_a_slice_below_two_cases_or_ten_groups_is_never_named(count, groups, can_be, named):
+    before, after = (column([value] * count, groups) for value in (1.0, 0.0))
+    members = {("tag", "a"): part(*range(count))}
+    (found,) = slice_results(before, after, members, margin=0.1, levels=Levels())
+
+    assert (found.p_alone is not None, found.named) == (can_be, named)
+
+
+def test_only_parts_that_can_be_named_are_corrected_for():
+    slices = slice_results(
+        column([1.0] * 20), column([0.0] * 6 + [1.0] * 14), {("tag", "a"): part(*range(20))},
+        margin=0.1, levels=Levels(),
+    )  # fmt: skip
+    unnamed, unchanged = (replace(slices[0], named="", p_alone=p) for p in (None, 1.0))
+
+    def names(others):
+        return [part.named for part in with_names([*slices, *others], 0.05)]
+
+    assert names([unnamed] * 6) == ["clearly", *[""] * 6]
+    assert names([unchanged] * 6) == ["perhaps", *[""] * 6]
 
 
 def state(lost, count, margin, groups=None, **levels):

@@ -223,10 +223,12 @@ def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
         retention=Retention(near(31 / 30), near(0.946), near(1.150)),
     )  # fmt: skip
     own = {"gated": True, "margin": 0.15, "required": True, "state": "regressed"}
+    # A family of one skill with a limit is this skill; other skills are no parts by themselves.
+    own["p_alone"] = 0.5**9
     assert found == (
         facts,
-        logic,
-        sums,
+        replace(logic, p_alone=0.25),
+        replace(sums, p_alone=0.75),
         replace(facts, kind="skill", family="facts", **own),
         replace(logic, kind="skill", name="logic", family="reasoning"),
         replace(sums, kind="skill", family="sums"),

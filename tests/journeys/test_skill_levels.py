@@ -53,7 +53,7 @@ def test_a_base_chooses_the_levels_once_and_the_accepted_record_keeps_them(desk)
         ["*chooses the levels by 300 pilot requests of the above, which are sent first*"]
     )
     for shown in (result, again):
-        shown.stdout.fnmatch_lines(["    where   hard-mathematics 80 → 40"])
+        shown.stdout.fnmatch_lines(["    fell    hard-mathematics 80 → 40"])
     result.stdout.fnmatch_lines(
         [
             "*note: levels: hard-mathematics 3 (base right in 80 %)*",

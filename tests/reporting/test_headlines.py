@@ -119,31 +119,60 @@ def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, sho
     parts = [
         Slice(
             kind="skill", name=name, under=mode, n=9, before=1, after=0, low=-1, high=-1, p_drop=0,
-            state="regressed",
+            p_alone=0, state="regressed",
         )
         for name, mode in (("a", ""), ("b", "prompt"))
     ]  # fmt: skip
     check = replace(FAILED.checks[0], before=0.6, after=0.4, under=under, outcome=Outcome.PASSED)
     verdict = replace(SKILLS, checks=(check,), deciding=0, slices=tuple(parts))
 
-    assert stated(verdict, StatementKind.SKILLS).endswith(f"; but regressed: {shown} 100 → 0 %")
+    assert stated(verdict, StatementKind.SKILLS).endswith(f"; but regressed: {shown} down 100")
 
 
-def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
-    parts = [
-        Slice(
-            kind="family", name=name, under="prompt", n=90, before=0.5, after=after, low=-1, high=0,
-            p_drop=0, state="untested",
-        )
-        for name, after in (("code", 0.2), ("logic", 0.5))
-    ]  # fmt: skip
+def fallen(name, after, named="clearly", under="", kind="family", **more):
+    return Slice(
+        kind=kind, name=name, under=under, n=90, before=0.5, after=after, low=after - 0.55,
+        high=after - 0.45, p_drop=0, p_alone=0, state="untested", named=named, **more,
+    )  # fmt: skip
+
+
+@every_row("parts, told", [
+    # Six fell: the largest drops first.
+    ([fallen(name, 0.44 - i / 100) for i, name in enumerate("abcdef")],
+     ("clearly fell: f down 11 (6 to 16), e down 10 (5 to 15), d down 9 (4 to 14), "
+     "c down 8 (3 to 13), b down 7 (2 to 12) and 1 more")),
+    ([fallen("a", 0.44), fallen("b", 0.4, "perhaps"), fallen("c", 0.5, "")],
+     ("clearly fell: a down 6 (1 to 11); 1 of 3 parts may have fallen (by chance: at most 0.1): "
+     "b down 10 (5 to 15)")),
+    ([*[fallen("b", 0.4, "perhaps")] * 2, *[fallen("c", 0.5, "")] * 16],
+     ("2 of 18 parts may have fallen (by chance: at most 0.5): b down 10 (5 to 15), "
+     "b down 10 (5 to 15)")),
+    ([fallen("a", 0.44, under="prompt")], "clearly fell: a under the prompt down 6 (1 to 11)"),
+    # Whole points do not hide that it fell.
+    ([replace(fallen("a", 0.46), high=-0.004)], "clearly fell: a down 4.0 (0.4 to 9.0)"),
+    # Half of a skill without a test of its own is gone, and half of a family is told once.
+    ([fallen("a", 0.2, ""), fallen("a1", 0.2, "", kind="skill", family="a"),
+      replace(fallen("a2", 0.2, "", kind="skill", family="a"), p_alone=None)],
+     "half gone: a2 50 → 20 %"),
+    ([fallen("a", 0.2), replace(fallen("a2", 0.2, "", kind="skill", family="a"), p_alone=None),
+      fallen("b1", 0.5, "", kind="skill", family="b")], "clearly fell: a down 30 (25 to 35)"),
+])  # fmt: skip
+def test_a_verdict_names_the_parts_that_fell_and_how_many_would_by_chance(parts, told):
+    for outcome in (Outcome.PASSED, Outcome.INCONCLUSIVE, Outcome.FAILED):
+        check = replace(FAILED.checks[0], before=0.6, after=0.5, outcome=outcome)
+        verdict = replace(SKILLS, checks=(check,), deciding=0, slices=tuple(parts), outcome=outcome)
+
+        assert stated(verdict, StatementKind.SKILLS).partition("; ")[2] == told
+
+
+def test_slices_are_named_with_their_kind_and_a_regressed_one_that_decides_once():
+    parts = [replace(fallen("long", 0.4, kind="tag"), state="regressed"), fallen("de", 0.44)]
     check = replace(FAILED.checks[0], before=0.6, after=0.5, outcome=Outcome.PASSED)
-    verdict = replace(
-        SKILLS, checks=(check,), deciding=0, slices=tuple(parts), outcome=Outcome.PASSED
-    )
+    verdict = replace(FAILED, checks=(check,), deciding=0, slices=tuple(parts))
 
-    text = stated(verdict, StatementKind.SKILLS)
-    assert text.endswith("; half gone: code 50 → 20 % under the prompt")
+    assert stated(verdict, StatementKind.RATE, measure="accuracy").endswith(
+        "; but regressed: tag long down 10 (5 to 15); clearly fell: family de down 6 (1 to 11)"
+    )
 
 
 ADVICE = Advice(

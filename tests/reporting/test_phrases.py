@@ -13,7 +13,7 @@ from ftgate_testing.tables import every_row
 import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
-from pytest_ftgate.gates.verdict import CheckKind, Outcome, Slice
+from pytest_ftgate.gates.verdict import CheckKind, Fall, Outcome, Slice
 from pytest_ftgate.reporting.phrases import (
     Relation,
     cases,
@@ -155,14 +155,14 @@ def test_the_cases_that_changed_are_counted(regressed, fixed, check, expected):
     assert cases(verdict) == expected
 
 
-def part(name: str, before: float, after: float) -> Slice:
+def part(name: str, before: float, after: float, named: Fall = "clearly") -> Slice:
     return Slice(
         kind="tag", name=name, n=12, before=before, after=after, low=-1, high=0, p_drop=0.5,
-        state="untested",
+        state="untested", named=named,
     )  # fmt: skip
 
 
-def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
+def test_what_got_worse_most_is_named_first_and_no_part_that_may_be_down_by_chance():
     plain = replace(FAILED, checks=(DROP,), deciding=0, labels=(), slices=(), format_errors=())
     parts = (part("short", 0.9, 0.88), part("long", 0.9, 0.4))
     label = LabelMetrics(
@@ -170,10 +170,10 @@ def test_what_got_worse_most_is_named_first_and_nothing_where_all_fell_alike():
         taken_for={"refund": 17, "other": 1},
     )  # fmt: skip
 
-    assert worst(replace(plain, slices=parts)) == ("where", ("long 90 → 40", "short 90 → 88"))
-    assert worst(replace(plain, slices=(parts[1], part("x", 0.9, 0.4)))) == ("where", ())
-    assert worst(replace(plain, labels=(label,), slices=parts[1:]))[1] == (
-        *("billing → refund 17", "long 90 → 40"),
+    assert worst(replace(plain, slices=parts)) == ("fell", ("long 90 → 40", "short 90 → 88"))
+    assert worst(replace(plain, slices=(part("x", 0.9, 0.4, "perhaps"),))) == ("fell", ())
+    assert worst(replace(plain, labels=(label,), slices=parts[1:])) == (
+        *("where", ("billing → refund 17", "long 90 → 40")),
     )
 
 

@@ -16,9 +16,10 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome
+from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome, Slice
 from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.markdown import escape_markdown, markdown_report
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
@@ -74,6 +75,42 @@ def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
 
     assert text.startswith(headline(verdict)[:40])
     assert ("It fails if" in text) == (verbosity > 0)
+
+
+@every_row("named, is_told", [("clearly", True), ("perhaps", False), ("", False)])
+def test_of_a_passed_gate_the_closing_section_and_the_comment_tell_what_clearly_fell(
+    named, is_told
+):
+    part = Slice(
+        kind="tag", name="long", n=90, before=0.9, after=0.8, low=-0.16, high=-0.04, p_drop=0.01,
+        p_alone=0.001, state="inconclusive", named=named,
+    )  # fmt: skip
+    made = report(replace(GOOD, slices=(part,)))
+
+    text, told = "\n".join(summary_lines(made)), "clearly fell: tag long down 10 (4 to 16)"
+    assert (f"; {told}" in " ".join(text.split())) is is_told
+    assert (
+        f"passed: {escape_markdown(headline(made.verdicts[0]))}" in markdown_report(made)
+    ) is is_told
+
+
+@every_row("names, line", [
+    (("short", "longer"), "    fell    short 90 → 40   longer 90 → 40"),
+    (("a", "b", "c", "d"), "    fell    a 90 → 40   b 90 → 40   c 90 → 40   (1 more)"),
+    (("instruction_following",) * 4,
+     "    fell    instruction_following 90 → 40   (3 more)"),
+])  # fmt: skip
+def test_as_many_parts_that_fell_are_told_as_a_line_holds(names, line):
+    parts = tuple(
+        Slice(
+            kind="tag", name=name, n=90, before=0.9, after=0.4, low=-0.6, high=-0.4, p_drop=0,
+            p_alone=0, state="inconclusive", named="clearly",
+        )
+        for name in names
+    )  # fmt: skip
+    lines = summary_lines(report(replace(FAILED, slices=parts, labels=(), format_errors=())))
+
+    assert [one for one in lines if one.startswith("    fell ")] == [line]
 
 
 def test_the_verdict_is_the_first_line():
