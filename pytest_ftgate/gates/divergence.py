@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
 from pytest_ftgate.gates.figures import check_of_figure, mean_figure
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps, missing_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, verdict_place
@@ -20,6 +22,8 @@ from pytest_ftgate.suite.model import Case, Suite
 
 #: A case, and how its reply diverges; None if the two could not be compared.
 CaseDivergence = tuple[Case, Divergence | None]
+#: The largest values that a note names.
+_LARGEST = 3
 
 
 def evaluate_divergence(
@@ -42,19 +46,31 @@ def evaluate_divergence(
 
 def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missing: int) -> Check:
     """Return the check of the mean over the cases of the mean divergence per token."""
-    cases = {
+    samples = samples_from_cases({
         case.id: CaseSample(found.kl / found.tokens, 1, "", case.group) for case, found in known
-    }
-    figure = mean_figure(samples_from_cases(cases), "nats")
+    })  # fmt: skip
+    clipped = replace(samples, values=np.minimum(samples.values, gate.most or np.inf))
+    figure = mean_figure(clipped, "nats", most=gate.most)
     check = check_of_figure(
-        figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing
-    )
-    if figure.units < MIN_CASES_FOR_COST:
+        figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing,
+        notes=tuple(_clipped(samples, gate.most)),
+    )  # fmt: skip
+    if gate.most is None and figure.units < MIN_CASES_FOR_COST:
         few = note(NoteKind.FEW_REPLIES, n=figure.units, needed=MIN_CASES_FOR_COST)
         return replace(check, notes=(few,))
     if missing > MAX_MISSING_SHARE * (len(known) + missing):
-        return replace(check, notes=(note(NoteKind.NOT_COMPARED, n=missing),))
+        return replace(check, notes=(*check.notes, note(NoteKind.NOT_COMPARED, n=missing)))
     return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
+
+
+def _clipped(samples: Samples, most: float | None) -> Iterator[Note]:
+    """Yield what a reply counts at most, the mean without that, and the largest values."""
+    if most is None or not len(samples):
+        return
+    largest = [int(index) for index in np.argsort(-samples.values)[:_LARGEST]]
+    names = tuple(samples.case_ids[index] for index in largest)
+    values = tuple(samples.values[largest].tolist())
+    yield note(NoteKind.CLIPPED, most=most, mean=samples.mean, cases=names, largest=values)
 
 
 def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:

@@ -12,6 +12,7 @@ from statistics import mean
 from typing import Any
 
 from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.cost_bounds import cost_bound
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.measures import variant_figures
@@ -322,7 +323,8 @@ def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
     for _, variant in _measured_rungs(evidence):
         name, scores = variant.name, evidence.scores[variant.name]
         spend, usd_spent = spends.get(name, Spend()), spent.get(name, 0.0)
-        costs[name] = variant_cost(variant, scores, spend, usd_spent)
+        bound = cost_bound(suite, variant, scores)
+        costs[name] = variant_cost(variant, scores, spend, usd_spent, bound)
     return {name: cost for name, cost in costs.items() if cost is not None}
 
 

@@ -306,11 +306,11 @@ def test_a_quantile_takes_so_many_values_that_all_lie_below_it_one_time_in_forty
 
 
 COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=1.0), DivergenceGate(line=3, max_kl=0.1)
-NO_BOUND = note(NoteKind.DIVERGENCE_NEVER_BOUND, n=29, needed=30)
+NO_BOUND = note(NoteKind.DIVERGENCE_NEVER_SHOWN, n=29, needed=30)
 
 
 def no_price(n, unrelated):
-    return note(NoteKind.PRICE_NEVER_BOUND, cases=n, unrelated=unrelated, needed=30)
+    return note(NoteKind.PRICE_WITHOUT_BOUND, cases=n, unrelated=unrelated, needed=30)
 
 
 @every_row(

@@ -148,11 +148,11 @@ SOME_SKILLS = tuple(case(f"facts-{n}", skill="facts") for n in range(20))
     [
         ((RateGate(kind="accuracy", line=1, max_drop=0.01),), (NoteKind.DROP_NEVER_SHOWN,)),
         ((ForgettingGate(line=1, cases=SOME_SKILLS, max_drop=0.01),), (NoteKind.DROP_NEVER_SHOWN,)),
-        ((DivergenceGate(line=1, max_kl=0.1),), (NoteKind.DIVERGENCE_NEVER_BOUND,)),
+        ((DivergenceGate(line=1, max_kl=0.1),), (NoteKind.DIVERGENCE_NEVER_SHOWN,)),
         ((DataGate(line=1),), ()),
         (
             (CostGate(line=1, max_rise=0.1), LatencyGate(line=2, max_p95_ms=9)),
-            (NoteKind.PRICE_NEVER_BOUND, NoteKind.P95_NEVER_BOUND),
+            (NoteKind.PRICE_WITHOUT_BOUND, NoteKind.P95_NEVER_BOUND),
         ),
     ],
 )
