@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import ceil, log, prod
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
-from pytest_ftgate.gates.cost_bounds import CostBound, cost_bound, most_usd
 from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MIN_CASES_FOR_F1,
@@ -34,6 +34,9 @@ from pytest_ftgate.suite.gate_kinds import (
     skills_gate,
 )
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.case_cost import CostBound
 
 #: The number of skills that a message names.
 _MAX_NAMED = 3
@@ -201,6 +204,8 @@ def latency_problems(suite: Suite, gate: LatencyGate) -> Iterator[Problem]:
 
 def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
     """Yield why the cases could not bound the mean price of a request."""
+    from pytest_ftgate.gates.case_cost import cost_bound
+
     design, without_bound = design_of(suite, gate), list[str]()
     for variant in suite.variants.values():
         is_compared = gate.max_rise is not None and variant.name == suite.baseline
@@ -220,6 +225,8 @@ def _price_problem(
     limit: float, design: Design, variant: Variant, bound: CostBound
 ) -> Iterator[Problem]:
     """Yield why free requests alone could not show the limit, whatever case was not drawn."""
+    from pytest_ftgate.gates.case_cost import most_usd
+
     p = _p_unseen(limit, bound.most, design)
     if p <= SIDE:
         return

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.cost_bounds import INPUT_KINDS, CostBound
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.figure import Figure, Population
 from pytest_ftgate.gates.samples import FloatArray, Samples, samples_from_values
@@ -26,9 +25,10 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import INPUT_KINDS, Tariff, request_price
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.case_cost import CostBound
     from pytest_ftgate.stats.resampling import BoundedRatio
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_ftgate.gates.case_cost import cost_bound
 from pytest_ftgate.gates.checks import pair_samples
-from pytest_ftgate.gates.cost_bounds import cost_bound
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.cost_bounds import CostBound, cost_bound, most_usd
+from pytest_ftgate.gates.case_cost import CostBound, cost_bound, most_usd
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
     MIN_CASES_WITHOUT_BOUND,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from pytest_ftgate.gates.cost_bounds import CostBound
+from pytest_ftgate.gates.case_cost import CostBound
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import difference_figure, price_figure, request_prices
 from pytest_ftgate.gates.samples import Samples, align

@@ -11,8 +11,8 @@ from operator import le
 from statistics import mean
 from typing import Any
 
+from pytest_ftgate.gates.case_cost import cost_bound
 from pytest_ftgate.gates.checks import pair_samples
-from pytest_ftgate.gates.cost_bounds import cost_bound
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.measures import variant_figures

@@ -415,7 +415,7 @@ def test_an_error_of_a_gate_has_the_address_of_its_key_and_that_of_a_function_ha
 
 def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
     open_gate, held = rate(min=0.5), replace(rate(max_drop=0.3), kind="format")
-    cost = CostGate(line=5, max_rise=0.1)
+    cost = CostGate(line=5, max_rise=0.1, evidence="point")
     format_rule = Rule("choice", ["refund"])
     made = replace(suite(open_gate, held, cost), cases=cases(100, format=(format_rule,)))
 

@@ -10,7 +10,7 @@ from ftgate_testing.score_columns import suite, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.cost_bounds import CostBound, cost_bound, longest_reply
+from pytest_ftgate.gates.case_cost import CostBound, cost_bound, longest_reply
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import CostGate
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import INPUT_KINDS, Tariff, request_price
 from pytest_ftgate.suite.providers import provider_spec
 
-#: The kinds of tokens of a request, as in the usage of a reply.
-INPUT_KINDS = ("input", "cache_read", "cache_write")
 _THOUSAND = 1000
 
 
