@@ -353,7 +353,7 @@ def cost_rows(
             *([] if is_own else [("the rule", [one.interval(CONFIDENCE) for one in few])]),
         ):
             passing = float(np.quantile([high for _, high in ends], 0.9)) / costs.mean
-            what = f"cost, mean, {costs.name}: the limit that passes 9 in 10 by {name}"
+            what = f"cost, mean, {costs.name}: limit that 9 in 10 pass by {name}"
             yield Row(what, n, None, passing, times=True)
 
 
