@@ -74,6 +74,7 @@ class NoteKind(StrEnum):
     # Cost, latency and divergence
     FREE_BASELINE = "free baseline"
     UNSEEN_COST = "unseen cost"
+    ABOVE_MOST = "above most"
     LARGE_CASE = "large case"
     LARGE_GROUP = "large group"
     NO_TOKENS = "no tokens"

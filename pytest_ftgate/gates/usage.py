@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import FigureError
 from pytest_ftgate.gates.case_cost import CostBound, cost_bound, most_usd
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
@@ -155,9 +155,11 @@ def evaluate_cost(
     *baseline* is the same object as *scores* if the variant is the baseline.
 
     Raises:
-        ConfigurationError: a case cost more than one can.
+        FigureError: a case cost more than one can.
     """
-    side = _priced(suite, gate, scores)
+    side = _priced(suite, scores)
+    if gate.evidence != "point":
+        _require_bound(side)
     checks = tuple(_cost_checks(suite, gate, side, baseline))
     notes = _cost_notes(scores, side.tariff)
     return usage_verdict(suite, gate, scores.variant, checks, notes)
@@ -165,7 +167,7 @@ def evaluate_cost(
 
 def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterator[Verdict]:
     """Yield the cost of an ungated variant, if its price is known."""
-    check = _mean_price_check(_priced(suite, gate, scores), 0.0)
+    check = _mean_price_check(_priced(suite, scores), 0.0)
     if check.n:
         yield ungated_verdict(suite, gate, scores.variant, replace(check, outcome=Outcome.PASSED))
 
@@ -190,28 +192,23 @@ class _Priced:
         return max((reply.usage.get("output", 0) for reply in self.scores.replies), default=0)
 
 
-def _priced(suite: Suite, gate: CostGate, scores: VariantScores) -> _Priced:
-    """Return the prices of a variant, all of which are at most what its bound says."""
+def _priced(suite: Suite, scores: VariantScores) -> _Priced:
+    """Return the prices of a variant, and the most that they can be."""
     variant = suite.variants[scores.variant]
     prices = request_prices(scores, variant.tariff)
-    bound = cost_bound(suite, variant, scores)
-    known = prices.select(prices.has_reply)
-    if bound and len(known) and gate.evidence != "point":
-        worst = int(np.argmax(known.values))
-        seen, case_id = float(known.values[worst]) / 1000, known.case_ids[worst]
-        if seen > bound.most / 1000 * (1.0 + _ROUNDING):
-            raise ConfigurationError(_above_bound(bound, case_id, seen))
-    return _Priced(suite, scores, prices, bound)
+    return _Priced(suite, scores, prices, cost_bound(suite, variant, scores))
 
 
-def _above_bound(bound: CostBound, case: str, usd: float) -> str:
-    """Return why a cost that was seen cannot be, and what to write."""
-    most, tokens = f"{bound.most / 1000:.6g}", bound.max_tokens
-    of = f"max_tokens {tokens} lets a case cost {most} at most, so the server does not keep it"
-    return (
-        f"case {case} cost {usd:.6g} USD, and {of if tokens else f'max_cost_per_case is {most}'}; "
-        "write in the gate max_cost_per_case: with the most USD that one case can cost"
-    )
+def _require_bound(side: _Priced) -> None:
+    """Raise an error if a case cost more than one can."""
+    known, bound = side.prices.select(side.prices.has_reply), side.bound
+    if bound is None or not len(known):
+        return
+    worst = int(np.argmax(known.values))
+    if known.values[worst] > bound.most * (1.0 + _ROUNDING):
+        cost = {"usd": float(known.values[worst]) / 1000, "most": bound.most / 1000}
+        case, tokens = known.case_ids[worst], bound.max_tokens
+        raise FigureError(note(NoteKind.ABOVE_MOST, case=case, max_tokens=tokens, **cost))
 
 
 def _mean_price_check(side: _Priced, limit: float, evidence: str = "") -> Check:
@@ -231,7 +228,7 @@ def _cost_checks(
     if gate.max_usd_per_1k is not None:
         yield _mean_price_check(side, gate.max_usd_per_1k, gate.evidence)
     if gate.max_rise is not None and side.scores is not baseline:
-        yield _cost_rise(gate, side, _priced(suite, gate, baseline), gate.max_rise)
+        yield _cost_rise(gate, side, _priced(suite, baseline), gate.max_rise)
 
 
 def _cost_rise(gate: CostGate, side: _Priced, baseline: _Priced, limit: float) -> Check:

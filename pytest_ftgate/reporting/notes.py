@@ -390,6 +390,18 @@ def _unseen_cost(values: Mapping[str, Any]) -> str:
     return f"{_allowed(values)}, and up to {share} of cases may cost that unseen"
 
 
+def _above_most(values: Mapping[str, Any]) -> str:
+    allowed = "max_cost_per_case is {most:.6g}"
+    if values["max_tokens"]:
+        allowed = "max_tokens {max_tokens} lets a case cost {most:.6g} at most, so the server does "
+        allowed += "not keep it"
+    return fill(
+        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write in the gate max_cost_per_case: "
+        "with the most USD that one case can cost",
+        values,
+    )
+
+
 def _price_never_shown(values: Mapping[str, Any]) -> str:
     lower = "a lower max_cost_per_case"
     if values["max_tokens"]:
@@ -474,6 +486,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.FEW_THOUGHTS: "both sides think in {n} unrelated cases; {needed} are needed",
     NoteKind.FREE_BASELINE: "{baseline} costs nothing, so no share of it can be computed",
     NoteKind.UNSEEN_COST: _unseen_cost,
+    NoteKind.ABOVE_MOST: _above_most,
     NoteKind.LARGE_CASE: f"one case {_OF_COST}",
     NoteKind.LARGE_GROUP: f"one group of related cases {_OF_COST}",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",

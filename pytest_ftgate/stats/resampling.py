@@ -364,6 +364,8 @@ def _ratio_interval(
 
 #: The relative tolerance of the ends of a ratio, and the largest end in units of the ratio.
 _TOLERANCE, _LARGEST = 1e-9, 1e6
+#: The tolerance of the ends of a bounded ratio, as a share of their distance from it.
+_ACCURACY = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -377,7 +379,7 @@ class BoundedRatio:
         above, below: the weighted values of each unit, summed over its cases, shape (units,); none
             is negative.
         weight: the weight of the heaviest unit; a case weighs 1 on average.
-        most: the most above of one case of weight 1; infinity if nothing limits it.
+        most: the most above of one case of weight 1.
         base: the least and the most below of one such case.
     """
 
@@ -421,8 +423,6 @@ class BoundedRatio:
         return self._p(self.above - ratio * self.below, -ratio * self.base[1], times)
 
     def _p(self, values: Array, worst: float, times: float) -> float:
-        if worst == -inf:
-            return 1.0
         if worst >= 0.0:  # no case can be on the side of the hypothesis
             return 0.0 if worst > 0.0 or values.max() > 0.0 else 1.0
         return float(p_mean(values, worst * self.weight, np.full(values.size, times)))
@@ -435,15 +435,21 @@ class BoundedRatio:
         """
         require_share("confidence", confidence)
         alpha, value = (1.0 - confidence) / 2.0, self.value
-        scale = value or self.most or 1.0
-        low, high, accuracy = 0.0, value + scale, scale * _TOLERANCE
-        if value > 0.0 and self.p_at_most(value) > alpha:
-            low = find_root(lambda r: self.p_at_most(r) - alpha, 0.0, value, accuracy)
+        error = float(np.sqrt(np.sum((self.above - value * self.below) ** 2)))
+        # About how far the ends lie: two standard errors, and what one worst unit adds.
+        step = (2.0 * error + 4.0 * self.weight * (self.most or 1.0)) / float(self.below.sum())
+        low, high, accuracy = value, value, step * _ACCURACY
+        while low > 0.0 and self.p_at_most(low) > alpha:
+            low = max(0.0, low - step)
         while self.p_at_least(high) > alpha:
-            high *= 2.0
-            if high > scale * _LARGEST:
-                return low, inf
-        high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
+            high += step
+            step *= 2.0
+            if high > (value or self.most or 1.0) * _LARGEST:
+                high = inf
+        if low < value:
+            low = find_root(lambda r: self.p_at_most(r) - alpha, low, value, accuracy)
+        if high < inf:
+            high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
         return low, min(high, self.most / self.base[0]) if self.base[0] else high
 
     def needed_times(self, ratio: float, alpha: float, most: float) -> float | None:

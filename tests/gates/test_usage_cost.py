@@ -9,7 +9,7 @@ import pytest
 from ftgate_testing.score_columns import suite, variant_scores, without_replies
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import FigureError
 from pytest_ftgate.gates.case_cost import CostBound, cost_bound, longest_reply
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -180,16 +180,15 @@ def test_only_what_a_server_is_sent_limits_its_replies(keys, longest):
 def test_a_case_that_cost_more_than_one_can_is_an_error_that_says_so():
     tokens = [100] * 59 + [2000]
 
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(FigureError) as told:
         evaluated(LIMIT, tokens)
-    assert str(told.value) == (
-        "case c059 cost 0.002 USD, and max_tokens 1024 lets a case cost 0.001024 at most, so the "
-        "server does not keep it; write in the gate max_cost_per_case: with the most USD that one "
-        "case can cost"
-    )
-    with pytest.raises(ConfigurationError, match=r"0\.002 USD, and max_cost_per_case is 0\.001; "):
+    values = {"case": "c059", "usd": 0.002, "most": pytest.approx(0.001024), "max_tokens": 1024}
+    assert told.value.note == note(NoteKind.ABOVE_MOST, **values)
+    with pytest.raises(FigureError):
         evaluated(replace(LIMIT, max_cost_per_case=0.001), tokens)
     assert evaluated(replace(LIMIT, max_cost_per_case=0.002), tokens).check.n == 60
+    assert evaluated(replace(LIMIT, evidence="point"), tokens).check.n == 60
+    assert [*measure_cost(of(LIMIT), LIMIT, written("new", tokens))] != []
 
 
 @every_row(("mean", "outcome"), [(500, Outcome.PASSED), (501, Outcome.FAILED)])

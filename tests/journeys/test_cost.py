@@ -64,6 +64,14 @@ def test_the_max_tokens_that_an_open_cost_names_passes(judged, desk):
     assert (is_open.ret, passing.ret) == (1, 0)
 
 
+def test_a_case_that_cost_more_than_one_can_is_an_error_that_names_the_case(judged):
+    result = judged("{cost: {max_usd_per_1k: 0.25, max_cost_per_case: 0.00021}}")
+
+    result.assert_outcomes(errors=1)
+    told = " ".join(result.stdout.str().split())
+    assert "case t001 cost 0.00025 USD, and max_cost_per_case is 0.00021; write in the gate" in told
+
+
 def test_a_limit_that_no_replies_could_show_is_refused_before_anything_is_sent(judged, api):
     refused = judged("{cost: {max_usd_per_1k: 0.015}}", calls=0)
 

@@ -104,6 +104,13 @@ VERDICTS: list[tuple[Note, str]] = [
      "current costs nothing, so no share of it can be computed"),
     (note(K.UNSEEN_COST, most=0.04, max_tokens=4096, share=0.0304),
      "max_tokens 4,096 lets a case cost 0.04 USD, and up to 3 % of cases may cost that unseen"),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001024, max_tokens=1024),
+     ("case c9 cost 0.002 USD, and max_tokens 1024 lets a case cost 0.001024 at most, so the "
+      "server does not keep it; write in the gate max_cost_per_case: with the most USD that one "
+      "case can cost")),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0),
+     ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write in the gate "
+      "max_cost_per_case: with the most USD that one case can cost")),
     (note(K.CLIPPED, most=0.5, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
      "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
     (note(K.LARGE_CASE, share=0.12),
