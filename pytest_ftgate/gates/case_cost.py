@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_ftgate.scoring.scores import VariantScores
@@ -66,3 +67,16 @@ def most_usd(tariff: Tariff, prompt: int, tokens: int) -> float | None:
     """
     prices = [request_price(tariff, {kind: prompt, "output": tokens}) for kind in INPUT_KINDS]
     return max((float(_THOUSAND * price) for price in prices if price is not None), default=None)
+
+
+def largest_tokens(shows: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest ``max_tokens`` from *low* to below *high* for which *shows*; 0 for none.
+
+    If it shows something, a smaller one does.
+    """
+    if low >= high or not shows(low):
+        return 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if shows(middle) else (low, middle)
+    return low

@@ -225,16 +225,16 @@ def _price_problem(
     limit: float, design: Design, variant: Variant, bound: CostBound
 ) -> Iterator[Problem]:
     """Yield why free requests alone could not show the limit, whatever case was not drawn."""
-    from pytest_ftgate.gates.case_cost import most_usd
+    from pytest_ftgate.gates.case_cost import largest_tokens, most_usd
 
     p = _p_unseen(limit, bound.most, design)
     if p <= SIDE:
         return
-    tokens, high = 0, bound.max_tokens
-    while high - tokens > 1:
-        middle = (tokens + high) // 2
-        shows = _p_unseen(limit, most_usd(variant.tariff, 0, middle) or 0.0, design) <= SIDE
-        tokens, high = (middle, high) if shows else (tokens, middle)
+
+    def shows(tokens: int) -> bool:
+        return _p_unseen(limit, most_usd(variant.tariff, 0, tokens) or 0.0, design) <= SIDE
+
+    tokens = largest_tokens(shows, 1, bound.max_tokens)
     told = {"limit": limit, "most": bound.most / 1000, "max_tokens": bound.max_tokens}
     counts = {**design.counts, "needed": ceil(design.n * log(SIDE) / log(p)), "possible": tokens}
     yield (note(NoteKind.PRICE_NEVER_SHOWN, variant=variant.name, **told, **counts),)

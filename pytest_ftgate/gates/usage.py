@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_ftgate.errors import FigureError
-from pytest_ftgate.gates.case_cost import CostBound, cost_bound, most_usd
+from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_tokens, most_usd
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
     MIN_CASES_WITHOUT_BOUND,
@@ -292,25 +292,17 @@ class _Doubt:
         """Return the largest ``max_tokens`` with which the same replies pass; 0 for none."""
         if self.ratio is None or not bound.max_tokens:
             return 0
-        longest, cases = max(1, self.side.longest), self.side.suite.cases
-        # A case with a limit of its own keeps it.
-        least = max([longest, *(case.max_tokens or 0 for case in cases)])
-        tariff, prompt = self.side.tariff, bound.prompt
-        most = self.ratio.largest_most(self.limit, SIDE, most_usd(tariff, prompt, longest) or 0.0)
-        if most is None:
-            return 0
+        ratio, cases = self.ratio, self.side.suite.cases
 
-        def passes(tokens: int) -> bool:
-            return bool((most_usd(tariff, prompt, tokens) or 0.0) <= most)
+        def shows(tokens: int) -> bool:
+            most = most_usd(self.side.tariff, bound.prompt, tokens) or 0.0
+            return replace(ratio, most=most).p_at_least(self.limit) <= SIDE
 
-        low, high = least, bound.max_tokens
-        if high <= low or not passes(low):
-            return 0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if passes(middle) else (low, middle)
-        step = 10 ** max(0, len(str(low)) - 2)
-        return int(max(least, low // step * step))
+        # Replies are not cut off, and a case with a limit of its own keeps it.
+        least = max([1, self.side.longest, *(case.max_tokens or 0 for case in cases)])
+        tokens = largest_tokens(shows, least, bound.max_tokens)
+        step = 10 ** max(0, len(str(tokens)) - 2)
+        return max(least, tokens // step * step) if tokens else 0
 
 
 def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:

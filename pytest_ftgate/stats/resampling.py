@@ -7,8 +7,7 @@ raters, retention of skills, and means of labelled judges.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -428,7 +427,7 @@ class BoundedRatio:
         return float(p_mean(values, worst * self.weight, np.full(values.size, times)))
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the ratios that neither test rejects; the upper end is infinite if none is.
+        """Return the ratios that neither test rejects.
 
         Raises:
             ValueError: unless 0 < confidence < 1.
@@ -444,12 +443,9 @@ class BoundedRatio:
         while self.p_at_least(high) > alpha:
             high += step
             step *= 2.0
-            if high > (value or self.most or 1.0) * _LARGEST:
-                high = inf
         if low < value:
             low = find_root(lambda r: self.p_at_most(r) - alpha, low, value, accuracy)
-        if high < inf:
-            high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
+        high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
         return low, min(high, self.most / self.base[0]) if self.base[0] else high
 
     def needed_times(self, ratio: float, alpha: float, most: float) -> float | None:
@@ -463,18 +459,6 @@ class BoundedRatio:
         if p(ratio) <= alpha:
             return 1.0
         return find_root(lambda times: p(ratio, times) - alpha, 1.0, most, _TOLERANCE)
-
-    def largest_most(self, ratio: float, alpha: float, seen: float) -> float | None:
-        """Return the largest *most*, from what was *seen* on, that rejects "at least *ratio*".
-
-        None if there is none.
-        """
-        if replace(self, most=seen).p_at_least(ratio) > alpha:
-            return None
-        return find_root(
-            lambda most: replace(self, most=most).p_at_least(ratio) - alpha,
-            *(seen, self.most, self.most * _TOLERANCE),
-        )
 
 
 def mean_interval(
