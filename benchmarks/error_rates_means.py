@@ -22,21 +22,23 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import CONFIDENCE, Levels
+from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_WITHOUT_BOUND, SIDE, Levels
 from pytest_ftgate.gates.feasibility import macro_f1_shortage
 from pytest_ftgate.gates.macro_f1 import macro_f1_pairs, macro_f1_score
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions
 from pytest_ftgate.stats.rates import p_misses, p_reaches
-from pytest_ftgate.stats.resampling import ratio_interval
+from pytest_ftgate.stats.resampling import BoundedRatio, ratio_interval
 
 Array = NDArray[np.float64]
 Indexes = NDArray[np.intp]
 
-#: The promises: of a pass at the limit, and of a failed variant that did not change.
+#: The promises: of a pass at the limit, and of a failed variant that did not change. A mean cost
+#: with a known most passes at its limit in at most SIDE.
 MISS, ALARM = 0.065, 0.01
 #: A promise is broken if a figure exceeds it by this many standard errors of the simulation.
 TOLERATED_ERRORS = 2.0
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     """A share of replicates, its promise, and the standard error of the simulation.
 
     *promise* is None for a figure without one. *measured* is None if the gate refuses the suite.
+    Where *times* is True, the figure is how many times something is another thing.
     """
 
     what: str
@@ -54,6 +57,7 @@ class Row(NamedTuple):
     promise: float | None
     measured: float | None
     error: float = 0.0
+    times: bool = False
 
     @property
     def is_broken(self) -> bool:
@@ -258,26 +262,99 @@ def minimum_rows(
     yield row_of(f"{what} {minimum:.2f}: at it, fails", labels.n, ALARM, failed)
 
 
+#: An interval takes as long as so many tests.
+_FEWER = 10
+
+
+class Costs(NamedTuple):
+    """How much the requests of a variant cost: the draw of *n* costs, their mean, their most.
+
+    *most* is what one case can cost at most; None if nothing limits it.
+    """
+
+    name: str
+    draw: Callable[[np.random.Generator, int], Array]
+    mean: float
+    most: float | None
+
+
+def two_costs(share: float, size: float) -> Costs:
+    """Return costs of 1, of which *share* are *size*, which is the most that a case can cost."""
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        return np.where(rng.random(n) < share, size, 1.0)
+
+    name = f"{100 * share:g} % cost {size:g} times as much"
+    return Costs(name, draw, 1.0 + share * (size - 1.0), size)
+
+
+def lognormal_costs(sigma: float, most: float | None = None) -> Costs:
+    """Return lognormal costs, none above *most*."""
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        return np.minimum(np.exp(rng.normal(0.0, sigma, n)), most or np.inf)
+
+    name = f"lognormal, sigma {sigma:g}" + (f", at most {most:g}" if most else "")
+    mean = np.exp(sigma**2 / 2.0)
+    if most:
+        # The part below the most, and the most in the rest.
+        end = np.log(most) / sigma
+        mean = mean * ndtr(end - sigma) + most * ndtr(-end)
+    return Costs(name, draw, float(mean), most)
+
+
+def gamma_costs(most: float) -> Costs:
+    """Return costs with a standard deviation of 32 % of their mean, where one may be *most*."""
+    shape = 1.0 / 0.32**2
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        return np.minimum(rng.gamma(shape, 1.0 / shape, n), most)
+
+    return Costs(f"gamma, at most {most:g} times the mean", draw, 1.0, most)
+
+
+def ratio_of(costs: Costs, kind: str, rng: np.random.Generator, n: int) -> BoundedRatio:
+    """Draw *n* costs, a third as many groups of three equal ones, or a rise over another draw."""
+    size = 3 if kind == "groups" else 1
+    after = np.repeat(costs.draw(rng, n // size), size)
+    ones, groups = np.ones(after.size), np.arange(after.size) // size
+    most = costs.most or np.inf
+    before, base = (costs.draw(rng, n), (0.0, most)) if kind == "rise" else (ones, (1.0, 1.0))
+    return BoundedRatio.of_cases((after, before), ones, groups, most, base)
+
+
 def cost_rows(
-    n: int, sigma: float, kind: str, rng: np.random.Generator, replicates: int
+    n: int, costs: Costs, kind: str, rng: np.random.Generator, replicates: int
 ) -> Iterator[Row]:
-    """Yield how often a mean price, or a rise, that is the limit passes; prices are lognormal."""
-    groups = np.arange(3 * n) // 3 if kind == "grouped" else None
-    limit = 1.0 if kind == "rise" else float(np.exp(sigma**2 / 2.0))
+    """Yield how often a mean price, or a rise, that is the limit passes and fails.
 
-    def passes() -> bool:
-        # The prices of a case are alike on both sides, since its input is.
-        shared, *own = rng.normal(0.0, sigma * np.sqrt(0.5), (3, n))
-        prices = np.exp(shared + own)
-        prices = prices if groups is None else np.repeat(prices, 3, axis=1)
-        before = prices[1] if kind == "rise" else np.ones_like(prices[1])
-        interval = ratio_interval(prices[0], before, CONFIDENCE, groups)
-        return interval_outcome(*interval, limit) is Outcome.PASSED
-
-    what = {"mean": "mean price", "rise": "rise of the price", "grouped": "mean price of groups"}
-    text = f"cost, {what[kind]}, sigma {sigma:g}: at the limit"
+    Beside it stands how often it passes by its own interval, as without a most.
+    """
+    limit = 1.0 if kind == "rise" else costs.mean
+    text = f"cost, {kind}, {costs.name}: at the limit"
     # A replicate is cheap, and the figures are close to the promise.
-    yield row_of(text, n, MISS, [passes() for _ in range(4 * replicates)])
+    drawn = [ratio_of(costs, kind, rng, n) for _ in range(replicates)]
+    own = [
+        interval_outcome(*ratio_interval(one.above, one.below, CONFIDENCE), limit) for one in drawn
+    ]
+    is_own = costs.most is None
+    promise = MISS if is_own and n >= MIN_CASES_WITHOUT_BOUND else None
+    passes = [one is Outcome.PASSED for one in own]
+    yield row_of(f"{text}, passes by its own interval", n, promise, passes)
+    if not is_own:
+        passed = [one.p_at_least(limit) <= SIDE for one in drawn]
+        failed = [one.p_at_most(limit) <= SIDE for one in drawn]
+        yield row_of(f"{text}, passes", n, SIDE, passed)
+        yield row_of(f"{text}, fails", n, SIDE, failed)
+    if kind == "mean":
+        few = drawn[: replicates // _FEWER]
+        for name, ends in (
+            ("its own interval", [ratio_interval(r.above, r.below, CONFIDENCE) for r in few]),
+            *([] if is_own else [("the rule", [one.interval(CONFIDENCE) for one in few])]),
+        ):
+            passing = float(np.quantile([high for _, high in ends], 0.9)) / costs.mean
+            what = f"cost, mean, {costs.name}: limit that 9 in 10 pass by {name}"
+            yield Row(what, n, None, passing, times=True)
 
 
 Situation = Callable[[np.random.Generator, int], Iterator[Row]]
@@ -293,6 +370,14 @@ SUITES = (
     Labels(500, 20, 1.0, 0.03),
 )
 REFUSED = Labels(200, 77, 0.0, 0.05)
+COSTS = (
+    two_costs(0.05, 20.0),
+    two_costs(0.02, 50.0),
+    two_costs(0.01, 100.0),
+    lognormal_costs(1.5, 100.0),
+    gamma_costs(5.0),
+)
+WITHOUT_MOST = tuple(lognormal_costs(sigma) for sigma in (0.5, 1.0, 1.5))
 
 
 def situations() -> list[Situation]:
@@ -301,12 +386,12 @@ def situations() -> list[Situation]:
     found: list[Situation] = [partial(drop_rows, *pair) for pair in pairs]
     found += [partial(minimum_rows, suite, LOSSES[0]) for suite in SUITES if suite.limit > 0.03]
     found += [
-        partial(cost_rows, n, sigma, "mean")
-        for sigma, n in product((0.5, 1.0, 1.5), (30, 100, 200, 500))
+        partial(cost_rows, n, costs, "mean") for costs, n in product(COSTS, (30, 60, 100, 300))
     ]
     found += [
-        partial(cost_rows, n, 1.0, kind) for kind, n in product(("rise", "grouped"), (30, 100))
+        partial(cost_rows, n, COSTS[0], kind) for kind, n in product(("rise", "groups"), (60, 300))
     ]
+    found += [partial(cost_rows, 300, costs, "mean") for costs in WITHOUT_MOST]
     return found
 
 
@@ -328,6 +413,8 @@ def row_text(row: Row) -> str:
     text = f"{row.what:92}{row.n:5}"
     if row.measured is None:
         return f"{text}{'refused':>18}"
+    if row.times:
+        return f"{text}{row.measured:18.2f} times"
     promise = "" if row.promise is None else f"{100 * row.promise:.1f}"
     error = f"{100 * row.measured:9.2f} +- {100 * row.error:.2f}"
     return f"{text}{promise:>9}{error}{'  BROKEN' if row.is_broken else ''}"

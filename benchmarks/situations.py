@@ -191,8 +191,8 @@ def slices() -> Iterator[Situation]:
     for count, size in ((3, 260), (6, 300), (10, 360)):
         make = partial(draw.disagreeing, n=count * size, disagreement=0.30)
         n, name = count * size, f"{count} of {size}, 30% disagree"
-        only = {"limits": (0.10,), "thin": 10, "checks": 2, "parts": count}
-        yield Situation("slices", name, n, Sliced(make, count), **only)
+        trial = Sliced(make, count)
+        yield Situation("slices", name, n, trial, limits=(0.10,), thin=10, checks=2, parts=count)
 
 
 def forgetting() -> Iterator[Situation]:

@@ -77,7 +77,7 @@ def _verdicts() -> Drawing:
 def _weighings() -> Drawing:
     rng, limit = np.random.default_rng(2), 0.06
     changes = np.clip(rng.normal(-0.01, 0.15, 100), -1.0, 1.0).astype(np.float64)
-    values = BoundedValues.of_cases(changes, np.ones(100), None, (-1.0, 1.0, 0.0))
+    values = BoundedValues.of_cases(changes, np.ones(100), None, (-1.0, 1.0), 0.0)
     weights = rng.exponential(size=(20_000, 101))
     means = weights @ np.append(changes, -1.0) / weights.sum(axis=1)
     beyond = float(values.p_at_most(-limit))

@@ -11,6 +11,7 @@ FtgateError
 │       │   └── WrongModel        another model answers than the declared one
 │       └── NotRecorded           the run sends no requests, and no reply is recorded
 ├── RepliesMissing                too many requests of a variant failed
+├── FigureError                   a figure contradicts what the suite declares
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
 └── CacheError                    the reply cache cannot be read or written, or git tracks it
 
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from sysconfig import get_path
 from traceback import extract_tb, format_exception
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -167,6 +168,20 @@ class RepliesMissing(FtgateError):
     Remedy: remove the cause of the failed requests, which the message shows, and run again; the
     replies that came are not paid for twice.
     """
+
+
+class FigureError(FtgateError):
+    """A figure of a variant contradicts what the suite declares, so that no gate may rest on it.
+
+    Remedy: correct what is declared, as the message says.
+
+    Args:
+        note: what contradicts, as a note of the gate.
+    """
+
+    def __init__(self, note: Any) -> None:
+        self.note = note
+        super().__init__(str(note))
 
 
 class ScorerError(FtgateError):

@@ -69,7 +69,14 @@ FIGURE_CALLS = {
 }
 #: The modules that read the price of one request; the first alone makes a mean of prices.
 PRICE_READERS = {
-    *("gates.figures", "gates.usage", "requests.estimate", "requests.reply", "results.collect"),
+    *(
+        "gates.case_cost",
+        "gates.figures",
+        "gates.usage",
+        "requests.estimate",
+        "requests.reply",
+        "results.collect",
+    ),
     *("suite.ladder", "suite.prices"),
 }
 #: The class that gets private methods of another one by its nature: the loop calls the engine back.

@@ -27,8 +27,12 @@ MOST_UNSHARED = 10
 MAX_MISSING_SHARE = 0.05
 #: With fewer groups of related cases, a verdict is inconclusive.
 MIN_GROUPS = 10
-#: With fewer unrelated cases, a mean price is not bounded.
+#: With fewer unrelated cases, a mean of values without a bound has no interval.
 MIN_CASES_FOR_COST = 30
+#: With fewer unrelated cases, such an interval decides no gate on cost.
+MIN_CASES_WITHOUT_BOUND = 300
+#: The error of each end of an interval.
+SIDE = 0.025
 #: With fewer cases, macro-F1 is not evaluated.
 MIN_CASES_FOR_F1 = 100
 #: With fewer cases of a label that a case expects, macro-F1 is not evaluated.

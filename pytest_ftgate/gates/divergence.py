@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
-from pytest_ftgate.gates.figures import check_of_figure, mean_figure
+import numpy as np
+
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, SIDE, round_up
+from pytest_ftgate.gates.figures import bounded_ratio, check_of_figure, mean_figure
 from pytest_ftgate.gates.next_steps import gate_place, limit_steps, missing_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict, verdict_place
@@ -20,6 +22,10 @@ from pytest_ftgate.suite.model import Case, Suite
 
 #: A case, and how its reply diverges; None if the two could not be compared.
 CaseDivergence = tuple[Case, Divergence | None]
+#: The largest values that a note names.
+_LARGEST = 3
+#: A limit to advise is at most this many times the largest value.
+_MOST_TIMES = 100.0
 
 
 def evaluate_divergence(
@@ -27,7 +33,10 @@ def evaluate_divergence(
 ) -> Verdict:
     """Return the verdict on how far *variant* is from its base at the base's own replies."""
     known = [(case, found) for case, found in cases if found is not None]
-    check = _check(gate, known, missing=len(cases) - len(known))
+    samples = samples_from_cases({
+        case.id: CaseSample(found.kl / found.tokens, 1, "", case.group) for case, found in known
+    })  # fmt: skip
+    check = _check(gate, samples, missing=len(cases) - len(known))
     outcome = check.outcome if gate.max_kl is not None else Outcome.PASSED
     verdict = Verdict(
         **verdict_place(suite, gate, variant),
@@ -37,24 +46,37 @@ def evaluate_divergence(
         checks=(replace(check, outcome=outcome),) if known else (),
         notes=(*_notes([found for _, found in known]), *check.notes),
     )
-    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
+    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict, samples)))
 
 
-def _check(gate: DivergenceGate, known: Sequence[tuple[Case, Divergence]], missing: int) -> Check:
+def _check(gate: DivergenceGate, samples: Samples, missing: int) -> Check:
     """Return the check of the mean over the cases of the mean divergence per token."""
-    cases = {
-        case.id: CaseSample(found.kl / found.tokens, 1, "", case.group) for case, found in known
-    }
-    figure = mean_figure(samples_from_cases(cases), "nats")
+    figure = mean_figure(_clip(samples, gate.most), "nats", most=gate.most)
     check = check_of_figure(
-        figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing
-    )
-    if figure.units < MIN_CASES_FOR_COST:
+        figure, CheckKind.MEAN, gate.max_kl or 0.0, units=figure.units, missing=missing,
+        notes=tuple(_clipped(samples, gate.most)),
+    )  # fmt: skip
+    if gate.most is None and figure.units < MIN_CASES_FOR_COST:
         few = note(NoteKind.FEW_REPLIES, n=figure.units, needed=MIN_CASES_FOR_COST)
         return replace(check, notes=(few,))
-    if missing > MAX_MISSING_SHARE * (len(known) + missing):
-        return replace(check, notes=(note(NoteKind.NOT_COMPARED, n=missing),))
+    if missing > MAX_MISSING_SHARE * (len(samples) + missing):
+        return replace(check, notes=(*check.notes, note(NoteKind.NOT_COMPARED, n=missing)))
     return replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
+
+
+def _clip(samples: Samples, most: float | None) -> Samples:
+    """Return *samples* with values of at most *most*."""
+    return replace(samples, values=np.minimum(samples.values, np.inf if most is None else most))
+
+
+def _clipped(samples: Samples, most: float | None) -> Iterator[Note]:
+    """Yield what a reply counts at most, the mean without that, and the largest values."""
+    if most is None or not len(samples):
+        return
+    largest = [int(index) for index in np.argsort(-samples.values, kind="stable")[:_LARGEST]]
+    names = tuple(samples.case_ids[index] for index in largest)
+    values = tuple(samples.values[largest].tolist())
+    yield note(NoteKind.CLIPPED, most=most, mean=samples.mean, cases=names, largest=values)
 
 
 def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:
@@ -72,7 +94,9 @@ def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:
         yield note(NoteKind.LOWER_BOUND, top=TOP_TOKENS, left_out=left_out)
 
 
-def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterator[NextStep]:
+def _next_steps(
+    suite: Suite, gate: DivergenceGate, verdict: Verdict, samples: Samples
+) -> Iterator[NextStep]:
     check = verdict.check
     if verdict.outcome is Outcome.PASSED or check is None:
         return
@@ -81,5 +105,22 @@ def _next_steps(suite: Suite, gate: DivergenceGate, verdict: Verdict) -> Iterato
         yield next_step(StepKind.TRAIN_AGAIN, variant=verdict.variant, where=where)
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
-    if check.high is not None:
-        yield from limit_steps(suite, gate, [f"max_kl: {round_up(check.high)}"])
+    limit = _passing_limit(gate, samples)
+    if limit is not None:
+        yield from limit_steps(suite, gate, [f"max_kl: {round_up(limit)}"])
+
+
+def _passing_limit(gate: DivergenceGate, samples: Samples) -> float | None:
+    """Return the least limit that *samples* pass, or None; a default clip moves with it."""
+    from pytest_ftgate.stats.proportions import find_root
+
+    def excess(limit: float) -> float:
+        most = replace(gate, max_kl=limit).most or limit
+        ratio = bounded_ratio(_clip(samples, most), None, (most, 1.0))
+        return ratio.p_at_least(limit) - SIDE
+
+    largest = float(samples.values.max())
+    # A limit must lie below its clip.
+    high = 0.999 * gate.clip if gate.clip else _MOST_TIMES * largest
+    low = min(high, largest) / _MOST_TIMES**2
+    return find_root(excess, low, high, low) if excess(low) > 0.0 >= excess(high) else None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from math import ceil, log
+from math import ceil, log, prod
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.design import (
     CONFIDENCE,
-    MIN_CASES_FOR_COST,
     MIN_CASES_FOR_F1,
     MIN_CASES_PER_LABEL,
+    MIN_CASES_WITHOUT_BOUND,
     MIN_GROUPS,
     MISS,
+    SIDE,
     Design,
     design_of,
 )
@@ -30,7 +32,10 @@ from pytest_ftgate.suite.gate_kinds import (
     is_rate,
     skills_gate,
 )
-from pytest_ftgate.suite.model import Case, Gate, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.case_cost import CostBound
 
 #: The number of skills that a message names.
 _MAX_NAMED = 3
@@ -207,18 +212,63 @@ def latency_problems(suite: Suite, gate: LatencyGate) -> Iterator[Problem]:
 
 def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
     """Yield why the cases could not bound the mean price of a request."""
-    flat = all(variant.tariff.per_1k is not None for variant in suite.variants.values())
-    design = design_of(suite, gate)
-    if design.units < MIN_CASES_FOR_COST and not flat:
-        yield (note(NoteKind.PRICE_NEVER_BOUND, **design.counts, needed=MIN_CASES_FOR_COST),)
+    from pytest_ftgate.gates.case_cost import cost_bound
+
+    design, without_bound = design_of(suite, gate), list[str]()
+    for variant in suite.variants.values():
+        is_compared = gate.max_rise is not None and variant.name == suite.baseline
+        if gate.evidence == "point" or not (variant.gated or is_compared):
+            continue
+        bound = cost_bound(suite, variant, None)
+        if bound is None:
+            without_bound.append(variant.name)
+        elif gate.max_usd_per_1k is not None and not variant.tariff.is_flat and variant.gated:
+            yield from _price_problem(gate.max_usd_per_1k, design, variant, bound)
+    if without_bound and design.units < MIN_CASES_WITHOUT_BOUND:
+        values = {**design.counts, "needed": MIN_CASES_WITHOUT_BOUND}
+        yield (note(NoteKind.PRICE_WITHOUT_BOUND, variants=tuple(without_bound), **values),)
+
+
+def _price_problem(
+    limit: float, design: Design, variant: Variant, bound: CostBound
+) -> Iterator[Problem]:
+    """Yield why free requests alone could not show the limit, whatever case was not drawn."""
+    from pytest_ftgate.gates.case_cost import largest_tokens, most_usd
+
+    p = _p_unseen(limit, bound.most, design)
+    if p <= SIDE:
+        return
+
+    def shows(tokens: int) -> bool:
+        return _p_unseen(limit, most_usd(variant.tariff, 0, tokens) or 0.0, design) <= SIDE
+
+    tokens = largest_tokens(shows, 1, bound.max_tokens)
+    told = {"limit": limit, "most": bound.most / 1000, "max_tokens": bound.max_tokens}
+    counts = {**design.counts, "needed": ceil(design.n * log(SIDE) / log(p)), "possible": tokens}
+    yield (note(NoteKind.PRICE_NEVER_SHOWN, variant=variant.name, **told, **counts),)
+
+
+def _p_unseen(limit: float, most: float, design: Design) -> float:
+    """Return how often values of 0 alone hide a mean of *limit*, if one may be *most*."""
+    if most <= limit:
+        return 0.0
+    sizes, mean = defaultdict[int, float](float), sum(design.weights) / design.n
+    for group, weight in zip(design.groups, design.weights, strict=True):
+        sizes[group] += weight / mean
+    unseen = max(sizes.values()) * (most - limit)
+    return prod(unseen / (unseen + limit * size) for size in sizes.values())
 
 
 def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterator[Problem]:
     """Yield why the cases could not bound the divergence from the base."""
-    cases = gate.evaluated_cases(suite.cases)
-    units = len({case.group or f"\0{case.id}" for case in cases})
-    if gate.max_kl is not None and units < MIN_CASES_FOR_COST:
-        yield (note(NoteKind.DIVERGENCE_NEVER_BOUND, n=units, needed=MIN_CASES_FOR_COST),)
+    if gate.max_kl is None or gate.most is None:
+        return
+    design = design_of(suite, gate)
+    p = _p_unseen(gate.max_kl, gate.most, design)
+    if p > SIDE:
+        needed = ceil(design.n * log(SIDE) / log(p))
+        told = {"limit": gate.max_kl, "most": gate.most}
+        yield (note(NoteKind.DIVERGENCE_NEVER_SHOWN, **told, **design.counts, needed=needed),)
 
 
 def min_latency_cases(gate: LatencyGate) -> int:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,11 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import INPUT_KINDS, Tariff, request_price
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.case_cost import CostBound
+    from pytest_ftgate.stats.resampling import BoundedRatio
 
 
 def check_of_figure(figure: Figure, kind: CheckKind, limit: float, **more: Any) -> Check:
@@ -66,51 +70,100 @@ def figure_of_score(score: MeanScore) -> Figure:
 # Amounts: prices, tokens, lengths ---------------------------------------------------------------
 
 
-def mean_figure(samples: Samples, unit: str, *, flat: bool = False) -> Figure:
+def mean_figure(
+    samples: Samples, unit: str, *, flat: bool = False, most: float | None = None
+) -> Figure:
     """Return the mean of amounts that are not negative.
 
-    A *flat* price has no spread, so that its interval is one point.
+    A *flat* price has no spread, so that its interval is one point. *most* is the largest amount
+    that a case may have, or None if nothing limits it.
     """
-    return _ratio(samples, np.ones(len(samples)), unit, flat=flat)
+    return _ratio(samples, None, unit, flat=flat, most=(most, 1.0) if most else None)
 
 
-def rise_figure(before: Samples, after: Samples, unit: str, *, flat: bool = False) -> Figure:
+def price_figure(prices: Samples, tariff: Tariff, bound: CostBound | None) -> Figure:
+    """Return the mean of *prices*, of which the largest possible one is that of *bound*."""
+    # A price that was seen above its bound is an error of the gate; its figure is shown.
+    seen = float(prices.values[prices.has_reply].max(initial=0.0))
+    most = max(bound.most, seen) if bound else None
+    return mean_figure(prices, "usd", flat=tariff.is_flat or most == 0.0, most=most)
+
+
+def rise_figure(
+    before: Samples,
+    after: Samples,
+    unit: str,
+    *,
+    flat: bool = False,
+    most: tuple[float, float] | None = None,
+) -> Figure:
     """Return the relative rise of the mean over the cases with both values.
 
-    It has no meaning, and no interval, where the mean before is 0.
+    It has no meaning, and no interval, where the mean before is 0. *most* are the largest amounts
+    that a case may have, after and before, or None if nothing limits one of them.
     """
-    figure = _ratio(after, before.values, unit, flat=flat)
+    figure = _ratio(after, before, unit, flat=flat, most=most)
     low, high = (None if bound is None else bound - 1.0 for bound in (figure.low, figure.high))
     return replace(figure, value=figure.value - 1.0, low=low, high=high)
 
 
 def rise_check(
-    before: Samples, after: Samples, unit: str, limit: float, against: str, *, flat: bool = False
+    before: Samples, after: Samples, unit: str, limit: float, against: str, **known_of: Any
 ) -> Check:
     """Return a check of the rise of a mean that is not decided yet; see `rise_figure`."""
-    figure, known = rise_figure(before, after, unit, flat=flat), before.has_reply & after.has_reply
+    figure = rise_figure(before, after, unit, **known_of)
+    known = before.has_reply & after.has_reply
     then, now = before.select(known).mean, after.select(known).mean
     means = {"before": then, "after": now, "rise": figure.value if then else None}
     return check_of_figure(figure, CheckKind.BASELINE, limit, against=against, **means)
 
 
-def _ratio(samples: Samples, amounts: FloatArray, unit: str, *, flat: bool) -> Figure:
-    """Return the ratio of two weighted means of the same cases: *samples* over *amounts*."""
-    known = samples.has_reply & ~np.isnan(amounts)
-    samples, missing = samples.select(known), int((~known).sum())
-    weights, units = samples.case_weights, np.unique(samples.units).size
-    above, below = samples.values * weights, amounts[known] * weights
-    total = below.sum()
-    value = float(above.sum() / total) if total else 0.0
-    bounds: tuple[float | None, float | None] = (value, value) if flat and total else (None, None)
-    if total and not flat and units >= MIN_CASES_FOR_COST:
+def bounded_ratio(
+    after: Samples, before: Samples | None, most: tuple[float, float]
+) -> BoundedRatio:
+    """Return the mean of *after*, or its ratio to that of *before*, over cases with all values.
+
+    *most* are the largest values that a case may have, after and before.
+    """
+    from pytest_ftgate.stats.resampling import BoundedRatio
+
+    known = after.has_reply if before is None else after.has_reply & before.has_reply
+    after = after.select(known)
+    below = np.ones(len(after)) if before is None else before.values[known]
+    base = (1.0, 1.0) if before is None else (0.0, most[1])
+    return BoundedRatio.of_cases(
+        (after.values, below), after.case_weights, after.units, most[0], base
+    )
+
+
+def _ratio(
+    after: Samples,
+    before: Samples | None,
+    unit: str,
+    *,
+    flat: bool,
+    most: tuple[float, float] | None,
+) -> Figure:
+    """Return the mean of *after*, or the ratio to that of *before*, with its interval."""
+    known = after.has_reply if before is None else after.has_reply & before.has_reply
+    shown, missing = after.select(known), int((~known).sum())
+    weights, units = shown.case_weights, np.unique(shown.units).size
+    above = shown.values * weights
+    below = weights if before is None else before.values[known] * weights
+    value = float(above.sum() / below.sum()) if below.sum() else 0.0
+    bounds: tuple[float | None, float | None] = (None, None)
+    if flat and below.sum():
+        bounds = value, value
+    elif most and below.sum():
+        bounds = bounded_ratio(after, before, most).interval(CONFIDENCE)
+    elif below.sum() and units >= MIN_CASES_FOR_COST:
         from pytest_ftgate.stats.resampling import ratio_interval
 
-        bounds = ratio_interval(above, below, CONFIDENCE, samples.units)
+        bounds = ratio_interval(above, below, CONFIDENCE, shown.units)
     low, high = (None if bound == np.inf else bound for bound in bounds)
     return Figure(
-        unit=unit, value=value, low=low, high=high, n=len(samples), units=units, missing=missing,
-        method="t",
+        unit=unit, value=value, low=low, high=high, n=len(shown), units=units, missing=missing,
+        method="bounded" if most else "t",
     )  # fmt: skip
 
 
@@ -161,10 +214,6 @@ def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, i
     input_tokens = sum(usage.get(key, 0) for key in INPUT_KINDS)
     cached = round(input_tokens * share)
     return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}
-
-
-#: The kinds of tokens of a request, as in the usage of a reply.
-INPUT_KINDS = ("input", "cache_read", "cache_write")
 
 
 def token_figure(scores: VariantScores) -> Figure:

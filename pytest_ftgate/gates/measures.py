@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pytest_ftgate.gates.case_cost import cost_bound
 from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import (
     known_times,
     latency_figure,
-    mean_figure,
+    price_figure,
     rate_figure,
     request_prices,
     sample_rate,
@@ -84,7 +85,8 @@ def variant_figures(
 
         figures["macro_f1"] = macro_f1_figure(scores, suite.labels)
     prices = request_prices(scores, variant.tariff)
-    figures["usd_per_1k"] = mean_figure(prices, "usd", flat=variant.tariff.is_flat)
+    bound = cost_bound(suite, variant, scores)
+    figures["usd_per_1k"] = price_figure(prices, variant.tariff, bound)
     figures["tokens"] = token_figure(scores)
     times = known_times(scores, timed=not provider_spec(variant.provider).classifier)
     figures |= {name: latency_figure(times, share) for name, share in _QUANTILES.items()}

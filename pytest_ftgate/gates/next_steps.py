@@ -78,8 +78,7 @@ def _mistake_steps(
     values, variant = verdict.statement.values, verdict.variant
     if "cut" in values:
         cut, of = values["cut"], values["regressed"]
-        places = (f"variants.{variant}.max_tokens", "reply.max_tokens", f"variants.{variant}")
-        where = next((suite.places[key] for key in places if key in suite.places), suite.name)
+        where = max_tokens_place(suite, variant)
         yield next_step(StepKind.RAISE_MAX_TOKENS, cut=cut, of=of, where=where)
     yield from _format_steps(gate, verdict, format_errors)
     yield from _label_steps(verdict)
@@ -87,6 +86,12 @@ def _mistake_steps(
     for part in sorted(regressed, key=lambda part: part.change)[:1]:
         counts = {"regressed": part.regressed, "n": part.n}
         yield next_step(StepKind.FIX_PART, kind=part.kind, name=part.name, **counts)
+
+
+def max_tokens_place(suite: Suite, variant: str) -> str:
+    """Return the place of the key that limits the replies of *variant*, else of the variant."""
+    places = (f"variants.{variant}.max_tokens", "reply.max_tokens", f"variants.{variant}")
+    return next((suite.places[key] for key in places if key in suite.places), suite.name)
 
 
 def _format_steps(

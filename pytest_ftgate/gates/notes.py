@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 #: A value of a note, which may be another note too. All of them survive JSON unchanged.
-NoteValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...]
+NoteValue = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
 
 class NoteKind(StrEnum):
@@ -73,6 +73,8 @@ class NoteKind(StrEnum):
 
     # Cost, latency and divergence
     FREE_BASELINE = "free baseline"
+    UNSEEN_COST = "unseen cost"
+    ABOVE_MOST = "above most"
     LARGE_CASE = "large case"
     LARGE_GROUP = "large group"
     NO_TOKENS = "no tokens"
@@ -84,6 +86,7 @@ class NoteKind(StrEnum):
     OTHER_WORKER = "other worker"
     PERPLEXITY = "perplexity"
     LOWER_BOUND = "lower bound"
+    CLIPPED = "clipped"
     NOT_COMPARED = "not compared"
 
     # General skills
@@ -109,8 +112,9 @@ class NoteKind(StrEnum):
     MARGIN_NEVER_SHOWN = "margin never shown"
     P95_NEVER_BOUND = "p95 never bound"
     MEDIAN_NEVER_BOUND = "median never bound"
-    PRICE_NEVER_BOUND = "price never bound"
-    DIVERGENCE_NEVER_BOUND = "divergence never bound"
+    PRICE_WITHOUT_BOUND = "price without bound"
+    PRICE_NEVER_SHOWN = "price never shown"
+    DIVERGENCE_NEVER_SHOWN = "divergence never shown"
 
 
 class FindingKind(StrEnum):

@@ -183,7 +183,7 @@ def _unchanged_plan(design: Design, discordance: float) -> PlannedMean:
 def _no_changes(design: Design) -> BoundedValues:
     labels = None if design.units == design.n else np.array(design.groups)
     weights = np.array(design.weights) * design.n / sum(design.weights)
-    return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0, 0.0))
+    return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0), 0.0)
 
 
 def smallest_uneven_limit(design: Design) -> float:

@@ -100,6 +100,8 @@ class StepKind(StrEnum):
       lines *added* to the prompt and *removed* from it.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
     * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
+    * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*
+      reply; *where*.
     * ``accept run``: whether the *anchor* must move as well, and whether the gate *failed*;
       *suite*.
     * ``make baseline``: the *variant*; whether it must be the first *in_mark*; *where*.
@@ -132,6 +134,7 @@ class StepKind(StrEnum):
     REQUEST_TO_MEASURE = "request again to measure"
     IMPROVE_JUDGE = "improve judge"
     RAISE_MAX_TOKENS = "raise max_tokens"
+    SET_MAX_TOKENS = "set max_tokens"
     FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password
     FIX_TRAINING_DATA = "fix training data"
     FIX_FORMAT = "fix format"

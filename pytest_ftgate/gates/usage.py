@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, round_up
+from pytest_ftgate.errors import FigureError
+from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_tokens, most_usd
+from pytest_ftgate.gates.design import (
+    MAX_MISSING_SHARE,
+    MIN_CASES_WITHOUT_BOUND,
+    SIDE,
+    round_up,
+)
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.figures import (
     ReplyTimes,
+    bounded_ratio,
     check_of_figure,
     latency_figure,
-    mean_figure,
+    price_figure,
     quantile_figure,
     request_prices,
     rise_check,
@@ -25,6 +34,7 @@ from pytest_ftgate.gates.next_steps import (
     gate_place,
     is_near,
     limit_steps,
+    max_tokens_place,
     missing_steps,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -50,6 +60,9 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
+
+if TYPE_CHECKING:
+    from pytest_ftgate.stats.resampling import BoundedRatio
 
 
 def interval_outcome(low: float | None, high: float | None, limit: float) -> Outcome:
@@ -94,8 +107,20 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
-        yield from case_count_steps(check, "case")
+        lower = [*_max_tokens_step(suite, verdict, check)]
+        more = case_count_steps(check, "case")
+        yield from lower
+        yield from (one for one in more if one.kind is StepKind.ADD_CASES or not lower)
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
+
+
+def _max_tokens_step(suite: Suite, verdict: Verdict, check: Check) -> Iterator[NextStep]:
+    """Yield the ``max_tokens`` with which the same replies pass, if there is one."""
+    for found in check.notes:
+        tokens, longest = found.values.get("passing"), found.values.get("longest")
+        if isinstance(tokens, int) and isinstance(longest, int):
+            where = max_tokens_place(suite, verdict.variant)
+            yield next_step(StepKind.SET_MAX_TOKENS, tokens=tokens, longest=longest, where=where)
 
 
 def _passing_settings(checks: Iterable[Check]) -> list[str]:
@@ -118,6 +143,8 @@ def _passing_settings(checks: Iterable[Check]) -> list[str]:
 _MAX_NEEDED = 20_000
 #: A unit with a larger share of the sum is named, since the mean rests on it.
 _LARGE_SHARE = 0.1
+#: A price may exceed its bound by this share of it through rounding.
+_ROUNDING = 1e-9
 
 
 def evaluate_cost(
@@ -126,84 +153,177 @@ def evaluate_cost(
     """Return the verdict of the cost gate about one variant.
 
     *baseline* is the same object as *scores* if the variant is the baseline.
+
+    Raises:
+        FigureError: a case cost more than one can.
     """
-    checks = tuple(_cost_checks(suite, gate, scores, baseline))
-    notes = _cost_notes(scores, suite.variants[scores.variant].tariff)
+    side = _priced(suite, scores)
+    if gate.evidence != "point":
+        _require_bound(side)
+    checks = tuple(_cost_checks(suite, gate, side, baseline))
+    notes = _cost_notes(scores, side.tariff)
     return usage_verdict(suite, gate, scores.variant, checks, notes)
 
 
 def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterator[Verdict]:
     """Yield the cost of an ungated variant, if its price is known."""
-    check = _mean_price_check(scores, suite.variants[scores.variant].tariff, 0.0)
+    check = _mean_price_check(_priced(suite, scores), 0.0)
     if check.n:
         yield ungated_verdict(suite, gate, scores.variant, replace(check, outcome=Outcome.PASSED))
 
 
-def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Priced:
+    """A variant with the prices of its cases, and the most that these can be, if that is known."""
+
+    suite: Suite
+    scores: VariantScores
+    prices: Samples
+    bound: CostBound | None
+
+    @property
+    def tariff(self) -> Tariff:
+        """The prices of the variant's requests."""
+        return self.suite.variants[self.scores.variant].tariff
+
+    @property
+    def longest(self) -> int:
+        """The tokens of the longest reply."""
+        return max((reply.usage.get("output", 0) for reply in self.scores.replies), default=0)
+
+
+def _priced(suite: Suite, scores: VariantScores) -> _Priced:
+    """Return the prices of a variant, and the most that they can be."""
+    variant = suite.variants[scores.variant]
+    prices = request_prices(scores, variant.tariff)
+    return _Priced(suite, scores, prices, cost_bound(suite, variant, scores))
+
+
+def _require_bound(side: _Priced) -> None:
+    """Raise an error if a case cost more than one can."""
+    known, bound = side.prices.select(side.prices.has_reply), side.bound
+    if bound is None or not len(known):
+        return
+    worst = int(np.argmax(known.values))
+    if known.values[worst] > bound.most * (1.0 + _ROUNDING):
+        cost = {"usd": float(known.values[worst]) / 1000, "most": bound.most / 1000}
+        case, tokens = known.case_ids[worst], bound.max_tokens
+        raise FigureError(note(NoteKind.ABOVE_MOST, case=case, max_tokens=tokens, **cost))
+
+
+def _mean_price_check(side: _Priced, limit: float, evidence: str = "") -> Check:
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
-    prices = request_prices(scores, tariff)
-    figure = mean_figure(prices, "usd", flat=tariff.is_flat)
-    notes = () if tariff.is_flat else _price_notes(prices.select(prices.has_reply))
-    return _cost_outcome(check_of_figure(figure, CheckKind.MEAN, limit, notes=tuple(notes)))
+    figure, ratio = price_figure(side.prices, side.tariff, side.bound), None
+    check = check_of_figure(figure, CheckKind.MEAN, limit)
+    if side.bound and check.n:
+        ratio = bounded_ratio(side.prices, None, (side.bound.most, 1.0))
+    notes = () if side.tariff.is_flat else _price_notes(side.prices, side.bound)
+    check = replace(check, notes=tuple(notes))
+    return _cost_outcome(check, evidence, _Doubt(side, ratio, limit))
 
 
 def _cost_checks(
-    suite: Suite, gate: CostGate, scores: VariantScores, baseline: VariantScores
+    suite: Suite, gate: CostGate, side: _Priced, baseline: VariantScores
 ) -> Iterator[Check]:
-    tariff = suite.variants[scores.variant].tariff
     if gate.max_usd_per_1k is not None:
-        yield _mean_price_check(scores, tariff, gate.max_usd_per_1k)
-    if gate.max_rise is not None and scores is not baseline:
-        yield _cost_rise(suite, scores, baseline, gate.max_rise)
+        yield _mean_price_check(side, gate.max_usd_per_1k, gate.evidence)
+    if gate.max_rise is not None and side.scores is not baseline:
+        yield _cost_rise(gate, side, _priced(suite, baseline), gate.max_rise)
 
 
-def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, limit: float) -> Check:
-    tariffs = [suite.variants[side.variant].tariff for side in (baseline, scores)]
-    before, after = align(*map(request_prices, (baseline, scores), tariffs))
-    is_flat = all(tariff.is_flat for tariff in tariffs)
-    check = rise_check(before, after, "usd", limit, baseline.variant, flat=is_flat)
+def _cost_rise(gate: CostGate, side: _Priced, baseline: _Priced, limit: float) -> Check:
+    before, after = align(baseline.prices, side.prices)
+    is_flat = side.tariff.is_flat and baseline.tariff.is_flat
+    most = (side.bound.most, baseline.bound.most) if side.bound and baseline.bound else None
+    against = baseline.scores.variant
+    check = rise_check(before, after, "usd", limit, against, flat=is_flat, most=most)
     known = before.has_reply & after.has_reply
     if check.before == 0.0 and check.n:
-        free = note(NoteKind.FREE_BASELINE, baseline=baseline.variant)
+        free = note(NoteKind.FREE_BASELINE, baseline=against)
         return replace(check, informative=False, notes=(free,))
-    notes = () if is_flat else _price_notes(after.select(known))
+    notes = () if is_flat else _price_notes(after.select(known), most)
     check = replace(check, notes=tuple(notes))
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
-    return _cost_outcome(check)
+    ratio = bounded_ratio(after, before, most) if most and check.n else None
+    return _cost_outcome(check, gate.evidence, _Doubt(side, ratio, 1.0 + limit))
 
 
-def _price_notes(prices: Samples) -> Iterator[Note]:
+def _price_notes(prices: Samples, bound: object) -> Iterator[Note]:
     """Yield that the unrelated cases are few, or that the mean rests on one of them."""
+    prices = prices.select(prices.has_reply)
     units = np.unique(prices.units, return_inverse=True)[1]
     sums = np.bincount(units, prices.values * prices.case_weights)
-    if 0 < sums.size < MIN_CASES_FOR_COST:
+    if 0 < sums.size < MIN_CASES_WITHOUT_BOUND and bound is None:
         kind = NoteKind.FEW_CASES if prices.groups is None else NoteKind.FEW_GROUPS
-        yield note(kind, n=sums.size, needed=MIN_CASES_FOR_COST)
+        yield note(kind, n=sums.size, needed=MIN_CASES_WITHOUT_BOUND)
     elif sums.sum() and sums.max() > _LARGE_SHARE * sums.sum():
         kind = NoteKind.LARGE_CASE if sums.size == len(prices) else NoteKind.LARGE_GROUP
         yield note(kind, share=float(sums.max() / sums.sum()))
 
 
-def _cost_outcome(check: Check) -> Check:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Doubt:
+    """What a check of prices has not shown: the ratio of prices, and what it may be at most."""
+
+    side: _Priced
+    ratio: BoundedRatio | None
+    limit: float
+
+    def needed(self, n: int) -> int | None:
+        """Return the number of further cases that settle the check if the result stays as it is."""
+        if self.ratio is None:
+            return None
+        times = self.ratio.needed_times(self.limit, SIDE, 1.0 + _MAX_NEEDED / n)
+        return None if times is None else max(1, ceil(n * (times - 1.0)))
+
+    def note(self, units: float) -> Note | None:
+        """Return what a case may have cost that was not drawn, and how many may."""
+        bound = self.side.bound
+        if self.ratio is None or bound is None or self.ratio.value > self.limit:
+            return None
+        values: dict[str, Any] = {"most": bound.most / 1000, "max_tokens": bound.max_tokens}
+        if passing := self._passing_tokens(bound):
+            values |= {"passing": passing, "longest": self.side.longest}
+        # Of so many unrelated cases, none is drawn in one run of forty.
+        return note(NoteKind.UNSEEN_COST, **values, share=1.0 - SIDE ** (1.0 / units))
+
+    def _passing_tokens(self, bound: CostBound) -> int:
+        """Return the largest ``max_tokens`` with which the same replies pass; 0 for none."""
+        if self.ratio is None or not bound.max_tokens:
+            return 0
+        ratio, cases = self.ratio, self.side.suite.cases
+
+        def shows(tokens: int) -> bool:
+            most = most_usd(self.side.tariff, bound.prompt, tokens) or 0.0
+            return replace(ratio, most=most).p_at_least(self.limit) <= SIDE
+
+        # Replies are not cut off, and a case with a limit of its own keeps it.
+        least = max([1, self.side.longest, *(case.max_tokens or 0 for case in cases)])
+        tokens = largest_tokens(shows, least, bound.max_tokens)
+        step = 10 ** max(0, len(str(tokens)) - 2)
+        return max(least, tokens // step * step) if tokens else 0
+
+
+def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
     # A flat price is exact, however many replies are missing.
     if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) and check.low != check.high:
         return check
+    if not check.n:
+        return check
+    if evidence == "point":
+        value = check.after if check.rise is None else check.rise
+        outcome = Outcome.PASSED if value <= check.limit else Outcome.FAILED
+        return replace(check, outcome=outcome, method="point", notes=())
+    few = doubt.ratio is None and check.effective < MIN_CASES_WITHOUT_BOUND
+    if few and check.low != check.high:
+        return check
     check = replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
-    if check.outcome is Outcome.INCONCLUSIVE:
-        return replace(check, needed=_needed_cases(check))
-    return check
-
-
-def _needed_cases(check: Check) -> int | None:
-    """Return the number of further cases that settle the check if the observed value is real."""
-    if check.low is None or check.high is None:
-        return None
-    value = check.after if check.rise is None else check.rise
-    gap = abs(value - check.limit)
-    reach = check.high - value if value <= check.limit else value - check.low
-    needed = check.n * (reach / gap) ** 2 if gap else np.inf
-    return max(1, ceil(needed - check.n)) if needed < _MAX_NEEDED else None
+    if check.outcome is not Outcome.INCONCLUSIVE:
+        return check
+    unseen = doubt.note(check.effective)
+    notes = (*check.notes, unseen) if unseen else check.notes
+    return replace(check, needed=doubt.needed(check.n), notes=notes)
 
 
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from pytest_ftgate.gates.case_cost import CostBound
 from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import difference_figure, mean_figure, request_prices
+from pytest_ftgate.gates.figures import difference_figure, price_figure, request_prices
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
@@ -50,18 +51,23 @@ class VariantCost:
 
 
 def variant_cost(
-    variant: Variant, scores: VariantScores, spend: Spend, evaluation_usd: float = 0.0
+    variant: Variant,
+    scores: VariantScores,
+    spend: Spend,
+    evaluation_usd: float = 0.0,
+    bound: CostBound | None = None,
 ) -> VariantCost | None:
     """Return the costs of *variant*, or None without a price.
 
     *variant* has the tariff, and *scores* the token counts. *spend* is declared, for costs besides
-    requests. *evaluation_usd* is the cost of the replies in this run.
+    requests. *evaluation_usd* is the cost of the replies in this run, and *bound* the most that a
+    case can cost, if that is known.
     """
     # With a server of your own at a monthly price, a request costs nothing more.
     has_own_server = variant.tariff.local and spend.hosting_usd_per_month is not None
     tariff = _FREE if has_own_server else variant.tariff
     prices = request_prices(scores, tariff, spend.cached, spend.batched)
-    per_1k = mean_figure(prices, "usd", flat=tariff.is_flat)
+    per_1k = price_figure(prices, tariff, bound)
     if not per_1k.n:
         return None
     per_evaluation = evaluation_usd if spend.evaluation_usd is None else spend.evaluation_usd

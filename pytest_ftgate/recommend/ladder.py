@@ -11,6 +11,7 @@ from operator import le
 from statistics import mean
 from typing import Any
 
+from pytest_ftgate.gates.case_cost import cost_bound
 from pytest_ftgate.gates.checks import pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, MISS
 from pytest_ftgate.gates.figure import Figure
@@ -322,7 +323,8 @@ def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
     for _, variant in _measured_rungs(evidence):
         name, scores = variant.name, evidence.scores[variant.name]
         spend, usd_spent = spends.get(name, Spend()), spent.get(name, 0.0)
-        costs[name] = variant_cost(variant, scores, spend, usd_spent)
+        bound = cost_bound(suite, variant, scores)
+        costs[name] = variant_cost(variant, scores, spend, usd_spent, bound)
     return {name: cost for name, cost in costs.items() if cost is not None}
 
 

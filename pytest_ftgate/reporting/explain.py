@@ -277,6 +277,14 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
         )
 
 
+#: How an interval of a cost, a latency or a divergence was made, by the method of the check.
+_USAGE_METHODS = {
+    "order": "order statistics",
+    "t": "Johnson's t over the cases",
+    "bounded": "the cases, and one more that is as large as a case can be",
+}
+
+
 def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
     verb = ":" if check.before is not None else " is"
@@ -289,7 +297,10 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     if check.low is not None and check.low == check.high:
         yield f"{measured}, and {limit} is allowed; {_conclusion(check)}"
         return
-    method = "order statistics" if check.method == "order" else "Johnson's t over the cases"
+    if check.method == "point":
+        yield f"{measured}, and {limit} is allowed, without an allowance for chance."
+        return
+    method = _USAGE_METHODS[check.method]
     if check.before is not None and check.method == "order":
         method += " of each case's own rise"
     yield f"{measured}; {method}, {check.effective:.0f} unrelated cases."

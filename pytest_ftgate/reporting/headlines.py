@@ -178,6 +178,7 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
     if check is None or verdict.statement.kind not in _MEASURED:
         return words
     rates = check.unit == "share" and check.kind is not CheckKind.MUST_PASS
+    is_open = verdict.outcome is Outcome.INCONCLUSIVE and check.kind is not CheckKind.MUST_PASS
     named = check.measure or check.under
     about = f"{phrases.subject(verdict)}: " if rates and named else ""
     return replace(
@@ -187,7 +188,7 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
         limit=phrases.limit(check),
         levels=about + phrases.levels(check, verdict.variant) if phrases.is_compared(check) else "",
         cases=phrases.cases(verdict) if rates and not check.has_drifted else "",
-        doubt=phrases.doubt(check) if rates and verdict.outcome is Outcome.INCONCLUSIVE else "",
+        doubt=phrases.doubt(check) if is_open else "",
     )
 
 

@@ -243,6 +243,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.RAISE_MAX_TOKENS: _words(
         "raise max_tokens", "{cut} of {of} regressed replies were cut off", _AT
     ),
+    StepKind.SET_MAX_TOKENS: _words(
+        "set max_tokens: {tokens}", "the longest reply has {longest:,} tokens", _AT
+    ),
     StepKind.CHECK_CAUSE: lambda values: StepWords(
         f"check a likely cause: {named_note_text('cause', values)}"
     ),

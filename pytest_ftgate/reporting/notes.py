@@ -387,6 +387,50 @@ _OF_COST = "holds {share:.0%} of the cost, so that the mean rests on few of them
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
 
+
+def _allowed(values: Mapping[str, Any]) -> str:
+    """Return what lets one case cost how much: ``max_tokens 4,096 lets a case cost 0.04 USD``."""
+    tokens, most = values["max_tokens"], usd(values["most"])
+    key = f"max_tokens {tokens:,}" if tokens else "max_cost_per_case"
+    return f"{key} lets a case cost {most}"
+
+
+def _unseen_cost(values: Mapping[str, Any]) -> str:
+    share = f"{values['share'] * 100:.2g} %"
+    return f"{_allowed(values)}, and up to {share} of cases may cost that unseen"
+
+
+def _above_most(values: Mapping[str, Any]) -> str:
+    allowed = "max_cost_per_case is {most:.6g}"
+    if values["max_tokens"]:
+        allowed = "max_tokens {max_tokens} lets a case cost {most:.6g} at most, so the server does "
+        allowed += "not keep it"
+    return fill(
+        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write in the gate max_cost_per_case: "
+        "with the most USD that one case can cost",
+        values,
+    )
+
+
+def _price_never_shown(values: Mapping[str, Any]) -> str:
+    lower = "a lower max_cost_per_case"
+    if values["max_tokens"]:
+        possible = values["possible"]
+        lower = f"max_tokens: {possible}" if possible else "max_cost_per_case"
+    return fill(
+        f"{_CASES} can never show {{limit:usd}} per 1,000 requests of {{variant}}, since "
+        f"{_allowed(values)}: write {lower}, or take {{needed:,}} cases",
+        values,
+    )
+
+
+def _clipped(values: Mapping[str, Any]) -> str:
+    largest = zip(values["cases"], values["largest"], strict=True)
+    shown = ", ".join(f"{name} {value:.3g}" for name, value in largest)
+    mean = f"{values['mean']:.3g}"
+    return f"each reply counts up to {values['most']:.3g}; without that {mean}; largest: {shown}"
+
+
 _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
     **FINDING_WORDS,
@@ -451,6 +495,8 @@ _WORDS: Mapping[str, Words] = {
     "compared",
     NoteKind.FEW_THOUGHTS: "both sides think in {n} unrelated cases; {needed} are needed",
     NoteKind.FREE_BASELINE: "{baseline} costs nothing, so no share of it can be computed",
+    NoteKind.UNSEEN_COST: _unseen_cost,
+    NoteKind.ABOVE_MOST: _above_most,
     NoteKind.LARGE_CASE: f"one case {_OF_COST}",
     NoteKind.LARGE_GROUP: f"one group of related cases {_OF_COST}",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
@@ -465,6 +511,7 @@ _WORDS: Mapping[str, Words] = {
     "({tokens:,} tokens)",
     NoteKind.LOWER_BOUND: "a lower bound: only the {top} likeliest tokens of each model are "
     "known, and {left_out:percent} of the base's probability is compared as one",
+    NoteKind.CLIPPED: _clipped,
     NoteKind.NOT_COMPARED: "{n:#reply} of the base not compared",
     NoteKind.WEAK_BASE: "the base is too weak in {skills:list} to show a loss there",
     NoteKind.TRAINED_ON: "{n:#skills case} {n:stands/stand} in {file} (line {line}: {first}) and "
@@ -503,10 +550,13 @@ _WORDS: Mapping[str, Words] = {
     "of a skill, or a margin of {possible:g}",
     NoteKind.P95_NEVER_BOUND: ("{n} cases can never bound the 95th percentile; it takes {needed}"),
     NoteKind.MEDIAN_NEVER_BOUND: "{n} cases can never bound a median; it takes {needed}",
-    NoteKind.PRICE_NEVER_BOUND: f"{_CASES} can never bound a mean price; it takes {{needed}} "
-    "unrelated ones",
-    NoteKind.DIVERGENCE_NEVER_BOUND: "{n} unrelated cases can never bound max_kl; it takes "
-    "{needed}: write prompts: skills, or add cases",
+    NoteKind.PRICE_WITHOUT_BOUND: "nothing limits what one case of {variants:list} may cost, so "
+    f"{_CASES} cannot show that the mean keeps a limit: write max_cost_per_case with the most USD "
+    "of one case, evidence: point for a plain threshold, or take {needed} unrelated cases",
+    NoteKind.PRICE_NEVER_SHOWN: _price_never_shown,
+    NoteKind.DIVERGENCE_NEVER_SHOWN: f"{_CASES} can never show max_kl {{limit:g}}, since one reply "
+    "may count up to {most:g}; it takes {needed:,}: write prompts: skills, a smaller clip, or add "
+    "cases",
     **REASONS,
 }
 

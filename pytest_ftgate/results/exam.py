@@ -246,7 +246,7 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
 
 
 #: Limits that are stricter the larger they are.
-_AT_LEAST = ("min", "min_rows", "want_rows", "judge ")
+_AT_LEAST = ("min", "min_rows", "want_rows", "judge ", "clip")
 
 
 def _is_loosened(key: str, before: float | str, now: float | str | None) -> bool:

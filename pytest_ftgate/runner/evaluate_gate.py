@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    FigureError,
+    FtgateError,
+    RepliesMissing,
+    WrongModel,
+)
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import (
@@ -21,6 +27,7 @@ from pytest_ftgate.gates.needs import (
 from pytest_ftgate.gates.notes import Note, NoteKind, note, text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.logprobs import Divergence
@@ -299,7 +306,11 @@ def evaluate_look(
     """Return the verdict of the gate on the replies up to *look*; *source* has their scores."""
     source = source or PlannedScores(session, gate_run, look)
     given = given_at(session, gate_run, look, source)
-    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, given)
+    try:
+        verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, given)
+    except FigureError as error:
+        # Gates state what is wrong, and have no words for it.
+        raise ConfigurationError(note_text(error.note)) from error
     notes = (*verdict.notes, *contamination_notes(session, gate_run))
     return note_missing_replies(session, replace(verdict, notes=notes))
 

@@ -149,14 +149,14 @@ class BoundedValues:
         sizes: the weights of each unit, summed over its cases, shape (units,); a case weighs 1 on
             average.
         low, high: the least and the largest value of one case.
-        kept: the value of a case that loses nothing.
+        kept: the value of a case that loses nothing; None if none has such a value.
     """
 
     sums: Array
     sizes: Array
     low: float
     high: float
-    kept: float
+    kept: float | None = None
 
     @classmethod
     def of_cases(
@@ -164,16 +164,14 @@ class BoundedValues:
         values: Array,
         weights: Array,
         labels: NDArray[np.intp] | None,
-        bounds: tuple[float, float, float],
+        bounds: tuple[float, float],
+        kept: float | None = None,
     ) -> BoundedValues:
-        """Return the values of cases with these weights, summed over the groups in *labels*.
-
-        *bounds* are the least and the largest value, and that of a case that loses nothing.
-        """
+        """Return the values of cases with these weights, summed over the groups in *labels*."""
         if labels is None:
-            return cls(weights * values, weights, *bounds)
+            return cls(weights * values, weights, *bounds, kept)
         sums, sizes = (np.bincount(labels, column) for column in (weights * values, weights))
-        return cls(sums.astype(np.float64), sizes.astype(np.float64), *bounds)
+        return cls(sums.astype(np.float64), sizes.astype(np.float64), *bounds, kept)
 
     def p_at_most(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at most *mean*"."""
@@ -185,7 +183,7 @@ class BoundedValues:
 
     def unseen_loss(self, mean: float) -> float:
         """Return by how much the unit that is added lies below a hypothesis of *mean*."""
-        share = (self.kept - mean) / (self.kept - self.low)
+        share = 0.0 if self.kept is None else (self.kept - mean) / (self.kept - self.low)
         return unseen_unit(self.sizes, share) * (mean - self.low)
 
     def unseen_gain(self, mean: float) -> float:

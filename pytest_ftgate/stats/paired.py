@@ -100,8 +100,8 @@ class PairedCounts(ChangeCounts[float]):
 
 #: The counts that are arrays for many suites.
 _BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
-#: The least and the largest change of a score, and that of a case that loses nothing.
-_CHANGES = (-1.0, 1.0, 0.0)
+#: The least and the largest change of a score; a case that loses nothing changes by 0.
+_CHANGES, _KEPT = (-1.0, 1.0), 0.0
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
@@ -196,7 +196,9 @@ def change_counts(
         effective=np.where(countable, _effective(gained, lost, residuals, repeats), n),
         countable=countable,
         spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
-        changes=None if np.all(countable) else BoundedValues.of_cases(c - b, w, None, _CHANGES),
+        changes=None
+        if np.all(countable)
+        else BoundedValues.of_cases(c - b, w, None, _CHANGES, _KEPT),
     )
 
 
@@ -234,7 +236,7 @@ def _grouped(
     """Return *pairs* for dependent cases; *labels* are the numbers of their groups, from 0."""
     count = int(labels.max()) + 1
     sums = np.bincount(labels, w * (c - b - pairs.delta))
-    changes = BoundedValues.of_cases(c - b, w, labels, _CHANGES)
+    changes = BoundedValues.of_cases(c - b, w, labels, _CHANGES, _KEPT)
     return replace(
         pairs,
         groups=count,

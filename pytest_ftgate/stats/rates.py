@@ -86,7 +86,7 @@ def mean_score(
         n=n,
         rate=min(1.0, rate),
         countable=countable,
-        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0, 1.0)),
+        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0), 1.0),
         spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
         groups=None if groups is None else units,
     )

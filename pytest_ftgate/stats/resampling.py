@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
+from pytest_ftgate.stats.bounded import p_mean
 from pytest_ftgate.stats.proportions import Array, find_root, require_share, wilson
 
 if TYPE_CHECKING:
@@ -293,6 +294,102 @@ def _ratio_interval(
 
 #: The relative tolerance of the ends of a ratio, and the largest end in units of the ratio.
 _TOLERANCE, _LARGEST = 1e-9, 1e6
+#: The tolerance of the ends of a bounded ratio, as a share of their distance from it.
+_ACCURACY = 1e-7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundedRatio:
+    """A ratio of two means of the same cases whose values have bounds: a mean cost, or its rise.
+
+    The tests are those of `bounded.p_mean`: one case is added that was the worst it can be. A mean
+    is a ratio to ones.
+
+    Attributes:
+        above, below: the weighted values of each unit, summed over its cases, shape (units,); none
+            is negative.
+        weight: the weight of the heaviest unit; a case weighs 1 on average.
+        most: the most above of one case of weight 1.
+        base: the least and the most below of one such case.
+    """
+
+    above: Array
+    below: Array
+    weight: float
+    most: float
+    base: tuple[float, float]
+
+    @classmethod
+    def of_cases(
+        cls,
+        sides: tuple[Array, Array],
+        weights: Array,
+        groups: ArrayLike,
+        most: float,
+        base: tuple[float, float],
+    ) -> BoundedRatio:
+        """Return the ratio of *sides*, (n,) each, of cases with these *weights* and *groups*."""
+        labels, w = np.unique(groups, return_inverse=True)[1], weights / np.mean(weights)
+        sums = [
+            np.bincount(labels, column).astype(np.float64)
+            for column in (sides[0] * w, sides[1] * w, w)
+        ]
+        return cls(sums[0], sums[1], float(sums[2].max()), most, base)
+
+    @property
+    def value(self) -> float:
+        """The observed ratio."""
+        return float(self.above.sum() / self.below.sum())
+
+    def p_at_least(self, ratio: float, times: float = 1.0) -> float:
+        """Return the p-value of "the true ratio is at least *ratio*".
+
+        *times* is how often each unit counts, as if so many more had been drawn.
+        """
+        return self._p(ratio * self.below - self.above, ratio * self.base[0] - self.most, times)
+
+    def p_at_most(self, ratio: float, times: float = 1.0) -> float:
+        """Return the p-value of "the true ratio is at most *ratio*"; see `p_at_least`."""
+        return self._p(self.above - ratio * self.below, -ratio * self.base[1], times)
+
+    def _p(self, values: Array, worst: float, times: float) -> float:
+        if worst >= 0.0:  # no case can be on the side of the hypothesis
+            return 0.0 if worst > 0.0 or values.max() > 0.0 else 1.0
+        return float(p_mean(values, worst * self.weight, np.full(values.size, times)))
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the ratios that neither test rejects.
+
+        Raises:
+            ValueError: unless 0 < confidence < 1.
+        """
+        require_share("confidence", confidence)
+        alpha, value = (1.0 - confidence) / 2.0, self.value
+        error = float(np.sqrt(np.sum((self.above - value * self.below) ** 2)))
+        # About how far the ends lie: two standard errors, and what one worst unit adds.
+        step = (2.0 * error + 4.0 * self.weight * (self.most or 1.0)) / float(self.below.sum())
+        low, high, accuracy = value, value, step * _ACCURACY
+        while low > 0.0 and self.p_at_most(low) > alpha:
+            low = max(0.0, low - step)
+        while self.p_at_least(high) > alpha:
+            high += step
+            step *= 2.0
+        if low < value:
+            low = find_root(lambda r: self.p_at_most(r) - alpha, low, value, accuracy)
+        high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
+        return low, min(high, self.most / self.base[0]) if self.base[0] else high
+
+    def needed_times(self, ratio: float, alpha: float, most: float) -> float | None:
+        """Return how often the units must count to show on which side of *ratio* they are.
+
+        None if it is more than *most* times.
+        """
+        p = self.p_at_least if self.value <= ratio else self.p_at_most
+        if p(ratio, most) > alpha:
+            return None
+        if p(ratio) <= alpha:
+            return 1.0
+        return find_root(lambda times: p(ratio, times) - alpha, 1.0, most, _TOLERANCE)
 
 
 def mean_interval(

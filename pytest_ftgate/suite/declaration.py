@@ -398,6 +398,7 @@ class DeclaredDivergence(Declared):
     """The divergence gate: how far a tuned variant's distributions may be from its base's."""
 
     max_kl: Positive | None = None
+    clip: Positive | None = None
     prompts: Literal["skills", "cases"] = "skills"
 
 
@@ -406,6 +407,8 @@ class DeclaredCost(Declared):
 
     max_usd_per_1k: Positive | None = None
     max_rise: Positive | None = None
+    max_cost_per_case: Positive | None = None
+    evidence: Literal["statistics", "point"] = "statistics"
 
 
 class DeclaredLatency(Declared):

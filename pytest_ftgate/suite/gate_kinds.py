@@ -298,13 +298,18 @@ class CostGate(Gate):
 
     Attributes:
         max_usd_per_1k: the most USD per thousand requests, or None.
+        max_cost_per_case: the most USD that one case can cost, or None if ``max_tokens`` says it.
+        evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
     """
 
     kind: str = "cost"
     line: int
     max_usd_per_1k: float | None = None
     max_rise: float | None = None
-    limit_keys: ClassVar[tuple[str, ...]] = ("max_usd_per_1k", "max_rise")
+    max_cost_per_case: float | None = None
+    evidence: str = "statistics"
+    # The most of a case is a fact, as a price is: what was seen above it is an error.
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_usd_per_1k", "max_rise", "evidence")
 
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002
         """Return True if the gate limits a rise over the baseline."""
@@ -338,14 +343,21 @@ class DivergenceGate(_OfTuned):
 
     Attributes:
         max_kl: the largest allowed mean divergence, in nats a token; None to show it only.
+        clip: the most that one reply counts in that mean; None for ten times *max_kl*.
         cases: the cases of skills that the base replies to; () for those of the suite.
     """
 
     kind: str = "divergence"
     line: int
     max_kl: float | None = None
+    clip: float | None = None
     cases: tuple[Case, ...] = ()
-    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl", "clip")
+
+    @property
+    def most(self) -> float | None:
+        """The most that one reply counts, or None without a limit."""
+        return None if self.max_kl is None else self.clip or 10.0 * self.max_kl
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases that the base replies to."""

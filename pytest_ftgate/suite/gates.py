@@ -338,6 +338,8 @@ def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> No
             _add_error(source, message, "under")
 
 
+#: The keys of gates that say how their limits are held.
+_HOW_HELD = ("evidence", "max_cost_per_case")
 #: An example of a limit, for each kind of usage gate.
 _LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
@@ -374,18 +376,22 @@ def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
         declared_gate = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
         line = source.line("gates", kind)
-        if any(limit is not None for limit in limits.values()):
+        if any(limit is not None for key, limit in limits.items() if key not in _HOW_HELD):
             gates[kind] = gate_type(line=line, **limits)
-        elif kind in written and not written[kind]:
+        elif kind in written and (declared_gate or not written[kind]):
             example = _LIMIT_EXAMPLES.get(kind, "its limits")
             source.add_error(line, f"{kind}: no limit is declared; write {example}")
     return gates
 
 
 def _divergence_gate(source: SuiteSource, declared: DeclaredDivergence) -> DivergenceGate:
+    if declared.clip is not None and declared.clip <= (declared.max_kl or declared.clip):
+        message = f"divergence: clip: {declared.clip:g} must lie above max_kl, which it is for"
+        source.add_error_at(("gates", "divergence", "clip"), message)
     return DivergenceGate(
         line=source.line("gates", "divergence"),
         max_kl=declared.max_kl,
+        clip=declared.clip,
         cases=skill_cases((_DIVERGENCE_SKILLS,)) if declared.prompts == "skills" else (),
     )
 

@@ -12,6 +12,8 @@ from typing import Any
 #: The command that installs the public price list. The list works offline.
 INSTALL_PRICES = 'pip install "pytest-ftgate[prices]"'
 
+#: The kinds of input tokens of a request, as in the usage of a reply.
+INPUT_KINDS = ("input", "cache_read", "cache_write")
 _MILLION, _THOUSAND = Decimal(1_000_000), Decimal(1_000)
 #: The price of a request in a batch, as a share of its usual price.
 _BATCH_SHARE = Decimal("0.5")
@@ -65,7 +67,7 @@ def request_price(
         return share * _to_decimal(tariff.per_1k) / _THOUSAND
     if not usage:  # as for most recorded replies
         return None
-    input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
+    input_tokens = sum(usage.get(key, 0) for key in INPUT_KINDS)
     output_tokens = usage.get("output", 0)
     if not input_tokens and not output_tokens:
         return None

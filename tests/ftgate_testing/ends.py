@@ -219,6 +219,22 @@ def _latency(kind: CheckKind) -> Verdict:
     return replace(verdict, gate="latency", statement=Statement(StatementKind.USAGE), flips=())
 
 
+def _open_cost() -> Verdict:
+    """Return the cost of replies that may be ten times as long as the longest one that was seen."""
+    most = {"most": 0.02, "max_tokens": 4096, "passing": 900, "longest": 412}
+    verdict = _check(
+        _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE,
+        _step(StepKind.SET_MAX_TOKENS, tokens=900, longest=412),
+        _step(
+            StepKind.ADD_CASES, needed=160, unchanged=0, cases="case", default=False, fails=False
+        ),
+        kind=CheckKind.MEAN, unit="usd", after=2.1, limit=3.0, before=None, against="",
+        low=1.92, high=3.3, informative=True,
+        notes=(note(NoteKind.UNSEEN_COST, **most, share=0.036),),
+    )  # fmt: skip
+    return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
+
+
 def _thoughts() -> Verdict:
     verdict = _check(
         _rate(30, _gate(max_drop=0.05)), Outcome.FAILED,
@@ -414,6 +430,9 @@ ENDS: tuple[End, ...] = (
         lambda: _drop("cost: {max_rise: 0.2}", 2, 2,
                       more={"current": ", usd_per_1k: 0", "new": ", usd_per_1k: 1"}),
         (f"{STEPS}a_rise_from_nothing_passes_with_a_limit_of_its_own",)),
+    End("inconclusive", "a cost that may be rare and large", _open_cost,
+        (f"{_J}test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
+         "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
     End("inconclusive", "a judge that is not qualified", _judge,
         (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
         "whether a sharper rubric agrees with people must be measured"),

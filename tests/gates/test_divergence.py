@@ -15,8 +15,9 @@ from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.logprobs import Divergence
-from pytest_ftgate.stats.resampling import mean_interval
+from pytest_ftgate.stats.resampling import BoundedRatio, mean_interval
 from pytest_ftgate.suite.gate_kinds import DivergenceGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -46,13 +47,20 @@ def verdict(gate, values, **changes):
     return evaluate_divergence(SUITE, gate, "tuned", cases(values, **changes))
 
 
-def expected_check(values, *, limit=0.05, outcome, missing=0, notes=()):
+def expected_check(values, *, limit=0.05, most=0.5, outcome, missing=0, notes=()):
     """Return the check of replies of unrelated cases, with the interval of their mean."""
-    low, high = mean_interval(values, 0.95) if len(values) >= 30 else (None, None)
+    counted = np.minimum(values, most or np.inf)
+    ones = np.ones(counted.size)
+    low, high = (
+        BoundedRatio(counted, ones, 1.0, most, (1.0, 1.0)).interval(0.95)
+        if most
+        else mean_interval(values, 0.95)
+    )
+    near = pytest.approx
     return Check(
         kind=CheckKind.MEAN, outcome=outcome, limit=limit, n=len(values), units=len(values),
-        effective=len(values), after=np.mean(values), low=low, high=high, missing=missing,
-        unit="nats", method="t", notes=notes,
+        effective=len(values), after=near(np.mean(counted)), low=near(low), high=near(high),
+        missing=missing, unit="nats", method="bounded" if most else "t", notes=notes,
     )  # fmt: skip
 
 
@@ -75,7 +83,12 @@ def lower_bound(left_out: float) -> Note:
     return note(NoteKind.LOWER_BOUND, top=20, left_out=pytest.approx(left_out))
 
 
-FEW = note(NoteKind.FEW_REPLIES, n=29, needed=30)
+def clipped(mean: float, most: float = 0.5, **largest: float) -> Note:
+    """Return the note on the most that a reply counts, the mean without that, and the largest."""
+    values = {"cases": tuple(largest), "largest": tuple(largest.values())}
+    return note(NoteKind.CLIPPED, most=most, mean=pytest.approx(mean), **values)
+
+
 LIMIT = {"where": "suite.ftgate.yaml:9"}
 
 
@@ -85,7 +98,7 @@ def test_without_a_limit_it_is_shown_and_nothing_is_to_be_done():
 
     assert headline(found).endswith("no limit")
     assert found == expected_verdict(
-        expected_check(values, limit=0.0, outcome=Outcome.PASSED),
+        expected_check(values, limit=0.0, most=None, outcome=Outcome.PASSED),
         notes=(perplexity(3200), lower_bound(0.02)),
         gated=False,
     )
@@ -99,37 +112,88 @@ def test_only_an_interval_that_lies_within_the_limit_as_a_whole_passes(values, o
     assert verdict(GATED, values).outcome is outcome
 
 
-def test_related_cases_count_as_one_and_thirty_groups_suffice():
+def test_a_reply_counts_up_to_the_clip_and_the_mean_without_it_stands_beside_it():
+    values = [0.01] * 97 + [3.0, 0.7, 0.4]
+
+    (check,) = verdict(GATED, values).checks
+
+    counted = [0.01] * 97 + [0.5, 0.5, 0.4]
+    told = clipped(np.mean(values), c97=3.0, c98=0.7, c99=0.4)
+    assert check == expected_check(counted, outcome=Outcome.PASSED, notes=(told,))
+    assert note_text(check.notes[0]) == (
+        "each reply counts up to 0.5; without that 0.0507; largest: c97 3, c98 0.7, c99 0.4"
+    )
+
+    (check,) = verdict(replace(GATED, clip=2.0), values).checks
+
+    assert (check.outcome, check.notes[0].values["most"]) == (Outcome.INCONCLUSIVE, 2.0)
+
+
+def test_one_reply_in_a_hundred_that_diverges_without_bounds_does_not_pass_unseen():
+    rng = np.random.default_rng(3)
+
+    # The mean of the others lies far below the limit, and a hundredth of 5 nats is the limit.
+    drawn = [np.where(rng.random(60) < 0.01, 5.0, 0.001).tolist() for _ in range(100)]
+
+    passed = [verdict(GATED, values).outcome is Outcome.PASSED for values in drawn]
+    assert sum(passed) > 50
+    assert not any(
+        verdict(replace(GATED, clip=5.0), values).outcome is Outcome.PASSED for values in drawn
+    )
+
+
+def test_related_cases_count_as_one():
     alone, related = (verdict(SHOWN, [0.01, 0.03] * 45, groups=n) for n in (0, 30))
 
     assert related.check.units == 30
     assert related.check.high > alone.check.high
 
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=30).outcome is Outcome.PASSED
-    assert verdict(GATED, [0.01, 0.02] * 45, groups=29).check.notes == (FEW,)
+    alone, related = (verdict(GATED, [0.01] * 90, groups=n).check for n in (0, 45))
+    # All of n equal values x: the end is where ((c - L) / (c - x))^n is 0.025.
+    assert alone.high == pytest.approx(0.5 - 0.49 * 0.025 ** (1 / 90))
+    assert related.high == pytest.approx(0.5 - 0.49 * 0.025 ** (1 / 45))
 
 
 def test_a_failed_verdict_has_its_check_and_two_ways_out():
     values = [0.2, 0.3] * 40
 
-    assert verdict(GATED, values) == expected_verdict(
-        expected_check(values, outcome=Outcome.FAILED),
-        notes=(perplexity(320),),
+    found = verdict(GATED, values)
+
+    told = clipped(0.25, c1=0.3, c3=0.3, c5=0.3)
+    setting = found.next[1].values["setting"]
+    assert found == expected_verdict(
+        expected_check(values, outcome=Outcome.FAILED, notes=(told,)),
+        notes=(perplexity(320), told),
         steps=(
             NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
-            NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.262", **LIMIT}),
+            NextStep(StepKind.SET_LIMIT, {"setting": setting, **LIMIT}),
         ),
     )
 
 
-def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_again():
-    values = [0.01] * 29
+@every_row("clip", [None, 1.0])
+def test_the_limit_that_is_advised_passes_and_the_next_smaller_one_does_not(clip):
+    values = [0.2, 0.3] * 40
 
-    assert verdict(GATED, [*values, None]) == expected_verdict(
-        expected_check(values, outcome=Outcome.INCONCLUSIVE, missing=1, notes=(FEW,)),
-        notes=(perplexity(116), FEW),
-        steps=(NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"}),),
-    )
+    steps = verdict(replace(GATED, clip=clip), values).next
+
+    limit = float(steps[-1].values["setting"].removeprefix("max_kl: "))
+    outcomes = [
+        verdict(replace(GATED, max_kl=one, clip=clip), values).outcome
+        for one in (limit, limit - 0.001)
+    ]
+    assert outcomes == [Outcome.PASSED, Outcome.INCONCLUSIVE]
+
+
+def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_again():
+    few = note(NoteKind.FEW_REPLIES, n=29, needed=30)
+    assert verdict(SHOWN, [0.01] * 29).check.notes == (few,)
+
+    found = verdict(GATED, [*[0.01] * 29, None])
+
+    # No limit is shown by so few replies, as long as one may count ten times as much.
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": 1, "suite": "suite.ftgate.yaml"})
+    assert (found.outcome, found.next) == (Outcome.INCONCLUSIVE, (again,))
 
 
 @every_row(
@@ -139,7 +203,7 @@ def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_agai
 def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     found = verdict(GATED, [0.01, 0.02] * 38 + [None] * missing)
 
-    assert (found.outcome, found.notes[1:]) == (outcome, notes)
+    assert (found.outcome, found.notes[2:]) == (outcome, notes)
 
 
 def test_missing_replies_are_asked_again_or_added_to_their_file_before_a_limit_is_offered():
@@ -147,7 +211,7 @@ def test_missing_replies_are_asked_again_or_added_to_their_file_before_a_limit_i
 
     assert found.next == (
         NextStep(StepKind.RUN_AGAIN, {"missing": 10, "suite": "suite.ftgate.yaml"}),
-        NextStep(StepKind.SET_LIMIT, {"setting": "max_kl: 0.0162", **LIMIT}),
+        NextStep(StepKind.SET_LIMIT, {"setting": found.next[1].values["setting"], **LIMIT}),
     )
 
     tuned = replace(SUITE.variants["tuned"], replies=Path("a/b.jsonl"))
@@ -167,7 +231,7 @@ def test_without_any_reply_a_limit_is_not_held_and_nothing_can_be_done():
 
     assert (found.outcome, found.checks, found.next) == (Outcome.INCONCLUSIVE, (), ())
     assert found.statement.kind is StatementKind.NO_REPLIES
-    assert found.notes == (note(NoteKind.FEW_REPLIES, n=0, needed=30),)
+    assert found.notes == (note(NoteKind.NOT_COMPARED, n=40),)
 
 
 def test_perplexities_are_those_of_all_tokens_together():

@@ -322,28 +322,88 @@ def test_a_quantile_takes_so_many_values_that_all_lie_below_it_one_time_in_forty
     assert [min_cases_for_quantile(share) for share in (0.5, 0.9, 0.95)] == [6, 36, 72]
 
 
-COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=1.0), DivergenceGate(line=3, max_kl=0.1)
-NO_BOUND = note(NoteKind.DIVERGENCE_NEVER_BOUND, n=29, needed=30)
+COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=0.1), DivergenceGate(line=3, max_kl=0.1)
+#: Replies have 1,024 tokens at most, so a thousand requests cost 1.024 USD at most, or 10 by hand.
+BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)
+DECLARED = replace(COST, max_cost_per_case=0.01)
 
 
-def no_price(n, unrelated):
-    return note(NoteKind.PRICE_NEVER_BOUND, cases=n, unrelated=unrelated, needed=30)
+def priced(gate, asked, **keys):
+    made = with_cases(gate, asked)
+    keys = {"tariff": BY_TOKENS} | keys
+    return replace(made, variants={"new": replace(made.variants["new"], **keys)})
+
+
+def never_shown(n, needed, *, unrelated=0, tokens=1024, most=0.001024, possible):
+    return note(
+        NoteKind.PRICE_NEVER_SHOWN, variant="new", possible=possible, limit=0.1, most=most,
+        max_tokens=tokens, cases=n, unrelated=unrelated, needed=needed,
+    )  # fmt: skip
 
 
 @every_row(
-    ("find", "gate", "asked", "told"),
+    ("gate", "asked", "told"),
     [
-        (cost_problems, COST, cases(30), None),
-        (cost_problems, COST, cases(29), no_price(29, 0)),
-        (cost_problems, COST, cases(60, groups=29), no_price(60, 29)),
-        (divergence_problems, DIVERGENCE, cases(30), None),
-        (divergence_problems, replace(DIVERGENCE, max_kl=None), cases(29), None),
-        (divergence_problems, DIVERGENCE, cases(29), NO_BOUND),
-        (divergence_problems, DIVERGENCE, cases(90, groups=29), NO_BOUND),
+        # (1 - 0.1 / 1.024)^n is at most 0.025 from 36 cases on; of 35, (1 - 0.1 / 0.9997)^35 is.
+        (COST, cases(36), None),
+        (COST, cases(35), never_shown(35, 36, possible=999)),
+        (COST, cases(70, groups=35), never_shown(70, 72, unrelated=35, possible=999)),
+        (DECLARED, cases(368), None),
+        (DECLARED, cases(60), never_shown(60, 368, tokens=0, most=0.01, possible=0)),
+        (replace(COST, evidence="point"), cases(1), None),
+        # A rise may be as small as it likes.
+        (CostGate(line=3, max_rise=0.1), cases(2), None),
     ],
 )
-def test_a_mean_takes_thirty_unrelated_cases(find, gate, asked, told):
-    assert [*find(with_cases(gate, asked), gate)] == ([(told,)] if told else [])
+def test_a_limit_that_free_requests_could_not_show_is_refused_with_what_would(gate, asked, told):
+    assert [*cost_problems(priced(gate, asked), gate)] == ([(told,)] if told else [])
+
+
+@every_row(
+    ("gate", "asked", "unrelated"),
+    [(COST, cases(299), 0), (COST, cases(600, groups=299), 299), (COST, cases(300), None)],
+)
+def test_without_a_most_that_a_case_can_cost_three_hundred_unrelated_cases_are_needed(
+    gate, asked, unrelated
+):
+    found = [*cost_problems(priced(gate, asked, provider="recorded"), gate)]
+
+    counts = {"cases": len(asked), "unrelated": unrelated, "needed": 300}
+    told = note(NoteKind.PRICE_WITHOUT_BOUND, variants=("new",), **counts)
+    assert found == ([] if unrelated is None else [(told,)])
+    free = replace(gate, evidence="point")
+    assert [*cost_problems(priced(free, asked, provider="recorded"), free)] == []
+
+
+def test_a_max_tokens_that_is_named_could_show_the_limit_and_one_more_could_not():
+    ((problem,),) = cost_problems(priced(COST, cases(20)), COST)
+
+    tokens = problem.values["possible"]
+    for limit, refusals in ((tokens, 0), (tokens + 1, 1)):
+        made = priced(COST, cases(20), max_tokens=limit)
+        assert len([*cost_problems(made, COST)]) == refusals
+
+
+def unclear(n, needed, most, unrelated=0):
+    return note(
+        NoteKind.DIVERGENCE_NEVER_SHOWN, limit=0.1, most=most, cases=n, unrelated=unrelated,
+        needed=needed,
+    )  # fmt: skip
+
+
+@every_row(
+    ("gate", "asked", "told"),
+    [
+        # (1 - 1 / 10)^n is at most 0.025 from 36 replies on.
+        (DIVERGENCE, cases(36), None),
+        (DIVERGENCE, cases(35), unclear(35, 36, 1.0)),
+        (DIVERGENCE, cases(105, groups=35), unclear(105, 106, 1.0, unrelated=35)),
+        (replace(DIVERGENCE, clip=0.5), cases(17), None),
+        (replace(DIVERGENCE, max_kl=None), cases(2), None),
+    ],
+)
+def test_a_divergence_takes_so_many_replies_as_its_clip_asks_for(gate, asked, told):
+    assert [*divergence_problems(with_cases(gate, asked), gate)] == ([(told,)] if told else [])
 
 
 def test_a_flat_price_of_all_variants_takes_no_cases():
@@ -372,7 +432,7 @@ def test_an_error_of_a_gate_has_the_address_of_its_key_and_that_of_a_function_ha
 
 def test_gates_without_a_limit_get_one_and_others_stay_as_they_are():
     open_gate, held = rate(min=0.5), replace(rate(max_drop=0.3), kind="format")
-    cost = CostGate(line=5, max_rise=0.1)
+    cost = CostGate(line=5, max_rise=0.1, evidence="point")
     format_rule = Rule("choice", ["refund"])
     made = replace(suite(open_gate, held, cost), cases=cases(100, format=(format_rule,)))
 

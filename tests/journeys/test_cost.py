@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import genai_prices.data_snapshot  # noqa: F401
 import pytest
@@ -43,10 +44,42 @@ def judged(desk, api):
 
 def test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed(judged):
     limit = "{cost: {max_usd_per_1k: 0.25}}"
-    dear = judged(limit, current=HAIKU.replace("haiku", "opus"))
+    opus = HAIKU.replace("haiku", "opus").replace("}", ", max_tokens: 320}")
+    dear = judged(limit, current=opus)
     dear.stdout.fnmatch_lines(["    fix     choose a smaller model or a shorter prompt"])
 
     assert (dear.ret, judged(limit).ret) == (1, 0)
+
+
+def test_the_max_tokens_that_an_open_cost_names_passes(judged, desk):
+    gates = "{cost: {max_usd_per_1k: 0.25}}"
+    is_open = judged(gates, current=HAIKU.replace("}", ", max_tokens: 4000}"))
+    told = " ".join(is_open.stdout.str().split())
+    found = re.search(r"set max_tokens: (\d+) tickets.ftgate.yaml:4", told)
+    assert found, told
+    assert "max_tokens 4,000 lets a case cost 0.00213 USD, and up to 3.6 % of cases may" in told
+
+    passing = judged(gates, current=HAIKU.replace("}", f", max_tokens: {found[1]}}}"))
+
+    assert (is_open.ret, passing.ret) == (1, 0)
+
+
+def test_a_case_that_cost_more_than_one_can_is_an_error_that_names_the_case(judged):
+    result = judged("{cost: {max_usd_per_1k: 0.25, max_cost_per_case: 0.00021}}")
+
+    result.assert_outcomes(errors=1)
+    told = " ".join(result.stdout.str().split())
+    assert "case t001 cost 0.00025 USD, and max_cost_per_case is 0.00021; write in the gate" in told
+
+
+def test_a_limit_that_no_replies_could_show_is_refused_before_anything_is_sent(judged, api):
+    refused = judged("{cost: {max_usd_per_1k: 0.015}}", calls=0)
+
+    assert refused.ret != 0
+    assert api.requests == []
+    told = " ".join(refused.stdout.str().split())
+    assert "100 cases can never show 0.015 USD per 1,000 requests of current, since" in told
+    assert "max_tokens 1,024 lets a case cost 0.000512 USD: write max_tokens: 828, or" in told
 
 
 def test_a_key_that_was_missing_is_set_and_the_same_command_passes(judged, monkeypatch):
@@ -69,9 +102,10 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "cost of 1,000 requests up 3900 %, limit +50 %: current 0.20 USD → strong 8.00*",
+            "cost of 1,000 requests up 3900 % (*), limit +50 %: current",
+            "*0.20 USD → strong 8.00 USD",
             "BLOCKED  1 of 1 gate failed*",
-            "✗ cost[[]strong]   cost of 1,000 requests up 3900 %   limit +50 %",
+            "✗ cost[[]strong]   cost of 1,000 requests up 3900 %*",
             "200 replies: 0 cached, 200 requested in * · 0.82 USD",
         ]
     )
@@ -83,7 +117,8 @@ def test_the_verdict_on_a_cost_is_explained(judged, desk, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["explain", "tickets.ftgate.yaml::cost[current]"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "cost of 1,000 requests 0.20 USD (95 % CI 0.19 to 0.21 USD), limit 0.25 USD" in said
+    assert "cost of 1,000 requests 0.20 USD (95 % CI 0.188 to 0.219 USD), limit 0.25 USD" in said
+    assert "the cases, and one more that is as large as a case can be" in said
     assert "passes if all of the 95 % CI is within 0.25 USD" in said
 
 

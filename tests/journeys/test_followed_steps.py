@@ -42,6 +42,7 @@ ELSEWHERE = {
     "_failed",
     StepKind.REQUEST_BOTH_AGAIN: "test_drift.py::test_the_command_for_a_drifted_baseline_compares"
     "_replies_of_one_day",
+    StepKind.SET_MAX_TOKENS: "test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
     StepKind.SETTLE_SKILL: "test_forgetting.py::test_a_skill_that_stays_open_passes_with_the_wider"
     "_margin_that_is_advised",
     StepKind.TRAIN_AGAIN: "test_forgetting.py::test_a_loss_planted_in_one_skill_is_found_in_its"
@@ -319,7 +320,7 @@ def test_recorded_replies_that_are_added_complete_the_gate(desk):
 def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     recorded = "{provider: recorded, replies: current.jsonl, price_model: claude-haiku-4-5}"
     desk.replies("current")
-    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2}}")
+    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2, max_cost_per_case: 0.01}}")
     values = red(desk, "cost[current]", StepKind.ADD_REPLIES)
     assert (values["missing"], values["tokens"]) == (100, True)
 

@@ -15,7 +15,8 @@ VALUES = {
     "passes": 0.92, "now": 0.75, "anchor": False, "variant": "new", "gates": 2, "for": "worse",
     "is_baseline": False, "claims": "adapter", "skill": "facts", "margin": 0.1, "low": -0.2,
     "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "add rows",
-    "requested": 5, "file": "new.jsonl", "label": "refund", "taken_for": "billing",
+    "requested": 5, "tokens": 900, "longest": 412, "file": "new.jsonl", "label": "refund",
+    "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
     "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
 }  # fmt: skip
@@ -61,6 +62,8 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
     (StepKind.FIX_LABEL, {}, "tell “refund” from “billing” (7 replies took refund for billing)"),
     (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
+    (StepKind.SET_MAX_TOKENS, {},
+     "set max_tokens: 900, in s.ftgate.yaml:6 (the longest reply has 412 tokens)"),
     (StepKind.RAISE_MAX_TOKENS, {},
      "raise max_tokens, in s.ftgate.yaml:6 (30 of 40 regressed replies were cut off)"),
 ])  # fmt: skip

@@ -105,6 +105,17 @@ VERDICTS: list[tuple[Note, str]] = [
      "both sides think in 29 unrelated cases; 30 are needed"),
     (note(K.FREE_BASELINE, baseline="current"),
      "current costs nothing, so no share of it can be computed"),
+    (note(K.UNSEEN_COST, most=0.04, max_tokens=4096, share=0.0304),
+     "max_tokens 4,096 lets a case cost 0.04 USD, and up to 3 % of cases may cost that unseen"),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001024, max_tokens=1024),
+     ("case c9 cost 0.002 USD, and max_tokens 1024 lets a case cost 0.001024 at most, so the "
+      "server does not keep it; write in the gate max_cost_per_case: with the most USD that one "
+      "case can cost")),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0),
+     ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write in the gate "
+      "max_cost_per_case: with the most USD that one case can cost")),
+    (note(K.CLIPPED, most=0.5, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
+     "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
     (note(K.LARGE_CASE, share=0.12),
      "one case holds 12% of the cost, so that the mean rests on few of them"),
     (note(K.LARGE_GROUP, share=0.13),
@@ -184,10 +195,21 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.P95_NEVER_BOUND, n=71, needed=72),
      "71 cases can never bound the 95th percentile; it takes 72"),
     (note(K.MEDIAN_NEVER_BOUND, n=5, needed=6), "5 cases can never bound a median; it takes 6"),
-    (note(K.PRICE_NEVER_BOUND, **CASES, needed=30),
-     "60 cases (12 unrelated ones) can never bound a mean price; it takes 30 unrelated ones"),
-    (note(K.DIVERGENCE_NEVER_BOUND, n=29, needed=30),
-     "29 unrelated cases can never bound max_kl; it takes 30: write prompts: skills, or add cases"),
+    (note(K.PRICE_WITHOUT_BOUND, variants=("a", "b"), **CASES, needed=300),
+     ("nothing limits what one case of a, b may cost, so 60 cases (12 unrelated ones) cannot show "
+      "that the mean keeps a limit: write max_cost_per_case with the most USD of one case, "
+      "evidence: point for a plain threshold, or take 300 unrelated cases")),
+    (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=4096, possible=900,
+          **ALL_CASES, needed=294),
+     ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_tokens 4,096 lets a "
+      "case cost 0.04 USD: write max_tokens: 900, or take 294 cases")),
+    (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=0, possible=0,
+          **ALL_CASES, needed=294),
+     ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_cost_per_case lets a "
+      "case cost 0.04 USD: write a lower max_cost_per_case, or take 294 cases")),
+    (note(K.DIVERGENCE_NEVER_SHOWN, limit=0.05, most=0.5, **CASES, needed=180),
+     ("60 cases (12 unrelated ones) can never show max_kl 0.05, since one reply may count up to "
+      "0.5; it takes 180: write prompts: skills, a smaller clip, or add cases")),
 ]  # fmt: skip
 
 # Training data

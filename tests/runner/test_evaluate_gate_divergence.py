@@ -21,8 +21,8 @@ variants:
 gates: {{{gates}}}
 """
 DIVERGENCE = "divergence: {max_kl: 0.05, prompts: cases}"
-#: Enough for an interval.
-CASES = 32
+#: Enough for a limit.
+CASES = 40
 
 
 def token(text: str, share: float, **others: float) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_a_group_is_one_value_with_the_weight_of_its_cases():
     weights, labels = np.array([1.0, 2.0, 0.5, 0.5]), np.array([0, 1, 0, 1])
 
     found = BoundedValues.of_cases(
-        np.array([0.5, -1.0, 0.0, 1.0]), weights, labels, (-1.0, 1.0, 0.0)
+        np.array([0.5, -1.0, 0.0, 1.0]), weights, labels, (-1.0, 1.0), 0.0
     )
 
     assert (found.sums.tolist(), found.sizes.tolist()) == ([0.5, -1.5], [1.5, 2.5])
@@ -134,7 +134,7 @@ def test_the_unit_that_is_added_is_as_heavy_as_the_loss_can_hide(sizes, share, u
 @given(SEEDS, st.floats(0.5, 0.99))
 def test_the_ends_of_the_interval_are_the_means_that_the_tests_just_reject(seed, confidence):
     rng = np.random.default_rng(seed)
-    found = BoundedValues.of_cases(rng.uniform(-1, 1, 30), np.ones(30), None, (-1.0, 1.0, 0.0))
+    found = BoundedValues.of_cases(rng.uniform(-1, 1, 30), np.ones(30), None, (-1.0, 1.0), 0.0)
 
     low, high = found.interval(confidence)
 
@@ -143,7 +143,7 @@ def test_the_ends_of_the_interval_are_the_means_that_the_tests_just_reject(seed,
 
 
 def test_values_at_one_bound_are_not_bounded_on_that_side():
-    ones = BoundedValues.of_cases(np.ones(40), np.ones(40), None, (0.0, 1.0, 1.0))
+    ones = BoundedValues.of_cases(np.ones(40), np.ones(40), None, (0.0, 1.0), 1.0)
 
     assert ones.interval(0.9) == (pytest.approx(0.05 ** (1 / 40)), 1.0)
     with pytest.raises(ValueError, match="confidence"):
@@ -155,7 +155,7 @@ def test_values_at_one_bound_are_not_bounded_on_that_side():
 
 def plan_of(sizes, spread=0.02, mean=0.0):
     weights = np.array(sizes) * len(sizes) / sum(sizes)
-    values = BoundedValues.of_cases(np.zeros(weights.size), weights, None, (-1.0, 1.0, 0.0))
+    values = BoundedValues.of_cases(np.zeros(weights.size), weights, None, (-1.0, 1.0), 0.0)
     return PlannedMean(values=values, spread=spread, mean=mean)
 
 

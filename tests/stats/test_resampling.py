@@ -13,7 +13,9 @@ from scipy import optimize, stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import SquareTable
 
+from pytest_ftgate.stats.bounded import BoundedValues, p_mean
 from pytest_ftgate.stats.resampling import (
+    BoundedRatio,
     MeanEstimate,
     SkillSample,
     bootstrap_bounds,
@@ -293,6 +295,63 @@ def test_copies_of_cases_in_groups_bound_a_ratio_as_the_cases_do(varies):
 
     assert grouped == pytest.approx(ratio_interval(above, below, 0.95))
     assert np.diff(grouped) > np.diff(ratio_interval(*copies, 0.95))
+
+
+# --- means and ratios of costs that have a most ---------------------------------------------------
+
+
+@every_row("groups", [None, 20])
+def test_a_mean_with_a_most_is_bounded_as_any_bounded_mean_is(groups):
+    values, weights = lognormal(1, 60, 0.5), np.tile([0.5, 1.0, 1.5], 20)
+    labels = None if groups is None else np.arange(60) % groups
+    units = np.arange(60) if labels is None else labels
+
+    ratio = BoundedRatio.of_cases((values, np.ones(60)), 7 * weights, units, 9.0, (1.0, 1.0))
+
+    bounded = BoundedValues.of_cases(values, weights, labels, (0.0, 9.0))
+    assert ratio.value == pytest.approx(np.average(values, weights=weights))
+    assert ratio.interval(0.9) == pytest.approx(bounded.interval(0.9), rel=1e-6)
+    assert ratio.p_at_least(1.5) == pytest.approx(float(bounded.p_at_least(1.5)))
+    assert ratio.p_at_most(1.0) == pytest.approx(float(bounded.p_at_most(1.0)))
+
+
+def test_the_ends_of_a_bounded_ratio_are_where_its_tests_reach_their_level():
+    above, below = lognormal(3, 80, 0.5), lognormal(4, 80, 0.5)
+    ratio = BoundedRatio(above, below, 1.0, 9.0, (0.0, 8.0))
+
+    low, high = ratio.interval(0.95)
+
+    # One case more may have cost 9 after nothing before, or nothing after 8 before.
+    assert float(p_mean(high * below - above, -9.0)) == pytest.approx(0.025)
+    assert float(p_mean(above - low * below, -8.0 * low)) == pytest.approx(0.025)
+
+
+@every_row(("value", "low", "high"), [
+    (0.0, 0.0, 2.0 - 2.0 * 0.025 ** (1 / 40)),
+    # One case more at 0 below: (value / low)^-40, on the side of nothing the most itself.
+    (2.0, 2.0 * 0.025 ** (1 / 40), 2.0),
+])  # fmt: skip
+def test_equal_values_at_a_bound_have_closed_ends(value, low, high):
+    ratio = BoundedRatio(np.full(40, value), np.ones(40), 1.0, 2.0, (1.0, 1.0))
+
+    assert ratio.interval(0.95) == pytest.approx((low, high), abs=1e-6)
+
+
+@every_row(("limit", "more"), [(1.2, True), (0.93, True), (1.0, False)])
+def test_values_are_counted_as_often_as_it_takes_to_show_on_which_side_they_are(limit, more):
+    values = np.tile([0.8, 1.2], 20)
+    ratio = BoundedRatio(values, np.ones(40), 1.0, 9.0, (1.0, 1.0))
+
+    times = ratio.needed_times(limit, 0.025, 100.0)
+
+    assert (times is not None) is more
+    if times is not None:
+        p = ratio.p_at_least if limit > 1.0 else ratio.p_at_most
+        copies = [np.tile(values, count) for count in (int(times), int(times) + 1)]
+        few, enough = (BoundedRatio(one, np.ones(one.size), 1.0, 9.0, (1.0, 1.0)) for one in copies)
+        assert p(limit, times) == pytest.approx(0.025)
+        tests = (BoundedRatio.p_at_least, BoundedRatio.p_at_most)[limit < 1.0]
+        assert tests(few, limit) > 0.025 > tests(enough, limit)
 
 
 # --- what is left of what was there ---------------------------------------------------------------
