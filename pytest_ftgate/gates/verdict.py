@@ -35,6 +35,7 @@ class Slice:
         name: the family, skill, tag, label, language or difficulty.
         family: the family of a skill, or "".
         p_drop: the p-value of a drop, adjusted for the number of tested slices.
+        p_half: see *Check.p_half*, with *margin* as the limit; not adjusted.
         state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
             ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
             before is too low for a drop of *margin*, or of 10 points if it is not tested.
@@ -59,6 +60,7 @@ class Slice:
     family: str = ""
     gated: bool = True
     margin: float | None = None
+    p_half: float | None = None
     required: bool = False
     weight: float = 1.0
     kept: int = 0
@@ -79,8 +81,7 @@ class LossKind:
 
     Attributes:
         kind: the kind of loss, see gates/forgetting.py.
-        cases: the number of regressed cases of this kind.
-        share: *cases* as a share of all regressed cases, 0 to 1.
+        cases, share: how many regressed cases are of this kind, and as a share of all, 0 to 1.
         examples: the ids of a few of these cases.
         under: see *Check.under*.
     """
@@ -107,8 +108,7 @@ class JudgeValidation:
     """The validation of one judge against human labels of the same replies.
 
     Attributes:
-        judge: the model of the judge.
-        provider: the provider of that model.
+        judge, provider: the model of the judge, and its provider.
         rubric: the beginning of the rubric.
         labels: the number of replies with a human label; 0 if the judge was never validated.
         unread: the number of labelled replies without a readable grade of the judge.
@@ -230,8 +230,7 @@ class Check:
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
-        error: the standard error of the change, or of the rate, if scores are graded, weighted or
-            repeated; None if replies are counted.
+        error: the standard error of the change or rate; None if right and wrong are counted.
         before: the rate or amount compared with, or None for a minimum or a limit.
         low, high: the 95 % interval of the change (relative for cost and latency), or of the rate
             or amount where *before* is None; None if unbounded.
@@ -240,6 +239,7 @@ class Check:
             cases that got better and worse if scores are graded or weighted.
         p_pass: the p-value against a drop as large as the limit.
         p_fail: the p-value against no drop.
+        p_half: the p-value against a drop of half the limit at most; None if too little shows it.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
         method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
@@ -281,6 +281,7 @@ class Check:
     regressed: float = 0.0
     p_pass: float | None = None
     p_fail: float | None = None
+    p_half: float | None = None
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
@@ -440,9 +441,8 @@ class FormatErrorShare:
         kind: the kind of format error, or the kind of the format rule that is broken.
         replies: the number of replies with this error now.
         after: their share, with each case weighted equally.
-        low, high: the 95 % interval of *after*.
         before: the share before, or None if there is no comparison.
-        before_low, before_high: the 95 % interval of *before*.
+        low, high, before_low, before_high: the 95 % intervals of *after* and *before*.
         examples: up to three replies with this error, if it is new or grew.
     """
 
