@@ -41,6 +41,7 @@ from pytest_ftgate.stats.paired import (
     p_drop,
     p_noninferior,
     p_not_beyond,
+    p_within,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
@@ -222,7 +223,7 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
 def p_beyond_half(pairs: PairedCounts, margin: float) -> float | None:
     """Return the p-value of a drop of half of *margin* at most; None with too few groups."""
     is_few = pairs.groups is not None and pairs.groups < MIN_GROUPS
-    return None if is_few else p_not_beyond(pairs, margin / 2.0)
+    return None if is_few else p_within(pairs, margin / 2.0)
 
 
 def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> float | None:

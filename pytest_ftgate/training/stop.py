@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any, Literal
 
 from pytest_ftgate.gates.verdict import Check, Slice, Verdict
-from pytest_ftgate.stats.paired import ChangeCounts, p_not_beyond
+from pytest_ftgate.stats.paired import ChangeCounts, p_within
 from pytest_ftgate.stats.proportions import find_root
 
 #: The chance that a training ends although it has lost half of what is allowed, or less, over all
@@ -118,7 +118,7 @@ def needed_change(check: Check, level: float) -> float | None:
             spread=check.n * (check.error or 0.0) ** 2,
             groups=check.units,
         )
-        return p_not_beyond(counts, half) - level
+        return p_within(counts, half) - level
 
     most = 2.0 * check.fixed / check.n - 1.0
     return find_root(excess, most, -half, xtol=1e-6) if excess(most) < 0.0 < excess(-half) else None

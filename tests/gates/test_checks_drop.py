@@ -23,7 +23,7 @@ from pytest_ftgate.stats.paired import (
     is_noninferior,
     p_drop,
     p_noninferior,
-    p_not_beyond,
+    p_within,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
@@ -116,7 +116,7 @@ def test_how_surely_a_drop_exceeds_half_the_limit_has_a_p_value(after, size):
 
     check = drop(before, after, size=size, margin=0.1)
 
-    assert 0.0 < check.p_half == p_not_beyond(paired(before, after, size), 0.05)
+    assert 0.0 < check.p_half == p_within(paired(before, after, size), 0.05)
 
 
 def test_missing_replies_count_as_kept_and_too_few_groups_as_nothing_for_half_the_limit():

@@ -12,7 +12,7 @@ from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.stats.paired import p_not_beyond, paired_counts
+from pytest_ftgate.stats.paired import p_within, paired_counts
 from pytest_ftgate.training.stop import (
     STOP_ALARM,
     StopTest,
@@ -104,9 +104,7 @@ def test_the_change_that_a_stop_needs_is_the_first_one_that_ends_the_training(nu
     change = needed_change(check_of(pairs_with(regressed=15)), level)
 
     enough = 12 + ceil(-change * 252)
-    assert (
-        p_not_beyond(pairs_with(enough), 0.05) <= level < p_not_beyond(pairs_with(enough - 1), 0.05)
-    )
+    assert p_within(pairs_with(enough), 0.05) <= level < p_within(pairs_with(enough - 1), 0.05)
 
 
 def test_graded_scores_need_the_change_whose_distance_from_half_the_limit_is_sure():
