@@ -9,6 +9,7 @@ from pytest_ftgate.gates.verdict import Check, Slice, Verdict
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.number_text import (
     change_text,
+    digits_beside,
     share_change,
     unsigned_points,
 )
@@ -20,22 +21,21 @@ _MOST_DIGITS = 2
 def stop_text(found: Iterable[tuple[Verdict, Check | Slice]], *, surely_half: bool) -> str:
     """Return what was lost that stops a training: changes of gates, or of parts of them."""
     why = "surely more than half of the {} allowed" if surely_half else "shown, and perhaps over {}"
-    return "; ".join(
-        f"{_lost(verdict, part)}: {why.format(_limit(part))}" for verdict, part in found
-    )
+    lost = ((_lost(verdict, part), unsigned_points(_limit(part))) for verdict, part in found)
+    return "; ".join(f"{change}: {why.format(limit)}" for change, limit in lost)
 
 
 def _lost(verdict: Verdict, part: Check | Slice) -> str:
-    rates = share_change(part.before or 0.0, part.after)
-    if isinstance(part, Check):
-        return f"{phrases.subject(verdict)} {rates}, {phrases.size_with_interval(part)}"
-    change = change_text(part.change, part.low, part.high)
-    return f"{part.kind} {part.name} {rates}, {change}"
+    name = phrases.subject(verdict) if isinstance(part, Check) else f"{part.kind} {part.name}"
+    found = part.change or 0.0, part.low, part.high
+    limits = _limit(part) / 2.0, _limit(part)
+    digits = max(digits_beside(-limit, *found) for limit in limits)
+    rates = share_change(part.before or 0.0, part.after, digits)
+    return f"{name} {rates}, {change_text(*found, digits)}"
 
 
-def _limit(part: Check | Slice) -> str:
-    limit = part.limit if isinstance(part, Check) else part.margin
-    return unsigned_points(limit or 0.0)
+def _limit(part: Check | Slice) -> float:
+    return (part.limit if isinstance(part, Check) else part.margin) or 0.0
 
 
 def distance_text(verdict: Verdict, check: Check, needed: float) -> str:

@@ -12,7 +12,7 @@ from pytest_ftgate.reporting.stops import distance_text, stop_text
 VERDICT = failing_run().verdicts[2]
 LOST = {"before": 0.61, "after": 0.44, "low": -0.23, "high": -0.11}
 CHECK = replace(VERDICT.checks[0], **LOST, limit=0.1, unit="share", is_unchanged=False)
-PART = replace(VERDICT.slices[0], kind="family", name="maths", **LOST, margin=0.095)
+PART = replace(VERDICT.slices[0], kind="family", name="maths", **LOST, margin=0.1)
 
 
 def test_a_stop_names_what_was_lost_of_how_much():
@@ -22,7 +22,12 @@ def test_a_stop_names_what_was_lost_of_how_much():
         "general skills 61 → 44 %, down 17 points (95 % CI 11 to 23): "
         "surely more than half of the 10 allowed; "
         "family maths 61 → 44 %, down 17 points (95 % CI 11 to 23): "
-        "surely more than half of the 9.5 allowed"
+        "surely more than half of the 10 allowed"
+    )
+    # What makes it sure has a decimal where whole points would hide it.
+    near = replace(CHECK, after=0.53, low=-0.11, high=-0.053)
+    assert "61.0 → 53.0 %, down 8.0 points (95 % CI 5.3 to 11.0)" in stop_text(
+        [(VERDICT, near)], surely_half=True
     )
     assert stop_text(found[:1], surely_half=False).endswith(": shown, and perhaps over 10")
 
