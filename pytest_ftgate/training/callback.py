@@ -17,7 +17,7 @@ from pytest_ftgate.gates.needs import ScoreRequest, When
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.stops import distance_text, stop_text
+from pytest_ftgate.reporting.stop import distance_text, stop_text
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
 from pytest_ftgate.requests.request_groups import base_name

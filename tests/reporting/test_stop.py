@@ -7,7 +7,7 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.reporting.stops import distance_text, stop_text
+from pytest_ftgate.reporting.stop import distance_text, stop_text
 
 VERDICT = failing_run().verdicts[2]
 LOST = {"before": 0.61, "after": 0.44, "low": -0.23, "high": -0.11}
