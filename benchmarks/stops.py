@@ -1,18 +1,24 @@
-"""How often GateCallback ends a training that loses nothing, and how early one that loses.
+"""How often GateCallback ends a training that loses little, and how early one that loses much.
 
     python benchmarks/stops.py [--replicates N] [--seed S]
 
-The base answers each case once. A model of the same ability answers at each checkpoint: with the
-chance of STAYS a case has the outcome of the checkpoint before, otherwise a new one, which differs
-from the base's in the share of CHURN. The rule is the package's own: a checkpoint has CASES cases,
-and where they leave a loss beyond the limit possible, all 252. Then tests and levels decide on all.
-"95 %" is what would come of the plain 95 % interval at each checkpoint.
+The base answers each case once. A model answers at each checkpoint: with the chance of STAYS a case
+has the outcome of the checkpoint before, otherwise a new one. The rules, tests and levels are the
+package's own. It prints, in per cent of the trainings:
 
-The last rows have a model that loses as many points more at each of ten checkpoints, up to 40
-points: the share of the trainings that end at a checkpoint whose gate on all cases has not failed,
-the share that end where it has failed, or after that, the loss at which they end, and the share of
-the checkpoints before that take all cases. The exit status is 1 if a training that loses nothing
-ends more often than is promised, by more than two standard errors of the simulation.
+- those ended that lose nothing, half of the limit, all of it or twice as much, from the first
+  checkpoint on, by ``stop_rule="half_limit"`` and by ``"any_drop"``; the last column has those
+  that twice the limit ends at the first checkpoint. All cases are evaluated at each. Outcomes
+  differ from the base's, beside the loss, in the share of CHURN; "graded" cases are the mean of
+  three fields, each of which is right or wrong;
+- those that lose as many points more at each of ten checkpoints, up to 40 points, with 60 cases at
+  a checkpoint, and all 252 where those leave a loss beyond the limit possible: ended at a
+  checkpoint whose gate on all cases has not failed, ended where it has failed or after that, the
+  loss at which they end, and the share of the checkpoints before that take all cases.
+
+The exit status is 1 if a rule ends more of the trainings than is promised, by more than two
+standard errors of the simulation: those that lose half of the limit, by ``any_drop`` those that
+lose nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import sqrt
 
@@ -34,13 +40,29 @@ from pytest_ftgate.stats.paired import (
     is_noninferior,
     p_drop,
     p_not_beyond,
+    p_within,
 )
-from pytest_ftgate.training.suite import STOP_ALARM, stop_level
+from pytest_ftgate.training.stop import STOP_ALARM, StopRule, stop_level
 
-CHECKPOINTS, CASES, ALL_CASES, RATES = (3, 10, 30, 100), 60, 252, (0.33, 0.9)
-CHURNS, STAYS = (0.05, 0.2), (0.0, 0.9)
-LOSSES, MOST_LOST, STEADY = (0.01, 0.02, 0.03, 0.04), 0.4, 10
-LIMIT = 0.1
+#: Cases, limit, and whether a case is the mean of some fields.
+SUITES = (
+    (60, 0.15, False),
+    (100, 0.10, False),
+    (252, 0.10, False),
+    (500, 0.05, False),
+    (252, 0.10, True),
+)
+CHECKPOINTS, CHURNS, STAYS = (3, 12), (0.0, 0.1, 0.2), (0.0, 0.9)
+#: What a training loses, as a share of the limit.
+NOTHING, HALF, EXACTLY, TWICE = LOST = (0.0, 0.5, 1.0, 2.0)
+RULES: tuple[StopRule, StopRule] = ("half_limit", "any_drop")
+#: What is lost at most by a training that a rule promises to go on with.
+PROMISED = dict(zip(RULES, (HALF, NOTHING), strict=True))
+RATE, FIELDS = 0.6, 3
+
+#: A training that loses steadily.
+CASES, ALL_CASES, LIMIT, STEADY = 60, 252, 0.1, 10
+STEADY_CHURNS, LOSSES, MOST_LOST = (0.05, 0.2), (0.01, 0.02, 0.03, 0.04), 0.4
 #: One side of a 95 % interval.
 _PLAIN = 0.025
 
@@ -50,43 +72,114 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ability:
-    """Of the base and of what is trained: shares from 0 to 1; *loss* is that of a checkpoint."""
+    """Of the base and of what is trained: shares from 0 to 1.
 
-    rate: float
+    *steady* loses as much more at each checkpoint, *lost* at the first one.
+    """
+
     churn: float
     stays: float = 0.0
-    loss: float = 0.0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of many trainings; each array has an entry for each of them."""
-
-    ends: Bools
-    fails: Bools
-    is_doubtful: Bools
-    would_end: Bools
+    lost: float = 0.0
+    steady: float = 0.0
 
 
 def _outcomes(
-    rng: np.random.Generator, trainings: int, checkpoints: int, ability: Ability
+    rng: np.random.Generator, shape: tuple[int, ...], checkpoints: int, ability: Ability
 ) -> Iterator[tuple[Floats, Floats]]:
-    """Yield what is right before and after at each checkpoint, of shape (trainings, cases)."""
-    shape, rate = (trainings, ALL_CASES), ability.rate
-    before = rng.random(shape) < rate
-    # As many right cases turn wrong as wrong ones turn right, but for the loss.
-    wrong_now, right_now = ability.churn / 2 / rate, ability.churn / 2 / (1 - rate)
+    """Yield what is right before and after at each checkpoint, of *shape*."""
+    before = rng.random(shape) < RATE
+    # As many right ones turn wrong as wrong ones turn right, but for the loss.
+    wrong_now, right_now = ability.churn / 2 / RATE, ability.churn / 2 / (1 - RATE)
     turns, hardness = np.where(before, wrong_now, right_now), rng.random(shape)
     now: Bools = before
     for number in range(1, checkpoints + 1):
         drawn = before ^ (rng.random(shape) < turns)
         now = np.where(rng.random(shape) < ability.stays, now, drawn) if number > 1 else drawn
-        lost = before & (hardness < min(MOST_LOST, number * ability.loss) / rate)
-        yield before.astype(float), (now & ~lost).astype(float)
+        loss = min(MOST_LOST, ability.lost + number * ability.steady)
+        # What is right now, as RATE of all is on average, is lost with this chance.
+        kept = hardness >= loss / RATE
+        yield before.astype(float), (now & kept).astype(float)
 
 
 def _counts(before: Floats, after: Floats) -> ChangeCounts[Floats]:
     return change_counts(before, after, (1.0, 1.0), 1.0)
+
+
+def _is_beyond(counts: ChangeCounts[Floats], limit: float) -> Bools:
+    """Return where the change is below 0, and its interval begins beyond *limit*."""
+    inside = np.asarray(is_noninferior(counts, limit, _PLAIN))
+    return np.asarray((counts.delta < 0) & ~inside)
+
+
+def _p_half(counts: ChangeCounts[Floats], half: float) -> Floats:
+    """Return the p-value of each training; it is computed once for those that are alike."""
+    if counts.changes is not None:
+        return np.asarray(p_not_beyond(counts, half))
+    pairs, place = np.unique([counts.fixed, counts.regressed], axis=1, return_inverse=True)
+    n = float(counts.n)
+    found = [
+        p_within(
+            ChangeCounts(n=n, delta=(fixed - lost) / n, fixed=fixed, regressed=lost, effective=n),
+            half,
+        )
+        for fixed, lost in pairs.T.tolist()
+    ]
+    return np.array(found)[place.ravel()]
+
+
+def _ends(counts: ChangeCounts[Floats], limit: float, rule: StopRule, level: float) -> Bools:
+    """Return where *rule* ends the training."""
+    if rule == "half_limit":
+        return _p_half(counts, limit / 2) <= level
+    return _is_beyond(counts, limit) & (p_drop(counts) <= min(_PLAIN, level))
+
+
+def _ended(
+    rng: np.random.Generator,
+    trainings: int,
+    suite: tuple[int, float, bool],
+    checkpoints: int,
+    ability: Ability,
+) -> dict[StopRule, tuple[float, float]]:
+    """Return the shares of trainings that each rule ends at all, and at the first checkpoint."""
+    cases, limit, is_graded = suite
+    shape = (trainings, cases) + (FIELDS,) * is_graded
+    ends: dict[StopRule, list[Bools]] = {rule: [] for rule in RULES}
+    for number, pair in enumerate(_outcomes(rng, shape, checkpoints, ability), start=1):
+        counts = _counts(*(side.mean(axis=2) if is_graded else side for side in pair))
+        for rule in RULES:
+            ends[rule].append(_ends(counts, limit, rule, stop_level(number, checkpoints)))
+    return {
+        rule: (float(np.any(found, axis=0).mean()), float(found[0].mean()))
+        for rule, found in ends.items()
+    }
+
+
+def _constant_losses(rng: np.random.Generator, trainings: int) -> dict[StopRule, float]:
+    """Print how often each rule ends a training; return the largest share that it promises of."""
+    print("ended, in per cent of the trainings that lose")
+    print(
+        "cases          limit  churn  stays  checkpoints  rule        "
+        "nothing  half  exactly  twice  at once"
+    )
+    worst = dict.fromkeys(RULES, 0.0)
+    for suite, churn, stays, planned in product(SUITES, CHURNS, STAYS, CHECKPOINTS):
+        cases, limit, is_graded = suite
+        ability = Ability(churn, stays)
+        found = {
+            share: _ended(rng, trainings, suite, planned, replace(ability, lost=share * limit))
+            for share in LOST
+        }
+        name = f"{cases} graded" if is_graded else str(cases)
+        for rule in RULES:
+            worst[rule] = max(worst[rule], found[PROMISED[rule]][rule][0])
+            ended = [100 * found[share][rule][0] for share in LOST]
+            print(
+                f"{name:13}  {limit:5.0%}  {churn:5.0%}  {stays:5.0%}  {planned:11}  {rule:10}  "
+                f"{ended[0]:7.1f}  {ended[1]:4.1f}  {ended[2]:7.1f}  {ended[3]:5.1f}  "
+                f"{100 * found[TWICE][rule][1]:7.1f}"
+            )
+    return worst
 
 
 def _fails(counts: ChangeCounts[Floats]) -> Bools:
@@ -97,79 +190,64 @@ def _fails(counts: ChangeCounts[Floats]) -> Bools:
     return np.asarray((shown | beyond) & ~is_noninferior(counts, LIMIT, levels.miss))
 
 
-def _checkpoints(
-    rng: np.random.Generator, trainings: int, checkpoints: int, ability: Ability
-) -> Iterator[Checkpoint]:
-    for number, pair in enumerate(_outcomes(rng, trainings, checkpoints, ability), start=1):
-        few, whole = _counts(*(side[:, :CASES] for side in pair)), _counts(*pair)
-        # What lies beyond the limit is what the one-sided test at half of 5 % does not rule out.
-        is_doubtful, may_exceed = (
-            (counts.delta < 0) & ~np.asarray(is_noninferior(counts, LIMIT, _PLAIN))
-            for counts in (few, whole)
-        )
-        p, level = p_drop(whole), min(_PLAIN, stop_level(number, checkpoints))
-        yield Checkpoint(
-            ends=is_doubtful & may_exceed & (p <= level),
-            fails=_fails(whole),
-            is_doubtful=is_doubtful,
-            would_end=np.asarray(p_drop(few) <= _PLAIN),
-        )
+def _ends_steadily(
+    few: ChangeCounts[Floats], whole: ChangeCounts[Floats], rule: StopRule, level: float
+) -> Bools:
+    """Return where *rule* ends the training: all cases decide, if part of them is in doubt."""
+    return (_is_beyond(few, LIMIT) | _ends(few, LIMIT, rule, level)) & _ends(
+        whole, LIMIT, rule, level
+    )
 
 
-def _false_stops(rng: np.random.Generator, trainings: int) -> float:
-    """Print how often a training ends that loses nothing; return the largest share."""
-    print("nothing is lost: ended, in per cent of the trainings")
-    print("checkpoints  rate  churn  stays   ended    95 %   all cases")
-    worst = 0.0
-    for planned, rate, churn, stays in product(CHECKPOINTS, RATES, CHURNS, STAYS):
-        found = [*_checkpoints(rng, trainings, planned, Ability(rate, churn, stays))]
-        ended, plain = (
-            float(np.mean(np.any(arrays, axis=0)))
-            for arrays in ([c.ends for c in found], [c.would_end for c in found])
-        )
-        doubtful = np.mean([c.is_doubtful for c in found])
-        worst = max(worst, ended)
-        print(
-            f"{planned:11}  {rate:4.0%}  {churn:5.0%}  {stays:5.0%}  "
-            f"{100 * ended:6.1f}  {100 * plain:6.1f}  {100 * doubtful:10.1f}"
-        )
-    return worst
-
-
-def _early_stops(rng: np.random.Generator, trainings: int) -> None:
+def _steady_losses(rng: np.random.Generator, trainings: int) -> None:
     """Print how often a training that loses steadily ends before its gate fails."""
     print("\nas many points are lost at each of ten checkpoints: ended, in per cent")
-    print("rate  churn  loss   before   later   never   lost then   all cases")
-    for rate, churn, loss in product(RATES, CHURNS, LOSSES):
-        found = [*_checkpoints(rng, trainings, STEADY, Ability(rate, churn, loss=loss))]
-        ends, fails = (np.array([getattr(c, name) for c in found]) for name in ("ends", "fails"))
-        first, ended = ends.argmax(0), ends.any(0)
-        failed_by_then = np.logical_or.accumulate(fails)[first, np.arange(trainings)]
-        reached = np.arange(STEADY)[:, None] <= np.where(ended, first, STEADY)
-        doubtful = np.array([c.is_doubtful for c in found])[reached].mean()
-        shares = (np.mean(ended & ~failed_by_then), np.mean(ended & failed_by_then))
-        lost = np.minimum(MOST_LOST, (first[ended] + 1) * loss).mean() if ended.any() else np.nan
-        print(
-            f"{rate:4.0%}  {churn:5.0%}  {loss:4.0%}  {100 * shares[0]:7.1f} {100 * shares[1]:7.1f}"
-            f" {100 * np.mean(~ended):7.1f} {100 * lost:11.1f} {100 * doubtful:11.1f}"
-        )
+    print("churn  loss  rule         before   later   never   lost then   all cases")
+    for churn, loss in product(STEADY_CHURNS, LOSSES):
+        outcomes = _outcomes(rng, (trainings, ALL_CASES), STEADY, Ability(churn, steady=loss))
+        pairs = [(_counts(*(s[:, :CASES] for s in pair)), _counts(*pair)) for pair in outcomes]
+        doubtful = np.array([_is_beyond(few, LIMIT) for few, _ in pairs])
+        fails = np.array([_fails(whole) for _, whole in pairs])
+        for rule in RULES:
+            ends = np.array(
+                [
+                    _ends_steadily(few, whole, rule, stop_level(number, STEADY))
+                    for number, (few, whole) in enumerate(pairs, start=1)
+                ]
+            )
+            row = _steady_row(ends, fails, doubtful, loss)
+            print(f"{churn:5.0%}  {loss:4.0%}  {rule:10}  {row}")
+
+
+def _steady_row(ends: Bools, fails: Bools, doubtful: Bools, loss: float) -> str:
+    """Return the figures of trainings; each array is of shape (checkpoints, trainings)."""
+    first, ended = ends.argmax(0), ends.any(0)
+    failed_by_then = np.logical_or.accumulate(fails)[first, np.arange(ends.shape[1])]
+    reached = np.arange(STEADY)[:, None] <= np.where(ended, first, STEADY)
+    shares = (ended & ~failed_by_then, ended & failed_by_then, ~ended)
+    lost = np.minimum(MOST_LOST, (first[ended] + 1) * loss).mean() if ended.any() else np.nan
+    figures = " ".join(f"{100 * share.mean():7.1f}" for share in shares)
+    return f"{figures} {100 * lost:11.1f} {100 * doubtful[reached].mean():11.1f}"
 
 
 def main() -> int:
-    """Simulate trainings that lose nothing and that lose steadily."""
+    """Simulate trainings that lose little and that lose much."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--replicates", type=int, default=400)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
-    worst = _false_stops(rng, args.replicates)
-    _early_stops(rng, args.replicates)
+    worst = _constant_losses(rng, args.replicates)
+    _steady_losses(rng, args.replicates)
+    print()
+    for rule, what in zip(RULES, ("half of the limit", "nothing"), strict=True):
+        print(
+            f"{rule} ends at most {worst[rule]:.1%} of the trainings that lose {what}, "
+            f"promised {STOP_ALARM:.0%}"
+        )
     error = sqrt(STOP_ALARM * (1 - STOP_ALARM) / args.replicates)
-    print(
-        f"\nat most {worst:.1%} of the trainings end that lose nothing, promised {STOP_ALARM:.0%}"
-    )
-    return int(worst > STOP_ALARM + 2 * error)
+    return int(max(worst.values()) > STOP_ALARM + 2 * error)
 
 
 if __name__ == "__main__":

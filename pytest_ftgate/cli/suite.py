@@ -12,6 +12,7 @@ from typing import Any
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
+from pytest_ftgate.gates.findings import Severity
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.training_data import (
@@ -20,7 +21,6 @@ from pytest_ftgate.gates.training_data import (
     training_data_rules,
 )
 from pytest_ftgate.gates.training_data_checks import TrainingDataRules
-from pytest_ftgate.gates.verdict import Severity
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.gate_summary import action_lines

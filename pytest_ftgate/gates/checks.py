@@ -41,6 +41,7 @@ from pytest_ftgate.stats.paired import (
     p_drop,
     p_noninferior,
     p_not_beyond,
+    p_within,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
@@ -211,6 +212,7 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         regressed=pairs.regressed,
         p_pass=p_noninferior(pairs, margin),
         p_fail=p_drop(pairs),
+        p_half=p_beyond_half(pairs, margin),
         miss=levels.miss,
         alarm=levels.alarm,
         shared=levels.shared,
@@ -218,6 +220,12 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         discordance=smoothed_discordance(pairs) if pairs.countable else None,
         detectable=_detectable_drop(pairs, margin, levels),
     )
+
+
+def p_beyond_half(pairs: PairedCounts, margin: float) -> float | None:
+    """Return the p-value of a drop of half of *margin* at most; None with too few groups."""
+    is_few = pairs.groups is not None and pairs.groups < MIN_GROUPS
+    return None if is_few else p_within(pairs, margin / 2.0)
 
 
 def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> float | None:
@@ -366,20 +374,17 @@ def _drop_with_missing(
     The outcome must be the same with all missing replies as regressions, and as improvements.
     """
     missing = note(NoteKind.MISSING, missing=check.missing, of=len(after))
-    check = replace(check, notes=(missing,))
+    lost, kept = (
+        pairing(before.impute_missing(1.0 - value), after.impute_missing(value))
+        for value in (0.0, 1.0)
+    )
+    check = replace(check, p_half=p_beyond_half(kept, check.limit), notes=(missing,))
     if check.missing > MAX_MISSING_SHARE * len(after):
         return replace(check, outcome=Outcome.INCONCLUSIVE)
     if _missing_unevenly(before, after):
         uneven = replace(missing, kind=NoteKind.MISSING_UNEVENLY)
         return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(uneven,))
-    outcomes = {
-        drop_outcome(
-            pairing(before.impute_missing(1.0 - value), after.impute_missing(value)),
-            check.limit,
-            levels,
-        )
-        for value in (0.0, 1.0)
-    }
+    outcomes = {drop_outcome(pairs, check.limit, levels) for pairs in (lost, kept)}
     if outcomes == {check.outcome}:
         return check
     open_ = replace(missing, kind=NoteKind.MISSING_COULD_TURN)

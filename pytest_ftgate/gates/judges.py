@@ -175,7 +175,9 @@ def check_graded_drop(
     if _least_shown(found) <= 0:
         return _undecidable(plain)
     shown = replace(rule, margin=rule.margin * _least_shown(found), guess_rate=0.0)
-    return _with_true_change(check_drop(before, after, shown), rule.margin, found)
+    check = _with_true_change(check_drop(before, after, shown), rule.margin, found)
+    # A judge shows a true drop at most in full: half of the limit is surely lost if it shows half.
+    return replace(check, p_half=plain.p_half)
 
 
 def _least_shown(found: _Shares) -> float:
@@ -252,6 +254,7 @@ def _drop_by_labels(
         high=high,
         p_pass=p_pass,
         p_fail=p_fail,
+        p_half=estimate.p_below(-plain.limit / 2.0),
         method="labels",
         notes=(alone,),
         **_UNKNOWN,

@@ -136,4 +136,4 @@ def _if_enough(check: Check, predictions: LabelPredictions, samples: Samples) ->
     check = replace(check, method="f1")
     if shortage is None:
         return check
-    return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(shortage,))
+    return replace(check, outcome=Outcome.INCONCLUSIVE, p_half=None, notes=(shortage,))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import ROUNDING, pair_samples
+from pytest_ftgate.gates.checks import ROUNDING, p_beyond_half, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.regressions import (
     SliceSides,
@@ -169,6 +169,7 @@ def _part_results(
             "family": gate.family_of(name) if kind == "skill" else "",
             "gated": part in tested,
             "margin": margin,
+            "p_half": None if margin is None else p_beyond_half(counts, margin),
             "required": part in tested and gate.required_part_margin(part) is not None,
             "weight": sum(map(gate.weight, families[name] if kind == "family" else [name])),
         }

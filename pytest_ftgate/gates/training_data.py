@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_ftgate.gates.findings import Finding, Severity
 from pytest_ftgate.gates.notes import FindingKind, Remedy, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
@@ -20,7 +21,7 @@ from pytest_ftgate.gates.training_data_checks import (
     in_lines,
     sensitive_data_findings,
 )
-from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict, verdict_place
+from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
 from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows

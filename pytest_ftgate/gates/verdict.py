@@ -1,4 +1,4 @@
-"""Verdicts: outcome, checks, slices, findings, and the numbers behind them."""
+"""Verdicts: outcome, checks, slices, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pytest_ftgate.gates.findings import Finding
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -38,6 +39,7 @@ class Slice:
         p_drop: the p-value of a drop, adjusted for the number of tested slices.
         p_alone: the p-value of a drop of this slice alone; None if the slice is never named.
         named: ``clearly`` if the slice clearly fell, ``perhaps`` if it may have fallen.
+        p_half: see *Check.p_half*, with *margin* as the limit; not adjusted.
         state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
             ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
             before is too low for a drop of *margin*, or of 10 points without one.
@@ -64,6 +66,7 @@ class Slice:
     family: str = ""
     gated: bool = True
     margin: float | None = None
+    p_half: float | None = None
     required: bool = False
     weight: float = 1.0
     kept: int = 0
@@ -84,8 +87,7 @@ class LossKind:
 
     Attributes:
         kind: the kind of loss, see gates/forgetting.py.
-        cases: the number of regressed cases of this kind.
-        share: *cases* as a share of all regressed cases, 0 to 1.
+        cases, share: how many regressed cases are of this kind, and as a share of all, 0 to 1.
         examples: the ids of a few of these cases.
         under: see *Check.under*.
     """
@@ -160,36 +162,6 @@ class JudgeValidation:
         return self.sensitivity, self.specificity
 
 
-class Severity(StrEnum):
-    """The effect of a finding: an error fails the gate, the others are only reported."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One kind of defect of a training file.
-
-    Attributes:
-        kind: one of ``suite.training_data.FINDINGS``.
-        message: what is wrong; its values never hold a secret.
-        count: the number of affected rows or cases; 0 if the finding is about the whole file.
-        lines: the affected lines, unique and ascending.
-        next: what to do about it.
-        cases: the ids of the affected cases of the suite.
-    """
-
-    kind: str
-    severity: Severity
-    message: Note
-    count: int = 0
-    lines: tuple[int, ...] = ()
-    next: Note | None = None
-    cases: tuple[str, ...] = ()
-
-
 class Outcome(StrEnum):
     """The four possible outcomes of a gate. A failed request is an error, not an outcome."""
 
@@ -233,8 +205,7 @@ class Check:
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
-        error: the standard error of the change, or of the rate, if scores are graded, weighted or
-            repeated; None if replies are counted.
+        error: the standard error of the change or rate; None if right and wrong are counted.
         before: the rate or amount compared with, or None for a minimum or a limit.
         low, high: the 95 % interval of the change (relative for cost and latency), or of the rate
             or amount where *before* is None; None if unbounded.
@@ -242,6 +213,7 @@ class Check:
         fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats); of
             cases that got better and worse if scores are graded or weighted.
         p_pass, p_fail: the p-values against a drop as large as the limit, and against no drop.
+        p_half: the p-value against a drop of half the limit at most; None if too little shows it.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
         method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
@@ -283,6 +255,7 @@ class Check:
     regressed: float = 0.0
     p_pass: float | None = None
     p_fail: float | None = None
+    p_half: float | None = None
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
@@ -440,9 +413,8 @@ class FormatErrorShare:
         kind: the kind of format error, or the kind of the format rule that is broken.
         replies: the number of replies with this error now.
         after: their share, with each case weighted equally.
-        low, high: the 95 % interval of *after*.
         before: the share before, or None if there is no comparison.
-        before_low, before_high: the 95 % interval of *before*.
+        low, high, before_low, before_high: the 95 % intervals of *after* and *before*.
         examples: up to three replies with this error, if it is new or grew.
     """
 

@@ -11,11 +11,9 @@ from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
-    amount,
     declared_percent,
     percent,
     quantity,
-    signed_percent,
     unsigned_points,
     with_more,
 )
@@ -293,7 +291,8 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     if phrases.has_no_limit(check):
         yield f"{measured}, {check.effective:.0f} unrelated replies. No limit is set: it is shown."
         return
-    limit = amount(check.limit, check.unit) if check.before is None else signed_percent(check.limit)
+    # Its own phrase says the limit as it is declared.
+    limit = phrases.limit(check).removeprefix("limit ")
     if check.low is not None and check.low == check.high:
         yield f"{measured}, and {limit} is allowed; {_conclusion(check)}"
         return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_ftgate.gates.findings import Finding, Severity
 from pytest_ftgate.gates.statements import (
     ExamChange,
     ExamLoss,
@@ -13,14 +14,7 @@ from pytest_ftgate.gates.statements import (
     LostCases,
     StatementKind,
 )
-from pytest_ftgate.gates.verdict import (
-    Check,
-    CheckKind,
-    Finding,
-    Outcome,
-    Severity,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.notes import fill, named_note_text, note_text, notes_text

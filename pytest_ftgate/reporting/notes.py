@@ -20,6 +20,8 @@ from pytest_ftgate.reporting.number_text import (
     amount,
     builds_passed,
     change_text,
+    declared_percent,
+    digits_beside,
     interval_text,
     level_span,
     milliseconds,
@@ -62,9 +64,13 @@ class _Template(Formatter):
 
     def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if key == "gain":
-            return change_text(kwargs["change"], kwargs["low"], kwargs["high"])
+            found = kwargs["change"], kwargs["low"], kwargs["high"]
+            # What a change is compared with stands in the same sentence.
+            beside = kwargs.get("required")
+            return change_text(*found, 0 if beside is None else digits_beside(beside, *found))
         if key == "span":
-            return span(kwargs["low"], kwargs["high"])
+            ends = kwargs["low"], kwargs["high"]
+            return span(*ends, digits_beside(-kwargs["margin"], *ends))
         return super().get_value(key, args, kwargs)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
@@ -278,10 +284,19 @@ CAUSE_WORDS: Mapping[str, Words] = {
 
 
 def _accuracy(values: Mapping[str, Any]) -> str:
-    text = f"{values['variant']} is right in {percent(values['accuracy'])}"
-    if "low" in values:
-        text = with_more(text, interval_text(level_span(values["low"], values["high"])))
-    return f"{text}; the minimum is {percent(values['minimum'])}" if "minimum" in values else text
+    low, high = values.get("low"), values.get("high")
+    minimum = values.get("minimum")
+    digits = 0 if minimum is None else digits_beside(minimum, values["accuracy"], low, high)
+    text = f"{values['variant']} is right in {percent(values['accuracy'], digits)}"
+    text = with_more(text, interval_text(level_span(low, high, digits=digits)))
+    return text if minimum is None else f"{text}; the minimum is {declared_percent(minimum)}"
+
+
+def _right_beside_minimum(values: Mapping[str, Any]) -> str:
+    digits = digits_beside(values["minimum"], values["accuracy"])
+    right, needed = percent(values["accuracy"], digits), declared_percent(values["minimum"])
+    lack = points(values["change"], digits)
+    return f"{values['variant']} is right in {right}, the suite requires {needed}: {lack} points"
 
 
 def _fails_gates(values: Mapping[str, Any]) -> str:
@@ -316,7 +331,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.NOT_SHOWN_AS_GOOD: _GAP + ", cheaper, but not shown to be as good",
     ReasonKind.MAY_BE_CHANCE: _GAP + ", which may be chance",
     ReasonKind.NO_GAIN: _GAP + ", no gain",
-    ReasonKind.MINIMUM: _RIGHT + ", the suite requires {minimum:percent}: {change:points} points",
+    ReasonKind.MINIMUM: _right_beside_minimum,
     ReasonKind.NO_TRAINING_DATA: "no training_data is named; {wanted} labelled rows are wanted",
     ReasonKind.TOO_FEW_ROWS: "{rows:,} labelled rows: under {fewest} teach a style at most",
     ReasonKind.FEW_ROWS: "{rows:,} labelled rows; {wanted:,} or more are better",

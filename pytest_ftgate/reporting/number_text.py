@@ -29,15 +29,16 @@ def declared_percent(share: float) -> str:
     return f"{unsigned_points(share)} %"
 
 
-def share_change(before: float, after: float) -> str:
+def share_change(before: float, after: float, digits: int = 0) -> str:
     """Return two shares as ``61 → 24 %``."""
-    return f"{percent(before).removesuffix(' %')} → {percent(after)}"
+    return f"{percent(before, digits).removesuffix(' %')} → {percent(after, digits)}"
 
 
-def points(change: float) -> str:
+def points(change: float, digits: int = 0) -> str:
     """Return a change of a share in points, signed: ``−47``."""
-    value = round(change * 100)
-    return f"+{value}" if value > 0 else (f"{_MINUS}{-value}" if value < 0 else "0")
+    value = round(change * 100, digits)
+    sign = "+" if value > 0 else _MINUS if value < 0 else ""
+    return f"{sign}{abs(value):.{digits}f}" if value else "0"
 
 
 def unsigned_points(share: float) -> str:
@@ -112,6 +113,19 @@ def times(ratio: float) -> str:
     near = min(_PARTS, key=lambda part: abs(part - ratio))
     is_near = abs(ratio / near - 1) <= 0.05  # noqa: PLR2004 - as good as the word
     return _PARTS[near] if is_near else percent(ratio)
+
+
+def digits_beside(limit: float, *shares: float | None) -> int:
+    """Return 1 if whole percent hide on which side of *limit*, or whether on it, a share is.
+
+    So they do if the limit itself has a decimal. Else it is 0.
+    """
+    whole = round(limit * 100)
+    hides = (
+        share is not None and round(share * 100) == whole and abs(share - limit) >= VISIBLE
+        for share in shares
+    )
+    return int(round(limit * 100, 2) % 1 > 0 or any(hides))
 
 
 def signed_percent(share: float) -> str:
@@ -195,9 +209,9 @@ def short_change(change: float, low: float | None, high: float | None, digits: i
     return with_more(text, span(low, high, digits))
 
 
-def change_text(change: float, low: float | None, high: float | None) -> str:
+def change_text(change: float, low: float | None, high: float | None, digits: int = 0) -> str:
     """Return a change with its interval: ``up 5 points (95 % CI 2 to 8)``."""
-    return with_more(change_size(change), interval_text(span(low, high)))
+    return with_more(change_size(change, digits), interval_text(span(low, high, digits)))
 
 
 def first_names(names: Sequence[str], most: int = 4) -> str:

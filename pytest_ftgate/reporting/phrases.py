@@ -22,6 +22,7 @@ from pytest_ftgate.reporting.number_text import (
     VISIBLE,
     change_size,
     declared_percent,
+    digits_beside,
     first_names,
     interval_text,
     level,
@@ -128,22 +129,18 @@ def figure_name(check: Check) -> str:
 def decimals(check: Check) -> int:
     """Return 1 if whole percent hide on which side of its limit, or of 0, a figure is, else 0.
 
-    So it is where two rounded levels do not differ by as much as their change says.
+    A figure is a level, a change, or an end of its interval. So it is as well where two rounded
+    levels do not differ by as much as their change says.
     """
+    ends, limit = (check.low, check.high), check.limit
     if check.unit != "share":
-        return int(check.rise is not None and _hides_its_side(check.rise, check.limit))
+        return 0 if check.rise is None else digits_beside(limit, check.rise, *ends)
     if check.before is None:
-        return int(_hides_its_side(check.after, check.limit))
+        return digits_beside(limit, check.after, *ends)
     change = check.after - check.before
     rounded = round(check.after * 100) - round(check.before * 100)
-    hides = _hides_its_side(abs(change), check.limit) or _hides_its_sign(check)
+    hides = digits_beside(-limit, change, *ends) or _hides_its_sign(check)
     return int(hides or rounded != round(change * 100))
-
-
-def _hides_its_side(value: float, limit: float) -> bool:
-    """Return True if whole percent hide on which side of *limit*, or whether on it, a value is."""
-    is_fine = round(limit * 100, 2) % 1 > 0
-    return is_fine or (round(value * 100) == round(limit * 100) and abs(value - limit) >= VISIBLE)
 
 
 def _hides_its_sign(check: Check) -> bool:

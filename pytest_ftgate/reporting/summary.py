@@ -17,14 +17,14 @@ from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
-    amount,
     first_names,
+    level,
     percent,
     points,
     quantity,
     with_more,
 )
-from pytest_ftgate.reporting.phrases import levels, limit, size, stands_out
+from pytest_ftgate.reporting.phrases import decimals, levels, limit, size, stands_out
 from pytest_ftgate.reporting.text import (
     break_command,
     cell_count,
@@ -217,15 +217,16 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     shown = next(compared, check)
     if brief and shown.kind is CheckKind.BASE:
         return levels(replace(shown, against=""))
+    after = level(shown.after, shown.unit, decimals(shown))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)
-        return with_more(amount(shown.after, shown.unit), change)
+        return with_more(after, change)
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
     limiting = minimum if minimum is not None and has_nothing else shown
     parts = [_change_text(verdict, shown), limit(limiting, nested=True)]
-    return with_more(amount(shown.after, shown.unit), ", ".join(filter(None, parts)))
+    return with_more(after, ", ".join(filter(None, parts)))
 
 
 def _change_text(verdict: Verdict, check: Check) -> str:
@@ -235,7 +236,8 @@ def _change_text(verdict: Verdict, check: Check) -> str:
     if check.is_unchanged:
         return "unchanged"
     if check.before is not None:
-        return points(check.after - check.before if check.unit == "share" else check.rise or 0.0)
+        change = check.after - check.before if check.unit == "share" else check.rise or 0.0
+        return points(change, decimals(check))
     shown = verdict.shown_change
     return f"{points(shown.change)} not gated" if shown else ""
 

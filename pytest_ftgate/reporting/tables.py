@@ -25,6 +25,7 @@ from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.number_text import (
     amount,
+    digits_beside,
     first_names,
     level,
     level_span,
@@ -285,7 +286,9 @@ def _after_cell(verdict: Verdict) -> str:
     after, check = _short_after_cell(verdict), _shown_check(verdict)
     if check is None:
         return ""
-    bounds = "" if check.before is not None else level_span(check.low, check.high, check.unit)
+    if check.before is not None:
+        return after
+    bounds = level_span(check.low, check.high, check.unit, decimals(check))
     return with_more(after, bounds.partition(" %")[0])
 
 
@@ -305,6 +308,8 @@ def _change_cell(verdict: Verdict) -> str:
 
 def change_cell(part: Check | Slice | Gain | ShownChange, digits: int = 0) -> str:
     """Return a change with its interval: ``down 9 (3 to 15)``."""
+    if isinstance(part, Slice) and part.margin is not None:
+        digits = digits_beside(-part.margin, part.change, part.low, part.high)
     return short_change(part.change or 0.0, part.low, part.high, digits)
 
 

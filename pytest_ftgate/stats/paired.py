@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.stats.bounded import BoundedValues
+from pytest_ftgate.stats.bounded import BoundedValues, p_mean
 from pytest_ftgate.stats.graded import (
     GroupLosses,
     group_losses,
@@ -373,6 +373,25 @@ def p_not_beyond(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     if pairs.changes is None:
         return found
     return _where_graded(pairs, found, pairs.changes.p_at_least(-margin))
+
+
+def p_within(pairs: ChangeCounts[float], margin: float) -> float:
+    """Return the p-value of "it dropped by *margin* at most", of one suite, for repeated looks.
+
+    It is that of `p_not_beyond`, or that of `bounded.p_mean` if it is larger. Where hardly a case
+    changes otherwise, Tango's test of counts rejects too often, and the more so at the small levels
+    of many looks; a bounded mean does not.
+
+    Raises:
+        ValueError: unless 0 < margin < 1.
+    """
+    found = p_not_beyond(pairs, margin)
+    if not pairs.countable:
+        return found
+    same = pairs.n - pairs.fixed - pairs.regressed
+    counts = np.array([pairs.fixed, same, pairs.regressed]) * pairs.effective / pairs.n
+    lost = np.array([-1.0, 0.0, 1.0])
+    return max(found, float(p_mean(lost - margin, -1.0 - margin, counts)))
 
 
 def _where_graded(pairs: ChangeCounts[Numbers], counted: Numbers, graded: Array) -> Numbers:

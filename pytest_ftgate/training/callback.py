@@ -8,14 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transformers import TrainerCallback
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.needs import ScoreRequest, When
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.stop import distance_text, stop_text
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
 from pytest_ftgate.requests.request_groups import base_name
@@ -25,14 +27,20 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.training.memory import ModelInMemory
-from pytest_ftgate.training.suite import (
-    IN_MEMORY,
+from pytest_ftgate.training.stop import (
+    StopRule,
+    StopTest,
     doubtful_gates,
-    extra_of,
-    in_memory_content,
+    drops,
     may_exceed,
     planned_checkpoints,
-    stopping_gates,
+    stop_level,
+    stop_tests,
+)
+from pytest_ftgate.training.suite import (
+    IN_MEMORY,
+    extra_of,
+    in_memory_content,
     trained_variant,
     with_fewer_cases,
     with_weights,
@@ -79,10 +87,12 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         suite: the path of a ``*.ftgate.yaml`` file. One of its variants is being trained; what it
             declares of provider, model and adapter does not matter here.
         every: ``epoch``, ``save``, or a number of steps.
-        stop_on: the gates that end the training with a drop that is shown and may exceed its limit:
-            the interval of the change ends below 0, and begins beyond the limit. All cases decide:
-            a gate whose cases leave such a drop possible is evaluated on all of them at once. Over
-            all checkpoints together, a training that loses nothing ends so in at most 5 % of cases.
+        stop_on: the gates that end the training. All cases decide: a gate whose cases leave a drop
+            beyond its limit possible is evaluated on all of them at once.
+        stop_rule: ``half_limit`` ends the training once it has surely lost more than half of what a
+            limit allows: over all checkpoints together, one that loses half or less ends so in at
+            most 5 % of cases. ``any_drop`` ends it earlier, with a drop that is shown and may
+            exceed its limit: then that holds of a training that loses nothing.
         keep: ``best`` saves the best checkpoint in ``ftgate-best`` in the output folder; None
             saves none.
         cases: the number of cases, and of skills cases, at each checkpoint; None for all.
@@ -106,6 +116,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         *,
         every: Literal["epoch", "save"] | int = "epoch",
         stop_on: Sequence[str] = ("forgetting",),
+        stop_rule: StopRule = "half_limit",
         keep: Literal["best"] | None = "best",
         cases: int | None = 60,
         at_end: bool = True,
@@ -116,11 +127,14 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if every not in _EVENTS and not (isinstance(every, int) and every > 0):
             raise ConfigurationError(f"every={every!r}: write epoch, save, or a number of steps")
+        rules = get_args(StopRule)
+        if stop_rule not in rules:
+            raise ConfigurationError(f"stop_rule={stop_rule!r}: write {' or '.join(rules)}")
         path = Path(suite).absolute()
         if not path.is_file():
             raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
         self.every, self.keep, self.cases, self.trainer = every, keep, cases, trainer
-        self.at_end, self.batch_size = at_end, batch_size
+        self.at_end, self.batch_size, self.stop_rule = at_end, batch_size, stop_rule
         self._project = Project.of_suite(path, rootdir)
         content = read_yaml(path.read_text("utf-8"), path.name).value
         content = content if isinstance(content, dict) else {}
@@ -201,21 +215,41 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             return
         checkpoint = self._evaluate(self._provider, state.global_step, self.cases)
         self._log(state, checkpoint)
-        if not checkpoint.drops and (self.best is None or checkpoint.mean > self.best.mean):
+        stops = self._is_stopped(checkpoint)
+        is_good = not (checkpoint.drops or stops)
+        if is_good and (self.best is None or checkpoint.mean > self.best.mean):
             self.best = checkpoint
             if self.keep == "best":
                 folder = Path(args.output_dir) / BEST_FOLDER
                 kwargs["model"].save_pretrained(str(folder))
                 if tokenizer := kwargs.get("processing_class"):
                     tokenizer.save_pretrained(str(folder))
-        verdicts, number = checkpoint.result.verdicts, len(self.checkpoints)
-        stopping = stopping_gates(verdicts, self.stop_on, number, self._planned)
-        if stopping and self.stopped_at is None:
+        if stops and self.stopped_at is None:
             self.stopped_at = state.global_step
             control.should_training_stop = True
-            _tell(
-                f"step {state.global_step}: the training stops, {', '.join(stopping)} has dropped"
-            )
+
+    def _is_stopped(self, checkpoint: EvaluatedCheckpoint) -> bool:
+        """Return True if the last checkpoint ends the training; say why, or what a stop needs."""
+        number = len(self.checkpoints)
+        tests, level = self._stop_tests(checkpoint.result.verdicts, number)
+        found = [(test.verdict, test.part) for test in tests if test.p <= level]
+        if found:
+            place = f"checkpoint {number} of {max(number, self._planned)}"
+            why = stop_text(found, surely_half=self.stop_rule == "half_limit")
+            _tell(f"step {checkpoint.step}: stopped at {place}: {why}")
+            return True
+        for verdict, check, needed in drops(tests, level) if self.stop_rule == "half_limit" else ():
+            # Part of the cases stops nothing.
+            if self.cases is None or verdict.gate in checkpoint.doubtful:
+                _tell(f"step {checkpoint.step}: {distance_text(verdict, check, needed)}")
+        return False
+
+    def _stop_tests(
+        self, verdicts: Sequence[Verdict], number: int
+    ) -> tuple[tuple[StopTest, ...], float]:
+        """Return what may end the training at the checkpoint *number*, and the level of each."""
+        tests = stop_tests(verdicts, self.stop_on, self.stop_rule)
+        return tests, stop_level(number, self._planned, len(tests))
 
     def _evaluate(
         self, provider: ModelInMemory, step: int, cases: int | None
@@ -224,7 +258,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         start = time.perf_counter()
         provider.name_weights()
         first = result = self._run(provider, cases)
-        doubtful = doubtful_gates(result.verdicts, self.stop_on) if cases is not None else []
+        doubtful = self._gates_in_doubt(first) if cases is not None else []
         if doubtful:
             names = ", ".join(doubtful)
             _tell(f"step {step}: {names} may have dropped too far, and is evaluated on all cases")
@@ -240,6 +274,13 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         )
         self.checkpoints.append(checkpoint)
         return checkpoint
+
+    def _gates_in_doubt(self, result: EvaluateResult) -> list[str]:
+        """Return the gates that are evaluated on all cases, since these decide."""
+        tests, level = self._stop_tests(result.verdicts, len(self.checkpoints) + 1)
+        found = {test.verdict.gate for test in tests if test.p <= level}
+        found |= {*doubtful_gates(result.verdicts, self.stop_on)}
+        return [gate for gate in self.stop_on if gate in found]
 
     def _run(
         self, provider: ModelInMemory, cases: int | None, whole: Collection[str] = ()

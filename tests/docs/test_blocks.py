@@ -68,6 +68,7 @@ PRINTED = {
     "docs/suite.md: BLOCKED": "tests/journeys/test_before_a_run.py",
     "docs/suite.md: INCONCLUSIVE": "tests/docs/test_accept.py",
     "docs/suite.md: p.md:1": "tests/journeys/test_before_a_run.py",
+    "docs/training.md: ftgate: step 4": LONG,
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
     "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
     "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",

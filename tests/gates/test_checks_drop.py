@@ -31,6 +31,7 @@ from pytest_ftgate.stats.paired import (
     is_noninferior,
     p_drop,
     p_noninferior,
+    p_within,
     paired_counts,
 )
 from pytest_ftgate.stats.power import (
@@ -137,6 +138,28 @@ def test_all_wrong_on_both_sides_shows_nothing():
 
     assert (check.outcome, check.informative) == (OPEN, False)
     assert kinds(check.notes) == [NoteKind.NOTHING_RIGHT]
+
+
+@every_row(
+    ("after", "size"), [([0.0] * 20 + [1.0] * 180, None), ([0.7] * 200, None), ([0.0] * 20, 2)]
+)
+def test_how_surely_a_drop_exceeds_half_the_limit_has_a_p_value(after, size):
+    before = [1.0] * len(after)
+
+    check = drop(before, after, size=size, margin=0.1)
+
+    assert 0.0 < check.p_half == p_within(paired(before, after, size), 0.05)
+
+
+def test_missing_replies_count_as_kept_and_too_few_groups_as_nothing_for_half_the_limit():
+    after = [None] * 5 + [0.0] * 15 + [1.0] * 180
+
+    gap, few = drop([1.0] * 200, after), drop([1.0] * 18, [0.0] * 18, size=2)
+
+    kept = drop([1.0] * 200, [1.0] * 5 + after[5:])
+    assert gap.missing == 5
+    assert gap.p_half == kept.p_half > drop([1.0] * 195, after[5:]).p_half
+    assert few.p_half is None
 
 
 # --- what fails ----------------------------------------------------------------------------------

@@ -67,7 +67,8 @@ def test_a_drop_of_grades_is_converted_to_the_true_drop(right, outcome):
     certifiable = grades.certifiable and pytest.approx(grades.certifiable / LEAST)
     assert check == replace(
         grades, outcome=outcome, limit=0.1, method="judge", notes=(SHOWN,),
-        shown_limit=None,
+        # A judge that shows a part of a drop never shows more than it.
+        shown_limit=None, p_half=compared(JudgeEvidence(), before, after).p_half,
         before=pytest.approx((0.8 + 0.8 - 1) / 0.7),
         after=pytest.approx((right / 200 + 0.8 - 1) / 0.7),
         low=pytest.approx(grades.low / 0.7), high=pytest.approx(grades.high / 0.7),
@@ -173,6 +174,7 @@ def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
         before=pytest.approx(rate), after=pytest.approx(rate + change.mean),
         low=pytest.approx(low), high=pytest.approx(high),
         p_pass=pytest.approx(change.p_above(-0.1)), p_fail=pytest.approx(change.p_below(0.0)),
+        p_half=pytest.approx(change.p_below(-0.05)),
         notes=(note(NoteKind.LABELS_CORRECT_DROP, labels=100, change=pytest.approx(-0.35)),),
     )  # fmt: skip
     assert plain.outcome is compared(evidence(), before, after).outcome is Outcome.FAILED

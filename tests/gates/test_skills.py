@@ -23,7 +23,7 @@ from pytest_ftgate.gates.verdict import LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.bounded import p_mean, unseen_unit
-from pytest_ftgate.stats.paired import p_drop, p_noninferior
+from pytest_ftgate.stats.paired import p_drop, p_noninferior, p_within, paired_counts
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
@@ -222,7 +222,8 @@ def test_each_part_of_the_skills_has_its_whole_result_the_largest_drop_first():
         p_drop=0.75, weight=2.0, kept=30, regressed=0, fixed=1,
         retention=Retention(near(31 / 30), near(0.946), near(1.150)),
     )  # fmt: skip
-    own = {"gated": True, "margin": 0.15, "required": True, "state": "regressed"}
+    half = p_within(paired_counts([1] * 36 + [0] * 4, [1] * 28 + [0] * 12), 0.15 / 2)
+    own = {"gated": True, "margin": 0.15, "p_half": half, "required": True, "state": "regressed"}
     # A family of one skill with a limit is this skill; other skills are no parts by themselves.
     own["p_alone"] = 0.5**9
     assert found == (

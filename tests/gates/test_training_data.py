@@ -13,6 +13,7 @@ from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import rows_of
 
+from pytest_ftgate.gates.findings import Finding, Severity
 from pytest_ftgate.gates.notes import FindingKind, Remedy, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.training_data import (
@@ -24,7 +25,7 @@ from pytest_ftgate.gates.training_data import (
     training_data_rules,
 )
 from pytest_ftgate.gates.training_data_checks import CaseLeaks, TrainingDataRules
-from pytest_ftgate.gates.verdict import Finding, Outcome, Severity, Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule

@@ -7,6 +7,7 @@ import random
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
+from pytest_ftgate.gates.findings import Finding, Severity
 from pytest_ftgate.gates.notes import FindingKind, Remedy, note
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
@@ -18,7 +19,6 @@ from pytest_ftgate.gates.training_data_checks import (
     question_key,
     sensitive_data_findings,
 )
-from pytest_ftgate.gates.verdict import Finding, Severity
 from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingA
 
 from pytest_ftgate import ConfigurationError, Outcome
 from pytest_ftgate.training import GateCallback
+from pytest_ftgate.training.stop import stop_level
 
 STEPS, SKILLS = 6, 240
 SUITE = """
@@ -136,11 +137,33 @@ def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny
     assert callback.best is None
 
 
-def test_a_training_that_forgets_little_by_little_ends_before_its_gate_fails(tiny):
+def test_a_training_that_forgets_goes_on_until_more_than_half_of_the_limit_is_surely_lost(
+    tiny, capsys
+):
+    suite = tiny / "s.ftgate.yaml"
+    suite.write_text(suite.read_text("utf-8").replace("max_drop: 0.2", "max_drop: 0.06"), "utf-8")
+
+    _, callback = train(tiny, rate=0.0015, every=1, cases=60, at_end=False)
+
+    *before, last = callback.checkpoints
+    check = last.result.verdict("forgetting", "tuned").check
+    levels = [stop_level(number, STEPS) for number in range(1, STEPS + 1)]
+    assert callback.stopped_at == last.step
+    assert check.n == SKILLS
+    assert check.p_half <= levels[len(before)]
+    for checkpoint, level in zip(before, levels, strict=False):
+        assert checkpoint.result.verdict("forgetting", "tuned").check.p_half > level
+    said = capsys.readouterr().err
+    assert f"step {last.step}: stopped at checkpoint {len(before) + 1} of {STEPS}: general" in said
+    assert "surely more than half of the 6 allowed" in said
+    assert "of 6 allowed; a stop needs down" in said
+
+
+def test_by_any_drop_a_training_that_forgets_little_by_little_ends_before_its_gate_fails(tiny):
     suite = tiny / "s.ftgate.yaml"
     suite.write_text(suite.read_text("utf-8").replace("max_drop: 0.2", "max_drop: 0.1"), "utf-8")
 
-    _, callback = train(tiny, rate=0.0015, every=1, cases=60, at_end=False)
+    _, callback = train(tiny, rate=0.0015, every=1, cases=60, at_end=False, stop_rule="any_drop")
 
     last = callback.checkpoints[-1]
     verdict = last.result.verdict("forgetting", "tuned")
@@ -186,5 +209,7 @@ def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
         GateCallback("s.ftgate.yaml", every="step")
     with pytest.raises(ConfigurationError, match=r"t\.ftgate\.yaml is no file"):
         GateCallback("t.ftgate.yaml")
+    with pytest.raises(ConfigurationError, match="stop_rule='half': write half_limit or any_drop"):
+        GateCallback("s.ftgate.yaml", stop_rule="half")
     with pytest.raises(ConfigurationError, match='no gate "forgeting"; did you mean "forgetting"'):
         GateCallback("s.ftgate.yaml", stop_on=["forgeting"])

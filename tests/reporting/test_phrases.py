@@ -76,6 +76,15 @@ def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, e
     (replace(DROP, before=0.9, after=0.8675, low=-0.05, high=-0.031, limit=0.03),
      "down 3.2 points (95 % CI 3.1 to 5.0), limit 3: current 90.0 % → 86.8 %"),
     (replace(RATE, after=0.846), "84.6 % (95 % CI 77.0 to 95.0 %), min 85 %"),
+    # Nor does an end of an interval read like the limit, on whichever side of it it lies.
+    (replace(DROP, before=0.9, after=0.89, low=-0.0494, high=0.02),
+     "down 1.0 points (95 % CI 4.9 down to 2.0 up), limit 5: current 90.0 % → 89.0 %"),
+    (replace(DROP, before=0.9, after=0.82, low=-0.11, high=-0.052),
+     "down 8.0 points (95 % CI 5.2 to 11.0), limit 5: current 90.0 % → 82.0 %"),
+    (replace(RATE, low=0.846), "87.0 % (95 % CI 84.6 to 95.0 %), min 85 %"),
+    # A rise as large as the limit is on no side of it.
+    (replace(DROP, before=0.8, after=0.852, low=0.01, high=0.09),
+     "up 5 points (95 % CI 1 to 9), limit 5: current 80 % → 85 %"),
     # A limit is shown as it is declared.
     (replace(DROP, before=1.0, after=0.975, low=-0.037, high=-0.017, limit=0.025),
      "down 2.5 points (95 % CI 1.7 to 3.7), limit 2.5: current 100.0 % → 97.5 %"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from pytest_ftgate.stats.bounded import p_mean
 from pytest_ftgate.stats.paired import (
     PairedCounts,
     change_counts,
@@ -24,6 +25,7 @@ from pytest_ftgate.stats.paired import (
     p_drop,
     p_noninferior,
     p_not_beyond,
+    p_within,
     paired_counts,
 )
 from pytest_ftgate.stats.power import pass_probability
@@ -421,6 +423,28 @@ def test_the_interval_passes_or_fails_exactly_when_the_test_does(table, margin):
     assume(abs(beyond - 0.005) > 1e-6)
     assert (change_interval(pairs, 0.9)[0] > -margin) == (passing < 0.05)
     assert (change_interval(pairs, 0.99)[1] < -margin) == (beyond < 0.005)
+
+
+@every_row(("n", "margin", "level"), [(60, 0.075, 0.027), (252, 0.05, 0.0013)])
+def test_a_loss_of_the_margin_alone_is_seldom_said_to_exceed_it_however_small_the_level(
+    n, margin, level
+):
+    lost = np.arange(n + 1)
+    chances = stats.binom.pmf(lost, n, margin)
+    within = np.array([p_within(counts(float(n), 0.0, float(count)), margin) for count in lost])
+    tango = np.array([p_not_beyond(counts(float(n), 0.0, float(count)), margin) for count in lost])
+
+    assert chances[within <= level].sum() < level < chances[tango <= level].sum()
+
+
+def test_beyond_a_margin_counts_take_the_larger_p_value_and_graded_scores_their_own():
+    plain, graded = counts(200.0, 10.0, 40.0), paired_counts([0.9] * 50, [0.5, 0.7] * 25)
+    three = np.array([-1.05, -0.05, 0.95])
+
+    assert p_within(plain, 0.05) == p_mean(three, -1.05, [10, 150, 40]) > p_not_beyond(plain, 0.05)
+    repeated = replace(plain, effective=400.0)
+    assert p_within(repeated, 0.05) == p_mean(three, -1.05, [20, 300, 80])
+    assert p_within(graded, 0.05) == p_not_beyond(graded, 0.05)
 
 
 def test_arrays_and_scalars_give_the_same_statistics():

@@ -19,17 +19,16 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.gates.findings import Finding, Severity
 from pytest_ftgate.gates.notes import NoteKind, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import (
     Drift,
-    Finding,
     Flip,
     FormatErrorExample,
     FormatErrorShare,
     IntervalEstimate,
     JudgeValidation,
-    Severity,
     Verdict,
 )
 from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
