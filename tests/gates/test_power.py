@@ -499,6 +499,21 @@ def test_the_odds_of_a_build_need_those_of_each_gate():
     assert build_odds([least]) is None
 
 
+@every_row("graded", [False, True])
+def test_replies_that_are_known_are_planned_at_the_level_of_the_gate(graded):
+    before = np.array([0.9 if graded else 1.0] * 196 + [0.0] * 4)
+    measured, early = paired_counts(before, before[::-1]), design(200, miss=LAST_LOOK_MISS)
+
+    at, once = (
+        estimate_power(DROP, "new", cases, 0.1, varies=False, measured=measured)
+        for cases in (early, design(200))
+    )
+
+    assert at.pass_probability < once.pass_probability
+    assert at.certifiable > once.certifiable
+    assert at.needed >= once.needed
+
+
 @every_row(
     ("lost", "gained", "noise"),
     [
