@@ -8,7 +8,8 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.gates.design import Design, Levels
 from pytest_ftgate.gates.power import design_pass_probability
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -64,3 +65,20 @@ def test_a_first_run_explains_what_later_ones_need(right, is_said):
 
     assert text.startswith("There was nothing to compare with, and no minimum was declared.")
     assert ("Later runs need 95 % of the replies" in text) is is_said
+
+
+def test_the_limit_of_a_rise_is_explained_as_it_is_declared():
+    check = Check(
+        kind=CheckKind.MEAN, outcome=Outcome.FAILED, limit=0.125, n=50, effective=50,
+        before=0.36, after=0.42, rise=1 / 6, low=0.128, high=0.2, unit="usd", against="current",
+    )  # fmt: skip
+    statement = Statement(StatementKind.USAGE)
+    verdict = Verdict(
+        suite="s", line=1, gate="cost", variant="new", outcome=Outcome.FAILED, statement=statement,
+        checks=(check,),
+    )  # fmt: skip
+
+    text = " ".join(explain(verdict))
+
+    assert "up 16.7 % (95 % CI 12.8 to 20.0 %)" in text
+    assert "all of the 95 % CI is within +12.5 %" in text

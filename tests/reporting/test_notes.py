@@ -406,6 +406,13 @@ REASONS = [
      f"{GAP_TEXT}; a gain of 5 points or more is worth it alone"),
     (note("good and cheaper", **GAP), f"{GAP_TEXT}: as good, and cheaper"),
     (note("gain too small", **GAP, required=0.1), f"{GAP_TEXT}, worth it from 10 points"),
+    # A gain, a rate or an interval that would read like its limit has a decimal.
+    (note("gain too small", **{**GAP, "change": 0.0984}, required=0.1),
+     "t 93 % against b 85 %: up 9.8 points (95 % CI 5.0 to 11.0), worth it from 10 points"),
+    (note("minimum", variant="b", accuracy=0.846, minimum=0.85, change=-0.004),
+     "b is right in 84.6 %, the suite requires 85 %: −0.4 points"),
+    (note("accuracy", variant="b", accuracy=0.88, low=0.846, high=0.9, minimum=0.85),
+     "b is right in 88.0 % (95 % CI 84.6 to 90.0 %); the minimum is 85 %"),
     (note("not shown good", **GAP), f"{GAP_TEXT}, cheaper, but not shown to be as good"),
     (note("may be chance", **GAP), f"{GAP_TEXT}, which may be chance"),
     (note("no gain", **GAP), f"{GAP_TEXT}, no gain"),
