@@ -103,15 +103,13 @@ def build_checks(suite: Suite, gate: Gate) -> int:
     and when a run is accepted.
     """
     found = [suite.gates_for(variant) for variant in suite.variants.values()]
-    compared = MOST_COMPARED if suite.keeps_record else 1
-    counts = (sum(one.checks_in_build(compared) for one in gates) for gates in found)
+    counts = (sum(one.checks_in_build(MOST_COMPARED) for one in gates) for gates in found)
     return max([1, *(count for count, gates in zip(counts, found, strict=True) if gate in gates)])
 
 
 def checks_by_gate(suite: Suite, variant: Variant) -> dict[str, int]:
     """Return by gate how many drop checks *variant* has in a build; see `build_checks`."""
-    accepted = MOST_COMPARED - 1 if suite.keeps_record else 0
-    compared = (variant.name != suite.baseline and variant.compared) + accepted
+    compared = MOST_COMPARED - 1 + (variant.name != suite.baseline and variant.compared)
     return {gate.name: gate.checks_in_build(compared) for gate in suite.gates_for(variant)}
 
 

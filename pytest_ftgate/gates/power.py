@@ -286,7 +286,7 @@ def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse."""
     if limit > COARSE_LIMIT:
         design = design_of(suite, gate)
-        needed = (_cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
+        needed = (cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
         finer = dict(zip(("for_10", "for_5"), needed, strict=True))
         yield note(NoteKind.COARSE_LIMIT, **design.counts, limit=limit, **finer)
 
@@ -323,12 +323,12 @@ def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
 
 def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
     """Return why a gate that declares no limit cannot have a default one, and what to write."""
-    needed = _cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
+    needed = cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
     remedy = NoteKind.LIMIT_OR_CASES if gate.own_cases else NoteKind.MINIMUM_OR_CASES
     return no_limit(design_of(suite, gate), MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
 
 
-def _cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
+def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     """Return with how many cases like those of *gate* its default limit is *limit*."""
     power = build_power(build_checks(suite, gate))
     return design_cases_needed(design_of(suite, gate), assumed_discordance(suite), limit, power)

@@ -201,7 +201,6 @@ def _suite(
         gates={gate.kind: gate},
         ladder=Thresholds(),
         repeats=repeats,
-        keeps_record=False,
     )
 
 
@@ -228,7 +227,7 @@ def _too_few_cases(suite: Suite) -> str:
     from pytest_ftgate.gates.power import (
         MAX_DEFAULT_LIMIT,
         assumed_discordance,
-        design_cases_needed,
+        cases_for_default,
         design_certifiable_limit,
         no_limit,
     )
@@ -242,7 +241,7 @@ def _too_few_cases(suite: Suite) -> str:
         remedy = f", or --max-drop {round_up_to_point(shown):g}"
     return (
         f"{note_text(no_limit(design, target))}; it takes about "
-        f"{design_cases_needed(design, discordance, target)}{remedy}"
+        f"{cases_for_default(suite, gate, target)}{remedy}"
     )
 
 

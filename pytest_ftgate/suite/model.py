@@ -421,7 +421,6 @@ class Suite:
         only_for: the test that alone may use the replies of functions, since it may have patched
             them; "" if every gate may.
         reads_cache: True if that test may use what the cache has.
-        keeps_record: False if no run of it can be accepted, as of two files that are compared.
     """
 
     path: Path
@@ -445,7 +444,6 @@ class Suite:
     places: Mapping[str, str] = field(default_factory=dict)
     only_for: str = ""
     reads_cache: bool = True
-    keeps_record: bool = True
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ from pytest_ftgate.cli.main import main
 SCREEN = """\
 base.jsonl → same.jsonl   150 cases paired by id, scored by "exact"
 PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 % CI 3.7 down to 1.8 up),
-  limit 9 (what 150 cases can show)
+  limit 10 (what 150 cases can show)
   1 of 150 cases regressed, 0 fixed
 
 note: read id, question (input), expected, answer (reply)
