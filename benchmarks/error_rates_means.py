@@ -357,6 +357,25 @@ def cost_rows(
             yield Row(what, n, None, passing, times=True)
 
 
+def prompt_rows(n: int, rng: np.random.Generator, replicates: int) -> Iterator[Row]:
+    """Yield how often a mean at the limit passes where prompts vary, and not replies.
+
+    A prompt costs 1, and 2 % of them 50; a reply costs 0.2, and 2 at most. The most of a case has
+    the longest prompt that was drawn, which a rare one exceeds: this is without a promise.
+    """
+    prompts = two_costs(0.02, 50.0)
+
+    def passes() -> bool:
+        drawn = prompts.draw(rng, n)
+        costs = Costs("", lambda *_: drawn + 0.2, prompts.mean + 0.2, float(drawn.max()) + 2.0)
+        return bool(ratio_of(costs, "mean", rng, n).p_at_least(costs.mean) <= SIDE)
+
+    text = (
+        "cost, mean, 2 % of prompts 50 times as long, none longer than seen: at the limit, passes"
+    )
+    yield row_of(text, n, None, [passes() for _ in range(replicates)])
+
+
 Situation = Callable[[np.random.Generator, int], Iterator[Row]]
 
 SUITES = (
@@ -392,6 +411,7 @@ def situations() -> list[Situation]:
         partial(cost_rows, n, COSTS[0], kind) for kind, n in product(("rise", "groups"), (60, 300))
     ]
     found += [partial(cost_rows, 300, costs, "mean") for costs in WITHOUT_MOST]
+    found += [partial(prompt_rows, n) for n in (60, 300)]
     return found
 
 

@@ -434,7 +434,7 @@ def _price_never_shown(values: Mapping[str, Any]) -> str:
         lower = f"max_tokens: {possible}" if possible else "max_cost_per_case"
     return fill(
         f"{_CASES} can never show {{limit:usd}} per 1,000 requests of {{variant}}, since "
-        f"{_allowed(values)}: write {lower}, or take {{needed:,}} cases",
+        f"{_allowed(values)}: write {lower}, take {{needed:,}} cases, or write evidence: point",
         values,
     )
 

@@ -438,7 +438,7 @@ def _limit_note(suite: Suite, gate: Gate) -> str:
     if is_rate(gate) and not gate.min and not gate.has_comparison and not gate.limits_drop:
         return "nothing can fail it; write a min: above 0"
     if gate.evidence == "point":
-        return "the observed rate decides (evidence: point), without an allowance for chance"
+        return "the observed figure decides (evidence: point), without an allowance for chance"
     if lacks_limit(gate):
         problem = note_text(default_limit_problem(suite, gate)[0])
         return f"{problem}, so a drop is shown and not gated"
@@ -449,7 +449,7 @@ def _limit_note(suite: Suite, gate: Gate) -> str:
 def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEstimate]:
     """Yield the power of the check of the minimum, and of the drop check.
 
-    A plain threshold has none: the observed rate decides.
+    A plain threshold has none: the observed figure decides.
     """
     gate, variant = gate_run.gate, gate_run.variant
     if gate.evidence == "point":

@@ -396,6 +396,10 @@ def test_no_max_tokens_is_advised_that_would_cut_replies_off_or_that_no_case_obe
     verdict = evaluated(LIMIT, tokens, keys=keys)
     assert StepKind.SET_MAX_TOKENS not in [one.kind for one in verdict.next]
 
+    declared = evaluated(replace(LIMIT, max_cost_per_case=0.004), [400] * 30)
+    assert declared.notes[-1].values.keys() == {"most", "max_tokens", "share"}
+    assert [one.kind for one in declared.next] == [StepKind.ADD_CASES, StepKind.SET_LIMIT]
+
     made = of(LIMIT, {"max_tokens": 4000})
     cases = tuple(replace(case, max_tokens=4000) for case in written("new", [400]).cases)
     mine = written("new", [400] * 30)

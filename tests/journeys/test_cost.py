@@ -79,7 +79,7 @@ def test_a_limit_that_no_replies_could_show_is_refused_before_anything_is_sent(j
     assert api.requests == []
     told = " ".join(refused.stdout.str().split())
     assert "100 cases can never show 0.015 USD per 1,000 requests of current, since" in told
-    assert "max_tokens 1,024 lets a case cost 0.000512 USD: write max_tokens: 828, or" in told
+    assert "max_tokens 1,024 lets a case cost 0.000512 USD: write max_tokens: 828, take" in told
 
 
 def test_a_key_that_was_missing_is_set_and_the_same_command_passes(judged, monkeypatch):

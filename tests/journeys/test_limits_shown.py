@@ -15,7 +15,7 @@ SUITE = "tickets.ftgate.yaml"
         (30, "{accuracy: {min: 0.8}}", "accuracy: 30 cases can only show drops of 27 points or *"),
         (8, "{accuracy: {min: 0.6}}", "accuracy: 8 cases cannot show that a drop stays below 40 *"),
         (100, "{accuracy: {min: 0, max_drop: none}}", "accuracy: nothing can fail it; *"),
-        (100, "{accuracy: {min: 0.8, evidence: point}}", "accuracy: the observed rate decides *"),
+        (100, "{accuracy: {min: 0.8, evidence: point}}", "accuracy: the observed figure decides *"),
     ],
 )
 def test_plan_and_power_say_once_what_the_limits_of_a_gate_leave_out(

@@ -202,11 +202,12 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=4096, possible=900,
           **ALL_CASES, needed=294),
      ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_tokens 4,096 lets a "
-      "case cost 0.04 USD: write max_tokens: 900, or take 294 cases")),
+      "case cost 0.04 USD: write max_tokens: 900, take 294 cases, or write evidence: point")),
     (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=0, possible=0,
           **ALL_CASES, needed=294),
      ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_cost_per_case lets a "
-      "case cost 0.04 USD: write a lower max_cost_per_case, or take 294 cases")),
+      "case cost 0.04 USD: write a lower max_cost_per_case, take 294 cases, or "
+      "write evidence: point")),
     (note(K.DIVERGENCE_NEVER_SHOWN, limit=0.05, most=0.5, **CASES, needed=180),
      ("60 cases (12 unrelated ones) can never show max_kl 0.05, since one reply may count up to "
       "0.5; it takes 180: write prompts: skills, a smaller clip, or add cases")),

@@ -344,6 +344,7 @@ def test_values_are_counted_as_often_as_it_takes_to_show_on_which_side_they_are(
 
     times = ratio.needed_times(limit, 0.025, 100.0)
 
+    assert ratio.needed_times(8.0, 0.025, 100.0) == 1.0
     assert (times is not None) is more
     if times is not None:
         p = ratio.p_at_least if limit > 1.0 else ratio.p_at_most
