@@ -14,10 +14,11 @@ from pytest_ftgate.gates.design import CONFIDENCE, MAX_LOOKS, MISS, Levels, roun
 from pytest_ftgate.gates.figures import quantile_interval
 from pytest_ftgate.reporting.number_text import points
 from pytest_ftgate.stats.bounded import BoundedValues
-from pytest_ftgate.stats.paired import change_interval, holm, p_drop, paired_counts
+from pytest_ftgate.stats.paired import change_interval, holm, p_drop, p_within, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin, pass_probability
 from pytest_ftgate.stats.rates import mean_score, score_interval
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
+from pytest_ftgate.training.stop import stop_level
 
 DOCS = Path(__file__).parent
 #: The rows of the example: regressed, fixed and the verdict.
@@ -37,6 +38,7 @@ def pictures() -> dict[str, str]:
         "looks": _looks(),
         "groups": _groups(),
         "parts": _parts(),
+        "stop": _stop(),
         "cost": _cost(),
         "latency": _latency(),
     }
@@ -81,8 +83,8 @@ def _weighings() -> Drawing:
     weights = rng.exponential(size=(20_000, 101))
     means = weights @ np.append(changes, -1.0) / weights.sum(axis=1)
     beyond = float(values.p_at_most(-limit))
-    share = f"{100 * beyond:.1f} % of the means reach the limit"
-    title = f"100 graded cases and one that lost everything, weighed at random: {share}"
+    share = f"{100 * beyond:.1f} % of weighings reach the limit"
+    title = f"100 graded cases, and one that lost everything: {share}"
     drawing = Drawing(title, -10, 4, 130)
     drawing.ticks(range(-10, 5, 2), _points)
     counts, ends = np.histogram(100 * means, bins=np.arange(-10, 4.5, 0.5))
@@ -176,6 +178,24 @@ def _parts() -> Drawing:
         drawing.interval(18 + 30 * place, (100 * low, 100 * high), 100 * found.delta, kind)
         word = {"failed": "clearly fell", "inconclusive": "may have fallen"}.get(kind, "")
         drawing.text(drawing.x(100 * high) + 10, 22 + 30 * place, word)
+    return drawing
+
+
+def _stop() -> Drawing:
+    limit, planned, lost = 10, 12, (10, 16, 24, 30, 42)
+    drawing = Drawing(f"Five of {planned} checkpoints, 252 questions each", -22, 6, 160)
+    drawing.ticks(range(-20, 6, 5), _points)
+    drawing.vertical("limit", -limit, "limit")
+    drawing.vertical("limit", -limit / 2, "half")
+    for place, regressed in enumerate(lost):
+        pairs = paired_counts(*_turned(regressed, 8, n=252))
+        level = stop_level(place + 1, planned)
+        kind = "failed" if p_within(pairs, limit / 200) <= level else "plain"
+        low, high = change_interval(pairs, CONFIDENCE)
+        drawing.label(18 + 31 * place, f"checkpoint {place + 1}")
+        drawing.interval(18 + 31 * place, (100 * low, 100 * high), 100 * pairs.delta, kind)
+        if kind == "failed":
+            drawing.text(drawing.x(100 * high) + 10, 22 + 31 * place, "stopped")
     return drawing
 
 

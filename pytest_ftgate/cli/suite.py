@@ -12,8 +12,8 @@ from typing import Any
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
-from pytest_ftgate.gates.findings import Severity
 from pytest_ftgate.gates.needs import ScoreRequest
+from pytest_ftgate.gates.notes import Severity
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.training_data import (
     check_training_data,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,6 @@ from pytest_ftgate.gates.design import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
-from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import (
     ChangeCounts,
@@ -57,6 +57,9 @@ from pytest_ftgate.stats.rates import MeanScore, rate_pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
+
+if TYPE_CHECKING:
+    from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
 
 #: The power of a minimum is planned for a variant whose rate is this much above it.
 _ABOVE_MINIMUM = 0.05
@@ -177,10 +180,12 @@ def _unchanged_plan(design: Design, discordance: float) -> PlannedMean:
     changes, half = _no_changes(design), discordance / 2.0
     variance = half * (1.0 - half) * sum(1.0 / count for count in design.repeats)
     spread = variance * float(changes.sizes @ changes.sizes) / design.n
-    return PlannedMean(values=changes, spread=spread, alpha=design.miss)
+    return changes.plan(spread, alpha=design.miss)
 
 
 def _no_changes(design: Design) -> BoundedValues:
+    from pytest_ftgate.stats.bounded import BoundedValues  # most designs are counted
+
     labels = None if design.units == design.n else np.array(design.groups)
     weights = np.array(design.weights) * design.n / sum(design.weights)
     return BoundedValues.of_cases(np.zeros(design.n), weights, labels, (-1.0, 1.0), 0.0)
@@ -201,8 +206,7 @@ def smallest_uneven_limit(design: Design) -> float:
 
 def uneven_cases_needed(design: Design, limit: float) -> int:
     """Return how many graded or weighted cases like those of *design* can show *limit*."""
-    plan = PlannedMean(values=_no_changes(design), spread=0.0, alpha=design.miss)
-    return plan.cases(limit, POWER)
+    return _no_changes(design).plan(0.0, alpha=design.miss).cases(limit, POWER)
 
 
 def grouped_cases_needed(design: Design, limit: float) -> int:
@@ -480,7 +484,8 @@ def _assumed_score(design: Design, rate: float) -> MeanScore | None:
 
     The cases of a group are right or wrong together.
     """
-    sizes = _no_changes(design).sizes
+    unchanged = _no_changes(design)
+    sizes = unchanged.sizes
     if np.ptp(sizes) < ROUNDING:
         return None
     return MeanScore(
@@ -489,7 +494,7 @@ def _assumed_score(design: Design, rate: float) -> MeanScore | None:
         countable=False,
         spread=rate * (1.0 - rate) * float(sizes @ sizes) / design.n,
         groups=design.units if design.units < design.n else None,
-        values=BoundedValues(rate * sizes, sizes, 0.0, 1.0, 1.0),
+        values=replace(unchanged, sums=rate * sizes, low=0.0, kept=1.0),
     )
 
 

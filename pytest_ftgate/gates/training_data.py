@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import FindingKind, Remedy, text_note
+from pytest_ftgate.gates.notes import Finding, FindingKind, Remedy, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,

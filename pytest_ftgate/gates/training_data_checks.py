@@ -14,8 +14,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import FindingKind, NoteValue, Remedy, note
+from pytest_ftgate.gates.notes import Finding, FindingKind, NoteValue, Remedy, Severity, note
 from pytest_ftgate.requests.preflight import contaminated_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.scoring.formats import FormatChecker

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from pytest_ftgate.gates.findings import Finding
-from pytest_ftgate.gates.notes import Note
+from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.suite.model import Gate, Suite

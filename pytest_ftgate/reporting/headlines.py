@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.gates.findings import Finding, Severity
+from pytest_ftgate.gates.notes import Finding, Severity
 from pytest_ftgate.gates.statements import (
     ExamChange,
     ExamLoss,

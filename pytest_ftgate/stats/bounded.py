@@ -203,6 +203,10 @@ class BoundedValues:
             self._end(lambda mean: float(self.p_at_least(mean)) - alpha, self.high),
         )
 
+    def plan(self, spread: float, mean: float | None = 0.0, alpha: float = 0.05) -> PlannedMean:
+        """Return how surely such values show a distance; see `PlannedMean`."""
+        return PlannedMean(values=self, spread=spread, mean=mean, alpha=alpha)
+
     def _end(self, excess: Callable[[float], float], end: float) -> float:
         """Return where *excess* is 0 between the observed mean and *end*."""
         mean = float(np.sum(self.sums) / np.sum(self.sizes))

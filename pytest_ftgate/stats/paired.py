@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Generic, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.stats.bounded import BoundedValues, p_mean
 from pytest_ftgate.stats.graded import (
     GroupLosses,
     group_losses,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from pytest_ftgate.stats.bounded import BoundedValues
     from pytest_ftgate.stats.proportions import Array
 
 
@@ -100,8 +100,6 @@ class PairedCounts(ChangeCounts[float]):
 
 #: The counts that are arrays for many suites.
 _BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
-#: The least and the largest change of a score; a case that loses nothing changes by 0.
-_CHANGES, _KEPT = (-1.0, 1.0), 0.0
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
@@ -196,10 +194,15 @@ def change_counts(
         effective=np.where(countable, _effective(gained, lost, residuals, repeats), n),
         countable=countable,
         spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
-        changes=None
-        if np.all(countable)
-        else BoundedValues.of_cases(c - b, w, None, _CHANGES, _KEPT),
+        changes=None if np.all(countable) else _bounded(c - b, w, None),
     )
+
+
+def _bounded(changes: Array, weights: Array, labels: NDArray[np.intp] | None) -> BoundedValues:
+    """Return the *changes* of cases; one that loses nothing changes by 0."""
+    from pytest_ftgate.stats.bounded import BoundedValues  # most suites are counted
+
+    return BoundedValues.of_cases(changes, weights, labels, (-1.0, 1.0), 0.0)
 
 
 def _mean_inverse(repeats: tuple[float | Array, float | Array], n: int) -> float:
@@ -236,11 +239,10 @@ def _grouped(
     """Return *pairs* for dependent cases; *labels* are the numbers of their groups, from 0."""
     count = int(labels.max()) + 1
     sums = np.bincount(labels, w * (c - b - pairs.delta))
-    changes = BoundedValues.of_cases(c - b, w, labels, _CHANGES, _KEPT)
     return replace(
         pairs,
         groups=count,
-        changes=None if pairs.countable else changes,
+        changes=None if pairs.countable else _bounded(c - b, w, labels),
         effective=_effective_grouped(b, c, repeats, labels) if pairs.countable else pairs.n,
         spread=float(np.sum(sums**2)) / pairs.n * count / max(count - 1.0, 1.0),
         largest=largest_unit(labels),
@@ -385,6 +387,8 @@ def p_within(pairs: ChangeCounts[float], margin: float) -> float:
     Raises:
         ValueError: unless 0 < margin < 1.
     """
+    from pytest_ftgate.stats.bounded import p_mean  # no suite without a drop check needs it
+
     found = p_not_beyond(pairs, margin)
     if not pairs.countable:
         return found

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from pytest_ftgate.stats.bounded import PlannedMean
 from pytest_ftgate.stats.graded import PlannedScore, quantile
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import (
@@ -26,6 +25,7 @@ from pytest_ftgate.stats.proportions import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pytest_ftgate.stats.bounded import PlannedMean
     from pytest_ftgate.stats.proportions import Array
 
 #: Absorbs rounding before a ceiling or a floor is taken.
@@ -208,7 +208,7 @@ def _graded_plan(
     """Return the plan of a variant that truly changes by *change*; None to show any drop."""
     require_share("alpha", alpha)
     if pairs.changes is not None:
-        return PlannedMean(values=pairs.changes, spread=pairs.spread, mean=change, alpha=alpha)
+        return pairs.changes.plan(pairs.spread, change, alpha)
     level = -quantile(alpha, None if pairs.groups == 1 else pairs.groups)
     return PlannedScore(n=pairs.n, spread=pairs.spread, largest=pairs.largest, quantile=level)
 

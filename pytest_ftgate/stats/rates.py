@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
 from pytest_ftgate.stats.graded import PlannedScore, quantile, tail, z_score
 from pytest_ftgate.stats.paired import sorted_rows
 from pytest_ftgate.stats.proportions import (
@@ -23,7 +22,10 @@ from pytest_ftgate.stats.proportions import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+    from pytest_ftgate.stats.bounded import BoundedValues, PlannedMean
+    from pytest_ftgate.stats.proportions import Array
 
 #: Sums of scores may be off a whole number by this much through rounding.
 _TOLERANCE = 1e-9
@@ -86,10 +88,17 @@ def mean_score(
         n=n,
         rate=min(1.0, rate),
         countable=countable,
-        values=None if countable else BoundedValues.of_cases(values, w, labels, (0.0, 1.0), 1.0),
+        values=None if countable else _bounded(values, w, labels),
         spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
         groups=None if groups is None else units,
     )
+
+
+def _bounded(scores: Array, weights: Array, labels: NDArray[np.intp] | None) -> BoundedValues:
+    """Return the *scores* of cases; one that loses nothing has 1."""
+    from pytest_ftgate.stats.bounded import BoundedValues  # most suites are counted
+
+    return BoundedValues.of_cases(scores, weights, labels, (0.0, 1.0), 1.0)
 
 
 def p_reaches(rate: MeanScore, minimum: float) -> float:
@@ -159,7 +168,7 @@ def rate_cases_needed(rate: MeanScore, minimum: float, power: float, alpha: floa
 def _plan(rate: MeanScore, alpha: float) -> PlannedMean | PlannedScore:
     n, spread = float(rate.n), rate.spread
     if rate.values is not None:
-        return PlannedMean(values=rate.values, spread=spread, mean=rate.rate, alpha=alpha)
+        return rate.values.plan(spread, rate.rate, alpha)
     level = -quantile(alpha, rate.groups)
     return PlannedScore(n=n, spread=spread, largest=rate.largest, quantile=level)
 

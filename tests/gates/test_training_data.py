@@ -13,8 +13,7 @@ from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import rows_of
 
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import FindingKind, Remedy, note, text_note
+from pytest_ftgate.gates.notes import Finding, FindingKind, Remedy, Severity, note, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.training_data import (
     TrainingData,

@@ -7,8 +7,7 @@ import random
 from ftgate_testing.tables import every_row
 from ftgate_testing.training_rows import found, rows_of
 
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import FindingKind, Remedy, note
+from pytest_ftgate.gates.notes import Finding, FindingKind, Remedy, Severity, note
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
     answer_findings,

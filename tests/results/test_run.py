@@ -21,8 +21,15 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import FindingKind, Remedy, ReplyNote, note, text_note
+from pytest_ftgate.gates.notes import (
+    Finding,
+    FindingKind,
+    Remedy,
+    ReplyNote,
+    Severity,
+    note,
+    text_note,
+)
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Drift
 from pytest_ftgate.recommend.advice import Advice, Condition, Reason, ReasonKind, Recommendation

@@ -19,8 +19,7 @@ from ftgate_testing.reports import (
     report,
 )
 
-from pytest_ftgate.gates.findings import Finding, Severity
-from pytest_ftgate.gates.notes import NoteKind, text_note
+from pytest_ftgate.gates.notes import Finding, NoteKind, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import (
     Drift,
