@@ -70,7 +70,8 @@ def test_a_first_run_explains_what_later_ones_need(right, is_said):
 def test_the_limit_of_a_rise_is_explained_as_it_is_declared():
     check = Check(
         kind=CheckKind.MEAN, outcome=Outcome.FAILED, limit=0.125, n=50, effective=50,
-        before=0.36, after=0.42, rise=1 / 6, low=0.128, high=0.2, unit="usd", against="current",
+        before=0.36, after=0.42, rise=1 / 6, low=0.128, high=0.2, unit="usd", method="t",
+        against="current",
     )  # fmt: skip
     statement = Statement(StatementKind.USAGE)
     verdict = Verdict(
