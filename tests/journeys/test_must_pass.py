@@ -79,7 +79,7 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
     result.stdout.fnmatch_lines(
         [
             "* limit 10: current 100 % → draft 95 %;",
-            "  but regressed: label refund",
+            "  but regressed: label refund*",
             "  label * before * after * change * verdict",
             "  refund * 100 % * 90 % * regressed",
             "  label * F1 before * precision * taken for",
