@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import NormalDist
 
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.design import CONFIDENCE, MAX_LOOKS, MISS, Levels, round_up_to_point
 from pytest_ftgate.gates.figures import quantile_interval
+from pytest_ftgate.gates.macro_f1 import macro_f1_score
 from pytest_ftgate.reporting.number_text import points
+from pytest_ftgate.scoring.classification import LabelPredictions
 from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.paired import change_interval, holm, p_drop, p_within, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin, pass_probability
 from pytest_ftgate.stats.rates import mean_score, score_interval
+from pytest_ftgate.stats.resampling import kappa_bounds
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
 from pytest_ftgate.training.stop import stop_level
 
@@ -35,12 +39,18 @@ def pictures() -> dict[str, str]:
         "weighings": _weighings(),
         "minimum": _minimum(),
         "default-limit": _default_limit(),
+        "checks": _checks(),
         "looks": _looks(),
+        "repeats": _repeats(),
         "groups": _groups(),
         "parts": _parts(),
+        "forgetting": _forgetting(),
         "stop": _stop(),
+        "macro-f1": _macro_f1(),
         "cost": _cost(),
+        "divergence": _divergence(),
         "latency": _latency(),
+        "judges": _judges(),
     }
     return {f"{name}.svg": str(drawing) for name, drawing in made.items()}
 
@@ -223,4 +233,93 @@ def _latency() -> Drawing:
     for one in seconds:
         drawing.dot(42, one, "plain", 3)
     drawing.interval(16, (low or 0.0, high or 5.0), value, "inconclusive")
+    return drawing
+
+
+def _shares(drawing: Drawing, y: int, shares: Iterable[float], kind: str = "plain") -> None:
+    """Draw a bar that is divided into *shares* of the scale."""
+    start = 0.0
+    for share in shares:
+        drawing.bar(kind, (start + 0.004, start + share - 0.004), y, y + 22)
+        start += share
+
+
+def _checks() -> Drawing:
+    drawing = Drawing("The risk of 1 in 100 for the whole suite, shared by its checks", 0, 1, 140)
+    drawing.ticks((0, 0.5, 1), lambda share: f"{share:g} %")
+    for place, checks in enumerate((1, 3, 6, 12)):
+        drawing.label(18 + 34 * place, f"{checks} checks" if checks > 1 else "1 check")
+        _shares(drawing, 7 + 34 * place, [1 / checks] * checks)
+    return drawing
+
+
+def _repeats() -> Drawing:
+    rng = np.random.default_rng(6)
+    right = rng.random((25, 5)) < np.repeat([1.0, 0.5], [18, 7])[:, None]
+    mean = 100 * float(right.mean())
+    title = f"25 cases, five replies to each: 25 values with a mean of {mean:.0f} %, and not 125"
+    drawing = Drawing(title, 0, 25, 100)
+    for place in range(125):
+        kind = "passed" if right[place // 5, place % 5] else "failed"
+        drawing.dot(10 + 20 * (place % 5), place // 5 + 0.5, kind, 6)
+    return drawing
+
+
+def _forgetting() -> Drawing:
+    questions = np.array([60, 40, 28, 14, 14, 8])
+    drawing = Drawing("Six skills: by their questions, and in the mean", 0, 1, 90)
+    for y, label, shares in (
+        (10, "questions", questions / questions.sum()),
+        (54, "weight", np.full(6, 1 / 6)),
+    ):
+        drawing.label(y + 11, label)
+        _shares(drawing, y, shares)
+    return drawing
+
+
+def _macro_f1() -> Drawing:
+    counts = (100, 50, 25, 15, 10)
+    expected = np.repeat(np.arange(5), counts)
+    names, ids = tuple("abcde"), tuple(map(str, range(expected.size)))
+    drawing = Drawing(
+        "How far one lost reply moves macro-F1, by the cases of its label", 0, 1.2, 160
+    )
+    drawing.ticks((0, 0.4, 0.8, 1.2), lambda change: f"−{change:g}" if change else "0")
+    for label, count in enumerate(counts):
+        said = expected.copy()
+        said[np.argmax(expected == label)] = 5
+        found = macro_f1_score(LabelPredictions(names, ids, expected, said))
+        drawing.label(19 + 32 * label, f"{count} cases")
+        drawing.bar("plain", (0, 100 * (1 - found.rate)), 10 + 32 * label, 28 + 32 * label)
+    return drawing
+
+
+def _divergence() -> Drawing:
+    values = np.sort(np.random.default_rng(8).lognormal(-2.0, 1.2, 40))
+    clip, most = 0.5, float(values[-1])
+    title = f"40 replies: each counts up to the clip of {clip:g} nats"
+    drawing = Drawing(title, 0, 43, 140)
+    level = 140 * (1 - clip / most)
+    for place, value in enumerate(values):
+        top, ends = 140 * (1 - value / most), (place + 0.2, place + 0.9)
+        drawing.bar("plain", ends, max(top, level), 140)
+        if top < level:
+            drawing.bar("added", ends, top, level)
+    drawing.label(level, "clip")
+    drawing.line("limit", [(0, level), (43, level)])
+    return drawing
+
+
+def _judges() -> Drawing:
+    rng, people = np.random.default_rng(9), np.arange(120) % 2
+    minimum = 0.4
+    drawing = Drawing("Cohen's kappa of three judges with 120 labels, and a minimum", 0, 1, 150)
+    drawing.ticks((0, 0.2, 0.4, 0.6, 0.8, 1), lambda kappa: f"{kappa:g}")
+    drawing.vertical("limit", minimum, "minimum")
+    for place, wrong in enumerate((0.06, 0.18, 0.30)):
+        grades = np.where(rng.random(120) < wrong, 1 - people, people)
+        found = kappa_bounds(people, grades, 2)
+        kind = "passed" if found.lower >= minimum else "inconclusive"
+        drawing.label(32 + 48 * place, "may gate" if kind == "passed" else "may not gate")
+        drawing.interval(32 + 48 * place, (found.lower, found.upper), found.estimate, kind)
     return drawing
