@@ -93,9 +93,12 @@ def replied(
 def disagreeing(
     rng: np.random.Generator, suites: int, drop: float, *, n: int, disagreement: float
 ) -> Pair:
-    """Draw one reply a case, before and after, that disagree on a share of *disagreement*."""
-    turn = rng.random((suites, n))
-    lost, fixed = (disagreement + drop) / 2.0, (disagreement - drop) / 2.0
+    """Draw one reply a case, before and after, that disagree on a share of *disagreement*.
+
+    It is as large as the drop at least, since every lost case is one of them.
+    """
+    turn, total = rng.random((suites, n)), max(disagreement, drop)
+    lost, fixed = (total + drop) / 2.0, (total - drop) / 2.0
     right = (turn >= lost + fixed) & (rng.random((suites, n)) < _RIGHT)
     before = right | (turn < lost)
     after = right | ((turn >= lost) & (turn < lost + fixed))
