@@ -98,7 +98,7 @@ def _saddle(y: Array, counts: Array) -> Array:
 
 
 def unseen_unit(sizes: Array, share: float) -> float:
-    """Return the weight of the unit that is added for a loss of *share* that was not drawn.
+    """Return the weight of the unit that is added for a loss, or gain, of *share* not drawn.
 
     Units of one weight add one such unit, and so does a small share, which the heaviest unit alone
     may bear. Otherwise that would be more than a loss can hide. The weight is the one with which
@@ -179,16 +179,25 @@ class BoundedValues:
 
     def p_at_least(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at least *mean*"."""
-        return p_mean(mean * self.sizes - self.sums, -self.unseen_gain(mean))
+        observed = np.sum(self.sums, axis=-1) / np.sum(self.sizes)
+        return p_mean(mean * self.sizes - self.sums, -self.unseen_gain(mean, observed))
 
     def unseen_loss(self, mean: float) -> float:
         """Return by how much the unit that is added lies below a hypothesis of *mean*."""
         share = 0.0 if self.kept is None else (self.kept - mean) / (self.kept - self.low)
         return unseen_unit(self.sizes, share) * (mean - self.low)
 
-    def unseen_gain(self, mean: float) -> float:
-        """Return by how much the unit that is added lies above a hypothesis of *mean*."""
-        return float(self.sizes.max()) * (self.high - mean)
+    def unseen_gain(self, mean: float, observed: ArrayLike) -> Array:
+        """Return by how much the unit that is added lies above a hypothesis of *mean*.
+
+        The units that were drawn are taken to have their *observed* mean, below which none gains.
+        """
+        seen = np.minimum(np.asarray(observed, np.float64), mean)
+        share = np.zeros_like(seen)
+        if self.kept is not None and mean < self.high:
+            share = (mean - seen) / (self.high - seen)
+        units = [unseen_unit(self.sizes, one) for one in share.ravel().tolist()]
+        return np.reshape(units, seen.shape) * (self.high - mean)
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the means that neither test rejects, two-sided.
@@ -273,7 +282,7 @@ class PlannedMean:
         """Return by how much the sum of the values exceeds what the test needs."""
         sizes = self.values.sizes
         if self.mean is None:
-            unseen = self.values.unseen_gain(0.0)
+            unseen = float(self.values.unseen_gain(0.0, -distance))
         else:
             unseen = self.values.unseen_loss(self.mean - distance)
         if not self.spread:

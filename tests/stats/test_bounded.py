@@ -100,7 +100,8 @@ def test_a_group_is_one_value_with_the_weight_of_its_cases():
 
     assert (found.sums.tolist(), found.sizes.tolist()) == ([0.5, -1.5], [1.5, 2.5])
     assert found.p_at_most(-0.6) == p_mean([0.5 + 0.9, -1.5 + 1.5], -found.unseen_loss(-0.6))
-    assert found.p_at_least(0.3) == p_mean([0.45 - 0.5, 0.75 + 1.5], -0.7 * 2.5)
+    gain = found.unseen_gain(0.3, -0.25)
+    assert found.p_at_least(0.3) == p_mean([0.45 - 0.5, 0.75 + 1.5], -gain)
 
 
 WEIGHTS = st.lists(st.floats(0.2, 8.0), min_size=2, max_size=40)
@@ -129,6 +130,25 @@ def test_no_place_of_a_loss_keeps_all_units_more_often_than_the_rule_lets_pass(w
 )  # fmt: skip
 def test_the_unit_that_is_added_is_as_heavy_as_the_loss_can_hide(sizes, share, unit):
     assert unseen_unit(np.array(sizes), share) == pytest.approx(unit, rel=1e-3)
+
+
+def test_where_no_unit_gains_or_loses_both_tests_are_as_exact_as_their_worst_place():
+    sizes = np.array([10.0] * 5 + [1.0] * 195)
+    # Five heavy units bear all of the share; each is kept with the same chance.
+    share = 0.1
+    kept = ((50.0 - share * 245.0) / 50.0) ** 5
+
+    same = BoundedValues(np.zeros(200), sizes, -1.0, 1.0, 0.0)
+    lower = BoundedValues(-share / (1.0 - share) * sizes, sizes, -1.0, 1.0, 0.0)
+
+    assert float(same.p_at_most(-share)) == pytest.approx(kept)
+    assert float(lower.p_at_least(0.0)) == pytest.approx(kept)
+
+
+def test_values_whose_place_is_unknown_add_the_heaviest_unit_on_both_sides():
+    found = BoundedValues(np.zeros(2), np.array([1.0, 3.0]), -1.0, 1.0)
+
+    assert (found.unseen_loss(-0.1), float(found.unseen_gain(0.1, 0.0))) == (2.7, 2.7)
 
 
 @given(SEEDS, st.floats(0.5, 0.99))

@@ -35,7 +35,8 @@ def decide(d, w, m):
     w = w / w.mean()
     delta = (d * w).mean()
     passes = p_mean(w * (d + m), (m - 1) * unseen_unit(w, m)) <= 0.05
-    fails = not passes and p_mean(-w * d, -w.max()) <= ALARM and delta <= 1e-9 - m
+    gained = unseen_unit(w, max(0.0, -delta) / (1.0 + max(0.0, -delta)))
+    fails = not passes and p_mean(-w * d, -gained) <= ALARM and delta <= 1e-9 - m
     return bool(passes), bool(fails)
 
 

@@ -133,7 +133,8 @@ def test_graded_and_weighted_cases_follow_the_rule(rows, minimum):
     w = weights / weights.mean()
 
     reached = p_mean(w * (scores - minimum), -minimum * unseen_unit(w, 1.0 - minimum))
-    missed = p_mean(w * (minimum - scores), (minimum - 1.0) * w.max())
+    gain = max(0.0, minimum - rate.rate) / (1.0 - min(rate.rate, minimum))
+    missed = p_mean(w * (minimum - scores), (minimum - 1.0) * unseen_unit(w, gain))
 
     assert p_reaches(rate, minimum) == pytest.approx(float(reached), abs=1e-7)
     assert p_misses(rate, minimum) == pytest.approx(float(missed), abs=1e-7)
