@@ -119,7 +119,7 @@ def rows(replicates: int, seed: int) -> Iterator[Row]:
     rng = np.random.default_rng(seed)
     for (n, sigma), kind in product(((90, 1.0), (276, 1.0), (276, 1.5)), ("mean", "groups")):
         yield from divergence_rows(n, sigma, kind, rng, replicates)
-    for n in (50, 100, 300):
+    for n in (60, 100, 300):
         yield from margin_rows(n, np.random.default_rng([seed, n]), max(100, replicates // 10))
 
 

@@ -9,6 +9,7 @@ from ftgate_testing.pages import page
 
 from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import MOST_COMPARED, MUST_PASS_REPEATS, Design, Levels
+from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.power import (
     COARSE_LIMIT,
     MAX_DEFAULT_LIMIT,
@@ -98,6 +99,8 @@ def shown_by(n, disagreement):
             f"{100 * design_pass_probability(design, disagreement, at):.0f}"
             for design in (once, often)
         )
+        if at >= smallest_limit(once)
+        else "refused"
         for at in (limit, 0.03, 0.05, 0.10)
     ]
 
