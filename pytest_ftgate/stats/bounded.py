@@ -44,8 +44,8 @@ def p_mean(
 
     Args:
         values: one number a unit, shape (..., units). Leading axes are samples.
-        worst: the least value that one unit could have had that was not drawn; below 0. Its shape
-            broadcasts with the leading axes.
+        worst: the least value that one unit could have had that was not drawn; at most 0. Its
+            shape broadcasts with the leading axes.
         counts: how many units have each value, shape (units,); 1 if None. Fractions are allowed.
 
     Returns:
@@ -58,9 +58,10 @@ def p_mean(
     flat, c = y.reshape(-1, y.shape[-1])[:, c > 0.0], c[c > 0.0]
     p = np.ones(flat.shape[0])
     rows = flat.max(axis=1) > 0.0
-    closed = rows & (flat[:, :-1] >= 0.0).all(axis=1)
+    kept = rows & (flat[:, :-1] >= 0.0).all(axis=1)
+    closed, p[kept] = kept & (flat[:, -1] < 0.0), 0.0
     p[closed] = np.exp(-np.log1p(flat[closed, :-1] / -flat[closed, -1:]) @ c[:-1])
-    others = rows & ~closed
+    others = rows & ~kept
     if np.any(others):
         p[others] = _saddle_point(flat[others] / np.abs(flat[others]).max(axis=1)[:, None], c)
     return cast("NDArray[np.float64]", p.reshape(y.shape[:-1]))

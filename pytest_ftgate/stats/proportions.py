@@ -91,6 +91,8 @@ _NEGLIGIBLE = 1e-17
 _LEAST = float(np.finfo(np.float64).tiny)
 #: Outcomes that are put in order one by one: few enough to be quick, many enough for small suites.
 _MOST_ORDERED = 4096
+#: So many of the outcomes that surely pass are put in order as well, for each number of fixed cases.
+_SPARE = 2.0
 #: The score test passes slightly too often where little is lost: with fewer cases than this, or
 #: where a drop as large as the limit would lose fewer cases than that.
 _EXACT_BELOW, _EXACT_BELOW_LOSSES = 100, 4.0
@@ -273,7 +275,8 @@ def _bracket(fixed: Array, n: int, margin: float, alpha: float) -> tuple[Array, 
             surely, high = limits, middle
         else:
             maybe, low = limits, middle
-    return surely, maybe
+    # The last outcomes that surely pass are looked at too: no other may.
+    return np.maximum(surely - _SPARE, -1.0), maybe
 
 
 def _discordances(margin: float) -> Array:

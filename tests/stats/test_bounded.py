@@ -65,6 +65,11 @@ def test_without_a_gain_nothing_is_shown(values):
     assert float(p_mean(values, -1.0)) == 1.0
 
 
+@every_row(("values", "p"), [([0.5, 0.0], 0.0), ([0.0, 0.0], 1.0), ([[0.2], [0.0]], [0.0, 1.0])])
+def test_where_no_unit_can_lack_anything_one_gain_shows_a_gain(values, p):
+    assert p_mean(values, 0.0).tolist() == p
+
+
 @given(SEEDS)
 def test_equal_values_may_come_with_their_count_and_suites_side_by_side(seed):
     rng = np.random.default_rng(seed)

@@ -145,6 +145,21 @@ def test_the_critical_score_splits_the_outcomes_by_their_exact_p_value(n, margin
         assert (tango_z(fixed, regressed, n, -margin) >= critical - 1e-9) == shown
 
 
+@every_row(("n", "margin"), [(92, 0.18), (94, 0.24), (98, 0.17), (120, 0.03), (133, 0.02)])
+def test_the_critical_score_of_many_cases_lies_between_two_outcomes(n, margin):
+    """Their outcomes are too many to put all of them in order."""
+    fixed, regressed = all_outcomes(n)
+    scores, critical = tango_z(fixed, regressed, float(n), -margin), critical_z(n, margin, 0.05)
+    least = np.argmin(np.where(scores >= critical - 1e-9, scores, np.inf))
+    most = np.argmax(np.where(scores < critical - 1e-9, scores, -np.inf))
+
+    shown, open_ = (
+        exact_noninferior_p(fixed[one], regressed[one], n, margin) for one in (least, most)
+    )
+
+    assert shown <= 0.05 < open_
+
+
 def test_without_an_outcome_that_shows_it_the_critical_score_is_infinite():
     # Four better cases of four have a chance of .49^4 = .058 where two points are lost, five .028.
     assert critical_z(4, 0.02, 0.05) == np.inf
