@@ -464,7 +464,7 @@ def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rat
     if minimum <= 0.0:
         return Outcome.PASSED
     # A missing reply counts as wrong for a pass, and as right for a fail.
-    if p_reaches(rating(after.impute_missing(0.0)), minimum) <= levels.miss:
+    if p_reaches(rating(after.impute_missing(0.0)), minimum) <= levels.miss + ROUNDING:
         return Outcome.PASSED
     is_missed = p_misses(rating(after.impute_missing(1.0)), minimum) <= levels.alarm
     return Outcome.FAILED if is_missed else Outcome.INCONCLUSIVE
@@ -496,7 +496,7 @@ def check_point(check: Check) -> Check:
     if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) or check.effective < 1:
         return check
     if check.before == check.after == 0.0:
-        return check
+        return uninformative(check, note(NoteKind.NOTHING_RIGHT))
     if check.before is None:
         within = check.after >= check.limit - ROUNDING
     else:

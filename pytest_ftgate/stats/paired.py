@@ -300,7 +300,8 @@ def is_noninferior(
     Raises:
         ValueError: unless 0 < margin < 1 and 0 < alpha < 1.
     """
-    shown = np.asarray(_noninferior_tail(pairs, margin) <= alpha)
+    # A limit that is just shown, by a whole group, may miss the level by rounding.
+    shown = np.asarray(_noninferior_tail(pairs, margin) <= alpha + _TOLERANCE)
     exact = np.asarray(pairs.allows_exact_test)
     if needs_exact_test(pairs.n, margin) and np.any(exact):
         critical = critical_z(int(pairs.n), margin, alpha)
@@ -499,7 +500,8 @@ def sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
     varying = np.flatnonzero(rows.min(axis=1) < rows.max(axis=1))
     if varying.size:
         rows[varying] = rows[varying][:, np.lexsort(rows[varying])]
-    rows[4] = 1.0 if np.ptp(rows[4]) == 0.0 else rows[4] * rows.shape[1] / np.sum(rows[4])
+    equal = np.ptp(rows[4]) <= _TOLERANCE * rows[4].max()
+    rows[4] = 1.0 if equal else rows[4] * rows.shape[1] / np.sum(rows[4])
     return rows
 
 

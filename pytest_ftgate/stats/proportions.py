@@ -91,7 +91,7 @@ _NEGLIGIBLE = 1e-17
 _LEAST = float(np.finfo(np.float64).tiny)
 #: Outcomes that are put in order one by one: few enough to be quick, many enough for small suites.
 _MOST_ORDERED = 4096
-#: So many of the outcomes that surely pass are put in order as well, for each number of fixed cases.
+#: So many of the outcomes that surely pass are put in order too, for each number of fixed cases.
 _SPARE = 2.0
 #: The score test passes slightly too often where little is lost: with fewer cases than this, or
 #: where a drop as large as the limit would lose fewer cases than that.

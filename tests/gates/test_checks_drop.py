@@ -110,18 +110,18 @@ def test_one_case_or_none_with_both_replies_shows_no_drop(before, after, n, mean
 
 
 @every_row(
-    ("before", "after", "alone", "decided"),
-    [([1.0], [1.0], OPEN, PASSED), ([1.0], [0.0], OPEN, FAILED), ([0.0], [1.0], OPEN, PASSED),
-     ([0.0], [0.0], OPEN, OPEN), ([1.0, 1.0], [1.0, None], OPEN, OPEN)],
+    ("before", "after", "decided", "told"),
+    [([1.0], [1.0], PASSED, NoteKind.PLAIN_THRESHOLD),
+     ([1.0], [0.0], FAILED, NoteKind.PLAIN_THRESHOLD),
+     ([0.0], [1.0], PASSED, NoteKind.PLAIN_THRESHOLD), ([0.0], [0.0], OPEN, NoteKind.NOTHING_RIGHT),
+     ([1.0, 1.0], [1.0, None], OPEN, NoteKind.FEW_PAIRS)],
 )  # fmt: skip
-def test_one_case_shows_nothing_unless_a_plain_threshold_decides(before, after, alone, decided):
+def test_one_case_shows_nothing_unless_a_plain_threshold_decides(before, after, decided, told):
     check = drop(before, after)
     found = check_point(check)
 
-    assert (check.outcome, found.outcome) == (alone, decided)
-    assert kinds(found.notes) == [
-        NoteKind.FEW_PAIRS if decided is OPEN else NoteKind.PLAIN_THRESHOLD
-    ]
+    assert (check.outcome, found.outcome) == (OPEN, decided)
+    assert kinds(found.notes) == [told]
 
 
 @every_row(("score", "decided"), [(1.0, PASSED), (0.0, FAILED)])

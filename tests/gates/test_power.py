@@ -11,7 +11,7 @@ from ftgate_testing.score_columns import case, suite, variant_scores
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of
+from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of, design_of_rows
 from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.measures import pairs_of_scores
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -61,6 +61,28 @@ def test_plain_cases_have_the_exact_probability():
 
 
 UNEVEN = (3.0,) * 4 + (1.0,) * 36
+
+
+@every_row("weights", [[0.3, 0.1 * 3] * 50, [1e-10] * 100])
+def test_weights_that_are_equal_but_for_rounding_are_counted_in_plan_and_verdict(weights):
+    assert design_of_rows(weights, [*map(str, range(100))]).is_plain
+    assert paired_counts([1.0] * 100, [1.0] * 100, weights=weights).countable
+
+
+def test_weights_that_are_small_and_unequal_are_weights_in_plan_and_verdict():
+    weights = [1e-10, 5e-10] * 50
+
+    assert not design_of_rows(weights, [*map(str, range(100))]).is_plain
+    assert not paired_counts([1.0] * 100, [1.0] * 100, weights=weights).countable
+
+
+def test_the_limit_that_a_large_group_just_shows_is_passed():
+    groups = (*[0] * 20, *range(1, 81))
+    limit = smallest_limit(design(100, groups=groups))
+    right = np.ones(100)
+
+    assert limit == pytest.approx(0.19)
+    assert is_noninferior(paired_counts(right, right, groups=groups), 0.19, 0.05)
 
 
 @pytest.mark.parametrize(
