@@ -239,7 +239,7 @@ def _change_text(verdict: Verdict, check: Check) -> str:
         change = check.after - check.before if check.unit == "share" else check.rise or 0.0
         return points(change, decimals(check))
     shown = verdict.shown_change
-    return f"{points(shown.change)} not gated" if shown else ""
+    return f"{points(shown.change, decimals(check))} not gated" if shown else ""
 
 
 # The gates that did not pass --------------------------------------------------------------------
