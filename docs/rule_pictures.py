@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pytest_ftgate.gates.design import CONFIDENCE, MAX_LOOKS, MISS, Levels, round_up_to_point
 from pytest_ftgate.gates.figures import quantile_interval
 from pytest_ftgate.gates.macro_f1 import macro_f1_score
+from pytest_ftgate.gates.regressions import fall_names
 from pytest_ftgate.reporting.number_text import points
+from pytest_ftgate.reporting.phrases import FALLS
 from pytest_ftgate.scoring.classification import LabelPredictions
 from pytest_ftgate.stats.bounded import BoundedValues
-from pytest_ftgate.stats.paired import change_interval, holm, p_drop, p_within, paired_counts
+from pytest_ftgate.stats.paired import change_interval, p_drop, p_within, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin, pass_probability
 from pytest_ftgate.stats.rates import mean_score, score_interval
 from pytest_ftgate.stats.resampling import kappa_bounds
@@ -28,8 +30,8 @@ DOCS = Path(__file__).parent
 #: The rows of the example: regressed, fixed and the verdict.
 _ROW = re.compile(r"^\| (\d+) \| (\d+) \| [^|]+ \| in [^|]+ \| in [^|]+ \| (\w+):", re.MULTILINE)
 _CASES = 200
-#: The levels at which a part has clearly fallen, and may have fallen.
-_CLEARLY, _MAYBE = 0.05, 0.025
+#: How a part is drawn, by how surely it fell.
+_FALL_KINDS = {"clearly": "failed", "perhaps": "inconclusive"}
 
 
 def pictures() -> dict[str, str]:
@@ -176,18 +178,16 @@ def _parts() -> Drawing:
     counts = {"arithmetic": (6, 8), "code": (9, 10), "facts": (12, 8), "format": (17, 6),
               "logic": (34, 8), "reading": (9, 9)}  # fmt: skip
     pairs = {name: paired_counts(*_turned(*turned, n=150)) for name, turned in counts.items()}
-    single = np.array([p_drop(found) for found in pairs.values()])
     drawing = Drawing("Six families of 150 cases, each with its 95 % interval", -28, 10, 190)
     drawing.ticks(range(-25, 11, 5), _points)
     drawing.vertical("limit", 0, "no change")
-    rows = zip(pairs.items(), single, holm(single), strict=True)
-    for place, ((name, found), p, adjusted) in enumerate(rows):
-        kind = "failed" if adjusted <= _CLEARLY else "inconclusive" if p <= _MAYBE else "plain"
+    falls = fall_names([p_drop(found) for found in pairs.values()], MISS)
+    for place, ((name, found), fall) in enumerate(zip(pairs.items(), falls, strict=True)):
         low, high = change_interval(found, CONFIDENCE)
+        kind = _FALL_KINDS.get(fall, "plain")
         drawing.label(18 + 30 * place, name)
         drawing.interval(18 + 30 * place, (100 * low, 100 * high), 100 * found.delta, kind)
-        word = {"failed": "clearly fell", "inconclusive": "may have fallen"}.get(kind, "")
-        drawing.text(drawing.x(100 * high) + 10, 22 + 30 * place, word)
+        drawing.text(drawing.x(100 * high) + 10, 22 + 30 * place, FALLS.get(fall, ""))
     return drawing
 
 

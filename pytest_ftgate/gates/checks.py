@@ -213,6 +213,7 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         p_pass=p_noninferior(pairs, margin),
         p_fail=p_drop(pairs),
         p_half=p_beyond_half(pairs, margin),
+        pairs=pairs,
         miss=levels.miss,
         alarm=levels.alarm,
         shared=levels.shared,
@@ -378,7 +379,8 @@ def _drop_with_missing(
         pairing(before.impute_missing(1.0 - value), after.impute_missing(value))
         for value in (0.0, 1.0)
     )
-    check = replace(check, p_half=p_beyond_half(kept, check.limit), notes=(missing,))
+    half = p_beyond_half(kept, check.limit)
+    check = replace(check, p_half=half, pairs=kept, notes=(missing,))
     if check.missing > MAX_MISSING_SHARE * len(after):
         return replace(check, outcome=Outcome.INCONCLUSIVE)
     if _missing_unevenly(before, after):

@@ -177,7 +177,7 @@ def check_graded_drop(
     shown = replace(rule, margin=rule.margin * _least_shown(found), guess_rate=0.0)
     check = _with_true_change(check_drop(before, after, shown), rule.margin, found)
     # A judge shows a true drop at most in full: half of the limit is surely lost if it shows half.
-    return replace(check, p_half=plain.p_half)
+    return replace(check, p_half=plain.p_half, pairs=None)
 
 
 def _least_shown(found: _Shares) -> float:
@@ -255,6 +255,7 @@ def _drop_by_labels(
         p_pass=p_pass,
         p_fail=p_fail,
         p_half=estimate.p_below(-plain.limit / 2.0),
+        pairs=None,
         method="labels",
         notes=(alone,),
         **_UNKNOWN,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
@@ -255,6 +257,8 @@ class Check:
     p_pass: float | None = None
     p_fail: float | None = None
     p_half: float | None = None
+    #: The `PairedCounts` of *p_half*, in no record; None where a judge's errors correct it.
+    pairs: Annotated[Any, Field(exclude=True)] = field(default=None, compare=False, repr=False)
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1

@@ -258,7 +258,10 @@ def shown_change_text(verdict: Verdict) -> str:
     if shown is None:
         return ""
     why = _UNCOMPARED.get(shown.key, shown.key)
-    rates = f"{percent(shown.before)} → {percent(shown.after)}, {change_size(shown.change)}"
+    # The rate is that of the check, so it reads the same.
+    digits = phrases.decimals(verdict.check) if verdict.check else 0
+    rates = f"{percent(shown.before, digits)} → {percent(shown.after, digits)}"
+    rates += f", {change_size(shown.change, digits)}"
     return with_more(f"against {shown.against} {rates}, not gated", why)
 
 

@@ -28,6 +28,7 @@ from pytest_ftgate.reporting.phrases import stands_out
 from pytest_ftgate.reporting.suite_errors import error_count
 from pytest_ftgate.reporting.summary import (
     passed_parts,
+    perhaps_lines,
     shown_advice,
     verdict_phrase,
     verdict_word,
@@ -85,6 +86,11 @@ def _verdict_section(report: Report) -> Iterator[str]:
     yield f"### {_MARKS[word]} {word}: {verdict_phrase(report)}"
     if report.verdict == "passed":
         yield escape_markdown(" · ".join(passed_parts(report.gated_verdicts)))
+
+
+def _perhaps_section(report: Report) -> Iterator[str]:
+    if lines := [f"- {escape_markdown(line)}" for line in perhaps_lines(report)]:
+        yield "\n".join(lines)
 
 
 def _usage_section(report: Report) -> Iterator[str]:
@@ -242,7 +248,7 @@ def _note_section(report: Report) -> Iterator[str]:
 
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
-    *(_verdict_section, _error_section, _headline_section, _usage_section),
+    *(_verdict_section, _error_section, _headline_section, _perhaps_section, _usage_section),
     *(_table_section, _detail_section),
     *(_ungated_section, _ladder_section, _note_section),
 )

@@ -13,6 +13,7 @@ from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
     Check,
     CheckKind,
+    Fall,
     Outcome,
     Slice,
     Verdict,
@@ -428,6 +429,8 @@ def _confusions(verdict: Verdict) -> Iterator[str]:
 
 #: The most parts that are named at once.
 _MAX_NAMED = 5
+#: How surely a part fell, in words.
+FALLS: Mapping[Fall, str] = {"clearly": "clearly fell", "perhaps": "may have fallen"}
 
 
 def clearly_fallen(verdict: Verdict) -> list[Slice]:
@@ -475,12 +478,16 @@ def stands_out(verdict: Verdict) -> bool:
 def perhaps_fallen(verdict: Verdict) -> str:
     """Return which parts may have fallen, and how many would by chance; "" if there is none."""
     parts = [part for part in verdict.slices if part.named == "perhaps"]
-    if not parts:
-        return ""
-    total = sum(part.p_alone is not None for part in verdict.slices)
-    chance = ceil(round(10.0 * PERHAPS * total, 6)) / 10.0
-    count = f"{len(parts)} of {quantity(total, 'part')} may have fallen"
-    return f"{count} (by chance: at most {chance:g}): {_named(verdict, parts)}"
+    return f"{perhaps_count([verdict])}: {_named(verdict, parts)}" if parts else ""
+
+
+def perhaps_count(verdicts: Iterable[Verdict]) -> str:
+    """Return how many parts of *verdicts* may have fallen, and would by chance; "" if none."""
+    parts = [part for verdict in verdicts for part in verdict.slices if part.p_alone is not None]
+    fallen = sum(part.named == "perhaps" for part in parts)
+    chance = ceil(round(10.0 * PERHAPS * len(parts), 6)) / 10.0
+    text = f"{fallen} of {quantity(len(parts), 'part')} {FALLS['perhaps']}"
+    return f"{text} (by chance: at most {chance:g})" if fallen else ""
 
 
 def _named(verdict: Verdict, parts: Iterable[Slice]) -> str:
@@ -542,7 +549,7 @@ def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     if unproven:
         yield f"but inconclusive: {first_names([part.name for part in unproven])}"
     if fallen := [part for part in clearly_fallen(verdict) if part not in regressed]:
-        yield f"clearly fell: {_named(verdict, fallen)}"
+        yield f"{FALLS['clearly']}: {_named(verdict, fallen)}"
     if lost := half_gone_skills(verdict):
         rates = (
             f"{_part_name(verdict, part)} {share_change(part.before, part.after)}" for part in lost

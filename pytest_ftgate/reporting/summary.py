@@ -24,7 +24,15 @@ from pytest_ftgate.reporting.number_text import (
     quantity,
     with_more,
 )
-from pytest_ftgate.reporting.phrases import decimals, levels, limit, size, stands_out
+from pytest_ftgate.reporting.phrases import (
+    decimals,
+    levels,
+    limit,
+    perhaps_count,
+    perhaps_fallen,
+    size,
+    stands_out,
+)
 from pytest_ftgate.reporting.text import (
     break_command,
     cell_count,
@@ -112,7 +120,8 @@ def _verbose_lines(report: Report, verbosity: int) -> Iterator[str]:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             yield from ("", f"  {escape_controls(node_id(verdict))}")
             yield from verdict_section(verdict, verbosity).split("\n")
-    notes = [*_note_lines([v for v in report.gated_verdicts if v.outcome is Outcome.PASSED])]
+    told = map(escape_controls, perhaps_lines(report))
+    notes = [*_wrap_all(told), *_note_lines(_passed(report))]
     yield from ["", *notes] if notes else []
     if report.gated_verdicts:
         yield from _wrap_all(tables.cost_lines(report.cost, full=True, max_usd=report.max_usd))
@@ -239,7 +248,7 @@ def _change_text(verdict: Verdict, check: Check) -> str:
         change = check.after - check.before if check.unit == "share" else check.rise or 0.0
         return points(change, decimals(check))
     shown = verdict.shown_change
-    return f"{points(shown.change)} not gated" if shown else ""
+    return f"{points(shown.change, decimals(check))} not gated" if shown else ""
 
 
 # The gates that did not pass --------------------------------------------------------------------
@@ -382,8 +391,11 @@ def _closing_notes(report: Report) -> list[str]:
     """Return the lines on costs, on the run, and if nothing blocks, on gates that passed."""
     notes = [] if _is_blocked(report) else _passed_notes(report)
     costs = tables.cost_lines(report.cost, full=False, max_usd=report.max_usd)
+    # Beside what blocks, parts that fell by chance alone would be noise; -v names them.
+    count = "" if _is_blocked(report) else perhaps_count(_quiet(report))
     return [
         *_wrap_all(costs if report.gated_verdicts else ()),
+        *(wrap_lines(f"{count}; -v shows which") if count else ()),
         *notes,
         *message_lines(report.notes),
     ]
@@ -461,6 +473,21 @@ def _fallen_lines(verdicts: Iterable[Verdict]) -> list[str]:
         if stands_out(verdict)
         for line in wrap_lines(f"{node_name(verdict)} passed: {escape_controls(headline(verdict))}")
     ]
+
+
+def _quiet(report: Report) -> list[Verdict]:
+    """Return the gates that passed of which no part stands out."""
+    return [verdict for verdict in _passed(report) if not stands_out(verdict)]
+
+
+def perhaps_lines(report: Report) -> Iterator[str]:
+    """Yield which parts may have fallen of gates that passed, where nothing else of them is told.
+
+    Foreign names in them are not escaped.
+    """
+    for verdict in _quiet(report):
+        if text := perhaps_fallen(verdict):
+            yield f"{node_name(verdict)} passed: {text}"
 
 
 def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list[str]:

@@ -274,7 +274,8 @@ def _before_cell(verdict: Verdict) -> str:
         return ""
     if check.before is not None:
         return level(check.before, check.unit, decimals(check))
-    return percent(verdict.shown_change.before) if verdict.shown_change else ""
+    shown = verdict.shown_change
+    return percent(shown.before, decimals(check)) if shown else ""
 
 
 def _short_after_cell(verdict: Verdict) -> str:
@@ -298,7 +299,8 @@ def _change_cell(verdict: Verdict) -> str:
     if check is None:
         return ""
     if check.before is None:
-        return change_cell(verdict.shown_change) if verdict.shown_change else ""
+        shown = verdict.shown_change
+        return change_cell(shown, decimals(check)) if shown else ""
     if check.is_unchanged and not check.has_drifted:
         return "unchanged"
     if check.unit == "share" and not check.has_drifted:

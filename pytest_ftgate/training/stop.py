@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Literal
 
 from pytest_ftgate.gates.verdict import Check, Slice, Verdict
-from pytest_ftgate.stats.paired import ChangeCounts, p_within
+from pytest_ftgate.stats.paired import PairedCounts, p_within
 from pytest_ftgate.stats.proportions import find_root
 
 #: The chance that a training ends although it has lost half of what is allowed, or less, over all
@@ -103,25 +103,31 @@ def drops(tests: Sequence[StopTest], level: float) -> Iterator[tuple[Verdict, Ch
 def needed_change(check: Check, level: float) -> float | None:
     """Return the change at which the test of half the limit would end a training at *level*.
 
-    It supposes as many fixed cases, or the same spread of graded scores. None if no change would.
+    It supposes as many fixed cases, or that the scores of all cases are lower by the same. None if
+    no change would, or where the check has no *pairs*.
     """
-    half = check.limit / 2.0
+    pairs: PairedCounts | None = check.pairs
+    if pairs is None:
+        return None
 
     def excess(change: float) -> float:
-        counts = ChangeCounts(
-            n=float(check.n),
-            delta=change,
-            fixed=check.fixed,
-            regressed=check.fixed - change * check.n,
-            effective=check.effective,
-            countable=check.error is None,
-            spread=check.n * (check.error or 0.0) ** 2,
-            groups=check.units,
-        )
-        return p_within(counts, half) - level
+        return p_within(_with_change(pairs, change), check.limit / 2.0) - level
 
-    most = 2.0 * check.fixed / check.n - 1.0
-    return find_root(excess, most, -half, xtol=1e-6) if excess(most) < 0.0 < excess(-half) else None
+    least = (pairs.fixed / pairs.n if pairs.countable else 0.0) - pairs.before
+    if not excess(least) < 0.0 < excess(-check.limit / 2.0):
+        return None
+    needed = find_root(excess, least, -check.limit / 2.0, xtol=1e-6)
+    # Missing replies may put the change that is tested beside the one that is told.
+    return (check.change or 0.0) + needed - pairs.delta
+
+
+def _with_change(pairs: PairedCounts, change: float) -> PairedCounts:
+    """Return *pairs* with another *change*; the spread stays."""
+    values = pairs.changes
+    if values is not None:
+        values = replace(values, sums=values.sums + (change - pairs.delta) * values.sizes)
+    lost = pairs.fixed - change * pairs.n
+    return replace(pairs, delta=change, regressed=lost, changes=values)
 
 
 def _comparisons(verdict: Verdict) -> list[Check]:

@@ -86,6 +86,15 @@ def test_the_drawing_of_the_statistics_is_what_the_rule_makes():
     assert drawn == ["passed", "inconclusive", "failed"]
 
 
+def test_the_drawing_of_the_parts_names_them_by_the_rule(monkeypatch):
+    module, p_values = loaded("rule_pictures"), iter([0.001, 0.001, 0.001, 0.001, 0.02, 0.03])
+    monkeypatch.setattr(module, "p_drop", lambda _: next(p_values))
+
+    # The last one would clearly have fallen by Holm's correction alone.
+    words = re.findall("clearly fell|may have fallen", module.pictures()["parts.svg"])
+    assert words.count("clearly fell") == 5
+
+
 def test_no_sentence_stands_twice_in_the_reference():
     texts = [path.read_text("utf-8") for path in sorted((DOCS / "reference").glob("*.md"))]
     first = texts[0].split("\n", 1)[0]  # every page begins with the same comment

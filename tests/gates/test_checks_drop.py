@@ -149,6 +149,7 @@ def test_how_surely_a_drop_exceeds_half_the_limit_has_a_p_value(after, size):
     check = drop(before, after, size=size, margin=0.1)
 
     assert 0.0 < check.p_half == p_within(paired(before, after, size), 0.05)
+    assert check.p_half == p_within(check.pairs, 0.05)
 
 
 def test_missing_replies_count_as_kept_and_too_few_groups_as_nothing_for_half_the_limit():
@@ -159,6 +160,7 @@ def test_missing_replies_count_as_kept_and_too_few_groups_as_nothing_for_half_th
     kept = drop([1.0] * 200, [1.0] * 5 + after[5:])
     assert gap.missing == 5
     assert gap.p_half == kept.p_half > drop([1.0] * 195, after[5:]).p_half
+    assert gap.pairs == kept.pairs
     assert few.p_half is None
 
 

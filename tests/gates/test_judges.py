@@ -75,6 +75,8 @@ def test_a_drop_of_grades_is_converted_to_the_true_drop(right, outcome):
         detectable=pytest.approx(grades.detectable / LEAST), certifiable=certifiable,
     )  # fmt: skip
     assert (certifiable is not None) is (outcome is Outcome.INCONCLUSIVE)
+    # A change of grades is not the true one.
+    assert check.pairs is None
 
 
 @every_row(
@@ -178,6 +180,7 @@ def test_a_hundred_labels_of_the_compared_replies_correct_the_judge():
         notes=(note(NoteKind.LABELS_CORRECT_DROP, labels=100, change=pytest.approx(-0.35)),),
     )  # fmt: skip
     assert plain.outcome is compared(evidence(), before, after).outcome is Outcome.FAILED
+    assert check.pairs is None
 
 
 def labelled(worse, n=200, **more):

@@ -14,7 +14,14 @@ from pytest_ftgate.gates.statements import (
     Statement,
     StatementKind,
 )
-from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
+from pytest_ftgate.gates.verdict import (
+    CheckKind,
+    JudgeValidation,
+    Outcome,
+    ShownChange,
+    Slice,
+    Verdict,
+)
 from pytest_ftgate.recommend.advice import Advice, Condition, ReasonKind, Recommendation, Rollback
 from pytest_ftgate.reporting.headlines import (
     acceptance_lines,
@@ -22,7 +29,10 @@ from pytest_ftgate.reporting.headlines import (
     exam_phrase,
     exam_sentences,
     headline,
+    shown_change_text,
 )
+from pytest_ftgate.reporting.summary import passed_parts
+from pytest_ftgate.reporting.tables import verdict_table
 from pytest_ftgate.results.accepted import Acceptance
 
 FAILED = failing_run().verdicts[0]
@@ -99,6 +109,21 @@ def test_a_minimum_has_the_rate_its_interval_and_the_limit(outcome):
     )
 
     assert text == "accuracy 70 % (95 % CI 60 to 79 %), min 90 %"
+
+
+def test_a_change_that_is_not_gated_has_as_many_decimals_as_the_rate_beside_it():
+    change = ShownChange(against="current", before=0.9, after=0.848, low=-0.09, high=-0.01, n=500)
+    check = replace(MISSED, limit=0.85, after=0.848, low=None, high=None)
+    missed = replace(FAILED, checks=(check,), deciding=0, shown_change=change)
+    passed = replace(missed, outcome=Outcome.PASSED, checks=(replace(check, limit=0.846),))
+
+    text = "against current 90.0 % → 84.8 %, down 5.2 points, not gated"
+    assert shown_change_text(missed) == text
+    row = verdict_table([missed]).rows[0]
+    assert [*row[2:5]] == ["90.0 %", "84.8 %", "down 5.2 (1.0 to 9.0)"]
+    assert passed_parts([passed])[0].endswith("84.8 % (−5.2 not gated, min 84.6 %)")
+    whole = replace(missed, checks=(replace(check, limit=0.8),))
+    assert "90 % → 85 %, down 5 points" in shown_change_text(whole)
 
 
 def test_uncorrected_grades_and_the_habit_follow_the_rate():

@@ -77,21 +77,49 @@ def test_a_section_says_what_fell_and_how_surely(verdict, verbosity):
     assert ("It fails if" in text) == (verbosity > 0)
 
 
+PART = Slice(
+    kind="tag", name="long", n=90, before=0.9, after=0.8, low=-0.16, high=-0.04, p_drop=0.01,
+    p_alone=0.001, state="inconclusive",
+)  # fmt: skip
+
+
 @every_row("named, is_told", [("clearly", True), ("perhaps", False), ("", False)])
 def test_of_a_passed_gate_the_closing_section_and_the_comment_tell_what_clearly_fell(
     named, is_told
 ):
-    part = Slice(
-        kind="tag", name="long", n=90, before=0.9, after=0.8, low=-0.16, high=-0.04, p_drop=0.01,
-        p_alone=0.001, state="inconclusive", named=named,
-    )  # fmt: skip
-    made = report(replace(GOOD, slices=(part,)))
+    made = report(replace(GOOD, slices=(replace(PART, named=named),)))
 
     text, told = "\n".join(summary_lines(made)), "clearly fell: tag long down 10 (4 to 16)"
     assert (f"; {told}" in " ".join(text.split())) is is_told
     assert (
         f"passed: {escape_markdown(headline(made.verdicts[0]))}" in markdown_report(made)
     ) is is_told
+
+
+COUNT = "1 of 2 parts may have fallen (by chance: at most 0.1)"
+
+
+def passed_with(*named, variant="new"):
+    parts = (replace(PART, name=name or "even", named=name) for name in named)
+    return replace(GOOD, variant=variant, slices=tuple(parts))
+
+
+@every_row("others, closing", [
+    ((), COUNT), ((passed_with("", ""),), COUNT.replace("2", "4", 1)),
+    # A gate of which a part clearly fell has a line of its own. A red build is short.
+    ((passed_with("clearly", "perhaps"),), COUNT), ((FAILED,), ""),
+])  # fmt: skip
+def test_parts_of_a_passed_gate_that_may_have_fallen_are_counted_and_named_in_detail(
+    others, closing
+):
+    passed = passed_with("perhaps", "", variant="old")
+    made = report(passed, *others)
+    line = f"accuracy[old] passed: {COUNT}: tag perhaps down 10 (4 to 16)"
+
+    counts = [line for line in summary_lines(made) if line.endswith("-v shows which")]
+    assert counts == ([f"  {closing}; -v shows which"] if closing else [])
+    assert " ".join(" ".join(detail_lines(made)).split()).count(line) == 1
+    assert f"- {escape_markdown(line)}\n" in markdown_report(made)
 
 
 @every_row("names, line", [

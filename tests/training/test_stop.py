@@ -93,7 +93,7 @@ def check_of(pairs):
     return Check(
         kind=CheckKind.BASE, outcome=Outcome.INCONCLUSIVE, limit=0.1, n=int(pairs.n),
         effective=pairs.effective, fixed=pairs.fixed, regressed=pairs.regressed,
-        before=pairs.before, after=pairs.after,
+        before=pairs.before, after=pairs.after, pairs=pairs,
     )  # fmt: skip
 
 
@@ -107,11 +107,36 @@ def test_the_change_that_a_stop_needs_is_the_first_one_that_ends_the_training(nu
     assert p_within(pairs_with(enough), 0.05) <= level < p_within(pairs_with(enough - 1), 0.05)
 
 
-def test_graded_scores_need_the_change_whose_distance_from_half_the_limit_is_sure():
-    check = replace(check_of(pairs_with(15)), error=0.02)
+RIGHT, KEPT = np.ones(60), (np.arange(60) % 5 > 0).astype(float)
 
-    # One side of 95 % of a normal distribution is 1.645 errors wide, and the unseen rest wider.
-    assert -0.10 < needed_change(check, 0.05) < -0.05 - 1.645 * 0.02
+
+@every_row(
+    ("scores", "more"),
+    [
+        ((RIGHT, KEPT), {}),
+        ((RIGHT, KEPT), {"groups": np.arange(60) // 2}),
+        ((RIGHT, KEPT), {"weights": np.where(np.arange(60) < 6, 5.0, 1.0)}),
+        ((RIGHT, 0.7 + 0.3 * KEPT), {}),
+        ((RIGHT, 0.7 + 0.3 * KEPT), {"groups": np.arange(60) // 2}),
+    ],
+)
+def test_a_training_has_dropped_as_far_as_a_stop_needs_just_when_it_ends(scores, more):
+    pairs = paired_counts(*scores, **more)
+    check, p = check_of(pairs), p_within(pairs, 0.05)
+
+    # At the level of its own p-value, the change that a stop needs is the one that is seen.
+    assert needed_change(check, p) == pytest.approx(pairs.delta, abs=1e-5)
+    assert needed_change(check, p / 1.1) < pairs.delta < needed_change(check, p * 1.1)
+
+
+def test_a_change_beside_the_tested_one_needs_as_much_more_of_a_drop():
+    check = check_of(pairs_with(regressed=15))
+
+    moved = needed_change(replace(check, after=check.after - 0.01), 0.05)
+
+    assert moved == pytest.approx(needed_change(check, 0.05) - 0.01)
+    # Without the scores, no change is known.
+    assert needed_change(replace(check, pairs=None), 0.05) is None
 
 
 def test_few_cases_may_need_more_than_they_have():
