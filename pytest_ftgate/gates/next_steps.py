@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from difflib import unified_diff
-from math import ceil
+from math import ceil, inf
 
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
@@ -275,13 +275,26 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
         limit = {"fails": _is_past(check), "default": check.has_default_limit}
         yield next_step(StepKind.ADD_CASES, needed=needed, unchanged=unchanged, cases=noun, **limit)
     elif any(counts):
-        yield next_step(StepKind.DECIDE_OTHERWISE, n=check.n, cases=noun)
+        # A lower most that a case can cost shows a limit sooner, unless the mean is past it.
+        narrows = check.unit == "usd" and not _is_past(check)
+        yield next_step(StepKind.DECIDE_OTHERWISE, n=check.n, cases=noun, narrows=narrows)
+
+
+def last_settled(checks: Sequence[Check]) -> Check:
+    """Return which of *checks* takes the most further cases: of those past their limits, if any."""
+    past = [check for check in checks if _is_past(check)]
+    return max(past or checks, key=lambda check: inf if check.needed is None else check.needed)
+
+
+def observed_amount(check: Check) -> float:
+    """Return the amount, or its rise, that a check of usage compares with its limit."""
+    return check.after if check.rise is None else check.rise
 
 
 def _is_past(check: Check) -> bool:
     """Return True if the observed rate, drop, amount or rise is past its limit."""
     if check.unit != "share":
-        return (check.after if check.before is None else check.rise or 0.0) > check.limit
+        return observed_amount(check) > check.limit
     if check.change is None:
         return check.after < check.limit
     return check.change <= -check.limit
