@@ -246,8 +246,9 @@ def _price_problem(
         return shows(most_usd(variant.tariff, 0, tokens) or 0.0)
 
     tokens = largest_that(shows_tokens, 1, bound.max_tokens)
-    # In hundredths of the limit, which itself would be shown.
+    # In hundredths of the limit, which itself would be shown; three figures of them.
     parts = largest_that(lambda n: shows(n * limit / 100), 100, ceil(100 * bound.most / limit))
+    parts -= parts % 10 ** (len(str(parts)) - 3)
     told = {"limit": limit, "most": bound.most / 1000, "max_tokens": bound.max_tokens}
     counts = {**design.counts, "needed": ceil(design.n * log(SIDE) / log(p)), "possible": tokens}
     counts["possible_usd"] = parts * limit / 100_000

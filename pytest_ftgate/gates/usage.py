@@ -122,10 +122,11 @@ def _max_tokens_step(
     suite: Suite, verdict: Verdict, checks: Sequence[Check]
 ) -> Iterator[NextStep]:
     """Yield the ``max_tokens`` with which the same replies pass *checks*, if there is one."""
-    unseen = [one.values for check in checks for one in check.notes if "passing" in one.values]
-    if len(unseen) == len(checks):
-        least = min(unseen, key=lambda values: values["passing"])
-        told = {"tokens": least["passing"], "longest": least["longest"]}
+    notes = [one.values for check in checks for one in check.notes]
+    passing = [tokens for one in notes if isinstance(tokens := one.get("passing"), int)]
+    longest = [tokens for one in notes if isinstance(tokens := one.get("longest"), int)]
+    if passing and len(passing) == len(checks):
+        told = {"tokens": min(passing), "longest": max(longest)}
         where = max_tokens_place(suite, verdict.variant)
         yield next_step(StepKind.SET_MAX_TOKENS, **told, where=where)
 

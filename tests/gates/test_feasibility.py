@@ -326,7 +326,7 @@ COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=0.1), DivergenceGate(line=3, 
 #: Replies have 1,024 tokens at most, so a thousand requests cost 1.024 USD at most, or 10 by hand.
 BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)
 DECLARED = replace(COST, max_cost_per_case=0.01)
-BY_HAND = {"tokens": 0, "most": 0.01, "possible": 0, "usd": 0.001677}
+BY_HAND = {"tokens": 0, "most": 0.01, "possible": 0, "usd": 0.00167}
 
 
 def priced(gate, asked, **keys):
@@ -352,7 +352,7 @@ def never_shown(n, needed, *, unrelated=0, tokens=1024, most=0.001024, possible,
         (COST, cases(70, groups=35), never_shown(70, 72, unrelated=35, possible=999)),
         (DECLARED, cases(368), None),
         (DECLARED, cases(60), never_shown(60, 368, **BY_HAND)),
-        (replace(DECLARED, max_cost_per_case=0.001677), cases(60), None),
+        (replace(DECLARED, max_cost_per_case=0.00167), cases(60), None),
         (replace(COST, evidence="point"), cases(1), None),
         # A rise may be as small as it likes.
         (CostGate(line=3, max_rise=0.1), cases(2), None),
