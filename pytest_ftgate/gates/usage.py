@@ -118,9 +118,7 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
 
 
-def _max_tokens_step(
-    suite: Suite, verdict: Verdict, checks: Sequence[Check]
-) -> Iterator[NextStep]:
+def _max_tokens_step(suite: Suite, verdict: Verdict, checks: Sequence[Check]) -> Iterator[NextStep]:
     """Yield the ``max_tokens`` with which the same replies pass *checks*, if there is one."""
     notes = [one.values for check in checks for one in check.notes]
     passing = [tokens for one in notes if isinstance(tokens := one.get("passing"), int)]

@@ -421,8 +421,8 @@ def _above_most(values: Mapping[str, Any]) -> str:
         allowed = "max_tokens {max_tokens} lets a case cost {most:.6g} at most, so the server does "
         allowed += "not keep it"
     return fill(
-        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write max_cost_per_case: with the most "
-        "USD that one case can cost, in {where}",
+        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write max_cost_per_case: with the "
+        "most USD that one case can cost, in {where}",
         values,
     )
 

@@ -123,9 +123,7 @@ def test_the_verdict_on_a_cost_is_explained(judged, desk, capsys, monkeypatch):
     assert "passes if all of the 95 % CI is within 0.25 USD" in said
 
 
-def test_what_keeps_two_limits_of_a_cost_open_is_explained_once(
-    judged, desk, capsys, monkeypatch
-):
+def test_what_keeps_two_limits_of_a_cost_open_is_explained_once(judged, desk, capsys, monkeypatch):
     long = HAIKU.replace("}", ", max_tokens: 9000}")
     gates = "{cost: {max_usd_per_1k: 0.25, max_rise: 0.3, max_cost_per_case: 0.004}}"
     judged(gates, current=long, strong=long.replace("}", ", temperature: 0.5}"), calls=200)

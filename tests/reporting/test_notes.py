@@ -114,7 +114,7 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0, where="s.yaml:3"),
      ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write max_cost_per_case: with the "
       "most USD that one case can cost, in s.yaml:3")),
-    (note(K.CLIPPED, most=0.5, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
+    (note(K.CLIPPED, most=0.5, over=1, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
      "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
     (note(K.LARGE_CASE, share=0.12),
      "one case holds 12 % of the cost, so that the mean rests on few of them"),
