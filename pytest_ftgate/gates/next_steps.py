@@ -31,7 +31,7 @@ _MAX_CASES = 3
 #: A label that is taken for another one is named from this share of the regressed cases on.
 _MIN_SHARE_OF_LABEL = 0.25
 #: No limit is advised that allows more than this many times what the declared one allows.
-_MAX_LOOSER = 2.0
+MAX_LOOSER = 2.0
 #: No step asks for more than this many times the cases that there are.
 _MAX_MORE_CASES = 5
 
@@ -184,7 +184,7 @@ def is_near(shown: float, declared: float, *, at_least: bool = False) -> bool:
     """
     if at_least:
         shown, declared = 1.0 - shown, 1.0 - declared
-    return shown <= _MAX_LOOSER * declared + ROUNDING
+    return shown <= MAX_LOOSER * declared + ROUNDING
 
 
 def blocking_checks(verdict: Verdict) -> list[Check]:

@@ -522,7 +522,8 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what stands out beside the numbers: parts, causes, missing replies."""
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
-        yield f"no reply to {check.missing:,} of {check.n + check.missing:,} cases"
+        lacks = "no price of" if check.unit == "usd" else "no reply to"
+        yield f"{lacks} {check.missing:,} of {check.n + check.missing:,} cases"
     for note in check.notes:
         if note.kind == NoteKind.CLIPPED and note.values["over"]:
             yield fill("{over:#reply} counted up to {most:.3g} only", note.values)

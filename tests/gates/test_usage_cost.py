@@ -160,6 +160,19 @@ def test_the_interval_adds_a_case_that_cost_the_most_that_one_can(gate, keys, mo
     assert (check.method, check.after) == ("bounded", pytest.approx(0.1))
 
 
+def test_replies_that_are_all_cut_off_cost_the_most_that_they_can():
+    # The mean of these prices rounds to just above the price of each.
+    check = evaluated(LIMIT, [300] * 60, keys={"max_tokens": 300}).check
+
+    assert (check.outcome, check.high) == (Outcome.PASSED, pytest.approx(0.3))
+
+
+def test_what_a_server_writes_beyond_max_tokens_is_bounded_by_what_is_declared():
+    check = evaluated(DECLARED, [100] * 59 + [1025]).check
+
+    assert check.high == evaluated(DECLARED, [100] * 59 + [1025], keys=RECORDED).check.high
+
+
 def test_a_most_is_that_of_the_longest_prompt_in_its_dearest_kind_of_tokens():
     dear = Tariff(per_1m_input=2.0, per_1m_output=1.0, per_1m_cached=0.1)
     mine = written("new", [100] * 60)
@@ -470,6 +483,16 @@ def test_no_max_tokens_is_advised_that_leaves_another_limit_open():
 
     assert [one.outcome for one in verdict.checks] == [Outcome.INCONCLUSIVE] * 2
     assert StepKind.SET_MAX_TOKENS not in [one.kind for one in verdict.next]
+
+
+@every_row(("seen", "narrows"), [(400, True), (480, False)])
+def test_a_rise_that_takes_too_many_cases_asks_for_a_lower_most_unless_it_is_past(seen, narrows):
+    gate = replace(RISE, max_rise=0.5)
+
+    verdict = evaluated(gate, [seen] * 30, [300] * 30, keys={"max_tokens": 9000})
+
+    (found,) = (one for one in verdict.next if one.kind is not StepKind.SET_LIMIT)
+    assert (found.kind, found.values["narrows"]) == (StepKind.DECIDE_OTHERWISE, narrows)
 
 
 def test_cases_that_would_show_that_the_limit_is_broken_are_told_as_that():
