@@ -476,12 +476,13 @@ def test_two_open_limits_are_passed_by_the_steps_that_pass_both():
 
 
 def test_no_max_tokens_is_advised_that_leaves_another_limit_open():
-    gate = replace(LIMIT, max_rise=0.1)
+    gate, before, keys = replace(LIMIT, max_rise=1.2), [300] * 30, {"max_tokens": 4000}
 
-    # A rise that lies at its limit is shown by no max_tokens.
-    verdict = evaluated(gate, [440] * 15 + [441] * 15, [400] * 30, keys={"max_tokens": 4000})
+    # A mean that lies at its limit is shown by no max_tokens.
+    verdict = evaluated(gate, [480, 520] * 15, before, keys=keys)
 
     assert [one.outcome for one in verdict.checks] == [Outcome.INCONCLUSIVE] * 2
+    assert ["passing" in one.notes[0].values for one in verdict.checks] == [False, True]
     assert StepKind.SET_MAX_TOKENS not in [one.kind for one in verdict.next]
 
 
