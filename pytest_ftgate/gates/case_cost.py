@@ -32,18 +32,23 @@ class CostBound:
 def cost_bound(suite: Suite, variant: Variant, scores: VariantScores | None) -> CostBound | None:
     """Return the most that requests of *variant* can cost, or None if nothing limits it.
 
-    The prompts are as long as the longest one of *scores*. Without scores, before a run, they cost
-    nothing, so that the bound is the least that it will be.
+    It is the smaller of what ``max_tokens`` allows and what the gate declares. The prompts are as
+    long as the longest one of *scores*. Without scores, before a run, they cost nothing, so that
+    the bound is the least that it will be.
     """
     tariff, gate = variant.tariff, suite.gates.get("cost")
     if tariff.per_1k is not None:
         return CostBound(most=tariff.per_1k)
-    if isinstance(gate, CostGate) and gate.max_cost_per_case is not None:
-        return CostBound(most=_THOUSAND * gate.max_cost_per_case)
-    longest = longest_reply(suite, variant)
-    usages = (reply.usage for reply in scores.replies) if scores else ()
+    usages = [reply.usage for reply in scores.replies] if scores else []
     prompt = max((sum(usage.get(k, 0) for k in INPUT_KINDS) for usage in usages), default=0)
+    longest, declared = longest_reply(suite, variant), None
+    if isinstance(gate, CostGate) and gate.max_cost_per_case is not None:
+        declared = _THOUSAND * gate.max_cost_per_case
+        # What was declared holds where a server is seen not to keep max_tokens.
+        longest *= all(usage.get("output", 0) <= longest for usage in usages)
     most = most_usd(tariff, prompt, longest) if longest else None
+    if declared is not None and (most is None or declared < most):
+        return CostBound(most=declared)
     return None if most is None else CostBound(most=most, max_tokens=longest, prompt=prompt)
 
 
@@ -69,8 +74,8 @@ def most_usd(tariff: Tariff, prompt: int, tokens: int) -> float | None:
     return max((float(_THOUSAND * price) for price in prices if price is not None), default=None)
 
 
-def largest_tokens(shows: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest ``max_tokens`` from *low* to below *high* for which *shows*; 0 for none.
+def largest_that(shows: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest number from *low* to below *high* for which *shows*; 0 for none.
 
     If it shows something, a smaller one does.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_FOR_COST, SIDE, round_up
 from pytest_ftgate.gates.figures import bounded_ratio, check_of_figure, mean_figure
-from pytest_ftgate.gates.next_steps import gate_place, limit_steps, missing_steps
+from pytest_ftgate.gates.next_steps import MAX_LOOSER, gate_place, limit_steps, missing_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, next_step
@@ -24,8 +24,8 @@ from pytest_ftgate.suite.model import Case, Suite
 CaseDivergence = tuple[Case, Divergence | None]
 #: The largest values that a note names.
 _LARGEST = 3
-#: A limit to advise is at most this many times the largest value.
-_MOST_TIMES = 100.0
+#: The tolerance of a limit to advise, as a share of the declared one.
+_ACCURACY = 1e-4
 
 
 def evaluate_divergence(
@@ -70,13 +70,15 @@ def _clip(samples: Samples, most: float | None) -> Samples:
 
 
 def _clipped(samples: Samples, most: float | None) -> Iterator[Note]:
-    """Yield what a reply counts at most, the mean without that, and the largest values."""
+    """Yield what a reply counts at most, how many exceed it, the mean without that, the largest."""
     if most is None or not len(samples):
         return
     largest = [int(index) for index in np.argsort(-samples.values, kind="stable")[:_LARGEST]]
     names = tuple(samples.case_ids[index] for index in largest)
     values = tuple(samples.values[largest].tolist())
-    yield note(NoteKind.CLIPPED, most=most, mean=samples.mean, cases=names, largest=values)
+    over = int((samples.values > most).sum())
+    told = {"most": most, "over": over, "mean": samples.mean}
+    yield note(NoteKind.CLIPPED, **told, cases=names, largest=values)
 
 
 def _notes(divergences: Sequence[Divergence]) -> Iterator[Note]:
@@ -105,13 +107,16 @@ def _next_steps(
         yield next_step(StepKind.TRAIN_AGAIN, variant=verdict.variant, where=where)
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
-    limit = _passing_limit(gate, samples)
+    limit = None if check.missing else _passing_limit(gate, check.limit, samples)
     if limit is not None:
         yield from limit_steps(suite, gate, [f"max_kl: {round_up(limit)}"])
 
 
-def _passing_limit(gate: DivergenceGate, samples: Samples) -> float | None:
-    """Return the least limit that *samples* pass, or None; a default clip moves with it."""
+def _passing_limit(gate: DivergenceGate, declared: float, samples: Samples) -> float | None:
+    """Return the least limit near the *declared* one that *samples* pass, or None.
+
+    A default clip moves with it.
+    """
     from pytest_ftgate.stats.proportions import find_root
 
     def excess(limit: float) -> float:
@@ -119,8 +124,7 @@ def _passing_limit(gate: DivergenceGate, samples: Samples) -> float | None:
         ratio = bounded_ratio(_clip(samples, most), None, (most, 1.0))
         return ratio.p_at_least(limit) - SIDE
 
-    largest = float(samples.values.max())
-    # A limit must lie below its clip.
-    high = 0.999 * gate.clip if gate.clip else _MOST_TIMES * largest
-    low = min(high, largest) / _MOST_TIMES**2
-    return find_root(excess, low, high, low) if excess(low) > 0.0 >= excess(high) else None
+    # Rounded up, a limit must still be so many times below its clip.
+    high = min(MAX_LOOSER * declared, 0.99 * (gate.clip or np.inf) / gate.least_clip)
+    is_between = declared < high and excess(declared) > 0.0 >= excess(high)
+    return find_root(excess, declared, high, declared * _ACCURACY) if is_between else None

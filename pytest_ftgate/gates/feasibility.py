@@ -233,18 +233,25 @@ def _price_problem(
     limit: float, design: Design, variant: Variant, bound: CostBound
 ) -> Iterator[Problem]:
     """Yield why free requests alone could not show the limit, whatever case was not drawn."""
-    from pytest_ftgate.gates.case_cost import largest_tokens, most_usd
+    from pytest_ftgate.gates.case_cost import largest_that, most_usd
 
     p = _p_unseen(limit, bound.most, design)
     if p <= SIDE:
         return
 
-    def shows(tokens: int) -> bool:
-        return _p_unseen(limit, most_usd(variant.tariff, 0, tokens) or 0.0, design) <= SIDE
+    def shows(most: float) -> bool:
+        return _p_unseen(limit, most, design) <= SIDE
 
-    tokens = largest_tokens(shows, 1, bound.max_tokens)
+    def shows_tokens(tokens: int) -> bool:
+        return shows(most_usd(variant.tariff, 0, tokens) or 0.0)
+
+    tokens = largest_that(shows_tokens, 1, bound.max_tokens)
+    # In hundredths of the limit, which itself would be shown; three figures of them.
+    parts = largest_that(lambda n: shows(n * limit / 100), 100, ceil(100 * bound.most / limit))
+    parts -= parts % 10 ** (len(str(parts)) - 3)
     told = {"limit": limit, "most": bound.most / 1000, "max_tokens": bound.max_tokens}
     counts = {**design.counts, "needed": ceil(design.n * log(SIDE) / log(p)), "possible": tokens}
+    counts["possible_usd"] = parts * limit / 100_000
     yield (note(NoteKind.PRICE_NEVER_SHOWN, variant=variant.name, **told, **counts),)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from difflib import unified_diff
-from math import ceil
+from math import ceil, inf
 
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
@@ -31,7 +31,7 @@ _MAX_CASES = 3
 #: A label that is taken for another one is named from this share of the regressed cases on.
 _MIN_SHARE_OF_LABEL = 0.25
 #: No limit is advised that allows more than this many times what the declared one allows.
-_MAX_LOOSER = 2.0
+MAX_LOOSER = 2.0
 #: No step asks for more than this many times the cases that there are.
 _MAX_MORE_CASES = 5
 
@@ -184,7 +184,7 @@ def is_near(shown: float, declared: float, *, at_least: bool = False) -> bool:
     """
     if at_least:
         shown, declared = 1.0 - shown, 1.0 - declared
-    return shown <= _MAX_LOOSER * declared + ROUNDING
+    return shown <= MAX_LOOSER * declared + ROUNDING
 
 
 def blocking_checks(verdict: Verdict) -> list[Check]:
@@ -275,13 +275,26 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
         limit = {"fails": _is_past(check), "default": check.has_default_limit}
         yield next_step(StepKind.ADD_CASES, needed=needed, unchanged=unchanged, cases=noun, **limit)
     elif any(counts):
-        yield next_step(StepKind.DECIDE_OTHERWISE, n=check.n, cases=noun)
+        # A lower most that a case can cost shows a limit sooner, unless the mean is past it.
+        narrows = check.unit == "usd" and not _is_past(check)
+        yield next_step(StepKind.DECIDE_OTHERWISE, n=check.n, cases=noun, narrows=narrows)
+
+
+def last_settled(checks: Sequence[Check]) -> Check:
+    """Return which of *checks* takes the most further cases: of those past their limits, if any."""
+    past = [check for check in checks if _is_past(check)]
+    return max(past or checks, key=lambda check: inf if check.needed is None else check.needed)
+
+
+def observed_amount(check: Check) -> float:
+    """Return the amount, or its rise, that a check of usage compares with its limit."""
+    return check.after if check.rise is None else check.rise
 
 
 def _is_past(check: Check) -> bool:
     """Return True if the observed rate, drop, amount or rise is past its limit."""
     if check.unit != "share":
-        return (check.after if check.before is None else check.rise or 0.0) > check.limit
+        return observed_amount(check) > check.limit
     if check.change is None:
         return check.after < check.limit
     return check.change <= -check.limit

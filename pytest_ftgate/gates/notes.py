@@ -77,6 +77,7 @@ class NoteKind(StrEnum):
     ABOVE_MOST = "above most"
     LARGE_CASE = "large case"
     LARGE_GROUP = "large group"
+    UNPRICED = "unpriced"
     NO_TOKENS = "no tokens"
     NO_PRICE = "no price"
     NO_TIME = "no time"

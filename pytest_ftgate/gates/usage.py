@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_ftgate.errors import FigureError
-from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_tokens, most_usd
+from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_that, most_usd
 from pytest_ftgate.gates.design import (
     MAX_MISSING_SHARE,
     MIN_CASES_WITHOUT_BOUND,
@@ -33,9 +33,11 @@ from pytest_ftgate.gates.next_steps import (
     case_count_steps,
     gate_place,
     is_near,
+    last_settled,
     limit_steps,
     max_tokens_place,
     missing_steps,
+    observed_amount,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import Samples, align, same_replies
@@ -81,7 +83,8 @@ def usage_verdict(
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    check_notes = (one for check in checks for one in check.notes)
+    # What holds for several checks is told once.
+    check_notes = {one.kind: one for check in checks for one in check.notes}
     verdict = Verdict(
         **verdict_place(suite, gate, variant),
         outcome=outcome,
@@ -90,7 +93,7 @@ def usage_verdict(
         gated=check is not None,
         checks=checks,
         deciding=deciding,
-        notes=(*check_notes, *notes),
+        notes=(*check_notes.values(), *notes),
     )
     return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
 
@@ -107,27 +110,30 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
-        lower = [*_max_tokens_step(suite, verdict, check)]
-        more = case_count_steps(check, "case")
+        blocking = blocking_checks(verdict)
+        lower = [*_max_tokens_step(suite, verdict, blocking)]
+        more = case_count_steps(last_settled(blocking), "case")
         yield from lower
         yield from (one for one in more if one.kind is StepKind.ADD_CASES or not lower)
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
 
 
-def _max_tokens_step(suite: Suite, verdict: Verdict, check: Check) -> Iterator[NextStep]:
-    """Yield the ``max_tokens`` with which the same replies pass, if there is one."""
-    for found in check.notes:
-        tokens, longest = found.values.get("passing"), found.values.get("longest")
-        if isinstance(tokens, int) and isinstance(longest, int):
-            where = max_tokens_place(suite, verdict.variant)
-            yield next_step(StepKind.SET_MAX_TOKENS, tokens=tokens, longest=longest, where=where)
+def _max_tokens_step(suite: Suite, verdict: Verdict, checks: Sequence[Check]) -> Iterator[NextStep]:
+    """Yield the ``max_tokens`` with which the same replies pass *checks*, if there is one."""
+    notes = [one.values for check in checks for one in check.notes]
+    passing = [tokens for one in notes if isinstance(tokens := one.get("passing"), int)]
+    longest = [tokens for one in notes if isinstance(tokens := one.get("longest"), int)]
+    if passing and len(passing) == len(checks):
+        told = {"tokens": min(passing), "longest": max(longest)}
+        where = max_tokens_place(suite, verdict.variant)
+        yield next_step(StepKind.SET_MAX_TOKENS, **told, where=where)
 
 
 def _passing_settings(checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
     settings = []
     for check in sorted(checks, key=lambda check: check.before is None):
-        high = check.high
+        high = observed_amount(check) if check.method == "point" else check.high
         if high is None or check.missing or not check.informative or not is_near(high, check.limit):
             return []
         if check.before is not None:
@@ -143,7 +149,7 @@ def _passing_settings(checks: Iterable[Check]) -> list[str]:
 _MAX_NEEDED = 20_000
 #: A unit with a larger share of the sum is named, since the mean rests on it.
 _LARGE_SHARE = 0.1
-#: A price may exceed its bound by this share of it through rounding.
+#: A price may exceed its bound, or a mean its limit, by this share of it through rounding.
 _ROUNDING = 1e-9
 
 
@@ -159,7 +165,7 @@ def evaluate_cost(
     """
     side = _priced(suite, scores)
     if gate.evidence != "point":
-        _require_bound(side)
+        _require_bound(side, gate)
     checks = tuple(_cost_checks(suite, gate, side, baseline))
     notes = _cost_notes(scores, side.tariff)
     return usage_verdict(suite, gate, scores.variant, checks, notes)
@@ -199,7 +205,7 @@ def _priced(suite: Suite, scores: VariantScores) -> _Priced:
     return _Priced(suite, scores, prices, cost_bound(suite, variant, scores))
 
 
-def _require_bound(side: _Priced) -> None:
+def _require_bound(side: _Priced, gate: CostGate) -> None:
     """Raise an error if a case cost more than one can."""
     known, bound = side.prices.select(side.prices.has_reply), side.bound
     if bound is None or not len(known):
@@ -208,7 +214,9 @@ def _require_bound(side: _Priced) -> None:
     if known.values[worst] > bound.most * (1.0 + _ROUNDING):
         cost = {"usd": float(known.values[worst]) / 1000, "most": bound.most / 1000}
         case, tokens = known.case_ids[worst], bound.max_tokens
-        raise FigureError(note(NoteKind.ABOVE_MOST, case=case, max_tokens=tokens, **cost))
+        where = gate_place(side.suite, gate, "max_cost_per_case")
+        told = note(NoteKind.ABOVE_MOST, case=case, max_tokens=tokens, where=where, **cost)
+        raise FigureError(told)
 
 
 def _mean_price_check(side: _Priced, limit: float, evidence: str = "") -> Check:
@@ -300,23 +308,25 @@ class _Doubt:
 
         # Replies are not cut off, and a case with a limit of its own keeps it.
         least = max([1, self.side.longest, *(case.max_tokens or 0 for case in cases)])
-        tokens = largest_tokens(shows, least, bound.max_tokens)
+        tokens = largest_that(shows, least, bound.max_tokens)
         step = 10 ** max(0, len(str(tokens)) - 2)
         return max(least, tokens // step * step) if tokens else 0
 
 
 def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
-    # A flat price is exact, however many replies are missing.
-    if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) and check.low != check.high:
-        return check
     if not check.n:
         return check
     if evidence == "point":
-        value = check.after if check.rise is None else check.rise
-        outcome = Outcome.PASSED if value <= check.limit else Outcome.FAILED
-        return replace(check, outcome=outcome, method="point", notes=())
-    few = doubt.ratio is None and check.effective < MIN_CASES_WITHOUT_BOUND
-    if few and check.low != check.high:
+        check = replace(check, method="point", notes=())
+    # A flat price is exact, however many replies are missing.
+    is_exact, of = check.low is not None and check.low == check.high, check.n + check.missing
+    if check.missing > MAX_MISSING_SHARE * of and not is_exact:
+        told = note(NoteKind.UNPRICED, n=check.missing, of=of, allowed=MAX_MISSING_SHARE)
+        return replace(check, notes=(*check.notes, told))
+    if evidence == "point":
+        passes = observed_amount(check) <= check.limit * (1.0 + _ROUNDING)
+        return replace(check, outcome=Outcome.PASSED if passes else Outcome.FAILED)
+    if doubt.ratio is None and check.effective < MIN_CASES_WITHOUT_BOUND and not is_exact:
         return check
     check = replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
     if check.outcome is not Outcome.INCONCLUSIVE:

@@ -227,6 +227,7 @@ def _accept_command(values: _Values) -> str:
 
 
 _AT = "{where}"
+_NARROW = "lower max_tokens or max_cost_per_case, or write evidence: point"
 _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
@@ -273,8 +274,8 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.ADD_CASES: _add_cases,
     StepKind.DECIDE_OTHERWISE: _words(
-        "improve the replies: no affordable number of cases decides this",
-        "it takes over five times the {n:,} {cases}s that there are",
+        f"{{narrows:{_NARROW}/improve the replies}}: no affordable number of cases decides this",
+        "it takes over five times the {n:#{cases}} that there {n:is/are}",
     ),
     StepKind.SETTLE: _words(
         "add {setting}", "up to {repeats} replies to a case, as long as it is inconclusive", _AT

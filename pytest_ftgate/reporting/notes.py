@@ -398,7 +398,7 @@ _MISSING = "{missing:,} of {of:,} cases brought no reply"
 _LOOK = "decided at look {look} of {of}, after "
 _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
-_OF_COST = "holds {share:.0%} of the cost, so that the mean rests on few of them"
+_OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
 
@@ -421,17 +421,16 @@ def _above_most(values: Mapping[str, Any]) -> str:
         allowed = "max_tokens {max_tokens} lets a case cost {most:.6g} at most, so the server does "
         allowed += "not keep it"
     return fill(
-        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write in the gate max_cost_per_case: "
-        "with the most USD that one case can cost",
+        f"case {{case}} cost {{usd:.6g}} USD, and {allowed}; write max_cost_per_case: with the "
+        "most USD that one case can cost, in {where}",
         values,
     )
 
 
 def _price_never_shown(values: Mapping[str, Any]) -> str:
-    lower = "a lower max_cost_per_case"
-    if values["max_tokens"]:
-        possible = values["possible"]
-        lower = f"max_tokens: {possible}" if possible else "max_cost_per_case"
+    lower = "max_cost_per_case: {possible_usd:.10g}"
+    if values["possible"]:
+        lower = "max_tokens: {possible}"
     return fill(
         f"{_CASES} can never show {{limit:usd}} per 1,000 requests of {{variant}}, since "
         f"{_allowed(values)}: write {lower}, take {{needed:,}} cases, or write evidence: point",
@@ -514,6 +513,8 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.ABOVE_MOST: _above_most,
     NoteKind.LARGE_CASE: f"one case {_OF_COST}",
     NoteKind.LARGE_GROUP: f"one group of related cases {_OF_COST}",
+    NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
+    "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",

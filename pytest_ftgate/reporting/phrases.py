@@ -8,6 +8,7 @@ from math import ceil, isclose
 from typing import Any
 
 from pytest_ftgate.gates.design import PERHAPS
+from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import (
     MIN_RATE_TO_LOSE,
@@ -528,7 +529,11 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what stands out beside the numbers: parts, causes, missing replies."""
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
-        yield f"no reply to {check.missing:,} of {check.n + check.missing:,} cases"
+        lacks = "no price of" if check.unit == "usd" else "no reply to"
+        yield f"{lacks} {check.missing:,} of {check.n + check.missing:,} cases"
+    for note in check.notes:
+        if note.kind == NoteKind.CLIPPED and note.values["over"]:
+            yield fill("{over:#reply} counted up to {most:.3g} only", note.values)
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
         yield f"must-keep cases broke: {first_names(verdict.breaks)}"
     yield from _part_remarks(verdict, check)

@@ -164,11 +164,11 @@ def verdict_section(
         case_command: see *flip_lines*.
     """
     lines = wrap_lines(escape_controls(headline(verdict)), 0)
-    if verdict.outcome is Outcome.INCONCLUSIVE and verdict.check is not None:
-        sentence = doubt(verdict.check)
-        lines += wrap_lines(escape_controls(sentence), 0) if sentence else []
+    is_open = verdict.outcome is Outcome.INCONCLUSIVE
+    sentence = doubt(verdict.check) if is_open and verdict.check else ""
+    lines += wrap_lines(escape_controls(sentence), 0) if sentence else []
     if verbosity >= 0:
-        lines += _detail_lines(verdict, verbosity)
+        lines += _detail_lines(verdict, verbosity, sentence)
     if verbosity >= 0 and verdict.flips:
         from pytest_ftgate.reporting.flips import flip_lines
 
@@ -178,7 +178,8 @@ def verdict_section(
     return "\n".join(lines)
 
 
-def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
+def _detail_lines(verdict: Verdict, verbosity: int, said: str) -> list[str]:
+    """Return the tables and, if *verbosity* asks for them, the notes that are not *said* yet."""
     lines = [*finding_lines(verdict.findings, verbosity)]
     if verdict.tests_skills:
         from pytest_ftgate.reporting.skills import skill_lines
@@ -189,8 +190,9 @@ def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     others = [*other_check_lines(verdict)] if verbosity > 0 else []
     lines += ["", *others] if others else []
     lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
-    for note in verdict.notes if verbosity > 0 else ():
-        lines += wrap_lines(f"note: {escape_controls(note_text(note))}")
+    notes = map(note_text, verdict.notes if verbosity > 0 else ())
+    for text in (text for text in notes if text not in said):
+        lines += wrap_lines(f"note: {escape_controls(text)}")
     return lines
 
 
@@ -246,9 +248,11 @@ def _label_table(labels: Sequence[LabelMetrics], verbosity: int) -> list[str]:
 
 def other_check_lines(verdict: Verdict) -> Iterator[str]:
     """Yield a sentence on each check that did not decide, and on a change that no check limits."""
+    told = {note_text(note) for note in verdict.notes}
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
-            note = f" ({escape_controls(notes_text(check.notes))})" if check.notes else ""
+            own = [note for note in check.notes if note_text(note) not in told]
+            note = f" ({escape_controls(notes_text(own))})" if own else ""
             yield from wrap_lines(f"{escape_controls(other_check(check))}: {check.outcome}{note}")
     if change := shown_change_text(verdict):
         yield from wrap_lines(escape_controls(change))

@@ -239,18 +239,30 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
         yield ExamLoss(LossOfExam.BASELINE, "baseline", before.baseline, now.baseline)
     if variant in now.uncompared and variant not in before.uncompared:
         yield ExamLoss(LossOfExam.COMPARED, variant)
-    for key, limit in before.limits.items():
-        today = now.limits.get(key)
-        if _is_loosened(key, limit, today):
-            yield ExamLoss(LossOfExam.LIMIT, key, limit, "none" if today is None else today)
+    for key in dict.fromkeys((*before.limits, *now.limits)):
+        limits = before.limits.get(key), now.limits.get(key)
+        if _is_loosened(key, *limits):
+            then, today = ("none" if limit is None else limit for limit in limits)
+            yield ExamLoss(LossOfExam.LIMIT, key, then, today)
 
 
 #: Limits that are stricter the larger they are.
 _AT_LEAST = ("min", "min_rows", "want_rows", "judge ", "clip")
+#: Lists that let more pass the longer they are.
+_EXCUSES = ("may_lose", "ignore")
 
 
-def _is_loosened(key: str, before: float | str, now: float | str | None) -> bool:
-    """Return True if a limit lets more pass than *before*; None is no limit any more."""
-    if now is None or isinstance(before, str) or isinstance(now, str):
+def _is_loosened(key: str, before: float | str | None, now: float | str | None) -> bool:
+    """Return True if a limit lets more pass than *before*; None is no limit."""
+    then, today = ({*str(limit).split(", ")} if limit else set() for limit in (before, now))
+    if key in _EXCUSES:
+        return not today <= then
+    if key == "slices":
+        return not then <= today
+    if key == "evidence":
+        return now == "point" != before
+    if before is None or now is None:
+        return before is not None
+    if isinstance(before, str) or isinstance(now, str):
         return before != now
     return now < before if key.startswith(_AT_LEAST) else now > before

@@ -338,8 +338,9 @@ class BoundedRatio:
 
     @property
     def value(self) -> float:
-        """The observed ratio."""
-        return float(self.above.sum() / self.below.sum())
+        """The observed ratio, which rounding lets exceed no bound."""
+        value = float(self.above.sum() / self.below.sum())
+        return min(value, self.most / self.base[0]) if self.base[0] else value
 
     def p_at_least(self, ratio: float, times: float = 1.0) -> float:
         """Return the p-value of "the true ratio is at least *ratio*".
@@ -374,9 +375,11 @@ class BoundedRatio:
         while self.p_at_least(high) > alpha:
             high += step
             step *= 2.0
+        # A test may reject even the ratio where it lies at its bound, but for rounding.
         if low < value:
             low = find_root(lambda r: self.p_at_most(r) - alpha, low, value, accuracy)
-        high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
+        if high > value:
+            high = find_root(lambda r: self.p_at_least(r) - alpha, value, high, accuracy)
         return low, min(high, self.most / self.base[0]) if self.base[0] else high
 
     def needed_times(self, ratio: float, alpha: float, most: float) -> float | None:

@@ -352,12 +352,24 @@ class DivergenceGate(_OfTuned):
     max_kl: float | None = None
     clip: float | None = None
     cases: tuple[Case, ...] = ()
-    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl", "clip")
+    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
+    #: The least clip in units of *max_kl*: if more than one reply in so many diverges without
+    #: bounds, the mean exceeds the limit.
+    least_clip: ClassVar[float] = 5.0
 
     @property
     def most(self) -> float | None:
         """The most that one reply counts, or None without a limit."""
         return None if self.max_kl is None else self.clip or 10.0 * self.max_kl
+
+    @property
+    def limits(self) -> Mapping[str, float | str]:
+        """What the gate allows; a clip lets more pass the fewer times *max_kl* it is."""
+        # With slots the class is made anew, which super() alone does not find.
+        known = super(DivergenceGate, self).limits
+        if self.max_kl is None or self.most is None:
+            return known
+        return {**known, "clip / max_kl": round(self.most / self.max_kl, 6)}
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases that the base replies to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -384,10 +385,22 @@ def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
     return gates
 
 
+#: A clip may fall short of its least by this share of it through rounding.
+_ROUNDING = 1e-9
+
+
 def _divergence_gate(source: SuiteSource, declared: DeclaredDivergence) -> DivergenceGate:
-    if declared.clip is not None and declared.clip <= (declared.max_kl or declared.clip):
-        message = f"divergence: clip: {declared.clip:g} must lie above max_kl, which it is for"
-        source.add_error_at(("gates", "divergence", "clip"), message)
+    times, message = DivergenceGate.least_clip, ""
+    if declared.max_kl is None:
+        message = "clip has no effect without a limit; write max_kl: 0.05, or remove it"
+    elif (declared.clip or inf) < times * declared.max_kl * (1 - _ROUNDING):
+        message = (
+            f"clip: {declared.clip:g} is below {times:g} times max_kl, so more than a fifth of the "
+            f"replies could diverge without bounds and pass; write {times * declared.max_kl:g} or "
+            "more"
+        )
+    if declared.clip is not None and message:
+        source.add_error_at(("gates", "divergence", "clip"), f"divergence: {message}")
     return DivergenceGate(
         line=source.line("gates", "divergence"),
         max_kl=declared.max_kl,

@@ -83,9 +83,9 @@ def lower_bound(left_out: float) -> Note:
     return note(NoteKind.LOWER_BOUND, top=20, left_out=pytest.approx(left_out))
 
 
-def clipped(mean: float, most: float = 0.5, **largest: float) -> Note:
+def clipped(mean: float, most: float = 0.5, over: int = 0, **largest: float) -> Note:
     """Return the note on the most that a reply counts, the mean without that, and the largest."""
-    values = {"cases": tuple(largest), "largest": tuple(largest.values())}
+    values = {"cases": tuple(largest), "largest": tuple(largest.values()), "over": over}
     return note(NoteKind.CLIPPED, most=most, mean=pytest.approx(mean), **values)
 
 
@@ -115,18 +115,23 @@ def test_only_an_interval_that_lies_within_the_limit_as_a_whole_passes(values, o
 def test_a_reply_counts_up_to_the_clip_and_the_mean_without_it_stands_beside_it():
     values = [0.01] * 97 + [3.0, 0.7, 0.4]
 
-    (check,) = verdict(GATED, values).checks
+    found = verdict(GATED, values)
 
+    (check,) = found.checks
     counted = [0.01] * 97 + [0.5, 0.5, 0.4]
-    told = clipped(np.mean(values), c97=3.0, c98=0.7, c99=0.4)
+    told = clipped(np.mean(values), over=2, c97=3.0, c98=0.7, c99=0.4)
     assert check == expected_check(counted, outcome=Outcome.PASSED, notes=(told,))
     assert note_text(check.notes[0]) == (
         "each reply counts up to 0.5; without that 0.0507; largest: c97 3, c98 0.7, c99 0.4"
     )
+    assert headline(found).endswith("; 2 replies counted up to 0.5 only")
 
-    (check,) = verdict(replace(GATED, clip=2.0), values).checks
+    found = verdict(replace(GATED, clip=3.0), values)
 
-    assert (check.outcome, check.notes[0].values["most"]) == (Outcome.INCONCLUSIVE, 2.0)
+    (check,) = found.checks
+    assert "counted" not in headline(found)
+
+    assert (check.outcome, check.notes[0].values["most"]) == (Outcome.INCONCLUSIVE, 3.0)
 
 
 def test_one_reply_in_a_hundred_that_diverges_without_bounds_does_not_pass_unseen():
@@ -155,15 +160,15 @@ def test_related_cases_count_as_one():
 
 
 def test_a_failed_verdict_has_its_check_and_two_ways_out():
-    values = [0.2, 0.3] * 40
+    values = [0.06, 0.08] * 100
 
     found = verdict(GATED, values)
 
-    told = clipped(0.25, c1=0.3, c3=0.3, c5=0.3)
+    told = clipped(0.07, c1=0.08, c3=0.08, c5=0.08)
     setting = found.next[1].values["setting"]
     assert found == expected_verdict(
         expected_check(values, outcome=Outcome.FAILED, notes=(told,)),
-        notes=(perplexity(320), told),
+        notes=(perplexity(800), told),
         steps=(
             NextStep(StepKind.TRAIN_AGAIN, {"variant": "tuned", **LIMIT}),
             NextStep(StepKind.SET_LIMIT, {"setting": setting, **LIMIT}),
@@ -171,9 +176,9 @@ def test_a_failed_verdict_has_its_check_and_two_ways_out():
     )
 
 
-@every_row("clip", [None, 1.0])
+@every_row("clip", [None, 1.0, 0.4])
 def test_the_limit_that_is_advised_passes_and_the_next_smaller_one_does_not(clip):
-    values = [0.2, 0.3] * 40
+    values = [0.06, 0.08] * 100
 
     steps = verdict(replace(GATED, clip=clip), values).next
 
@@ -183,6 +188,12 @@ def test_the_limit_that_is_advised_passes_and_the_next_smaller_one_does_not(clip
         for one in (limit, limit - 0.001)
     ]
     assert outcomes == [Outcome.PASSED, Outcome.INCONCLUSIVE]
+
+
+def test_no_limit_is_advised_that_allows_over_twice_as_much():
+    found = verdict(replace(GATED, max_kl=0.001), [0.06, 0.08] * 100)
+
+    assert [one.kind for one in found.next] == [StepKind.TRAIN_AGAIN]
 
 
 def test_few_unrelated_replies_have_no_interval_and_those_missing_are_asked_again():
@@ -206,13 +217,11 @@ def test_a_twentieth_of_the_replies_may_be_missing(missing, outcome, notes):
     assert (found.outcome, found.notes[2:]) == (outcome, notes)
 
 
-def test_missing_replies_are_asked_again_or_added_to_their_file_before_a_limit_is_offered():
-    found = verdict(GATED, [0.01, 0.02] * 40 + [None] * 10)
+def test_missing_replies_are_asked_again_or_added_to_their_file_and_no_limit_is_offered():
+    found = verdict(GATED, [0.03, 0.05] * 40 + [None] * 10)
 
-    assert found.next == (
-        NextStep(StepKind.RUN_AGAIN, {"missing": 10, "suite": "suite.ftgate.yaml"}),
-        NextStep(StepKind.SET_LIMIT, {"setting": found.next[1].values["setting"], **LIMIT}),
-    )
+    again = NextStep(StepKind.RUN_AGAIN, {"missing": 10, "suite": "suite.ftgate.yaml"})
+    assert found.next == (again,)
 
     tuned = replace(SUITE.variants["tuned"], replies=Path("a/b.jsonl"))
     recorded = replace(SUITE, variants={**SUITE.variants, "tuned": tuned}, judges={"tone": None})

@@ -326,6 +326,7 @@ COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=0.1), DivergenceGate(line=3, 
 #: Replies have 1,024 tokens at most, so a thousand requests cost 1.024 USD at most, or 10 by hand.
 BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)
 DECLARED = replace(COST, max_cost_per_case=0.01)
+BY_HAND = {"tokens": 0, "most": 0.01, "possible": 0, "usd": 0.00167}
 
 
 def priced(gate, asked, **keys):
@@ -334,10 +335,11 @@ def priced(gate, asked, **keys):
     return replace(made, variants={"new": replace(made.variants["new"], **keys)})
 
 
-def never_shown(n, needed, *, unrelated=0, tokens=1024, most=0.001024, possible):
+def never_shown(n, needed, *, unrelated=0, tokens=1024, most=0.001024, possible, usd=0.000999):
     return note(
         NoteKind.PRICE_NEVER_SHOWN, variant="new", possible=possible, limit=0.1, most=most,
         max_tokens=tokens, cases=n, unrelated=unrelated, needed=needed,
+        possible_usd=pytest.approx(usd),
     )  # fmt: skip
 
 
@@ -349,14 +351,24 @@ def never_shown(n, needed, *, unrelated=0, tokens=1024, most=0.001024, possible)
         (COST, cases(35), never_shown(35, 36, possible=999)),
         (COST, cases(70, groups=35), never_shown(70, 72, unrelated=35, possible=999)),
         (DECLARED, cases(368), None),
-        (DECLARED, cases(60), never_shown(60, 368, tokens=0, most=0.01, possible=0)),
+        (DECLARED, cases(60), never_shown(60, 368, **BY_HAND)),
+        (replace(DECLARED, max_cost_per_case=0.00167), cases(60), None),
         (replace(COST, evidence="point"), cases(1), None),
         # A rise may be as small as it likes.
         (CostGate(line=3, max_rise=0.1), cases(2), None),
     ],
 )
 def test_a_limit_that_free_requests_could_not_show_is_refused_with_what_would(gate, asked, told):
-    assert [*cost_problems(priced(gate, asked), gate)] == ([(told,)] if told else [])
+    made = priced(gate, asked, max_tokens=20_000 if gate.max_cost_per_case else 1024)
+
+    assert [*cost_problems(made, gate)] == ([(told,)] if told else [])
+
+
+def test_a_declared_most_does_not_loosen_what_max_tokens_or_a_price_of_nothing_allows():
+    free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
+
+    for keys in ({"max_tokens": 1024}, {"max_tokens": 20_000, "tariff": free}):
+        assert [*cost_problems(priced(DECLARED, cases(60), **keys), DECLARED)] == []
 
 
 @every_row(

@@ -11,7 +11,12 @@ from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Look
-from pytest_ftgate.gates.next_steps import blocking_checks, case_count_steps, rate_next_steps
+from pytest_ftgate.gates.next_steps import (
+    blocking_checks,
+    case_count_steps,
+    last_settled,
+    rate_next_steps,
+)
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
@@ -114,10 +119,29 @@ def test_a_step_about_cases_says_whether_this_result_fails_and_whether_the_limit
 
 def test_where_more_cases_than_that_are_needed_something_else_decides():
     found = check(outcome=OPEN, needed=501, needed_unchanged=900)
-    otherwise = NextStep(StepKind.DECIDE_OTHERWISE, {"n": 100, "cases": "case"})
+    values = {"n": 100, "cases": "case", "narrows": False}
+    otherwise = NextStep(StepKind.DECIDE_OTHERWISE, values)
 
     assert [*case_count_steps(found, "case")] == [otherwise]
     assert [*case_count_steps(check(outcome=OPEN), "case")] == []
+
+
+@every_row(
+    ("needed", "after", "last"),
+    [
+        ((50, 90), (0.4, 0.4), 1),
+        ((90, None), (0.4, 0.4), 1),
+        # The gate fails as soon as it is shown that one of them is past its limit.
+        ((50, 90), (0.6, 0.4), 0),
+    ],
+)
+def test_several_checks_are_settled_by_the_cases_that_the_last_of_them_takes(needed, after, last):
+    found = [
+        check(outcome=OPEN, unit="usd", before=None, limit=0.5, needed=n, after=now)
+        for n, now in zip(needed, after, strict=True)
+    ]
+
+    assert last_settled(found) is found[last]
 
 
 @every_row("provider", ["python", "recorded"])

@@ -141,13 +141,36 @@ def test_from_three_hundred_unrelated_cases_on_their_own_interval_decides():
     assert (check.low, check.high) == pytest.approx(mean_interval(np.array(tokens) / 1000, 0.95))
 
 
-@every_row(("gate", "most"), [(LIMIT, 1.024), (replace(LIMIT, max_cost_per_case=0.003), 3.0)])
-def test_the_interval_adds_a_case_that_cost_the_most_that_one_can(gate, most):
-    check = evaluated(gate, [100] * 60).check
+#: 3 USD for a thousand requests.
+DECLARED = replace(LIMIT, max_cost_per_case=0.003)
+
+
+@every_row(
+    ("gate", "keys", "most"),
+    [
+        (LIMIT, {}, 1.024), (DECLARED, RECORDED, 3.0), (DECLARED, {"max_tokens": 4000}, 3.0),
+        (DECLARED, {}, 1.024),
+    ],
+)  # fmt: skip
+def test_the_interval_adds_a_case_that_cost_the_most_that_one_can(gate, keys, most):
+    check = evaluated(gate, [100] * 60, keys=keys).check
 
     # All of 60 equal prices below a limit L: ((most - L) / (most - price))^60 is at most 0.025.
     assert check.high == pytest.approx(most - (most - 0.1) * 0.025 ** (1 / 60))
     assert (check.method, check.after) == ("bounded", pytest.approx(0.1))
+
+
+def test_replies_that_are_all_cut_off_cost_the_most_that_they_can():
+    # The mean of these prices rounds to just above the price of each.
+    check = evaluated(LIMIT, [300] * 60, keys={"max_tokens": 300}).check
+
+    assert (check.outcome, check.high) == (Outcome.PASSED, pytest.approx(0.3))
+
+
+def test_what_a_server_writes_beyond_max_tokens_is_bounded_by_what_is_declared():
+    check = evaluated(DECLARED, [100] * 59 + [1025]).check
+
+    assert check.high == evaluated(DECLARED, [100] * 59 + [1025], keys=RECORDED).check.high
 
 
 def test_a_most_is_that_of_the_longest_prompt_in_its_dearest_kind_of_tokens():
@@ -183,6 +206,7 @@ def test_a_case_that_cost_more_than_one_can_is_an_error_that_says_so():
     with pytest.raises(FigureError) as told:
         evaluated(LIMIT, tokens)
     values = {"case": "c059", "usd": 0.002, "most": pytest.approx(0.001024), "max_tokens": 1024}
+    values["where"] = "suite.ftgate.yaml:1"
     assert told.value.note == note(NoteKind.ABOVE_MOST, **values)
     with pytest.raises(FigureError):
         evaluated(replace(LIMIT, max_cost_per_case=0.001), tokens)
@@ -201,6 +225,19 @@ def test_a_plain_threshold_decides_by_the_number_alone(mean, outcome):
     assert "and 0.50 USD is allowed, without an allowance for chance" in " ".join(explain(verdict))
 
 
+@every_row("n", [100, 5])
+def test_a_plain_threshold_offers_the_limit_that_its_number_passes(n):
+    gate = replace(LIMIT, max_rise=0.2, evidence="point")
+    after, before = [503] * n, [400] * n
+
+    verdict = evaluated(gate, after, before, keys=RECORDED)
+
+    offered = {"max_usd_per_1k": 0.503, "max_rise": 0.26}
+    assert verdict.next[-1].values["setting"] == "max_rise: 0.26, max_usd_per_1k: 0.503"
+    passing = evaluated(replace(gate, **offered), after, before, keys=RECORDED)
+    assert (verdict.outcome, passing.outcome) == (Outcome.FAILED, Outcome.PASSED)
+
+
 @every_row(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
 def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
     verdict = evaluated(LIMIT, [1, *[None] * 9], new=Tariff(per_1k=flat))
@@ -217,8 +254,23 @@ def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, out
 
     assert verdict.outcome is outcome
     assert note(NoteKind.NO_PRICE, n=gone, first="gone") in verdict.notes
+    unpriced = note(NoteKind.UNPRICED, n=gone, of=100, allowed=0.05)
+    assert (unpriced in verdict.notes) is (outcome is not Outcome.PASSED)
     again = NextStep(StepKind.RUN_AGAIN, {"missing": gone, "suite": "suite.ftgate.yaml"})
     assert verdict.next == (() if outcome is Outcome.PASSED else (again,))
+
+
+@every_row("n", [300, 20])
+def test_a_plain_threshold_asks_for_missing_prices_and_for_no_number_of_cases(n):
+    gate, gone = replace(LIMIT, evidence="point"), n // 10
+
+    verdict = evaluated(gate, [*drawn(400, n)[gone:], *[0] * gone], keys=RECORDED)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.notes == (
+        note(NoteKind.UNPRICED, n=gone, of=n, allowed=0.05),
+        note(NoteKind.NO_TOKENS, n=gone, of=n),
+    )
 
 
 def test_replies_that_tell_no_tokens_are_noted_before_missing_ones_and_never_free():
@@ -396,7 +448,7 @@ def test_no_max_tokens_is_advised_that_would_cut_replies_off_or_that_no_case_obe
     verdict = evaluated(LIMIT, tokens, keys=keys)
     assert StepKind.SET_MAX_TOKENS not in [one.kind for one in verdict.next]
 
-    declared = evaluated(replace(LIMIT, max_cost_per_case=0.004), [400] * 30)
+    declared = evaluated(replace(LIMIT, max_cost_per_case=0.004), [400] * 30, keys=RECORDED)
     assert declared.notes[-1].values.keys() == {"most", "max_tokens", "share"}
     assert [one.kind for one in declared.next] == [StepKind.ADD_CASES, StepKind.SET_LIMIT]
 
@@ -405,6 +457,43 @@ def test_no_max_tokens_is_advised_that_would_cut_replies_off_or_that_no_case_obe
     mine = written("new", [400] * 30)
     steps = evaluate_cost(replace(made, cases=cases), LIMIT, mine, mine).next
     assert StepKind.SET_MAX_TOKENS not in [one.kind for one in steps]
+
+
+def test_two_open_limits_are_passed_by_the_steps_that_pass_both():
+    gate, keys = replace(LIMIT, max_rise=0.8), {"max_tokens": 4000}
+
+    verdict = evaluated(gate, [400] * 30, [300] * 30, keys=keys)
+
+    assert [one.outcome for one in verdict.checks] == [Outcome.INCONCLUSIVE] * 2
+    # What both say of the unseen cost is the same.
+    assert [one.kind for one in verdict.notes] == [NoteKind.UNSEEN_COST]
+    more = step(verdict, StepKind.ADD_CASES)["needed"]
+    assert more == max(one.needed for one in verdict.checks)
+    added = evaluated(gate, [400] * (30 + more), [300] * (30 + more), keys=keys)
+    keys = {"max_tokens": step(verdict, StepKind.SET_MAX_TOKENS)["tokens"]}
+    lower = evaluated(gate, [400] * 30, [300] * 30, keys=keys)
+    assert (added.outcome, lower.outcome) == (Outcome.PASSED, Outcome.PASSED)
+
+
+def test_no_max_tokens_is_advised_that_leaves_another_limit_open():
+    gate, before, keys = replace(LIMIT, max_rise=1.2), [300] * 30, {"max_tokens": 4000}
+
+    # A mean that lies at its limit is shown by no max_tokens.
+    verdict = evaluated(gate, [480, 520] * 15, before, keys=keys)
+
+    assert [one.outcome for one in verdict.checks] == [Outcome.INCONCLUSIVE] * 2
+    assert ["passing" in one.notes[0].values for one in verdict.checks] == [False, True]
+    assert StepKind.SET_MAX_TOKENS not in [one.kind for one in verdict.next]
+
+
+@every_row(("seen", "narrows"), [(400, True), (480, False)])
+def test_a_rise_that_takes_too_many_cases_asks_for_a_lower_most_unless_it_is_past(seen, narrows):
+    gate = replace(RISE, max_rise=0.5)
+
+    verdict = evaluated(gate, [seen] * 30, [300] * 30, keys={"max_tokens": 9000})
+
+    (found,) = (one for one in verdict.next if one.kind is not StepKind.SET_LIMIT)
+    assert (found.kind, found.values["narrows"]) == (StepKind.DECIDE_OTHERWISE, narrows)
 
 
 def test_cases_that_would_show_that_the_limit_is_broken_are_told_as_that():

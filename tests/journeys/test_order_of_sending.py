@@ -340,7 +340,7 @@ def _withdrawn(sending: Sending):
 
 def _divergence(sending: Sending):
     sending.desk.cases = 30
-    on_cases = "divergence: {max_kl: 0.05, clip: 0.2, prompts: cases}"
+    on_cases = "divergence: {max_kl: 0.05, clip: 0.25, prompts: cases}"
     sending.suite(on_cases, current=of_house("current"), tuned=tuned(), other=tuned("other"))
     sending.run()
     return sending.told()

@@ -19,6 +19,7 @@ VALUES = {
     "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
     "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
+    "narrows": False,
 }  # fmt: skip
 
 
@@ -62,6 +63,12 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
     (StepKind.FIX_LABEL, {}, "tell “refund” from “billing” (7 replies took refund for billing)"),
     (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
+    (StepKind.DECIDE_OTHERWISE, {"n": 1},
+     ("improve the replies: no affordable number of cases decides this (it takes over five times "
+      "the 1 case that there is)")),
+    (StepKind.DECIDE_OTHERWISE, {"narrows": True},
+     ("lower max_tokens or max_cost_per_case, or write evidence: point: no affordable number of "
+      "cases decides this (it takes over five times the 20 cases that there are)")),
     (StepKind.SET_MAX_TOKENS, {},
      "set max_tokens: 900, in s.ftgate.yaml:6 (the longest reply has 412 tokens)"),
     (StepKind.RAISE_MAX_TOKENS, {},

@@ -107,19 +107,21 @@ VERDICTS: list[tuple[Note, str]] = [
      "current costs nothing, so no share of it can be computed"),
     (note(K.UNSEEN_COST, most=0.04, max_tokens=4096, share=0.0304),
      "max_tokens 4,096 lets a case cost 0.04 USD, and up to 3 % of cases may cost that unseen"),
-    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001024, max_tokens=1024),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001024, max_tokens=1024, where="s.yaml:3"),
      ("case c9 cost 0.002 USD, and max_tokens 1024 lets a case cost 0.001024 at most, so the "
-      "server does not keep it; write in the gate max_cost_per_case: with the most USD that one "
-      "case can cost")),
-    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0),
-     ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write in the gate "
-      "max_cost_per_case: with the most USD that one case can cost")),
-    (note(K.CLIPPED, most=0.5, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
+      "server does not keep it; write max_cost_per_case: with the most USD that one case can "
+      "cost, in s.yaml:3")),
+    (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0, where="s.yaml:3"),
+     ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write max_cost_per_case: with the "
+      "most USD that one case can cost, in s.yaml:3")),
+    (note(K.CLIPPED, most=0.5, over=1, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
      "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
     (note(K.LARGE_CASE, share=0.12),
-     "one case holds 12% of the cost, so that the mean rests on few of them"),
+     "one case holds 12 % of the cost, so that the mean rests on few of them"),
     (note(K.LARGE_GROUP, share=0.13),
-     "one group of related cases holds 13% of the cost, so that the mean rests on few of them"),
+     "one group of related cases holds 13 % of the cost, so that the mean rests on few of them"),
+    (note(K.UNPRICED, n=30, of=300, allowed=0.05),
+     "30 of 300 cases have no price, and at most 5 % may lack one"),
     (note(K.NO_TOKENS, n=2, of=98), "2 of 98 replies report no tokens, so they have no price"),
     (note(K.NO_PRICE, n=1, first="gone"), "no reply to 1 case; first: gone"),
     (note(K.NO_TIME, n=9, first="gone"), "no reply to 9 requests; first: gone"),
@@ -200,14 +202,14 @@ VERDICTS: list[tuple[Note, str]] = [
       "that the mean keeps a limit: write max_cost_per_case with the most USD of one case, "
       "evidence: point for a plain threshold, or take 300 unrelated cases")),
     (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=4096, possible=900,
-          **ALL_CASES, needed=294),
+          possible_usd=0.0009, **ALL_CASES, needed=294),
      ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_tokens 4,096 lets a "
       "case cost 0.04 USD: write max_tokens: 900, take 294 cases, or write evidence: point")),
     (note(K.PRICE_NEVER_SHOWN, variant="a", limit=0.5, most=0.04, max_tokens=0, possible=0,
-          **ALL_CASES, needed=294),
+          possible_usd=0.0084, **ALL_CASES, needed=294),
      ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_cost_per_case lets a "
-      "case cost 0.04 USD: write a lower max_cost_per_case, take 294 cases, or "
-      "write evidence: point")),
+      "case cost 0.04 USD: write max_cost_per_case: 0.0084, take 294 cases, or write evidence: "
+      "point")),
     (note(K.DIVERGENCE_NEVER_SHOWN, limit=0.05, most=0.5, **CASES, needed=180),
      ("60 cases (12 unrelated ones) can never show max_kl 0.05, since one reply may count up to "
       "0.5; it takes 180: write prompts: skills, a smaller clip, or add cases")),

@@ -12,7 +12,7 @@ from pytest_ftgate.results.exam import (
     exam_of,
     merge_exams,
 )
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import DivergenceGate, RateGate
 
 CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
 GATE = GateExam(limits={"min": 0.8, "max_drop": 0.05}, variants=("current", "new"))
@@ -84,6 +84,36 @@ def test_what_a_gate_lets_pass_now_is_a_loss(now, loss):
     found = change(exam(gate=replace(GATE, **now)))
 
     assert [(one.kind, one.name) for one in found.losses] == [loss]
+
+
+@every_row("key, strict, loose", [
+    ("evidence", "statistics", "point"), ("slices", "label, tag", "tag"), ("slices", "tag", None),
+    ("may_lose", "logic", "logic, memory"), ("ignore", None, "balance"),
+])  # fmt: skip
+def test_a_text_that_lets_more_pass_is_a_loss_and_its_way_back_is_none(key, strict, loose):
+    sides = [
+        exam(gate=replace(GATE, limits={key: text} if text else {})) for text in (strict, loose)
+    ]
+
+    (loss,) = change(sides[1], sides[0]).losses
+    back = change(sides[0], sides[1]).losses
+
+    assert (loss, back) == (ExamLoss(LossOfExam.LIMIT, key, strict or "none", loose or "none"), ())
+
+
+@every_row("before, now, losses", [
+    ({}, {"clip": 0.25}, ["clip / max_kl"]), ({"clip": 0.25}, {}, []), ({}, {"clip": 0.5}, []),
+    # What scales down with its limit is stricter.
+    ({}, {"max_kl": 0.02}, []),
+    ({"clip": 0.5}, {"max_kl": 0.1, "clip": 0.5}, ["max_kl", "clip / max_kl"]),
+])  # fmt: skip
+def test_a_clip_that_hides_more_beside_its_limit_is_a_loss(before, now, losses):
+    gate = DivergenceGate(line=7, max_kl=0.05)
+    exams = [exam_of(suite(replace(gate, **keys))) for keys in (before, now)]
+
+    found = compare_exams(*exams, "divergence", "new", {}).losses
+
+    assert [one.name for one in found] == losses
 
 
 def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():

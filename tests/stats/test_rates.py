@@ -153,10 +153,14 @@ def test_interval_ends_are_the_minimums_that_the_tests_just_refuse(sheet, confid
     low, high = score_interval(rate, confidence)
     assert 0 <= low <= rate.rate + 1e-12
     assert rate.rate - 1e-12 <= high <= 1
-    if low > 0:
-        assert p_reaches(rate, low) == pytest.approx(error, abs=1e-6)
-    if high < 1:
-        assert p_misses(rate, high) == pytest.approx(error, abs=1e-6)
+    # Where all scores come to lie on one side, the p-value of few of them has a small step.
+    step = 1e-6
+    if low > 2 * step:
+        assert p_reaches(rate, low - step) <= error + step
+        assert p_reaches(rate, low + step) >= error - step
+    if high < 1 - 2 * step:
+        assert p_misses(rate, high - step) >= error - step
+        assert p_misses(rate, high + step) <= error + step
 
 
 def test_a_group_counts_as_one_value_and_a_single_one_shows_nothing():

@@ -337,6 +337,22 @@ def test_equal_values_at_a_bound_have_closed_ends(value, low, high):
     assert ratio.interval(0.95) == pytest.approx((low, high), abs=1e-6)
 
 
+@every_row("most", [0.3, 0.7, 1.1])
+@every_row("n", [7, 30, 60, 100])
+@every_row("weights", [[1.0], [2.0, 3.0, 1.0]])
+def test_a_mean_of_values_that_are_all_the_most_is_bounded_by_it(most, n, weights):
+    # Such a mean often rounds to just above them.
+    values, cases = np.full(n, most), np.arange(n)
+    ratio = BoundedRatio.of_cases(
+        (values, np.ones(n)), np.resize(weights, n), cases, most, (1.0, 1.0)
+    )
+
+    low, high = ratio.interval(0.95)
+
+    assert low < ratio.value <= most
+    assert high == pytest.approx(most, rel=1e-12)
+
+
 @every_row(("limit", "more"), [(1.2, True), (0.93, True), (1.0, False)])
 def test_values_are_counted_as_often_as_it_takes_to_show_on_which_side_they_are(limit, more):
     values = np.tile([0.8, 1.2], 20)

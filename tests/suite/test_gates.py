@@ -36,6 +36,7 @@ LOGPROBS = (
     "...provider {} of variant current gives no log-probabilities"
     "...use provider: openai-compatible or provider: transformers..."
 )
+LOCAL = {"model": "provider: transformers, model: m, base: n"}
 REFUSED = [
     ("max_drop: 0.5, stop_early: true, settle: 5", {}, "...keep one of them..."),
     ("max_drop: 0.5, settle: 5, evidence: point", {}, STATISTICS),
@@ -58,6 +59,8 @@ REFUSED = [
     ("{format: {thoughts: {}}}", {}, f"...{NO_THOUGHTS}..."),
     ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, f"...{NO_THOUGHTS}..."),
     ("thoughts: {max_drop: 0.1}", {}, "...thoughts..."),
+    ("{divergence: {max_kl: 0.07, clip: 0.34}}", LOCAL, "...5 times max_kl...write 0.35 or more"),
+    ("{divergence: {clip: 0.5}}", LOCAL, "...no effect without a limit..."),
     *(
         (
             "{divergence: {max_kl: 0.1}}",
