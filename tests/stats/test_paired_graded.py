@@ -202,10 +202,14 @@ def test_interval_ends_are_the_differences_that_the_tests_just_refuse(sheet, con
     low, high = change_interval(pairs, confidence)
     assert -1 <= low <= pairs.delta + 1e-12
     assert pairs.delta - 1e-12 <= high <= 1
-    if -1 < low < -1e-6:
-        assert p_noninferior(pairs, -low) == pytest.approx(error, abs=1e-4)
-    if -1 < high < -1e-6:
-        assert p_not_beyond(pairs, -high) == pytest.approx(error, abs=1e-4)
+    # Where all changes come to lie on one side, the p-value of few of them has a small step.
+    step = 1e-5
+    if -1 + step < low < -2 * step:
+        assert p_noninferior(pairs, -low + step) <= error + 1e-4
+        assert p_noninferior(pairs, -low - step) >= error - 1e-4
+    if -1 + step < high < -2 * step:
+        assert p_not_beyond(pairs, -high + step) >= error - 1e-4
+        assert p_not_beyond(pairs, -high - step) <= error + 1e-4
 
 
 # --- error rates --------------------------------------------------------------------------------
