@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: The most Newton steps to the saddle point, the relative step that ends them, and the largest step
 #: as a share of the way to the end of the bracket.
 _STEPS, _LAST_STEP, _REACH = 80, 1e-13, 0.9
+#: Numbers that are smaller than this share of the largest are nothing.
+_LEAST = 1e-100
 #: Nearer to the mean than this, the formula of the saddle point divides by zero.
 _AT_MEAN = 1e-3
 #: Without any change, a test at 0.05 rules out a loss of this many units: a quantile squared.
@@ -56,6 +58,8 @@ def p_mean(
     y = np.concatenate([seen, least[..., None]], axis=-1)
     c = np.append(np.broadcast_to(1.0 if counts is None else counts, y.shape[-1] - 1), 1.0)
     flat, c = y.reshape(-1, y.shape[-1])[:, c > 0.0], c[c > 0.0]
+    # Of numbers that are too small beside the others not even the inverse can be computed.
+    flat[np.abs(flat) < _LEAST * np.abs(flat).max(axis=1, keepdims=True)] = 0.0
     p = np.ones(flat.shape[0])
     rows = flat.max(axis=1) > 0.0
     kept = rows & (flat[:, :-1] >= 0.0).all(axis=1)
