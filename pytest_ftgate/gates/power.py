@@ -267,10 +267,11 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     times in 10; see `build_checks`.
     """
     checks = build_checks(suite, gate)
-    return limit_of_design(_planned_design(suite, gate), assumed_discordance(suite), checks)
+    return limit_of_design(planned_design(suite, gate), assumed_discordance(suite), checks)
 
 
-def _planned_design(suite: Suite, gate: Gate) -> Design:
+def planned_design(suite: Suite, gate: Gate) -> Design:
+    """Return the design of *gate* with the repeats that *suite* plans."""
     # The skills are not repeated.
     return design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
 
@@ -289,10 +290,9 @@ def limit_of_design(design: Design, discordance: float, checks: int) -> float | 
 def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse."""
     if limit > COARSE_LIMIT:
-        design = design_of(suite, gate)
         needed = (cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
         finer = dict(zip(("for_10", "for_5"), needed, strict=True))
-        yield note(NoteKind.COARSE_LIMIT, **design.counts, limit=limit, **finer)
+        yield note(NoteKind.COARSE_LIMIT, **design_of(suite, gate).counts, limit=limit, **finer)
 
 
 def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Note]:
@@ -304,7 +304,7 @@ def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Not
     for one in suite.gates_for(variant):
         is_planned = one.max_drop is not None and one.evidence != "point"
         if is_planned and one.evaluated_cases(suite.cases):
-            design, discordance = _planned_design(suite, one), assumed_discordance(suite)
+            design, discordance = planned_design(suite, one), assumed_discordance(suite)
             passes = design_pass_probability(design, discordance, one.max_drop or 0.0)
             odds[one.name] = checks[one.name], passes
     if gate.name in odds:
@@ -335,7 +335,13 @@ def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
 def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     """Return with how many cases like those of *gate* its default limit is *limit*."""
     power = build_power(build_checks(suite, gate))
-    return design_cases_needed(design_of(suite, gate), assumed_discordance(suite), limit, power)
+    design, discordance = planned_design(suite, gate), assumed_discordance(suite)
+    needed = design_cases_needed(design, discordance, limit, power)
+    if max(design.repeats) == 1:
+        return needed
+    once = design_cases_needed(replace(design, repeats=(1, 1)), discordance, limit, power)
+    trusted = _TRUSTED_REPEATS if limit < _LEAST_REPEATED else 0
+    return min(once, max(needed, ceil(trusted * design.n / design.units)))
 
 
 def no_limit(design: Design, limit: float) -> Note:

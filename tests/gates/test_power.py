@@ -536,13 +536,27 @@ def test_the_change_of_a_variant_that_differs_is_not_its_noise(lost, gained, noi
     assert found.pass_probability == pass_probability(200, found.discordance, 0.0, 0.05)
 
 
-def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
-    made = asked(30, OPEN)
+@every_row(
+    ("repeats", "cases", "for_10", "for_5", "limits"),
+    [
+        (1, 30, 92, 285, [0.21, 0.1, 0.05]),
+        (3, 30, 80, 320, [0.17, 0.1, 0.04]),
+        # So many cases with one reply show it, or so many unrelated ones with repeats.
+        (3, 10, 135, 508, [0.37, 0.1, 0.03]),
+        (5, 45, 48, 200, [0.11, 0.1, 0.04]),
+    ],
+)
+def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points(
+    repeats, cases, for_10, for_5, limits
+):
+    def made(count):
+        varied = {"repeats": repeats, "temperature": 1.0} if repeats > 1 else {}
+        return asked(count, OPEN, **varied)
 
-    values = {"cases": 30, "unrelated": 0, "limit": 0.2, "for_10": 92, "for_5": 285}
-    assert [*coarse_limit(made, OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
-    assert [default_limit(asked(n, OPEN), OPEN) for n in (30, 92, 285)] == [0.21, 0.1, 0.05]
-    assert [*coarse_limit(made, OPEN, 0.15)] == []
+    values = {"cases": cases, "unrelated": 0, "limit": 0.2, "for_10": for_10, "for_5": for_5}
+    assert [*coarse_limit(made(cases), OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
+    assert [default_limit(made(n), OPEN) for n in (cases, for_10, for_5)] == limits
+    assert [*coarse_limit(made(cases), OPEN, 0.15)] == []
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():
