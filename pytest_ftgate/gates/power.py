@@ -37,6 +37,7 @@ from pytest_ftgate.gates.design import (
     round_up_to_point,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.verdict import Check
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import (
@@ -295,22 +296,20 @@ def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
         yield note(NoteKind.COARSE_LIMIT, **design_of(suite, gate).counts, limit=limit, **finer)
 
 
-def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Note]:
-    """Yield how surely *variant* passes one drop check of *gate*, and a build, if it is unchanged.
+def unchanged_passes(
+    suite: Suite, gate: Gate, variant: Variant, check: Check, pairs: PairedCounts
+) -> Iterator[Note]:
+    """Yield how surely *variant* passes a drop *check* of *gate* if it is unchanged.
 
-    Two of its runs are taken to disagree as usual.
+    *pairs* are those of the check. Where no other gate limits a drop, its build is told too.
     """
-    checks, odds = checks_by_gate(suite, variant), dict[str, tuple[int, float]]()
-    for one in suite.gates_for(variant):
-        is_planned = one.max_drop is not None and one.evidence != "point"
-        if is_planned and one.evaluated_cases(suite.cases):
-            design, discordance = planned_design(suite, one), assumed_discordance(suite)
-            passes = design_pass_probability(design, discordance, one.max_drop or 0.0)
-            odds[one.name] = checks[one.name], passes
-    if gate.name in odds:
-        total, build = _build_odds(odds.values())
-        values = {"check": odds[gate.name][1], "checks": total, "build": build}
-        yield note(NoteKind.UNCHANGED_PASSES, **values)
+    if not gate.evaluated_cases(suite.cases):
+        return
+    design = replace(planned_design(suite, gate), miss=check.miss)
+    passes = _measured_passes(design, check.limit, unchanged_discordance(pairs), pairs)
+    checks = {name: count for name, count in checks_by_gate(suite, variant).items() if count}
+    build = dict(zip(("checks", "build"), _build_odds([(checks[gate.name], passes)]), strict=True))
+    yield note(NoteKind.UNCHANGED_PASSES, check=passes, **(build if len(checks) == 1 else {}))
 
 
 def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
@@ -445,14 +444,20 @@ def _drop_power(
         needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
         passes = design_pass_probability(design, discordance, margin)
         return design_certifiable_limit(design, discordance), passes, needed
-    if not measured.countable:
-        passes = graded_pass_probability(measured, margin, design.miss)
-    elif measured.groups is not None:
-        passes = design_pass_probability(design, discordance, margin)
-    else:
-        passes = pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
+    passes = _measured_passes(design, margin, discordance, measured)
     further = needed_if_unchanged(measured, discordance, margin, design.miss)
     return certifiable_limit(measured, discordance, design.miss), passes, further
+
+
+def _measured_passes(
+    design: Design, margin: float, discordance: float, measured: PairedCounts
+) -> float:
+    """Return the chance that an unchanged variant whose replies vary as *measured* passes."""
+    if not measured.countable:
+        return graded_pass_probability(measured, margin, design.miss)
+    if measured.groups is not None:
+        return design_pass_probability(design, discordance, margin)
+    return pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
 
 
 def estimate_minimum_power(

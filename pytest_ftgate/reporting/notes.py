@@ -387,7 +387,7 @@ UNCHANGED = "unchanged (same replies)"
 
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
     text = f"an unchanged variant passes this check {percent(values['check'])} of the time"
-    checks = values["checks"]
+    checks = values.get("checks", 0)
     return f"{text}, and {builds_passed(checks, values['build'])}" if checks > 1 else text
 
 

@@ -158,6 +158,8 @@ VERDICTS: list[tuple[Note, str]] = [
       "checks")),
     (note(K.UNCHANGED_PASSES, check=0.974, checks=1, build=0.974),
      "an unchanged variant passes this check 97 % of the time"),
+    (note(K.UNCHANGED_PASSES, check=0.974),
+     "an unchanged variant passes this check 97 % of the time"),
     (note(K.GROUP_TOO_LARGE, key="min", limit=0.9, possible=0.34, cases=200, largest=100,
           weight=0.01),
      ("min: 0.9 can never be shown, since one group has 100 of 200 cases; write weight: 0.01 for "
