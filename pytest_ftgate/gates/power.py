@@ -324,13 +324,6 @@ def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
     return sum(count for count, _ in counted), max(0.0, 1.0 - missed)
 
 
-def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
-    """Return why a gate that declares no limit cannot have a default one, and what to write."""
-    needed = cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
-    remedy = NoteKind.LIMIT_OR_CASES if gate.own_cases else NoteKind.MINIMUM_OR_CASES
-    return no_limit(design_of(suite, gate), MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
-
-
 def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     """Return with how many cases like those of *gate* its default limit is *limit*."""
     power = build_power(build_checks(suite, gate))
