@@ -311,7 +311,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             outcome = Outcome.INCONCLUSIVE
             yield replace(check, outcome=outcome, has_drifted=True, notes=(drifted,))
         else:
-            yield replace(check, has_default_limit=gate.has_default_limit)
+            cases = len(gate.evaluated_cases(suite.cases)) if gate.has_default_limit else 0
+            yield replace(check, has_default_limit=gate.has_default_limit, limit_cases=cases)
     if comparison.compared_scores is not None:
         from pytest_ftgate.gates.thoughts import thought_checks
 

@@ -499,3 +499,23 @@ def test_a_verdict_says_how_surely_an_unchanged_variant_passes_as_far_as_its_rep
 )
 def test_what_chance_does_not_decide_says_nothing_of_an_unchanged_variant(new, before) -> None:
     assert of_unchanged(new, before) == []
+
+
+def test_a_default_limit_names_all_cases_also_those_to_come_and_without_a_reply() -> None:
+    gate = replace(accuracy(max_drop=0.2), has_default_limit=True)
+    after, before = (variant_scores(name, [1.0] * 99 + [None]) for name in ("new", "current"))
+    of = replace(suite(gate), cases=tuple(row.case for row in after.results.values()))
+    keys = [*after.results][:60]
+    sides = (
+        VariantScores(one.variant, {k: one.results[k] for k in keys}) for one in (after, before)
+    )
+    look = Look(number=3, of=5, cases=frozenset(keys), fractions=(0.2, 0.4, 0.6))
+
+    early, last = (
+        evaluate_rate(of, gate, comparison, at).checks[0]
+        for comparison, at in ((Comparison(*sides), look), (Comparison(after, before), None))
+    )
+
+    assert [(check.n, check.missing, check.limit_cases) for check in (early, last)] == [
+        (60, 0, 100), (99, 1, 100),
+    ]  # fmt: skip
