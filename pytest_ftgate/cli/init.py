@@ -18,7 +18,8 @@ from pytest_ftgate.cli.record import schema_text
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.design import guess_rate
-from pytest_ftgate.gates.power import coarse_limit, default_limit, default_limit_problem
+from pytest_ftgate.gates.feasibility import default_limit_problem
+from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite

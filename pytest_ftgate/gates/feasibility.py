@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from math import ceil, log, prod
+from math import ceil, floor, log, prod
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from pytest_ftgate.gates.design import (
     MISS,
     SIDE,
     Design,
+    build_checks,
     design_of,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 #: The number of skills that a message names.
 _MAX_NAMED = 3
+#: What to write for a minimum at most, and at least.
+_ADVISED_MINIMUM, _LEAST_ADVISED = 0.8, 0.5
 #: Why no replies can pass a gate, and what to write: errors join them by semicolons.
 Problem = tuple[Note, ...]
 #: The quantiles of latency that gates limit.
@@ -52,6 +55,9 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     design = design_of(suite, gate)
     if gate.metric == "macro_f1":
         yield from _macro_f1_problems(suite, gate, design)
+        return
+    if design.n == 1 and (gate.max_drop is not None or gate.min):
+        yield (note(NoteKind.LONE_CASE),)
         return
     yield from _limit_problems(design, gate.max_drop, gate.min)
 
@@ -173,10 +179,13 @@ def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
             yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **hiding),)
             return
         needed = _cases_for_limit(design, margin)
-        is_grouped = design.units < design.n
-        groups = ceil(needed * design.units / design.n) if is_grouped else 0
-        counts = {**design.counts, "needed": needed, "groups": groups}
+        counts = {**design.counts, "needed": needed, "groups": _groups_needed(design, needed)}
         yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts),)
+
+
+def _groups_needed(design: Design, cases: int) -> int:
+    """Return how many groups like those of *design* have so many *cases*; 0 without groups."""
+    return ceil(cases * design.units / design.n) if design.units < design.n else 0
 
 
 def _skill_margin_problems(gate: ForgettingGate) -> Iterator[Problem]:
@@ -288,11 +297,19 @@ def min_cases_for_quantile(share: float) -> int:
     return ceil(log((1 - CONFIDENCE) / 2) / log(share))
 
 
+def _highest_minimum(design: Design) -> float:
+    """Return the highest minimum that can be shown to hold, if every reply is right."""
+    return 1.0 - smallest_limit(_of_rates(design))
+
+
+def _of_rates(design: Design) -> Design:
+    # A rate of related cases has the test of graded scores.
+    return replace(design, is_graded=design.is_graded or design.units < design.n)
+
+
 def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
-    if design.units < design.n:
-        # A rate of related cases has the test of graded scores.
-        design = replace(design, is_graded=True)
-    highest = 1.0 - smallest_limit(design)
+    design = _of_rates(design)
+    highest = _highest_minimum(design)
     if highest < minimum:
         limits = {"limit": minimum, "possible": int(highest * 100) / 100}
         if hiding := _large_group(design, 1.0 - minimum):
@@ -305,15 +322,24 @@ def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
 def _large_group(design: Design, limit: float) -> dict[str, float]:
     """Return the size of the group that hides *limit*, and the weight that mends it; {} for none.
 
-    With that weight the group counts as one case. More cases like these would help little.
+    More cases like these would help little.
+    """
+    found, light = _light_group(design)
+    return found if smallest_limit(light) <= limit else {}
+
+
+def _light_group(design: Design) -> tuple[dict[str, float], Design]:
+    """Return the size of the largest group and the weight with which it counts as one case.
+
+    Second comes the design with that weight. Without groups, or with other weights, there is none.
     """
     (group, size), *_ = Counter(design.groups).most_common(1)
-    weight = float(f"{1.0 / size:.1g}")
     if size == 1 or len({*design.weights}) > 1:
-        return {}
+        return {}, design
+    weight = float(f"{1.0 / size:.1g}")
     weights = tuple(weight if one == group else 1.0 for one in design.groups)
     found = {"cases": design.n, "largest": size, "weight": weight}
-    return found if smallest_limit(replace(design, weights=weights)) <= limit else {}
+    return found, replace(design, weights=weights)
 
 
 def _round_up(share: float) -> float:
@@ -355,9 +381,31 @@ def missing_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:
     """Yield the gates with neither a minimum nor a limit, and why they have no default limit."""
     for gate in suite.gates.values():
         if lacks_limit(gate) and gate.min is None:
-            from pytest_ftgate.gates.power import default_limit_problem  # imports SciPy
-
             yield gate, default_limit_problem(suite, gate)
+
+
+def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
+    """Return why a gate that declares no limit cannot have a default one, and what to write."""
+    from pytest_ftgate.gates.power import (
+        MAX_DEFAULT_LIMIT,
+        assumed_discordance,
+        cases_for_default,
+        limit_of_design,
+        no_limit,
+        planned_design,
+    )
+
+    design = planned_design(suite, gate)
+    problem, (group, light) = no_limit(design, MAX_DEFAULT_LIMIT), _light_group(design)
+    if group and limit_of_design(light, assumed_discordance(suite), build_checks(suite, gate)):
+        return problem, note(NoteKind.WEIGHT_OF_GROUP, **group)
+    needed = cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
+    if gate.own_cases:
+        return problem, note(NoteKind.LIMIT_OR_CASES, needed=needed)
+    counts = {"needed": needed, "groups": _groups_needed(design, needed)}
+    minimum = min(_ADVISED_MINIMUM, floor(100 * _highest_minimum(design)) / 100)
+    advised = minimum if minimum >= _LEAST_ADVISED else 0.0
+    return problem, note(NoteKind.MINIMUM_OR_CASES, minimum=advised, **counts)
 
 
 def exclude_unrunnable_skills(suite: Suite) -> Suite:

@@ -21,7 +21,7 @@ from pytest_ftgate.gates.format_errors import format_error_fields
 from pytest_ftgate.gates.judges import JudgeEvidence, check_graded_minimum, graded_rate
 from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.notes import Note
-from pytest_ftgate.gates.samples import align, samples_from_scores
+from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
 from pytest_ftgate.scoring.scores import VariantScores
@@ -55,9 +55,14 @@ def pairs_of_scores(
         sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
         answered = sides[0].has_reply & sides[1].has_reply
         return macro_f1_pairs(*(side.select(answered) for side in sides))
-    samples = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
-    answered = samples[0].has_reply & samples[1].has_reply
-    return pair_samples(*(side.select(answered) for side in samples))
+    return pairs_of_samples(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+
+
+def pairs_of_samples(before: Samples, after: Samples) -> PairedCounts:
+    """Return the paired counts of the cases to which both samples have a reply."""
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    return pair_samples(before.select(answered), after.select(answered))
 
 
 #: The quantiles of the latency, by name: the ends of its spread, its middle half, its median.

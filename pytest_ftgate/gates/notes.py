@@ -105,6 +105,8 @@ class NoteKind(StrEnum):
     LIMIT_OR_CASES = "limit or cases"
     MINIMUM_OR_CASES = "minimum or cases"
     GROUPS_SHOW_NOTHING = "groups show nothing"
+    LONE_CASE = "lone case"
+    WEIGHT_OF_GROUP = "weight of group"
     GROUP_TOO_LARGE = "group too large"
     DROP_NEVER_SHOWN = "drop never shown"
     MINIMUM_NEVER_SHOWN = "minimum never shown"

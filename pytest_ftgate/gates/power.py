@@ -37,6 +37,7 @@ from pytest_ftgate.gates.design import (
     round_up_to_point,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.verdict import Check
 from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import (
@@ -267,10 +268,11 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     times in 10; see `build_checks`.
     """
     checks = build_checks(suite, gate)
-    return limit_of_design(_planned_design(suite, gate), assumed_discordance(suite), checks)
+    return limit_of_design(planned_design(suite, gate), assumed_discordance(suite), checks)
 
 
-def _planned_design(suite: Suite, gate: Gate) -> Design:
+def planned_design(suite: Suite, gate: Gate) -> Design:
+    """Return the design of *gate* with the repeats that *suite* plans."""
     # The skills are not repeated.
     return design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
 
@@ -289,28 +291,25 @@ def limit_of_design(design: Design, discordance: float, checks: int) -> float | 
 def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse."""
     if limit > COARSE_LIMIT:
-        design = design_of(suite, gate)
         needed = (cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
         finer = dict(zip(("for_10", "for_5"), needed, strict=True))
-        yield note(NoteKind.COARSE_LIMIT, **design.counts, limit=limit, **finer)
+        yield note(NoteKind.COARSE_LIMIT, **design_of(suite, gate).counts, limit=limit, **finer)
 
 
-def unchanged_passes(suite: Suite, gate: Gate, variant: Variant) -> Iterator[Note]:
-    """Yield how surely *variant* passes one drop check of *gate*, and a build, if it is unchanged.
+def unchanged_passes(
+    suite: Suite, gate: Gate, variant: Variant, check: Check, pairs: PairedCounts
+) -> Iterator[Note]:
+    """Yield how surely *variant* passes a drop *check* of *gate* if it is unchanged.
 
-    Two of its runs are taken to disagree as usual.
+    *pairs* are those of the check. Where no other gate limits a drop, its build is told too.
     """
-    checks, odds = checks_by_gate(suite, variant), dict[str, tuple[int, float]]()
-    for one in suite.gates_for(variant):
-        is_planned = one.max_drop is not None and one.evidence != "point"
-        if is_planned and one.evaluated_cases(suite.cases):
-            design, discordance = _planned_design(suite, one), assumed_discordance(suite)
-            passes = design_pass_probability(design, discordance, one.max_drop or 0.0)
-            odds[one.name] = checks[one.name], passes
-    if gate.name in odds:
-        total, build = _build_odds(odds.values())
-        values = {"check": odds[gate.name][1], "checks": total, "build": build}
-        yield note(NoteKind.UNCHANGED_PASSES, **values)
+    if not gate.evaluated_cases(suite.cases):
+        return
+    design = replace(planned_design(suite, gate), miss=check.miss)
+    passes = _measured_passes(design, check.limit, unchanged_discordance(pairs), pairs)
+    checks = {name: count for name, count in checks_by_gate(suite, variant).items() if count}
+    build = dict(zip(("checks", "build"), _build_odds([(checks[gate.name], passes)]), strict=True))
+    yield note(NoteKind.UNCHANGED_PASSES, check=passes, **(build if len(checks) == 1 else {}))
 
 
 def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
@@ -325,17 +324,16 @@ def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
     return sum(count for count, _ in counted), max(0.0, 1.0 - missed)
 
 
-def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
-    """Return why a gate that declares no limit cannot have a default one, and what to write."""
-    needed = cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
-    remedy = NoteKind.LIMIT_OR_CASES if gate.own_cases else NoteKind.MINIMUM_OR_CASES
-    return no_limit(design_of(suite, gate), MAX_DEFAULT_LIMIT), note(remedy, needed=needed)
-
-
 def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     """Return with how many cases like those of *gate* its default limit is *limit*."""
     power = build_power(build_checks(suite, gate))
-    return design_cases_needed(design_of(suite, gate), assumed_discordance(suite), limit, power)
+    design, discordance = planned_design(suite, gate), assumed_discordance(suite)
+    needed = design_cases_needed(design, discordance, limit, power)
+    if max(design.repeats) == 1:
+        return needed
+    once = design_cases_needed(replace(design, repeats=(1, 1)), discordance, limit, power)
+    trusted = _TRUSTED_REPEATS if limit < _LEAST_REPEATED else 0
+    return min(once, max(needed, ceil(trusted * design.n / design.units)))
 
 
 def no_limit(design: Design, limit: float) -> Note:
@@ -439,14 +437,20 @@ def _drop_power(
         needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
         passes = design_pass_probability(design, discordance, margin)
         return design_certifiable_limit(design, discordance), passes, needed
-    if not measured.countable:
-        passes = graded_pass_probability(measured, margin, design.miss)
-    elif measured.groups is not None:
-        passes = design_pass_probability(design, discordance, margin)
-    else:
-        passes = pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
+    passes = _measured_passes(design, margin, discordance, measured)
     further = needed_if_unchanged(measured, discordance, margin, design.miss)
     return certifiable_limit(measured, discordance, design.miss), passes, further
+
+
+def _measured_passes(
+    design: Design, margin: float, discordance: float, measured: PairedCounts
+) -> float:
+    """Return the chance that an unchanged variant whose replies vary as *measured* passes."""
+    if not measured.countable:
+        return graded_pass_probability(measured, margin, design.miss)
+    if measured.groups is not None:
+        return design_pass_probability(design, discordance, margin)
+    return pass_probability(measured.effective, discordance, 0.0, margin, design.miss)
 
 
 def estimate_minimum_power(

@@ -193,12 +193,31 @@ def _shown_change(suite: Suite, gate: RateGate, comparison: Comparison) -> Shown
     return shown_change(suite, gate, comparison.shown_baseline, comparison.scores)
 
 
-def _may_be_chance(verdict: Verdict) -> bool:
-    """Return True if the change from earlier results decides, and may be none."""
-    check, kinds = verdict.check, (CheckKind.BASELINE, *ACCEPTED_KINDS)
-    if check is None or check.kind not in kinds or check.outcome is not Outcome.INCONCLUSIVE:
-        return False
-    return not (check.drop_is_shown or check.is_beyond)
+def _chance_notes(
+    suite: Suite, gate: RateGate, comparison: Comparison, check: Check | None
+) -> Iterator[Note]:
+    """Yield how often an unchanged variant passes the deciding *check*, if the change may be none.
+
+    That is not known of grades whose limit labels move, nor of pairwise ones.
+    """
+    scores = comparison.scores
+    if check is None or check.needed_unchanged is None or check.measure:
+        return
+    if check.method not in ("counts", "f1") or check.drop_is_shown or check.is_beyond:
+        return
+    before, compared = _compared_with(gate, comparison, check)
+    is_pairwise = comparison.judge_evidence.is_pairwise and compared is not None
+    if before is None or is_pairwise or scores.variant not in suite.variants:
+        return
+    from pytest_ftgate.gates.measures import pairs_of_samples, pairs_of_scores
+    from pytest_ftgate.gates.power import unchanged_passes
+
+    pairs = (
+        pairs_of_samples(before, samples_from_scores(scores, gate.kind))
+        if compared is None
+        else pairs_of_scores(suite, gate, compared, scores)
+    )
+    yield from unchanged_passes(suite, gate, suite.variants[scores.variant], check, pairs)
 
 
 def _with_steps(
@@ -210,10 +229,7 @@ def _with_steps(
         from pytest_ftgate.gates.power import coarse_limit
 
         notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))
-    if _may_be_chance(verdict) and scores.variant in suite.variants:
-        from pytest_ftgate.gates.power import unchanged_passes
-
-        notes = (*notes, *unchanged_passes(suite, gate, suite.variants[scores.variant]))
+    notes = (*notes, *_chance_notes(suite, gate, comparison, verdict.check))
     steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
     verdict = replace(verdict, next=steps, notes=notes)
     verdict = with_endings(suite, verdict, comparison.compared_scores, scores)
@@ -295,7 +311,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             outcome = Outcome.INCONCLUSIVE
             yield replace(check, outcome=outcome, has_drifted=True, notes=(drifted,))
         else:
-            yield replace(check, has_default_limit=gate.has_default_limit)
+            cases = len(gate.evaluated_cases(suite.cases)) if gate.has_default_limit else 0
+            yield replace(check, has_default_limit=gate.has_default_limit, limit_cases=cases)
     if comparison.compared_scores is not None:
         from pytest_ftgate.gates.thoughts import thought_checks
 

@@ -202,6 +202,7 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
+        limit_cases: how many cases that are, those to come and those without a reply included.
         unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
@@ -263,6 +264,7 @@ class Check:
     alarm: float = 0.01
     shared: int = 1
     has_default_limit: bool = False
+    limit_cases: int = 0
     unit: str = "share"
     rise: float | None = None
     method: str = "counts"

@@ -61,7 +61,7 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
     """
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
-        raw = json.loads(line)
+        raw = json.loads(line, parse_constant=_no_number)
         details = {key: raw[key] for key in _DETAILS if key in raw}
         if "score" in details:
             from pytest_ftgate.readers.answer_rows import score_of
@@ -80,6 +80,11 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error
+
+
+def _no_number(constant: str) -> None:
+    """Raise a ValueError for NaN and Infinity, which Python's reader of JSON accepts."""
+    raise ValueError(f"{constant} is no number; write null where there is no score")
 
 
 def _check_usage(usage: Any, location: str) -> None:

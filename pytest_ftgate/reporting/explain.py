@@ -180,8 +180,9 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
         )
     if check.has_default_limit:
         yield (
-            f"The gate declares no limit, so that it has the smallest one that {check.n} cases "
-            f"show for 9 in 10 unchanged builds: {unsigned_points(check.limit)} points."
+            "The gate declares no limit, so that it has the smallest one that "
+            f"{check.limit_cases or check.n} cases show for 9 in 10 unchanged builds: "
+            f"{unsigned_points(check.limit)} points."
         )
 
 

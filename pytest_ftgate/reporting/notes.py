@@ -387,7 +387,7 @@ UNCHANGED = "unchanged (same replies)"
 
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
     text = f"an unchanged variant passes this check {percent(values['check'])} of the time"
-    checks = values["checks"]
+    checks = values.get("checks", 0)
     return f"{text}, and {builds_passed(checks, values['build'])}" if checks > 1 else text
 
 
@@ -546,7 +546,11 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.NO_LIMIT: f"{_CASES} cannot show that a drop stays below {{limit:limit}} points",
     NoteKind.LIMIT_OR_CASES: "write max_drop: for the whole of the skills, or add cases: it takes "
     "about {needed}",
-    NoteKind.MINIMUM_OR_CASES: "write min: 0.8, or add cases: it takes about {needed}",
+    NoteKind.MINIMUM_OR_CASES: "{minimum:?write min: #, or }add cases: it takes about "
+    "{groups:?# groups like these (}{needed}{groups:? cases)}",
+    NoteKind.LONE_CASE: "1 case shows nothing about others; write evidence: point, or add cases",
+    NoteKind.WEIGHT_OF_GROUP: "one group has {largest} of {cases} cases; write weight: {weight:g} "
+    "for each of them, so that the group counts as one case",
     NoteKind.GROUPS_SHOW_NOTHING: f"{_CASES} show nothing; it takes {{needed}} groups of related "
     "cases",
     NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} can never be shown, since one group has {largest} "

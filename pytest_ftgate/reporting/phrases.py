@@ -230,7 +230,7 @@ def limit(check: Check, *, nested: bool = False) -> str:
     text = f"limit {unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
-    reason = f"what {quantity(check.n, 'case')} can show"
+    reason = f"what {quantity(check.limit_cases or check.n, 'case')} can show"
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
 
 

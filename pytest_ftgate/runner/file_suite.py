@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
-from pytest_ftgate.gates.design import design_of, round_up_to_point
+from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
@@ -230,10 +230,11 @@ def _too_few_cases(suite: Suite) -> str:
         cases_for_default,
         design_certifiable_limit,
         no_limit,
+        planned_design,
     )
 
     gate = next(iter(suite.gates.values()))
-    design, discordance = design_of(suite, gate), assumed_discordance(suite)
+    design, discordance = planned_design(suite, gate), assumed_discordance(suite)
     target = gate.max_drop or MAX_DEFAULT_LIMIT
     shown = design_certifiable_limit(design, discordance)
     remedy = ""

@@ -15,7 +15,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import checks_by_gate, design_of, guess_rate
-from pytest_ftgate.gates.feasibility import lacks_limit
+from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest
 from pytest_ftgate.gates.power import (
@@ -23,7 +23,6 @@ from pytest_ftgate.gates.power import (
     assumed_discordance,
     build_odds,
     coarse_limit,
-    default_limit_problem,
     estimate_minimum_power,
     estimate_power,
 )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.design import (
+    LAST_LOOK_MISS,
+    MISS,
     MOST_COMPARED,
     TYPICAL_DISCORDANCE,
     build_checks,
-    design_of,
     design_of_rows,
 )
 from pytest_ftgate.gates.feasibility import (
@@ -103,42 +104,60 @@ def check_accepted_limits(session: Session, suite: Suite) -> None:
     if record is None or not limits:
         return
     errors = [
-        _wide_limit(suite, gate.name, limits[gate.name], shown)
+        _wide_limit(suite, gate.name, limits[gate.name], max(_shown_then(suite, gate, record)))
         for gate in suite.gates.values()
         if gate.has_default_limit and gate.name in limits
-        if limits[gate.name] > (shown := _shown_then(suite, gate, record))
+        if all(limits[gate.name] > shown for shown in _shown_then(suite, gate, record))
     ]
     if errors:
         raise SuiteError(suite.name, errors)
 
 
-def _shown_then(suite: Suite, gate: Gate, record: AcceptedRecord) -> float:
-    """Return the largest default limit that *gate* may have had when *record* was accepted."""
+def _shown_then(suite: Suite, gate: Gate, record: AcceptedRecord) -> Iterator[float]:
+    """Yield default limits that *gate* may have had when *record* was accepted.
+
+    The record does not say how many checks there were, nor whether replies varied, whether scores
+    were graded, or whether there were several looks.
+    """
     from pytest_ftgate.gates.power import MAX_DEFAULT_LIMIT, limit_of_design
 
-    cases = [] if gate.own_cases else [*_accepted_cases(gate, record)]
+    cases = [] if gate.own_cases else [*_accepted_cases(suite, gate, record)]
     if record.exam is None or not cases:
         has_come = {case.id for case in suite.cases} - record.case_ids
-        return MAX_DEFAULT_LIMIT if has_come else gate.max_drop or MAX_DEFAULT_LIMIT
-    design = design_of_rows(
-        [case.weight for _, case in cases],
-        [case.group or f"\0{key}" for key, case in cases],
-        is_graded=design_of(suite, gate).is_graded,
-    )
-    # The record does not say how many checks there were, nor whether replies varied.
+        yield MAX_DEFAULT_LIMIT if has_come else gate.max_drop or MAX_DEFAULT_LIMIT
+        return
     checks = max(build_checks(suite, gate), MOST_COMPARED * len(record.exam.gates))
-    return limit_of_design(design, TYPICAL_DISCORDANCE, checks) or MAX_DEFAULT_LIMIT
+    design = design_of_rows(
+        [case.weight for _, case in cases], [case.group or f"\0{key}" for key, case in cases]
+    )
+    # A formula has what graded scores show, mostly the widest limit.
+    for is_graded, miss in product((True, False), (LAST_LOOK_MISS, MISS)):
+        one = replace(design, is_graded=is_graded, miss=miss)
+        yield limit_of_design(one, TYPICAL_DISCORDANCE, checks) or MAX_DEFAULT_LIMIT
 
 
-def _accepted_cases(gate: Gate, record: AcceptedRecord) -> Iterator[tuple[str, ExamCase]]:
-    """Yield the cases with a weight that *gate* had scored when *record* was accepted."""
+def _accepted_cases(
+    suite: Suite, gate: Gate, record: AcceptedRecord
+) -> Iterator[tuple[str, ExamCase]]:
+    """Yield the cases with a weight that *gate* evaluated when *record* was accepted.
+
+    Those without a score got none, or expected nothing: that is known of cases that are as they
+    were.
+    """
     exam = record.exam.gates.get(gate.name) if record.exam else None
     if record.exam is None or exam is None:
         return
-    scores = chain(*(record.right(gate.name, name).items() for name in exam.variants))
-    scored = {key for key, score in scores if score is not None}
+    from pytest_ftgate.results.exam import case_digest
+
+    scores = [*chain(*(record.right(gate.name, name).items() for name in exam.variants))]
+    replied, scored = {key for key, _ in scores}, {key for key, one in scores if one is not None}
+    evaluated = {case.id: case for case in gate.evaluated_cases(suite.cases)}
+    other = {case.id for case in suite.cases} - evaluated.keys()
     for key, case in record.exam.cases.get(exam.cases, {}).items():
-        if key in scored and case.weight > 0:
+        counts = key in scored or (key not in replied and key not in other)
+        if not counts and key in evaluated:
+            counts = case.digest == case_digest(evaluated[key], suite.path.parent)
+        if counts and case.weight > 0:
             yield key, case
 
 

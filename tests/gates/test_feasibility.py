@@ -166,13 +166,28 @@ def test_a_minimum_is_refused_exactly_where_the_gate_itself_cannot_show_it(limit
     assert shown
 
 
-@every_row("count", [1, 2, 7, 20, 51, 100])
+@every_row("count", [2, 7, 20, 51, 100])
 def test_the_numbers_that_a_refusal_offers_are_themselves_let_through(count):
     max_drop, minimum = (
         told.values["possible"] for told in problems(rate(max_drop=0.01, min=1), cases(count))
     )
 
     assert problems(rate(max_drop=max_drop, min=minimum), cases(count)) == []
+
+
+@every_row(
+    ("limits", "told"),
+    [
+        ({"max_drop": 0.1}, [note(NoteKind.LONE_CASE)]),
+        ({"max_drop": 0.95}, [note(NoteKind.LONE_CASE)]),
+        ({"min": 0.04}, [note(NoteKind.LONE_CASE)]),
+        ({"min": 0.8, "evidence": "point"}, []),
+        ({"min": 0.0, "max_drop": None}, []),
+    ],
+)
+def test_one_case_is_refused_where_no_limit_of_it_could_be_shown(limits, told):
+    assert problems(rate(**limits), cases(1)) == told
+    assert problems(rate(**limits), cases(1, kind="rouge_l")) == told
 
 
 # --- macro-F1 ------------------------------------------------------------------------------------
@@ -490,17 +505,36 @@ def test_all_gates_with_too_few_cases_for_a_limit_are_told_at_once():
     assert [(error.path, error.line) for error in caught.value.errors] == [
         ("suite.ftgate.yaml", 3), ("suite.ftgate.yaml", 4),
     ]  # fmt: skip
-    remedies = (NoteKind.MINIMUM_OR_CASES, NoteKind.LIMIT_OR_CASES)
+    remedies = (
+        note(NoteKind.MINIMUM_OR_CASES, minimum=0.68, needed=10, groups=0),
+        note(NoteKind.LIMIT_OR_CASES, needed=10),
+    )
     assert [*missing_limits(made)] == [
-        (
-            gate,
-            (
-                note(NoteKind.NO_LIMIT, cases=n, unrelated=0, limit=0.4),
-                note(remedy, needed=10),
-            ),
-        )
+        (gate, (note(NoteKind.NO_LIMIT, cases=n, unrelated=0, limit=0.4), remedy))
         for gate, n, remedy in zip(gates, (8, 6), remedies, strict=True)
     ]
+
+
+def with_weight(asked, weight):
+    return tuple(replace(one, weight=weight) if one.group else one for one in asked)
+
+
+def test_what_is_to_be_written_for_a_missing_limit_is_let_through():
+    large = (*cases(40, groups=1), *(replace(one, id=f"d{one.id}") for one in cases(60)))
+    for asked, remedy, mended in (
+        (large, note(NoteKind.WEIGHT_OF_GROUP, cases=100, largest=40, weight=0.03),
+         (rate(), with_weight(large, 0.03))),
+        (cases(100, groups=8), note(NoteKind.MINIMUM_OR_CASES, minimum=0.0, needed=125, groups=10),
+         (rate(), cases(125, groups=10))),
+        (cases(5), note(NoteKind.MINIMUM_OR_CASES, minimum=0.54, needed=10, groups=0),
+         (rate(min=0.54), cases(5))),
+        (cases(3), note(NoteKind.MINIMUM_OR_CASES, minimum=0.0, needed=10, groups=0),
+         (rate(), cases(10))),
+    ):  # fmt: skip
+        ((_, told),) = missing_limits(with_default_limits(with_cases(rate(), asked), {}))
+        assert told[1] == remedy
+        made = with_limits(with_cases(*mended), {})
+        assert [*missing_limits(made)] == [*rate_problems(made, made.gates["accuracy"])] == []
 
 
 # --- suites of files -----------------------------------------------------------------------------

@@ -30,7 +30,6 @@ from pytest_ftgate.gates.power import (
     needed_repeats,
     smallest_uneven_limit,
     suite_repeats,
-    unchanged_passes,
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
@@ -155,6 +154,8 @@ def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_chang
 
 
 DROP = RateGate(kind="accuracy", line=1, max_drop=0.05)
+OPEN = replace(DROP, max_drop=None)
+OF_FORMAT = replace(OPEN, kind="format")
 
 
 @every_row(
@@ -260,7 +261,9 @@ def test_power_and_verdict_name_as_many_cases_of_the_same_replies(wrong, keys):
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert estimate.needed == verdict.check.needed_unchanged > 0
     assert estimate.certifiable == verdict.check.certifiable
-    assert estimate.pass_probability < 0.9
+    (told,) = (one.values for one in verdict.notes if one.kind == NoteKind.UNCHANGED_PASSES)
+    assert told["check"] == estimate.pass_probability < 0.9
+    assert (told["checks"], told["build"]) == build_odds([replace(estimate, checks=3)])
 
 
 def test_without_a_limit_or_a_baseline_to_fall_from_there_is_nothing_to_estimate():
@@ -414,18 +417,12 @@ def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_o
     assert smallest_uneven_limit(nine) == 1.0
 
 
-OPEN = RateGate(kind="accuracy", line=1)
-
-
 def asked(cases, *gates, repeats=None, **sampling):
     """Return a suite whose variants are asked so."""
     rows = tuple(case(f"c{n}") for n in range(cases))
     made = suite(*gates)
     variants = {name: replace(one, sampling=sampling) for name, one in made.variants.items()}
     return replace(made, cases=rows, variants=variants, repeats=repeats)
-
-
-OF_FORMAT = replace(OPEN, kind="format")
 
 
 @every_row(
@@ -489,26 +486,6 @@ def test_repeats_of_few_cases_make_no_default_limit_smaller_than_ten_points(case
     assert [default_limit(one, OPEN) for one in made] == limits
 
 
-def test_a_verdict_says_how_often_an_unchanged_variant_passes_its_check_and_a_build():
-    gates = replace(OPEN, max_drop=0.12), replace(OF_FORMAT, max_drop=0.05)
-    made = asked(100, *gates, temperature=1.0)
-    chances = [pass_probability(100, 0.1, 0.0, limit) for limit in (0.12, 0.05)]
-    build = 1.0 - sum(1.0 - chance**3 for chance in chances)
-
-    def told(gate, variant, of=made):
-        return [one.values for one in unchanged_passes(of, gate, of.variants[variant])]
-
-    values = {"check": chances[0], "checks": 6, "build": pytest.approx(max(0.0, build))}
-    assert told(gates[0], "new") == [values]
-    alone = replace(made, gates={"accuracy": gates[0]})
-    assert told(gates[0], "current", alone) == [
-        {"check": chances[0], "checks": 2, "build": pytest.approx(chances[0] ** 2)}
-    ]
-    assert told(OPEN, "new", replace(made, gates={"accuracy": OPEN})) == []
-    by_point = replace(gates[0], evidence="point")
-    assert told(by_point, "new", replace(made, gates={"accuracy": by_point})) == []
-
-
 def test_the_odds_of_a_build_need_those_of_each_gate():
     of = {"gate": "accuracy", "variant": "new", "cases": 100, "units": 100}
     known = PowerEstimate(**of, margin=0.1, pass_probability=0.9, checks=3)
@@ -558,13 +535,27 @@ def test_the_change_of_a_variant_that_differs_is_not_its_noise(lost, gained, noi
     assert found.pass_probability == pass_probability(200, found.discordance, 0.0, 0.05)
 
 
-def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points():
-    made = asked(30, OPEN)
+@every_row(
+    ("repeats", "cases", "for_10", "for_5", "limits"),
+    [
+        (1, 30, 92, 285, [0.21, 0.1, 0.05]),
+        (3, 30, 80, 320, [0.17, 0.1, 0.04]),
+        # So many cases with one reply show it, or so many unrelated ones with repeats.
+        (3, 10, 135, 508, [0.37, 0.1, 0.03]),
+        (5, 45, 48, 200, [0.11, 0.1, 0.04]),
+    ],
+)
+def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points(
+    repeats, cases, for_10, for_5, limits
+):
+    def made(count):
+        varied = {"repeats": repeats, "temperature": 1.0} if repeats > 1 else {}
+        return asked(count, OPEN, **varied)
 
-    values = {"cases": 30, "unrelated": 0, "limit": 0.2, "for_10": 92, "for_5": 285}
-    assert [*coarse_limit(made, OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
-    assert [default_limit(asked(n, OPEN), OPEN) for n in (30, 92, 285)] == [0.21, 0.1, 0.05]
-    assert [*coarse_limit(made, OPEN, 0.15)] == []
+    values = {"cases": cases, "unrelated": 0, "limit": 0.2, "for_10": for_10, "for_5": for_5}
+    assert [*coarse_limit(made(cases), OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
+    assert [default_limit(made(n), OPEN) for n in (cases, for_10, for_5)] == limits
+    assert [*coarse_limit(made(cases), OPEN, 0.15)] == []
 
 
 def test_repeats_lower_a_default_limit_but_not_that_of_the_skills():

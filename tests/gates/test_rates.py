@@ -23,6 +23,7 @@ from pytest_ftgate.gates.samples import Samples, samples_from_cases, samples_fro
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
@@ -460,3 +461,61 @@ def thinking(scores: VariantScores) -> VariantScores:
         for key, row in scores.results.items()
     }
     return VariantScores(scores.variant, rows)
+
+
+def of_unchanged(
+    new: list[float | None], before: list[float], *gates: RateGate, **given: Samples
+) -> list[dict[str, object]]:
+    """Return what a verdict on *new* says of an unchanged variant, with a limit of 5 points."""
+    after, gate = variant_scores("new", new), accuracy(max_drop=0.05)
+    cases = tuple(row.case for row in after.results.values())
+    of, current = replace(suite(gate, *gates), cases=cases), variant_scores("current", before)
+    verdict = evaluate_rate(of, gate, Comparison(after, current, **given))
+    return [one.values for one in verdict.notes if one.kind == NoteKind.UNCHANGED_PASSES]
+
+
+def test_a_verdict_says_how_surely_an_unchanged_variant_passes_as_far_as_its_replies_show() -> None:
+    new, right = [0.0] * 3 + [1.0] * 97, [1.0] * 100
+    chance = pass_probability(100, (3 + 1) / 110, 0.0, 0.05)
+
+    build = pytest.approx(chance**3)
+    assert of_unchanged(new, right) == [{"check": chance, "checks": 3, "build": build}]
+    # The comparison with what was accepted decides; nothing differs from the baseline.
+    assert of_unchanged(new, new, accepted=accepted(right)) == of_unchanged(new, right)
+    # How the replies vary that the other gate reads is not known here.
+    assert of_unchanged(new, right, replace(FORMAT, max_drop=0.05)) == [{"check": chance}]
+
+
+@every_row(
+    ("new", "before"),
+    [
+        ([0.0] * 100, [0.0] * 100),
+        ([0.0] * 100, [0.0] * 97 + [1.0] * 3),
+        ([0.0], [1.0]),
+        ([None] + [1.0] * 29, [1.0] * 30),
+        ([0.0] * 9 + [1.0] * 191, [1.0] * 200),
+    ],
+    ids=["nothing right", "at chance", "one case", "a reply missing", "a drop that is shown"],
+)
+def test_what_chance_does_not_decide_says_nothing_of_an_unchanged_variant(new, before) -> None:
+    assert of_unchanged(new, before) == []
+
+
+def test_a_default_limit_names_all_cases_also_those_to_come_and_without_a_reply() -> None:
+    gate = replace(accuracy(max_drop=0.2), has_default_limit=True)
+    after, before = (variant_scores(name, [1.0] * 99 + [None]) for name in ("new", "current"))
+    of = replace(suite(gate), cases=tuple(row.case for row in after.results.values()))
+    keys = [*after.results][:60]
+    sides = (
+        VariantScores(one.variant, {k: one.results[k] for k in keys}) for one in (after, before)
+    )
+    look = Look(number=3, of=5, cases=frozenset(keys), fractions=(0.2, 0.4, 0.6))
+
+    early, last = (
+        evaluate_rate(of, gate, comparison, at).checks[0]
+        for comparison, at in ((Comparison(*sides), look), (Comparison(after, before), None))
+    )
+
+    assert [(check.n, check.missing, check.limit_cases) for check in (early, last)] == [
+        (60, 0, 100), (99, 1, 100),
+    ]  # fmt: skip

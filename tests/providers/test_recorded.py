@@ -90,6 +90,7 @@ REFUSED = [
         ConfigurationError,
         "jsonl:1: the score is 7; a score",
     ),
+    ('{"id": "z", "text": "x", "score": NaN}', ConfigurationError, "jsonl:1: .* NaN is no number"),
     *(
         (f'{{"id": "z", "text": "x", "usage": {usage}}}', ConfigurationError, f"1: usage: {named}")
         for usage, named in USAGES.items()

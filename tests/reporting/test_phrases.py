@@ -52,6 +52,8 @@ COST = replace(
      "up 10 points (95 % CI 4 to 16), limit 5: current 50 % → 60 %"),
     (replace(DROP, after=0.98, low=-0.02, high=0.02, has_default_limit=True),
      "no change (95 % CI 2 down to 2 up), limit 5 (what 300 cases can show): current 98 % → 98 %"),
+    (replace(DROP, has_default_limit=True, limit_cases=500),
+     "down 11 points (95 % CI 8 to 15), limit 5 (what 500 cases can show): current 98 % → 87 %"),
     (replace(DROP, low=None, high=None), "down 11 points, limit 5: current 98 % → 87 %"),
     (replace(DROP, low=0.0, high=0.0), "down 11 points, limit 5: current 98 % → 87 %"),
     (replace(DROP, after=0.98, is_unchanged=True),
