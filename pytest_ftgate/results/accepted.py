@@ -304,7 +304,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         verdicts=(*verdicts, *kept),
         cost=report.cost,
         serves=serves,
-        limits={**_default_limits(before, verdicts), **limits},
+        limits={**_default_limits(before, verdicts, exam), **limits},
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
         exam=exam,
@@ -359,12 +359,19 @@ def _with_accepted_exam(
     return exam, changes
 
 
-def _default_limits(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return the default limits by gate; those of gates without a verdict stay."""
-    ran = {verdict.gate for verdict in verdicts}
+def _default_limits(
+    before: AcceptedRecord, verdicts: Sequence[Verdict], exam: Exam
+) -> dict[str, float]:
+    """Return the default limits by gate; those of gates without a verdict stay.
+
+    Such a limit goes where cases have come, which show a smaller one.
+    """
+    ran, had = {verdict.gate for verdict in verdicts}, before.case_ids
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
     found = {gate: check.limit for gate, check in checks if check.has_default_limit}
-    return {gate: limit for gate, limit in before.limits.items() if gate not in ran} | found
+    has_come = any(not table.keys() <= had for table in exam.cases.values())
+    kept = () if has_come else before.limits.items()
+    return {gate: limit for gate, limit in kept if gate not in ran} | found
 
 
 def _rooms(before: AcceptedRecord, verdicts: Sequence[Verdict]) -> dict[str, int]:

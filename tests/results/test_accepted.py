@@ -19,7 +19,7 @@ from pytest_ftgate.results.accepted import (
     record_of_suite,
     write_record,
 )
-from pytest_ftgate.results.exam import exam_of
+from pytest_ftgate.results.exam import Exam, ExamCase, exam_of
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.gate_kinds import RateGate
@@ -160,3 +160,22 @@ def test_accepting_a_gate_that_compares_with_its_base_keeps_what_other_gates_acc
     assert record.limits == {"accuracy": 0.08}
     assert record.rooms == {"other": 2048, "new": 2048}
     assert record.skill_levels == {"other": {"hard-code": 1}, "new": {"hard-code": 3}}
+
+
+@every_row(("came", "limits"), [((), {"format": 0.18}), (("c",), {})])
+def test_the_default_limit_of_a_gate_that_is_left_out_goes_where_cases_have_come(
+    tmp_path: Path, came: tuple[str, ...], limits: dict[str, float]
+) -> None:
+    """They show a smaller limit, and the record is that of all of them."""
+    then, now = (
+        Exam(cases={"suite": dict.fromkeys(ids, ExamCase("d"))}) for ids in ("ab", ("a", *came))
+    )
+    earlier = AcceptedRecord(suite="s.ftgate.yaml", at="", limits={"format": 0.18}, exam=then)
+    write_record(tmp_path / "s.accepted.json", earlier)
+    report = Report(verdict="passed", at="2026-11-26", verdicts=())
+
+    accept_run(tmp_path, earlier.suite, {}, report, "new", exam=now, limits={})
+
+    record = read_record(tmp_path / "s.accepted.json", earlier.suite)
+    assert record is not None
+    assert record.limits == limits
