@@ -12,7 +12,6 @@ errors of the simulation.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from draws import Array, chances
+from error_rates_means import exit_status
 
 from pytest_ftgate.gates.design import MISS, MOST_COMPARED, POWER, Design
 from pytest_ftgate.gates.power import limit_of_design
@@ -114,14 +114,5 @@ def print_build_rows(replicates: int, seed: int) -> bool:
     return is_met
 
 
-def main() -> int:
-    """Simulate, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in (("replicates", 1_500), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
-    given = parser.parse_args()
-    return 0 if print_build_rows(given.replicates, given.seed) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(__doc__ or "", print_build_rows, 1_500))

@@ -13,7 +13,6 @@ LEAD_SPREAD; each run adds its own normal noise of the standard deviation NOISE.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -24,6 +23,7 @@ from error_rates_means import (
     MISS,
     Array,
     Row,
+    exit_status,
     lognormal_costs,
     ratio_of,
     row_of,
@@ -130,14 +130,5 @@ def print_logprob_rows(replicates: int, seed: int) -> bool:
     return not any(row.is_broken for row in found)
 
 
-def main() -> int:
-    """Simulate, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in (("replicates", 4_000), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
-    given = parser.parse_args()
-    return 0 if print_logprob_rows(given.replicates, given.seed) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(__doc__ or "", print_logprob_rows))

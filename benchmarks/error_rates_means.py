@@ -440,13 +440,19 @@ def row_text(row: Row) -> str:
     return f"{text}{promise:>9}{error}{'  BROKEN' if row.is_broken else ''}"
 
 
-def main() -> int:
-    """Simulate, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description="Simulate the macro-F1 gate and the cost gate.")
-    for name, default in (("replicates", 4_000), ("seed", 0)):
+def exit_status(about: str, printed: Callable[[int, int], bool], replicates: int = 4_000) -> int:
+    """Read the options of a command, simulate and print, and return the exit status.
+
+    Args:
+        about: the docstring of the command.
+        printed: prints all rows for a number of replicates and a seed; True if promises are met.
+        replicates: their number by default.
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    for name, default in (("replicates", replicates), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
     given = parser.parse_args()
-    return 0 if print_rows(given.replicates, given.seed) else 1
+    return 0 if printed(given.replicates, given.seed) else 1
 
 
 def print_rows(replicates: int, seed: int) -> bool:
@@ -459,4 +465,4 @@ def print_rows(replicates: int, seed: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(__doc__ or "", print_rows))

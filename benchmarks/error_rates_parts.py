@@ -11,7 +11,6 @@ status is 1 if a promise is broken by more than two standard errors of the simul
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 import draws as draw
 import numpy as np
-from error_rates_means import Array, Row, row_of, row_text
+from error_rates_means import Array, Row, exit_status, row_of, row_text
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING
@@ -176,14 +175,5 @@ def print_part_rows(replicates: int, seed: int) -> bool:
     return not any(row.is_broken for row in found)
 
 
-def main() -> int:
-    """Simulate, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in (("replicates", 4_000), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default, help="default: %(default)s")
-    given = parser.parse_args()
-    return 0 if print_part_rows(given.replicates, given.seed) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(__doc__ or "", print_part_rows))

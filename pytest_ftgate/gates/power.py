@@ -301,7 +301,8 @@ def unchanged_passes(
 ) -> Iterator[Note]:
     """Yield how surely *variant* passes a drop *check* of *gate* if it is unchanged.
 
-    *pairs* are those of the check. Where no other gate limits a drop, its build is told too.
+    *pairs* are those of the check. The note includes its build where no other gate
+    limits a drop.
     """
     if not gate.evaluated_cases(suite.cases):
         return

@@ -83,7 +83,7 @@ def usage_verdict(
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    # What holds for several checks is told once.
+    # A note that holds for several checks stands once.
     check_notes = {one.kind: one for check in checks for one in check.notes}
     verdict = Verdict(
         **verdict_place(suite, gate, variant),

@@ -481,7 +481,7 @@ def _quiet(report: Report) -> list[Verdict]:
 
 
 def perhaps_lines(report: Report) -> Iterator[str]:
-    """Yield which parts may have fallen of gates that passed, where nothing else of them is told.
+    """Yield which parts may have fallen, for each gate that passed and has no line of its own.
 
     Foreign names in them are not escaped.
     """

@@ -117,7 +117,7 @@ def needed_change(check: Check, level: float) -> float | None:
     if not excess(least) < 0.0 < excess(-check.limit / 2.0):
         return None
     needed = find_root(excess, least, -check.limit / 2.0, xtol=1e-6)
-    # Missing replies may put the change that is tested beside the one that is told.
+    # With missing replies, the test and the report use different changes.
     return (check.change or 0.0) + needed - pairs.delta
 
 
