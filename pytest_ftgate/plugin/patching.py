@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from inspect import signature, unwrap
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 
@@ -16,6 +16,7 @@ from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 
 _Fixture = pytest.FixtureDef[Any]
+_Scope = Literal["session", "package", "module", "class"]
 
 #: Fixtures of pytest-mock whose patches outlive the fixture that asks for them.
 _MOCKERS = ("class_mocker", "module_mocker", "package_mocker", "session_mocker")
@@ -161,6 +162,15 @@ def _fixtures_of(item: pytest.Item) -> Iterator[_Fixture]:
     for definitions in info.name2fixturedefs.values() if info else ():
         # The nearest definition overrides the others.
         yield definitions[-1]
+
+
+def variant_scope(item: pytest.Item) -> _Scope | None:
+    """Return the widest scope of the fixtures of *item* that take ``variant``; None for a test's.
+
+    Such a fixture, which may start a server, is set up anew whenever the variant changes.
+    """
+    scopes = {one.scope for one in _fixtures_of(item) if "variant" in one.argnames}
+    return next((scope for scope in get_args(_Scope) if scope in scopes), None)
 
 
 def _names_in(item: pytest.Item) -> Iterator[str]:

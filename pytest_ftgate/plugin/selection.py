@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.item import gates_in
-from pytest_ftgate.plugin.patching import patching_key
+from pytest_ftgate.plugin.patching import patching_key, variant_scope
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
 from pytest_ftgate.reporting.text import break_command
 from pytest_ftgate.runner.planner import GateRun
@@ -72,10 +72,40 @@ def _arranged_gates(
             reason = "is not gated" if name in known else unknown
             raise pytest.UsageError(f'--ftgate-variant: "{name}" {reason}')
     chosen = settings.variants or gated
-    selected = [item for item, gate_run in gates.items() if gate_run.variant.name in chosen]
+    selected = _by_variant({i: run for i, run in gates.items() if run.variant.name in chosen})
     others = [item for item in items if item not in gates]
     early = _early_gates(config, [*others, *selected])
     return [*early, *others, *(item for item in selected if item not in early)]
+
+
+#: The node at whose end pytest undoes a fixture, by its scope.
+_NODES: Mapping[str, type[pytest.Collector]] = {
+    "session": pytest.Session,
+    "package": pytest.Package,
+    "module": pytest.Module,
+    "class": pytest.Class,
+}
+
+
+def _by_variant(gates: Mapping[pytest.Item, GateRun]) -> list[pytest.Item]:
+    """Return *gates* so that a fixture of a wide scope is set up once for each variant it takes.
+
+    The baseline comes first: others compare with its replies, which its server must bring.
+    """
+    first: dict[tuple[object, ...], int] = {}
+
+    def rank(numbered: tuple[int, tuple[pytest.Item, GateRun]]) -> tuple[int, ...]:
+        number, (item, gate_run) = numbered
+        scope, name = variant_scope(item), gate_run.variant.name
+        if scope is None:
+            return (number,)
+        node, suite = item.getparent(_NODES[scope]), gate_run.suite
+        keys = ((node,), (node, name), (node, suite.name))
+        place, variant, group = (first.setdefault(key, number) for key in keys)
+        return place, name != suite.baseline, variant, group
+
+    ranked = sorted((rank(one), one[0], one[1][0]) for one in enumerate(gates.items()))
+    return [item for *_, item in ranked]
 
 
 def _early_gates(config: pytest.Config, items: list[pytest.Item]) -> Mapping[pytest.Item, GateRun]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 ANSWERS = """\
 import asyncio
 from pathlib import Path
@@ -82,3 +84,123 @@ def test_variants_are_asked_together_though_an_autouse_fixture_stands(desk):
 
     asked = desk.path("asked.txt").read_text()
     assert asked.index("b") < asked.rindex("a")
+
+
+# Fixtures of wider scopes -----------------------------------------------------------------------
+
+SERVER = """\
+import os
+import pytest
+
+@pytest.fixture(scope="{scope}")
+def server(variant):
+    with open("starts.txt", "a") as stream:
+        stream.write(f"{{os.getpid()}} {{variant.name}}\\n")
+    yield variant.name
+    with open("starts.txt", "a") as stream:
+        stream.write(f"{{os.getpid()}} -{{variant.name}}\\n")
+"""
+GATES = """\
+import pytest
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5, max_drop="none", variants=["worse"])
+def test_worse(case, reply, server):
+    return reply.text == case.expected
+
+class TestBoth:
+    @pytest.mark.ftgate("tickets.ftgate.yaml", max_drop=0.05)
+    def test_it(self, case, reply, server):
+        return reply.text == case.expected
+
+    @pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5)
+    def test_name(self, case, reply, variant, server):
+        return server == variant.name or variant.name == "current"
+
+    @pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5)
+    def test_plain(self, case, reply):
+        return True
+"""
+
+
+@pytest.fixture
+def served(desk):
+    """Write two modules with a server of the given scope; return a function that runs them."""
+    desk.suite(current=2, good=2, worse=30)
+
+    def run(scope, *args, gates=GATES):
+        desk.path("conftest.py").write_text(SERVER.format(scope=scope))
+        for name in ("test_one.py", "test_two.py"):
+            desk.path(name).write_text(gates)
+        desk.path("starts.txt").write_text("")
+        return desk.run("test_one.py", "test_two.py", "-v", *args)
+
+    return run
+
+
+def _starts(desk, *, of=1):
+    """Return what was started and, with a minus, ended, in order."""
+    lines = [line.split() for line in desk.path("starts.txt").read_text().splitlines()]
+    assert len({process for process, _ in lines}) <= of
+    return [name for _, name in lines]
+
+
+ONCE = ["current", "-current", "worse", "-worse", "good", "-good"]
+
+
+@pytest.mark.parametrize(("scope", "starts"), [("session", ONCE), ("module", ONCE * 2)])
+def test_a_server_of_a_wide_scope_starts_once_for_each_variant(desk, served, scope, starts):
+    served(scope).assert_outcomes(passed=18, failed=2)
+
+    assert _starts(desk) == starts
+
+
+def test_the_baselines_gates_come_first_and_ids_stay_as_they_are(served):
+    result = served("class", "-k", "test_one and not plain and not good")
+
+    assert [
+        line.split()[0] for line in result.outlines if "::test_" in line and line.endswith("%]")
+    ] == [
+        "test_one.py::test_worse[worse]",
+        "test_one.py::TestBoth::test_it[current]",
+        "test_one.py::TestBoth::test_name[current]",
+        "test_one.py::TestBoth::test_it[worse]",
+        "test_one.py::TestBoth::test_name[worse]",
+    ]
+
+
+def test_a_server_of_function_scope_leaves_the_order_as_it_is(desk, served):
+    served("function", "-k", "test_one and TestBoth and not good and not plain")
+
+    names = [name for name in _starts(desk) if not name.startswith("-")]
+    assert names == ["current", "worse"] * 2
+
+
+def test_what_failed_last_starts_its_own_server_alone(desk, served):
+    served("session")
+
+    served("session", "--lf").assert_outcomes(failed=2)
+
+    assert _starts(desk) == ["worse", "-worse"]
+
+
+def test_a_single_case_has_its_server(desk, served):
+    result = served("session", "--ftgate-case=t050", "--ftgate-case=t051", "-k", "test_name")
+
+    result.assert_outcomes(passed=12, deselected=28)
+    assert sorted(_starts(desk)) == sorted(ONCE)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "load",
+        pytest.param("loadscope", marks=pytest.mark.heavy),
+        pytest.param("loadgroup", marks=pytest.mark.heavy),
+    ],
+)
+def test_a_process_of_xdist_starts_a_server_once_for_each_variant(desk, served, mode):
+    served("session", "-n2", f"--dist={mode}").assert_outcomes(passed=18, failed=2)
+
+    lines = desk.path("starts.txt").read_text().splitlines()
+    assert len({*lines}) == len(lines)
+    assert {*_starts(desk, of=2)} == {*ONCE}

@@ -31,7 +31,7 @@ from pytest_ftgate.plugin.marked.marks import (
     set_parameters,
 )
 from pytest_ftgate.plugin.marked.suite import marked_function, suite_in_mark, suite_of_file
-from pytest_ftgate.plugin.patching import patching_key
+from pytest_ftgate.plugin.patching import patching_key, variant_scope
 from pytest_ftgate.plugin.progress import wait_for_task
 from pytest_ftgate.plugin.state import errors_key, session_key, set_up, settings_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
@@ -217,7 +217,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     except SuiteError as error:
         location.source.errors.extend(error.errors)
     if function is not None:
-        metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+        parameters = [*_parameters(metafunc.config, function, names)]
+        scope = variant_scope(definition) if "variant" in names else None
+        metafunc.parametrize(names, parameters, scope=scope)
     elif definition.parent is not None:
         definition.parent.stash.setdefault(errors_key, []).extend(sorted(location.source.errors))
 
