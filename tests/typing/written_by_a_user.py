@@ -38,6 +38,19 @@ def test_names_no_sum(reply: Reply) -> bool:
     return "EUR" not in reply.text
 
 
+@gate(
+    "tickets.ftgate.yaml",
+    metrics={"polite": {"max_drop": "none", "min": 0.9}, "short": {"max_drop": 0.05}},
+)
+def test_tone(reply: Reply) -> dict[str, bool]:
+    return {"polite": "please" in reply.text, "short": len(reply.text) < 200}
+
+
+@gate("tickets.ftgate.yaml", metrics={"polite": {"mim": 0.9}})  # type: ignore[typeddict-unknown-key]
+def test_misspelt(reply: Reply) -> dict[str, bool]:
+    return {"polite": "please" in reply.text}
+
+
 @pytest.mark.ftgate(
     cases=[{"input": "Where is my parcel?", "tags": ["delivery"]}],
     variants={"current": {"provider": "anthropic", "model": "claude-haiku-5-5"}},

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import pytest
 
 _Path = str | os.PathLike[str]
+
+
+class MetricLimits(TypedDict, total=False):
+    """The limits of one of several scores."""
+
+    max_drop: float | Literal["none"]
+    min: float
+    evidence: Literal["statistics", "point"]
 
 
 def gate(  # noqa: PLR0913 - the arguments of the mark
@@ -23,7 +31,7 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
     repeats: int | None = None,
     tags: str | Sequence[str] | None = None,
     evidence: Literal["statistics", "point"] | None = None,
-    metrics: Mapping[str, Mapping[str, Any]] | None = None,
+    metrics: Mapping[str, MetricLimits] | None = None,
 ) -> pytest.MarkDecorator:
     """Return ``pytest.mark.ftgate`` with these arguments; docs/pytest.md describes them."""
     arguments = {name: value for name, value in locals().items() if value is not None}
