@@ -264,13 +264,14 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """With ``--ftgate-plan``, print the plan instead of running tests; else begin the log."""
+    """With ``--ftgate-plan``, print the plan instead of running tests; else begin the run."""
     settings = session.config.stash[settings_key]
     if settings.enabled and not settings.plan:
-        from pytest_ftgate.plugin.item import begin_run_log
+        from pytest_ftgate.plugin.item import begin_run
 
-        begin_run_log(session)
+        begin_run(session)
     if not (settings.enabled and settings.plan):
         return None
     from pytest_ftgate.plugin.selection import show_plan

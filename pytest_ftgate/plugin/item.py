@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,11 @@ from pytest_ftgate.plugin.state import (
     set_up,
     settings_key,
     shown_key,
+    uses_fixture,
     verbosity_of,
 )
 from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.plugin.verdicts import report_error
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.tables import error_text
 from pytest_ftgate.reporting.text import line_width, terminal_width
@@ -38,8 +41,11 @@ if TYPE_CHECKING:
     from pytest_ftgate.plugin.cases import CaseItem
 
 _state_key = pytest.StashKey["GateItemState"]()
-#: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
-_RERUN_PLUGINS = ("rerunfailures", "pytest-retry")
+#: The options of pytest-rerunfailures and pytest-retry, which run a failed test again unless the
+#: condition of its mark `flaky` is false. A plugin has other names where -p names its module.
+_RERUN_OPTIONS = ("reruns", "retries")
+#: An option of the plugin `flaky`, whose mark takes other arguments; see `run_once`.
+_FLAKY_OPTION = "force_flaky"
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()
 
@@ -74,10 +80,9 @@ class GateItemState:
         #: The error that was shown last, until a report carries it.
         self.error: NotEvaluated | None = None
         item.stash[_state_key] = self
-        has_plugin = item.config.pluginmanager.has_plugin
-        # A rerun would find the same replies, and so the same verdict. The plugin `flaky` takes
-        # other arguments; see `run_once`.
-        if any(map(has_plugin, _RERUN_PLUGINS)) and not has_plugin("flaky"):
+        options = vars(item.config.option)
+        # A rerun would find the same replies, and so the same verdict.
+        if any(name in options for name in _RERUN_OPTIONS) and _FLAKY_OPTION not in options:
             item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
     def gates_to_submit(self) -> list[GateRun]:
@@ -117,6 +122,16 @@ class GateItemState:
         node, variant = self.item.nodeid, self.gate_run.variant.name
         self.error = NotEvaluated(node=node, reason=text, variant=variant, same_as=same_as)
         return error_text(self.error, once=True)
+
+    def show_once(self, report: pytest.TestReport) -> None:
+        """Let *report* refer to another item that has shown the same exception of the project."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if self.error or crash is None:
+            return
+        if same_as := self._first_with(f"{crash.message} {crash.path}:{crash.lineno}"):
+            reason = report_error(report, self.settings.root)
+            self.error = NotEvaluated(node=self.item.nodeid, reason=reason, same_as=same_as)
+            report.longrepr = error_text(self.error, once=True)
 
     def store(self, verdict: Verdict) -> None:
         """Store *verdict* for the reports.
@@ -185,8 +200,10 @@ def state_of(item: Any) -> GateItemState | None:
 
 
 def carry_error(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Let *report* carry the error that its gate has just shown."""
+    """Let *report* carry the error that its gate has just shown, or that another has shown."""
     state = state_of(item)
+    if state and report.failed and report.when == "setup":
+        state.show_once(report)
     if state and state.error:
         report.user_properties.append(("ftgate_error", asdict(state.error)))
         state.error = None
@@ -194,7 +211,7 @@ def carry_error(item: pytest.Item, report: pytest.TestReport) -> None:
 
 def run_once(item: pytest.Item, nextitem: pytest.Item | None) -> object:
     """Run a gate as pytest itself does, past the plugin `flaky`; return None for other items."""
-    if state_of(item) is None or not item.config.pluginmanager.has_plugin("flaky"):
+    if state_of(item) is None or _FLAKY_OPTION not in vars(item.config.option):
         return None
     runner: Any = item.config.pluginmanager.get_plugin("runner")
     return runner.pytest_runtest_protocol(item, nextitem)
@@ -212,11 +229,25 @@ def end_broken_run(item: pytest.Item) -> None:
         item.session.shouldstop = str(failure)
 
 
-def begin_run_log(session: pytest.Session) -> None:
-    """Prepare what a run of the gates of *session* shows while it waits for replies."""
+def _may_ask(item: pytest.Item) -> bool:
+    return state_of(item) is not None or uses_fixture(item)
+
+
+def begin_run(session: pytest.Session) -> None:
+    """Start the engine, and prepare what a run of the gates shows while it waits for replies.
+
+    Within a test pytest-socket forbids what an event loop needs.
+    """
+    config = session.config
+    asks = config.stash[settings_key].cases or any(map(_may_ask, session.items))
+    if asks and not (session.testsfailed or config.option.collectonly or only_shows_setup(config)):
+        replies = config.stash[session_key].replies
+        # The first test that asks shows the error of a cache that cannot be opened.
+        with suppress(FtgateError, EngineError), replies.internal_errors():
+            _ = replies.engine
     gate_runs = [run for run in gates_in(session.items).values() if run.sends_requests]
     if gate_runs:
-        session.config.stash[run_log_key] = RunLog(session.config.stash[session_key], gate_runs)
+        config.stash[run_log_key] = RunLog(config.stash[session_key], gate_runs)
 
 
 class SuiteFile(pytest.File):
@@ -266,6 +297,9 @@ class GateItem(pytest.Item):
         self.add_marker("ftgate")
         # An error before any verdict counts as an error of a gate.
         set_property(self, "ftgate_gate", self.nodeid)
+
+    def _initrequest(self) -> None:
+        """Do nothing: plugins that run a test again call it to set up its fixtures anew."""
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the gate's line in the suite file, and the title of its failure section."""

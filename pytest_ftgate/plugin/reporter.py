@@ -68,8 +68,8 @@ from pytest_ftgate.runner.session import Session
 if TYPE_CHECKING:
     from pytest_ftgate.plugin.accepted import AcceptedGates
 
-#: A plugin that already annotates the line of each gate that fails.
-_ANNOTATOR = "pytest_github_actions_annotate_failures"
+#: The option of pytest-github-actions-annotate-failures, which annotates the line of each failure.
+_ANNOTATOR_OPTION = "exclude_warning_annotations"
 
 
 _Row = TypeVar("_Row", NotEvaluated, FailedTest)
@@ -411,13 +411,14 @@ class Reporter:
             return
         from pytest_ftgate.reporting.markdown import workflow_commands  # imports SciPy
 
-        if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
+        if _ANNOTATOR_OPTION not in vars(self._config.option):
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
     def write(self, session: pytest.Session) -> None:
         """Write the verdicts, the accepted records and the reports that the user asked for."""
         self._session = session
+        self._verdicts.add_end(session)
         self.add_internal_error()
         self._report = report = self._run_record()
         with noted(self._config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_ftgate.errors import Diagnostic
+from pytest_ftgate.errors import Diagnostic, is_installed
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.readers.source import display_path
@@ -19,8 +20,8 @@ from pytest_ftgate.reporting.text import encodable
 from pytest_ftgate.results.run import FailedTest, NotEvaluated, from_json
 
 _T = TypeVar("_T")
-#: The reason for which a gate was not evaluated if nothing was heard of it.
-NOT_RUN = "the run ended first"
+#: The reasons for which a gate was not evaluated if nothing was heard of it.
+NOT_RUN, STOPPED = "the run ended first", "stopped at the first failure (-x)"
 #: The reason for which the test of a gate failed that passed.
 PASSED_XFAIL = "passed, though its xfail mark expects it not to: remove the mark"
 #: The line of a traceback that pytest shows for the exception.
@@ -29,7 +30,7 @@ _EXCEPTION = re.compile(r"^E +([A-Za-z_][\w.]*: .*)", re.MULTILINE)
 _MAX_ERROR_LENGTH = 2_000
 #: Stands for the run as a whole where a node id is wanted.
 _RUN = "pytest"
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE, _PYTEST = Path(__file__).parents[1], Path(inspect.getfile(pytest.Item)).parent
 _PHASES = ("setup", "call", "teardown")
 _WORST_FIRST = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
@@ -43,6 +44,8 @@ class GateVerdicts:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        #: Why nothing is heard of the gates that did not run.
+        self._end_reason = NOT_RUN
         #: True once the run has collected all of its tests.
         self.is_collected = False
         #: The verdicts of gates, by node id.
@@ -77,7 +80,7 @@ class GateVerdicts:
         """Add the report of a file or class: one that failed may have held any number of gates."""
         if report.failed:
             node = report.nodeid or _RUN
-            self._uncollected[node] = _error_text(report, self._root)
+            self._uncollected[node] = report_error(report, self._root)
             self._unread[node] = [*_suite_errors(report)]
 
     def add_report(self, report: pytest.TestReport) -> Verdict | None:
@@ -142,6 +145,13 @@ class GateVerdicts:
         if not (self.is_collected or self._gates is not None or self._tests or self._uncollected):
             self._uncollected[_RUN] = "the run was cut off before every gate was collected"
 
+    def add_end(self, session: pytest.Session) -> None:
+        """Record that the run ended early if an option asked for it."""
+        limit = session.config.getoption("maxfail", default=0)
+        if limit and session.testsfailed >= limit:
+            several = f"stopped after {limit} failures (--maxfail={limit})"
+            self._end_reason = several if limit > 1 else STOPPED
+
     def add_internal_error(self, reason: str) -> None:
         """Record that the run ended with an internal error, unless a gate without verdict says it.
 
@@ -170,7 +180,7 @@ class GateVerdicts:
         parts: Any = dict(report.user_properties).get("ftgate_error")
         if parts:
             return NotEvaluated(**{**parts, "reason": parts["reason"][:_MAX_ERROR_LENGTH]})
-        return NotEvaluated(node=report.nodeid, reason=_error_text(report, self._root))
+        return NotEvaluated(node=report.nodeid, reason=report_error(report, self._root))
 
     def _missing(self) -> Iterator[NotEvaluated]:
         """Yield the gates that were selected and not evaluated, each with the reason."""
@@ -179,7 +189,7 @@ class GateVerdicts:
         unheard = [node for node in missing if node not in self._errors]
         yield from (self._errors[node] for node in missing if node in self._errors)
         if self._gates is not None:
-            yield from (NotEvaluated(node=node, reason=NOT_RUN) for node in unheard)
+            yield from (NotEvaluated(node=node, reason=self._end_reason) for node in unheard)
         elif unheard:
             count = f"{len(unheard)} test{'s' * (len(unheard) != 1)}"
             reason = f"the run ended before {count}, and no process named the gates among them"
@@ -221,7 +231,7 @@ def _suite_errors(report: pytest.CollectReport) -> Iterator[Diagnostic]:
         yield Diagnostic(path, line, *map(replace_lone_surrogates, texts))
 
 
-def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
+def report_error(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
     """Return the message and the place of an error; pytest itself shows the traceback."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
@@ -230,11 +240,17 @@ def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) ->
         found = _EXCEPTION.search(text)
         return replace_lone_surrogates((found[1] if found else text)[:_MAX_ERROR_LENGTH])
     message = crash.message[:_MAX_ERROR_LENGTH]
-    if Path(crash.path).is_relative_to(_PACKAGE):
+    path = Path(crash.path)
+    if path.is_relative_to(_PACKAGE):
         # pytest.fail was called here: the message says it all.
-        return replace_lone_surrogates(message.removeprefix("Failed: "))
-    place = display_path(root, Path(crash.path))
-    return replace_lone_surrogates(f"{message}\n{place}:{crash.lineno}")
+        message = message.removeprefix("Failed: ")
+    elif path.is_relative_to(_PYTEST):
+        # What follows is about pytest's own code.
+        message = message.removeprefix("Failed: ").partition("\n")[0]
+        message = message.removesuffix(" Requesting fixture stack:")
+    elif path.is_relative_to(root) and not is_installed(crash.path):
+        message += f"\n{display_path(root, path)}:{crash.lineno}"
+    return replace_lone_surrogates(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ __all__ = ["NEIGHBOURS", "TWICE", "awaken", "load_installed", "only_ours"]
 
 #: What the plugins of the extra ``neighbours`` are called by -p.
 NEIGHBOURS = (
-    *("allure_pytest", "anyio", "asyncio", "html", "html_fixtures", "metadata", "pytest-split"),
-    *("pytest-teamcity", "pytest_cov", "pytest_github_actions_annotate_failures"),
-    *("pytest_jsonreport", "pytest_mock", "pytest_reportlog", "randomly", "rerunfailures", "sugar"),
-    "timeout",
+    *("allure_pytest", "anyio", "asyncio", "check", "html", "html_fixtures", "metadata"),
+    *("pytest-split", "pytest-teamcity", "pytest_cov", "pytest_github_actions_annotate_failures"),
+    *("pytest_jsonreport", "pytest_mock", "pytest_reportlog", "randomly", "rerunfailures"),
+    *("socket", "sugar", "timeout"),
 )
 #: A run in this process names plugins that are imported already.
 TWICE = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
-#: Those that run failed tests again exclude each other.
-_ALONE = ("flaky", "pytest-retry")
+#: Those that run failed tests again exclude each other, and icdiff words differences anew.
+_ALONE = ("flaky", "icdiff", "pytest-retry")
 
 
 def only_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,13 @@ def test_a_flag_does_what_it_does_with_tests(both, flags):
     assert result.ret == (1 if outcomes.get("failed") or "--color=yes" in flags else 0)
 
 
+@pytest.mark.parametrize(("flags", "shown"), [("-q", 0), ("", 1), ("-v", 10), ("-vv", 28)])
+def test_verbosity_decides_how_many_cases_are_shown(both, flags, shown):
+    result = both.run(*flags.split(), "-k", "test_it and worse")
+
+    assert result.stdout.str().count("      │ expected  ") == shown
+
+
 def test_flags_that_are_no_matter_of_gates_change_nothing(both):
     both.run(*" ".join(TOGETHER).split()).assert_outcomes(**ALL)
 

@@ -167,3 +167,81 @@ def test_after_the_debugger_is_left_the_gate_that_failed_has_its_verdict(guest):
     )
 
     result.stdout.fnmatch_lines(["BLOCKED  1 of 1 gate failed *"])
+
+
+ERRORS = """\
+import unittest
+import pytest
+
+gate = pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5)
+
+@pytest.fixture
+def narrow():
+    pass
+
+@pytest.fixture(scope="session")
+def wide(narrow):
+    pass
+
+@gate
+def test_scope(case, reply, wide): pass
+
+class TestOld(unittest.TestCase):
+    @gate
+    def test_old(self): pass
+
+@gate
+def test_body(case, reply):
+    reply.txet
+"""
+
+
+@pytest.fixture
+def erring(desk):
+    """A desk with functions that are errors: of scope, of their class, and in their body."""
+    desk.suite(current=2, worse=30)
+    desk.path("test_errors.py").write_text(ERRORS)
+    return desk
+
+
+def test_an_error_within_pytest_is_one_line_without_a_place(erring):
+    result = erring.run("test_errors.py", "-k", "scope and current or old")
+
+    result.assert_outcomes(errors=2, deselected=3)
+    closing = result.stdout.str().partition("= ftgate =")[2]
+    assert "ScopeMismatch: You tried to access the function scoped fixture" in closing
+    assert "this test is marked with ftgate and is no gate" in closing
+    assert not re.search(r"_pytest|\.py:\d|Requesting fixture stack|Failed:", closing)
+
+
+def test_an_error_in_the_body_is_shown_once_for_all_variants(erring):
+    result = erring.run("test_errors.py", "-k", "body")
+
+    result.assert_outcomes(errors=2, deselected=3)
+    assert result.stdout.str().count(">       reply.txet") == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_body?worse?*",
+            "the same error as test_errors.py::test_body?current?",
+            "✗ test_errors.py::test_body?current?, test_errors.py::test_body?worse?",
+            "    AttributeError: 'Reply' object has no attribute 'txet'",
+            '    on case "t000" (tickets.cases.jsonl:1)',
+            "    test_errors.py:23",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("-x", "stopped at the first failure (-x)"),
+        ("--maxfail=2", "stopped after 2 failures (--maxfail=2)"),
+    ],
+)
+def test_gates_after_the_last_failure_that_is_allowed_say_which_option_stopped(
+    erring, option, reason
+):
+    result = erring.run(option, "test_errors.py", "-k", "body or scope")
+
+    result.stdout.fnmatch_lines([f"    {reason}"])
+    result.stdout.no_fnmatch_line("*the run ended first*")

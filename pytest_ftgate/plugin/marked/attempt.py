@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -121,8 +122,9 @@ class Conversation:
 _WRONG = (AssertionError, pytest.fail.Exception)
 _SKIPPED = (pytest.skip.Exception, pytest.xfail.Exception)
 _RIGHT = Score(1.0, None)
-#: The escape codes with which pytest colours differences.
-_COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
+#: The escape codes with which pytest colours differences, and the marks of difflib that
+#: pytest-icdiff leaves.
+_COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m|\x00[-+^]|\x01")
 
 
 class Attempt:
@@ -143,7 +145,7 @@ class Attempt:
         #: Which of several scores counts, and the names of all; empty for a single score.
         self.metric, self.metrics = placeholder.ftgate_metric, placeholder.ftgate_function.metrics
         self.score_value: float | None = None
-        self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
+        self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException] | str]] = []
         #: The reason for which the function skipped the case, or None.
         self.skip_reason: str | None = None
         #: The reason for which a turn brought no reply, or None.
@@ -195,10 +197,12 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if error is None:
-            return True
         __tracebackhide__ = True
-        handled = self._handle(error)
+        checks = take_failed_checks()
+        handled = error is None or self._handle(error)
+        if checks and (error is None or self.failures):
+            self.score_value = 0.0
+            self.failures += [("", check) for check in checks]
         if not handled and isinstance(error, Exception):
             error.add_note(f"on {self._where}")
         return handled
@@ -282,8 +286,8 @@ class Attempt:
     def reason(self) -> str:
         """The reason for which the reply is wrong, in short."""
         messages = [
-            f"{part}: {_without_colours(info.value)}".removeprefix(": ")
-            for part, info in self.failures
+            f"{part}: {_without_colours(getattr(failure, 'value', failure))}".removeprefix(": ")
+            for part, failure in self.failures
         ]
         if messages or self.score_value is None or self.score_value == 1:
             return "\n".join(messages)
@@ -292,6 +296,16 @@ class Attempt:
             if self.score_value
             else "it returned False"
         )
+
+
+def take_failed_checks() -> list[str]:
+    """Return the soft assertions of pytest-check that have failed since the last call."""
+    log: Any = sys.modules.get("pytest_check.check_log")
+    failed: list[str] = log.get_failures() if log else []
+    if failed:
+        # pytest-check would fail the whole item.
+        log.clear_failures()
+    return [text.removeprefix("FAILURE: ") for text in failed]
 
 
 def _without_colours(text: object) -> str:
@@ -395,12 +409,18 @@ def failure_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
     yield from _output_lines(attempt, config)
 
 
-def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> Iterator[str]:
-    explanation = failure.getrepr(
-        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle", "auto")), "short"),  # type: ignore[arg-type]
-        showlocals=bool(config.getoption("showlocals", default=False)),
-        tbfilter=True,
-        chain=False,
+def _lines(
+    failure: pytest.ExceptionInfo[BaseException] | str, config: pytest.Config
+) -> Iterator[str]:
+    explanation = (
+        failure
+        if isinstance(failure, str)
+        else failure.getrepr(
+            style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle", "auto")), "short"),  # type: ignore[arg-type]
+            showlocals=bool(config.getoption("showlocals", default=False)),
+            tbfilter=True,
+            chain=False,
+        )
     )
     yield from _quoted(_without_colours(explanation), config)
 

@@ -22,6 +22,7 @@ from pytest_ftgate.plugin.marked.attempt import (
     Attempt,
     failure_lines,
     run_on_attempts,
+    take_failed_checks,
 )
 from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.patching import finish_calls, patching_key
@@ -341,6 +342,8 @@ class FunctionGate:
             self._wrap()
         # The function may patch what other gates call.
         finish_calls(self.item.config)
+        if checks := take_failed_checks():
+            raise ScorerError(f"a check in a fixture failed: {checks[0]}")
         try:
             self.item.runtest()
         except pytest.skip.Exception as skipped:

@@ -79,25 +79,31 @@ def test_all_of_them_together_change_no_verdict(both, beside, alone):
 
 
 @pytest.mark.parametrize(
-    ("plugin", "flag"),
+    ("plugin", "flags"),
     [
-        pytest.param("rerunfailures", "--reruns=2", marks=pytest.mark.heavy),
-        ("rerunfailures", "--force-reruns=2"),
-        pytest.param("pytest-retry", "--retries=2", marks=pytest.mark.heavy),
-        pytest.param("flaky", "--force-flaky", marks=pytest.mark.heavy),
+        pytest.param(["rerunfailures"], ["--reruns=2"], marks=pytest.mark.heavy),
+        (["rerunfailures"], ["--force-reruns=2"]),
+        pytest.param(["pytest-retry"], ["--retries=2"], marks=pytest.mark.heavy),
+        pytest.param(["flaky"], ["--force-flaky"], marks=pytest.mark.heavy),
+        # Named by its module, a plugin has another name.
+        ([], ["--retries=2", "-p", "pytest_retry.retry_plugin"]),
+        ([], ["--reruns=2", "-p", "pytest_rerunfailures"]),
+        pytest.param(
+            [], ["--force-flaky", "-p", "flaky.flaky_pytest_plugin"], marks=pytest.mark.heavy
+        ),
     ],
 )
-def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
+def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flags):
     both.asking_suite(FICKLE, gates="{accuracy: {min: 0.9}}")
     both.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n", "min=0.9")
 
-    result = beside((plugin,), flag, "--deselect=test_it.py", "--ftgate-replies=fresh")
+    result = beside(plugin, *flags, "--deselect=test_it.py", "--ftgate-replies=fresh")
 
     assert result.ret == 1
     assert len(both.asked()) == both.cases
     assert {one["checks"][0]["after"] for one in both.verdicts().values()} == {0.7}
     result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates failed*"])
-    if flag != "--force-reruns=2":
+    if flags != ["--force-reruns=2"]:
         result.stdout.no_re_match_line(r".*(\d rerun|\d retried|failed \(1 runs remaining)")
 
 
@@ -137,6 +143,28 @@ def test_random_order_changes_no_verdict_and_keeps_gates_last(both, beside, alon
     nodes = [line.split()[0] for line in result.outlines if re.search(r" (PASSED|FAILED) ", line)]
     assert nodes[0] == "test_it.py::test_plain"
     assert both.verdicts() == alone
+
+
+SERVER = """\
+import pytest
+
+@pytest.fixture(scope="session")
+def server(variant):
+    print("starts", variant.name)
+"""
+
+
+def test_in_random_order_a_server_starts_once_for_each_variant(both, beside):
+    both.path("conftest.py").write_text(SERVER)
+    served = MODULE.replace("(case, reply)", "(case, reply, server)")
+    for name in ("test_it.py", "test_more.py", "test_most.py"):
+        both.path(name).write_text(served)
+
+    result = beside(("randomly",), "-s", "-k", "test_it", "--randomly-seed=3")
+
+    result.assert_outcomes(passed=3, failed=3, deselected=5)
+    text = result.stdout.str()
+    assert (text.count("starts current"), text.count("starts worse")) == (1, 1)
 
 
 def test_a_timeout_is_an_error_and_loses_no_reply(both, beside):
@@ -190,10 +218,12 @@ def test_a_page_of_pytest_html_has_the_verdicts(both, beside):
 
 
 @pytest.mark.heavy
-def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch):
+@pytest.mark.parametrize("is_named", [True, False])
+def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch, is_named):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    name = "pytest_github_actions_annotate_failures"
 
-    result = beside(("pytest_github_actions_annotate_failures",))
+    result = beside(() if is_named else (name,), *["-p", f"{name}.plugin"] * is_named)
 
     told = [line for line in (*result.outlines, *result.errlines) if line.startswith("::error")]
     assert any("file=tickets.ftgate.yaml,line=6" in line for line in told)
@@ -235,3 +265,57 @@ def test_the_distribution_called_ftgate_works_beside_ours(both, beside, alone):
     beside((), "--ftgate-fail-on=error").assert_outcomes(**ALL)
 
     assert both.verdicts() == alone
+
+
+SOFT = """\
+def test_it(case, reply, check):
+    check.equal(reply.text, case.expected)
+    check.is_in("i", reply.text)
+    if case.id == "t099":
+        raise AssertionError("the last one")
+"""
+
+
+def test_soft_assertions_make_their_own_reply_wrong(both, beside):
+    both.marked(SOFT, 'min=0.8, max_drop="none"')
+
+    result = beside(("check",), "test_marked.py", "--ftgate-show=1")
+
+    result.assert_outcomes(failed=2)
+    rates = {name: one["checks"][0]["after"] for name, one in both.verdicts().items()}
+    # The label of every second case has no i.
+    assert rates == {"test_it[current]": 0.49, "test_it[worse]": 0.35}
+    assert "check billing == refund" in both.verdicts()["test_it[current]"]["flips"][0]["wrong"]
+
+
+def test_a_check_that_fails_in_a_fixture_is_an_error_and_no_wrong_reply(both, beside):
+    both.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef broken(check):\n    check.equal(1, 2)\n"
+    )
+    both.marked(SOFT.replace("reply, ", "reply, broken, "), "min=0.6")
+
+    result = beside(("check",), "test_marked.py")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*a check in a fixture failed: check 1 == 2*"])
+
+
+def test_the_differences_of_icdiff_are_shown_without_its_marks(both, beside):
+    result = beside(("icdiff",), "test_it.py", "-k", "worse")
+
+    result.assert_outcomes(failed=1, deselected=2)
+    assert "'refund'" in both.verdicts()["test_it[worse]"]["flips"][0]["wrong"]
+    assert not re.search(r"\\x0[01]|[\x00\x01]", result.stdout.str())
+
+
+@pytest.mark.parametrize("selected", ["test_it", "test_uses"])
+def test_replies_of_the_cache_need_no_socket(both, beside, selected):
+    both.path("test_uses.py").write_text(
+        "def test_uses(ftgate):\n"
+        "    assert ftgate.suite('tickets.ftgate.yaml').ask('current', 't050').text == 'billing'\n"
+    )
+
+    result = beside(("socket",), "--disable-socket", f"{selected}.py", "-k", "current or uses")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*= 1 passed*"])
