@@ -50,8 +50,10 @@ def body_of(said: Said, request: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> Iterator[ChatServer]:
-    """Serve chat completions by *answer*, and list *models* where it is given."""
+def chat_server(
+    answer: Answer, models: list[dict[str, Any]] | None = None, port: int = 0
+) -> Iterator[ChatServer]:
+    """Serve chat completions by *answer* at *port*, and list *models* where it is given."""
     told = ChatServer(url="")
 
     class Chat(Handler):
@@ -64,6 +66,6 @@ def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> I
             listed = models is not None and self.path == "/v1/models"
             self.give_json(200 if listed else 404, {"data": models or []})
 
-    with loopback(Chat) as address:
+    with loopback(Chat, port) as address:
         told.url = f"{address}/v1"
         yield told

@@ -59,9 +59,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def loopback(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve until the block ends; yield the address."""
-    server = _Server(("127.0.0.1", 0), handler)
+def loopback(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+    """Serve at *port*, or at any that is free, until the block ends; yield the address."""
+    server = _Server(("127.0.0.1", port), handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
+
 import pytest
 
 ANSWERS = """\
@@ -194,7 +197,7 @@ def test_a_single_case_has_its_server(desk, served):
     "mode",
     [
         "load",
-        pytest.param("loadscope", marks=pytest.mark.heavy),
+        pytest.param("loadfile", marks=pytest.mark.heavy),
         pytest.param("loadgroup", marks=pytest.mark.heavy),
     ],
 )
@@ -204,3 +207,55 @@ def test_a_process_of_xdist_starts_a_server_once_for_each_variant(desk, served, 
     lines = desk.path("starts.txt").read_text().splitlines()
     assert len({*lines}) == len(lines)
     assert {*_starts(desk, of=2)} == {*ONCE}
+
+
+REAL = """\
+from urllib.parse import urlsplit
+
+import pytest
+from ftgate_testing.chat_server import Said, chat_server
+
+@pytest.fixture(scope="session")
+def server(variant):
+    def answer(request):
+        assert request["model"] == variant.model
+        right = ("billing", "refund")[int(request["messages"][-1]["content"].split()[1][:-1]) % 2]
+        return Said("refund" if variant.name == "worse" else right)
+
+    with chat_server(answer, port=urlsplit(variant.base_url).port):
+        yield
+"""
+
+
+def test_requests_reach_the_server_of_their_variant_one_after_the_other(desk, unused_ports):
+    desk.suite_of(
+        {
+            name: f'{{provider: openai-compatible, base_url: "http://127.0.0.1:{port}/v1", '
+            f"model: {name}}}"
+            for name, port in zip(("current", "worse"), unused_ports(2), strict=True)
+        },
+        "{accuracy: {max_drop: 0.05}}",
+    )
+    desk.path("conftest.py").write_text(REAL)
+    for name in ("test_one", "test_two"):
+        body = "def test_it(case, reply, server):\n    assert reply.text == case.expected\n"
+        desk.marked(body, name=name)
+
+    desk.run("test_one.py", "test_two.py").assert_outcomes(passed=2, failed=2)
+
+    verdicts = desk.verdicts()
+    assert verdicts["test_it[worse]"]["checks"][0]["after"] == 0.5
+
+
+@pytest.fixture
+def unused_ports():
+    """Return a function that finds ports at which nothing serves."""
+
+    def find(count):
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+            for one in sockets:
+                one.bind(("127.0.0.1", 0))
+            return [one.getsockname()[1] for one in sockets]
+
+    return find

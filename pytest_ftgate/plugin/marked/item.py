@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature, unwrap
 from itertools import chain
@@ -291,7 +291,8 @@ class FunctionGate:
         self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
         talks = "ask" in item.fixturenames
         self.runner = _FunctionRunner(self.state, placeholder, is_conversation=talks)
-        self._wrapped = False
+        #: What replaces the function, once it does.
+        self._wrapper: Callable[..., Any] | None = None
         #: The verdict, once the function has run on every reply.
         self._verdict: Verdict | None = None
         self._blocking: BlockingVerdict | None = None
@@ -311,6 +312,9 @@ class FunctionGate:
         """
         if self._verdict is None:
             self.state.set_up(self._evaluate)
+        else:
+            # A plugin that runs a method again forgets what replaces it.
+            self._wrap()
 
     def _evaluate(self) -> None:
         # Each of them may show that the variant is not what it claims to be: no more is needed.
@@ -367,11 +371,11 @@ class FunctionGate:
         self._use_identity(identity)
 
     def _wrap(self) -> None:
-        if self._wrapped:
+        if self._wrapper is not None and self.item.obj is self._wrapper:
             return
-        self._wrapped = True
         original = without_static(self.item.obj)
-        self.item.obj = run_on_attempts(original, self._attempts, around=lambda attempt: attempt)
+        self._wrapper = run_on_attempts(original, self._attempts, around=lambda attempt: attempt)
+        self.item.obj = self._wrapper
 
     def _attempts(self, arguments: dict[str, Any]) -> Iterator[Attempt]:
         """Put the values of each attempt into *arguments*, and yield it.

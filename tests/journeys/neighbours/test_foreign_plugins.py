@@ -124,6 +124,36 @@ def test_reports_of_plugins_have_the_place_of_a_gate_and_readable_parameters(bot
     assert {part["value"] for part in report["parameters"]} == {"worse"}
 
 
+#: A conftest.py whose marks come before ours.
+FORCES = """\
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=1, retries=1), append=False)
+"""
+METHOD = """\
+import pytest
+
+class TestIt:
+    @pytest.mark.ftgate("tickets.ftgate.yaml", max_drop=0.05)
+    def test_it(self, case, reply):
+        return bool(reply) and reply.text == case.expected
+"""
+
+
+@pytest.mark.parametrize("module", ["pytest_rerunfailures", "pytest_retry.retry_plugin"])
+def test_a_gate_that_is_run_again_all_the_same_has_the_verdict_it_had(both, beside, module):
+    both.path("conftest.py").write_text(FORCES)
+    both.path("test_it.py").write_text(METHOD)
+
+    result = beside((), "-p", module, "-k", "worse")
+
+    assert result.parseoutcomes()["failed"] == 2
+    result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates failed*", "*2 re*"])
+    result.stdout.no_fnmatch_line("*is not known here*")
+
+
 @pytest.mark.heavy
 def test_a_flaky_ordinary_test_is_run_again_as_ever(both, beside):
     both.path("test_flaky.py").write_text(
@@ -160,7 +190,7 @@ def test_in_random_order_a_server_starts_once_for_each_variant(both, beside):
     for name in ("test_it.py", "test_more.py", "test_most.py"):
         both.path(name).write_text(served)
 
-    result = beside(("randomly",), "-s", "-k", "test_it", "--randomly-seed=3")
+    result = beside(("randomly",), "-s", "-k", "test_it and not plain", "--randomly-seed=3")
 
     result.assert_outcomes(passed=3, failed=3, deselected=5)
     text = result.stdout.str()
@@ -285,7 +315,7 @@ def test_soft_assertions_make_their_own_reply_wrong(both, beside):
     rates = {name: one["checks"][0]["after"] for name, one in both.verdicts().items()}
     # The label of every second case has no i.
     assert rates == {"test_it[current]": 0.49, "test_it[worse]": 0.35}
-    assert "check billing == refund" in both.verdicts()["test_it[current]"]["flips"][0]["wrong"]
+    assert "check refund == billing" in both.verdicts()["test_it[current]"]["flips"][0]["wrong"]
 
 
 def test_a_check_that_fails_in_a_fixture_is_an_error_and_no_wrong_reply(both, beside):
