@@ -86,6 +86,7 @@ class AnswerFile:
         name: the path as the user wrote it.
         tool: the tool whose format it has, or "" for a table.
         columns: the column of each role, as it is called in the file.
+        others: the values of each other column with a text or a number in all rows.
         notes: sentences on what the file has and the rows have not.
     """
 
@@ -94,6 +95,7 @@ class AnswerFile:
     tool: str = ""
     rows: tuple[AnswerRow, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -239,8 +241,21 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
     rest = [name for name in names if name not in carried]
     notes = [f"not read: {', '.join(rest)}"] if rest else []
-    rows = tuple(_table_row(raw, row, used, columns) for row in raw.rows)
-    return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
+    return AnswerFile(
+        path=raw.path,
+        name=raw.name,
+        rows=tuple(_table_row(raw, row, used, columns) for row in raw.rows),
+        columns=used,
+        others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
+        notes=tuple(notes),
+    )
+
+
+def _plain_values(rows: Sequence[Row], name: str) -> list[str]:
+    """Return the values of a column as texts; none unless each row has a text or a number."""
+    values = [row.value.get(name) for row in rows]
+    is_plain = all(isinstance(value, str | int) and value != "" for value in values)
+    return [str(value).strip() for value in values] if is_plain else []
 
 
 def _no_replies(raw: RawFile, names: Sequence[str]) -> ConfigurationError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -12,8 +12,13 @@ from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
-#: The most characters of a text in an example.
-_MAX_CHARACTERS = 40
+#: The most characters of a text in an example, and the most columns that a message names.
+_MAX_CHARACTERS, _MAX_NAMED = 40, 8
+#: The largest share of rows that may expect something else in the other file, where nobody has
+#: named what pairs them.
+_MAX_DIFFERENT = 0.05
+#: With a larger share of ids that expect something else, they are the ids of other cases.
+_MAX_OTHER = 0.2
 _UNKNOWN = "no column is known to have ids or inputs (--id and --input name one)"
 
 
@@ -22,7 +27,7 @@ class PairedRows:
     """The rows of the base and of its candidates, by case.
 
     Attributes:
-        key: what pairs them: ``id``, ``input`` or ``line``.
+        key: what pairs them: ``id``, ``input``, ``line``, or the name of a column.
         rows: for each file, the base first, its rows by the id of the case. A case that a file
             lacks has no rows there.
         repeats: the number of rows that each file has for each other case.
@@ -41,19 +46,25 @@ class PairedRows:
 
 
 def pair_files(
-    files: Sequence[AnswerFile], *, by_id: bool = False, paired_only: bool = False
+    files: Sequence[AnswerFile],
+    *,
+    by_id: bool = False,
+    by_line: bool = False,
+    paired_only: bool = False,
 ) -> PairedRows:
     """Return the rows of *files* by case; the first file is the base.
 
-    Rows are paired by id, and unless *by_id* else by input, else by line. The cases are those of
-    the base; with *paired_only* only those that every file has. A row that expects something else
-    than the files before it does not count, as if its file lacked the case.
+    Rows are paired by id, and unless *by_id* else by a column whose values are unique in each file
+    and shared, else by input. They are paired by line where nothing else pairs them and they expect
+    the same answers in the same order, or with *by_line*. The cases are those of the base; with
+    *paired_only* only those that every file has. A row that expects something else than the files
+    before it does not count, as if its file lacked the case.
 
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
     effect = "left out" if paired_only else "counted as cases without a reply"
-    key, sides, notes = _keyed(files, by_id=by_id)
+    key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     repeats = min(len(rows) for side in sides for rows in side.values())
     notes += [*_repeat_notes(files, sides, repeats)]
     notes += [*_unpaired_notes(files, sides, key, effect)]
@@ -65,45 +76,82 @@ def pair_files(
     if not ids:
         raise _other_answers(notes[-1:])
     # A case without an id is named by its line in the base.
-    names = {i: i if key == "id" else f"line-{sides[0][i][0].line}" for i in ids}
+    names = {i: i if key not in ("input", "line") else f"line-{sides[0][i][0].line}" for i in ids}
     rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
 
 
-def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
+def _keyed(
+    files: Sequence[AnswerFile], *, by_id: bool, by_line: bool
+) -> tuple[str, list[_Rows], list[str]]:
     """Return what pairs the rows, the rows by that key, and sentences on keys that do not."""
+    if by_line:
+        return "line", _by_line(files), []
     notes: list[str] = []
-    for key in ("id",) if by_id else _KEYS:
-        sides: list[_Rows] = [_grouped(file.rows, map(_KEYS[key], file.rows)) for file in files]
+    for key, keys in _ways(files, by_id=by_id):
+        sides: list[_Rows] = [_grouped(file.rows, k) for file, k in zip(files, keys, strict=True)]
         problem = _problem(files, sides, key)
         if problem is None:
-            if notes:
-                notes.append(f"the rows are paired by {key} instead")
-            elif key == "input":
-                notes.append("the rows are paired by input, as the files have no ids")
-            return key, sides, notes
+            why = f"the rows are paired by {key} instead" if notes else _REASONS.get(key, _UNIQUE)
+            return key, sides, [*notes, *filter(None, [why.format(key)])]
         notes += [problem] if problem else []
     if notes:
         remedy = "name the column that both files share with --id COLUMN, or with --input COLUMN"
         raise ConfigurationError(f"nothing pairs: {'; '.join(notes)}; {remedy}")
-    if by_id or len({len(file.rows) for file in files}) > 1:
-        remedy = "and the files differ in their number of rows"
-        raise ConfigurationError(f"nothing pairs: {_UNKNOWN}, {remedy}")
-    notes = [f"the rows are paired by line, as {_UNKNOWN}"]
-    return "line", [_grouped(file.rows, map(str, count())) for file in files], notes
+    return "line", _by_line(files, _other_order(files)), [_SAME_ORDER]
 
 
-#: Reads the keys that pair rows, the likeliest first.
-_KEYS: Mapping[str, Callable[[AnswerRow], str]] = {
-    "id": lambda row: row.id,
-    "input": lambda row: row.input.strip(),
-}
+#: Why a key pairs the rows, where no other was tried and failed.
+_REASONS = {"id": "", "input": "the rows are paired by input, as the files have no ids"}
+_UNIQUE = "the rows are paired by {}, which differs in each row"
+_SAME_ORDER = "the rows are paired by line: they have neither ids nor inputs, and expect the same"
 
 
-def _grouped(rows: Iterable[AnswerRow], keys: Iterator[str]) -> dict[str, tuple[AnswerRow, ...]]:
+def _ways(files: Sequence[AnswerFile], *, by_id: bool) -> Iterator[tuple[str, list[list[str]]]]:
+    """Yield what may pair the rows, the likeliest first, with the key of each row of each file."""
+    yield "id", [[row.id for row in file.rows] for file in files]
+    if by_id:
+        return
+    for name in files[0].others:
+        keys = [[*file.others.get(name, ())] for file in files]
+        if all(values and len({*values}) == len(values) for values in keys):
+            yield name, keys
+    yield "input", [[row.input.strip() for row in file.rows] for file in files]
+
+
+def _by_line(files: Sequence[AnswerFile], problem: str = "") -> list[_Rows]:
+    """Return the rows of *files* by their line.
+
+    Raises:
+        ConfigurationError: the files differ in their number of rows, or there is a *problem*.
+    """
+    if len({len(file.rows) for file in files}) > 1:
+        problem = f"{_UNKNOWN}, and the files differ in their number of rows"
+    if problem:
+        raise ConfigurationError(f"nothing pairs: {problem}")
+    return [_grouped(file.rows, map(str, count())) for file in files]
+
+
+def _other_order(files: Sequence[AnswerFile]) -> str:
+    """Return why lines do not pair the rows: nothing shows that they are in one order; else ""."""
+    sides = [[row.expected for row in file.rows] for file in files]
+    pairs = [pair for side in sides[1:] for pair in zip(sides[0], side, strict=False)]
+    known = [one == other for one, other in pairs if one is not None and other is not None]
+    if known and known.count(False) <= _MAX_DIFFERENT * len(known):
+        return ""
+    differ = f"{known.count(False):,} of {len(known):,} lines expect another answer"
+    shared = [name for name in files[0].others if all(name in file.others for file in files)]
+    columns = f" (columns of both files: {', '.join(shared[:_MAX_NAMED])})" if shared else ""
+    return (
+        f"{_UNKNOWN}{columns}, and {differ if known else 'nothing shows that their lines do'}; "
+        "--by-line pairs them by line all the same"
+    )
+
+
+def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
     groups: dict[str, list[AnswerRow]] = defaultdict(list)
-    for row in rows:
-        groups[next(keys)].append(row)
+    for row, key in zip(rows, keys, strict=False):
+        groups[key].append(row)
     # Rows without a reply say nothing beside others of the same case.
     return {key: _answered(group) for key, group in groups.items()}
 
@@ -125,7 +173,7 @@ def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> s
             return repeated
     for file, side in zip(files[1:], sides[1:], strict=True):
         shared = [case for case in sides[0] if case in side]
-        if not shared:
+        if not shared and key in _REASONS:
             examples = (next(iter(sides[0])), next(iter(side)))
             base, other = (f'"{_short(example)}"' for example in examples)
             return f"no {key} is in both files ({files[0].name} has {base}, {file.name} {other})"
@@ -134,7 +182,19 @@ def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> s
             if 2 * len(different) > len(shared):
                 what = f"of {len(shared):,} ids have another input in {file.name}"
                 return f"{len(different):,} {what}: {_examples(different)}"
+            others = _differing_answers([sides[0], side])
+            if len(others) > _MAX_OTHER * len(shared):
+                what = f"of {len(shared):,} ids expect another answer in {file.name}"
+                return f"{len(others):,} {what}: {_examples([*others.values()])}"
+        elif key != "input" and not _is_key(sides[0], side, shared):
+            return ""
     return None
+
+
+def _is_key(base: _Rows, other: _Rows, shared: Sequence[str]) -> bool:
+    """Return True if a column that nobody named pairs most rows, with what is equal in both."""
+    different = {*_different_inputs(base, other, shared), *_differing_answers([base, other])}
+    return 2 * len(shared) > len(base) and len(different) <= _MAX_DIFFERENT * len(shared)
 
 
 def _reused_ids(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> str:

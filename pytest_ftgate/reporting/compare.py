@@ -73,11 +73,11 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
-    # The doubt at the end is made of the note of such a check.
-    told = check.notes if is_open and not check.informative else ()
-    for note in verdict.notes:
-        if note not in told:
-            yield from wrap_lines(f"note: {escape_controls(note_text(note))}", 2)
+    # The doubt at the end may be made of notes.
+    told = doubt(check) if is_open else ""
+    for text in map(note_text, verdict.notes):
+        if text not in told:
+            yield from wrap_lines(f"note: {escape_controls(text)}", 2)
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
@@ -85,7 +85,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from flip_lines(verdict, verbosity, None, {})
     if is_open:
         yield ""
-        yield from wrap_lines(doubt(check), 2)
+        yield from wrap_lines(told, 2)
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
 

@@ -12,6 +12,8 @@ from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
+from pytest_ftgate.gates.notes import Note, NoteKind
+from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
@@ -40,7 +42,7 @@ class CompareResult(RunResult):
 
     Attributes:
         files: what was read, the base first.
-        paired_by: ``id``, ``input`` or ``line``.
+        paired_by: ``id``, ``input``, ``line``, or the name of a column.
         verdicts: one for each candidate, in their order.
         notes: sentences on what does not pair, and on what was not read.
         report: the run record, which the reports are made of.
@@ -101,6 +103,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     max_drop: float | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
+    by_line: bool = False,
 ) -> CompareResult:
     """Return whether *candidate* is worse than *base*.
 
@@ -110,7 +113,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     Args:
         base: the answers that others are compared with.
         candidate: the answers to judge; several files give a verdict each.
-        id: the column that pairs the rows; without ids, inputs pair them.
+        id: the column that pairs the rows; by default ids, a column of unique values, or inputs.
         input: the column of the question.
         reply: the column of the reply.
         expected: the column of the expected answer.
@@ -120,6 +123,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         max_drop: the largest allowed drop, a share; by default what the cases can show.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
+        by_line: pair rows by their line, where nothing else does and both files are in one order.
 
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
@@ -133,7 +137,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
     files = with_short_names(read)
-    paired = pair_files(files, by_id=bool(id), paired_only=paired_only)
+    paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
     return _evaluate(files, compared, paired, started)
 
@@ -174,7 +178,8 @@ def _evaluate(
         for variant in suite.variants.values()
         if variant.gated
     )
-    verdicts = tuple(_with_settling_steps(kind_of(gate).evaluate(gate, each)) for each in given)
+    coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
+    verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
     notes = (*paired.notes, *filter(None, [equal_inputs(suite.cases)]), *_file_notes(files))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
@@ -187,10 +192,17 @@ def _evaluate(
     )
 
 
-def _with_settling_steps(verdict: Verdict) -> Verdict:
-    """Return *verdict* without the steps that take a suite, such as to accept a result."""
-    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES)
-    return replace(verdict, next=tuple(steps))
+def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
+    """Return *verdict* with what the cases can show, in place of the steps that take a suite.
+
+    *coarse* says so if that is little.
+    """
+    if verdict.outcome is Outcome.FAILED:
+        return replace(verdict, next=())
+    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES and not coarse)
+    weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
+    notes = (one for one in verdict.notes if one.kind not in weaker)
+    return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))
 
 
 def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:

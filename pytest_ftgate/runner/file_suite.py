@@ -6,21 +6,20 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
-from pytest_ftgate.gates.design import round_up_to_point
+from pytest_ftgate.gates.kinds import infeasible_limits
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.runner.suite import check_feasibility, with_limits
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
@@ -74,12 +73,20 @@ class ComparedSuite:
             for case_request in self.requests(variant)
         }
 
+    @property
+    def problem(self) -> str:
+        """Why a run would refuse the suite, whose cases can never show its limit; else ""."""
+        return "; ".join(notes_text(problem) for _, problem in infeasible_limits(self.suite))
+
     def write(self, path: Path, origin: str) -> list[Path]:
         """Write the suite to *path*, and cases and replies beside it; *origin* is for a comment.
 
         Raises:
-            ConfigurationError: the name is not that of a suite, or a file exists already.
+            ConfigurationError: the name is not that of a suite, a file exists already, or a run
+                would refuse the suite.
         """
+        if self.problem:
+            raise ConfigurationError(f"--write: a run would refuse this suite: {self.problem}")
         if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
             raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
         stem = path.name.removesuffix(_SUFFIX)
@@ -205,45 +212,20 @@ def _suite(
 
 
 def _with_limit(suite: Suite) -> Suite:
-    """Return *suite* with the limit that its cases can show, unless one is declared.
+    """Return *suite* with a limit: the declared one, else what its cases can show up to 15 points.
 
-    Raises:
-        ConfigurationError: there are too few cases for a limit.
+    Cases that cannot show a limit leave the comparison open, unless the drop is beyond it for sure.
     """
-    try:
-        suite = with_limits(suite, {})
-        check_feasibility(suite)
-    except SuiteError as error:
-        raise ConfigurationError(_too_few_cases(suite)) from error
-    return suite
+    from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-
-#: A larger limit lets half of the right answers go, so it is not advised.
-_MAX_ADVISED_LIMIT = 0.5
-
-
-def _too_few_cases(suite: Suite) -> str:
-    """Return what the cases can show, and what would show the limit."""
-    from pytest_ftgate.gates.power import (
-        MAX_DEFAULT_LIMIT,
-        assumed_discordance,
-        cases_for_default,
-        design_certifiable_limit,
-        no_limit,
-        planned_design,
-    )
-
-    gate = next(iter(suite.gates.values()))
-    design, discordance = planned_design(suite, gate), assumed_discordance(suite)
-    target = gate.max_drop or MAX_DEFAULT_LIMIT
-    shown = design_certifiable_limit(design, discordance)
-    remedy = ""
-    if shown is not None and shown <= _MAX_ADVISED_LIMIT:
-        remedy = f", or --max-drop {round_up_to_point(shown):g}"
-    return (
-        f"{note_text(no_limit(design, target))}; it takes about "
-        f"{cases_for_default(suite, gate, target)}{remedy}"
-    )
+    (gate,) = suite.gates.values()
+    if gate.max_drop is not None:
+        return suite
+    shown = default_limit(suite, gate)
+    is_coarse = shown is None or shown > COARSE_LIMIT
+    limit = COARSE_LIMIT if is_coarse else shown
+    limited = replace(gate, max_drop=limit, has_default_limit=not is_coarse)
+    return replace(suite, gates={gate.kind: limited})
 
 
 def _limit(max_drop: float | None) -> float | None:
