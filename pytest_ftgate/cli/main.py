@@ -214,7 +214,10 @@ _VERBS = (
         _call, "cli.compare:compare_files", (
         _option("base", "the answers that others are compared with", "BASE"),
         _option("candidates", "the answers to judge", "CANDIDATE", nargs="+"),
-        _column("id", "what pairs the rows (default: ids, else a column of unique values, else the inputs)"),
+        _option("--cases", "a file with the questions and the expected answers, if BASE and "
+            "CANDIDATE have only replies", "FILE"),
+        _column("id", "what pairs the rows (default: ids, else a column of unique values, else "
+            "the inputs)"),
         _column("input", "the questions"),
         _column("reply", "the replies"),
         _column("expected", "the expected answers"),

@@ -17,8 +17,8 @@ _MAX_CHARACTERS, _MAX_NAMED = 40, 8
 #: The largest share of rows that may expect something else in the other file, where nobody has
 #: named what pairs them.
 _MAX_DIFFERENT = 0.05
-#: With a larger share of ids that expect something else, they are the ids of other cases.
-_MAX_OTHER = 0.2
+#: With more ids that expect something else, and a larger share, they are the ids of other cases.
+_FEW_OTHERS, _MAX_OTHER = 4, 0.2
 _UNKNOWN = "no column is known to have ids or inputs (--id and --input name one)"
 
 
@@ -167,27 +167,35 @@ def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> s
         has_none = all("" in side and len(side) == 1 for side in sides)
         without = [file.name for file, side in zip(files, sides, strict=True) if "" in side]
         return "" if has_none else f"{', '.join(without)} has rows without {key}"
-    if key == "id":
-        repeated = _reused_ids(files, sides)
-        if repeated:
-            return repeated
-    for file, side in zip(files[1:], sides[1:], strict=True):
-        shared = [case for case in sides[0] if case in side]
-        if not shared and key in _REASONS:
-            examples = (next(iter(sides[0])), next(iter(side)))
-            base, other = (f'"{_short(example)}"' for example in examples)
-            return f"no {key} is in both files ({files[0].name} has {base}, {file.name} {other})"
-        if key == "id":
-            different = _different_inputs(sides[0], side, shared)
-            if 2 * len(different) > len(shared):
-                what = f"of {len(shared):,} ids have another input in {file.name}"
-                return f"{len(different):,} {what}: {_examples(different)}"
-            others = _differing_answers([sides[0], side])
-            if len(others) > _MAX_OTHER * len(shared):
-                what = f"of {len(shared):,} ids expect another answer in {file.name}"
-                return f"{len(others):,} {what}: {_examples([*others.values()])}"
-        elif key != "input" and not _is_key(sides[0], side, shared):
-            return ""
+    repeated = _reused_ids(files, sides) if key == "id" else ""
+    if repeated:
+        return repeated
+    problems = (
+        _problem_of_two(files[0], sides[0], file, side, key)
+        for file, side in zip(files[1:], sides[1:], strict=True)
+    )
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _problem_of_two(
+    base: AnswerFile, base_side: _Rows, file: AnswerFile, side: _Rows, key: str
+) -> str | None:
+    shared = [case for case in base_side if case in side]
+    if key not in _REASONS:
+        return None if shared and _is_key(base_side, side, shared) else ""
+    if not shared:
+        first, other = (f'"{_short(next(iter(one)))}"' for one in (base_side, side))
+        return f"no {key} is in both files ({base.name} has {first}, {file.name} {other})"
+    if key != "id":
+        return None
+    different = _different_inputs(base_side, side, shared)
+    if 2 * len(different) > len(shared):
+        what = f"of {len(shared):,} ids have another input in {file.name}"
+        return f"{len(different):,} {what}: {_examples(different)}"
+    others = _differing_answers([base_side, side])
+    if len(others) > max(_FEW_OTHERS, _MAX_OTHER * len(shared)):
+        what = f"of {len(shared):,} ids expect another answer in {file.name}"
+        return f"{len(others):,} {what}: {_examples([*others.values()])}"
     return None
 
 
@@ -276,6 +284,35 @@ def _differing_answers(sides: Sequence[_Rows]) -> dict[str, str]:
             texts = (f'"{_short(str(answer))}"' for answer in (answers[0], expected[-1]))
             differing[case_id] = f"{_short(case_id)} ({' and '.join(texts)})"
     return differing
+
+
+def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFile, ...]:
+    """Return *files* with the inputs and the expected answers of *cases* where they have none.
+
+    Ids pair them, or else inputs.
+
+    Raises:
+        ConfigurationError: a file has no reply to any of the cases.
+    """
+    by_key = {key: row for row in cases.rows for key in (row.input.strip(), row.id) if key}
+    found = []
+    for file in files:
+        rows = [(row, by_key.get(row.id) or by_key.get(row.input.strip())) for row in file.rows]
+        if not any(case for _, case in rows):
+            examples = (f'"{_short(one.rows[0].id)}"' for one in (file, cases))
+            raise ConfigurationError(
+                f"{file.name} has no reply to a case of {cases.name}; the first ids of both are "
+                f"{' and '.join(examples)}"
+            )
+        found.append(replace(file, rows=tuple(_filled(row, case) for row, case in rows)))
+    return tuple(found)
+
+
+def _filled(row: AnswerRow, case: AnswerRow | None) -> AnswerRow:
+    if case is None:
+        return row
+    expected = case.expected if row.expected is None else row.expected
+    return replace(row, input=row.input or case.input, expected=expected)
 
 
 def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dict[str, AnswerRow]:

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
-from pytest_ftgate.readers.pairing import PairedRows, pair_files
+from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
 from pytest_ftgate.reporting.compare import comparison_lines
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
@@ -100,6 +100,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     expected: str | None = None,
     score: str | None = None,
     scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
     max_drop: float | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
@@ -120,6 +121,8 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         score: the column of the file's own score, 0 to 1, or true and false.
         scorer: how replies are scored, as in a suite: ``exact``, ``numeric``, ``contains``, or
             ``{"numeric": {"tolerance": 0.01}}``. By default the file's own scores.
+        cases: a file with the questions and expected answers, if those of the answers lack them;
+            *input* and *expected* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
@@ -131,12 +134,18 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     started = monotonic()
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
-    columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
+    chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
+    asked: dict[str, Any] = {
+        role: chosen.pop(role, "") for role in ("input", "expected") if cases is not None
+    }
+    columns = Columns(by=paths, scores=scorer is None, **chosen)
     candidates = _candidates(candidate)
     _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
     files = with_short_names(read)
+    if cases is not None:
+        files = with_cases(files, read_answers(cases, Columns(**asked), "cases", needs_reply=False))
     paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
     return _evaluate(files, compared, paired, started)
@@ -180,7 +189,11 @@ def _evaluate(
     )
     coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
     verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
-    notes = (*paired.notes, *filter(None, [equal_inputs(suite.cases)]), *_file_notes(files))
+    notes = (
+        *paired.notes,
+        *filter(None, [equal_inputs(suite.cases)]),
+        *_file_notes(files, paired.key),
+    )
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -197,19 +210,29 @@ def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
 
     *coarse* says so if that is little.
     """
-    if verdict.outcome is Outcome.FAILED:
-        return replace(verdict, next=())
+    if verdict.outcome is not Outcome.INCONCLUSIVE:
+        coarse = ()
     steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES and not coarse)
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
     notes = (one for one in verdict.notes if one.kind not in weaker)
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))
 
 
-def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
-    """Yield the notes of *files*: those that all of them share without a name."""
-    for note in dict.fromkeys(note for file in files for note in file.notes):
-        named = [file.name for file in files if note in file.notes]
+def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
+    """Yield the notes of *files*, and the columns that are not read: those of all once.
+
+    *key* is the column that pairs the rows.
+    """
+    noted = {file.name: [*file.notes, *_unread(file, key)] for file in files}
+    for note in dict.fromkeys(note for notes in noted.values() for note in notes):
+        named = [name for name, notes in noted.items() if note in notes]
         yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
+
+
+def _unread(file: AnswerFile, key: str) -> Iterator[str]:
+    columns = [name for name in file.unread if name != key]
+    if columns:
+        yield f"not read: {', '.join(columns)}"
 
 
 def _require_replies(file: AnswerFile, scores: VariantScores) -> None:

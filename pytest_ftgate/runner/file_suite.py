@@ -187,8 +187,10 @@ def _suite(
 ) -> Suite:
     shown = " → ".join(file.name for file in files)
     if not any(case.is_scorable for case in cases):
-        remedy = "name a column with --expected or --score"
-        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes)
+        remedy = "name a column with --expected or --score, or a file that has them with --cases"
+        unread = files[0].unread
+        columns = [f"not read: {', '.join(unread)}"] if unread else []
+        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes, *columns)
         raise ConfigurationError("; ".join(parts))
     # Repeated replies vary, as those in a file with several replies to a case do.
     sampling = {"temperature": 1.0} if repeats > 1 else {}
@@ -219,7 +221,7 @@ def _with_limit(suite: Suite) -> Suite:
     from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
     (gate,) = suite.gates.values()
-    if gate.max_drop is not None:
+    if not isinstance(gate, RateGate) or gate.max_drop is not None:
         return suite
     shown = default_limit(suite, gate)
     is_coarse = shown is None or shown > COARSE_LIMIT
@@ -262,11 +264,8 @@ def _declared_reply(
         partial = any(score not in (0.0, 1.0) for score in stated)
         return {"score": {"recorded": {"partial": True}} if partial else "recorded"}
     expected = [row.expected for row in cases.values() if row.expected is not None]
-    if scorer is None and stated and not expected:
-        without = [
-            f.name for f, side in zip(files, paired.rows, strict=True) if not _has_scores(side)
-        ]
-        raise ConfigurationError(f"{', '.join(without)} has neither scores nor expected answers")
+    if scorer is None and stated:
+        raise _scored_apart(files, paired)
     if scorer is None:
         is_number = bool(expected) and all(
             parse_number(answer, {}) is not None for answer in expected
@@ -276,6 +275,19 @@ def _declared_reply(
     if scorer == "choice" and 1 < len(labels) <= _MAX_LABELS:
         return {"format": {"choice": labels}, "score": scorer}
     return {"score": scorer}
+
+
+def _scored_apart(files: Sequence[AnswerFile], paired: PairedRows) -> ConfigurationError:
+    """Return the error about files of which some state scores, which others lack."""
+    sides = [*zip(files, paired.rows, strict=True)]
+    scored, without = (
+        ", ".join(file.name for file, side in sides if _has_scores(side) is wanted)
+        for wanted in (True, False)
+    )
+    return ConfigurationError(
+        f"{scored} states scores and {without} does not: score it with the same tool, or score the "
+        "replies of all files by a rule (--scorer exact)"
+    )
 
 
 def _has_scores(side: Mapping[str, tuple[AnswerRow, ...]]) -> bool:
