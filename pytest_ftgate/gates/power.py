@@ -293,7 +293,8 @@ def coarse_limit(suite: Suite, gate: Gate, limit: float | None) -> Iterator[Note
     if limit is None or limit > COARSE_LIMIT:
         finer = {key: cases_for_default(suite, gate, one) for key, one in _FINER_LIMITS.items()}
         counts = design_of(suite, gate).counts
-        yield note(NoteKind.COARSE_LIMIT, **counts, limit=limit or 0.0, **finer)
+        shown = {"points": round((limit or 0.0) * _POINTS), "none": int(limit is None)}
+        yield note(NoteKind.COARSE_LIMIT, **counts, **shown, **finer)
 
 
 def unchanged_passes(

@@ -139,13 +139,12 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
     known = [one == other for one, other in pairs if one is not None and other is not None]
     if known and known.count(False) <= _MAX_DIFFERENT * len(known):
         return ""
-    differ = f"{known.count(False):,} of {len(known):,} lines expect another answer"
     shared = [name for name in files[0].others if all(name in file.others for file in files)]
     columns = f" (columns of both files: {', '.join(shared[:_MAX_NAMED])})" if shared else ""
-    return (
-        f"{_UNKNOWN}{columns}, and {differ if known else 'nothing shows that their lines do'}; "
-        "--by-line pairs them by line all the same"
-    )
+    why = "nothing shows that their lines do; if they do, add --by-line"
+    if known:
+        why = f"{known.count(False):,} of {len(known):,} lines expect another answer"
+    return f"{_UNKNOWN}{columns}, and {why}"
 
 
 def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:

@@ -403,13 +403,6 @@ _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
 
 
-def _coarse_limit(values: Mapping[str, Any]) -> str:
-    size = "can rule out a drop of {limit:size} points or more, no smaller one"
-    shown = size if values["limit"] else "cannot rule out a drop of any size"
-    finer = "{for_15:,} would rule out 15, {for_10:,} would 10, {for_5:,} would 5"
-    return fill(f"{_CASES} {shown}; {finer}", values)
-
-
 def _allowed(values: Mapping[str, Any]) -> str:
     """Return what lets one case cost how much: ``max_tokens 4,096 lets a case cost 0.04 USD``."""
     tokens, most = values["max_tokens"], usd(values["most"])
@@ -546,7 +539,9 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.LIKE_LABELS: "{n} of {of} regressed answers look like this suite's labels ({labels} "
     "are labels, the others invented)",
     NoteKind.LIKE_REPLIES: "{n} of {of} regressed answers look like its own replies",
-    NoteKind.COARSE_LIMIT: _coarse_limit,
+    NoteKind.COARSE_LIMIT: _CASES
+    + " {points:?can rule out a drop of # points or more, no smaller}{none:?cannot rule out a drop "
+    "of any size}; {for_15:,} would rule out 15, {for_10:,} would 10, {for_5:,} would 5",
     NoteKind.UNCHANGED_PASSES: _unchanged_passes,
     NoteKind.NO_LIMIT: f"{_CASES} cannot show that a drop stays below {{limit:limit}} points",
     NoteKind.LIMIT_OR_CASES: "write max_drop: for the whole of the skills, or add cases: it takes "

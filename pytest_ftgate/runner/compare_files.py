@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -176,8 +176,7 @@ def _evaluate(
         name: score_replies(name, compared.requests(name), compared.results(name), folder)
         for name in suite.variants
     }
-    for file, side in zip(files, scores.values(), strict=True):
-        _require_replies(file, side)
+    _require_replies(files, scores.values())
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
@@ -189,11 +188,8 @@ def _evaluate(
     )
     coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
     verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
-    notes = (
-        *paired.notes,
-        *filter(None, [equal_inputs(suite.cases)]),
-        *_file_notes(files, paired.key),
-    )
+    equal = filter(None, [equal_inputs(suite.cases)])
+    notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -235,13 +231,14 @@ def _unread(file: AnswerFile, key: str) -> Iterator[str]:
         yield f"not read: {', '.join(columns)}"
 
 
-def _require_replies(file: AnswerFile, scores: VariantScores) -> None:
-    missing = len(scores.unanswered)
-    if missing > _MAX_MISSING_SHARE * len(scores.results):
-        raise RepliesMissing(
-            f"{file.name} has no reply to {missing:,} of {len(scores.results):,} cases; compare "
-            "the others alone with --paired-only"
-        )
+def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]) -> None:
+    for file, scores in zip(files, sides, strict=True):
+        missing, total = len(scores.unanswered), len(scores.results)
+        if missing > _MAX_MISSING_SHARE * total:
+            raise RepliesMissing(
+                f"{file.name} has no reply to {missing:,} of {total:,} cases; compare the others "
+                "alone with --paired-only"
+            )
 
 
 def _report(

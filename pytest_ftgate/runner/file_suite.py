@@ -168,7 +168,12 @@ def build_suite(
     built = to_cases(source, rows, reply)
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    suite = _with_limit(_suite(files, built, reply, max_drop, paired.repeats))
+    slices = ("tag",) if any(case.tags for case in built) else ()
+    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
+    suite = _suite(files, built, reply, gate, paired.repeats)
+    if gate.max_drop is None:
+        limited = replace(gate, **_shown_limit(suite, gate))
+        suite = replace(suite, gates={gate.kind: limited})
     reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
     return ComparedSuite(
         suite=suite,
@@ -182,7 +187,7 @@ def _suite(
     files: Sequence[AnswerFile],
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    max_drop: float | None,
+    gate: RateGate,
     repeats: int,
 ) -> Suite:
     shown = " → ".join(file.name for file in files)
@@ -198,8 +203,6 @@ def _suite(
         name: Variant(name=name, line=1, provider=RECORDED, gated=index > 0, sampling=sampling)
         for index, name in enumerate(variant_names(files))
     }
-    slices = ("tag",) if any(case.tags for case in cases) else ()
-    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
     return Suite(
         path=Path.cwd() / f"compare{_SUFFIX}",
         name=shown,
@@ -213,21 +216,17 @@ def _suite(
     )
 
 
-def _with_limit(suite: Suite) -> Suite:
-    """Return *suite* with a limit: the declared one, else what its cases can show up to 15 points.
+def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
+    """Return the limit of a gate that declares none: what its cases can show, up to 15 points.
 
-    Cases that cannot show a limit leave the comparison open, unless the drop is beyond it for sure.
+    Cases that cannot show it leave the comparison open, unless the drop is beyond it for sure.
     """
     from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-    (gate,) = suite.gates.values()
-    if not isinstance(gate, RateGate) or gate.max_drop is not None:
-        return suite
     shown = default_limit(suite, gate)
-    is_coarse = shown is None or shown > COARSE_LIMIT
-    limit = COARSE_LIMIT if is_coarse else shown
-    limited = replace(gate, max_drop=limit, has_default_limit=not is_coarse)
-    return replace(suite, gates={gate.kind: limited})
+    if shown is None or shown > COARSE_LIMIT:
+        return {"max_drop": COARSE_LIMIT}
+    return {"max_drop": shown, "has_default_limit": True}
 
 
 def _limit(max_drop: float | None) -> float | None:
