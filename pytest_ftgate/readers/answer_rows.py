@@ -21,12 +21,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "id": "id case_id sample_id example_id question_id doc_id item_id row_id test_id custom_id "
         "uid uuid key idx index",
         "input": "inputs.input inputs.question inputs.messages input inputs question prompt query "
-        "user_input instruction problem messages text sentence",
+        "user_input instruction problem messages text sentence frage pregunta",
         "expected": "reference_outputs.answer reference_outputs.output expected expected_output "
         "expected_answer reference reference_answer target gold golden ground_truth "
-        "answer_key label reference_outputs",
+        "answer_key label reference_outputs erwartet attendu esperado",
         "reply": "outputs.answer outputs.output reply response completion output prediction "
-        "predicted predict pred generated generation actual hypothesis candidate outputs",
+        "predicted predict pred generated generation actual hypothesis candidate outputs "
+        "antwort réponse respuesta",
         "score": "score correct is_correct passed success exact_match acc accuracy grade "
         "feedback.correctness feedback.score",
         "tags": "tags tag category topic subject task",
