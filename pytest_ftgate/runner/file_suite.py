@@ -53,9 +53,11 @@ class ComparedSuite:
 
     def requests(self, variant: str) -> tuple[CaseRequest, ...]:
         """Return a request for each reply of *variant*, and for each case without one."""
+        rows = self.reply_rows[variant]
         # As with a file of replies, two sides have the same requests if all replies are equal.
-        shared = digest(self.reply_rows[variant])
-        counts = Counter(row["id"] for row in self.reply_rows[variant])
+        # Equal scores alone do not say that the replies were.
+        shared = digest(rows if any(row["text"] for row in rows) else [variant, rows])
+        counts = Counter(row["id"] for row in rows)
         return tuple(
             CaseRequest(case, repeat, _request(case, repeat, shared))
             for case in self.suite.cases

@@ -25,6 +25,12 @@ def test_equal_replies_pass_as_unchanged():
     assert UNCHANGED in str(result)
 
 
+def test_equal_scores_without_replies_are_not_taken_for_the_same_replies():
+    scores = [{"id": n, "score": 1} for n in range(10)]
+
+    assert compare(scores, [*scores]).outcome is Outcome.INCONCLUSIVE
+
+
 def test_a_real_drop_of_one_of_several_candidates_fails_and_shows_its_cases():
     result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
 
