@@ -24,7 +24,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "user_input instruction problem messages text sentence frage pregunta",
         "expected": "reference_outputs.answer reference_outputs.output expected expected_output "
         "expected_answer reference reference_answer target gold golden ground_truth "
-        "answer_key label reference_outputs erwartet attendu esperado",
+        "references answers answer_key label reference_outputs erwartet attendu esperado",
         "reply": "outputs.answer outputs.output reply response completion output prediction "
         "predicted predict pred generated generation actual hypothesis candidate outputs "
         "antwort réponse respuesta",
@@ -249,7 +249,9 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         ConfigurationError: a named column does not exist, or there are no replies.
     """
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
-    if raw.part:
+    if "=" in raw.part and raw.part not in names:
+        raw = replace(raw, rows=_rows_with(raw, names))
+    elif raw.part:
         columns = replace(columns, reply=raw.part)
     named = _named_columns(raw, columns, names)
     left_out = {"score"} if needs_reply and not columns.scores else set[str]()
@@ -275,6 +277,25 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
         unread=tuple(rest),
     )
+
+
+def _rows_with(raw: RawFile, names: Sequence[str]) -> tuple[Row, ...]:
+    """Return the rows with the value that the user wants: ``PATH::COLUMN=VALUE``.
+
+    Raises:
+        ConfigurationError: there is no such column, or no such value in it.
+    """
+    column, _, wanted = raw.part.partition("=")
+    path = raw.name.partition("::")[0]
+    if column not in names:
+        hint = did_you_mean(column, names) or f"; columns: {', '.join(names[:12])}"
+        raise ConfigurationError(f'{path} has no column "{column}"{hint}')
+    values = [text_of(row.value.get(column)) or "" for row in raw.rows]
+    if wanted not in values:
+        found = [*dict.fromkeys(values)]
+        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found[:12])}"
+        raise ConfigurationError(f'{path}: {column}: no row has "{wanted}"{hint}')
+    return tuple(row for row, value in zip(raw.rows, values, strict=True) if value == wanted)
 
 
 def _plain_values(rows: Sequence[Row], name: str) -> list[str]:

@@ -65,6 +65,8 @@ def pair_files(
     """
     effect = "left out" if paired_only else "counted as cases without a reply"
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
+    for file, side in zip(files, sides, strict=True):
+        _require_one_model(file, side)
     repeats = min(len(rows) for side in sides for rows in side.values())
     notes += [*_repeat_notes(files, sides, repeats)]
     notes += [*_unpaired_notes(files, sides, key, effect)]
@@ -218,6 +220,29 @@ def _different_inputs(base: _Rows, other: _Rows, shared: Iterable[str]) -> list[
     return [case for case, first, second in pairs if first and second and first != second]
 
 
+def _require_one_model(file: AnswerFile, side: _Rows) -> None:
+    """Raise an error if the rows of a case are those of several models, by a column that says so.
+
+    Repeats are counted; models have names.
+    """
+    several = [rows for rows in side.values() if len(rows) > 1]
+    if not several:
+        return
+    places = {row.line: place for place, row in enumerate(file.rows)}
+    for column, values in file.others.items():
+        found = [[values[places[row.line]] for row in rows] for rows in several]
+        names = [*dict.fromkeys(value for group in found for value in group)]
+        is_named = not any(name.isdecimal() for name in names)
+        is_one_of_each = all(len({*group}) == len(group) for group in found)
+        if is_named and is_one_of_each and len(names) == max(map(len, found)):
+            shown = ", ".join(names[:_MAX_NAMED])
+            path = file.name.partition("::")[0]
+            raise ConfigurationError(
+                f"{path} has {len(names)} rows of a case, which differ in {column} ({shown}); name "
+                f"those to compare: {path}::{column}={names[0]}"
+            )
+
+
 def _repeat_notes(
     files: Sequence[AnswerFile], sides: Sequence[_Rows], repeats: int
 ) -> Iterator[str]:
@@ -294,24 +319,28 @@ def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFi
         ConfigurationError: a file has no reply to any of the cases.
     """
     by_key = {key: row for row in cases.rows for key in (row.input.strip(), row.id) if key}
-    found = []
-    for file in files:
-        rows = [(row, by_key.get(row.id) or by_key.get(row.input.strip())) for row in file.rows]
-        if not any(case for _, case in rows):
-            examples = (f'"{_short(one.rows[0].id)}"' for one in (file, cases))
-            raise ConfigurationError(
-                f"{file.name} has no reply to a case of {cases.name}; the first ids of both are "
-                f"{' and '.join(examples)}"
-            )
-        found.append(replace(file, rows=tuple(_filled(row, case) for row, case in rows)))
-    return tuple(found)
+    return tuple(_with_cases(file, cases, by_key) for file in files)
+
+
+def _with_cases(file: AnswerFile, cases: AnswerFile, by_key: Mapping[str, AnswerRow]) -> AnswerFile:
+    keys: list[list[str]] = [[row.id for row in file.rows], *map(list, file.others.values())]
+    for found in (*keys, [row.input.strip() for row in file.rows]):
+        rows = [(row, by_key.get(key)) for row, key in zip(file.rows, found, strict=True)]
+        if any(case for _, case in rows):
+            return replace(file, rows=tuple(_filled(row, case) for row, case in rows))
+    ids = (f'"{_short(one.rows[0].id)}"' for one in (file, cases))
+    raise ConfigurationError(
+        f"{file.name} has no reply to a case of {cases.name}; the first ids of both are "
+        f"{' and '.join(ids)}"
+    )
 
 
 def _filled(row: AnswerRow, case: AnswerRow | None) -> AnswerRow:
     if case is None:
         return row
     expected = case.expected if row.expected is None else row.expected
-    return replace(row, input=row.input or case.input, expected=expected)
+    case_id, asked = row.id or case.id, row.input or case.input
+    return replace(row, id=case_id, input=asked, expected=expected)
 
 
 def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dict[str, AnswerRow]:

@@ -155,6 +155,21 @@ def test_a_column_of_a_table_is_named_behind_its_path(tmp_path):
         read_answers(f"{path}::lama", Columns())
 
 
+def test_the_rows_of_one_model_are_named_behind_the_path(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("id,gold,arm,output\n1,a,small,b\n1,a,large,a\n", "utf-8")
+
+    (row,) = read_answers(f"{path}::arm=large", Columns()).rows
+
+    assert (row.line, row.reply) == (3, "a")
+    with pytest.raises(ConfigurationError, match=r'arm: no row has "larg"; did you mean "large"'):
+        read_answers(f"{path}::arm=larg", Columns())
+    with pytest.raises(
+        ConfigurationError, match=r'long.csv has no column "am"; did you mean "arm"'
+    ):
+        read_answers(f"{path}::am=large", Columns())
+
+
 def test_a_value_in_a_list_is_named_by_its_index(tmp_path):
     rows = [{"id": 1, "raw": {"choices": [{"text": "a"}, {"text": "b"}]}}]
 

@@ -83,7 +83,7 @@ def test_lines_that_expect_nothing_are_paired_only_on_demand():
     rows = [{"score": n % 2} for n in range(9)]
 
     with pytest.raises(
-        ConfigurationError, match="nothing shows that their lines do; .* add --by-line"
+        ConfigurationError, match=r"nothing shows that their lines do; .* add --by-line"
     ):
         pair(rows, rows)
     assert pair(rows, rows, by_line=True).key == "line"
@@ -99,6 +99,18 @@ def test_ids_that_expect_something_else_in_the_other_file_pair_nothing():
         ConfigurationError, match="nothing pairs: 40 of 40 ids expect another answer"
     ):
         pair(rows, second)
+
+
+def test_rows_of_several_models_in_one_file_are_an_error_that_shows_how_to_name_one():
+    rows = [{**row, "arm": arm} for row in answer_rows(9) for arm in ("small", "large")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        pair(rows, rows)
+
+    assert str(caught.value) == (
+        "a has 2 rows of a case, which differ in arm (small, large); name those to compare: "
+        "a::arm=small"
+    )
 
 
 def test_cases_of_a_file_of_their_own_are_found_by_id_or_by_input():
