@@ -37,7 +37,7 @@ def compare_files(
     options["scorer"] = _scorer(options["scorer"])
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
-    if write is None:
+    if write is None and not result.suite.problem:
         lines += _keep_lines(base, candidates)
     return VerbOutput(tuple(lines), _EXIT_CODES[result.outcome])
 

@@ -214,7 +214,10 @@ _VERBS = (
         _call, "cli.compare:compare_files", (
         _option("base", "the answers that others are compared with", "BASE"),
         _option("candidates", "the answers to judge", "CANDIDATE", nargs="+"),
-        _column("id", "the ids that pair the rows (default: guessed; without ids, the inputs)"),
+        _option("--cases", "a file with the questions and the expected answers, if BASE and "
+            "CANDIDATE have only replies", "FILE"),
+        _column("id", "what pairs the rows (default: ids, else a column of unique values, else "
+            "the inputs)"),
         _column("input", "the questions"),
         _column("reply", "the replies"),
         _column("expected", "the expected answers"),
@@ -222,11 +225,12 @@ _VERBS = (
         _option("--scorer", "score the replies by a rule, as in a suite: exact, choice, numeric, "
             "contains, regex, … (default: the files' own scores, else exact, or numeric)", "RULE"),
         _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
-            "show)", "SHARE", type=float),
+            "show, at most 0.15)", "SHARE", type=float),
         _option("--by", "also compare within each value of this column; may be given several times",
             "COLUMN", action="append", default=[]),
         _flag("--paired-only",
             "leave out cases that CANDIDATE lacks (default: they count as no reply)"),
+        _flag("--by-line", "pair rows by their line, if nothing else does"),
         _path("--html", "write a page with every case", "FILE"),
         _path("--markdown", "write text for a comment", "FILE"),
         _path("--json", "write the run record", "FILE"),

@@ -73,7 +73,7 @@ MAX_DEFAULT_LIMIT = 0.40
 #: With fewer unrelated cases, repeats make no default limit smaller than this.
 _TRUSTED_REPEATS, _LEAST_REPEATED = 200, 0.10
 #: Above this, a default limit lets much go. A note then says how many cases would show the others.
-COARSE_LIMIT, _FINER_LIMITS = 0.15, (0.10, 0.05)
+COARSE_LIMIT, _FINER_LIMITS = 0.15, {"for_15": 0.15, "for_10": 0.10, "for_5": 0.05}
 _POINT = 0.01
 #: The points of a whole.
 _POINTS = 100
@@ -288,12 +288,13 @@ def limit_of_design(design: Design, discordance: float, checks: int) -> float | 
     return limit if limit is not None and limit <= MAX_DEFAULT_LIMIT else None
 
 
-def coarse_limit(suite: Suite, gate: Gate, limit: float) -> Iterator[Note]:
-    """Yield what the cases of *gate* can show if its default *limit* is coarse."""
-    if limit > COARSE_LIMIT:
-        needed = (cases_for_default(suite, gate, finer) for finer in _FINER_LIMITS)
-        finer = dict(zip(("for_10", "for_5"), needed, strict=True))
-        yield note(NoteKind.COARSE_LIMIT, **design_of(suite, gate).counts, limit=limit, **finer)
+def coarse_limit(suite: Suite, gate: Gate, limit: float | None) -> Iterator[Note]:
+    """Yield what the cases of *gate* can show if its default *limit* is coarse, or None."""
+    if limit is None or limit > COARSE_LIMIT:
+        finer = {key: cases_for_default(suite, gate, one) for key, one in _FINER_LIMITS.items()}
+        counts = design_of(suite, gate).counts
+        shown = {"points": round((limit or 0.0) * _POINTS), "none": int(limit is None)}
+        yield note(NoteKind.COARSE_LIMIT, **counts, **shown, **finer)
 
 
 def unchanged_passes(

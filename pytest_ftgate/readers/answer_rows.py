@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,14 +20,27 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     for role, names in {
         "id": "id case_id sample_id example_id question_id doc_id item_id row_id test_id custom_id "
         "uid uuid key idx index",
-        "input": "input inputs question prompt query user_input instruction problem messages text "
-        "sentence",
-        "expected": "expected expected_output expected_answer reference reference_answer target "
-        "gold golden ground_truth correct_answer answer_key label",
-        "reply": "reply response completion output prediction predicted pred generated generation "
-        "generated_text model_output model_answer actual_output actual hypothesis candidate",
-        "score": "score correct is_correct passed success exact_match acc accuracy grade",
+        "input": "inputs.input inputs.question inputs.messages input inputs question prompt query "
+        "user_input instruction problem messages text sentence frage pregunta",
+        "expected": "reference_outputs.answer reference_outputs.output expected expected_output "
+        "expected_answer reference reference_answer target gold golden ground_truth "
+        "references answers answer_key label reference_outputs erwartet attendu esperado",
+        "reply": "outputs.answer outputs.output reply response completion output prediction "
+        "predicted predict pred generated generation actual hypothesis candidate outputs "
+        "antwort réponse respuesta",
+        "score": "score correct is_correct passed success exact_match acc accuracy grade "
+        "feedback.correctness feedback.score",
         "tags": "tags tag category topic subject task",
+    }.items()
+}
+#: What the names of columns are made of, where none of the usual ones is there.
+_MADE_OF: Mapping[str, re.Pattern[str]] = {
+    role: re.compile(rf"(?:{pattern})")
+    for role, pattern in {
+        "input": r"(?:input|prompt|question|query)_\w+|\w+_(?:input|prompt|question|query)",
+        "reply": r"(?:model|generated|predicted|actual|llm|bot|assistant|system)_\w*"
+        r"(?:answer|output|response|reply|text|prediction|label)|\w+_prediction",
+        "expected": r"gold\w*|(?:expected|correct|reference|true|ideal|target)_\w+|\w+_answer",
     }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
@@ -45,6 +59,7 @@ class Columns:
 
     Attributes:
         by: the columns whose values become tags.
+        scores: False if the file's own scores are not read.
     """
 
     id: str = ""
@@ -53,6 +68,7 @@ class Columns:
     reply: str = ""
     score: str = ""
     by: tuple[str, ...] = ()
+    scores: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +102,8 @@ class AnswerFile:
         name: the path as the user wrote it.
         tool: the tool whose format it has, or "" for a table.
         columns: the column of each role, as it is called in the file.
+        others: the values of each other column with a text or a number in all rows.
+        unread: the columns that have no role.
         notes: sentences on what the file has and the rows have not.
     """
 
@@ -94,6 +112,8 @@ class AnswerFile:
     tool: str = ""
     rows: tuple[AnswerRow, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -124,14 +144,17 @@ class RawFile:
 
 
 def value_at(record: Any, path: str) -> Any:
-    """Return the value at *path*, such as ``metadata.topic``, or None."""
+    """Return the value at *path*, such as ``metadata.topic`` or ``choices.0.text``, or None."""
     if isinstance(record, Mapping) and path in record:
         return record[path]
     value = record
     for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, Mapping) and key in value:
+            value = value[key]
+        else:
             return None
-        value = value[key]
     return value
 
 
@@ -226,9 +249,17 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         ConfigurationError: a named column does not exist, or there are no replies.
     """
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
+    if "=" in raw.part and raw.part not in names:
+        raw = replace(raw, rows=_rows_with(raw, names))
+    elif raw.part:
+        columns = replace(columns, reply=raw.part)
     named = _named_columns(raw, columns, names)
-    roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
-    used = {**guess_columns(names, roles, named), **named}
+    left_out = {"score"} if needs_reply and not columns.scores else set[str]()
+    left_out |= set() if needs_reply else {"reply", "score"}
+    roles = [role for role in _NAMES if role not in left_out]
+    used = {**guess_columns(_paths(raw, names), roles, named), **named}
+    if "reply" not in used and needs_reply and _ends_with_a_reply(raw.rows, used.get("input", "")):
+        used["reply"] = used["input"]
     if needs_reply and used.keys().isdisjoint(("reply", "score")):
         # Beside ids alone, a text is the reply.
         if "id" not in used or used.get("input") != "text" or "input" in named:
@@ -238,9 +269,60 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
     rest = [name for name in names if name not in carried]
-    notes = [f"not read: {', '.join(rest)}"] if rest else []
-    rows = tuple(_table_row(raw, row, used, columns) for row in raw.rows)
-    return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
+    return AnswerFile(
+        path=raw.path,
+        name=raw.name,
+        rows=tuple(_table_row(raw, row, used, columns) for row in raw.rows),
+        columns=used,
+        others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
+        unread=tuple(rest),
+    )
+
+
+def _rows_with(raw: RawFile, names: Sequence[str]) -> tuple[Row, ...]:
+    """Return the rows with the value that the user wants: ``PATH::COLUMN=VALUE``.
+
+    Raises:
+        ConfigurationError: there is no such column, or no such value in it.
+    """
+    column, _, wanted = raw.part.partition("=")
+    path = raw.name.partition("::")[0]
+    if column not in names:
+        hint = did_you_mean(column, names) or f"; columns: {', '.join(names[:12])}"
+        raise ConfigurationError(f'{path} has no column "{column}"{hint}')
+    values = [text_of(row.value.get(column)) or "" for row in raw.rows]
+    if wanted not in values:
+        found = [*dict.fromkeys(values)]
+        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found[:12])}"
+        raise ConfigurationError(f'{path}: {column}: no row has "{wanted}"{hint}')
+    return tuple(row for row, value in zip(raw.rows, values, strict=True) if value == wanted)
+
+
+def _plain_values(rows: Sequence[Row], name: str) -> list[str]:
+    """Return the values of a column as texts; none unless each row has a text or a number."""
+    values = [row.value.get(name) for row in rows]
+    is_plain = all(isinstance(value, str | int) and value != "" for value in values)
+    return [str(value).strip() for value in values] if is_plain else []
+
+
+def _paths(raw: RawFile, names: Sequence[str]) -> list[str]:
+    """Return the columns of a table, and before each that holds objects those inside it."""
+    first = raw.rows[0].value if raw.rows else {}
+    inner = (
+        [f"{name}.{key}" for key in first[name]] if isinstance(first.get(name), Mapping) else []
+        for name in names
+    )
+    return [path for name, paths in zip(names, inner, strict=True) for path in (*paths, name)]
+
+
+def _ends_with_a_reply(rows: Sequence[Row], column: str) -> bool:
+    """Return True if *column* has conversations, and the assistant has the last turn in each."""
+    talks = [value_at(row.value, column) for row in rows] if column else []
+    is_talk = all(isinstance(talk, list) and talk for talk in talks)
+    last = [talk[-1] for talk in talks] if is_talk else []
+    return bool(last) and all(
+        isinstance(turn, Mapping) and turn.get("role") == "assistant" for turn in last
+    )
 
 
 def _no_replies(raw: RawFile, names: Sequence[str]) -> ConfigurationError:
@@ -252,7 +334,7 @@ def _no_replies(raw: RawFile, names: Sequence[str]) -> ConfigurationError:
 
 
 def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict[str, str]:
-    named = {role: path for role, path in asdict(columns).items() if path and role != "by"}
+    named = {role: path for role, path in asdict(columns).items() if path and role in _NAMES}
     for role, path in [*named.items(), *(("by", path) for path in columns.by)]:
         if not any(value_at(row.value, path) is not None for row in raw.rows):
             hint = did_you_mean(path, names) or f"; columns: {', '.join(names[:12])}"
@@ -272,6 +354,12 @@ def guess_columns(
         first = None if role in named else next(found, None)
         if first is not None:
             guessed[role] = first
+    for role, pattern in _MADE_OF.items():
+        if role in roles and role not in {**guessed, **named}:
+            made = [free[name] for name in free if pattern.fullmatch(name)]
+            # Of several columns the user has to name one.
+            if len(made) == 1 and made[0] not in guessed.values():
+                guessed[role] = made[0]
     if _EITHER in free:
         is_expected = "reply" not in roles or "reply" in {**guessed, **named}
         role = "expected" if is_expected else "reply"
@@ -376,9 +464,9 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         raise ConfigurationError(f'{raw.name}: --score: there is no score "{score}"{hint}')
     score = score or next(iter(found), "")
     used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
-    used |= {"score": score} if score else {}
+    used |= {"score": score} if score and columns.scores else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
-    others = ", ".join(name for name in found if name != score)
+    others = ", ".join(name for name in found if name != used.get("score"))
     samples = filter(None, (tool.read(reply, score) for reply in held.replies))
     return AnswerFile(
         path=raw.path,
@@ -394,7 +482,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
 
 
 def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) -> AnswerRow:
-    values: dict[str, Any] = {"score": sample.score}
+    values: dict[str, Any] = {"score": sample.score if columns.scores else None}
     for role, path in tool.paths.items():
         named = getattr(columns, role)
         value = value_at(sample.record, named or path)

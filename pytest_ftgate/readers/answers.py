@@ -12,6 +12,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
+from pytest_ftgate.readers.eval_samples import BATCH, EVERY_EVAL, HELM
 from pytest_ftgate.readers.inspect import INSPECT, read_archive
 from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
 from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS
@@ -59,7 +60,7 @@ def read_answers(
 #: The formats of tools. Their files differ, so the order does not matter.
 _TOOLS = (
     *(LM_EVAL, INSPECT, PROMPTFOO_RESULTS, OPENAI_ITEMS, OPENAI_EVENTS),
-    *(DEEPEVAL, PYDANTIC_EVALS),
+    *(DEEPEVAL, PYDANTIC_EVALS, HELM, EVERY_EVAL, BATCH),
 )
 
 

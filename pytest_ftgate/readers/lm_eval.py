@@ -37,18 +37,28 @@ def task_of(path: Path) -> str:
 def _find_samples(raw: RawFile) -> Found | None:
     if not raw.rows or not raw.rows[0].value.keys() >= _KEYS:
         return None
-    scores = (
-        f"{metric}{_SEPARATOR}{row.value.get('filter', 'none')}"
-        for row in raw.rows
-        for metric in row.value.get("metrics", ())
-    )
-    return Found(raw.rows, scores)
+    named = [(row.value, metric) for row in raw.rows for metric in row.value.get("metrics", ())]
+    # Of such a metric a sample holds what goes into it, as a pair of answer and reply.
+    whole = dict.fromkeys(name for sample, name in named if isinstance(sample.get(name), list))
+    scores = [
+        f"{metric}{_SEPARATOR}{_filter_of(sample)}"
+        for sample, metric in named
+        if metric not in whole
+    ]
+    first = _filter_of(raw.rows[0].value)
+    rows = [row for row in raw.rows if scores or _filter_of(row.value) == first]
+    notes = [f"not read: {', '.join(whole)}, a figure of all samples together"] if whole else []
+    return Found(rows, scores, notes)
+
+
+def _filter_of(sample: Mapping[str, Any]) -> str:
+    return str(sample.get("filter", "none"))
 
 
 def _sample(row: Row, score: str) -> Sample | None:
     sample = row.value
     metric, _, filter_name = score.partition(_SEPARATOR)
-    if score and sample.get("filter", "none") != filter_name:
+    if score and _filter_of(sample) != filter_name:
         return None
     choices = [*_choices(sample)]
     target = text_of(sample.get("target"))

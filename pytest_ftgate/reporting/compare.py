@@ -12,6 +12,7 @@ from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
+from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
@@ -37,6 +38,9 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
     paired = f"paired by {paired_by}, scored by {escape_controls(scored)}"
     tag = escape_controls(files[0].columns.get("tags", "tag"))
+    if len(verdicts) > 1:
+        yield from table_lines(_verdict_table(files, verdicts), 0)
+        yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
         facts = f"{quantity(cases, 'case')} {paired}"
@@ -48,6 +52,23 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for note in (*_column_notes(files), *notes):
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
+
+
+def _verdict_table(files: Sequence[AnswerFile], verdicts: Sequence[Verdict]) -> TextTable:
+    """Return the verdict on each candidate in one row, below the base."""
+    rows = [_table_row(*pair) for pair in zip(files[1:], verdicts, strict=True)]
+    checks = [verdict.check for verdict in verdicts if verdict.check]
+    base = level(checks[0].before or 0.0, digits=1) if checks else ""
+    first = [escape_controls(files[0].name), base, "", ""]
+    return TextTable(["", "accuracy", "change (95 % CI)", "verdict"], [first, *rows], (1,))
+
+
+def _table_row(file: AnswerFile, verdict: Verdict) -> list[str]:
+    check = verdict.check
+    if check is None:
+        return [escape_controls(file.name), "", "", verdict.outcome]
+    figures = (level(check.after, digits=1), size_with_interval(check, digits=1))
+    return [escape_controls(file.name), *figures, verdict.outcome]
 
 
 def _head_lines(head: str) -> Iterator[str]:
@@ -73,11 +94,11 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
-    # The doubt at the end is made of the note of such a check.
-    told = check.notes if is_open and not check.informative else ()
-    for note in verdict.notes:
-        if note not in told:
-            yield from wrap_lines(f"note: {escape_controls(note_text(note))}", 2)
+    # The doubt at the end may be made of notes.
+    told = doubt(check) if is_open else ""
+    for text in map(note_text, verdict.notes):
+        if text not in told:
+            yield from wrap_lines(f"note: {escape_controls(text)}", 2)
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
@@ -85,7 +106,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from flip_lines(verdict, verbosity, None, {})
     if is_open:
         yield ""
-        yield from wrap_lines(doubt(check), 2)
+        yield from wrap_lines(told, 2)
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
 

@@ -539,9 +539,9 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.LIKE_LABELS: "{n} of {of} regressed answers look like this suite's labels ({labels} "
     "are labels, the others invented)",
     NoteKind.LIKE_REPLIES: "{n} of {of} regressed answers look like its own replies",
-    NoteKind.COARSE_LIMIT: f"{_CASES} can only show drops of {{limit:size}} points or more; "
-    f"{{for_10:,}} would show 10, "
-    "{for_5:,} would show 5",
+    NoteKind.COARSE_LIMIT: _CASES
+    + " {points:?can rule out a drop of # points or more, no smaller}{none:?cannot rule out a drop "
+    "of any size}; {for_15:,} would rule out 15, {for_10:,} would 10, {for_5:,} would 5",
     NoteKind.UNCHANGED_PASSES: _unchanged_passes,
     NoteKind.NO_LIMIT: f"{_CASES} cannot show that a drop stays below {{limit:limit}} points",
     NoteKind.LIMIT_OR_CASES: "write max_drop: for the whole of the skills, or add cases: it takes "

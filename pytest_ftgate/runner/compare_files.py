@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -12,11 +12,13 @@ from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
+from pytest_ftgate.gates.notes import Note, NoteKind
+from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
-from pytest_ftgate.readers.pairing import PairedRows, pair_files
+from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
 from pytest_ftgate.reporting.compare import comparison_lines
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
@@ -40,7 +42,7 @@ class CompareResult(RunResult):
 
     Attributes:
         files: what was read, the base first.
-        paired_by: ``id``, ``input`` or ``line``.
+        paired_by: ``id``, ``input``, ``line``, or the name of a column.
         verdicts: one for each candidate, in their order.
         notes: sentences on what does not pair, and on what was not read.
         report: the run record, which the reports are made of.
@@ -98,9 +100,11 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     expected: str | None = None,
     score: str | None = None,
     scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
     max_drop: float | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
+    by_line: bool = False,
 ) -> CompareResult:
     """Return whether *candidate* is worse than *base*.
 
@@ -110,16 +114,19 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     Args:
         base: the answers that others are compared with.
         candidate: the answers to judge; several files give a verdict each.
-        id: the column that pairs the rows; without ids, inputs pair them.
+        id: the column that pairs the rows; by default ids, a column of unique values, or inputs.
         input: the column of the question.
         reply: the column of the reply.
         expected: the column of the expected answer.
         score: the column of the file's own score, 0 to 1, or true and false.
         scorer: how replies are scored, as in a suite: ``exact``, ``numeric``, ``contains``, or
             ``{"numeric": {"tolerance": 0.01}}``. By default the file's own scores.
+        cases: a file with the questions and expected answers, if those of the answers lack them;
+            *input* and *expected* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
+        by_line: pair rows by their line, where nothing else does and both files are in one order.
 
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
@@ -127,13 +134,19 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     started = monotonic()
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
-    columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
+    chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
+    asked: dict[str, Any] = {
+        role: chosen.pop(role, "") for role in ("input", "expected") if cases is not None
+    }
+    columns = Columns(by=paths, scores=scorer is None, **chosen)
     candidates = _candidates(candidate)
     _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
     files = with_short_names(read)
-    paired = pair_files(files, by_id=bool(id), paired_only=paired_only)
+    if cases is not None:
+        files = with_cases(files, read_answers(cases, Columns(**asked), "cases", needs_reply=False))
+    paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
     return _evaluate(files, compared, paired, started)
 
@@ -163,8 +176,7 @@ def _evaluate(
         name: score_replies(name, compared.requests(name), compared.results(name), folder)
         for name in suite.variants
     }
-    for file, side in zip(files, scores.values(), strict=True):
-        _require_replies(file, side)
+    _require_replies(files, scores.values())
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
@@ -174,8 +186,10 @@ def _evaluate(
         for variant in suite.variants.values()
         if variant.gated
     )
-    verdicts = tuple(_with_settling_steps(kind_of(gate).evaluate(gate, each)) for each in given)
-    notes = (*paired.notes, *filter(None, [equal_inputs(suite.cases)]), *_file_notes(files))
+    coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
+    verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
+    equal = filter(None, [equal_inputs(suite.cases)])
+    notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -187,26 +201,44 @@ def _evaluate(
     )
 
 
-def _with_settling_steps(verdict: Verdict) -> Verdict:
-    """Return *verdict* without the steps that take a suite, such as to accept a result."""
-    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES)
-    return replace(verdict, next=tuple(steps))
+def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
+    """Return *verdict* with what the cases can show, in place of the steps that take a suite.
+
+    *coarse* says so if that is little.
+    """
+    if verdict.outcome is not Outcome.INCONCLUSIVE:
+        coarse = ()
+    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES and not coarse)
+    weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
+    notes = (one for one in verdict.notes if one.kind not in weaker)
+    return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))
 
 
-def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
-    """Yield the notes of *files*: those that all of them share without a name."""
-    for note in dict.fromkeys(note for file in files for note in file.notes):
-        named = [file.name for file in files if note in file.notes]
+def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
+    """Yield the notes of *files*, and the columns that are not read: those of all once.
+
+    *key* is the column that pairs the rows.
+    """
+    noted = {file.name: [*file.notes, *_unread(file, key)] for file in files}
+    for note in dict.fromkeys(note for notes in noted.values() for note in notes):
+        named = [name for name, notes in noted.items() if note in notes]
         yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
 
 
-def _require_replies(file: AnswerFile, scores: VariantScores) -> None:
-    missing = len(scores.unanswered)
-    if missing > _MAX_MISSING_SHARE * len(scores.results):
-        raise RepliesMissing(
-            f"{file.name} has no reply to {missing:,} of {len(scores.results):,} cases; compare "
-            "the others alone with --paired-only"
-        )
+def _unread(file: AnswerFile, key: str) -> Iterator[str]:
+    columns = [name for name in file.unread if name != key]
+    if columns:
+        yield f"not read: {', '.join(columns)}"
+
+
+def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]) -> None:
+    for file, scores in zip(files, sides, strict=True):
+        missing, total = len(scores.unanswered), len(scores.results)
+        if missing > _MAX_MISSING_SHARE * total:
+            raise RepliesMissing(
+                f"{file.name} has no reply to {missing:,} of {total:,} cases; compare the others "
+                "alone with --paired-only"
+            )
 
 
 def _report(

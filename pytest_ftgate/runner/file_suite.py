@@ -6,21 +6,20 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
-from pytest_ftgate.gates.design import round_up_to_point
+from pytest_ftgate.gates.kinds import infeasible_limits
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.reporting.notes import note_text
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.runner.suite import check_feasibility, with_limits
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
@@ -54,9 +53,11 @@ class ComparedSuite:
 
     def requests(self, variant: str) -> tuple[CaseRequest, ...]:
         """Return a request for each reply of *variant*, and for each case without one."""
+        rows = self.reply_rows[variant]
         # As with a file of replies, two sides have the same requests if all replies are equal.
-        shared = digest(self.reply_rows[variant])
-        counts = Counter(row["id"] for row in self.reply_rows[variant])
+        # Equal scores alone do not say that the replies were.
+        shared = digest(rows if any(row["text"] for row in rows) else [variant, rows])
+        counts = Counter(row["id"] for row in rows)
         return tuple(
             CaseRequest(case, repeat, _request(case, repeat, shared))
             for case in self.suite.cases
@@ -74,12 +75,20 @@ class ComparedSuite:
             for case_request in self.requests(variant)
         }
 
+    @property
+    def problem(self) -> str:
+        """Why a run would refuse the suite, whose cases can never show its limit; else ""."""
+        return "; ".join(notes_text(problem) for _, problem in infeasible_limits(self.suite))
+
     def write(self, path: Path, origin: str) -> list[Path]:
         """Write the suite to *path*, and cases and replies beside it; *origin* is for a comment.
 
         Raises:
-            ConfigurationError: the name is not that of a suite, or a file exists already.
+            ConfigurationError: the name is not that of a suite, a file exists already, or a run
+                would refuse the suite.
         """
+        if self.problem:
+            raise ConfigurationError(f"--write: a run would refuse this suite: {self.problem}")
         if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
             raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
         stem = path.name.removesuffix(_SUFFIX)
@@ -161,7 +170,12 @@ def build_suite(
     built = to_cases(source, rows, reply)
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    suite = _with_limit(_suite(files, built, reply, max_drop, paired.repeats))
+    slices = ("tag",) if any(case.tags for case in built) else ()
+    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
+    suite = _suite(files, built, reply, gate, paired.repeats)
+    if gate.max_drop is None:
+        limited = replace(gate, **_shown_limit(suite, gate))
+        suite = replace(suite, gates={gate.kind: limited})
     reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
     return ComparedSuite(
         suite=suite,
@@ -175,13 +189,15 @@ def _suite(
     files: Sequence[AnswerFile],
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    max_drop: float | None,
+    gate: RateGate,
     repeats: int,
 ) -> Suite:
     shown = " → ".join(file.name for file in files)
     if not any(case.is_scorable for case in cases):
-        remedy = "name a column with --expected or --score"
-        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes)
+        remedy = "name a column with --expected or --score, or a file that has them with --cases"
+        unread = files[0].unread
+        columns = [f"not read: {', '.join(unread)}"] if unread else []
+        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes, *columns)
         raise ConfigurationError("; ".join(parts))
     # Repeated replies vary, as those in a file with several replies to a case do.
     sampling = {"temperature": 1.0} if repeats > 1 else {}
@@ -189,8 +205,6 @@ def _suite(
         name: Variant(name=name, line=1, provider=RECORDED, gated=index > 0, sampling=sampling)
         for index, name in enumerate(variant_names(files))
     }
-    slices = ("tag",) if any(case.tags for case in cases) else ()
-    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
     return Suite(
         path=Path.cwd() / f"compare{_SUFFIX}",
         name=shown,
@@ -204,46 +218,17 @@ def _suite(
     )
 
 
-def _with_limit(suite: Suite) -> Suite:
-    """Return *suite* with the limit that its cases can show, unless one is declared.
+def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
+    """Return the limit of a gate that declares none: what its cases can show, up to 15 points.
 
-    Raises:
-        ConfigurationError: there are too few cases for a limit.
+    Cases that cannot show it leave the comparison open, unless the drop is beyond it for sure.
     """
-    try:
-        suite = with_limits(suite, {})
-        check_feasibility(suite)
-    except SuiteError as error:
-        raise ConfigurationError(_too_few_cases(suite)) from error
-    return suite
+    from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-
-#: A larger limit lets half of the right answers go, so it is not advised.
-_MAX_ADVISED_LIMIT = 0.5
-
-
-def _too_few_cases(suite: Suite) -> str:
-    """Return what the cases can show, and what would show the limit."""
-    from pytest_ftgate.gates.power import (
-        MAX_DEFAULT_LIMIT,
-        assumed_discordance,
-        cases_for_default,
-        design_certifiable_limit,
-        no_limit,
-        planned_design,
-    )
-
-    gate = next(iter(suite.gates.values()))
-    design, discordance = planned_design(suite, gate), assumed_discordance(suite)
-    target = gate.max_drop or MAX_DEFAULT_LIMIT
-    shown = design_certifiable_limit(design, discordance)
-    remedy = ""
-    if shown is not None and shown <= _MAX_ADVISED_LIMIT:
-        remedy = f", or --max-drop {round_up_to_point(shown):g}"
-    return (
-        f"{note_text(no_limit(design, target))}; it takes about "
-        f"{cases_for_default(suite, gate, target)}{remedy}"
-    )
+    shown = default_limit(suite, gate)
+    if shown is None or shown > COARSE_LIMIT:
+        return {"max_drop": COARSE_LIMIT}
+    return {"max_drop": shown, "has_default_limit": True}
 
 
 def _limit(max_drop: float | None) -> float | None:
@@ -280,11 +265,8 @@ def _declared_reply(
         partial = any(score not in (0.0, 1.0) for score in stated)
         return {"score": {"recorded": {"partial": True}} if partial else "recorded"}
     expected = [row.expected for row in cases.values() if row.expected is not None]
-    if scorer is None and stated and not expected:
-        without = [
-            f.name for f, side in zip(files, paired.rows, strict=True) if not _has_scores(side)
-        ]
-        raise ConfigurationError(f"{', '.join(without)} has neither scores nor expected answers")
+    if scorer is None and stated:
+        raise _scored_apart(files, paired)
     if scorer is None:
         is_number = bool(expected) and all(
             parse_number(answer, {}) is not None for answer in expected
@@ -294,6 +276,19 @@ def _declared_reply(
     if scorer == "choice" and 1 < len(labels) <= _MAX_LABELS:
         return {"format": {"choice": labels}, "score": scorer}
     return {"score": scorer}
+
+
+def _scored_apart(files: Sequence[AnswerFile], paired: PairedRows) -> ConfigurationError:
+    """Return the error about files of which some state scores, which others lack."""
+    sides = [*zip(files, paired.rows, strict=True)]
+    scored, without = (
+        ", ".join(file.name for file, side in sides if _has_scores(side) is wanted)
+        for wanted in (True, False)
+    )
+    return ConfigurationError(
+        f"{scored} states scores and {without} does not: score it with the same tool, or score the "
+        "replies of all files by a rule (--scorer exact)"
+    )
 
 
 def _has_scores(side: Mapping[str, tuple[AnswerRow, ...]]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
+from pytest_ftgate.readers.answer_rows import AnswerRow, Columns, guess_columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
@@ -127,13 +127,27 @@ def reply_columns(path: Path, options: Mapping[str, Any]) -> Columns | None:
     """
     declared = options.get("columns")
     is_log = path.is_dir() or path.suffix.lower() in _REPLY_SUFFIXES or is_samples_file(path)
-    if declared is None and not is_log:
+    if declared is None and not is_log and not (path.is_file() and _has_other_columns(path)):
         return None
     keys = declared or {}
     # The ids pair the replies with the cases; without ids the inputs do.
     by_input = {} if keys.get("id") else {"input": keys.get("input", "")}
     named = {key: keys.get(key, "") for key in ("id", "reply", "score")}
     return Columns(**named, **by_input)
+
+
+@reads_once(files=16)
+def _has_other_columns(path: Path) -> bool:
+    """Return True if the first line of *path* has the reply under another name than ``text``."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            first = json.loads(next(filter(str.strip, stream), "{}"))
+    # The reader of recorded replies says what is wrong with the line.
+    except (OSError, ValueError):
+        return False
+    if not isinstance(first, Mapping) or "text" in first:
+        return False
+    return "reply" in guess_columns([*first], ("id", "input", "reply"))
 
 
 def is_samples_file(path: Path) -> bool:

@@ -151,7 +151,7 @@ def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_writ
     assert suite["gates"] == {"accuracy": {"min": 0.64}}
     assert len(server.requests) == 30
     text = " ".join(text_of(prompts).replace("#", "").split())
-    assert "max_drop: 0.21 by default: 30 cases can only show drops of 21 points or more" in text
+    assert "max_drop: 0.21 by default: 30 cases can rule out a drop of 21 points or more" in text
     assert "92 would show 10, 285 would show 5" in text
     higher = text_of(prompts).replace("0.64", "0.65")
     (prompts / "higher.ftgate.yaml").write_text(higher, "utf-8")
@@ -183,7 +183,7 @@ def test_a_key_names_its_provider_and_is_neither_shown_nor_used(task, run_verb, 
     assert suite_of(task)["variants"]["current"]["provider"] == "anthropic"
     assert "ANTHROPIC_API_KEY is set" in printed
     assert suite_of(task)["gates"] == {"accuracy": None}
-    assert "# max_drop: 0.27 by default: 30 cases can only show drops of 27 points" in text
+    assert "# max_drop: 0.27 by default: 30 cases can rule out a drop of 27 points" in text
     assert "sk-canary" not in printed + text
 
 

@@ -93,7 +93,7 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
     file = read(tmp_path / "a.csv", "id,reply,cost,seed\n1,four,3,4\n")
 
     assert file.columns == {"id": "id", "reply": "reply"}
-    assert file.notes == ("not read: cost, seed",)
+    assert file.unread == ("cost", "seed")
 
 
 @every_row(

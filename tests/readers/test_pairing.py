@@ -8,12 +8,12 @@ from ftgate_testing.answer_files import answer_rows
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.pairing import pair_files
+from pytest_ftgate.readers.pairing import pair_files, with_cases
 
 
-def pair(*sides, by_id=False, paired_only=False):
+def pair(*sides, **options):
     files = [read_answers(rows, Columns(), name) for rows, name in zip(sides, "abc", strict=False)]
-    return pair_files(files, by_id=by_id, paired_only=paired_only)
+    return pair_files(files, **options)
 
 
 def without(rows, *keys):
@@ -39,13 +39,95 @@ def test_rows_without_ids_are_paired_by_input_and_named_by_their_line():
     assert paired.notes == ("the rows are paired by input, as the files have no ids",)
 
 
-def test_rows_with_replies_alone_are_paired_by_line():
-    paired = pair(*[without(answer_rows(3), "id", "question")] * 2)
+def test_rows_without_ids_are_paired_by_a_column_that_differs_in_each_of_them():
+    rows = [{**row, "ticket": 100 + n} for n, row in enumerate(without(answer_rows(9), "id"))]
 
-    assert paired.key == "line"
-    (note,) = paired.notes
-    assert note.startswith("the rows are paired by line, as no column is known to have ids or ")
-    assert note.endswith("(--id and --input name one)")
+    paired = pair(rows, rows[::-1])
+
+    assert (paired.key, [*paired.rows[1]][:2]) == ("ticket", ["100", "101"])
+    assert paired.rows[1]["100"][0].line == 9
+    assert paired.notes == ("the rows are paired by ticket, which differs in each row",)
+
+
+def test_a_column_that_counts_the_rows_of_each_file_pairs_nothing():
+    rows = without(answer_rows(9), "id")
+    first, second = ([{**row, "n": n} for n, row in enumerate(r)] for r in (rows, rows[::-1]))
+
+    assert pair(first, second).key == "input"
+
+
+def test_rows_with_replies_alone_are_paired_by_line_if_they_expect_the_same():
+    rows = without(answer_rows(30), "id", "question")
+
+    paired = pair(rows, rows)
+
+    assert (paired.key, len(paired.cases)) == ("line", 30)
+    assert paired.notes == (
+        "the rows are paired by line: they have neither ids nor inputs, and expect the same",
+    )
+
+
+def test_rows_in_another_order_are_an_error_that_names_what_could_pair_them():
+    rows = [{**row, "channel": "web"} for row in without(answer_rows(30), "id", "question")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        pair(rows, rows[::-1])
+
+    assert str(caught.value) == (
+        "nothing pairs: no column is known to have ids or inputs (--id and --input name one) "
+        "(columns of both files: channel), and 30 of 30 lines expect another answer"
+    )
+
+
+def test_lines_that_expect_nothing_are_paired_only_on_demand():
+    rows = [{"score": n % 2} for n in range(9)]
+
+    with pytest.raises(
+        ConfigurationError, match=r"nothing shows that their lines do; .* add --by-line"
+    ):
+        pair(rows, rows)
+    assert pair(rows, rows, by_line=True).key == "line"
+    with pytest.raises(ConfigurationError, match="differ in their number of rows"):
+        pair(rows, rows[1:], by_line=True)
+
+
+def test_ids_that_expect_something_else_in_the_other_file_pair_nothing():
+    rows = without(answer_rows(40), "question")
+    second = [{**row, "id": f"q{n}"} for n, row in enumerate(rows[::-1])]
+
+    with pytest.raises(
+        ConfigurationError, match="nothing pairs: 40 of 40 ids expect another answer"
+    ):
+        pair(rows, second)
+
+
+def test_rows_of_several_models_in_one_file_are_an_error_that_shows_how_to_name_one():
+    rows = [{**row, "arm": arm} for row in answer_rows(9) for arm in ("small", "large")]
+
+    with pytest.raises(ConfigurationError) as caught:
+        pair(rows, rows)
+
+    assert str(caught.value) == (
+        "a has 2 rows of a case, which differ in arm (small, large); name those to compare: "
+        "a::arm=small"
+    )
+
+
+def test_cases_of_a_file_of_their_own_are_found_by_id_or_by_input():
+    cases = read_answers(answer_rows(3), Columns(), "gold", needs_reply=False)
+    by_id = read_answers(without(answer_rows(4), "question", "expected"), Columns(), "a")
+    by_input = read_answers(without(answer_rows(3), "id", "expected"), Columns(), "b")
+
+    files = with_cases([by_id, by_input], cases)
+
+    assert [row.expected for row in files[0].rows] == ["word 0", "word 1", "word 2", None]
+    assert files[0].rows[1].input == "What is the word of number 1?"
+    assert [row.expected for row in files[1].rows] == ["word 0", "word 1", "word 2"]
+    other = read_answers([{"id": "x1", "reply": "y"}], Columns(), "c")
+    with pytest.raises(
+        ConfigurationError, match=r'c has no reply to a case of gold; .* "x1" and "q0"'
+    ):
+        with_cases([other], cases)
 
 
 def test_ids_that_are_row_numbers_of_other_cases_do_not_pair():

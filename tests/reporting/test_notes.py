@@ -153,8 +153,9 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.LIKE_LABELS, n=3, of=12, labels=2),
      "3 of 12 regressed answers look like this suite's labels (2 are labels, the others invented)"),
     (note(K.LIKE_REPLIES, n=1, of=4), "1 of 4 regressed answers look like its own replies"),
-    (note(K.COARSE_LIMIT, **ALL_CASES, limit=0.2, for_10=65, for_5=1210),
-     "60 cases can only show drops of 20 points or more; 65 would show 10, 1,210 would show 5"),
+    (note(K.COARSE_LIMIT, **ALL_CASES, points=20, none=0, for_15=30, for_10=65, for_5=1210),
+     ("60 cases can rule out a drop of 20 points or more, no smaller; 30 would rule out 15, 65 "
+      "would 10, 1,210 would 5")),
     (note(K.UNCHANGED_PASSES, check=0.974, checks=6, build=0.913),
      ("an unchanged variant passes this check 97 % of the time, and 91 % or more of builds with 6 "
       "checks")),

@@ -25,6 +25,12 @@ def test_equal_replies_pass_as_unchanged():
     assert UNCHANGED in str(result)
 
 
+def test_equal_scores_without_replies_are_not_taken_for_the_same_replies():
+    scores = [{"id": n, "score": 1} for n in range(10)]
+
+    assert compare(scores, [*scores]).outcome is Outcome.INCONCLUSIVE
+
+
 def test_a_real_drop_of_one_of_several_candidates_fails_and_shows_its_cases():
     result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
 
@@ -140,13 +146,81 @@ def test_a_column_that_is_not_read_is_noted_with_its_file_unless_all_files_have_
     assert compare(answer_rows(60), kinds).notes == ("candidate-1: not read: kind",)
 
 
-def test_what_no_case_can_show_is_an_error_with_a_remedy():
+@every_row(
+    ("count", "wrong", "limit", "outcome"),
+    [
+        (20, range(15), None, Outcome.FAILED),
+        (20, range(15), 0.05, Outcome.FAILED),
+        (20, range(2), None, Outcome.INCONCLUSIVE),
+        (20, (), 0.05, Outcome.PASSED),
+        (20, (), None, Outcome.PASSED),
+        (3, range(2), None, Outcome.INCONCLUSIVE),
+        (1, range(1), None, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_comparison_of_any_size_has_a_verdict(count, wrong, limit, outcome):
+    result = compare(answer_rows(count), answer_rows(count, wrong), max_drop=limit)
+
+    assert result.outcome is outcome
+    assert f"{len(wrong)} of {count} case" in str(result)
+
+
+@every_row(
+    ("count", "shown"),
+    [
+        (20, "20 cases can rule out a drop of 35 points or more, no smaller; 69 would rule out 15"),
+        (3, "3 cases cannot rule out a drop of any size; 69 would rule out 15, 141 would 10, 508"),
+    ],
+)
+def test_few_cases_are_inconclusive_with_what_more_of_them_would_rule_out(count, shown):
+    result = compare(answer_rows(count), answer_rows(count, [0]))
+
+    assert shown in " ".join(str(result).split())
+    assert result.verdicts[0].check.limit == 0.15
+
+
+def test_a_suite_that_a_run_would_refuse_is_not_written(tmp_path):
+    result = compare(answer_rows(3), answer_rows(3))
+
     with pytest.raises(
-        ConfigurationError, match=r"20 cases cannot show that a drop stays below 5 points; it takes"
+        ConfigurationError, match="--write: a run would refuse this suite: max_drop"
     ):
-        compare(answer_rows(20), answer_rows(20), max_drop=0.05)
-    with pytest.raises(ConfigurationError, match=r"^1 case cannot show .*; it takes about \d+$"):
-        compare(answer_rows(1), answer_rows(1, [0]))
+        result.write(tmp_path / "few.ftgate.yaml")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_several_candidates_are_shown_in_one_table_first():
+    result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
+
+    rows = [line.split() for line in result.lines()[1:4]]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("base", "100.0", "%"),
+        ("candidate-1", "100.0", "passed"),
+        ("candidate-2", "70.0", "failed"),
+    ]
+
+
+def test_files_of_which_one_states_scores_are_an_error_that_names_both():
+    scored = answer_rows(60, score=1)
+
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^base states scores and candidate-1 does not: .* \(--scorer exact",
+    ):
+        compare(scored, answer_rows(60))
+    assert compare(scored, answer_rows(60), scorer="exact").passed
+
+
+def test_the_expected_answers_may_be_in_a_file_of_their_own():
+    replies = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200, range(60))]
+    right = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200)]
+
+    result = compare(right, replies, cases=answer_rows(200))
+
+    assert (result.verdicts[0].check.before, result.verdicts[0].check.after) == (1.0, 0.7)
+
+
+def test_what_cannot_be_compared_is_an_error_with_a_remedy():
     with pytest.raises(ConfigurationError, match=r"for 5 points write 0\.05"):
         compare(answer_rows(20), answer_rows(20), max_drop=5)
     with pytest.raises(ConfigurationError, match='--scorer: unknown score "exakt"; did you mean'):

@@ -1,0 +1,130 @@
+"""Replies one by one: HELM, Every Eval Ever, and the batches of hosted APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_ftgate.readers.answer_rows import (
+    Found,
+    RawFile,
+    Sample,
+    ToolFormat,
+    text_of,
+    value_at,
+)
+from pytest_ftgate.readers.table import Row
+
+# HELM ---------------------------------------------------------------------------------------------
+
+#: Scores that say how much of a reply is right, the likeliest first; other figures are many.
+_RIGHT = ("quasi_exact_match", "exact_match", "prefix_exact_match", "quasi_prefix_exact_match")
+
+
+def _find_instances(raw: RawFile) -> Found | None:
+    rows = [row.value for row in raw.rows]
+    if not rows or not all(row.keys() >= {"instance_id", "stats"} for row in rows):
+        return None
+    names = dict.fromkeys(name for row in rows for name in _stats(row))
+    usual = [name for name in _RIGHT if name in names]
+    # Of the same instance with changes, such as typing errors, the unchanged one counts.
+    plain = [row for row in rows if not row.get("perturbation")]
+    left = len(rows) - len(plain)
+    notes = [f"not read: {left:,} instances with a perturbation"] if left else []
+    return Found(plain, (*usual, *names), notes)
+
+
+def _stats(row: Mapping[str, Any]) -> dict[str, Any]:
+    stats = (stat for stat in row["stats"] if isinstance(stat, Mapping))
+    return {str(value_at(stat, "name.name")): stat.get("mean") for stat in stats}
+
+
+def _instance(row: Mapping[str, Any], score: str) -> Sample | None:
+    stats = _stats(row)
+    return Sample(row, stats[score]) if score in stats else None
+
+
+HELM = ToolFormat(
+    "HELM per-instance stats", "instance", {"id": "instance_id"}, _find_instances, _instance
+)
+
+# Every Eval Ever ----------------------------------------------------------------------------------
+
+_EVERY_KEYS = {"schema_version", "sample_id", "input", "output", "evaluation"}
+
+
+def _find_evaluations(raw: RawFile) -> Found | None:
+    if not raw.rows or not raw.rows[0].value.keys() >= _EVERY_KEYS:
+        return None
+    return Found(raw.rows, ("evaluation.score", "evaluation.is_correct"))
+
+
+def _evaluation(row: Row, score: str) -> Sample:
+    record = row.value
+    reply, choices = value_at(record, "output.raw"), value_at(record, "input.choices")
+    first = reply[0] if isinstance(reply, list) and reply else reply
+    return Sample(
+        record,
+        value_at(record, score),
+        {"reply": text_of(first)},
+        is_error=bool(record.get("error")),
+        line=row.line,
+        choices=len(choices) if isinstance(choices, list) else 0,
+    )
+
+
+EVERY_EVAL = ToolFormat(
+    "Every Eval Ever samples",
+    "",
+    {
+        "id": "sample_id",
+        "input": "input.raw",
+        "expected": "input.reference",
+        "reply": "output.raw",
+    },
+    _find_evaluations,
+    _evaluation,
+)
+
+# Batches ------------------------------------------------------------------------------------------
+
+#: Where a batch holds what it brought, by the API: OpenAI and those that copy it, and Anthropic.
+_BROUGHT = ("response", "result")
+_TEXTS = ("response.body.choices.0.message.content", "result.message.content")
+
+
+def _find_results(raw: RawFile) -> Found | None:
+    rows = [row for row in raw.rows if "custom_id" in row.value]
+    if len(rows) < len(raw.rows) or not any(_brought(row.value) for row in rows):
+        return None
+    failed = sum(_reply_in(row.value) is None for row in rows)
+    return Found(rows, (), [f"{failed:,} requests brought no reply"] if failed else ())
+
+
+def _brought(record: Mapping[str, Any]) -> bool:
+    return any(isinstance(record.get(key), Mapping) for key in _BROUGHT)
+
+
+def _reply_in(record: Mapping[str, Any]) -> str | None:
+    return next(filter(None, (text_of(text) for text in _texts_in(record))), None)
+
+
+def _texts_in(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield from (value_at(record, path) for path in _TEXTS)
+    # The Responses API: messages among reasoning and calls.
+    output = value_at(record, "response.body.output")
+    parts = output if isinstance(output, list) else []
+    yield from (part.get("content") for part in parts if part.get("type") == "message")
+
+
+def _result(row: Row, _: str) -> Sample:
+    return Sample(row.value, None, {"reply": _reply_in(row.value)}, line=row.line)
+
+
+BATCH = ToolFormat(
+    "batch output",
+    "",
+    {"id": "custom_id", "reply": "response"},
+    _find_results,
+    _result,
+)
