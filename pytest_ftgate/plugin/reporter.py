@@ -513,7 +513,8 @@ def gate_status(
 def shows_verdict(report: pytest.TestReport, config: pytest.Config) -> bool:
     """Return True if the verdict of a gate has a line of its own, as the run waits for replies."""
     is_gate = report.when == "call" and not report.skipped and not hasattr(report, "wasxfail")
-    return is_gate and hasattr(report, "ftgate_waited") and verbosity_of(config) >= 0
+    is_shown = config.pluginmanager.has_plugin("terminalreporter") and verbosity_of(config) >= 0
+    return is_gate and hasattr(report, "ftgate_waited") and is_shown
 
 
 def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:

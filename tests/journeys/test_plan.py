@@ -143,6 +143,26 @@ def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
     result.stdout.fnmatch_lines(["  strong * 0 * 100 * 1 k * 0.0072 * ~1:04"])
 
 
+def test_a_plan_shows_what_looks_may_save_and_holds_all_of_it_against_the_budget(desk):
+    desk.suite_of({"strong": PRICED}, "{accuracy: {min: 0.5, stop_early: true}}")
+
+    result = desk.run("--ftgate-plan", "--ftgate-max-usd=0.1")
+    others = [desk.run("--ftgate-plan", f"--ftgate-max-usd={usd}") for usd in ("0.01", "0.3")]
+
+    result.stdout.fnmatch_lines(
+        [
+            "  variant * in cache * to send * tokens * USD * time",
+            "  strong * 0 * 20 to 100 * 2 to 10 k * 0.0402 to 0.201 * unknown",
+            "  20 to 100 requests: the least if the first replies decide everything, the most",
+            "    if they decide nothing (stop_early, settle, must-pass cases, identity).",
+            "  --ftgate-max-usd=0.1 may stop the run: its requests cost 0.0402 to 0.201 USD",
+        ]
+    )
+    least, most = ([x for x in one.outlines if "--ftgate-max-usd" in x] for one in others)
+    assert least == ["  --ftgate-max-usd=0.01 stops the run: its requests cost 0.0402 to 0.201 USD"]
+    assert most == []
+
+
 def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):
     desk.suite_of({"strong": PRICED}, "{accuracy: {min: 0.5}}")
 
