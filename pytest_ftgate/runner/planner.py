@@ -282,10 +282,14 @@ class Plan:
         Raises:
             FtgateError: as for `groups`.
         """
-        last, stages = gate_run.looks[-1], tuple[Workload, ...]()
-        if self.variant.tuned and not self.variant.is_proven and gate_run.sends_requests:
-            stages = self.probe_stages[-1]
-        return [*self.groups(gate_run, last), *self.possible(gate_run, last), *stages]
+        last = gate_run.looks[-1]
+        proofs = self.proofs(gate_run)
+        return [*self.groups(gate_run, last), *self.possible(gate_run, last), *proofs]
+
+    def proofs(self, gate_run: GateRun) -> tuple[Workload, ...]:
+        """Return all requests that may show the identity of the variant; () if none is to be."""
+        is_open = self.variant.tuned and not self.variant.is_proven and gate_run.sends_requests
+        return self.probe_stages[-1] if is_open else ()
 
     def own_requests(self, gate_run: GateRun) -> Workload:
         """Return the first requests of *gate_run* to its variant; of its base if there are none."""

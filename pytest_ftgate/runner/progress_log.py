@@ -163,47 +163,63 @@ class _ProofLog:
 
 
 class _Further:
-    """The requests that follow those which a run has submitted."""
+    """The requests of a run, and those that follow the ones which it has submitted.
+
+    Attributes:
+        every: all that the run may send, by fingerprint.
+    """
 
     def __init__(self, session: Session, gates: Sequence[GateRun]) -> None:
-        self._session = session
-        first, sure = set[str](), dict[str, Request]()
-        #: Of each gate, in the order of the gates: what it may send after its first look.
+        self._session, first = session, dict[str, Request]()
+        #: Of each gate: what it may send after its first look.
         self._possible: list[tuple[GateRun, dict[str, Request]]] = []
+        self._sure: dict[str, Request] = {}
         for run in gates:
             with suppress(FtgateError):
-                first |= {one.fingerprint for group in session.groups(run) for one in group}
+                first |= _live(session.groups(run))
+        #: Of each tuned variant, what may show its identity, by suite and variant.
+        self._proofs: dict[tuple[str, str], dict[str, Request]] = {}
         for run in gates:
             with suppress(FtgateError):
-                self._possible.append((run, _live(session.most(run), first)))
+                plan, last = session.plan(run), run.looks[-1]
+                groups = [*session.groups(run, last), *plan.possible(run, last)]
+                self._possible.append((run, _live(groups, first)))
+                self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
         for suite, variant in _measured_last(gates):
             with suppress(FtgateError):
-                sure |= _live([session.built.task(suite, variant, full_look(suite))], first)
-        every = {*sure, *(key for _, more in self._possible for key in more)}
+                look = full_look(suite)
+                self._sure |= _live([session.built.task(suite, variant, look)], first)
+        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._sure]
+        later = {key: one for part in parts for key, one in part.items()}
+        self.every = first | later
         is_fresh = session.settings.replies == "fresh"
-        self._cached = session.replies.cached_replies(every, this_run=is_fresh).keys()
-        self._sure = sure
+        self._cached = session.replies.cached_replies(later, this_run=is_fresh).keys()
 
     def counts(self, gates: Sequence[GateRun]) -> tuple[int, int]:
         """Return how many requests follow surely, and how many more those of *gates* may send."""
-        was_submitted = self._session.replies.was_submitted
-        of_gates = [more for run, more in self._possible if any(run is one for one in gates)]
-        possible = {key: one for more in of_gates for key, one in more.items()}
+        was_submitted, proven = self._session.replies.was_submitted, self._session.identities
+        parts = [more for run, more in self._possible if any(run is one for one in gates)]
+        variants = {*map(_variant_key, gates)}
+        parts += [self._proofs.get(key, {}) for key in variants if (*key, "") not in proven]
+        possible = {key: one for part in parts for key, one in part.items()}
         sure, either = (
             sum(key not in self._cached and not was_submitted(one) for key, one in found.items())
-            for found in (self._sure, {**self._sure, **possible})
+            for found in (self._sure, self._sure | possible)
         )
         return sure, either - sure
 
 
-def _live(groups: Iterable[Sequence[CaseRequest]], without: Container[str]) -> dict[str, Request]:
-    """Return the requests of *groups* to send, by fingerprint, but for those *without* counts."""
+def _variant_key(gate_run: GateRun) -> tuple[str, str]:
+    return gate_run.suite.key, gate_run.variant.name
+
+
+def _live(
+    groups: Iterable[Sequence[CaseRequest]], without: Container[str] = ()
+) -> dict[str, Request]:
+    """Return the requests of *groups* to send, by fingerprint; those in *without* are left out."""
     requests = distinct_requests(chain.from_iterable(groups))
-    return {
-        one.fingerprint: one
-        for one in requests
-        if one.fingerprint not in without and not one.replies
-    }
+    live = (one for one in requests if not one.replies)
+    return {one.fingerprint: one for one in live if one.fingerprint not in without}
 
 
 def _measured_last(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
@@ -235,10 +251,8 @@ class RunLog:
 
     def complete(self, progress: Progress) -> Progress:
         """Return *progress* with the requests that follow those submitted, surely or perhaps."""
-        if self._further is None:
-            self._further = _Further(self._session, self._gates)
         left = [run for run in self._gates if all(run is not one for one in self._decided)]
-        sure, possible = self._further.counts(left)
+        sure, possible = self._following().counts(left)
         has_more = any(run.is_graded or not run.planned for run in left)
         planned = progress.planned + sure
         return replace(progress, planned=planned, possible=possible, has_more=has_more)
@@ -253,22 +267,19 @@ class RunLog:
             quantity(len(variants), "variant"),
             f"{_count_text(progress)} request{'s' * (progress.to_send + progress.possible != 1)}",
         )
-        requests = self._requests_to_send()
+        results = self._session.replies.engine.results
+        every = self._following().every.items()
+        requests = [request for key, request in every if key not in results]
         models = [*dict.fromkeys(map(_model_text, requests))]
         more = [f"{len(models) - _MAX_MODELS} more models"] * (len(models) > _MAX_MODELS)
-        facts = [*models[:_MAX_MODELS], *more, *_cost_text(requests)]
+        facts = [*models[:_MAX_MODELS], *more, *_cost_text(requests, has_more=progress.has_more)]
         below = [*([" · ".join(facts)] if facts else []), _SAFE_TO_STOP]
         return [f"ftgate  {' · '.join([suites, *counts])}", *(f"        {line}" for line in below)]
 
-    def _requests_to_send(self) -> list[Request]:
-        """Return the requests that the gates may send and that have no reply yet."""
-        groups: list[Sequence[CaseRequest]] = []
-        for run in self._gates:
-            with suppress(FtgateError):
-                groups += self._session.most(run)
-        results = self._session.replies.engine.results
-        requests = distinct_requests(chain.from_iterable(groups))
-        return [request for request in requests if request.fingerprint not in results]
+    def _following(self) -> _Further:
+        if self._further is None:
+            self._further = _Further(self._session, self._gates)
+        return self._further
 
     def new_lines(self, progress: Progress) -> Iterator[str]:
         """Yield what became known since the last call, each line with the time of the run."""
@@ -354,8 +365,11 @@ def _model_text(request: Request) -> str:
     return f"{name} ({request.provider})" if name else f"provider {request.provider}"
 
 
-def _cost_text(requests: Sequence[Request]) -> list[str]:
-    """Return the largest cost of *requests*, if all prices are known."""
+def _cost_text(requests: Sequence[Request], *, has_more: bool) -> list[str]:
+    """Return the largest cost of *requests*, if all prices are known.
+
+    With *has_more*, others of unknown cost follow them.
+    """
     if not requests:
         return []
     from pytest_ftgate.requests.estimate import expected_cost
@@ -367,6 +381,7 @@ def _cost_text(requests: Sequence[Request]) -> list[str]:
         if cost is None
     }
     if labels == {"local"} and all(cost is None for cost in costs):
-        return ["no cost"]
+        return [] if has_more else ["no cost"]
     known = sum((cost for cost in costs if cost is not None), Decimal(0))
-    return [f"at most {usd(known)}"] if known and not labels - {"local"} else []
+    these = " for these" * has_more
+    return [f"at most {usd(known)}{these}"] if known and not labels - {"local"} else []

@@ -8,10 +8,12 @@ from threading import Event
 
 import pytest
 from ftgate_testing.fake_provider import CASES, House
+from ftgate_testing.judge_suites import suite_with_judge
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
+from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog, progress_line
 
 
@@ -125,6 +127,21 @@ def test_ungated_variants_of_a_whole_suite_are_counted_before_they_are_asked(hou
     session.submit([gate])
 
     assert counted(RunLog(session, [gate]), session) == (20 + 100, 100 + 100)
+
+
+def test_of_replies_that_a_judge_grades_the_least_alone_is_known_until_the_gate_is_decided(
+    tmp_path, house
+):
+    judge = "{rubric: Is it polite?, model: {provider: anthropic, model: judge}}"
+    (gate,) = gate_runs_of(suite_with_judge(tmp_path, judge))
+    session = house.session()
+    log, progress = RunLog(session, [gate]), replace(session.replies.progress, planned=2)
+
+    told = log.first_lines(log.complete(progress))
+    log.decide(gate)
+
+    assert told[0] == "ftgate  s.ftgate.yaml · 1 gate · 1 variant · at least 2 requests"
+    assert not log.complete(progress).has_more
 
 
 def test_what_the_cache_has_may_not_follow(house):
