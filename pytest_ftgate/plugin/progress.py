@@ -47,7 +47,7 @@ def show_sentence(config: pytest.Config, text: str) -> None:
             sys.stderr.write(f"{text}\n")
         elif reporter := _reporter(config):
             begin_line(config)
-            reporter.write_line(text)
+            _writer(config).line(text)
             reporter.flush()
 
 
