@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
-from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.reporting.number_text import file_size
 from pytest_ftgate.reporting.tables import TextTable, table_lines
@@ -32,7 +30,6 @@ from pytest_ftgate.suite.model import Suite
 
 _MB = 1_000_000
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
-_ALL_CASES = Look(repeats=sys.maxsize)
 
 
 def cache_lines(cache: Path) -> Iterator[str]:
@@ -190,11 +187,11 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         if variant.tuned:
             optional += session.probe.plan(suite, variant).probe_stages[-1]
     for gate_run in gate_runs:
-        optional += session.groups(gate_run, _ALL_CASES)
-        optional += session.plan(gate_run).possible(gate_run)
+        optional += session.most(gate_run)
         if is_rate(gate_run.gate) and gate_run.gate.compares(gate_run.variant):
             optional += [drift_requests(session, gate_run, at)[1] for at in gate_run.looks]
-    graded = judge_requests(session, suite, variants, only_cached=True)
+    sides = {one.name: session.built.task(suite, one, look) for one in variants}
+    graded = judge_requests(session, suite, sides, only_cached=True)
     required_fingerprints = {request.fingerprint for request in graded}
     return _live_fingerprints(required) | required_fingerprints, _live_fingerprints(optional)
 

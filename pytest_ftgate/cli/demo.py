@@ -34,8 +34,8 @@ next:
       how the red verdict was reached
   pytest-ftgate demo --live {folder}-live
       the same with the model itself, in some minutes
-  pytest-ftgate init
-      a suite of your own, for the prompt and the cases in this folder
+  pytest-ftgate init --starter
+      a suite of your own: a prompt and 30 cases, to put yours in their place
 """
 
 

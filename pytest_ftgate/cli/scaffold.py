@@ -418,7 +418,7 @@ def write_workflow(suite: Path) -> Iterator[str]:
 def _needs(suite: Suite, session: Session) -> _Needs:
     variants = suite.variants.values()
     estimates, _ = estimate_variants(session, gate_runs_of(suite))
-    keys = dict.fromkeys((name for one in estimates for name, _ in one.keys), "secrets")
+    keys = dict.fromkeys((name for one in estimates for name, _ in one.most.keys), "secrets")
     addresses = dict.fromkeys(filter(None, (v.base_url_env for v in variants)), "vars")
     extras = {v.model: extra for v in variants if (extra := weights_engine(v.provider)[0])}
     urls = dict.fromkeys(v.base_url or "" for v in variants)

@@ -35,6 +35,8 @@ class Progress:
         peak_in_flight: the largest number of requests in flight so far.
         failing: why the request that failed last is sent again; "" once a reply came.
         usd: the cost of the replies of this run, as far as their price is known.
+        possible: requests that may follow, if the replies so far do not decide.
+        has_more: True if further requests, of a number that replies decide, follow those.
     """
 
     planned: int = 0
@@ -48,6 +50,8 @@ class Progress:
     peak_in_flight: int = 0
     failing: str = ""
     usd: float = 0.0
+    possible: int = 0
+    has_more: bool = False
 
     @property
     def to_send(self) -> int:

@@ -11,6 +11,7 @@ import pytest
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
     MISNAMED,
+    begun_key,
     errors_key,
     is_marked_as_gate,
     left_out_key,
@@ -254,6 +255,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the verdict of a marked function in place of a traceback; end a run that is broken."""
     report = yield
+    if item.config.stash.get(begun_key, False):
+        report.ftgate_waited = True  # type: ignore[attr-defined]
     if call.excinfo and item.config.stash[settings_key].enabled:
         from pytest_ftgate.plugin.item import BlockingVerdict, carry_error, end_broken_run
 
@@ -288,7 +291,7 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
         from pytest_ftgate.plugin.reporter import gate_status
 
-        return gate_status(report)
+        return gate_status(report, config)
     return None
 
 

@@ -107,7 +107,11 @@ class GateItemState:
 
     def set_up(self, evaluate: Callable[[], None]) -> None:
         """Call *evaluate*; fail the item if it raises an error."""
-        set_up(self.item.config, evaluate, self.error_text)
+        try:
+            set_up(self.item.config, evaluate, self.error_text)
+        finally:
+            if log := self.item.config.stash.get(run_log_key, None):
+                log.decide(self.gate_run)
 
     def error_text(self, reason: FtgateError | EngineError) -> str:
         """Return the message that the gate was not evaluated; its report has the parts of it."""

@@ -6,14 +6,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.client.budget import Progress
-from pytest_ftgate.plugin.state import session_key, verbosity_of
+from pytest_ftgate.plugin.state import begun_key, session_key, verbosity_of
 from pytest_ftgate.reporting.text import (
     LastingStream,
     break_command,
@@ -35,9 +35,8 @@ _FIRST_INTERVAL, _FIRST_ON_TERMINAL = 2.0, 1.0
 #: Seconds until the first line while no provider is open: a key that is missing is found out first.
 _OPENING_INTERVAL = 10.0
 _CLEAR = "\r\x1b[K"
-#: The log of the run, and whether its first lines were written.
+#: The log of the run.
 run_log_key: pytest.StashKey[RunLog] = pytest.StashKey()
-_begun_key = pytest.StashKey[bool]()
 
 
 def show_sentence(config: pytest.Config, text: str) -> None:
@@ -47,20 +46,16 @@ def show_sentence(config: pytest.Config, text: str) -> None:
             # The error stream of a worker is that of the whole run.
             sys.stderr.write(f"{text}\n")
         elif reporter := _reporter(config):
-            reporter.ensure_newline()
-            reporter.write_line(text)
+            begin_line(config)
+            _writer(config).line(text)
             reporter.flush()
 
 
 @contextmanager
 def live_progress(config: pytest.Config) -> Iterator[None]:
     """Show the progress while the run waits in this context, but for quiet runs and xdist."""
-    reporter = _reporter(config)
     with _ends_once(config), _terminable():
-        if reporter is None:
-            yield
-            return
-        line = _ProgressLine(config, reporter)
+        line = _ProgressLine(config, _reporter(config))
         try:
             with config.stash[session_key].replies.show_progress(line):
                 yield
@@ -137,12 +132,43 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def begin_line(config: pytest.Config) -> None:
+    """Go to the start of a line of pytest's terminal reporter, which goes on with its file."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    writer = _writer(config)
+    if verbosity_of(config) > 0:
+        reporter.ensure_newline()
+    elif writer.width_of_current_line:
+        writer.line()
+
+
+def write_verdict(config: pytest.Config, parts: Iterable[tuple[str, dict[str, bool]]]) -> None:
+    """Write a verdict on a line of its own; *parts* are texts, each with its colours."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    writer = _writer(config)
+    begin_line(config)
+    for text, colours in parts:
+        writer.write(encodable(break_command(text), writer_encoding(writer)), **colours)
+    if verbosity_of(config) > 0:
+        # pytest ends the line itself, as it ends its own: it would put an empty one between them.
+        reporter.currentfspath = -2
+    else:
+        writer.line()
+    writer.flush()
+
+
+def _writer(config: pytest.Config) -> Any:
+    return config.get_terminal_writer()
+
+
 class _ProgressLine:
-    def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
+    """The progress in a terminal; without a *reporter* it only notes that a process waits."""
+
+    def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter | None) -> None:
         self._config, self._reporter, self._shown = config, reporter, False
-        self._next = time.monotonic() + (_FIRST_ON_TERMINAL if reporter.isatty else _FIRST_INTERVAL)
+        in_place = reporter is not None and reporter.isatty
+        self._next = time.monotonic() + (_FIRST_ON_TERMINAL if in_place else _FIRST_INTERVAL)
         self._opened_by = time.monotonic() + _OPENING_INTERVAL
-        self._writer = config.get_terminal_writer()
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -151,16 +177,21 @@ class _ProgressLine:
         # No request can be sent yet, or none at all.
         if not progress.seconds and (now < self._opened_by or progress.failed):
             return
+        if self._reporter is None:
+            self._config.stash[begun_key] = True
+            return
         if not self._reporter.isatty:
             self._next = time.monotonic() + _PLAIN_INTERVAL
         with _uncaptured(self._config):
             if not self._shown:
-                self._reporter.ensure_newline()
+                begin_line(self._config)
+            if log := self._config.stash.get(run_log_key, None):
+                progress = log.complete(progress)
             for line in self._log_lines(progress):
-                self._write(line, "\n")
+                self._write(line)
             # A line that fills the last column would wrap.
-            columns, in_place = self._writer.fullwidth - 1, bool(self._reporter.isatty)
-            self._write(progress_line(progress, columns, bar=in_place), "" if in_place else "\n")
+            columns, in_place = _writer(self._config).fullwidth - 1, bool(self._reporter.isatty)
+            self._write(progress_line(progress, columns, bar=in_place), in_place=in_place)
         self._shown = True
 
     def _log_lines(self, progress: Progress) -> Iterator[str]:
@@ -168,22 +199,33 @@ class _ProgressLine:
         log = self._config.stash.get(run_log_key, None)
         if log is None:
             return
-        if not self._config.stash.get(_begun_key, False):
-            self._config.stash[_begun_key] = True
+        if not self._config.stash.get(begun_key, False):
+            self._config.stash[begun_key] = True
             yield from log.first_lines(progress)
         yield from log.new_lines(progress)
 
-    def _write(self, line: str, end: str) -> None:
-        head = _CLEAR if self._reporter.isatty else ""
+    def _write(self, line: str, *, in_place: bool = False) -> None:
+        writer = _writer(self._config)
         # Names of suites, variants and models are not ours.
-        text = shorten(escape_controls(line), self._writer.fullwidth - 1)
-        shown = encodable(break_command(text), writer_encoding(self._writer))
-        self._reporter.write(f"{head}{shown}{end}", flush=True)
+        text = shorten(escape_controls(line), writer.fullwidth - 1)
+        shown = encodable(break_command(text), writer_encoding(writer))
+        self._clear()
+        if in_place:
+            _stream(writer).write(shown)
+        else:
+            writer.line(shown)
+        writer.flush()
+
+    def _clear(self) -> None:
+        # pytest would count what it cannot know to be gone as the beginning of its next line.
+        if self._reporter is not None and self._reporter.isatty:
+            _stream(_writer(self._config)).write(_CLEAR)
 
     def end(self) -> None:
-        if self._shown and self._reporter.isatty:
+        if self._shown:
             with _uncaptured(self._config):
-                self._reporter.write(_CLEAR, flush=True)
+                self._clear()
+                _writer(self._config).flush()
 
 
 def take_output(config: pytest.Config) -> str:
@@ -204,7 +246,11 @@ def outlast_reader(config: pytest.Config) -> None:
 
 def writer_encoding(writer: Any) -> str | None:
     """Return the encoding of what pytest's terminal writer writes to."""
-    return getattr(getattr(writer, "_file", sys.stdout), "encoding", None)
+    return getattr(_stream(writer), "encoding", None)
+
+
+def _stream(writer: Any) -> Any:
+    return getattr(writer, "_file", sys.stdout)
 
 
 def _is_quiet(config: pytest.Config) -> bool:

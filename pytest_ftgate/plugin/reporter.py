@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,12 @@ import pytest
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.internal_error import BROKEN, noted, reason_of, take_from_worker
 from pytest_ftgate.plugin.item import gates_in
-from pytest_ftgate.plugin.progress import outlast_reader, show_sentence, writer_encoding
+from pytest_ftgate.plugin.progress import (
+    outlast_reader,
+    show_sentence,
+    write_verdict,
+    writer_encoding,
+)
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     accepted_of,
@@ -27,6 +32,7 @@ from pytest_ftgate.plugin.state import (
     session_key,
     settings_key,
     takes_whole_project,
+    verbosity_of,
 )
 from pytest_ftgate.plugin.suites import unselected_suites
 from pytest_ftgate.plugin.verdicts import (
@@ -49,6 +55,7 @@ from pytest_ftgate.results.run import (
     SuiteRun,
     as_typed,
     node_id,
+    node_name,
     store_verdicts,
 )
 from pytest_ftgate.runner.evaluate_gate import interrupted_notes
@@ -160,9 +167,20 @@ class Reporter:
             if (left_out := output["ftgate_left_out"]) is not None:
                 stash.setdefault(left_out_key, []).extend(left_out)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record the verdict of a gate, and what its item carries besides."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        """Record the verdict of a gate, and what its item carries; show it if the run waits."""
+        self._record(report)
+        yield
+        if shows_verdict(report, self._config) and (verdict := verdict_of(report)):
+            from pytest_ftgate.reporting.summary import colour_parts, verdict_line
+
+            files = {node.partition("::")[0] for node in self._verdicts.by_node}
+            name = self._settings.typed(node_id(verdict)) if len(files) > 1 else node_name(verdict)
+            with terminal_width(self._config.get_terminal_writer().fullwidth):
+                write_verdict(self._config, colour_parts(verdict_line(verdict, name)))
+
+    def _record(self, report: pytest.TestReport) -> None:
         # Another plugin, such as rerunfailures, will run the item again.
         if report.outcome not in ("passed", "failed", "skipped"):
             return
@@ -472,21 +490,32 @@ def _is_expected_failure(report: pytest.TestReport) -> bool:
 
 
 def gate_status(
-    report: pytest.TestReport,
-) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Return pytest's status of a gate that neither passed nor failed, or None for other items."""
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
+    """Return pytest's status of a gate that has another one than tests, or None."""
     verdict = dict(report.user_properties).get("ftgate")
     # pytest has its own words for expected failures.
     if verdict is None or hasattr(report, "wasxfail"):
         return None
     outcome = json.loads(str(verdict))["outcome"]
+    # A verdict that is shown on a line of its own needs no letter.
+    letter = "" if shows_verdict(report, config) else "?!r"
     if outcome == "inconclusive":
-        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+        return "inconclusive", letter[:1], ("INCONCLUSIVE", {"yellow": True})
     if outcome == "invalid":
-        return "invalid", "!", ("INVALID", {"red": True})
+        return "invalid", letter[1:2], ("INVALID", {"red": True})
     if outcome == "failed" and report.passed:
-        return "reported", "r", ("REPORTED", {"yellow": True})
-    return None
+        return "reported", letter[2:], ("REPORTED", {"yellow": True})
+    if letter or report.skipped:
+        return None
+    return ("passed", "", "PASSED") if report.passed else ("failed", "", "FAILED")
+
+
+def shows_verdict(report: pytest.TestReport, config: pytest.Config) -> bool:
+    """Return True if the verdict of a gate has a line of its own, as the run waits for replies."""
+    is_gate = report.when == "call" and not report.skipped and not hasattr(report, "wasxfail")
+    is_shown = config.pluginmanager.has_plugin("terminalreporter") and verbosity_of(config) >= 0
+    return is_gate and hasattr(report, "ftgate_waited") and is_shown
 
 
 def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:

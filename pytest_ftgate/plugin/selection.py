@@ -166,7 +166,8 @@ def _plan_lines(
     from pytest_ftgate.reporting import plan
     from pytest_ftgate.runner import plan as preview
 
-    yield from plan.plan_lines(*preview.estimate_variants(run, gate_runs, told=blocked))
+    estimates, problems = preview.estimate_variants(run, gate_runs, told=blocked)
+    yield from plan.plan_lines(estimates, problems, run.settings.max_usd)
     yield from preview.adapter_lines(gate_runs)
     yield from plan.contamination_lines(preview.contaminations(gate_runs))
     yield from preview.variant_lines(run, gate_runs)

@@ -44,6 +44,8 @@ session_key: pytest.StashKey[Session] = pytest.StashKey()
 left_out_key = pytest.StashKey[list[str]]()
 #: True once the run has collected a function that is marked as a gate.
 marked_key = pytest.StashKey[bool]()
+#: Of a process: True once it has waited so long for replies that it shows what it waits for.
+begun_key = pytest.StashKey[bool]()
 #: Why this process, or a worker, has ended with an internal error.
 broken_key = pytest.StashKey[str]()
 #: True if the traceback of the internal error is in the report of a test, or was shown.

@@ -149,7 +149,7 @@ def _run_again(values: _Values) -> StepWords:
     remark = f"{missing} missing; those that came are cached"
     budget = values.get("max_usd")
     if budget == 0.0:
-        text = "raise --ftgate-max-usd to the USD of the plan, which this command shows"
+        text = "raise --ftgate-max-usd to the most USD of the plan, which this command shows"
         return StepWords(text, remark, command=_command(values, "--ftgate-plan"))
     options = []
     if budget:

@@ -220,7 +220,7 @@ _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 
 #: The words of each kind of note about the model behind the replies.
 IDENTITY_WORDS: Mapping[str, Words] = {
-    IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base model's",
+    IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base's",
     IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter has no effect",
     IdentityNote.SAME_BY_FILES: f"{_SAME}{_REPEATS}; "
     "a merge without effect, or an exact copy of the base, replies like this",

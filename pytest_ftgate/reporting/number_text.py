@@ -214,6 +214,11 @@ def change_text(change: float, low: float | None, high: float | None, digits: in
     return with_more(change_size(change, digits), interval_text(span(low, high, digits)))
 
 
+def least_to_most(least: str, most: str) -> str:
+    """Return two figures as ``1,075 to 1,419``, or equal ones as one."""
+    return least if least == most else f"{least} to {most}"
+
+
 def first_names(names: Sequence[str], most: int = 4) -> str:
     """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``."""
     more = len(names) - most

@@ -11,6 +11,7 @@ from pytest_ftgate.gates.power import PowerEstimate
 from pytest_ftgate.gates.selftest import SelfTest
 from pytest_ftgate.reporting.number_text import (
     builds_passed,
+    least_to_most,
     percent,
     quantity,
     unsigned_points,
@@ -18,26 +19,39 @@ from pytest_ftgate.reporting.number_text import (
 )
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
-from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
+from pytest_ftgate.requests.estimate import EstimateRange, RequestEstimate
 from pytest_ftgate.requests.preflight import Contamination
 from pytest_ftgate.results.builder import duration
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
 
 
-def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) -> Iterator[str]:
+def plan_lines(
+    estimates: Sequence[EstimateRange], problems: Sequence[str], max_usd: float | None = None
+) -> Iterator[str]:
     """Yield the lines on the requests of a run that sends none.
 
-    *problems* say why variants cannot be requested at all.
+    *problems* say why variants cannot be requested at all. *max_usd* is the budget of the run.
     """
-    rows = [_estimate_row(estimate) for estimate in estimates]
-    rows += [_total_row(estimates)] if len(estimates) > 1 else []
-    headers = ["variant", "requests", "in cache", "to send", "tokens", "USD", "time"]
-    yield from table_lines(TextTable(headers, rows, range(1, 7)))
+    rows = [[one.most.variant, *_cells([one])] for one in estimates]
+    rows += [["total", *_cells(estimates)]] if len(estimates) > 1 else []
+    headers = ["variant", "in cache", "to send", "tokens", "USD", "time"]
+    yield from table_lines(TextTable(headers, rows, range(1, 6)))
     yield from (f"  {escape_controls(problem)}" for problem in problems)
-    yield from _key_lines(estimates)
+    yield from _key_lines([one.most for one in estimates])
     yield "  Requests that variants share are counted once."
-    yield from _assumption_lines(estimates)
+    least, most = (sum(one.to_send for one in side) for side in _sides(estimates))
+    if least != most:
+        yield from wrap_lines(f"{least_to_most(f'{least:,}', f'{most:,}')} requests: {_RANGE}")
+    yield from _assumption_lines([one.most for one in estimates])
+    yield from _budget_lines(estimates, max_usd)
     yield "  No request was sent."
+
+
+#: Where a run may send more than it surely sends.
+_RANGE = (
+    "the least if the first replies decide everything, the most if they decide nothing "
+    "(stop_early, settle, must-pass cases, identity)."
+)
 
 
 def blocked_lines(blocked: Mapping[str, Sequence[str]], total: int) -> Iterator[str]:
@@ -60,52 +74,64 @@ def _key_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
         yield escape_controls(f"  key: {name} goes to {host} ({', '.join(names)})")
 
 
-def _estimate_row(estimate: RequestEstimate) -> list[str]:
-    star = "*" * estimate.seconds_assumed
-    counts, cost = _count_cells([estimate]), _cost_cell([estimate])
-    return [estimate.variant, *counts, cost, _time_cell(estimate.seconds) + star]
+def _cells(estimates: Sequence[EstimateRange]) -> list[str]:
+    """Return the sums of *estimates*, as ranges where the replies decide."""
+    sides = _sides(estimates)
+    cells = [
+        least_to_most(*(f"{sum(one.cached for one in side):,}" for side in sides)),
+        least_to_most(*(f"{sum(one.to_send for one in side):,}" for side in sides)),
+        least_to_most(*(f"{sum(one.tokens for one in side) / 1000:,.0f}" for side in sides)) + " k",
+    ]
+    return [*cells, _cost_cell(*sides), _time_cell(*map(_seconds, sides))]
 
 
-def _time_cell(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return f"~{duration(seconds)}" if seconds else duration(0)
+def _sides(estimates: Sequence[EstimateRange]) -> tuple[list[RequestEstimate], ...]:
+    return [one.least for one in estimates], [one.most for one in estimates]
 
 
-def _total_row(estimates: Sequence[RequestEstimate]) -> list[str]:
-    """Return the sums; requests to different backends run at the same time."""
+def _seconds(estimates: Sequence[RequestEstimate]) -> float | None:
+    """Return the time of all requests; those to different backends are sent at the same time."""
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     for estimate in estimates:
-        seconds[estimate.backend] += estimate.seconds or 0.0
-    is_known = all(estimate.seconds is not None for estimate in estimates)
-    time = _time_cell(max(seconds.values()) if is_known else None)
-    return ["total", *_count_cells(estimates), _cost_cell(estimates), time]
+        if estimate.seconds is None:
+            return None
+        seconds[estimate.backend] += estimate.seconds
+    return max(seconds.values(), default=0.0)
 
 
-def _count_cells(estimates: Sequence[RequestEstimate]) -> list[str]:
-    requests = sum(estimate.requests for estimate in estimates)
-    cached = sum(estimate.cached for estimate in estimates)
-    to_send = sum(estimate.to_send for estimate in estimates)
-    tokens = sum(estimate.tokens for estimate in estimates)
-    return [f"{requests:,}", f"{cached:,}", f"{to_send:,}", f"{tokens / 1000:,.0f} k"]
+def _time_cell(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "unknown"
+    return f"{'~' if most else ''}{least_to_most(duration(least), duration(most))}"
 
 
-def _cost_cell(estimates: Sequence[RequestEstimate]) -> str:
-    known = [estimate.usd for estimate in estimates if estimate.usd is not None]
-    reasons = dict.fromkeys(one.unpriced_reason for one in estimates if one.unpriced_reason)
-    amounts = [usd(sum(known, Decimal(0))).removesuffix(" USD")] if known or not reasons else []
-    return " + ".join([*amounts, *reasons])
+def _cost_cell(least: Sequence[RequestEstimate], most: Sequence[RequestEstimate]) -> str:
+    reasons = dict.fromkeys(one.unpriced_reason for one in most if one.unpriced_reason)
+    has_price = any(one.usd is not None for one in most) or not reasons
+    amounts = [usd(_total_usd(side)).removesuffix(" USD") for side in (least, most)]
+    return " + ".join([*([least_to_most(*amounts)] if has_price else []), *reasons])
+
+
+def _total_usd(estimates: Iterable[RequestEstimate]) -> Decimal:
+    return sum((one.usd for one in estimates if one.usd is not None), Decimal(0))
 
 
 def _assumption_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
     if any(estimate.tokens for estimate in estimates):
         yield "  tokens: replies count as long as earlier ones of the model, or max_tokens."
-    if any(estimate.seconds_assumed for estimate in estimates):
-        yield f"  * no reply was timed yet; {DEFAULT_SECONDS:g} s a request are assumed."
     if any(estimate.seconds is None for estimate in estimates):
-        yield "  unknown: what runs here is timed by its first replies."
+        yield "  time: unknown until the first replies."
     if any(estimate.has_list_price for estimate in estimates) and listed_models() is None:
         yield f"  for prices of hosted models: {INSTALL_PRICES}"
+
+
+def _budget_lines(estimates: Sequence[EstimateRange], max_usd: float | None) -> Iterator[str]:
+    """Yield whether the budget may, or is sure to, stop the run."""
+    least, most = (_total_usd(side) for side in _sides(estimates))
+    if max_usd is not None and most > Decimal(str(max_usd)):
+        stops = "stops" if least > Decimal(str(max_usd)) else "may stop"
+        cost = least_to_most(usd(least).removesuffix(" USD"), usd(most))
+        yield f"  --ftgate-max-usd={max_usd:g} {stops} the run: its requests cost {cost}"
 
 
 def contamination_lines(contaminations: Iterable[Contamination]) -> Iterator[str]:

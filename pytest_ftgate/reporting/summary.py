@@ -251,6 +251,20 @@ def _change_text(verdict: Verdict, check: Check) -> str:
     return f"{points(shown.change, decimals(check))} not gated" if shown else ""
 
 
+def verdict_line(verdict: Verdict, name: str) -> str:
+    """Return the verdict on the gate *name* in a line, in the words of the closing section.
+
+    The interval is left out where the line has no room for it.
+    """
+    parts = head_parts(verdict, name)
+    if verdict.outcome is Outcome.PASSED:
+        parts = [parts[0], escape_controls(_passed_text(verdict, brief=False))]
+    line = "   ".join(parts)
+    if cell_count(line) > line_width():
+        line = "   ".join(part for part in parts if not part.startswith("("))
+    return shorten(line, line_width())
+
+
 # The gates that did not pass --------------------------------------------------------------------
 
 

@@ -16,8 +16,6 @@ from pytest_ftgate.suite.providers import provider_spec
 _CHARACTERS = 4
 #: The assumed length of a reply before the first reply arrives, in tokens.
 _DEFAULT_OUTPUT = 100
-#: The assumed time of a request before the first one is timed, in seconds.
-DEFAULT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +44,7 @@ class RequestEstimate:
         unpriced_reason: why the rest has no price, ``local`` or ``unpriced``; "" if all have one.
         has_list_price: True if the public price list may have a price for the rest.
         seconds: the time that they take at the provider's concurrency, if no rate limit slows it;
-            None if they are local and no reply was timed yet.
-        seconds_assumed: True if no reply was timed yet and *seconds* rests on a default.
+            None if no reply was timed yet.
         backend: provider and model; requests of one backend share its concurrency.
         keys: the variables of the keys that the requests carry, each with the host.
     """
@@ -60,7 +57,6 @@ class RequestEstimate:
     unpriced_reason: str = ""
     has_list_price: bool = False
     seconds: float | None = 0.0
-    seconds_assumed: bool = False
     backend: tuple[str, str] = ("", "")
     keys: tuple[tuple[str, str], ...] = ()
 
@@ -68,6 +64,18 @@ class RequestEstimate:
     def to_send(self) -> int:
         """The number of requests that the cache cannot answer."""
         return self.requests - self.cached
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRange:
+    """The requests of one variant: the *least* that a run sends, and the *most* that it may send.
+
+    Replies decide between them: gates that look several times stop at the first clear verdict,
+    and wrong must-pass cases are asked again.
+    """
+
+    least: RequestEstimate
+    most: RequestEstimate
 
 
 def estimate_tokens(text: str) -> int:
@@ -106,14 +114,12 @@ def estimate_requests(
     to_send = [request for request in requests if request.fingerprint not in cached]
     to_models = [request for request in to_send if request.case is None]
     output_tokens = sum(_output_tokens(request, history) for request in to_models)
-    seconds = _seconds(to_send, history, concurrency)
     return RequestEstimate(
         variant=variant,
         requests=len(requests),
         cached=len(requests) - len(to_send),
         tokens=round(output_tokens) + sum(map(_input_tokens, to_models)),
-        seconds=seconds,
-        seconds_assumed=seconds is not None and bool(to_send) and history.seconds is None,
+        seconds=_seconds(to_send, history, concurrency),
         backend=(requests[0].provider, requests[0].model) if requests else ("", ""),
         **_cost_fields(to_send or requests[:1], history, len(to_send)),
     )
@@ -151,13 +157,12 @@ def _seconds(
 ) -> float | None:
     if not to_send:
         return 0.0
-    spec = provider_spec(to_send[0].provider)
-    if history.seconds is None and not spec.hosted:
+    if history.seconds is None:
         return None
+    spec = provider_spec(to_send[0].provider)
     start = concurrency or to_send[0].runtime.get("slots", spec.concurrency)
     maximum = concurrency or spec.max_concurrency
-    seconds = DEFAULT_SECONDS if history.seconds is None else history.seconds
-    return seconds * _round_trips(len(to_send), start, maximum)
+    return history.seconds * _round_trips(len(to_send), start, maximum)
 
 
 def _round_trips(requests: int, start: int, maximum: int) -> float:

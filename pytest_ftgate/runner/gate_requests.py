@@ -14,7 +14,7 @@ from pytest_ftgate.requests.request import (
     group_by_adapter,
 )
 from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look
-from pytest_ftgate.runner.probe import Probe, leveled_skills
+from pytest_ftgate.runner.probe import Probe
 from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.suite.gate_kinds import compares_skills
 from pytest_ftgate.suite.providers import provider_spec
@@ -132,11 +132,11 @@ class Submissions:
     def _count_held(self) -> int:
         held: list[CaseRequest] = []
         for gate_run in self._waiting:
-            # With levels, the base has not chosen its cases yet.
-            if not leveled_skills(gate_run.suite):
-                with suppress(FtgateError):
-                    held += chain.from_iterable(self._plan(gate_run).groups(gate_run))
-        return len({one.fingerprint for one in held} - self._sent)
+            with suppress(FtgateError):
+                held += chain.from_iterable(self._plan(gate_run).groups(gate_run))
+        left = (one for one in distinct_requests(held) if one.fingerprint not in self._sent)
+        # The probe has sent the pilots.
+        return sum(not self._replies.was_submitted(request) for request in left)
 
     def _measured_baselines(self, gates: Sequence[GateRun]) -> Iterator[CaseRequest]:
         """Yield the requests of baselines on this machine that whole suites measure without a gate.

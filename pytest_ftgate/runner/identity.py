@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,8 +318,17 @@ def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Re
     return session.drift_requests[key]
 
 
+def planned_drift_requests(session: Session, gate_run: GateRun) -> _Requests:
+    """Return the requests that a run repeats now if it asks the variant of *gate_run* now."""
+    compares = is_rate(gate_run.gate) and gate_run.gate.compares(gate_run.variant)
+    baseline = gate_run.suite.variants[gate_run.suite.baseline]
+    if not compares or provider_spec(baseline.provider).deterministic or not gate_run.planned:
+        return ()
+    return _choose_drift_requests(session, gate_run, gate_run.looks[-1], (time.time(), "now"))[1]
+
+
 def _choose_drift_requests(
-    session: Session, gate_run: GateRun, look: Look
+    session: Session, gate_run: GateRun, look: Look, *planned: tuple[float, str]
 ) -> tuple[_Requests, _Requests]:
     from pytest_ftgate.gates.identity import drift_case_ids
 
@@ -332,6 +342,7 @@ def _choose_drift_requests(
     )
     cached = cache.replies(case_request.request.cache_key for case_request in chosen)
     cache.close()
+    now = now or [*planned]
     old = tuple(one for one in chosen if one.request.cache_key in cached)
     if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT_SECONDS:
         return (), ()

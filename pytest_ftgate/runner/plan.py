@@ -14,10 +14,10 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha2
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.design import checks_by_gate, design_of, guess_rate
+from pytest_ftgate.gates.design import Look, checks_by_gate, design_of, guess_rate
 from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
-from pytest_ftgate.gates.needs import ReadingRequest
+from pytest_ftgate.gates.needs import ReadingRequest, When, replies_of
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -32,7 +32,7 @@ from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.builder import reading_requests
-from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
+from pytest_ftgate.requests.estimate import EstimateRange, ReplyHistory, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.preflight import (
     Contamination,
@@ -65,6 +65,8 @@ from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
 
 _Requests = tuple[CaseRequest, ...]
+#: A row of the plan: the name of a suite, and that of a variant or of what stands for the judges.
+_Row = tuple[str, str]
 
 
 def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
@@ -79,20 +81,21 @@ def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tup
 
 
 def judge_requests(
-    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
+    session: Session, suite: Suite, sides: Mapping[str, Sequence[CaseRequest]], *, only_cached: bool
 ) -> list[Request]:
-    """Return the requests to the judges of *suite* about its labels and the replies of *variants*.
+    """Return the requests to the judges of *suite* about its labels and the replies of *sides*.
 
-    Requests about replies that a run has yet to bring are included unless *only_cached*.
+    *sides* are the requests of each variant. Requests about replies that a run has yet to bring are
+    included unless *only_cached*.
 
     Raises:
-        FtgateError: the requests to a judge or a variant cannot be built.
+        FtgateError: the requests to a judge cannot be built.
     """
     if not suite.judges:
         return []
     groups = chain(
         _label_requests(session, suite),
-        _reply_requests(session, suite, variants, only_cached=only_cached),
+        _reply_requests(session, suite, sides, only_cached=only_cached),
     )
     case_requests = (request.case_request for request in chain.from_iterable(groups))
     return [*distinct_requests(case_requests)]
@@ -105,16 +108,14 @@ def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRe
 
 
 def _reply_requests(
-    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
+    session: Session, suite: Suite, sides: Mapping[str, Sequence[CaseRequest]], *, only_cached: bool
 ) -> Iterator[Sequence[JudgeRequest]]:
-    look, baseline = full_look(suite), suite.variants[suite.baseline]
-    is_pairwise = any(judge.is_pairwise for judge in suite.judges)
-    baseline_requests = session.built.task(suite, baseline, look) if is_pairwise else ()
     known_replies = partial(_known_replies, session, only_cached=only_cached)
-    baseline_replies = known_replies(baseline.name, baseline_requests)
-    for variant in variants:
-        case_requests = session.built.task(suite, variant, look)
-        replies = known_replies(variant.name, case_requests)
+    for variant, requests in sides.items():
+        case_requests = tuple(requests)
+        baseline_requests = session.judges.baseline_requests(suite, case_requests)
+        baseline_replies = known_replies(suite.baseline, baseline_requests)
+        replies = known_replies(variant, case_requests)
         entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
         for _, _, requests_or_score in entries:
             if not isinstance(requests_or_score, ContentScore):
@@ -152,25 +153,28 @@ def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
 
 def estimate_variants(
     session: Session, gates: Sequence[GateRun], told: Collection[str] = ()
-) -> tuple[list[RequestEstimate], list[str]]:
+) -> tuple[list[EstimateRange], list[str]]:
     """Return the estimated requests of each variant, and the errors of the other variants.
 
     Errors that were *told* are left out.
     """
-    by_variant, errors = _variant_requests(session, gates)
-    by_variant += _judge_requests_of_gates(session, gates, errors)
-    every_request = [request for _, requests in by_variant for request in requests]
+    by_variant, errors = _least_and_most(session, gates)
+    every_request = [request for _, most in by_variant.values() for request in most]
     cache, is_fresh = session.replies.open_cache(), session.settings.replies == "fresh"
     fingerprints = (request.fingerprint for request in every_request)
     cached = cache.replies(fingerprints, this_run=is_fresh)
     concurrency = session.settings.concurrency
     estimates = []
-    for variant, requests in by_variant:
+    for (_, variant), sides in by_variant.items():
+        requests = sides[-1]
         known = {*cached, *(request.fingerprint for request in requests if request.replies)}
         history = _reply_history(requests, every_request, cached, cache)
-        estimate = estimate_requests(variant, requests, known, history, concurrency)
+        least, most = (
+            estimate_requests(variant, side, known, history, concurrency) for side in sides
+        )
         keys, refused = _keys(session, requests)
-        estimates.append(replace(estimate, keys=tuple((key.name, key.host) for key in keys)))
+        most = replace(most, keys=tuple((key.name, key.host) for key in keys))
+        estimates.append(EstimateRange(least, most))
         errors += [(variant, message) for message in refused]
     cache.close()
     lines = {f"{name}: {message}": message for name, message in errors}
@@ -185,45 +189,104 @@ def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], 
     return sent, [*filter(None, errors.values())]
 
 
-def _variant_requests(
+def _least_and_most(
     session: Session, gates: Sequence[GateRun]
-) -> tuple[list[tuple[str, list[Request]]], list[tuple[str, str]]]:
-    """Return the requests that each variant adds, and the errors of the other variants."""
+) -> tuple[dict[_Row, tuple[list[Request], list[Request]]], list[tuple[str, str]]]:
+    """Return the requests that each variant adds, and the errors of the other variants.
+
+    They are those that a run sends at least, and at most. A request that several variants share
+    belongs to the first of those that surely send it.
+    """
     seen, errors = set[str](), list[tuple[str, str]]()
-    new_requests: list[tuple[str, list[Request]]] = []
+    by_row: dict[_Row, tuple[list[Request], list[Request]]] = {}
+    for most in (False, True):
+        for row, requests in _rows(session, gates, errors, most=most):
+            new = [request for request in requests if request.fingerprint not in seen]
+            seen.update(request.fingerprint for request in new)
+            least = by_row[row][0] if most and row in by_row else []
+            by_row[row] = (least, [*least, *new]) if most else (new, new)
+    return by_row, errors
+
+
+def _rows(
+    session: Session, gates: Sequence[GateRun], errors: list[tuple[str, str]], *, most: bool
+) -> Iterator[tuple[_Row, Iterable[Request]]]:
+    """Yield the rows of the plan with their requests; *errors* of the others are added to it."""
     for suite, variant in _planned_variants(gates):
         try:
-            groups = _groups_of(session, gates, suite, variant)
+            groups = _groups_of(session, gates, suite, variant, most=most)
+            yield (suite.name, variant.name), distinct_requests(chain.from_iterable(groups))
         except FtgateError as error:
             errors.append((variant.name, str(error)))
+    suites = {gate_run.suite.name: gate_run.suite for gate_run in gates}
+    graded = {gate_run.suite.name for gate_run in gates if gate_run.is_graded}
+    for suite in suites.values():
+        if most and suite.holdout and not suite.only_for:
+            yield (suite.name, "held out"), _held_out_requests(session, suite)
+        if suite.name not in graded:
             continue
-        distinct = distinct_requests(chain.from_iterable(groups))
-        requests = [request for request in distinct if request.fingerprint not in seen]
-        seen.update(request.fingerprint for request in requests)
-        new_requests.append((variant.name, requests))
-    return new_requests, errors
+        try:
+            sides = _graded_requests(session, gates, suite, most=most)
+            if judged := judge_requests(session, suite, sides, only_cached=False):
+                yield (suite.name, JUDGE_LABEL), judged
+        except FtgateError as error:
+            errors.append((JUDGE_LABEL, str(error)))
+
+
+def _held_out_requests(session: Session, suite: Suite) -> Sequence[Request]:
+    """Return the requests for the held-out cases, of the variant whose replies may be longest.
+
+    They confirm the rung that the ladder chooses, whichever that is.
+    """
+    held_out, found = suite.holdout_suite, list[tuple[Request, ...]]()
+    for variant in suite.variants.values():
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            case_requests = session.built.task(held_out, variant, full_look(held_out))
+            found.append(distinct_requests(case_requests))
+    return max(found, key=_most_tokens, default=())
+
+
+def _most_tokens(requests: Iterable[Request]) -> int:
+    return sum(request.max_tokens for request in requests if request.case is None)
+
+
+def _look(session: Session, gate_run: GateRun, *, most: bool) -> Look:
+    """Return the last look of *gate_run*, or the first one that may end it."""
+    looks = gate_run.looks
+    # A run that is accepted asks all cases.
+    is_whole = most or (session.settings.accept and looks[-1].cases is not None)
+    return looks[-1] if is_whole else looks[0]
 
 
 def _groups_of(
-    session: Session, gates: Sequence[GateRun], suite: Suite, variant: Variant
+    session: Session, gates: Sequence[GateRun], suite: Suite, variant: Variant, *, most: bool
 ) -> list[_Requests]:
     """Return the requests of the variant's gates; an ungated variant has its regular requests."""
+    from pytest_ftgate.runner.identity import planned_drift_requests  # imports SciPy
+
     # Compared by name: each marked function has its own suite object of the same name.
     name = (suite.name, variant.name)
     gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
-    groups: list[_Requests] = [group for run in gate_runs for group in session.groups(run)]
+    groups: list[_Requests] = []
     for run in gate_runs:
-        groups += _reading_requests(session, run)
+        look = _look(session, run, most=most)
+        groups += session.most(run) if most else session.groups(run, look)
+        groups += _reading_requests(session, run, look)
+        groups += [planned_drift_requests(session, run)] if most else []
     only_data = bool(gate_runs) and not any(run.sends_requests for run in gate_runs)
     if groups or only_data:
         return groups
-    return [session.built.task(suite, variant, full_look(suite))]
+    if variant.tuned and not variant.gated:
+        stages = session.probe.plan(suite, variant).probe_stages
+        groups += stages[-1 if most else 0]
+    return [*groups, session.built.task(suite, variant, full_look(suite))]
 
 
-def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
+def _reading_requests(session: Session, gate_run: GateRun, look: Look) -> list[_Requests]:
     """Return the requests that have the replies of a base read, with stand-ins for missing ones."""
     found: list[_Requests] = []
-    for need in gate_run.needs():
+    for need in gate_run.needs(look):
         if isinstance(need, ReadingRequest):
             base, tuned = session.plan(gate_run).readings(need)
             replies = _known_replies(session, need.replies.variant, base, only_cached=False)
@@ -231,19 +294,22 @@ def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
     return found
 
 
-def _judge_requests_of_gates(
-    session: Session, gates: Sequence[GateRun], errors: list[tuple[str, str]]
-) -> list[tuple[str, list[Request]]]:
-    """Return the requests to judges; the errors of judges are added to *errors*."""
-    suites = {gate_run.suite.name: gate_run.suite for gate_run in gates if gate_run.is_graded}
-    requests: list[Request] = []
-    for name, suite in suites.items():
-        variants = [variant for owner, variant in _planned_variants(gates) if owner.name == name]
-        try:
-            requests += judge_requests(session, suite, variants, only_cached=False)
-        except FtgateError as error:
-            errors.append((JUDGE_LABEL, str(error)))
-    return [(JUDGE_LABEL, requests)] if requests else []
+def _graded_requests(
+    session: Session, gates: Sequence[GateRun], suite: Suite, *, most: bool
+) -> dict[str, list[CaseRequest]]:
+    """Return for each variant the requests whose replies the judges of *suite* grade."""
+    found = {
+        variant.name: [*session.built.task(suite, variant, full_look(suite))]
+        for owner, variant in _planned_variants(gates)
+        if owner.name == suite.name and not variant.gated
+    }
+    for run in gates:
+        if run.suite.name != suite.name or not run.is_graded:
+            continue
+        for need in map(replies_of, run.needs(_look(session, run, most=most))):
+            if need.graded and (need.when is When.ALWAYS or (most and need.when is When.IF_WRONG)):
+                found.setdefault(need.variant, []).extend(session.plan(run).requests(need))
+    return found
 
 
 def _reply_history(
@@ -281,9 +347,19 @@ def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list
 
 def variant_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield the lines about single variants: their identity, and likely mistakes in them."""
+    yield from turn_lines(gates)
     yield from identity_lines(session, gates)
     yield from level_lines(session, gates)
     yield from lint_lines(session, gates)
+
+
+def turn_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield a line on the variants that may send more requests than the plan can count."""
+    variants = (one for _, one in _planned_variants(gates) if one.tools and one.max_turns > 1)
+    calling = [f"{one.name} (up to {one.max_turns} a case)" for one in variants]
+    names = [*calling, *(run.name for run in gates if not run.planned)]
+    if names:
+        yield f"  more: later turns are not counted: {', '.join(dict.fromkeys(names))}"
 
 
 def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:

@@ -271,10 +271,25 @@ class Plan:
             groups += [same_seed] if same_seed else []
         return groups
 
-    def possible(self, gate_run: GateRun) -> list[Workload]:
+    def possible(self, gate_run: GateRun, look: Look | None = None) -> list[Workload]:
         """Return the requests that *gate_run* sends as well if some cases turn out wrong."""
-        requests = map(replies_of, gate_run.needs())
+        requests = map(replies_of, gate_run.needs(look))
         return [self.requests(one) for one in requests if one.when is When.IF_WRONG]
+
+    def most(self, gate_run: GateRun) -> list[Workload]:
+        """Return all requests that *gate_run* may send, whatever the replies show.
+
+        Raises:
+            FtgateError: as for `groups`.
+        """
+        last = gate_run.looks[-1]
+        proofs = self.proofs(gate_run)
+        return [*self.groups(gate_run, last), *self.possible(gate_run, last), *proofs]
+
+    def proofs(self, gate_run: GateRun) -> tuple[Workload, ...]:
+        """Return all requests that may show the identity of the variant; () if none is to be."""
+        is_open = self.variant.tuned and not self.variant.is_proven and gate_run.sends_requests
+        return self.probe_stages[-1] if is_open else ()
 
     def own_requests(self, gate_run: GateRun) -> Workload:
         """Return the first requests of *gate_run* to its variant; of its base if there are none."""

@@ -59,7 +59,9 @@ class _Preflight:
         self.check_replies([[*distinct_requests(group)] for group in groups], suite.name)
         if gate_run.is_graded:
             try:
-                graded = judge_requests(session, suite, [gate_run.variant], only_cached=False)
+                case_requests = session.built.task(suite, gate_run.variant, gate_run.looks[0])
+                sides = {gate_run.variant.name: case_requests}
+                graded = judge_requests(session, suite, sides, only_cached=False)
                 self.check_replies([graded], suite.name)
             except FtgateError as error:
                 raise ConfigurationError(f"{JUDGE_LABEL}: {error}") from error

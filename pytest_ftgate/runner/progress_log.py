@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import percent, quantity, usd
+from pytest_ftgate.reporting.number_text import least_to_most, percent, quantity, usd
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
-from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.probe import leveled_skills
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.gate_kinds import is_rate
-from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 #: The cells of the bar.
@@ -33,25 +33,44 @@ def progress_line(progress: Progress, columns: int, *, bar: bool = True) -> str:
     Without *bar*, the line is for a log and begins with the time. What matters least is left out
     first: the requests in flight, the cache, the batches.
     """
-    done, total = progress.received + progress.failed, progress.to_send
-    share = done / total if total else 0.0
-    rest = (total - done) / progress.rate if progress.rate else 0.0
+    done, most = progress.received + progress.failed, progress.to_send + progress.possible
+    share = done / most if most else 0.0
     head = f"{_bar(share)} " if bar else f"[{duration(progress.seconds)}] "
+    is_known = not progress.possible and not progress.has_more
+    of_all = f" ({int(100 * share)} %)" * is_known
     parts = [
-        (0, f"{head} {done:,} of {total:,} requests ({int(100 * share)} %)"),
+        (0, f"{head} {done:,} of {_count_text(progress)} requests{of_all}"),
         (1, f"{progress.failed:,} failed" if progress.failed else ""),
         (5, f"{progress.reused:,} from the cache" if progress.reused else ""),
         (4, f"{progress.batched:,} in batches" if progress.batched else ""),
         (6, f"{progress.in_flight:,} in flight" if progress.in_flight else ""),
         (3, f"{progress.rate:.1f} a second" if progress.rate else ""),
         (2, usd(progress.usd) if progress.usd else ""),
-        (1, f"about {duration(rest)} left" if rest else ""),
+        (1, _left_text(progress, progress.to_send - done, most - done)),
     ]
     for least in range(6, -1, -1):
         line = " · ".join(text for rank, text in parts if text and rank <= least)
         if len(line) <= columns:
             return line
     return line[:columns]
+
+
+def _count_text(progress: Progress) -> str:
+    """Return how many requests are sent: a number, a range, or the least."""
+    least, most = progress.to_send, progress.to_send + progress.possible
+    if progress.has_more:
+        return f"at least {least:,}"
+    return least_to_most(f"{least:,}", f"{most:,}")
+
+
+def _left_text(progress: Progress, least: int, most: int) -> str:
+    """Return the time in which *least* to *most* further requests are done, or ""."""
+    if not progress.rate or not most:
+        return ""
+    times = [duration(number / progress.rate) for number in (least, most)]
+    if progress.has_more:
+        return f"at least {times[0]} left" if least else ""
+    return f"about {least_to_most(*times)} left"
 
 
 def _bar(share: float) -> str:
@@ -65,6 +84,8 @@ _INTERVAL = 20.0
 _QUICK_SCORES = ("exact", "choice", "labels", "contains", "numeric", "tool_call", "recorded")
 #: The most models that the first lines name.
 _MAX_MODELS = 2
+#: What the name of a file of weights has after that of the model.
+_WEIGHTS = re.compile(r"(\.[0-9a-f]{8})?(\.Q8_0)?\.gguf$")
 _SAFE_TO_STOP = "safe to stop: Ctrl-C keeps every reply, and the same command resumes"
 
 
@@ -102,15 +123,139 @@ class _VariantLog:
                     self.scores += [] if score.value is None else [score.value]
 
 
+@dataclass(slots=True)
+class _ProofLog:
+    """The proof that a tuned variant is not its base, while it is not there.
+
+    Attributes:
+        stages: the requests of each stage: to the variant, to its base, and others.
+        asked: how many replies of the variant were to be compared when the last line was written.
+        compared: how many had come then.
+        shown_at: when that was.
+    """
+
+    suite: str
+    name: str
+    stages: Sequence[tuple[Sequence[CaseRequest], ...]]
+    asked: int = 0
+    compared: int = 0
+    shown_at: float = 0.0
+
+    def text(self, session: Session, seconds: float) -> str:
+        """Return what the replies show so far, or "" if a line was written not long ago."""
+        was_submitted, results = session.replies.was_submitted, session.replies.engine.results
+        begun = [stage for stage in self.stages if all(was_submitted(x.request) for x in stage[0])]
+        asked = max((len(stage[0]) for stage in begun), default=0)
+        pairs = [
+            (mine.text.strip(), other.text.strip())
+            for pair in zip(*(begun[-1][:2] if begun else ((), ())), strict=False)
+            for mine, other in [[results.get(one.fingerprint) for one in pair]]
+            if isinstance(mine, Reply) and isinstance(other, Reply)
+        ]
+        is_due = seconds - self.shown_at >= _INTERVAL and len(pairs) > self.compared
+        if asked <= self.asked and not is_due:
+            return ""
+        self.asked, self.compared, self.shown_at = asked, len(pairs), seconds
+        if not pairs:
+            return f"identity: {asked} replies are compared with the base's"
+        differ = sum(mine != other for mine, other in pairs)
+        return f"identity: {differ} of {len(pairs)} differ from the base's, {asked} are compared"
+
+
+class _Further:
+    """The requests of a run, and those that follow the ones which it has submitted.
+
+    Attributes:
+        every: all that the run may send, by fingerprint.
+    """
+
+    def __init__(self, session: Session, gates: Sequence[GateRun]) -> None:
+        self._session, first = session, dict[str, Request]()
+        #: Of each gate: what it may send after its first look.
+        self._possible: list[tuple[GateRun, dict[str, Request]]] = []
+        self._sure: dict[str, Request] = {}
+        for run in gates:
+            with suppress(FtgateError):
+                first |= _live(session.groups(run))
+        #: Of each tuned variant, what may show its identity, by suite and variant.
+        self._proofs: dict[tuple[str, str], dict[str, Request]] = {}
+        for run in gates:
+            with suppress(FtgateError):
+                plan, last = session.plan(run), run.looks[-1]
+                groups = [*session.groups(run, last), *plan.possible(run, last)]
+                self._possible.append((run, _live(groups, first)))
+                self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
+        for suite, variant in _measured_last(gates):
+            with suppress(FtgateError):
+                look = full_look(suite)
+                self._sure |= _live([session.built.task(suite, variant, look)], first)
+        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._sure]
+        later = {key: one for part in parts for key, one in part.items()}
+        self.every = first | later
+        is_fresh = session.settings.replies == "fresh"
+        self._cached = session.replies.cached_replies(later, this_run=is_fresh).keys()
+
+    def counts(self, gates: Sequence[GateRun]) -> tuple[int, int]:
+        """Return how many requests follow surely, and how many more those of *gates* may send."""
+        was_submitted, proven = self._session.replies.was_submitted, self._session.identities
+        parts = [more for run, more in self._possible if any(run is one for one in gates)]
+        variants = {*map(_variant_key, gates)}
+        parts += [self._proofs.get(key, {}) for key in variants if (*key, "") not in proven]
+        possible = {key: one for part in parts for key, one in part.items()}
+        sure, either = (
+            sum(key not in self._cached and not was_submitted(one) for key, one in found.items())
+            for found in (self._sure, self._sure | possible)
+        )
+        return sure, either - sure
+
+
+def _variant_key(gate_run: GateRun) -> tuple[str, str]:
+    return gate_run.suite.key, gate_run.variant.name
+
+
+def _live(
+    groups: Iterable[Sequence[CaseRequest]], without: Container[str] = ()
+) -> dict[str, Request]:
+    """Return the requests of *groups* to send, by fingerprint; those in *without* are left out."""
+    requests = distinct_requests(chain.from_iterable(groups))
+    live = (one for one in requests if not one.replies)
+    return {one.fingerprint: one for one in live if one.fingerprint not in without}
+
+
+def _measured_last(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the ungated variants of suites whose gates all run: they are asked after these."""
+    # Marked functions have limits of their own, and do not make a suite whole.
+    of_files = [run for run in gates if run.function_suite is None]
+    for suite in {run.suite.key: run.suite for run in of_files}.values():
+        total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
+        if sum(run.suite.key == suite.key for run in of_files) == total:
+            yield from ((suite, one) for one in suite.variants.values() if not one.gated)
+
+
 class RunLog:
     """Says what a run of *gates* sends, then, while it waits, what each variant came to."""
 
     def __init__(self, session: Session, gates: Sequence[GateRun]) -> None:
         self._session, self._gates = session, gates
+        self._decided: list[GateRun] = []
         self._variants: list[_VariantLog] | None = None
         self._has_reply = False
         self._failing, self._failing_at = "", -_INTERVAL
         self._identities: set[tuple[str, str]] = set()
+        self._proofs: list[_ProofLog] | None = None
+        self._further: _Further | None = None
+
+    def decide(self, gate_run: GateRun) -> None:
+        """Count no further request of *gate_run*, which has a verdict or an error."""
+        self._decided.append(gate_run)
+
+    def complete(self, progress: Progress) -> Progress:
+        """Return *progress* with the requests that follow those submitted, surely or perhaps."""
+        left = [run for run in self._gates if all(run is not one for one in self._decided)]
+        sure, possible = self._following().counts(left)
+        has_more = any(run.is_graded or not run.planned for run in left)
+        planned = progress.planned + sure
+        return replace(progress, planned=planned, possible=possible, has_more=has_more)
 
     def first_lines(self, progress: Progress) -> list[str]:
         """Return the suites, what is sent, to which models, and what it costs at most."""
@@ -120,26 +265,21 @@ class RunLog:
         counts = (
             quantity(len(self._gates), "gate"),
             quantity(len(variants), "variant"),
-            quantity(progress.to_send, "request"),
+            f"{_count_text(progress)} request{'s' * (progress.to_send + progress.possible != 1)}",
         )
-        requests = self._requests_to_send()
+        results = self._session.replies.engine.results
+        every = self._following().every.items()
+        requests = [request for key, request in every if key not in results]
         models = [*dict.fromkeys(map(_model_text, requests))]
         more = [f"{len(models) - _MAX_MODELS} more models"] * (len(models) > _MAX_MODELS)
-        facts = [*models[:_MAX_MODELS], *more, *_cost_text(requests)]
+        facts = [*models[:_MAX_MODELS], *more, *_cost_text(requests, has_more=progress.has_more)]
         below = [*([" · ".join(facts)] if facts else []), _SAFE_TO_STOP]
         return [f"ftgate  {' · '.join([suites, *counts])}", *(f"        {line}" for line in below)]
 
-    def _requests_to_send(self) -> list[Request]:
-        """Return the requests of the gates that have no reply yet."""
-        groups: list[Sequence[CaseRequest]] = []
-        for run in self._gates:
-            with suppress(FtgateError):
-                # With levels of skills, the base chooses the requests.
-                if self._session.is_submitted(run) or not leveled_skills(run.suite):
-                    groups += self._session.groups(run)
-        results = self._session.replies.engine.results
-        requests = distinct_requests(chain.from_iterable(groups))
-        return [request for request in requests if request.fingerprint not in results]
+    def _following(self) -> _Further:
+        if self._further is None:
+            self._further = _Further(self._session, self._gates)
+        return self._further
 
     def new_lines(self, progress: Progress) -> Iterator[str]:
         """Yield what became known since the last call, each line with the time of the run."""
@@ -153,11 +293,7 @@ class RunLog:
         if is_stuck and is_due and progress.failing != self._failing:
             self._failing, self._failing_at = progress.failing, progress.seconds
             yield f"{head}no reply yet, trying again: {progress.failing}"
-        for (suite, name, requests), proofs in [*self._session.identities.items()]:
-            proof = proofs[0].message if not requests else None
-            if proof and (suite, name) not in self._identities:
-                self._identities.add((suite, name))
-                yield f"{head}{name:<14} {note_text(proof)}"
+        yield from (head + line for line in self._identity_lines(progress.seconds))
         if self._variants is None:
             self._variants = [*self._variant_logs()]
         for variant in self._variants:
@@ -167,6 +303,28 @@ class RunLog:
                 variant.shown, variant.shown_at = variant.arrived, progress.seconds
                 yield head + _variant_text(variant)
 
+    def _identity_lines(self, seconds: float) -> Iterator[str]:
+        """Yield what is known of the identity of tuned variants, and of the proof of it."""
+        for (suite, name, requests), proofs in [*self._session.identities.items()]:
+            proof = proofs[0].message if not requests else None
+            if proof and (suite, name) not in self._identities:
+                self._identities.add((suite, name))
+                yield f"{name:<14} {note_text(proof)}"
+        if self._proofs is None:
+            self._proofs = [*self._proof_logs()]
+        for one in self._proofs:
+            if (one.suite, one.name) not in self._identities:
+                told = one.text(self._session, seconds)
+                yield from [f"{one.name:<14} {told}"] if told else []
+
+    def _proof_logs(self) -> Iterator[_ProofLog]:
+        """Yield the log of each tuned variant whose identity the run is to show."""
+        runs = {(run.suite.key, run.variant.name): run for run in self._gates}
+        for (suite, name), run in runs.items():
+            if run.variant.tuned and not run.variant.is_proven:
+                with suppress(FtgateError):
+                    yield _ProofLog(suite, name, self._session.plan(run).probe_stages)
+
     def _variant_logs(self) -> Iterator[_VariantLog]:
         """Yield the log of each variant that has requests to send for the suite's own cases."""
         results = self._session.replies.engine.results
@@ -175,7 +333,9 @@ class RunLog:
             for variant in run.suite.variants.values():
                 requests: Sequence[CaseRequest] = ()
                 with suppress(FtgateError):
-                    requests = self._session.built.task(run.suite, variant, run.looks[0])
+                    # No gate stops the measurement of an ungated variant.
+                    look = run.looks[0] if variant.gated else full_look(run.suite)
+                    requests = self._session.built.task(run.suite, variant, look)
                 by_key = {request.fingerprint: request for request in requests}
                 waiting = {key: one for key, one in by_key.items() if key not in results}
                 if waiting:
@@ -197,7 +357,7 @@ def _variant_text(variant: _VariantLog) -> str:
 def _model_text(request: Request) -> str:
     """Return which model a request goes to, and where that is."""
     spec = provider_spec(request.provider)
-    name = str(request.model).rpartition("/")[2]
+    name = _WEIGHTS.sub("", str(request.model).rpartition("/")[2])
     if spec.weights:
         from pytest_ftgate.machine import usable_cores
 
@@ -205,8 +365,11 @@ def _model_text(request: Request) -> str:
     return f"{name} ({request.provider})" if name else f"provider {request.provider}"
 
 
-def _cost_text(requests: Sequence[Request]) -> list[str]:
-    """Return the largest cost of *requests*, if all prices are known."""
+def _cost_text(requests: Sequence[Request], *, has_more: bool) -> list[str]:
+    """Return the largest cost of *requests*, if all prices are known.
+
+    With *has_more*, others of unknown cost follow them.
+    """
     if not requests:
         return []
     from pytest_ftgate.requests.estimate import expected_cost
@@ -218,6 +381,7 @@ def _cost_text(requests: Sequence[Request]) -> list[str]:
         if cost is None
     }
     if labels == {"local"} and all(cost is None for cost in costs):
-        return ["no cost"]
+        return [] if has_more else ["no cost"]
     known = sum((cost for cost in costs if cost is not None), Decimal(0))
-    return [f"at most {usd(known)}"] if known and not labels - {"local"} else []
+    these = " for these" * has_more
+    return [f"at most {usd(known)}{these}"] if known and not labels - {"local"} else []

@@ -92,6 +92,10 @@ class Session:
         # Without requests nothing must be known of a tuned variant.
         return self.plan(gate_run).groups(gate_run, look) if gate_run.sends_requests else []
 
+    def most(self, gate_run: GateRun) -> list[Workload]:
+        """Return all requests that *gate_run* may send; see `Plan.most`."""
+        return self.plan(gate_run).most(gate_run) if gate_run.sends_requests else []
+
     def finish_calls(self) -> None:
         """Wait for the functions that are being called: what a test patches would change them."""
         # Each gate reports an engine that has failed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -47,6 +48,10 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"
     explained = pytester.run(Path(sys.executable).with_name("pytest-ftgate"), "explain", node)
     assert explained.ret == 0, explained.errlines
+    # As it is typed: there is no prompt in the folder, only the demo.
+    first = shlex.split(re.findall(r"^  (pytest-ftgate init.*)$", printed, re.MULTILINE)[0])
+    begun = pytester.run(Path(sys.executable).with_name(first[0]), *first[1:])
+    assert begun.ret == 0, begun.errlines
     assert "ftgate-demo" not in project.git("status", "--porcelain")
 
 

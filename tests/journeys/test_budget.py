@@ -57,12 +57,12 @@ def test_the_command_of_a_stopped_run_finishes_it(paid):
 def test_a_budget_that_pays_for_no_request_is_raised_to_what_the_plan_shows(paid):
     lines = paid.run("--ftgate-max-usd=0.0005").outlines
     assert paid.asked() == []
-    start = next(n for n, line in enumerate(lines) if "raise --ftgate-max-usd to the USD" in line)
+    start = next(n for n, line in enumerate(lines) if "raise --ftgate-max-usd to the most" in line)
     command = next(line for line in lines[start:] if "pytest --ftgate" in line)
 
     plan = paid.run(*command.split()[2:])
 
-    (cost,) = (line.split()[6] for line in plan.outlines if line.startswith("  current "))
+    (cost,) = (line.split()[5] for line in plan.outlines if line.startswith("  current "))
     assert paid.run(f"--ftgate-max-usd={cost}").ret == 0
 
 

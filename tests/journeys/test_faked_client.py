@@ -493,7 +493,7 @@ def test_plan_and_recorded_run_say_which_test_makes_its_replies_in_every_run(fak
 
     plan.stdout.fnmatch_lines(
         [
-            f"  current * {2 * desk.cases} * {desk.cases} * {desk.cases} *",
+            f"  current * {desk.cases} * {desk.cases} *",
             "  python: called in every run for test_faked.py::test_faked alone:",
             "    fake (test_faked.py:7) may patch the function",
         ]

@@ -166,7 +166,7 @@ def test_the_plan_tells_what_judging_would_take_and_asks_nothing(judged):
     judged.label("current")
     result = judged.run("--ftgate-plan", more=HUMAN)
 
-    result.stdout.fnmatch_lines(["*the judge * 210 * 210 * 0.42*"])
+    result.stdout.fnmatch_lines(["*the judge * 0 * 210 * 0.42*"])
     assert judged.asked == 0
 
 

@@ -22,9 +22,9 @@ def other(case):
 
 
 def row(desk, result):
-    """Return what the plan says of *current*: requests, in the cache, to ask."""
+    """Return what the plan says of *current*: in the cache, to ask."""
     line = next(line for line in result.outlines if line.startswith("  current "))
-    return tuple(line.split()[1:4])
+    return tuple(line.split()[1:3])
 
 
 def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
@@ -35,7 +35,7 @@ def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "  variant * requests * in cache * to send *",
+            "  variant * in cache * to send *",
             "  gate * cases * limit * for 90 % * assumed * passes * add",
             "  accuracy?current? * 100 * 5 * 10 * 10 % differ * % * +*",
             "  for 90 %:   the smallest drop limit that 9 in 10 unchanged variants pass; with",
@@ -46,7 +46,7 @@ def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
     )
     result.stdout.no_fnmatch_line("*lint:*")
     for plan in (result, spread):
-        assert (plan.ret, row(desk, plan)) == (0, ("100", "0", "100"))
+        assert (plan.ret, row(desk, plan)) == (0, ("0", "100"))
     assert (desk.asked(), desk.verdicts()) == ([], {})
 
 
@@ -56,7 +56,7 @@ def test_a_plan_counts_what_the_cache_has_unless_replies_are_to_be_fresh(desk):
 
     result, fresh = desk.run("--ftgate-plan"), desk.run("--ftgate-plan", "--ftgate-replies=fresh")
 
-    assert (row(desk, result), row(desk, fresh)) == (("100", "100", "0"), ("100", "0", "100"))
+    assert (row(desk, result), row(desk, fresh)) == (("100", "0"), ("0", "100"))
 
 
 def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):
@@ -65,7 +65,8 @@ def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):
 
     result = desk.run("test_marked.py", "--ftgate-plan")
 
-    assert row(desk, result) == ("100", "0", "100")
+    assert row(desk, result) == ("0", "100")
+    result.stdout.fnmatch_lines(["  more: later turns are not counted: test_it"])
 
 
 def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
@@ -119,12 +120,11 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
     # 100 requests of 4 tokens each, and at most 100 tokens of output at 20 USD a million.
     result.stdout.fnmatch_lines(
         [
-            "  variant * requests * in cache * to send * tokens * USD * time",
-            "  current * 100 * 0 * 100 * 0 k * local * unknown",
-            "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:08[*]",
-            "  total * 200 * 0 * 200 * 10 k * 0.201 + local * unknown",
-            "  [*] no reply was timed yet; 2 s a request are assumed.",
-            "  unknown: what runs here is timed by its first replies.",
+            "  variant * in cache * to send * tokens * USD * time",
+            "  current * 0 * 100 * 0 k * local * unknown",
+            "  strong * 0 * 100 * 10 k * 0.201 * unknown",
+            "  total * 0 * 200 * 10 k * 0.201 + local * unknown",
+            "  time: unknown until the first replies.",
         ]
     )
 
@@ -140,7 +140,27 @@ def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:04"])
+    result.stdout.fnmatch_lines(["  strong * 0 * 100 * 1 k * 0.0072 * ~1:04"])
+
+
+def test_a_plan_shows_what_looks_may_save_and_holds_all_of_it_against_the_budget(desk):
+    desk.suite_of({"strong": PRICED}, "{accuracy: {min: 0.5, stop_early: true}}")
+
+    result = desk.run("--ftgate-plan", "--ftgate-max-usd=0.1")
+    others = [desk.run("--ftgate-plan", f"--ftgate-max-usd={usd}") for usd in ("0.01", "0.3")]
+
+    result.stdout.fnmatch_lines(
+        [
+            "  variant * in cache * to send * tokens * USD * time",
+            "  strong * 0 * 20 to 100 * 2 to 10 k * 0.0402 to 0.201 * unknown",
+            "  20 to 100 requests: the least if the first replies decide everything, the most",
+            "    if they decide nothing (stop_early, settle, must-pass cases, identity).",
+            "  --ftgate-max-usd=0.1 may stop the run: its requests cost 0.0402 to 0.201 USD",
+        ]
+    )
+    least, most = ([x for x in one.outlines if "--ftgate-max-usd" in x] for one in others)
+    assert least == ["  --ftgate-max-usd=0.01 stops the run: its requests cost 0.0402 to 0.201 USD"]
+    assert most == []
 
 
 def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):
@@ -150,7 +170,7 @@ def test_a_plan_without_the_list_says_how_prices_are_had(desk, no_price_list):
 
     result.stdout.fnmatch_lines(
         [
-            "  strong * unpriced * ~0:08[*]",
+            "  strong * unpriced * unknown",
             '  for prices of hosted models: pip install "pytest-ftgate[[]prices]"',
         ]
     )

@@ -318,7 +318,7 @@ LIMIT = "raise max_tokens of the forgetting gate"
 
 IDENTITIES = [
     (IdentityNote.PROVEN, {"differ": 40, "of": 60},
-     "identity proven: 40 of 60 replies differ from the base model's"),
+     "identity proven: 40 of 60 replies differ from the base's"),
     (IdentityNote.SAME_BY_ADAPTER, COUNTS, f"{SAME}the adapter has no effect"),
     (IdentityNote.SAME_BY_FILES, COUNTS,
      f"{SAME}a merge without effect, or an exact copy of the base, replies like this"),

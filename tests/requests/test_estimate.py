@@ -53,20 +53,18 @@ def test_the_estimate_is_the_round_trips_of_the_rate_limiter(calls, provider, co
 
 
 @every_row(
-    ("past", "at_once", "seconds", "assumed"),
+    ("past", "at_once", "seconds"),
     [
-        (None, None, 6.0, True),
-        (ReplyHistory(seconds=0.5), None, 1.5, False),
-        (ReplyHistory(seconds=0.5), 4, 4.0, False),
-        (ReplyHistory(seconds=0.5), 64, 0.5, False),
+        (None, None, None),
+        (ReplyHistory(seconds=0.5), None, 1.5),
+        (ReplyHistory(seconds=0.5), 4, 4.0),
+        (ReplyHistory(seconds=0.5), 64, 0.5),
     ],
 )
-def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
-    calls, past, at_once, seconds, assumed
+def test_time_is_that_of_earlier_replies_over_the_requests_at_once_or_unknown_without_any(
+    calls, past, at_once, seconds
 ):
-    told = estimate_requests("one", calls(), (), past, at_once)
-
-    assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
+    assert estimate_requests("one", calls(), (), past, at_once).seconds == seconds
 
 
 @every_row(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from threading import Event
 
 import pytest
 from ftgate_testing.fake_provider import CASES, House
+from ftgate_testing.judge_suites import suite_with_judge
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
+from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.progress_log import RunLog, progress_line
 
 
@@ -50,12 +54,106 @@ def test_it_tells_the_proof_of_identity_and_counts_the_replies_of_each_variant_a
     lines = lines_of(tuned)
 
     (proof,) = [line.partition("]")[2].strip() for line in lines if "identity" in line]
-    assert proof == "draft          identity proven: 15 of 15 replies differ from the base model's"
+    assert proof == "draft          identity proven: 15 of 15 replies differ from the base's"
     done = {line.split()[1]: line.split()[2:] for line in lines if f"{CASES}/{CASES}" in line}
     assert done == {
         "current": ["100/100", "right", "0", "%"],
         "draft": ["100/100", "right", "100", "%"],
     }
+
+
+def proof_lines(tuned: House, says=lambda request: request.model) -> list[str]:
+    """Return what is told of the identity of *draft* once each stage was asked, and answered."""
+    may_answer = Event()
+    tuned.says = lambda request: may_answer.wait() and says(request)
+    session, gate = tuned.session(), tuned.gate_run()
+    log, told = RunLog(session, [gate]), []
+    for stage in session.plan(gate).probe_stages:
+        requests = [case_request for group in stage for case_request in group]
+        session.replies.engine.submit([one.request for one in requests])
+        told += log.new_lines(replace(session.replies.progress, seconds=40.0 * len(told)))
+        may_answer.set()
+        session.replies.results(requests)
+    told += log.new_lines(replace(session.replies.progress, seconds=40.0 * len(told)))
+    return [line.partition("]")[2].strip() for line in told if "identity" in line]
+
+
+def test_while_identity_is_shown_it_says_how_many_replies_differ_and_how_many_are_compared(tuned):
+    lines = proof_lines(tuned)
+
+    assert lines[0] == "draft          identity: 15 replies are compared with the base's"
+    assert lines[-1] == "draft          identity: 60 of 60 differ from the base's, 60 are compared"
+
+
+def test_replies_as_those_of_the_base_are_told_before_the_verdict(tuned):
+    last = proof_lines(tuned, lambda _request: "so it is")[-1]
+
+    assert last == "draft          identity: 0 of 60 differ from the base's, 60 are compared"
+
+
+def counted(log: RunLog, session) -> tuple[int, int]:
+    """Return how many requests a run sends at least and at most, as far as it knows."""
+    progress = log.complete(session.replies.progress)
+    return progress.to_send, progress.to_send + progress.possible
+
+
+def test_what_may_follow_is_counted_and_less_with_each_gate_that_is_decided(house):
+    house.write("{accuracy: {max_drop: 0.05, stop_early: true}}", base="parent")
+    house.wrong = {"current"}
+    session, gates = house.session(), [house.gate_run(variant="current"), house.gate_run()]
+    log, counts = RunLog(session, gates), []
+    session.submit(gates)
+
+    counts.append(counted(log, session))
+    for gate in gates:
+        evaluate_gate(session, gate)
+        counts.append(counted(log, session))
+        log.decide(gate)
+    counts.append(counted(log, session))
+
+    # Blocks of twenty cases, and fifteen or sixty replies to show that the draft is tuned.
+    assert counts[0] == (20 + 20 + 3 * 15, 100 + 100 + 3 * 60)
+    assert counts[-1] == (session.replies.progress.to_send,) * 2
+    assert all(early[0] <= later[0] <= later[1] <= early[1] for early, later in pairwise(counts))
+
+
+def test_ungated_variants_of_a_whole_suite_are_counted_before_they_are_asked(house):
+    house.write("{accuracy: {min: 0.5, stop_early: true, max_drop: none}}")
+    text = (house.folder / "s.ftgate.yaml").read_text("utf-8")
+    (house.folder / "s.ftgate.yaml").write_text(
+        text.replace("training_data: train.jsonl, rung: fine-tuned", "gated: false"), "utf-8"
+    )
+    session, gate = house.session(), house.gate_run(variant="current")
+    session.submit([gate])
+
+    assert counted(RunLog(session, [gate]), session) == (20 + 100, 100 + 100)
+
+
+def test_of_replies_that_a_judge_grades_the_least_alone_is_known_until_the_gate_is_decided(
+    tmp_path, house
+):
+    judge = "{rubric: Is it polite?, model: {provider: anthropic, model: judge}}"
+    (gate,) = gate_runs_of(suite_with_judge(tmp_path, judge))
+    session = house.session()
+    log, progress = RunLog(session, [gate]), replace(session.replies.progress, planned=2)
+
+    told = log.first_lines(log.complete(progress))
+    log.decide(gate)
+
+    assert told[0] == "ftgate  s.ftgate.yaml · 1 gate · 1 variant · at least 2 requests"
+    assert not log.complete(progress).has_more
+
+
+def test_what_the_cache_has_may_not_follow(house):
+    house.write("{accuracy: {min: 0.5, max_drop: none}}")
+    first, gate = house.session(), house.gate_run(variant="current")
+    evaluate_gate(first, gate)
+    first.close()
+    house.write("{accuracy: {min: 0.5, stop_early: true, max_drop: none}}")
+    session, gate = house.session(), house.gate_run(variant="current")
+    session.submit([gate])
+
+    assert counted(RunLog(session, [gate]), session)[1] == 0
 
 
 def test_a_variant_in_the_middle_of_its_cases_is_told_every_twenty_seconds(tuned):
@@ -80,9 +178,9 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
     house.write("{accuracy: {min: 0.5}}", score=", score: {python: s:score}")
     (house.folder / "s.py").write_text("def score(reply, case):\n    raise SystemExit\n", "utf-8")
     session, gates = house.session(), [house.gate_run(variant="current")]
-    session.submit(gates)
     log = RunLog(session, gates)
     [*log.new_lines(session.replies.progress)]
+    session.submit(gates)
 
     session.replies.results(session.groups(gates[0])[-1])
 
@@ -135,6 +233,9 @@ BUSY = Progress(
     planned=600, reused=100, received=118, failed=2, seconds=90.0, rate=12.0, in_flight=16, usd=0.42
 )
 TAIL = " · 12.0 a second · 0.42 USD · about 0:32 left"
+MIDDLE = " · 16 in flight · 12.0 a second · 0.42 USD · "
+EARLY = replace(BUSY, possible=250, reused=0, failed=0, planned=500)
+JUDGED = replace(EARLY, has_more=True)
 
 
 @every_row("progress, line", [
@@ -142,6 +243,8 @@ TAIL = " · 12.0 a second · 0.42 USD · about 0:32 left"
     (BUSY,
      "[1:30]  120 of 500 requests (24 %) · 2 failed · 100 from the cache · 16 in flight" + TAIL),
     (Progress(planned=4, received=4, rate=0.5), "[0:00]  4 of 4 requests (100 %) · 0.5 a second"),
+    (EARLY, f"[1:30]  118 of 500 to 750 requests{MIDDLE}about 0:32 to 0:53 left"),
+    (JUDGED, f"[1:30]  118 of at least 500 requests{MIDDLE}at least 0:32 left"),
 ])  # fmt: skip
 def test_it_shows_replies_requests_in_flight_cost_and_remaining_time(progress, line):
     assert progress_line(progress, 160, bar=False) == line
@@ -155,3 +258,11 @@ def test_it_shows_replies_requests_in_flight_cost_and_remaining_time(progress, l
 ])  # fmt: skip
 def test_a_narrow_terminal_keeps_the_time_that_is_left(columns, line):
     assert progress_line(BUSY, columns) == line
+
+
+def test_a_range_fits_eighty_columns_with_the_time_that_is_left():
+    progress = replace(EARLY, planned=1118, possible=301, received=441)
+
+    assert progress_line(progress, 79) == (
+        "████░░░░░░░░░░░░  441 of 1,118 to 1,419 requests · about 0:56 to 1:22 left"
+    )
