@@ -66,23 +66,29 @@ class RequestBuilder:
 
     def _find_adapter(self, path: Path) -> Adapter:
         # Before anything is sent: the adapter may not fit the model.
-        from pytest_ftgate.adapters.conversion import check_base, gguf_adapter
+        from pytest_ftgate.adapters.conversion import check_peft, gguf_adapter
         from pytest_ftgate.adapters.lora import adapter_sha256
 
         if self.provider.adapter == "gguf":
             gguf_adapter(path, Path(self.model))
         elif self.provider.adapter == "peft":
-            check_base(path, self.model)
+            check_peft(path, self.model)
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:
-        from pytest_ftgate.weights import find_checkpoint, find_weights, weights_identity
+        from pytest_ftgate.weights import (
+            check_checkpoint,
+            find_checkpoint,
+            find_weights,
+            weights_identity,
+        )
 
         variant = self.variant
         if self.provider.weights == "gguf":
             path = find_weights(variant.model, self.folder)
         else:
             path = find_checkpoint(variant.model, self.folder, variant.revision)
+            check_checkpoint(path)
         self.model, self.model_identity = str(path), weights_identity(path)
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
