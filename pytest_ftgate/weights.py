@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from math import prod
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
@@ -122,7 +123,7 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
         if _is_intact(fast_file, KNOWN_MODELS[model].fast_sha256):
             return fast_file
         return _convert_once(model, original_weights(model, cache), fast_file)
-    path = folder / Path(model).expanduser()
+    path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
     if path.is_file() and path.suffix not in _OTHER_WEIGHTS:
         return path
     if path.exists():
@@ -161,7 +162,7 @@ def find_checkpoint(model: str, folder: Path, revision: str | None = None) -> Pa
     """
     if model in KNOWN_MODELS or model.endswith(".gguf"):
         return find_weights(model, folder)
-    path = folder / Path(model).expanduser()
+    path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
     if not path.is_dir():
         path = _cached_snapshot(model, revision)
     if (path / _CONFIG).is_file():

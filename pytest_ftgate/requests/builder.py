@@ -9,6 +9,7 @@ from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.logprobs import GivenReply
@@ -145,6 +146,7 @@ class RequestBuilder:
             "max_turns": self.variant.max_turns if self.tools else 1,
             "adapter": self.adapter,
             "base_url": self.base_url,
+            "hidden_path": self._hidden_path(),
             "api_key_env": self._api_key_env(),
             "served_model": self.variant.served_model,
             "training_data": self.training_data,
@@ -152,6 +154,13 @@ class RequestBuilder:
             "thoughts": self.suite.reply.thoughts,
             **{key: getattr(self.variant, key) for key in _COPIED},
         }
+
+    def _hidden_path(self) -> str:
+        """Return the path of the address if it stands in the environment, and is more than /v1."""
+        variant = self.variant
+        is_written = variant.base_url is not None and variant.base_url_env is None
+        path = urlsplit(self.base_url or "").path.rstrip("/").removesuffix("/v1")
+        return "" if is_written else path
 
     def _api_key_env(self) -> str | None:
         """Return the environment variable of the API key; "" if no key may be sent.
