@@ -78,7 +78,7 @@ class Source:
         the root directory, and only with *folders* may it be a folder. *line* is the line of the
         path in the suite, and *what* its key, for messages.
         """
-        path = (self.path.parent / written).resolve()
+        path = real_path(self.path.parent / written)
         folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
             self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
@@ -120,7 +120,7 @@ class Source:
             path = self.find_file(pattern, line, what)
             return [path] if path else []
         try:
-            matches = {path.resolve() for path in self.path.parent.glob(pattern)}
+            matches = {real_path(path) for path in self.path.parent.glob(pattern)}
         except (NotImplementedError, ValueError) as error:
             hint = "write one such as docs/**/*.md"
             self.add_error(line, f"{what}: {pattern} is no glob: {error}; {hint}")
@@ -158,6 +158,14 @@ def _absence(written: str, folder: str) -> str:
 
 #: A path seldom has so many words, nor does a text end as the name of a file does.
 _FEWEST_WORDS, _ENDING = 5, re.compile(r"\.\w{1,8}$")
+
+
+def real_path(path: Path) -> Path:
+    """Return *path* with all links followed, whatever a stranger has written.
+
+    ``Path.resolve`` fails for a link that leads to itself and for a path with a null character.
+    """
+    return Path(os.path.realpath(str(path).replace("\0", "\ufffd")))
 
 
 @lru_cache(maxsize=256)

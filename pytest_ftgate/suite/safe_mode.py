@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.adapters.lora import LoraConfig
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
@@ -103,7 +104,7 @@ def _template_errors(adapter: Path, root: Path) -> Iterator[str]:
 
 
 def _is_below(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    return real_path(path).is_relative_to(root.resolve())
 
 
 def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:

@@ -45,6 +45,7 @@ LINKS = {
     "split-00002-of-00002.gguf": "../out.gguf",
     "hidden/w.safetensors": "../../out.gguf",
     "link.md": ".env",
+    "loop.md": "loop.md",
 }
 
 
@@ -83,6 +84,7 @@ VARIANTS = {
     "provider: llamacpp, model: away.gguf": "model: away.gguf lies outside",
     "provider: llamacpp, model: '~no-such-user/m.gguf'": "/m.gguf is no file and no folder",
     "provider: llamacpp, model: split-00001-of-00002.gguf": "split-00002-of-00002.gguf leads outsi",
+    'provider: llamacpp, model: "m\\0.gguf"': "is no file and no folder below",
     "provider: transformers, model: org/name": "model: org/name is no file and no folder below",
     "provider: transformers, model: hidden": "model: hidden: w.safetensors leads outside",
     f"{HOSTED}, base_url_env: SLACK": "base_url_env: SLACK is no address that ftgate_keys names",
@@ -126,6 +128,8 @@ HIDDEN = [
     ("prompt: .git/config", ".git/config lies in .git; move it to another folder", [True, False]),
     ("prompt: .env", ".env lies in .env; move it to another folder", [True]),
     ("prompt: link.md", "link.md lies in .env; move it to another folder", [True]),
+    ("prompt: loop.md", "loop.md does not exist (looked in ", [True, False]),
+    ('prompt: "a\\0b.md"', "does not exist (looked in ", [True, False]),
     ("prompt: .github/prompts/p.md", "", []),
     ("prompt: p.md", "", []),
 ]
