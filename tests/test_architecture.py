@@ -24,7 +24,17 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *("errors", "settings", "machine", "weights", "adapters", "stats", "readers", "skills"),
+    *(
+        "errors",
+        "settings",
+        "machine",
+        "weights_file",
+        "weights",
+        "adapters",
+        "stats",
+        "readers",
+        "skills",
+    ),
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
     *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
 )

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from struct import pack
 from zipfile import ZipFile
 
 import gguf
@@ -312,3 +313,74 @@ def test_a_digest_is_that_of_the_bytes_and_follows_a_change(tmp_path):
 
     assert before == sha256(BYTES).hexdigest()
     assert weights.file_sha256(path) == sha256(BYTES + b" more").hexdigest()
+
+
+# Checkpoints -------------------------------------------------------------------------------------
+
+EMPTY = pack("<Q", 2) + b"{}"
+INDEX = '{"weight_map": {"a": "%s"}}'
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    def write(**files):
+        for file in tmp_path.iterdir():
+            file.unlink()
+        for name, content in {"config__json": "{}", **files}.items():
+            data = content if isinstance(content, bytes) else content.encode()
+            (tmp_path / name.replace("__", ".")).write_bytes(data)
+        return tmp_path
+
+    return write
+
+
+def test_a_checkpoint_in_one_file_or_several_may_be_loaded(checkpoint):
+    weights.check_checkpoint(checkpoint(model__safetensors=EMPTY, training_args__bin="pickle"))
+    index = {"model__safetensors__index__json": INDEX % "one.safetensors"}
+    weights.check_checkpoint(checkpoint(one__safetensors=EMPTY, **index))
+    code = '{"auto_map": {"AutoModel": "x.Y"}, "conv_kernel": [4, 4], "n": {"attn_implementation": '
+    weights.check_checkpoint(checkpoint(model__safetensors=EMPTY, config__json=code + '"sdpa"}}'))
+
+
+KERNEL = "names compiled code of a repository; write null, eager or sdpa"
+PICKLE = (
+    "pytorch_model.bin is a pickle, which runs code when it is read, and there is no "
+    "model.safetensors; where you trust it, load it and write model.save_pretrained(FOLDER)"
+)
+
+
+@every_row(("files", "message"), [
+    ({}, "there is no model.safetensors; save the model again"),
+    ({"pytorch_model__bin": "x"}, PICKLE),
+    ({"model__ckpt": "x"}, "model.ckpt is a pickle"),
+    ({"model__safetensors": "no tensors"}, "model.safetensors is damaged"),
+    ({"model__safetensors__index__json": INDEX % "../one.safetensors"},
+     "../one.safetensors is no safetensors file beside it; save the model again"),
+    ({"model__safetensors__index__json": INDEX % "one.bin"}, "one.bin is no safetensors file"),
+    ({"model__safetensors__index__json": INDEX % "one.safetensors"}, "one.safetensors is damaged"),
+    ({"config__json": '{"a": [{"attn_implementation": "evil/kernel"}]}'},
+     f"config.json: attn_implementation {KERNEL}"),
+    ({"config__json": '{"_experts_implementation": {"": "evil/kernel"}}'}, KERNEL),
+    ({"config__json": '{"transformers_weights": "x.bin"}'}, "transformers_weights names other wei"),
+    ({"config__json": "[" * 100_000}, "config.json cannot be read"),
+    ({"adapter_config__json": "{}"}, "lies beside an adapter_config.json, whose adapter"),
+])  # fmt: skip
+def test_a_checkpoint_with_a_pickle_or_code_or_an_adapter_is_refused_with_what_to_do(
+    checkpoint, files, message
+):
+    folder = checkpoint(**files)
+
+    with pytest.raises(ConfigurationError) as raised:
+        weights.check_checkpoint(folder)
+
+    assert str(raised.value).startswith(folder.name)
+    assert message in str(raised.value)
+
+
+def test_a_gguf_file_beside_an_adapter_is_refused_as_well(checkpoint):
+    path = checkpoint(m__gguf=pack("<4sIQQ", b"GGUF", 3, 0, 0)) / "m.gguf"
+    weights.check_checkpoint(path)
+
+    (path.parent / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match=r"m\.gguf lies beside an adapter_config\.json"):
+        weights.check_checkpoint(path)

@@ -24,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pytest_ftgate.adapters.lora import CONFIG_FILE, LoraConfig
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import find_checkpoint
+from pytest_ftgate.weights_file import check_gguf, read_json_object
 
 #: The key of ``extra`` that goes to the chat template.
 TEMPLATE_OPTIONS = "chat_template_kwargs"
@@ -202,9 +203,10 @@ def weights_template(path: Path) -> ChatTemplate | None:
 @lru_cache(maxsize=8)
 def _gguf_template(path: Path, changed: int) -> ChatTemplate | None:
     del changed  # The cache's key: a file may change while this process runs.
-    with suppress(ImportError, OSError, ValueError, KeyError, IndexError):
+    with suppress(ConfigurationError, ImportError, OSError, ValueError, KeyError, IndexError):
         from gguf import GGUFReader
 
+        check_gguf(path)
         reader = GGUFReader(path)
         prefix, words = "tokenizer.ggml.", reader.get_field("tokenizer.ggml.tokens")
         text = reader.get_field("tokenizer.chat_template")
@@ -220,10 +222,8 @@ def _gguf_template(path: Path, changed: int) -> ChatTemplate | None:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError, RecursionError):
-        values = json.loads(path.read_text("utf-8"))
-        if isinstance(values, dict):
-            return values
+    with suppress(ConfigurationError):
+        return {**read_json_object(path)}
     return {}
 
 

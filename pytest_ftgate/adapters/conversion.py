@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import sha256
+from itertools import chain
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,15 @@ from pytest_ftgate.adapters.lora import (
     LoraConfig,
     adapter_sha256,
     folder_problem,
+    peft_problem,
 )
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.machine import exclusive_lock
 from pytest_ftgate.weights import file_sha256, weights_name
+from pytest_ftgate.weights_file import DAMAGED, check_gguf, check_safetensors, gguf_parts
 
 if TYPE_CHECKING:
     import numpy as np
-    from gguf import GGUFReader
 
     _Array = np.ndarray[Any, Any]
 
@@ -205,12 +207,12 @@ def _tensors(weights: Path) -> Iterator[tuple[str, _Array]]:
         message = 'converting an adapter needs safetensors: pip install "pytest-ftgate[local]"'
         raise ConfigurationError(message) from error
     types = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
+    check_safetensors(weights)
     try:
         read: Callable[[bytes], list[tuple[str, dict[str, Any]]]] = deserialize
         entries = read(weights.read_bytes())
     except SafetensorError as error:
-        message = f"{weights.name} is damaged ({error}); copy or save it again"
-        raise ConfigurationError(message) from error
+        raise ConfigurationError(DAMAGED.format(weights.name, error)) from error
     for name, entry in entries:
         kind = entry["dtype"]
         if kind not in types:
@@ -240,12 +242,19 @@ def is_evidently_other(trained_on: str, name: str) -> bool:
     return bool(adapter and model and differs and not is_path)
 
 
-def check_base(folder: Path, model: str) -> None:
-    """Raise an error if the adapter in *folder* evidently belongs to another base than *model*.
+def check_peft(folder: Path, model: str) -> None:
+    """Raise an error unless PEFT may load the adapter in *folder* on *model*.
 
     Raises:
-        ConfigurationError: it does, or its configuration cannot be read.
+        ConfigurationError: its config or its header is not allowed, or it evidently belongs to
+            another base.
     """
+    if problem := peft_problem(folder):
+        raise ConfigurationError(f"adapter {folder.name} {problem}")
+    try:
+        check_safetensors(folder / WEIGHTS_FILE)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"adapter {folder.name}: {error}") from error
     trained_on, name = LoraConfig.read(folder).base, weights_name(model)
     if is_evidently_other(trained_on, name.partition("@")[0].rpartition("/")[2]):
         raise ConfigurationError(
@@ -257,16 +266,6 @@ def check_base(folder: Path, model: str) -> None:
 def _families(name: str) -> dict[str, str]:
     """Return the families in the name of a model, each with its version, "" if it has none."""
     return dict(sorted(_FAMILY.findall(name.lower())))
-
-
-def _all_tensors(reader: GGUFReader, path: Path) -> Iterator[Any]:
-    """Yield the tensors of all files, if the model at *path* is split."""
-    yield from reader.tensors
-    split = re.fullmatch(r"(.*-)00001(-of-(\d{5})\.gguf)", path.name)
-    if split:
-        for number in range(2, int(split[3]) + 1):
-            shard = path.with_name(f"{split[1]}{number:05}{split[2]}")
-            yield from type(reader)(shard).tensors
 
 
 @lru_cache(maxsize=8)
@@ -283,14 +282,15 @@ class _Base:
         from gguf import GGUFReader
 
         self.file = path.name
+        check_gguf(path)
         try:
-            reader = GGUFReader(path)
-        except (ValueError, IndexError) as error:
+            readers = [GGUFReader(part) for part in gguf_parts(path)]
+        except (ValueError, IndexError, KeyError) as error:
             remedy = "fetch or convert it again"
             raise ConfigurationError(f"{path} is cut off or no GGUF file; {remedy}") from error
         self._values = {
             name: field.contents()
-            for name, field in reader.fields.items()
+            for name, field in readers[0].fields.items()
             if not name.startswith("tokenizer.")
         }
         self.architecture = str(self._values.get("general.architecture"))
@@ -300,7 +300,7 @@ class _Base:
                 f"{self.file} is of the architecture {self.architecture}, for which no adapter can "
                 f"be converted here (only {known}); convert_lora_to_gguf.py of llama.cpp may do it"
             )
-        tensors = _all_tensors(reader, path)
+        tensors = chain.from_iterable(reader.tensors for reader in readers)
         self._shapes = {t.name: tuple(int(n) for n in t.shape) for t in tensors}
 
     def check_name(self, trained_on: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,8 +13,10 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.adapters.config import config_problem
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import file_sha256
+from pytest_ftgate.weights_file import check_gguf, read_json_object
 
 #: The two files of an adapter in PEFT's format.
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -24,6 +26,8 @@ MERGE = (
     "merge the adapter into its base, convert that to GGUF, and write model: MERGED.gguf and "
     "base: BASE.gguf"
 )
+#: What to do with an adapter of another kind than LoRA.
+_OTHER_KIND = "train a LoRA adapter, or merge this one into its base"
 #: Keys of the config that change more than LoRA matrices, if they are set.
 _UNSUPPORTED = {
     "use_dora": "it uses DoRA (use_dora)",
@@ -76,19 +80,18 @@ class LoraConfig:
         Raises:
             ConfigurationError: the file cannot be read.
         """
-        try:
-            values = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {error}") from error
-        if not isinstance(values, Mapping):
-            raise ConfigurationError(f"{CONFIG_FILE} is no JSON object")
-        return cls(values)
+        return cls(read_json_object(folder / CONFIG_FILE))
+
+    def kind_problem(self, engine: str) -> str:
+        """Return why *engine* does not apply such a kind of adapter; "" if it does."""
+        kind = str(self.values.get("peft_type", "")).upper()
+        named = f"its peft_type is {kind or 'missing'}"
+        return "" if kind == "LORA" else f"{named}, and {engine} applies LORA only"
 
     def problem(self) -> str:
         """Return why llama.cpp cannot apply such an adapter; "" if it can."""
-        kind = str(self.values.get("peft_type", "")).upper()
-        if kind != "LORA":
-            return f"its peft_type is {kind or 'missing'}, and llama.cpp applies LORA only"
+        if reason := self.kind_problem("llama.cpp"):
+            return reason
         if self.values.get("bias", "none") != "none":
             return f"it has biases (bias: {self.values['bias']})"
         start = str(self.values.get("init_lora_weights"))
@@ -174,7 +177,7 @@ def adapter_facts(path: Path, digest: str, scale: float = 1.0) -> Mapping[str, s
     strengths: Iterable[tuple[float, float]] = ()
     is_rslora = False
     if path.is_file():
-        with suppress(ImportError, OSError, ValueError, KeyError, IndexError):
+        with suppress(ConfigurationError, ImportError, OSError, ValueError, KeyError, IndexError):
             gguf_facts, strengths = _weight_facts(path)
             facts |= gguf_facts
     folder = path if path.is_dir() else path.parent
@@ -221,6 +224,7 @@ def _strength(scale: float, alpha: float, rank: float, is_rslora: bool) -> str: 
 def _weight_facts(path: Path) -> tuple[dict[str, Any], list[tuple[float, float]]]:
     from gguf import GGUFReader
 
+    check_gguf(path)
     reader = GGUFReader(path)
     counts = Counter(int(t.shape[-1]) for t in reader.tensors if t.name.endswith(".lora_a"))
     kind, alpha = (reader.get_field(f"adapter.{key}") for key in ("type", "lora.alpha"))
@@ -260,7 +264,26 @@ def peft_problem(path: Path) -> str:
     """Return why PEFT cannot load the adapter at *path*, with a remedy; "" if it may."""
     if path.is_file():
         return f"is a file; name the folder in which a trainer saves an adapter ({CONFIG_FILE})"
-    return missing_config(path) or _missing_weights(path)
+    return _problem(path, lambda config: config.kind_problem("this package"), _OTHER_KIND)
+
+
+def folder_problem(folder: Path) -> str:
+    """Return why the adapter in *folder* cannot be converted, with a remedy; "" if it may."""
+    return _problem(folder, LoraConfig.problem, MERGE)
+
+
+def _problem(folder: Path, check: Callable[[LoraConfig], str], remedy: str) -> str:
+    """Return why the adapter in *folder* cannot be used: a file, its kind by *check*, or a key."""
+    if reason := missing_config(folder) or _missing_weights(folder):
+        return reason
+    try:
+        config = LoraConfig.read(folder)
+    except ConfigurationError as error:
+        return f"cannot be used: {error}"
+    if problem := check(config):
+        return f"cannot be used as an adapter: {problem}; {remedy}"
+    problem = config_problem(config.values)
+    return f"cannot be used: {CONFIG_FILE}: {problem}" if problem else ""
 
 
 def _missing_weights(folder: Path) -> str:
@@ -269,17 +292,6 @@ def _missing_weights(folder: Path) -> str:
     pickled = (folder / "adapter_model.bin").is_file()
     hint = "it has a pickle; save with safe_serialization=True" if pickled else "save it again"
     return f"has no {WEIGHTS_FILE}; {hint}"
-
-
-def folder_problem(folder: Path) -> str:
-    """Return why the adapter in *folder* cannot be converted, with a remedy; "" if it may."""
-    if reason := missing_config(folder) or _missing_weights(folder):
-        return reason
-    try:
-        problem = LoraConfig.read(folder).problem()
-    except ConfigurationError as error:
-        return f"cannot be used: {error}"
-    return f"cannot be used as an adapter: {problem}; {MERGE}" if problem else ""
 
 
 def _folder_hint(folder: Path) -> str:

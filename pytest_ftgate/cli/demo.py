@@ -60,7 +60,7 @@ def run_demo(folder: Path, *, live: bool) -> Iterator[str]:
     arguments = [str(folder), f"--ftgate-html={report}"]
     print(f"$ pytest --ftgate {shlex.join(arguments)}\n", flush=True)
     # By name, since PYTEST_DISABLE_PLUGIN_AUTOLOAD may keep pytest from finding the plugin.
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate", "--ftgate", *arguments]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "pytest_ftgate", "--ftgate", *arguments]
     code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own arguments
     if code > 1:
         raise ConfigurationError(f"pytest ended with {code}; its message is above")

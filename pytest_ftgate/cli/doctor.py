@@ -21,7 +21,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS, file_difference, trained_template
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
-from pytest_ftgate.client.redaction import redact_reply
+from pytest_ftgate.client.redaction import redact_message, redact_reply
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
@@ -238,9 +238,9 @@ def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
 
 def _server(request: requests.Request, variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
     """Yield what the server at the request's own address serves, and how it writes prompts."""
-    address, wanted = request.base_url or "", request.served_model or request.model
+    address, wanted = request.shown_url, request.served_model or request.model
     try:
-        served = served_models(address, os.environ.get(request.api_key_env or ""))
+        served = served_models(request.base_url or "", os.environ.get(request.api_key_env or ""))
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         text = f"nothing usable at {address}: {escape_controls(str(reason))}"
@@ -277,7 +277,8 @@ async def _own_server(request: requests.Request) -> list[Diagnosis]:
         if request.constraint is not None:
             found.append(await _schema(provider, request))
     except (FtgateError, TimeoutError) as error:
-        return [Diagnosis(Level.WARN, f"{request.base_url}: {error or 'no reply in time'}")]
+        told = redact_message(str(error), os.environ, request)
+        return [Diagnosis(Level.WARN, f"{request.shown_url}: {told or 'no reply in time'}")]
     finally:
         await provider.close()
     return found
@@ -288,7 +289,7 @@ async def _schema(provider: Provider, request: requests.Request) -> Diagnosis:
 
     The prompt says nothing of the schema, so that a model meets it only if the server makes it.
     """
-    address = request.base_url or ""
+    address = request.shown_url
     if not is_loopback(urlsplit(address).hostname):
         return Diagnosis(
             Level.OK,

@@ -16,7 +16,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import Budget, Progress
 from pytest_ftgate.client.rate_limit import RetryPolicy
-from pytest_ftgate.client.redaction import redact_reply, redact_text
+from pytest_ftgate.client.redaction import redact_message, redact_reply
 from pytest_ftgate.client.results import CacheWriter, PeerWaiter, Result, Results
 from pytest_ftgate.client.scheduler import (
     Phases,
@@ -168,7 +168,7 @@ class Engine:
         if failing is None or not self._in_flight:
             return ""
         request, message = failing
-        return redact_text(message, self._environ, request.api_key_env)
+        return redact_message(message, self._environ, request)
 
     @property
     def pending_batches(self) -> tuple[str, ...]:

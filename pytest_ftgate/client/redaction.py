@@ -11,24 +11,24 @@ from urllib.parse import quote
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.request import SHORTEST_SECRET, Request, without_path
 from pytest_ftgate.suite.providers import provider_spec
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 #: A token after the name of its scheme; a plain word after it is not a token.
 _SCHEME_TOKEN = re.compile(r"(?i)\b(bearer|basic|x-api-key:?)\s+(?=\S*\d|\S{16})[^\s\"',}]+")
-#: Shorter values may be part of ordinary words.
-_MIN_LENGTH = 6
 
 
-def redact(error: FtgateError, environ: Mapping[str, str], key_name: str | None = None) -> None:
-    """Remove secrets from the message of *error*, in place.
-
-    *key_name* names one more variable of *environ* whose value is secret.
-    """
-    message = redact_text(str(error), environ, key_name)
+def redact(error: FtgateError, environ: Mapping[str, str], request: Request) -> None:
+    """Remove secrets from the message of *error* about *request*, in place."""
+    message = redact_message(str(error), environ, request)
     if message != str(error):
         error.args = (message, *error.args[1:])
+
+
+def redact_message(text: str, environ: Mapping[str, str], request: Request) -> str:
+    """Return *text* about *request* without secrets, its own key and the path of its address."""
+    return redact_text(without_path(text, request), environ, request.api_key_env)
 
 
 def redact_text(text: str, environ: Mapping[str, str], *key_names: str | None) -> str:
@@ -51,7 +51,7 @@ def redact_reply(reply: Reply, request: Request, environ: Mapping[str, str]) -> 
         for name in environ
         if name == request.api_key_env or (name.startswith(prefixes) and _SECRET_NAME.search(name))
     ]
-    values = [environ[name] for name in names if len(environ[name]) >= _MIN_LENGTH]
+    values = [environ[name] for name in names if len(environ[name]) >= SHORTEST_SECRET]
     if not values:
         return reply
     text = reply.to_json()
@@ -72,7 +72,7 @@ def _without_values(text: str, names: Iterable[str], environ: Mapping[str, str])
 @lru_cache(maxsize=256)
 def _forms(value: str) -> tuple[str, ...]:
     """Return how *value* may stand in a text: as it is, reversed, or in a usual encoding."""
-    if len(value) < _MIN_LENGTH:
+    if len(value) < SHORTEST_SECRET:
         return ()
     raw = value.encode("utf-8", "surrogateescape")
     encoded = [raw.hex(), raw.hex().upper(), quote(value, safe="", errors="replace")]
@@ -83,7 +83,7 @@ def _forms(value: str) -> tuple[str, ...]:
         middle = middle[(padding * 4 + 2) // 3 : len(raw + bytes(padding)) * 4 // 3]
         encoded += [middle, middle.translate(_URL_SAFE)]
     forms = [value, value[::-1], json.dumps(value)[1:-1], json.dumps(value[::-1])[1:-1], *encoded]
-    return tuple(sorted({form for form in forms if len(form) >= _MIN_LENGTH}, key=len)[::-1])
+    return tuple(sorted({form for form in forms if len(form) >= SHORTEST_SECRET}, key=len)[::-1])
 
 
 _URL_SAFE = str.maketrans("+/", "-_")

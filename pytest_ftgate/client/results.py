@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import reduce
 from threading import Event, Lock
 
 from pytest_ftgate.cache.cache import Cache
@@ -23,7 +24,7 @@ from pytest_ftgate.errors import (
     ReplyError,
 )
 from pytest_ftgate.requests.reply import Reply, TextFile, file_text
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.request import Request, without_path
 from pytest_ftgate.suite.providers import provider_spec
 
 #: The result of one request.
@@ -74,8 +75,10 @@ class Results:
         """End the run: *error* in the engine's thread was not expected, so results may not come."""
         environ, names = self._environ, tuple(self._key_names)
         with self._lock:
+            pending = [*self._pending.values()]
             self.failure = self.failure or EngineError(
-                error, lambda text: redact_text(text, environ, *names)
+                error,
+                lambda text: redact_text(reduce(without_path, pending, text), environ, *names),
             )
             for _, done in self._waiters:
                 done.set()
@@ -146,7 +149,7 @@ class Results:
         """Set the result of *request*, and count it."""
         fingerprint = request.fingerprint
         if not isinstance(result, Reply):
-            redact(result, self._environ, request.api_key_env)
+            redact(result, self._environ, request)
             self.failed += 1
             self.recent_rate.add(self.seconds)
         elif provider_spec(request.provider).recorded or fingerprint in self._cached:

@@ -348,7 +348,7 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
     facts = {
         "provider": request.provider,
         "model": model,
-        "address": request.base_url or "",
+        "address": request.shown_url,
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
         "sampling": ", ".join(f"{key} {value}" for key, value in request.sampling.items()),

@@ -35,6 +35,7 @@ from pytest_ftgate.providers.server_template import trained_prompts
 from pytest_ftgate.requests.reply import TEMPLATE_FACT, Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.weights_file import check_gguf
 
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
@@ -71,6 +72,7 @@ class LlamaCppProvider(Provider):
         self._differences: dict[str, str] = {}
 
     def _start(self, threads: int) -> Any:
+        check_gguf(Path(self._model))
         xllamacpp = _import_engine()
         params = xllamacpp.CommonParams()
         params.model.path = self._model
@@ -96,7 +98,9 @@ class LlamaCppProvider(Provider):
             raise ConfigurationError(
                 f"adapter {adapter.path.name} has changed since the run began; start it again"
             )
-        return gguf_adapter(adapter.path, Path(self._model))
+        path = gguf_adapter(adapter.path, Path(self._model))
+        check_gguf(path)
+        return path
 
     @cached_property
     def _properties(self) -> Mapping[str, Any]:

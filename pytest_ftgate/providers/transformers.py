@@ -14,7 +14,7 @@ from peft import MODEL_TYPE_TO_PEFT_MODEL_MAPPING, PeftConfig, PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from pytest_ftgate.adapters.conversion import check_base
+from pytest_ftgate.adapters.conversion import check_peft
 from pytest_ftgate.adapters.lora import WEIGHTS_FILE, adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected
 from pytest_ftgate.providers.base import Provider
@@ -27,10 +27,13 @@ from pytest_ftgate.providers.generation import (
 )
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request
-from pytest_ftgate.weights import weights_name
+from pytest_ftgate.weights import check_checkpoint, weights_name
+from pytest_ftgate.weights_file import DAMAGED
 
 #: Requests in a batch, unless the variant declares its slots.
 _BATCH_SIZE = 16
+#: Where models and tokenizers come from: this machine, and never from code that they bring.
+_SOURCE: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 #: Files that a folder with a tokenizer has.
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -123,7 +126,7 @@ class TransformersProvider(Provider):
             raise ConfigurationError(
                 f"adapter {folder.name} has changed since the run began; start it again"
             )
-        check_base(folder, self._model)
+        check_peft(folder, self._model)
         template = _own_template(folder, self._chat.tokenizer, self._model)
         base = self._chat.model if self._peft is None else None
         self._peft = _with_adapter(base, self._peft, folder, name)
@@ -180,8 +183,9 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     Raises:
         ConfigurationError: it cannot be loaded.
     """
-    source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    weights: dict[str, Any] = {"dtype": dtype or "auto"}
+    check_checkpoint(path)
+    source = dict(_SOURCE)
+    weights: dict[str, Any] = {"dtype": dtype or "auto", "use_safetensors": True}
     if path.is_file():
         # Otherwise the weights would stay packed.
         weights = {"dtype": dtype or "float32", "quantization_config": GgufConfig(dequantize=True)}
@@ -198,17 +202,26 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
     except SafetensorError as error:
-        raise ConfigurationError(f"{name}: {_broken(error)}") from error
+        message = DAMAGED.format("a file of weights", _first_line(error))
+        raise ConfigurationError(f"{name}: {message}") from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         if is_out_of_memory(error):
             raise ConfigurationError(f"{name}: {OUT_OF_MEMORY.format(device=device)}") from error
-        raise ConfigurationError(
-            f"transformers cannot load {name}: {_first_line(error)}"
-        ) from error
+        message = _own_code(error) or f"transformers cannot load it: {_first_line(error)}"
+        raise ConfigurationError(f"{name}: {message}") from error
 
 
-def _broken(error: Exception) -> str:
-    return f"a file of weights is broken ({_first_line(error)}); save it or copy it again"
+def _own_code(error: Exception) -> str:
+    """Return what to do about a repository that needs code of its own, or "".
+
+    transformers advises to run that code.
+    """
+    if "trust_remote_code" not in str(error):
+        return ""
+    return (
+        "it needs Python that its repository brings (auto_map), which is never run here; let a "
+        "server run it (provider: openai-compatible), or name a model that transformers has itself"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -219,11 +232,16 @@ def _own_template(folder: Path, tokenizer: Any, model: str) -> str | None:
     """Return the chat template that was saved with an adapter, or None if there is none.
 
     Raises:
-        ConfigurationError: it was trained with other tokens than the base has.
+        ConfigurationError: it was trained with other tokens than the base has, or it cannot be
+            loaded without code of its own.
     """
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         return None
-    own = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        own = AutoTokenizer.from_pretrained(folder, **_SOURCE)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        message = _own_code(error) or f"its tokenizer cannot be loaded: {_first_line(error)}"
+        raise ConfigurationError(f"adapter {folder.name}: {message}") from error
     mine, base = own.get_vocab(), tokenizer.get_vocab()
     other = sorted(
         token for token in mine.keys() | base.keys() if mine.get(token) != base.get(token)
@@ -251,7 +269,8 @@ def _with_adapter(base: Any, peft: Any, folder: Path, name: str) -> Any:
             peft = kind(base, config, name)
         loaded = peft.load_adapter(folder, name, is_trainable=False)
     except SafetensorError as error:
-        raise ConfigurationError(f"{folder.name}/{WEIGHTS_FILE}: {_broken(error)}") from error
+        message = DAMAGED.format(f"{folder.name}/{WEIGHTS_FILE}", _first_line(error))
+        raise ConfigurationError(message) from error
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         if is_out_of_memory(error):
             raise

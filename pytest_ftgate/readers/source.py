@@ -46,6 +46,7 @@ class Source:
         files: the files that the suite names, and the links that lead to them; grows as well.
         globs: the patterns of files that it names, each with the folder that it starts from.
         warnings: grows likewise: what is probably a mistake, and keeps no suite from running.
+        safe: True if the author is a stranger, who may name no files in hidden folders.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Source:
     files: list[Path] = field(default_factory=list)
     globs: list[tuple[Path, str]] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
+    safe: bool = False
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -76,10 +78,12 @@ class Source:
         the root directory, and only with *folders* may it be a folder. *line* is the line of the
         path in the suite, and *what* its key, for messages.
         """
-        path = (self.path.parent / written).resolve()
+        path = real_path(self.path.parent / written)
         folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
             self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
+        elif hidden := self._hidden_part(path):
+            self.add_error(line, f"{what}: {written} lies in {hidden}; move it to another folder")
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
@@ -88,6 +92,15 @@ class Source:
             self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
         return None
+
+    def _hidden_part(self, path: Path) -> str:
+        """Return the part of *path*, below the root, that nothing of a suite may lie in; or "".
+
+        Keys may stand in ``.git``, and for strangers in all that is hidden, such as ``.env``.
+        """
+        parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
+        hidden = (part for part in parts if part.startswith(".") and part != ".github")
+        return next((part for part in hidden if self.safe or part == ".git"), "")
 
     def _remedy(self) -> str:
         """Return what to do about a file outside the root directory."""
@@ -107,12 +120,13 @@ class Source:
             path = self.find_file(pattern, line, what)
             return [path] if path else []
         try:
-            matches = {path.resolve() for path in self.path.parent.glob(pattern)}
+            matches = {real_path(path) for path in self.path.parent.glob(pattern)}
         except (NotImplementedError, ValueError) as error:
             hint = "write one such as docs/**/*.md"
             self.add_error(line, f"{what}: {pattern} is no glob: {error}; {hint}")
             return []
-        paths = sorted(p for p in matches if p.is_file() and p.is_relative_to(self.root))
+        below = (path for path in matches if path.is_relative_to(self.root))
+        paths = sorted(path for path in below if path.is_file() and not self._hidden_part(path))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
         self.globs.append((self.path.parent, pattern))
@@ -144,6 +158,14 @@ def _absence(written: str, folder: str) -> str:
 
 #: A path seldom has so many words, nor does a text end as the name of a file does.
 _FEWEST_WORDS, _ENDING = 5, re.compile(r"\.\w{1,8}$")
+
+
+def real_path(path: Path) -> Path:
+    """Return *path* with all links followed, whatever a stranger has written.
+
+    ``Path.resolve`` fails for a link that leads to itself and for a path with a null character.
+    """
+    return Path(os.path.realpath(str(path).replace("\0", "\ufffd")))
 
 
 @lru_cache(maxsize=256)

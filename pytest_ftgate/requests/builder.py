@@ -9,6 +9,7 @@ from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.logprobs import GivenReply
@@ -66,23 +67,29 @@ class RequestBuilder:
 
     def _find_adapter(self, path: Path) -> Adapter:
         # Before anything is sent: the adapter may not fit the model.
-        from pytest_ftgate.adapters.conversion import check_base, gguf_adapter
+        from pytest_ftgate.adapters.conversion import check_peft, gguf_adapter
         from pytest_ftgate.adapters.lora import adapter_sha256
 
         if self.provider.adapter == "gguf":
             gguf_adapter(path, Path(self.model))
         elif self.provider.adapter == "peft":
-            check_base(path, self.model)
+            check_peft(path, self.model)
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:
-        from pytest_ftgate.weights import find_checkpoint, find_weights, weights_identity
+        from pytest_ftgate.weights import (
+            check_checkpoint,
+            find_checkpoint,
+            find_weights,
+            weights_identity,
+        )
 
         variant = self.variant
         if self.provider.weights == "gguf":
             path = find_weights(variant.model, self.folder)
         else:
             path = find_checkpoint(variant.model, self.folder, variant.revision)
+            check_checkpoint(path)
         self.model, self.model_identity = str(path), weights_identity(path)
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
@@ -139,6 +146,7 @@ class RequestBuilder:
             "max_turns": self.variant.max_turns if self.tools else 1,
             "adapter": self.adapter,
             "base_url": self.base_url,
+            "hidden_path": self._hidden_path(),
             "api_key_env": self._api_key_env(),
             "served_model": self.variant.served_model,
             "training_data": self.training_data,
@@ -146,6 +154,13 @@ class RequestBuilder:
             "thoughts": self.suite.reply.thoughts,
             **{key: getattr(self.variant, key) for key in _COPIED},
         }
+
+    def _hidden_path(self) -> str:
+        """Return the path of the address if it stands in the environment, and is more than /v1."""
+        variant = self.variant
+        is_written = variant.base_url is not None and variant.base_url_env is None
+        path = urlsplit(self.base_url or "").path.rstrip("/").removesuffix("/v1")
+        return "" if is_written else path
 
     def _api_key_env(self) -> str | None:
         """Return the environment variable of the API key; "" if no key may be sent.

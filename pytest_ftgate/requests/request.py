@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.suite.model import Case, ThoughtMarks, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
+
+#: Shorter values may be part of ordinary words.
+SHORTEST_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,7 @@ class Request:
         case: the case itself, for providers that answer without a prompt.
         training_data: the file that a classifier is trained on.
         folder: the folder that relative names start from.
+        hidden_path: the path of *base_url* that no report shows, since the environment holds it.
         repeat: the index of this reply among several replies to the same messages, from 0.
         served_model: the server's name for the model, if it differs from *model*.
         runtime: settings of the inference engine that do not change the reply.
@@ -143,6 +148,7 @@ class Request:
     passages: tuple[Passage, ...] = ()
     adapter: Adapter | None = None
     base_url: str | None = None
+    hidden_path: str = ""
     api_key_env: str | None = None
     api_version: str | None = None
     case: Case | None = None
@@ -164,6 +170,11 @@ class Request:
     cached_as: str = ""
 
     @property
+    def shown_url(self) -> str:
+        """The base URL as reports and messages show it; "" if nothing names one."""
+        return without_path(self.base_url or "", self)
+
+    @property
     def is_last_turn(self) -> bool:
         """Whether the tool loop has reached its last turn, in which the model must answer."""
         return bool(self.steps) and len(self.steps) + 1 >= self.max_turns
@@ -178,6 +189,16 @@ class Request:
         fingerprint = digest([self.fingerprint, salt])
         cached_as = self.cached_as and digest([self.cached_as, salt])
         return replace(self, repeat=self.repeat + 1, fingerprint=fingerprint, cached_as=cached_as)
+
+
+def without_path(text: str, request: Request) -> str:
+    """Return *text* without the path of an address that the environment holds."""
+    path = request.hidden_path
+    if not path:
+        return text
+    host = urlsplit(request.base_url or "").netloc
+    text = text.replace(f"{host}{path}", f"{host}/…")
+    return text.replace(path, "/…") if len(path) >= SHORTEST_SECRET else text
 
 
 @dataclass(frozen=True, slots=True)

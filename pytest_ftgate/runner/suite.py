@@ -182,7 +182,8 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
     if session.settings.safe:
         from pytest_ftgate.suite.safe_mode import check_safe
 
-        check_safe(suite, session.settings.root)
+        variables = {rule.variable for rule in session.settings.keys}
+        check_safe(suite, session.settings.root, variables)
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if session.settings.batch else suite
     session.replies.use_committed_replies(suite)

@@ -221,18 +221,22 @@ def load_suite(
     root: Path,
     plugins: PluginContributions | None = None,
     transform: Transform | None = None,
+    *,
+    safe: bool = False,
 ) -> Suite:
     """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
     *root* is the directory that holds every file that the suite names. *transform* changes the
-    content before it is validated.
+    content before it is validated. *safe* is True if the author is a stranger.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
     """
-    source = SuiteSource(
-        root=root.resolve(), path=path.resolve(), plugins=plugins or PluginContributions()
-    )
+    plugins = plugins or PluginContributions()
+    source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=plugins, safe=safe)
+    if safe and not source.path.is_relative_to(source.root):
+        message = f"it lies outside {source.root}; --ftgate-safe does not allow it"
+        raise SuiteError(path.name, [Diagnostic(path.name, 0, message)])
     source = _read_document(source)
     if transform and isinstance(source.document.value, dict):
         content = dict(transform(source.document.value))

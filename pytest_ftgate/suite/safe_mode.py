@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.adapters.lora import LoraConfig
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import KNOWN_MODELS
+from pytest_ftgate.weights_file import gguf_parts
 
 #: The most cases of a suite, replies to each case, and replies of all variants together.
 MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
 _ENDING = "--ftgate-safe does not allow it"
 
 
-def check_safe(suite: Suite, root: Path) -> None:
+def check_safe(suite: Suite, root: Path, variables: Collection[str] = ()) -> None:
     """Raise unless safe mode allows everything that *suite* names. *root* holds its files.
+
+    *variables* are those of the environment that the configuration names as addresses.
 
     Raises:
         SuiteError: the suite names code, plugins or files elsewhere, or is too large.
     """
-    variants = chain(suite.variants.values(), (judge.variant for judge in suite.judges))
+    variants = [*suite.variants.values(), *(judge.variant for judge in suite.judges)]
     errors = [
         Diagnostic(suite.name, variant.line, f'variant "{variant.name}": {message}; {_ENDING}')
         for variant in variants
-        for message in _variant_errors(variant, suite.path.parent, root)
+        for message in chain(
+            _variant_errors(variant, suite.path.parent, root),
+            _address_errors(variant, variables),
+        )
+    ]
+    errors += [
+        Diagnostic(suite.name, 0, f"{path.name} leads outside {root}; {_ENDING}")
+        for path in (suite.accepted_path, suite.replies_path)
+        if not _is_below(path, root)
     ]
     errors += _rule_errors(suite)
     errors += [Diagnostic(suite.name, 0, message) for message in _size_errors(suite)]
@@ -50,15 +65,46 @@ def _variant_errors(variant: Variant, folder: Path, root: Path) -> Iterator[str]
     if spec.weights:
         models = [variant.model, *filter(None, [variant.base, base.get("model")])]
         for model in dict.fromkeys(models):
-            if model not in KNOWN_MODELS and not _is_below(folder / Path(model).expanduser(), root):
-                yield f"model: {model} lies outside {root}"
+            if model not in KNOWN_MODELS:
+                yield from _place_errors("model", model, folder, root)
     for adapter in filter(None, (variant.adapter, base.get("adapter"))):
-        if not _is_below(folder / adapter, root):
-            yield f"adapter: {adapter} lies outside {root}"
+        yield from _place_errors("adapter", str(adapter), folder, root)
+        yield from _template_errors(folder / adapter, root)
+
+
+def _address_errors(variant: Variant, variables: Collection[str]) -> Iterator[str]:
+    for name in (variant.base_url_env, variant.base_fields.get("base_url_env")):
+        if name and name not in variables:
+            yield f"base_url_env: {name} is no address that ftgate_keys names, as KEY@${name}"
+
+
+def _place_errors(key: str, written: str, folder: Path, root: Path) -> Iterator[str]:
+    """Yield why the weights at *written* are not below *root*, with all that a folder holds."""
+    # Not Path.expanduser, which fails for the home of a user who does not exist.
+    path = folder / expanduser(written)  # noqa: PTH111
+    if not _is_below(path, root):
+        yield f"{key}: {written} lies outside {root}"
+    elif not path.exists():
+        # A name in the cache of Hugging Face would be found elsewhere.
+        yield f"{key}: {written} is no file and no folder below {root}"
+    else:
+        for file in path.rglob("*") if path.is_dir() else gguf_parts(path):
+            if not _is_below(file, root):
+                yield f"{key}: {written}: {file.name} leads outside {root}"
+                return
+
+
+def _template_errors(adapter: Path, root: Path) -> Iterator[str]:
+    """Yield an error if the chat template of *adapter* would come from a folder elsewhere."""
+    with suppress(ConfigurationError):
+        name = LoraConfig.read(adapter if adapter.is_dir() else adapter.parent).base
+        base = adapter / expanduser(name)  # noqa: PTH111 - as above
+        if base.is_dir() and not _is_below(base, root):
+            yield f"adapter: {adapter.name}: base_model_name_or_path lies outside {root}"
 
 
 def _is_below(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+    return real_path(path).is_relative_to(root.resolve())
 
 
 def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:

@@ -71,7 +71,9 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     url = urlunsplit(parts)
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
-        raise ConfigurationError(f"{url}: the Messages API adds /v1 itself; remove it")
+        own = None if variant.base_url else provider_spec(variant.provider).base_url_variable
+        message = f"{name or own or url}: the Messages API adds /v1 itself; remove it"
+        raise ConfigurationError(message)
     return url
 
 

@@ -79,12 +79,14 @@ def test_every_action_is_pinned_by_its_commit_with_its_version_beside(path):
         assert re.fullmatch(r"[\w/-]+@([0-9a-f]{40}|COMMIT) # v\d+\.\d+\.\d+", one), one
 
 
-def test_inputs_reach_scripts_through_the_environment_alone():
+def test_inputs_reach_scripts_through_the_environment_alone_and_modules_not_from_the_folder():
     steps = yaml.safe_load(ACTION.read_text("utf-8"))["runs"]["steps"]
     scripts = [step["run"] for step in steps if "run" in step]
 
     assert len(scripts) == 5
     assert not [one for one in scripts if "${{" in one]
+    # Of the folder in which a step starts, the files are those of the pull request.
+    assert not [one for one in scripts if re.search(r"python3? -[^P]", one)]
 
 
 @every_row("path", EXAMPLES)

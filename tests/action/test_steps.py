@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.github import Runner, comments_api
+from ftgate_testing.tables import every_row
 
 SUITE = """\
 cases: tickets.cases.jsonl
@@ -50,7 +51,7 @@ def runner(tmp_path, api):
     tools.mkdir()
     shim = tools / "python"
     shim.write_text(
-        '#!/bin/sh\nif [ "$2" = pip ]; then shift 2; echo "pip $*"; exit 0; fi\n'
+        '#!/bin/sh\nif [ "$3" = pip ]; then shift 3; echo "pip $*"; exit 0; fi\n'
         f'exec "{sys.executable}" "$@"\n'
     )
     shim.chmod(0o755)
@@ -261,14 +262,54 @@ def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):
     assert "Evaluate" not in ended.steps
 
 
-@pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "issue_comment"])
-def test_an_event_with_secrets_that_strangers_cause_is_refused(runner, event):
+REFUSED = ["pull_request_target", "workflow_run", "issue_comment", "issues", "not_known_yet", ""]
+
+
+@every_row("event", REFUSED)
+def test_an_event_that_is_not_in_the_list_of_allowed_ones_is_refused(runner, event):
     runner.event = event
 
     ended = runner.run()
 
     assert ended.status == 1
-    assert "use pull_request" in ended.log
+    assert f"{event or 'no event'} may run a stranger's files beside the repository's" in ended.log
+    assert "use push, pull_request, merge_group, " in ended.log
+    assert "Evaluate" not in ended.steps
+
+
+def test_a_pull_request_whose_fork_was_deleted_is_one_of_a_fork(runner):
+    runner.head = ""
+
+    ended = runner.run()
+
+    assert ended.status == 0
+    assert "only recorded replies were evaluated" in ended.log
+
+
+CONFTEST = """\
+import json, pathlib, subprocess, sys
+show = [sys.executable, "-c", "import sys; print(sys.path)"]
+seen = subprocess.run(show, capture_output=True, text=True).stdout
+pathlib.Path("seen.json").write_text(json.dumps([seen, "" in sys.path]))
+"""
+
+
+@pytest.mark.parametrize("head", ["shop/desk", "stranger/desk"])
+def test_no_module_of_the_repository_is_imported_unless_pytest_itself_asks_for_it(runner, head):
+    for name in ("pip", "pluggy", "anthropic", "json"):
+        (runner.folder / f"{name}.py").write_text(f"open('OWNED_{name}', 'w')\n")
+    (runner.folder / "tests").mkdir()
+    (runner.folder / "tests" / "conftest.py").write_text(CONFTEST)
+    runner.head = head
+
+    ended = runner.run(paths="tests tickets.ftgate.yaml")
+
+    assert ended.status == 0, ended.log
+    assert [*runner.folder.glob("OWNED_*")] == []
+    of_child, is_here = json.loads((runner.folder / "seen.json").read_text())
+    assert not is_here
+    # What your own tests start finds modules where it always did.
+    assert ("''" in of_child) is (head == "shop/desk")
 
 
 def test_a_fork_is_evaluated_in_safe_mode_unless_the_workflow_says_otherwise(runner):

@@ -386,4 +386,6 @@ def test_a_file_that_is_no_model_or_cut_off_is_an_error_that_names_it(tmp_path, 
 
     message = refusal(write_adapter(tmp_path / "a"), model)
 
-    assert message == f"adapter a: {model} is cut off or no GGUF file; fetch or convert it again"
+    why = "it ends within its header"
+    told = f"adapter a: {model} is cut off or no GGUF file ({why}); fetch or convert it again"
+    assert message == told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode, urlsafe_b64encode
+from dataclasses import replace
 from urllib.parse import quote
 
 from ftgate_testing.tables import every_row
@@ -11,14 +12,19 @@ from ftgate_testing.tables import every_row
 from pytest_ftgate.client.redaction import redact, redact_reply
 from pytest_ftgate.errors import ProviderRejected, RetryableError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Step, ToolCall
+from pytest_ftgate.requests.request import Request, Step, ToolCall
 
 ENVIRON = {"TEAM_KEY": "sk-very-secret", "HOUSE": "open-sesame", "HOME": "/home/me", "A_KEY": "a"}
 
 
-def redacted(message: str, key_name: str | None = None) -> str:
+ASKED = Request(
+    fingerprint="f", provider="house", model="m", messages=(), max_tokens=1, sampling={}
+)
+
+
+def redacted(message: str, key_name: str | None = None, **more: str) -> str:
     error = ProviderRejected(message)
-    redact(error, ENVIRON, key_name)
+    redact(error, ENVIRON, replace(ASKED, api_key_env=key_name, **more))
     return str(error)
 
 
@@ -45,7 +51,7 @@ def test_the_variable_that_a_suite_names_is_secret_whatever_it_is_called():
 
 def test_the_attributes_of_an_error_stay():
     error = RetryableError("sk-very-secret", 7.0)
-    redact(error, ENVIRON)
+    redact(error, ENVIRON, ASKED)
 
     assert (str(error), error.retry_after) == ("[TEAM_KEY]", 7.0)
 
@@ -72,7 +78,7 @@ def test_a_key_is_taken_out_of_a_reply_however_the_server_repeats_it(call, form)
     assert form not in repr(clean)
     assert clean.seconds == 1.5
     error = ProviderRejected(form)
-    redact(error, {"TEAM": KEY}, "TEAM")
+    redact(error, {"TEAM": KEY}, replace(ASKED, api_key_env="TEAM"))
     assert "[TEAM]" in str(error)
 
 
@@ -90,3 +96,15 @@ def test_only_keys_that_were_sent_are_taken_out_of_a_reply(call, provider, name,
     said = Reply(text="open-sesame, abracadabra, hocus-pocus")
 
     assert redact_reply(said, call(provider=provider, api_key_env=name), environ).text == left
+
+
+@every_row(("path", "said", "left"), [
+    ("/hooks/T0", "https://h:1/hooks/T0/v1 is no /hooks/T0", "https://h:1/…/v1 is no /…"),
+    ("/a", "https://h:1/a/v1 has no /api", "https://h:1/…/v1 has no /api"),
+    ("", "https://h:1/v1 is busy", "https://h:1/v1 is busy"),
+])  # fmt: skip
+def test_the_path_of_an_address_of_the_environment_is_taken_out(path, said, left):
+    address = {"base_url": f"https://h:1{path}/v1", "hidden_path": path}
+
+    assert redacted(said, **address) == left
+    assert replace(ASKED, **address).shown_url == left.split()[0]

@@ -38,7 +38,7 @@ def folder(tmp_path) -> Path:
         (tmp_path / name).write_text("Answer with one label.", "utf-8")
     adapter = tmp_path / "out" / "checkpoint-500"
     adapter.mkdir(parents=True)
-    (adapter / "adapter_config.json").write_text("{}", "utf-8")
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}', "utf-8")
     (adapter / "adapter_model.safetensors").write_bytes(b"")
     return tmp_path
 

@@ -389,7 +389,8 @@ def test_a_record_has_all_that_a_variant_declares_of_its_server():
             replies,
             provider="azure",
             model="org/m",
-            base_url="https://name.openai.azure.com",
+            base_url="https://name.openai.azure.com/hooks/T0",
+            hidden_path="/hooks/T0",
             api_version="2026-10-01",
             sampling={"temperature": 0.5, "top_p": 1},
             extra={"b": 1, "a": [2]},
@@ -399,7 +400,7 @@ def test_a_record_has_all_that_a_variant_declares_of_its_server():
     assert facts == {
         "provider": "azure",
         "model": "org/m",
-        "address": "https://name.openai.azure.com",
+        "address": "https://name.openai.azure.com/…",
         "API version": "2026-10-01",
         "served as": "m-1, m-2",
         "sampling": "temperature 0.5, top_p 1",

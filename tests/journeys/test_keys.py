@@ -15,6 +15,7 @@ from ftgate_testing.canary import command_lines, contents
 KEY = "sk-canary-0123456789"
 FORMS = [KEY, KEY[::-1], b64encode(f"Bearer {KEY}".encode()).decode()]
 VARIANT = "{{provider: {}, model: m, base_url: '{}', api_key_env: CANARY}}"
+GATES = "{accuracy: {min: 0.5}, format: {min: 0.5}}"
 REPORTS = [f"--ftgate-{kind}=r.{kind}" for kind in ("html", "json", "markdown")]
 
 
@@ -84,7 +85,7 @@ def canary(desk, monkeypatch, echo):
         "chat": VARIANT.format("openai-compatible", f"{echo}/v1"),
         "messages": VARIANT.format("anthropic", echo),
     }
-    desk.suite_of(both, "{accuracy: {min: 0.5}, format: {min: 0.5}}")
+    desk.suite_of(both, GATES)
     return desk
 
 
@@ -118,6 +119,29 @@ def test_without_a_line_in_the_configuration_nothing_is_sent(canary):
     result.stdout.fnmatch_lines(["*CANARY would go to 127.0.0.1:*, which the configuration does *"])
     result.stdout.fnmatch_lines(["*ftgate_keys = CANARY@127.0.0.1:*"])
     result.stdout.fnmatch_lines(["BLOCKED *"])
+
+
+def test_the_path_of_an_address_in_the_environment_is_in_no_report(desk, monkeypatch, echo):
+    monkeypatch.setenv("HOOK", f"{echo}/services/T0/path-canary")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk.suite_of({"hook": "{provider: openai-compatible, model: m, base_url_env: HOOK}"}, GATES)
+
+    result = desk.run("-vv", *REPORTS)
+
+    assert f"{echo}/…" in str(json.loads(desk.path("r.json").read_text("utf-8")))
+    printed = result.stdout.str() + result.stderr.str()
+    assert "path-canary" not in printed
+    for kind in ("html", "json", "markdown"):
+        assert "path-canary" not in desk.path(f"r.{kind}").read_text("utf-8")
+
+
+def test_in_safe_mode_a_variable_for_an_address_is_one_that_the_configuration_names(desk):
+    desk.suite_of({"hook": "{provider: openai-compatible, model: m, base_url_env: HOOK}"}, GATES)
+    told = "*base_url_env: HOOK is no address that ftgate_keys names, as KEY@$HOOK; --ftgate-safe*"
+
+    desk.run("--ftgate-safe").stdout.fnmatch_lines([told])
+    desk.pytester.makeini("[pytest]\nftgate_keys = KEY@$HOOK\n")
+    desk.run("--ftgate-safe").stdout.no_fnmatch_line(told)
 
 
 def test_headers_of_the_environment_go_to_no_address_that_a_suite_names(canary, monkeypatch):

@@ -21,9 +21,11 @@ from ftgate_testing.tiny_model import (
     save_model,
     save_tokenizer,
 )
+from peft import LoraConfig
 from transformers import LlamaModel
 
 from pytest_ftgate import ConfigurationError, RequestRejected, evaluate
+from pytest_ftgate.adapters.config import config_problem
 from pytest_ftgate.providers import generation
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.requests.request import Request
@@ -248,12 +250,29 @@ def broken_weights(folder: Path) -> None:
     (folder / "adapter_model.safetensors").write_bytes(b"no tensors")
 
 
+def own_code(folder: Path) -> None:
+    save_tokenizer(folder)
+    change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]})
+    change(folder / "tokenizer_config.json", tokenizer_class="T")
+    (folder / "evil.py").write_text("raise SystemExit")
+
+
+def code_of_megatron(folder: Path) -> None:
+    change(folder / "adapter_config.json", megatron_config={"a": 1})
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **values}), "utf-8")
+
+
 def other_tokens(folder: Path) -> None:
     save_tokenizer(folder, words=[*WORDS[:-1], "other"])
 
 
 @pytest.mark.parametrize(("damage", "message"), [
-    (broken_weights, "bad/adapter_model.safetensors: a file of weights is broken .* copy it ag"),
+    (broken_weights, r"bad: adapter_model.safetensors is damaged \(.*\); copy or save it again"),
+    (own_code, r"bad: it needs Python that its repository brings \(auto_map\), which is never run"),
+    (code_of_megatron, "bad cannot be used: adapter_config.json: megatron_config makes PEFT impo"),
     (other_tokens, r"its tokenizer differs from that of tiny in 2 tokens .*'other'"),
 ])  # fmt: skip
 def test_a_fault_of_an_adapter_is_one_sentence_with_its_remedy(model, tmp_path, damage, message):
@@ -283,13 +302,34 @@ def test_what_keeps_a_model_from_loading_is_said_before_anything_is_asked(model,
     save_tokenizer(silent, template="")
     (silent / "chat_template.jinja").unlink(missing_ok=True)
 
-    with pytest.raises(ConfigurationError, match="broken: a file of weights is broken"):
+    with pytest.raises(ConfigurationError, match=r"broken: model.safetensors is damaged \("):
         answers([request(broken)])
     with pytest.raises(ConfigurationError, match="silent: the tokenizer has no chat template; sav"):
         answers([request(silent)])
     if not torch.cuda.is_available():
         with pytest.raises(ConfigurationError, match=r"device: cuda, but torch .* finds none here"):
             answers([request(model, runtime={"device": "cuda"})])
+
+
+def test_a_model_that_needs_code_of_its_own_is_refused_without_the_advice_to_run_it(
+    model, tmp_path
+):
+    own = shutil.copytree(model, tmp_path / "own")
+    change(own / "config.json", model_type="mine", auto_map={"AutoConfig": "evil.C"})
+    (own / "evil.py").write_text("raise SystemExit")
+
+    with pytest.raises(ConfigurationError) as raised:
+        answers([request(own)])
+
+    assert str(raised.value).startswith("own: it needs Python that its repository brings")
+    assert "trust_remote_code" not in str(raised.value)
+
+
+def test_every_key_that_the_installed_peft_writes_is_known_and_its_defaults_are_allowed():
+    written = {**LoraConfig(r=8, target_modules=["q_proj"]).to_dict(), "target_modules": ["q_proj"]}
+
+    assert config_problem(written) == ""
+    assert [key for key in written if "is no key" in config_problem({key: [{}]})] == []
 
 
 def test_a_prompt_that_is_too_long_is_an_error_of_its_request_alone(model):

@@ -26,6 +26,7 @@ FUNCTION = 'one: {provider: python, function: "answers:reply"}'
 RECORDED = "one: {provider: recorded, replies: r.jsonl}"
 HOUSE = "one: {provider: house, model: m}"
 HOUSE_TUNED = "one: {provider: house, model: m, adapter: a.gguf}"
+OPENAI = "one: {provider: openai-compatible, model: m}"
 SERVED = "one: {provider: openai-compatible, model: m, base: n}"
 SERVED_TUNED = SERVED.replace("base", "adapter: a.gguf, base")
 AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
@@ -302,6 +303,21 @@ def test_inputs_that_reach_no_request_are_an_error(tmp_path):
 def test_weights_that_are_not_here_are_unavailable(tmp_path):
     with pytest.raises(ConfigurationError, match=r'model "none\.gguf": there is no such GGUF file'):
         asks(tmp_path, LOCAL.replace("m.gguf", "none.gguf"))
+
+
+@every_row(("keys", "shown"), [
+    ("base_url_env: HERE", "https://h/…"),
+    ("base_url: https://h/written", "https://h/written"),
+    ("base_url_env: PLAIN", "https://h/v1"),
+    ("max_tokens: 3", "https://h/…"),
+])  # fmt: skip
+def test_the_path_of_an_address_is_shown_only_where_the_suite_has_written_it(tmp_path, keys, shown):
+    environ = {"HERE": "https://me:pw@h/hooks/T0?q", "PLAIN": "https://h/v1"}
+    environ["OPENAI_BASE_URL"] = "https://h/hooks/T1"
+
+    (asked,) = asks(tmp_path, more(OPENAI, keys), environ)
+
+    assert asked.request.shown_url == shown
 
 
 # What is asked once --------------------------------------------------------------------------

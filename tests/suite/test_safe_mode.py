@@ -29,16 +29,40 @@ HOSTED = "provider: openai-compatible, model: m"
 JUDGE = "score: {judge: {rubric: 'Is it good?', model: {provider: python, function: 'm:f'}}}"
 
 
+#: Files below the root, and links with what they lead to.
+FILES = {
+    **dict.fromkeys(
+        ("m.gguf", "split-00001-of-00002.gguf", "hidden/w", "peft/w", "../out.gguf"), ""
+    ),
+    "peft/adapter_config.json": '{"base_model_name_or_path": "../../elsewhere"}',
+    "../elsewhere/config.json": "{}",
+    **dict.fromkeys(
+        (".git/config", ".env", ".github/prompts/p.md", "p.md", ".own/q.md"), "Answer."
+    ),
+}
+LINKS = {
+    "away.gguf": "../out.gguf",
+    "split-00002-of-00002.gguf": "../out.gguf",
+    "hidden/w.safetensors": "../../out.gguf",
+    "link.md": ".env",
+    "loop.md": "loop.md",
+}
+
+
 @pytest.fixture
 def suite(tmp_path):
-    def read(variant=HOSTED, reply="score: exact", case=""):
-        root = tmp_path / "root"
-        (root / "sub").mkdir(parents=True, exist_ok=True)
-        (root / "m.gguf").touch()
-        (tmp_path / "out.gguf").touch()
+    root = tmp_path / "root"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    for name, target in LINKS.items():
+        (root / name).symlink_to(target)
+
+    def read(variant=HOSTED, reply="score: exact", case="", more="", *, safe=True):
         path = root / "s.ftgate.yaml"
-        path.write_text(SUITE.format(variant=variant, reply=reply, case=case), "utf-8")
-        return load_suite(path, root, PLUGINS)
+        text = SUITE.format(variant=variant, reply=reply, case=case)
+        path.write_text(more + text, "utf-8")
+        return load_suite(path, root, PLUGINS, safe=safe)
 
     return read
 
@@ -57,6 +81,14 @@ VARIANTS = {
     "provider: house": "provider house is a plugin's",
     "provider: llamacpp, model: ../out.gguf": "model: ../out.gguf lies outside",
     "provider: llamacpp, model: /dev/zero": "model: /dev/zero lies outside",
+    "provider: llamacpp, model: away.gguf": "model: away.gguf lies outside",
+    "provider: llamacpp, model: '~no-such-user/m.gguf'": "/m.gguf is no file and no folder",
+    "provider: llamacpp, model: split-00001-of-00002.gguf": "split-00002-of-00002.gguf leads outsi",
+    'provider: llamacpp, model: "m\\0.gguf"': "is no file and no folder below",
+    "provider: transformers, model: org/name": "model: org/name is no file and no folder below",
+    "provider: transformers, model: hidden": "model: hidden: w.safetensors leads outside",
+    f"{HOSTED}, base_url_env: SLACK": "base_url_env: SLACK is no address that ftgate_keys names",
+    f"{HOSTED}, base: {{base_url_env: SLACK, model: n}}": "base_url_env: SLACK is no address",
 }
 
 
@@ -69,12 +101,75 @@ def test_a_variant_names_no_code_no_plugin_and_no_weights_elsewhere(suite, varia
     assert errors_of(suite(variant))[0] == refused(message)
 
 
-def test_a_variant_has_no_adapter_elsewhere(suite):
-    read = suite("provider: llamacpp, model: m.gguf")
-    outside = read.path.parent.parent / "out.gguf"
-    variants = {"current": replace(read.variants["current"], adapter=outside)}
+ADAPTERS = {
+    "../out.gguf": "out.gguf lies outside",
+    "hidden": "hidden: w.safetensors leads outside",
+    "peft": "adapter: peft: base_model_name_or_path lies outside",
+}
 
-    assert errors_of(replace(read, variants=variants))[0] == refused("out.gguf lies outside")
+
+@every_row(("adapter", "message"), ADAPTERS.items())
+def test_a_variant_has_no_adapter_elsewhere(suite, adapter, message):
+    read = suite("provider: llamacpp, model: m.gguf")
+    path = read.path.parent / adapter
+    variants = {"current": replace(read.variants["current"], adapter=path)}
+
+    assert errors_of(replace(read, variants=variants))[0] == refused(message)
+
+
+def test_an_address_is_in_a_variable_that_the_configuration_names(suite):
+    read = suite(f"{HOSTED}, base_url_env: SLACK")
+
+    check_safe(read, read.path.parent, {"SLACK"})
+    assert len(errors_of(read)) == 1
+
+
+HIDDEN = [
+    ("prompt: .git/config", ".git/config lies in .git; move it to another folder", [True, False]),
+    ("prompt: .env", ".env lies in .env; move it to another folder", [True]),
+    ("prompt: link.md", "link.md lies in .env; move it to another folder", [True]),
+    ("prompt: loop.md", "loop.md does not exist (looked in ", [True, False]),
+    ('prompt: "a\\0b.md"', "does not exist (looked in ", [True, False]),
+    ("prompt: .github/prompts/p.md", "", []),
+    ("prompt: p.md", "", []),
+]
+
+
+@every_row(("more", "message", "refused_in"), HIDDEN)
+def test_a_suite_reads_no_hidden_file_and_none_of_git_without_safe_mode_either(
+    suite, more, message, refused_in
+):
+    for safe in (True, False):
+        if safe not in refused_in:
+            suite(more=f"{more}\n", safe=safe)
+            continue
+        with pytest.raises(SuiteError) as raised:
+            suite(more=f"{more}\n", safe=safe)
+        assert str(raised.value.errors[0]) == Like(f"s.ftgate.yaml:1: ...{message}...")
+
+
+def test_a_pattern_finds_no_hidden_files(suite):
+    retrieve = "retrieve: {from: '.*/**/*'}, user: '{{ passages }} {{ input }}'"
+
+    for safe, names in ((True, {"p.md"}), (False, {"p.md", "q.md"})):
+        paths = suite(f"{HOSTED}, {retrieve}", safe=safe).variants["current"].retrieve.paths
+        assert {path.name for path in paths} == names
+
+
+def test_what_lies_beside_a_suite_and_the_suite_itself_lead_nowhere_else(suite, tmp_path):
+    read, root = suite(), tmp_path / "root"
+    for kind in ("accepted.json", "replies.jsonl"):
+        (root / f"s.{kind}").symlink_to(tmp_path / "elsewhere" / "config.json")
+    assert errors_of(read) == [
+        Like("s.ftgate.yaml: s.accepted.json leads outside ...; --ftgate-safe does not allow it"),
+        Like("s.ftgate.yaml: s.replies.jsonl leads outside ...; --ftgate-safe does not allow it"),
+    ]
+
+    (root / "t.ftgate.yaml").symlink_to(tmp_path / "elsewhere" / "config.json")
+    with pytest.raises(
+        SuiteError, match=r"t\.ftgate\.yaml: it lies outside .*; --ftgate-safe does"
+    ):
+        load_suite(root / "t.ftgate.yaml", root, safe=True)
 
 
 RULES = {
