@@ -471,6 +471,8 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.EXPECT_NOTHING: "{n} of {of} cases expect nothing and are left out",
     NoteKind.LOOK_REPLIES: f"{_LOOK}{{repeats:#reply}} to each case",
     NoteKind.LOOK_CASES: f"{_LOOK}{{cases:,}} of {{all:,}} cases",
+    NoteKind.NEEDED_CASES: "asked {n:,} of {of:,} cases, as many as the gates needed",
+    NoteKind.LOOK_SKILLS: "{n:,} of {of:,} questions, a third of each skill, were enough",
     NoteKind.REFUSED: f"{{n}} of {{of}} replies were refused{_AS_WRONG}",
     NoteKind.CUT_OFF: f"{{n}} of {{of}} replies were cut off by max_tokens{_AS_WRONG}",
     NoteKind.NO_ANSWER: "{n} of {of} replies of {variant} were cut off before an answer, which "

@@ -48,7 +48,7 @@ from pytest_ftgate.requests.request_groups import (
     more_replies_vary,
     side_repeats,
 )
-from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks
 from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.scores import label_input
@@ -217,7 +217,9 @@ def _groups_of(
     only_data = bool(gate_runs) and not any(run.sends_requests for run in gate_runs)
     if groups or only_data:
         return groups
-    return [session.built.task(suite, variant, full_look(suite))]
+    in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+    look = in_blocks[0].looks[0] if in_blocks else full_look(suite)
+    return [session.built.task(suite, variant, look)]
 
 
 def _reading_requests(session: Session, gate_run: GateRun) -> list[_Requests]:
