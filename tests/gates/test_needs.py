@@ -63,6 +63,7 @@ GATES: tuple[Gate, ...] = (
     FORGETTING,
     replace(FORGETTING, under_prompt=True),
     replace(FORGETTING, cases=SKILLS[1:]),
+    replace(FORGETTING, stop_early=True),
     CostGate(line=1, max_usd_per_1k=5),
     CostGate(line=1, max_rise=0.1),
     LatencyGate(line=1, max_p50_ms=900),
