@@ -21,7 +21,7 @@ from error_rates_means import Array, Row, exit_status, row_of, row_text
 from error_rates_parts import DISAGREEMENT
 from trials import FAILED, INCONCLUSIVE, PASSED, Codes, decide, judge_again, suite_levels
 
-from pytest_ftgate.gates.design import ALARM, BEYOND, Look, look_levels, skill_looks
+from pytest_ftgate.gates.design import ALARM, Look, look_levels, skill_looks
 from pytest_ftgate.stats.paired import change_counts, paired_counts
 from pytest_ftgate.suite.cases import skill_cases
 
@@ -32,6 +32,9 @@ UNCHANGED, HALF, WHOLE = DROPS[:3]
 SETS, RATES, DISAGREEMENTS = ("general-small", "general"), (0.33, 0.80), (0.10, DISAGREEMENT)
 #: The promises that gates with one look have too, as shares.
 _HALF_FAILS, _WHOLE_PASSES = 0.13, 0.065
+#: How often a drop as large as the limit may fail early, a share. All questions fail it about every
+#: other time, when the observed drop reaches the limit.
+_WHOLE_FAILS_EARLY = 0.01
 #: Suites that are judged again by the function that gates call, at each look.
 _AGAIN = 3
 #: Suites that are drawn at once.
@@ -116,7 +119,8 @@ def decided(
 
 def _looked(questions: Questions, before: Array, after: Array, look: Look) -> Codes:
     levels = look_levels(look, suite_levels(1), can_pass=False)
-    is_asked = questions.is_first if look.cases else np.full(before.shape[1], fill_value=True)
+    is_part = look is questions.first
+    is_asked = questions.is_first if is_part else np.full(before.shape[1], fill_value=True)
     weights = questions.weights(is_asked)
     weights = weights / weights.mean()
     then, now = before[:, is_asked], after[:, is_asked]
@@ -139,7 +143,7 @@ def promised(situation: Situation, found: dict[float, Found]) -> Iterator[Row]:
     passes = [*(whole.last == PASSED)]
     yield row_of(f"{situation}: the limit, passes", n, _WHOLE_PASSES, passes)
     early = [*(whole.early == FAILED)]
-    yield row_of(f"{situation}: the limit, fails early", n, BEYOND, early)
+    yield row_of(f"{situation}: the limit, fails early", n, _WHOLE_FAILS_EARLY, early)
     turned = [*((whole.early == FAILED) & (whole.by_all == PASSED))]
     yield row_of(f"{situation}: the limit, fails early, and would pass", n, 0.0, turned)
 

@@ -245,24 +245,27 @@ _FIRST_PART = 3
 
 
 def skill_looks(cases: Iterable[Case], whole: Look) -> tuple[Look, ...]:
-    """Return a look at a third of the *cases* of each skill, rounded up, and the *whole* one.
+    """Return a look at a third of the *cases* of each skill, rounded up, and one at all of them.
 
-    So the mean over the skills has the same skills at both looks, each with its own weight. Cases
-    of one difficulty that a base may choose as its level are a part of their own.
+    There is only the *whole* one if that third is all. So the mean over the skills has the same
+    skills at both looks, each with its own weight. Cases of one difficulty that a base may choose
+    as its level are a part of their own.
     """
     by_part: dict[object, list[Case]] = defaultdict(list)
     for case in cases:
         level = case.difficulty if leveled_family(str(case.skill)) else None
         by_part[case.skill, level].append(case)
-    ids: list[str] = []
+    first, every = list[str](), list[str]()
     for part in by_part.values():
         ordered = sorted(part, key=_block_order)
-        end = _end_of_group(ordered, ceil(len(part) / _FIRST_PART))
-        ids += [case.id for case in ordered[:end]]
-    sizes = [len(ids), sum(map(len, by_part.values()))]
-    if sizes[0] == sizes[1]:
+        ids = [case.id for case in ordered]
+        first += ids[: _end_of_group(ordered, ceil(len(ids) / _FIRST_PART))]
+        every += ids
+    if len(first) == len(every):
         return (whole,)
-    return _numbered([replace(whole, cases=frozenset(ids)), whole], sizes)
+    blocks = (first, every)
+    looks = [replace(whole, cases=frozenset(ids)) for ids in blocks]
+    return _numbered(looks, [*map(len, blocks)])
 
 
 def _block_order(case: Case) -> tuple[str, str]:

@@ -308,7 +308,7 @@ def _is_trustworthy(check: Check) -> bool:
 
 def _look_notes(look: Look, scores: VariantScores) -> Iterator[Note]:
     """Yield how many of the questions were enough, if others were not asked."""
-    if look.cases is not None:
+    if look.number < look.of:
         n = len(scores.results)
         yield note(NoteKind.LOOK_SKILLS, n=n, of=round(n / look.fractions[-1]))
 

@@ -103,10 +103,10 @@ class Session:
         case_requests: list[CaseRequest] = []
         for gate_run in gates:
             # A gate of an invalid variant is not decided early.
-            if not self.is_submitted(gate_run) or (looks := gate_run.looks)[0].cases is None:
+            if not self.is_submitted(gate_run) or (last := gate_run.looks[-1]).cases is None:
                 continue
             with suppress(FtgateError):
-                case_requests += chain.from_iterable(self.groups(gate_run, looks[-1]))
+                case_requests += chain.from_iterable(self.groups(gate_run, last))
         requests = distinct_requests(case_requests)
         return sum(not self.replies.was_submitted(request) for request in requests)
 

@@ -275,7 +275,8 @@ def test_the_first_of_two_looks_at_skills_has_a_third_of_each_and_the_last_one_a
         assert (early, last) == (Look(repeats=2), [])
         return
     share = first / sum(sizes)
-    assert last == [Look(number=2, of=2, repeats=2, fractions=(share, 1.0))]
+    every = frozenset(one.id for one in cases)
+    assert last == [Look(number=2, of=2, cases=every, repeats=2, fractions=(share, 1.0))]
     assert (early.number, early.of, early.fractions, early.repeats) == (1, 2, (share,), 2)
     asked = Counter(name.rpartition("-")[0] for name in early.cases)
     assert asked == {f"{size}-{n}": ceil(size / 3) for n, size in enumerate(sizes)}
