@@ -382,7 +382,6 @@ REASONS: Mapping[str, Words] = {
 
 #: The words for a check with *is_unchanged*.
 UNCHANGED = "unchanged (same replies)"
-#: The cases of a gate, with the number of independent ones if it is smaller.
 
 
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
@@ -507,8 +506,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.ORDERS_AGREE: "{judge}: both orders agree in {share:percent}",
     NoteKind.RARE_THOUGHTS: "{baseline} thinks in {share:percent} of its replies, so no drop can "
     "show",
-    NoteKind.OTHER_THOUGHTS: "one side counts its thoughts and the other shows them, so none is "
-    "compared",
+    NoteKind.OTHER_THOUGHTS: "one side counts its thoughts, the other shows them: none is compared",
     NoteKind.FEW_THOUGHTS: "both sides think in {n} unrelated cases; {needed} are needed",
     NoteKind.FREE_BASELINE: "{baseline} costs nothing, so no share of it can be computed",
     NoteKind.UNSEEN_COST: _unseen_cost,
