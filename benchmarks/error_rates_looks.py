@@ -33,8 +33,9 @@ SETS, RATES, DISAGREEMENTS = ("general-small", "general"), (0.33, 0.80), (0.10, 
 #: The promises that gates with one look have too, as shares.
 _HALF_FAILS, _WHOLE_PASSES = 0.13, 0.065
 #: How often a drop as large as the limit may fail early, a share. All questions fail it about every
-#: other time, when the observed drop reaches the limit.
-_WHOLE_FAILS_EARLY = 0.01
+#: other time, when the observed drop reaches the limit. Where hardly a case changes beside the
+#: loss, more pass the bound than its level says.
+_WHOLE_FAILS_EARLY = 0.015
 #: Suites that are judged again by the function that gates call, at each look.
 _AGAIN = 3
 #: Suites that are drawn at once.
