@@ -26,6 +26,7 @@ import draws as draw
 import numpy as np
 from error_rates_builds import print_build_rows
 from error_rates_logprobs import print_logprob_rows
+from error_rates_looks import print_look_rows
 from error_rates_means import print_rows
 from error_rates_parts import print_part_rows
 from situations import (
@@ -307,6 +308,8 @@ def main() -> int:
     means_are_met &= print_logprob_rows(given.replicates // 3, given.seed)
     print("\nParts of the cases that are named\n")
     means_are_met &= print_part_rows(given.replicates // 3, given.seed)
+    print("\nEarly looks at general skills\n")
+    means_are_met &= print_look_rows(given.replicates // 3, given.seed)
     print_chances(given.replicates, given.seed)
     print("\nBuilds\n")
     means_are_met &= print_build_rows(given.replicates // 8, given.seed)

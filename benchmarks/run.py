@@ -83,6 +83,7 @@ FIGURES = (
     Figure("error-rates", "benchmarks/error_rates.py --replicates 2500", is_long=True),
     Figure("means", "benchmarks/error_rates_means.py", is_long=True),
     Figure("parts", "benchmarks/error_rates_parts.py", is_long=True),
+    Figure("looks", "benchmarks/error_rates_looks.py", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(

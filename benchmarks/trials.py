@@ -85,7 +85,8 @@ def decide(counts: ChangeCounts[Array], limit: float, levels: Levels) -> Codes:
     return np.where(passed, PASSED, np.where(fails, FAILED, INCONCLUSIVE))
 
 
-def _judge_again(pairs: PairedCounts, limit: float, levels: Levels, found: int) -> None:
+def judge_again(pairs: PairedCounts, limit: float, levels: Levels, found: int) -> None:
+    """Raise an error unless `drop_outcome` says *found* too, a position in OUTCOMES."""
     outcome = drop_outcome(pairs, limit, levels)
     if outcome is not OUTCOMES[found]:
         raise AssertionError(f"the package's verdict on {pairs} is {outcome}, not {found}")
@@ -112,7 +113,7 @@ class Plain:
             found.append(_shares(*codes))
             for one in range(_AGAIN):
                 pairs = self._pairs(before[one], after[one])
-                _judge_again(pairs, limit, suite_levels(MANY), int(codes[1][one]))
+                judge_again(pairs, limit, suite_levels(MANY), int(codes[1][one]))
         return found
 
     def _pairs(self, before: Array, after: Array) -> PairedCounts:
@@ -154,7 +155,7 @@ class Exact:
             for one in rng.choice(chance.size, _AGAIN, p=chance / chance.sum()):
                 scores = self._scores(int(fixed[one]), int(regressed[one]))
                 pairs = paired_counts(*scores)
-                _judge_again(pairs, limit, suite_levels(MANY), int(codes[1][one]))
+                judge_again(pairs, limit, suite_levels(MANY), int(codes[1][one]))
             passed, failed = (float(chance @ (codes[0] == code)) for code in (PASSED, FAILED))
             found.append(Shares(passed, failed, float(chance @ (codes[1] == FAILED)), np.inf))
         return found
@@ -365,7 +366,7 @@ class Forgetting:
                 means = decide(counts, limit, levels)
                 for one in range(_AGAIN):
                     pairs = paired_counts(before[one], after[one], weights=weights)
-                    _judge_again(pairs, limit, levels, int(means[one]))
+                    judge_again(pairs, limit, levels, int(means[one]))
                 codes.append(np.where(self._any_regressed(scores, limit, levels), FAILED, means))
             found.append(_shares(*codes))
         return found

@@ -22,7 +22,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.runner.identity import drift_requests
 from pytest_ftgate.runner.plan import judge_requests
-from pytest_ftgate.runner.planner import full_look, gate_runs_of
+from pytest_ftgate.runner.planner import full_look, gate_runs_of, runs_in_blocks
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.gate_kinds import is_rate, skills_gate
@@ -179,10 +179,13 @@ def _recorded_line(case: str, reply: Reply) -> str:
 
 def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     """Return the fingerprints of the requests that a run always sends, and of those it may send."""
-    variants, look, gate_runs = suite.variants.values(), full_look(suite), gate_runs_of(suite)
+    variants, gate_runs = suite.variants.values(), gate_runs_of(suite)
     required = [group for gate_run in gate_runs for group in session.groups(gate_run)]
-    required += [session.built.task(suite, one, look) for one in variants if not one.gated]
+    ungated, in_blocks = [one for one in variants if not one.gated], runs_in_blocks(suite)
+    first = in_blocks[0].looks[0] if in_blocks else full_look(suite)
+    required += [session.built.task(suite, one, first) for one in ungated]
     optional: list[tuple[CaseRequest, ...]] = []
+    optional += [session.built.task(suite, one, full_look(suite)) for one in ungated]
     for variant in variants:
         if variant.tuned:
             optional += session.probe.plan(suite, variant).probe_stages[-1]
@@ -190,7 +193,7 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         optional += session.most(gate_run)
         if is_rate(gate_run.gate) and gate_run.gate.compares(gate_run.variant):
             optional += [drift_requests(session, gate_run, at)[1] for at in gate_run.looks]
-    sides = {one.name: session.built.task(suite, one, look) for one in variants}
+    sides = {one.name: session.built.task(suite, one, full_look(suite)) for one in variants}
     graded = judge_requests(session, suite, sides, only_cached=True)
     required_fingerprints = {request.fingerprint for request in graded}
     return _live_fingerprints(required) | required_fingerprints, _live_fingerprints(optional)

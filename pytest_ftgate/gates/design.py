@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from math import ceil, floor, log10
@@ -10,6 +11,7 @@ from statistics import NormalDist
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.skills import leveled_family
 from pytest_ftgate.suite.gate_kinds import RateGate, scores_content
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 
@@ -210,8 +212,11 @@ def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, .
     return (whole,)
 
 
-def look_levels(look: Look, total: Levels) -> Levels:
-    """Return the error rates of one *look*, by O'Brien-Fleming spending of *total*."""
+def look_levels(look: Look, total: Levels, *, can_pass: bool = True) -> Levels:
+    """Return the error rates of one *look*, by O'Brien-Fleming spending of *total*.
+
+    *can_pass* is False if no look before the last may pass: then none of that risk is spent before.
+    """
     if look.of == 1:
         return total
     from scipy.special import ndtr
@@ -222,6 +227,7 @@ def look_levels(look: Look, total: Levels) -> Levels:
         float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))
         for risk in (total.miss, total.alarm)
     )
+    miss = miss if can_pass else total.miss
     return Levels(miss, alarm, total.shared, last=look.number == look.of)
 
 
@@ -232,6 +238,34 @@ def _case_blocks(suite: Suite, whole: Look) -> tuple[Look, ...]:
     ends = sorted({_end_of_group(cases, end) for end in blocks})
     ids = [case.id for case in cases]
     return _numbered([replace(whole, cases=frozenset(ids[:end])) for end in ends], ends)
+
+
+#: The first look at skills has one in so many of the questions of each skill.
+_FIRST_PART = 3
+
+
+def skill_looks(cases: Iterable[Case], whole: Look) -> tuple[Look, ...]:
+    """Return a look at a third of the *cases* of each skill, rounded up, and one at all of them.
+
+    There is only the *whole* one if that third is all. So the mean over the skills has the same
+    skills at both looks, each with its own weight. Cases of one difficulty that a base may choose
+    as its level are a part of their own.
+    """
+    by_part: dict[object, list[Case]] = defaultdict(list)
+    for case in cases:
+        level = case.difficulty if leveled_family(str(case.skill)) else None
+        by_part[case.skill, level].append(case)
+    first, every = list[str](), list[str]()
+    for part in by_part.values():
+        ordered = sorted(part, key=_block_order)
+        ids = [case.id for case in ordered]
+        first += ids[: _end_of_group(ordered, ceil(len(ids) / _FIRST_PART))]
+        every += ids
+    if len(first) == len(every):
+        return (whole,)
+    blocks = (first, every)
+    looks = [replace(whole, cases=frozenset(ids)) for ids in blocks]
+    return _numbered(looks, [*map(len, blocks)])
 
 
 def _block_order(case: Case) -> tuple[str, str]:
@@ -322,7 +356,9 @@ def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> De
         [case.group or f"\0{case.id}" for case in cases],
         is_graded=scores_content(gate) and any(case.score.is_graded for case in cases),
     )
-    return replace(design, repeats=repeats, miss=LAST_LOOK_MISS if gate.stop_early else MISS)
+    # Of gates on skills only the last look can pass.
+    spends = gate.stop_early and not gate.own_cases
+    return replace(design, repeats=repeats, miss=LAST_LOOK_MISS if spends else MISS)
 
 
 def design_of_rows(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_ftgate.gates.checks import DropRule, check_drop
-from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, shared_levels
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, Levels, Look, look_levels, shared_levels
 from pytest_ftgate.gates.diagnosis import with_endings
 from pytest_ftgate.gates.format_errors import skill_drifts
 from pytest_ftgate.gates.next_steps import (
@@ -236,19 +236,25 @@ def _skill_flips(
 _MIN_FORMAT_SHARE = 0.25
 
 
-def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillComparison) -> Verdict:
+def evaluate_forgetting(
+    suite: Suite, gate: ForgettingGate, comparison: SkillComparison, look: Look | None = None
+) -> Verdict:
     """Return the verdict on the general skills of a fine-tuned variant.
+
+    *look* is the look that *comparison* belongs to; by default all questions.
 
     The gate passes if a mean drop as large as the limit is ruled out, no tested family or skill
     regressed (Holm's correction over these), every skill with its own margin keeps it, and no
-    must-keep case broke. A good mean therefore cannot hide a regressed family.
+    must-keep case broke. A good mean therefore cannot hide a regressed family. An earlier look than
+    the last fails by the mean or a must-keep case, and never passes.
     """
-    levels, classifier = comparison.levels or shared_levels(suite), LossClassifier(suite)
+    look, classifier = look or Look(), LossClassifier(suite)
+    levels = look_levels(look, comparison.levels or shared_levels(suite), can_pass=False)
     results = [
         _evaluate_mode(gate, mode, comparison, levels, classifier) for mode in gate.prompt_modes
     ]
     breaks = broken_must_keep_ids(*comparison.scores[""], comparison.repeated)
-    outcome, deciding = _outcome(results, breaks)
+    outcome, deciding = _outcome(results, breaks, is_last=levels.last)
     decided = results[deciding]
     regressions, (scores, base) = decided.regressions, comparison.scores[decided.check.under]
     verdict = Verdict(
@@ -264,15 +270,21 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         loss_kinds=tuple(kind for result in results for kind in result.loss_kinds),
         breaks=breaks,
         drifts=tuple(skill_drifts(base, scores)),
-        notes=tuple(_notes(suite, gate, comparison, decided)),
+        notes=(*_look_notes(look, scores), *_notes(suite, gate, comparison, decided)),
     )
     steps = tuple(_next_steps(suite, gate, verdict, decided))
     return with_endings(suite, replace(verdict, next=steps), base, scores)
 
 
-def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
+def _outcome(
+    results: list[_ModeResult], breaks: tuple[str, ...], *, is_last: bool
+) -> tuple[Outcome, int]:
     """Return the outcome of the gate, and the index of the prompt mode that decides it."""
     outcome, deciding = combine_checks([result.check for result in results])
+    if not is_last:
+        # The parts decide on all of their questions, and a pass needs them all.
+        fails = outcome is Outcome.FAILED or breaks
+        return Outcome.FAILED if fails else Outcome.INCONCLUSIVE, deciding
     for index, result in enumerate(results):
         # With too many missing replies even a regressed family decides nothing.
         regressed = result.regressed_parts and _is_trustworthy(result.check)
@@ -292,6 +304,13 @@ def _is_trustworthy(check: Check) -> bool:
 
 
 # Notes and next steps ---------------------------------------------------------------------------
+
+
+def _look_notes(look: Look, scores: VariantScores) -> Iterator[Note]:
+    """Yield how many of the questions were enough, if others were not asked."""
+    if look.number < look.of:
+        n = len(scores.results)
+        yield note(NoteKind.LOOK_SKILLS, n=n, of=round(n / look.fractions[-1]))
 
 
 def _notes(

@@ -12,7 +12,13 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look, must_pass_ids, plan_looks
+from pytest_ftgate.gates.design import (
+    MUST_PASS_REPEATS,
+    Look,
+    must_pass_ids,
+    plan_looks,
+    skill_looks,
+)
 from pytest_ftgate.gates.feasibility import (
     Problem,
     cost_problems,
@@ -167,6 +173,16 @@ class _ForgettingKind(GateKind[ForgettingGate]):
 
     problems = staticmethod(skill_problems)
 
+    def looks(self, suite: Suite, gate: ForgettingGate, *, replies_vary: bool) -> tuple[Look, ...]:
+        whole = Look(repeats=suite.repeats or 1, replies_vary=replies_vary)
+        if not gate.stop_early:
+            return (whole,)
+        if not gate.leveled:
+            return skill_looks(gate.cases, whole)
+        from pytest_ftgate.suite.skill_levels import possible_cases
+
+        return skill_looks(possible_cases(gate), whole)
+
     def needs(self, gate: ForgettingGate, sides: Sides) -> Iterator[Need]:
         for mode in gate.prompt_modes:
             yield from _skills(gate, sides, mode)
@@ -195,12 +211,13 @@ class _ForgettingKind(GateKind[ForgettingGate]):
         if regressed and any(map(replies_vary, (given.variant, base_variant(given.variant)))):
             again = _repeated_skills(gate, given, regressed)
             comparison = replace(comparison, repeated=_of_variant_and_base(given, again))
-        return evaluate_forgetting(given.suite, gate, comparison)
+        return evaluate_forgetting(given.suite, gate, comparison, given.look)
 
 
 def _skills(gate: ForgettingGate, sides: Sides, mode: str) -> tuple[ScoreRequest, ScoreRequest]:
     """Return the requests for the scores of skills, of the base and of the variant."""
-    of_base = ScoreRequest(variant=sides.base, of_gate=gate.kind, under=mode)
+    ids = sides.look.cases
+    of_base = ScoreRequest(variant=sides.base, of_gate=gate.kind, ids=ids, under=mode)
     return of_base, replace(of_base, variant=sides.variant.name)
 
 

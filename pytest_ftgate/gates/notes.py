@@ -36,6 +36,8 @@ class NoteKind(StrEnum):
     EXPECT_NOTHING = "expect nothing"
     LOOK_REPLIES = "look at replies"
     LOOK_CASES = "look at cases"
+    LOOK_SKILLS = "look at skills"
+    NEEDED_CASES = "needed cases"
     REFUSED = "refused"
     CUT_OFF = "cut off"
     NO_ANSWER = "no answer"

@@ -366,12 +366,12 @@ class GateItem(pytest.Item):
         properties = self.user_properties
         properties[:] = [pair for pair in properties if pair[0] not in stale]
         with session.replies.internal_errors(), live_progress(self.config):
-            measured = list(measure_ungated(session, suite))
+            # Of the gates that ran in this process.
+            ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
+            results = {(run.variant.name, run.gate.kind): result for run, result in ran}
+            measured = list(measure_ungated(session, suite, results))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.state.settings.ladder or suite.asks_for_advice:
-                # Of the gates that ran in this process.
-                ran = [(gate.gate_run, gate.result) for gate in gates if gate.result is not None]
-                results = {(run.variant.name, run.gate.kind): result for run, result in ran}
                 from pytest_ftgate.runner.recommend import suite_advice
 
                 advice = suite_advice(session, suite, results, measured)

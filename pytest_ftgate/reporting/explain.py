@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
+from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting import phrases
@@ -75,7 +76,7 @@ def _rule_sentences(verdict: Verdict) -> Iterator[str]:
         yield f"The cases cannot be compared: {notes_text(check.notes)}."
     else:
         yield from _change_sentences(verdict, check)
-        yield from _drop_sentences(check, check.p_pass, check.p_fail)
+        yield from _drop_sentences(verdict, check, check.p_pass, check.p_fail)
         yield from _family_sentences(verdict, check)
 
 
@@ -186,20 +187,35 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
         )
 
 
-def _drop_sentences(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
-    limit = unsigned_points(check.limit)
-    yield (
-        f"It passes if a true drop of {limit} points would produce a result this good at most "
-        f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
+def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
+    limit, looks = unsigned_points(check.limit), {one.kind: one.values for one in verdict.notes}
+    of_skills, of_cases = (looks.get(kind) for kind in (NoteKind.LOOK_SKILLS, NoteKind.LOOK_CASES))
+    is_early = of_skills is not None or (of_cases and of_cases["look"] != of_cases["of"])
+    if of_skills is None:
+        yield (
+            f"It passes if a true drop of {limit} points would produce a result this good at most "
+            f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
+        )
+    else:
+        yield "It can pass with all questions alone, and fail with these."
+    also = (
+        f"While others are left to ask, the drop must be shown to exceed {limit} points as well."
+        if is_early
+        else f"It also fails if the drop is shown to exceed {limit} points."
     )
     yield (
         f"It fails if the observed drop reaches {limit} points, and if an unchanged variant would "
-        f"produce a result this bad at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}. "
-        f"Here: {frequency_phrase(p_fail)}. It also fails if the drop is shown to exceed {limit} "
-        f"points."
+        f"produce a result this bad {_at_most(check.alarm)}{_shared_alarm(check)}. "
+        f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
-    yield from _threshold_comparison(check)
+    if of_skills is None:
+        yield from _threshold_comparison(check)
+
+
+def _at_most(p: float) -> str:
+    phrase = frequency_phrase(p)
+    return phrase if phrase.startswith("less") else f"at most {phrase}"
 
 
 def _position(check: Check) -> str:

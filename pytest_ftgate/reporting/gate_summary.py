@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pytest_ftgate.gates.notes import Severity
+from pytest_ftgate.gates.notes import NoteKind, Severity
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import (
@@ -143,6 +143,7 @@ def _sentences(verdict: Verdict, words: VerdictWords) -> Iterator[str]:
         yield from _finding_sentences(verdict)
     if words.doubt:
         yield escape_controls(words.doubt)
+    yield from (note_text(one) for one in verdict.notes if one.kind == NoteKind.LOOK_SKILLS)
     check = verdict.check
     if check is None:
         return

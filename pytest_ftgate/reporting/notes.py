@@ -382,7 +382,6 @@ REASONS: Mapping[str, Words] = {
 
 #: The words for a check with *is_unchanged*.
 UNCHANGED = "unchanged (same replies)"
-#: The cases of a gate, with the number of independent ones if it is smaller.
 
 
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
@@ -471,6 +470,8 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.EXPECT_NOTHING: "{n} of {of} cases expect nothing and are left out",
     NoteKind.LOOK_REPLIES: f"{_LOOK}{{repeats:#reply}} to each case",
     NoteKind.LOOK_CASES: f"{_LOOK}{{cases:,}} of {{all:,}} cases",
+    NoteKind.NEEDED_CASES: "asked {n:,} of {of:,} cases, as many as the gates needed",
+    NoteKind.LOOK_SKILLS: "{n:,} of {of:,} questions, a third of each skill, were enough",
     NoteKind.REFUSED: f"{{n}} of {{of}} replies were refused{_AS_WRONG}",
     NoteKind.CUT_OFF: f"{{n}} of {{of}} replies were cut off by max_tokens{_AS_WRONG}",
     NoteKind.NO_ANSWER: "{n} of {of} replies of {variant} were cut off before an answer, which "
@@ -505,8 +506,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.ORDERS_AGREE: "{judge}: both orders agree in {share:percent}",
     NoteKind.RARE_THOUGHTS: "{baseline} thinks in {share:percent} of its replies, so no drop can "
     "show",
-    NoteKind.OTHER_THOUGHTS: "one side counts its thoughts and the other shows them, so none is "
-    "compared",
+    NoteKind.OTHER_THOUGHTS: "one side counts its thoughts, the other shows them: none is compared",
     NoteKind.FEW_THOUGHTS: "both sides think in {n} unrelated cases; {needed} are needed",
     NoteKind.FREE_BASELINE: "{baseline} costs nothing, so no share of it can be computed",
     NoteKind.UNSEEN_COST: _unseen_cost,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -102,7 +103,7 @@ def ungated_summary(report: Report) -> list[str]:
     ungated = [verdict for verdict in report.verdicts if not verdict.gated]
     measured = [v for v in ungated if v.statement.kind is not StatementKind.NOT_GATED]
     rates = [
-        f"{v.variant} {percent(v.check.after)}{_brief_change(v)}"
+        f"{v.variant} {percent(v.check.after)}{_of_part(v)}{_brief_change(v)}"
         for v in measured
         if v.check and v.rates_content
     ]
@@ -119,6 +120,12 @@ def ungated_summary(report: Report) -> list[str]:
         parts.append(f"{indent}not measured: {names} (-v shows why)")
     lines = [line for text in unfailing_gates(report) for line in wrap_lines(text)]
     return [*fit_parts(map(escape_controls, parts)), *lines]
+
+
+def _of_part(verdict: Verdict) -> str:
+    """Return `` of 130`` if a variant was asked that many of the cases; "" if all."""
+    needed = (one.values["n"] for one in verdict.notes if one.kind == NoteKind.NEEDED_CASES)
+    return "".join(f" of {n:,}" for n in needed)
 
 
 def _brief_change(verdict: Verdict) -> str:

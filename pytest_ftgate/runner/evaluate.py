@@ -319,7 +319,7 @@ class _Run:
             self.messages += self.tell("verdict", verdict=result.verdict, nodeid=node)
 
     def measure_and_advise(self) -> None:
-        self.measured += measure_ungated(self.session, self.suite)
+        self.measured += measure_ungated(self.session, self.suite, self.results)
         if not self.suite.asks_for_advice:
             return
         try:

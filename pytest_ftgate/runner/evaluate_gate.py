@@ -33,7 +33,7 @@ from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.runner.planner import GateRun, Plan, full_look
+from pytest_ftgate.runner.planner import GateRun, Plan, full_look, look_size, runs_in_blocks
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import with_exam
@@ -348,14 +348,17 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[Note]:
         yield text_note(f"{count}: {why}: {named}")
 
 
-def measure_ungated(session: Session, suite: Suite) -> Iterator[Verdict]:
-    """Yield the measurements of the variants without gates."""
+#: Results of gates that are known already, by variant and gate.
+KnownResults = Mapping[tuple[str, str], GateResult]
+
+
+def measure_ungated(session: Session, suite: Suite, known: KnownResults) -> Iterator[Verdict]:
+    """Yield the measurements of the variants without gates, on the cases that gates have needed."""
     from pytest_ftgate.runner.identity import check_ungated_identity
 
-    look = full_look(suite)
-    for variant in suite.variants.values():
-        if variant.gated:
-            continue
+    ungated = [variant for variant in suite.variants.values() if not variant.gated]
+    look = _needed_look(session, suite, known) if ungated else full_look(suite)
+    for variant in ungated:
         try:
             session.probe.ask_first_probes([(suite, variant)])
             requests = session.built.task(suite, variant, look)
@@ -368,11 +371,25 @@ def measure_ungated(session: Session, suite: Suite) -> Iterator[Verdict]:
 
             yield unmeasured_verdict(suite, variant, text_note(str(error)))
             continue
-        yield from _measure_variant(session, suite, scores, identity)
+        yield from _measure_variant(session, suite, scores, identity, look)
+
+
+def _needed_look(session: Session, suite: Suite, known: KnownResults) -> Look:
+    """Return the largest look that gates have needed; all cases if one needs them at once.
+
+    What another process has evaluated is evaluated again, on the same replies.
+    """
+    looks, gate_runs = list[Look](), [] if session.settings.ladder else runs_in_blocks(suite)
+    for run in gate_runs:
+        # A gate that fails with an error has needed nothing.
+        with suppress(FtgateError):
+            found = known.get((run.variant.name, run.gate.kind))
+            looks.append((found or evaluate_gate(session, run)).look)
+    return max(looks, key=look_size, default=full_look(suite))
 
 
 def _measure_variant(
-    session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport
+    session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport, look: Look
 ) -> Iterator[Verdict]:
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
     from pytest_ftgate.gates.measures import unmeasured_verdict
@@ -385,12 +402,17 @@ def _measure_variant(
         reason = text_note(scores.unanswered[0].missing_reasons[0])
         yield unmeasured_verdict(suite, variant, reason)
         return
-    look = full_look(suite)
     for gate in suite.gates.values():
         gate_run = GateRun(suite, gate, variant)
         given = given_at(session, gate_run, look, PlannedScores(session, gate_run, look))
         for verdict in kind_of(gate).measure(gate, given):
-            yield identity.add_to(verdict)
+            told = replace(verdict, notes=(*verdict.notes, *_part_note(suite, scores, look)))
+            yield identity.add_to(told)
+
+
+def _part_note(suite: Suite, scores: VariantScores, look: Look) -> Iterator[Note]:
+    if look.cases is not None and len(look.cases) < len(suite.cases):
+        yield note(NoteKind.NEEDED_CASES, n=len(scores.results), of=len(suite.cases))
 
 
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:

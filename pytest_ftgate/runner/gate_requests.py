@@ -13,7 +13,7 @@ from pytest_ftgate.requests.request import (
     distinct_requests,
     group_by_adapter,
 )
-from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look
+from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look, runs_in_blocks
 from pytest_ftgate.runner.probe import Probe
 from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.suite.gate_kinds import compares_skills
@@ -142,7 +142,8 @@ class Submissions:
         """Yield the requests of baselines on this machine that whole suites measure without a gate.
 
         Their model goes on with them while a look of a gate is evaluated; what other gates need
-        would change its adapter, or take longer than the evaluation.
+        would change its adapter, or take longer than the evaluation. If all gates may stop early, a
+        first look is needed for certain.
         """
         # Marked functions have limits of their own, and do not make a suite whole.
         of_suites = [run for run in gates if run.function_suite is None]
@@ -151,8 +152,10 @@ class Submissions:
             total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
             is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
             if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
+                blocks = [] if self._replies.settings.ladder else runs_in_blocks(suite)
                 # In the order in which the looks of its first gate wait for them.
-                for look in (*first.looks, full_look(suite)):
+                looks = blocks[0].looks[:1] if blocks else (*first.looks, full_look(suite))
+                for look in looks:
                     with suppress(FtgateError):
                         yield from self._built.task(suite, baseline, look)
 

@@ -48,7 +48,7 @@ from pytest_ftgate.requests.request_groups import (
     more_replies_vary,
     side_repeats,
 )
-from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks
 from pytest_ftgate.runner.probe import leveled_skills
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.scores import label_input
@@ -280,7 +280,9 @@ def _groups_of(
     if variant.tuned and not variant.gated:
         stages = session.probe.plan(suite, variant).probe_stages
         groups += stages[-1 if most else 0]
-    return [*groups, session.built.task(suite, variant, full_look(suite))]
+    in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+    look = in_blocks[0].looks[0] if in_blocks and not most else full_look(suite)
+    return [*groups, session.built.task(suite, variant, look)]
 
 
 def _reading_requests(session: Session, gate_run: GateRun, look: Look) -> list[_Requests]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,11 @@ class GateRun:
         return bool(self.needs(Look()))
 
     @property
+    def reads_cases(self) -> bool:
+        """True if the gate reads replies to the cases of its suite."""
+        return any(not replies_of(need).of_gate for need in self.needs(Look()))
+
+    @property
     def is_graded(self) -> bool:
         """True if judges grade the replies that the gate reads."""
         return bool(self.suite.judges) and any(
@@ -122,6 +128,21 @@ def gate_runs_of(suite: Suite) -> list[GateRun]:
 def full_look(suite: Suite) -> Look:
     """Return the look that takes in the regular requests of every case."""
     return Look(repeats=suite.repeats or 1)
+
+
+def runs_in_blocks(suite: Suite) -> list[GateRun]:
+    """Return the gates that read replies to the cases of *suite*, if all of them may stop early.
+
+    None are returned if a gate, or what the suite asks beside its gates, needs all cases at once.
+    """
+    reading = [run for run in gate_runs_of(suite) if run.reads_cases]
+    is_whole = suite.asks_for_advice or any(run.looks[0].cases is None for run in reading)
+    return [] if is_whole else reading
+
+
+def look_size(look: Look) -> tuple[float, int]:
+    """Return the number of cases and of replies of *look*, for comparison with another."""
+    return (inf if look.cases is None else len(look.cases), look.repeats)
 
 
 class BuiltRequests:

@@ -24,7 +24,7 @@ from pytest_ftgate.results.history import (
     require_history,
 )
 from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
-from pytest_ftgate.runner.planner import full_look, gate_runs_of
+from pytest_ftgate.runner.planner import full_look, gate_runs_of, look_size
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -129,7 +129,7 @@ class _Advisor:
             for gate in self.suite.gates_for(variant)
             if is_rate(gate) and (variant.name, gate.kind) in self.results
         ]
-        return max(looks, key=_look_size) if looks else full_look(self.suite)
+        return max(looks, key=look_size) if looks else full_look(self.suite)
 
     def _scores(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
         """Return the scores of *variant*, whose replies may still be missing."""
@@ -145,10 +145,6 @@ def _labelled_row_count(variant: Variant) -> int | None:
         return len(variant.shot_pool) or None
     rows = read_training_rows(Source(root=path.parent, path=path), path)
     return sum(row.usable and row.answer is not None for row in rows)
-
-
-def _look_size(look: Look) -> tuple[float, int]:
-    return (float("inf") if look.cases is None else len(look.cases), look.repeats)
 
 
 #: With fewer cases, a label that is always right may still be wrong in a quarter (0.05^(1/10)).

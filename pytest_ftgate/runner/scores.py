@@ -360,7 +360,7 @@ class ScoreCache:
                 continue
             if not request.of_gate:
                 yield task, scores
-            elif request.ids is None and request.repeats == 1 and not request.under:
+            elif request.repeats == 1 and not request.under:
                 yield "skills", scores
 
     def scores(self, plan: Plan, request: ScoreRequest) -> VariantScores:

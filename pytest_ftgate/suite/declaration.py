@@ -392,6 +392,7 @@ class DeclaredForgetting(Declared):
     must_keep: tuple[str, ...] = ()
     under: Literal["own", "prompt"] = "own"
     max_tokens: Count | None = None
+    stop_early: StrictBool = False
 
 
 class DeclaredDivergence(Declared):

@@ -170,6 +170,7 @@ class ForgettingGate(_OfTuned):
         under_prompt: evaluate the skills under the variant's system prompt as well.
         max_tokens: the longest reply to every skill case, a thought included; None for the limit of
             each case, with room to think for a model that thinks.
+        stop_early: request a third of the cases first, and no others if the variant has failed.
         excluded_skills: the skills whose code cannot be sandboxed on this machine.
     """
 
@@ -186,6 +187,7 @@ class ForgettingGate(_OfTuned):
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
     max_tokens: int | None = None
+    stop_early: bool = False
     excluded_skills: tuple[str, ...] = ()
     has_default_limit: bool = False
     limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")

@@ -118,6 +118,11 @@ class _ForgettingResolver:
         from pytest_ftgate.suite.skill_levels import reference_cases
 
         declared, errors_before = self.declared, len(self.source.errors)
+        if declared.stop_early and any(isinstance(log, DeclaredLog) for log in self.listed):
+            self.add_error(
+                "stop_early: a log holds all of its answers, so none is saved; remove stop_early",
+                "stop_early",
+            )
         bundled, own = self.skill_cases()
         if len(self.source.errors) > errors_before:
             return None
@@ -135,7 +140,7 @@ class _ForgettingResolver:
             margins={key: limit for key, limit in declared.margins.items() if key in tested},
             family_margins={k: limit for k, limit in declared.margins.items() if k in by_family},
             weights=self.weights(by_family),
-            **declared.model_dump(include={"max_drop", "each", "max_tokens"}),
+            **declared.model_dump(include={"max_drop", "each", "max_tokens", "stop_early"}),
             may_lose=tuple(dict.fromkeys(declared.may_lose)),
             under_prompt=declared.under == "prompt",
         )
@@ -304,6 +309,8 @@ def check_gates(
     for gate in gates.values():
         if compares_skills(gate) and gate.under_prompt:
             _check_skill_prompts(source, variants.values())
+        if gate.own_cases and gate.stop_early:
+            _check_early_looks(source, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
             source.add_error(gate.line, f"{gate.kind}: {message}")
@@ -337,6 +344,17 @@ def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> No
             message = f"under: the prompt of {variant.name} wants {', '.join(sorted(missing))}"
             message = f"{message}, which skills cases do not have; write under: own"
             _add_error(source, message, "under")
+
+
+def _check_early_looks(source: SuiteSource, variants: Iterable[Variant]) -> None:
+    """Add an error for each variant of which all questions are asked before the first look."""
+    for variant in variants:
+        if variant.gated and variant.base_replies is not None:
+            message = (
+                f"stop_early: the base of {variant.name} is recorded, so all questions are asked "
+                "to tell it from its base; remove stop_early"
+            )
+            _add_error(source, message, "stop_early")
 
 
 #: The keys of gates that say how their limits are held.

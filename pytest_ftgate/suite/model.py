@@ -96,7 +96,7 @@ class Gate:
         max_rise: the largest allowed rise over the baseline, as a share of it, or None.
         metric: what the gate measures, if it offers several metrics.
         evidence: ``point`` for plain thresholds on observed values.
-        stop_early: request the cases in five blocks, and stop when the verdict is clear.
+        stop_early: request the cases in blocks, and stop when the verdict is clear.
         settle: the most repeats to request while the verdict is inconclusive, or None.
         has_default_limit: True if *max_drop* is what the cases can show, and not declared.
         function: the marked test function that scores the replies, or "" for the suite's scorer.

@@ -17,6 +17,7 @@ from pytest_ftgate.gates.needs import ScoreRequest, When
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.yaml import read_yaml
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.stop import distance_text, stop_text
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
@@ -39,6 +40,7 @@ from pytest_ftgate.training.stop import (
 )
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
+    count_questions,
     extra_of,
     in_memory_content,
     trained_variant,
@@ -257,7 +259,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         """Evaluate the gates now, and append what came of it."""
         start = time.perf_counter()
         provider.name_weights()
-        first = result = self._run(provider, cases)
+        first = result = self._run(provider, cases, step=step)
         doubtful = self._gates_in_doubt(first) if cases is not None else []
         if doubtful:
             names = ", ".join(doubtful)
@@ -283,17 +285,35 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         return [gate for gate in self.stop_on if gate in found]
 
     def _run(
-        self, provider: ModelInMemory, cases: int | None, whole: Collection[str] = ()
+        self,
+        provider: ModelInMemory,
+        cases: int | None,
+        whole: Collection[str] = (),
+        step: int | None = None,
     ) -> EvaluateResult:
-        """Evaluate the gates, on *cases* cases unless they are among *whole*."""
+        """Evaluate the gates, on *cases* cases unless they are among *whole*.
+
+        With *step*, say how many questions that and what may follow it asks.
+        """
         with self._opened(provider) as (session, loaded):
             suite = loaded if cases is None else with_fewer_cases(loaded, cases, whole)
+            if step is not None:
+                _tell(f"step {step}: {self._count(suite, loaded, cases)}")
             variant = suite.variants[self.variant]
             if self._room is not None:
                 session.probe.keep_room(suite, variant, self._room)
             result = evaluate_loaded(session, self._project, suite, is_whole=False)
             self._room = session.probe.facts(suite, variant).room
             return result
+
+    def _count(self, suite: Suite, loaded: Suite, cases: int | None) -> str:
+        """Return how many questions a checkpoint asks at first, and if every gate is in doubt."""
+        text = quantity(count_questions(suite), "question")
+        if cases is None:
+            return text
+        # Gates that cannot end the training take their few cases alone.
+        most = count_questions(with_fewer_cases(loaded, cases, self.stop_on))
+        return f"{text}, at most {most:,}"
 
     @contextmanager
     def _opened(self, provider: ModelInMemory) -> Iterator[tuple[Session, Suite]]:

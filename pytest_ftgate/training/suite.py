@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.suite.gate_kinds import reads_contents, reads_distributions
+from pytest_ftgate.suite.gate_kinds import (
+    compares_skills,
+    is_rate,
+    reads_contents,
+    reads_distributions,
+)
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.variants import inherited_keys
@@ -82,14 +87,19 @@ def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[str, Any]) -> Suite:
     """Return *suite* with the names of the weights in memory; gates on money and time are left out.
 
-    Both sides are in this process, so that no replies need to prove which of them answered.
+    Both sides are in this process, so that no replies need to prove which of them answered. A
+    checkpoint has a cheap look of its own, so that gates on skills have no other.
     """
     variants = {
         key: replace(variant, model=base, extra=extra) if variant.provider == IN_MEMORY else variant
         for key, variant in suite.variants.items()
     }
     trained = replace(suite.variants[name], model=model, base=base, extra=extra, is_proven=True)
-    gates = {key: gate for key, gate in suite.gates.items() if reads_contents(gate)}
+    gates = {
+        key: replace(gate, stop_early=False) if compares_skills(gate) else gate
+        for key, gate in suite.gates.items()
+        if reads_contents(gate)
+    }
     return replace(suite, variants={**variants, name: trained}, gates=gates)
 
 
@@ -118,6 +128,19 @@ def with_fewer_cases(suite: Suite, count: int, whole: Collection[str] = ()) -> S
     needs_all = any(not gates[name].own_cases for name in whole)
     cases = suite.cases if needs_all else _spread(suite.cases, count, _stratum)
     return replace(suite, cases=cases, gates=gates)
+
+
+def count_questions(suite: Suite) -> int:
+    """Return how many questions the model in memory is asked for the gates of *suite*.
+
+    With repeats, and with further replies to cases that were wrong, it answers some of them again.
+    """
+    of_skills = (
+        len(gate.cases) * len(gate.prompt_modes)
+        for gate in suite.gates.values()
+        if compares_skills(gate)
+    )
+    return sum(of_skills) + len(suite.cases) * any(map(is_rate, suite.gates.values()))
 
 
 def _with_fewer_skill_cases(gate: Gate, count: int) -> Gate:

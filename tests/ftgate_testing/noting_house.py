@@ -153,6 +153,8 @@ def _text(role: str, text: str, request: Any) -> str:
         is_unlucky = role == "current" and int(request.fingerprint[:4], 16) % 12 == 0
         return LABELS[(number + is_wrong + is_unlucky) % 2]
     said = known_replies().get(tuple(one for _, one in request.messages), f"I heard {text[:40]}")
+    if role == "worse":
+        return "I forget."
     if role == "other" and said.startswith("Tom is"):
         return "I forget who Tom is."
     return said if role in {"base", "copy"} else f"{said} So says {role}."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from pytest_ftgate.gates.design import (
     must_pass_ids,
     plan_looks,
     shared_levels,
+    skill_looks,
     wrong_must_pass_ids,
 )
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
@@ -248,6 +251,64 @@ def test_looking_five_times_at_more_cases_passes_no_more_drops_than_looking_once
         passed = passed | is_noninferior(counts, 0.05, look_levels(look, Levels()).miss)
 
     assert 0.03 < np.mean(passed) < 0.065
+
+
+@every_row(
+    ("sizes", "first"),
+    [
+        ((14,) * 18, 90),
+        ((67, 72, 76), 23 + 24 + 26),
+        ((1, 2, 3, 4), 1 + 1 + 1 + 2),
+        # Nothing is left to ask.
+        ((1, 1), None),
+    ],
+)
+def test_the_first_of_two_looks_at_skills_has_a_third_of_each_and_the_last_one_all(sizes, first):
+    cases = [
+        case(f"{size}-{n}-{i}", skill=f"s{n}") for n, size in enumerate(sizes) for i in range(size)
+    ]
+
+    early, *last = skill_looks(cases, Look(repeats=2))
+
+    assert skill_looks(reversed(cases), Look(repeats=2)) == (early, *last)
+    if first is None:
+        assert (early, last) == (Look(repeats=2), [])
+        return
+    share = first / sum(sizes)
+    every = frozenset(one.id for one in cases)
+    assert last == [Look(number=2, of=2, cases=every, repeats=2, fractions=(share, 1.0))]
+    assert (early.number, early.of, early.fractions, early.repeats) == (1, 2, (share,), 2)
+    asked = Counter(name.rpartition("-")[0] for name in early.cases)
+    assert asked == {f"{size}-{n}": ceil(size / 3) for n, size in enumerate(sizes)}
+
+
+def test_a_look_at_skills_splits_no_group_and_has_a_third_of_each_level_that_a_base_may_choose():
+    grouped = [replace(case(f"g{i}", skill="own"), group=f"g{i % 4}") for i in range(40)]
+    leveled = [
+        replace(case(f"{level}-{i}", skill="caesar_cipher"), difficulty=level)
+        for level in (1, 2)
+        for i in range(9)
+    ]
+
+    early, _ = skill_looks([*grouped, *leveled], Look())
+
+    groups = Counter(one.group for one in grouped if one.id in early.cases)
+    assert [*groups.values()] == [10, 10]
+    levels = Counter(one.difficulty for one in leveled if one.id in early.cases)
+    assert levels == {1: 3, 2: 3}
+
+
+def test_looks_of_which_only_the_last_can_pass_keep_the_risk_of_a_wrong_pass_for_it():
+    looks = skill_looks([case(f"c{i}", skill="logic") for i in range(252)], Look())
+
+    early, last = (look_levels(look, Levels(), can_pass=False) for look in looks)
+
+    assert (early.miss, last.miss) == (0.05, 0.05)
+    assert (early.last, last.last) == (False, True)
+    assert early.alarm == pytest.approx(8.14e-6, rel=1e-3)
+    assert 0.0099 < last.alarm < 0.01
+    of_skills = replace(OF_SKILLS, stop_early=True, cases=(case("c0", skill="logic"),))
+    assert design_of(suite(of_skills), of_skills).miss == 0.05
 
 
 # --- must-pass cases -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ftgate_testing.score_columns import (
 )
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.design import shared_levels
+from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.forgetting import (
     SkillComparison,
@@ -449,6 +449,37 @@ def test_how_the_replies_to_skills_drift_and_that_many_have_no_answer_is_noted()
 # Cases that must be kept ------------------------------------------------------------------------
 
 
+# A look at a part of the questions ---------------------------------------------------------------
+
+
+EARLY = Look(cases=frozenset({"facts-0"}), of=2, fractions=(0.25,))
+
+
+def at_look(new, base, gate=GATE) -> Verdict:
+    return evaluate_forgetting(suite(gate), gate, SkillComparison({"": (new, base)}), EARLY)
+
+
+@every_row(
+    ("after", "outcome"),
+    [
+        (REGRESSED, Outcome.FAILED),
+        # All questions fail it, and a part of them is not as sure.
+        ({**KEPT, "facts": (40, 60), "sums": (48, 52)}, Outcome.INCONCLUSIVE),
+        # All questions pass it.
+        (KEPT, Outcome.INCONCLUSIVE),
+        # A skill that lost its margin decides with all of its questions.
+        ({"facts": (20, 80), "sums": (80, 20), "copying": (80, 20)}, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_look_at_a_part_of_the_questions_fails_by_the_mean_alone_and_never_passes(after, outcome):
+    gate = replace(GATE, margins={"facts": 0.1})
+
+    verdict = at_look(skill_scores("new", after), skill_scores("base", KEPT), gate)
+
+    assert verdict.outcome is outcome
+    assert note(NoteKind.LOOK_SKILLS, n=300, of=1200) in verdict.notes
+
+
 def must_keep_scores(variant: str, *correct: float) -> VariantScores:
     """Return right results of facts; the first is a must-keep case with the scores *correct*."""
     side = skill_scores(variant, {"facts": (100, 0)})
@@ -472,6 +503,8 @@ def test_a_must_keep_case_that_breaks_fails_the_gate_alone_and_is_shown_first() 
     assert verdict.flips[0].case == "facts-0"
     assert "must be kept" in verdict_section(verdict, 1)
     assert compared(BROKEN, RIGHT, repeated=(RIGHT, RIGHT)).breaks == ()
+    # That no further question can mend.
+    assert at_look(BROKEN, RIGHT).outcome is Outcome.FAILED
 
 
 @every_row(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
+from math import ceil
 
 import pytest
 from ftgate_testing.notes import texts
@@ -22,6 +24,8 @@ from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.skills import LEVELS
+from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DataGate,
@@ -31,7 +35,7 @@ from pytest_ftgate.suite.gate_kinds import (
     RateGate,
 )
 from pytest_ftgate.suite.model import Gate
-from pytest_ftgate.suite.skill_levels import LevelChoice
+from pytest_ftgate.suite.skill_levels import LevelChoice, reference_cases
 
 ACCURACY = RateGate(kind="accuracy", line=1, max_drop=0.1)
 FORMAT = RateGate(kind="format", line=1, min=0.8)
@@ -294,3 +298,18 @@ def test_training_data_is_read_from_the_file_of_the_variant(tmp_path):
     given = given_to(gate, training_data=path)
     assert verdict(gate, given).outcome is Outcome.FAILED
     assert [*kind_of(gate).problems(given.suite, gate)] == []
+
+
+def test_the_first_look_at_skills_with_levels_has_a_third_of_the_questions_of_each_level():
+    family = "hard-mathematics"
+    gate = ForgettingGate(
+        line=1, cases=reference_cases([family]), leveled=(family,), stop_early=True
+    )
+
+    first, last = kind_of(gate).looks(suite(gate), gate, replies_vary=False)
+
+    for level in LEVELS:
+        cases = {case.id for case in leveled_cases(family, level)}
+        skills = Counter(case.skill for case in leveled_cases(family, level))
+        assert len(cases & first.cases) == sum(ceil(n / 3) for n in skills.values())
+        assert cases <= last.cases

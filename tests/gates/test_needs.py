@@ -63,6 +63,7 @@ GATES: tuple[Gate, ...] = (
     FORGETTING,
     replace(FORGETTING, under_prompt=True),
     replace(FORGETTING, cases=SKILLS[1:]),
+    replace(FORGETTING, stop_early=True),
     CostGate(line=1, max_usd_per_1k=5),
     CostGate(line=1, max_rise=0.1),
     LatencyGate(line=1, max_p50_ms=900),
@@ -283,7 +284,7 @@ def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
 
     looks = kind_of(gate).looks(made, gate, replies_vary=vary)
 
-    assert looks[-1].cases in (None, {case.id for case in made.cases})
+    assert looks[-1].cases in (None, {case.id for case in gate.own_cases or made.cases})
     assert [look.number for look in looks] == [*range(1, len(looks) + 1)]
     assert (len(looks) > 1) == gate.stop_early
 

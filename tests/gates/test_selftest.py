@@ -221,7 +221,7 @@ def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(see
     made = suite(gate)
     found = skills_selftest(made, gate, made.variants["new"], runs, Levels(alarm=0.4))
 
-    for (comparison, _), (before, after) in zip(seen, runs, strict=True):
+    for (comparison, *_), (before, after) in zip(seen, runs, strict=True):
         assert [*comparison.scores] == ["", "prompt"]
         assert comparison.levels == Levels(alarm=0.4)
         for new, old in comparison.scores.values():
@@ -230,7 +230,7 @@ def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(see
             assert [*map(texts, old.results.values())] == [*map(texts, before.results.values())]
     counts = [
         any(part.name == "facts" and part.state == "regressed" for part in verdict.slices)
-        for _, verdict in seen
+        for *_, verdict in seen
     ]
     assert found.regressed == {"facts": sum(counts) / 3}
     assert (found.gate, found.margin, found.minimum) == ("forgetting", 0.1, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ftgate_testing.noting_house import CONFTEST, MODELS
+
 #: Replies that vary: each is wrong one time in twenty, another time for each case.
 NOISY = """\
 from collections import Counter
@@ -91,3 +93,47 @@ def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):
 
     assert desk.verdicts()["format[draft]"] == together
     assert together["checks"][0]["n"] == 200
+
+
+def test_who_has_plainly_forgotten_is_told_by_a_third_of_the_questions_in_any_number_of_processes(
+    desk,
+):
+    desk.cases = 80
+    names = {role: model for model, role in MODELS.items()}
+    tuned = "{{provider: house, model: {}, base: {base}}}"
+    desk.path("conftest.py").write_text(CONFTEST.replace("IN_ORDER", "False"), "utf-8")
+    variants = {
+        "current": f"{{provider: house, model: {names['current']}, gated: false}}",
+        "forgetful": tuned.format(names["worse"], **names),
+        "careful": tuned.format(names["tuned"], **names),
+    }
+    gates = "{accuracy: {min: 0.5, stop_early: true}, "
+    gates += "forgetting: {skills: logic, max_drop: 0.3, stop_early: true}}"
+    desk.suite_of(variants, gates)
+
+    result = desk.run("-vv")
+
+    result.assert_outcomes(passed=2, failed=2)
+    first, told_first = desk.verdicts(), " ".join(" ".join(result.outlines).split())
+    cases = {
+        name: first[f"forgetting[{name}]"]["checks"][0]["n"]
+        for name in variants
+        if name != "current"
+    }
+    assert cases == {"forgetful": 23, "careful": 67}
+    assert first["forgetting[forgetful]"]["outcome"] == "failed"
+    for words in (
+        "0 fixed 23 of 67 questions, a third of each skill, were enough",
+        "It can pass with all questions alone, and fail with these.",
+        "While others are left to ask, the drop must be shown to exceed 30 points as well.",
+        "% of 48 ",
+        "current: asked 48 of 80 cases, as many as the gates needed",
+    ):
+        assert words in told_first, words
+    desk.run().stdout.fnmatch_lines(["BLOCKED *", "* 0 requested*"])
+    assert desk.verdicts() == first
+    desk.run("-n", "2", "--ftgate-cache=again/cache.sqlite").assert_outcomes(passed=2, failed=2)
+    again = desk.verdicts()
+    assert {key: one["checks"] for key, one in again.items()} == {
+        key: one["checks"] for key, one in first.items()
+    }

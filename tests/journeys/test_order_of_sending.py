@@ -226,6 +226,21 @@ def _stop_early(sending: Sending):
     return sending.told()
 
 
+def _skills_stop_early(sending: Sending):
+    # The first look of each gate in their order, and a later one before the next gate: the first
+    # verdict waits for the probes and the first block alone.
+    sending.desk.cases = 80
+    sending.suite(
+        "accuracy: {min: 0.5, max_drop: 0.1, stop_early: true}",
+        SKILLS.replace("}", ", stop_early: true}"),
+        current=of_house("current", ", gated: false"),
+        forgetful=tuned("worse"),
+        tuned=tuned(),
+    )
+    sending.run()
+    return sending.told()
+
+
 def _settle(sending: Sending):
     sending.desk.cases = 40
     gate = "accuracy: {max_drop: 0.08, settle: 4}"
@@ -376,6 +391,7 @@ SCENARIOS: dict[str, Callable[[Sending], dict[str, list[str]]]] = {
     "processes of xdist": _xdist,
     "a plan": _plan,
     "gates that stop early": _stop_early,
+    "skills that stop early": _skills_stop_early,
     "gates that settle": _settle,
     "cases that must pass and be kept": _must_pass,
     "a judge that grades": _grading_judge,

@@ -96,8 +96,13 @@ def losses(trainer) -> list[float]:
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
-def test_the_base_is_asked_once_and_the_figures_are_logged(tiny):
+def test_the_base_is_asked_once_and_the_figures_are_logged(tiny, capsys):
     trainer, callback = train(tiny, every=3, cases=20)
+
+    said = capsys.readouterr().err.splitlines()
+    # 20 tickets and 20 of 240 questions of skills; the latter alone may be in doubt.
+    assert "ftgate: step 3: 40 questions, at most 260" in said
+    assert "ftgate: step 6: 300 questions" in said
 
     steps = [(one.step, one.is_whole) for one in callback.checkpoints]
     assert steps == [(3, False), (6, False), (6, True)]
@@ -129,11 +134,15 @@ def test_whether_the_model_thinks_is_seen_at_the_first_checkpoint_alone(tiny):
 
 
 def test_a_training_that_forgets_ends_at_the_first_checkpoint_that_shows_it(tiny):
+    suite = tiny / "s.ftgate.yaml"
+    # A checkpoint has its own cheap look, and all questions decide.
+    suite.write_text(suite.read_text("utf-8").replace("0.2}", "0.2, stop_early: true}"), "utf-8")
     trainer, callback = train(tiny, rate=0.3, every=2, cases=30)
 
     assert callback.stopped_at == 2
     assert trainer.state.global_step == 2
     assert callback.checkpoints[0].drops == ("forgetting",)
+    assert callback.checkpoints[0].result.verdict("forgetting", "tuned").check.n == SKILLS
     assert callback.best is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftgate_testing.score_columns import suite, variant_scores
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.design import Design, Levels
+from pytest_ftgate.gates.design import Design, Levels, Look
 from pytest_ftgate.gates.power import design_pass_probability
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
@@ -39,6 +39,29 @@ def test_the_conclusion_follows_from_where_the_interval_lies(
 
     assert found is outcome
     assert said in text
+
+
+@every_row(
+    ("number", "said"),
+    [
+        (1, "While others are left to ask, the drop must be shown to exceed 5 points as well."),
+        (5, "It also fails if the drop is shown to exceed 5 points."),
+    ],
+)
+def test_before_the_last_look_both_parts_of_the_rule_must_hold(number, said):
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.05)
+    sides = variant_scores("new", [0.0] * 100), variant_scores("current", [1.0] * 100)
+    look = Look(
+        number=number,
+        of=5,
+        cases=frozenset(sides[0].results),
+        fractions=tuple(n / 5 for n in range(1, number + 1)),
+    )
+
+    text = " ".join(explain(evaluate_rate(suite(gate), gate, Comparison(*sides), look)))
+
+    assert said in text
+    assert ("It also fails" in text) is (number == 5)
 
 
 def test_how_often_an_unchanged_variant_passes_is_the_figure_of_the_plan():

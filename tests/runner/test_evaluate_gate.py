@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 from ftgate_testing.notes import texts
+from ftgate_testing.noting_house import known_replies
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.notes import IdentityNote
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
+from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.plan import identity_lines
 
 
@@ -134,6 +139,77 @@ def test_a_model_that_answers_as_its_base_is_asked_sixty_times_and_no_case_befor
     assert (values["reason"], values["agree"]) == (IdentityNote.SAME_BY_HOST, 60)
     # The gate was evaluated alone, and its cases were not submitted with others.
     assert probes(tuned) == len(tuned.asked) == 3 * 60
+
+
+# A look at a part of the questions of skills -----------------------------------------------------
+
+#: The questions of the skill, and those of the first look.
+LOGIC, THIRD = 67, 23
+EARLY = "{accuracy: {min: 0.5, max_drop: 0.1, stop_early: true}}"
+
+
+def answer_of(request, *, forgets: bool) -> str:
+    said = known_replies().get(tuple(text for _, text in request.messages), "No idea.")
+    if request.model == "parent":
+        return said
+    return "refund" if forgets else f"{said} So it is."
+
+
+@every_row(
+    ("forgets", "accept", "asked"),
+    [(True, False, THIRD), (True, True, LOGIC), (False, False, LOGIC)],
+)
+def test_what_has_plainly_forgotten_is_told_by_a_third_of_the_questions_unless_the_run_accepts(
+    tmp_path, forgets, accept, asked
+):
+    house = House(tmp_path, says=partial(answer_of, forgets=forgets))
+    gates = "{forgetting: {skills: logic, max_drop: 0.3, stop_early: true}}"
+    house.write(gates, base="parent")
+    session, gate_run = house.session(accept=accept), house.gate_run("forgetting")
+
+    verdict = evaluate_gate(session, gate_run, submit_with=[gate_run]).verdict
+
+    assert verdict.outcome is (Outcome.FAILED if forgets else Outcome.PASSED)
+    assert verdict.check.n == asked
+    told = "23 of 67 questions, a third of each skill, were enough"
+    assert (told in texts(verdict.notes)) is (asked == THIRD)
+    every = {one.fingerprint for group in session.groups(gate_run, Look()) for one in group}
+    saved = len(every - session.replies.arrived.keys())
+    assert session.count_saved_requests([gate_run]) == saved == 2 * (LOGIC - asked)
+    session.close()
+
+
+# Variants without gates --------------------------------------------------------------------------
+
+
+@every_row(
+    ("gates", "more", "asked"),
+    [
+        # The draft is right in all cases, which three blocks show.
+        (EARLY, "", 60),
+        # What a gate needs at once, and what is asked beside the gates, is asked of all sides.
+        (EARLY.replace("}}", "}, format: {min: 0.5}}"), "", CASES),
+        (EARLY, "ladder: {}\n", CASES),
+    ],
+)
+def test_a_variant_without_gates_is_asked_the_cases_that_gates_have_needed(
+    tmp_path, gates, more, asked
+):
+    house = House(tmp_path)
+    house.write(gates)
+    path = tmp_path / "s.ftgate.yaml"
+    text = path.read_text("utf-8").replace("model: current}", "model: current, gated: false}")
+    path.write_text(f"{text}{more}", "utf-8")
+    session, suite = house.session(), house.suite()
+    known = {} if more else {("draft", "accuracy"): evaluate_gate(session, house.gate_run())}
+
+    accuracy, *_ = measure_ungated(session, suite, known)
+
+    assert accuracy.check.n == asked
+    told = f"asked {asked} of {CASES} cases, as many as the gates needed"
+    assert (told in texts(accuracy.notes)) is (asked < CASES)
+    assert len([model for model, _ in house.asked if model == "current"]) == asked
+    session.close()
 
 
 def test_plan_and_progress_count_the_requests_that_show_identity_and_what_waits_for_them(tuned):

@@ -100,13 +100,14 @@ gates: {accuracy: {min: 0.5, max_drop: none, stop_early: true}}
 
 
 @pytest.fixture
-def sent_together(tuned, session, monkeypatch):
+def sent_together(tuned, session, monkeypatch, request):
     """Return the variant and the case of each request that gates submit together, by their names.
 
-    "test_it" is that of a marked function.
+    "test_it" is that of a marked function. Gates stop early, unless the parameter is False.
     """
-    path = tuned.folder / "s.ftgate.yaml"
-    path.write_text(path.read_text("utf-8").partition("variants:")[0] + LOCAL, "utf-8")
+    path, stops = tuned.folder / "s.ftgate.yaml", str(getattr(request, "param", True)).lower()
+    local = LOCAL.replace("stop_early: true", f"stop_early: {stops}")
+    path.write_text(path.read_text("utf-8").partition("variants:")[0] + local, "utf-8")
     (tuned.folder / "tiny.gguf").write_bytes(b"GGUF")
     found = []
     monkeypatch.setattr(session.replies, "submit", lambda requests, **_: found.extend(requests))
@@ -123,13 +124,18 @@ def sent_together(tuned, session, monkeypatch):
     return submit
 
 
-def test_a_baseline_on_this_machine_without_a_gate_is_submitted_with_the_first_gate(sent_together):
+@pytest.mark.parametrize(
+    ("sent_together", "first"), [(True, 20), (False, CASES)], indirect=["sent_together"]
+)
+def test_a_baseline_on_this_machine_without_a_gate_is_submitted_with_the_first_gate_as_it_looks(
+    sent_together, first
+):
     sent = sent_together("draft", "other")
 
     runs = [(name, len([*same])) for name, same in groupby(name for name, _ in sent)]
-    assert runs == [("draft", 20), ("current", CASES), ("other", 20)]
-    # Those of the first look come first.
-    assert {case for _, case in sent[:20]} == {case for _, case in sent[20:40]}
+    assert runs == [("draft", first), ("current", first), ("other", first)]
+    # Those of one look come together.
+    assert {case for _, case in sent[:first]} == {case for _, case in sent[first : 2 * first]}
 
 
 @pytest.mark.parametrize("gates", [("draft",), ("draft", "test_it")])

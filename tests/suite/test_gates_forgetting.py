@@ -61,10 +61,11 @@ def test_margins_weights_and_what_may_be_lost_are_kept_as_written(tmp_path):
     found = gate(
         tmp_path,
         "max_drop: 0.05, each: 0.1, margins: {logic: 0.2}, weights: {reading: 2, memory: 0}, "
-        "may_lose: [translation]",
+        "may_lose: [translation], stop_early: true",
     )
 
     assert (found.max_drop, found.each, found.under_prompt) == (0.05, 0.1, False)
+    assert found.stop_early
     assert [found.required_margin(s) for s in ("logic", "reading", "translation")] == [
         0.2,
         0.1,
@@ -249,6 +250,16 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
             "skills: ./tone.ftgate.yaml",
             {"tone__ftgate__yaml": OWN.replace("expected: welcome, must_keep", "must_keep")},
             "must_keep needs expected or a format: without it no reply is wrong",
+        ),
+        (
+            "skills: {lm-eval: nowhere}, stop_early: true",
+            {},
+            "stop_early: a log holds all of its answers, so none is saved; remove stop_early",
+        ),
+        (
+            "skills: logic, stop_early: true",
+            {"variant": TUNED.replace("base: m", "base_replies: r.jsonl")},
+            "stop_early: the base of tuned is recorded, so all questions are asked",
         ),
         *(
             ("", {"variant": f"tuned: {{{keys}}}", "t__csv": "text,label\na,b\n"}, message)

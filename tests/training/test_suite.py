@@ -15,6 +15,7 @@ from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
+    count_questions,
     extra_of,
     in_memory_content,
     trained_variant,
@@ -40,7 +41,7 @@ CONTENT = {
     "gates": {
         "accuracy": {"min": 0.5, "max_drop": 0.2},
         "latency": {"max_p50_ms": 900},
-        "forgetting": {"skills": "general-small", "max_drop": 0.1},
+        "forgetting": {"skills": "general-small", "max_drop": 0.1, "stop_early": True},
         "divergence": {},
     },
 }  # fmt: skip
@@ -110,6 +111,20 @@ def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     assert [*loaded.gates] == ["accuracy", "forgetting", "divergence"]
     # What the weights were is not known any more where all of them are trained.
     assert [*without_base_readings(loaded).gates] == ["accuracy", "forgetting"]
+    # A checkpoint has its own look at a part of the questions.
+    assert not loaded.gates["forgetting"].stop_early
+
+
+def test_the_questions_to_the_model_in_memory_are_those_of_its_gates_under_each_prompt(loaded):
+    of_cases, of_skills = len(loaded.cases), 252
+    skills = loaded.gates["forgetting"]
+    twice = replace(loaded, gates={"forgetting": replace(skills, under_prompt=True)})
+
+    assert count_questions(loaded) == of_cases + of_skills
+    assert count_questions(twice) == 2 * of_skills
+    assert count_questions(with_fewer_cases(twice, 30)) == 2 * 30
+    few = with_fewer_cases(loaded, 30, ["forgetting"])
+    assert count_questions(few) == len(few.cases) + of_skills
 
 
 def test_a_baseline_at_a_server_stays_there():
