@@ -56,8 +56,9 @@ def load_suite_once(session: pytest.Session, path: Path) -> Suite:
     suites = session.config.stash.setdefault(_suites_key, {})
     if path not in suites:
         try:
-            suite = load_suite(path, session.config.rootpath, contributions_for(session, path))
-            suites[path] = prepare_suite(session.config.stash[session_key], suite)
+            run, given = session.config.stash[session_key], contributions_for(session, path)
+            suite = load_suite(path, session.config.rootpath, given, safe=run.settings.safe)
+            suites[path] = prepare_suite(run, suite)
         except SuiteError as error:
             suites[path] = error
     loaded = suites[path]

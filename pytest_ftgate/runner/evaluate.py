@@ -212,7 +212,7 @@ class Project:
                 raise ConfigurationError(f'provider "{name}" is offered by {plugin} as well')
             factories.update(found)
             contributions = replace(contributions, providers=tuple(factories))
-            suite = load_suite(self.path, self.root, contributions, transform)
+            suite = load_suite(self.path, self.root, contributions, transform, safe=settings.safe)
             prepared = prepare_suite(session, suite)
             # A test may have patched what functions use, so it has their replies for itself.
             test = os.environ.get("PYTEST_CURRENT_TEST")

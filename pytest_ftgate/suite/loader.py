@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, readable
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -221,18 +222,35 @@ def load_suite(
     root: Path,
     plugins: PluginContributions | None = None,
     transform: Transform | None = None,
+    *,
+    safe: bool = False,
 ) -> Suite:
     """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
     *root* is the directory that holds every file that the suite names. *transform* changes the
-    content before it is validated.
+    content before it is validated. If *safe*, no more is read of its files than safe mode allows.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
     """
-    source = SuiteSource(
-        root=root.resolve(), path=path.resolve(), plugins=plugins or PluginContributions()
-    )
+    given = plugins or PluginContributions()
+    bounds = _safe_bounds() if safe else UNBOUNDED
+    source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=given, bounds=bounds)
+    name = source.display_path(source.path)
+    try:
+        with readable(name, source.files):
+            return _load(source, transform)
+    except ConfigurationError as error:
+        raise SuiteError(name, [Diagnostic(name, 0, str(error).removeprefix(f"{name} "))]) from None
+
+
+def _safe_bounds() -> Bounds:
+    from pytest_ftgate.suite.safe_mode import SAFE_BOUNDS
+
+    return SAFE_BOUNDS
+
+
+def _load(source: SuiteSource, transform: Transform | None) -> Suite:
     source = _read_document(source)
     if transform and isinstance(source.document.value, dict):
         content = dict(transform(source.document.value))
@@ -242,7 +260,10 @@ def load_suite(
 
 def _read_document(source: SuiteSource) -> SuiteSource:
     """Return *source* with its content."""
-    text = source.read_text(source.path, 0, "suite")
+    problem = source.bounds.problem(source.path)
+    if problem:
+        source.add_error(0, problem, source.path)
+    text = None if problem else source.read_text(source.path, 0, "suite")
     document = read_yaml(text or "", source.display_path(source.path))
     source.errors.extend(document.errors if text is not None else ())
     return replace(source, document=document)
