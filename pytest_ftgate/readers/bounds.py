@@ -47,7 +47,7 @@ class Bounds:
 
     def problem_of_all(self, sizes: Mapping[Path, int]) -> str:
         """Return why the files of *sizes* are too large together, or ""."""
-        return self._excess(sum(sizes.values()), self.files, " with the files before it")
+        return self._excess(sum(sizes.values()), self.files, " with the other files")
 
     def problem_of_cases(self, count: int) -> str:
         """Return why *count* cases are too many, or ""."""

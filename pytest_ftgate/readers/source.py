@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -94,18 +94,17 @@ class Source:
             return path
         return None
 
-    def _is_within_bounds(self, paths: Iterable[Path], line: int, what: str) -> bool:
+    def _is_within_bounds(self, paths: Collection[Path], line: int, what: str) -> bool:
         """Count *paths*; return False, after adding an error, if they are too large."""
         if self.bounds == UNBOUNDED:
             return True
+        counted = self.tally.sizes | {path: size_of(path) for path in paths}
         for path in paths:
-            if problem := self.bounds.problem(path):
+            if problem := self.bounds.problem(path) or self.bounds.problem_of_all(counted):
                 self.add_error(line, f"{what}: {self.display_path(path)} {problem}")
                 return False
-            self.tally.sizes[path] = size_of(path)
-        if problem := self.bounds.problem_of_all(self.tally.sizes):
-            self.add_error(line, f"{what}: {self.display_path(path)} {problem}")
-        return not problem
+        self.tally.sizes.update(counted)
+        return True
 
     def _remedy(self) -> str:
         """Return what to do about a file outside the root directory."""
