@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
-from pytest_ftgate.readers.bounds import readable
+from pytest_ftgate.readers.bounds import read_here
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
 from pytest_ftgate.readers.inspect import INSPECT, read_archive
 from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
@@ -39,8 +40,8 @@ def read_answers(
         SuiteError: lines of the file cannot be read.
     """
     given = os.fspath(answers) if isinstance(answers, str | os.PathLike) else ""
-    with readable(given or name, [Path(given.partition("::")[0])] if given else []):
-        return _read_answers(answers, columns, name, needs_reply=needs_reply)
+    read = partial(_read_answers, answers, columns, name, needs_reply=needs_reply)
+    return read_here(read, given or name, [Path(given.partition("::")[0])] if given else [])
 
 
 def _read_answers(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 from pytest_ftgate.errors import ConfigurationError
+
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +108,20 @@ _STATED: Mapping[str, Callable[[Path], int]] = {
 }
 
 
-@contextmanager
-def readable(name: str, paths: Iterable[Path] = ()) -> Iterator[None]:
-    """Turn a lack of memory, and values that nest too deeply, into an error of *name*.
-
-    *paths* are its files; the error names the largest one.
+def read_here(read: Callable[[], _Content], name: str, paths: Iterable[Path] = ()) -> _Content:
+    """Return what *read* returns of *name*, whose files are *paths*.
 
     Raises:
-        ConfigurationError: it cannot be read on this machine.
+        ConfigurationError: it needs more memory than there is, or its values nest too deeply. The
+            error names the largest file.
     """
     try:
-        yield
+        return read()
     except MemoryError:
         problem = "does not fit into the memory of this machine"
     except RecursionError:
         problem = "holds values that nest too deeply"
-    else:
-        return
-    # Here, since what the exception held of the content is gone.
+    # Only here: until its handling ends, an exception keeps all that was read.
     largest = max(paths, key=size_of, default=None)
     sized = f" ({largest.name} has {_megabytes(size_of(largest))})" if largest else ""
     raise ConfigurationError(f"{name} {problem}{sized}")

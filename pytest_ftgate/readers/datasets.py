@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import answer_in, first_of, input_in, text_of
-from pytest_ftgate.readers.bounds import readable
+from pytest_ftgate.readers.bounds import read_here
 from pytest_ftgate.readers.imported_suite import (
     AGREES,
     ImportedModel,
@@ -100,8 +101,8 @@ def read_import(path: Path) -> ImportedSuite:
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
-    with readable(str(path), [path]):
-        suite = _read_folder(path) if path.is_dir() else _read_file(path)
+    read = _read_folder if path.is_dir() else _read_file
+    suite = read_here(partial(read, path), str(path), [path])
     if not suite.cases:
         none = "its columns are none that are known" if path.is_dir() else "the file has none"
         raise ConfigurationError(f"{path}: no case was found: {'; '.join(suite.notes) or none}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError, did_you_mean
-from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, readable
+from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, read_here
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -238,8 +238,7 @@ def load_suite(
     source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=given, bounds=bounds)
     name = source.display_path(source.path)
     try:
-        with readable(name, source.files):
-            return _load(source, transform)
+        return read_here(partial(_load, source, transform), name, source.files)
     except ConfigurationError as error:
         raise SuiteError(name, [Diagnostic(name, 0, str(error).removeprefix(f"{name} "))]) from None
 

@@ -16,7 +16,7 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers import inspect, table
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, depth_of, readable
+from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, depth_of, read_here
 from pytest_ftgate.readers.datasets import read_import
 
 MB = 1_000_000
@@ -74,8 +74,12 @@ def test_what_an_archive_and_a_table_state_as_their_content_counts_before_it_is_
 )
 def test_what_cannot_be_read_here_is_named_with_its_largest_file(tmp_path, error, told):
     paths = [sparse(tmp_path / "a", MB), sparse(tmp_path / "b", 2 * MB)]
-    with pytest.raises(ConfigurationError) as raised, readable("c", paths):
+
+    def read():
         raise error
+
+    with pytest.raises(ConfigurationError) as raised:
+        read_here(read, "c", paths)
     assert str(raised.value) == told
 
 
