@@ -108,6 +108,7 @@ def test_a_file_beyond_memory_is_an_error_of_a_comparison_and_no_traceback(tmp_p
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
 
     assert done.returncode == 2
