@@ -12,8 +12,8 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
-from pytest_ftgate.readers.bounds import read_here
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
+from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.inspect import INSPECT, read_archive
 from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
 from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS

@@ -13,7 +13,7 @@ import yaml
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import answer_in, first_of, input_in, text_of
-from pytest_ftgate.readers.bounds import read_here
+from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.imported_suite import (
     AGREES,
     ImportedModel,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
-from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, Tally, size_of
+from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, Tally, size_of
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -47,7 +47,7 @@ class Source:
         files: the files that the suite names, and the links that lead to them; grows as well.
         globs: the patterns of files that it names, each with the folder that it starts from.
         warnings: grows likewise: what is probably a mistake, and keeps no suite from running.
-        bounds: the most that is read of the files.
+        limits: the most that is read of the files.
         tally: what has been counted of that; grows as well.
     """
 
@@ -57,7 +57,7 @@ class Source:
     files: list[Path] = field(default_factory=list)
     globs: list[tuple[Path, str]] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
-    bounds: Bounds = UNBOUNDED
+    limits: FileLimits = NO_LIMITS
     tally: Tally = field(default_factory=Tally)
 
     def display_path(self, path: Path) -> str:
@@ -89,18 +89,18 @@ class Source:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
             self.add_error(line, f"{what}{_absence(written, folder)}")
-        elif anywhere or self._is_within_bounds([path], line, what):
+        elif anywhere or self._is_within_limits([path], line, what):
             self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
         return None
 
-    def _is_within_bounds(self, paths: Collection[Path], line: int, what: str) -> bool:
+    def _is_within_limits(self, paths: Collection[Path], line: int, what: str) -> bool:
         """Count *paths*; return False, after adding an error, if they are too large."""
-        if self.bounds == UNBOUNDED:
+        if self.limits == NO_LIMITS:
             return True
         counted = self.tally.sizes | {path: size_of(path) for path in paths}
         for path in paths:
-            if problem := self.bounds.problem(path) or self.bounds.problem_of_all(counted):
+            if problem := self.limits.problem(path) or self.limits.problem_of_all(counted):
                 self.add_error(line, f"{what}: {self.display_path(path)} {problem}")
                 return False
         self.tally.sizes.update(counted)
@@ -132,7 +132,7 @@ class Source:
         paths = sorted(p for p in matches if p.is_file() and p.is_relative_to(self.root))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
-        elif not self._is_within_bounds(paths, line, what):
+        elif not self._is_within_limits(paths, line, what):
             return []
         self.globs.append((self.path.parent, pattern))
         return paths

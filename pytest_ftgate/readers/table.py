@@ -95,7 +95,7 @@ def _read_jsonl(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Ro
         except (ValueError, RecursionError) as error:
             source.add_error(number, _line_problem(line, error), path)
             broken += 1
-            if source.bounds.problem_of_cases(broken):
+            if source.limits.problem_of_cases(broken):
                 return
             continue
         # The first row of a data file may describe the file instead of being a row.
@@ -201,7 +201,7 @@ def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator
             if None in record:
                 source.add_error(line, _MORE_CELLS, path)
                 broken += 1
-                if source.bounds.problem_of_cases(broken):
+                if source.limits.problem_of_cases(broken):
                     return
             elif cells and cells[0].startswith(_CONFLICT_MARKERS):
                 source.add_error(line, _CONFLICT, path)

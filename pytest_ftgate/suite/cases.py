@@ -207,7 +207,7 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
     foreign: set[Path] = set()
     for row in rows:
         source.tally.cases += 1
-        if problem := source.bounds.problem_of_cases(source.tally.cases):
+        if problem := source.limits.problem_of_cases(source.tally.cases):
             source.add_error(row.line, problem, row.path)
             break
         if problem := _foreign_columns(row.value):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.bounds import depth_of
+from pytest_ftgate.readers.file_limits import depth_of
 
 #: The deepest nesting, the longest text, and the most repetitions of a part: a parser in C that
 #: calls itself for each level, or copies a part for each repetition, ends the whole process.

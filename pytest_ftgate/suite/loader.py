@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError, did_you_mean
-from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, read_here
+from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, read_here
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -234,8 +234,8 @@ def load_suite(
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
     """
     given = plugins or PluginContributions()
-    bounds = _safe_bounds() if safe else UNBOUNDED
-    source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=given, bounds=bounds)
+    limits = _safe_limits() if safe else NO_LIMITS
+    source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=given, limits=limits)
     name = source.display_path(source.path)
     try:
         return read_here(partial(_load, source, transform), name, source.files)
@@ -243,10 +243,10 @@ def load_suite(
         raise SuiteError(name, [Diagnostic(name, 0, str(error).removeprefix(f"{name} "))]) from None
 
 
-def _safe_bounds() -> Bounds:
-    from pytest_ftgate.suite.safe_mode import SAFE_BOUNDS
+def _safe_limits() -> FileLimits:
+    from pytest_ftgate.suite.safe_mode import SAFE_LIMITS
 
-    return SAFE_BOUNDS
+    return SAFE_LIMITS
 
 
 def _load(source: SuiteSource, transform: Transform | None) -> Suite:
@@ -259,7 +259,7 @@ def _load(source: SuiteSource, transform: Transform | None) -> Suite:
 
 def _read_document(source: SuiteSource) -> SuiteSource:
     """Return *source* with its content."""
-    problem = source.bounds.problem(source.path)
+    problem = source.limits.problem(source.path)
     if problem:
         source.add_error(0, problem, source.path)
     text = None if problem else source.read_text(source.path, 0, "suite")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.readers.bounds import Bounds
+from pytest_ftgate.readers.file_limits import FileLimits
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
@@ -18,7 +18,7 @@ from pytest_ftgate.weights import KNOWN_MODELS
 MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
 _ENDING = "--ftgate-safe does not allow it"
 #: The most that is read of the files that a suite names, weights apart.
-SAFE_BOUNDS = Bounds(
+SAFE_LIMITS = FileLimits(
     file=64_000_000,
     document=4_000_000,
     files=256_000_000,
@@ -43,7 +43,7 @@ def check_safe(suite: Suite, root: Path) -> None:
     errors += _rule_errors(suite)
     errors += [Diagnostic(suite.name, 0, message) for message in _size_errors(suite)]
     beside = (suite.accepted_path, suite.replies_path)
-    found = ((path.name, SAFE_BOUNDS.problem(path)) for path in beside)
+    found = ((path.name, SAFE_LIMITS.problem(path)) for path in beside)
     errors += [Diagnostic(name, 0, problem) for name, problem in found if problem]
     if errors:
         raise SuiteError(suite.name, errors)

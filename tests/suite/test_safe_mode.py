@@ -189,7 +189,7 @@ MORE = "21: more than 20 cases; --ftgate-safe allows 20"
     ],
 )
 def test_counting_stops_at_the_most_cases(tmp_path, monkeypatch, name, line, told):
-    monkeypatch.setattr(safe_mode, "SAFE_BOUNDS", replace(safe_mode.SAFE_BOUNDS, cases=20))
+    monkeypatch.setattr(safe_mode, "SAFE_LIMITS", replace(safe_mode.SAFE_LIMITS, cases=20))
     head = {"c.csv": "id,input,expected\n", "c.json": "["}.get(name, "")
     (tmp_path / name).write_text(head + "".join(map(line.format, range(1_000))), "utf-8")
 

@@ -15,7 +15,7 @@ _Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class FileLimits:
     """The most that is read of the files of one suite; None where there is no limit.
 
     Attributes:
@@ -63,7 +63,7 @@ class Bounds:
         return f"has {_megabytes(size)}{what}; {self.option} allows {_megabytes(most)}"
 
 
-UNBOUNDED = Bounds()
+NO_LIMITS = FileLimits()
 
 
 @dataclass(slots=True)

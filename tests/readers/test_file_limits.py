@@ -16,11 +16,11 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers import inspect, table
 from pytest_ftgate.readers.answer_rows import Columns
 from pytest_ftgate.readers.answers import read_answers
-from pytest_ftgate.readers.bounds import UNBOUNDED, Bounds, depth_of, read_here
 from pytest_ftgate.readers.datasets import read_import
+from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, depth_of, read_here
 
 MB = 1_000_000
-BOUNDS = Bounds(file=2 * MB, document=MB, files=3 * MB, unpacked=4 * MB, cases=9, option="--x")
+LIMITS = FileLimits(file=2 * MB, document=MB, files=3 * MB, unpacked=4 * MB, cases=9, option="--x")
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -41,8 +41,8 @@ def sparse(path: Path, size: int) -> Path:
     ],
 )
 def test_a_file_is_as_large_as_it_may_be_or_named_with_its_size(tmp_path, name, size, told):
-    assert BOUNDS.problem(sparse(tmp_path / name, size)) == told
-    assert UNBOUNDED.problem(tmp_path / name) == ""
+    assert LIMITS.problem(sparse(tmp_path / name, size)) == told
+    assert NO_LIMITS.problem(tmp_path / name) == ""
 
 
 def test_files_in_a_folder_and_files_of_a_suite_count_together(tmp_path):
@@ -50,19 +50,19 @@ def test_files_in_a_folder_and_files_of_a_suite_count_together(tmp_path):
     for path in sizes:
         sparse(path, 2 * MB)
 
-    assert BOUNDS.problem(tmp_path) == "has 4 MB; --x allows 2 MB"
-    assert BOUNDS.problem_of_all(sizes) == "has 4 MB with the other files; --x allows 3 MB"
+    assert LIMITS.problem(tmp_path) == "has 4 MB; --x allows 2 MB"
+    assert LIMITS.problem_of_all(sizes) == "has 4 MB with the other files; --x allows 3 MB"
 
 
 def test_what_an_archive_and_a_table_state_as_their_content_counts_before_it_is_read(tmp_path):
     archive = packed(tmp_path, {"id": 1, "input": "x" * 5 * MB})
-    assert BOUNDS.problem(archive) == "has 5 MB unpacked; --x allows 4 MB"
+    assert LIMITS.problem(archive) == "has 5 MB unpacked; --x allows 4 MB"
 
     pa = pytest.importorskip("pyarrow")
     from pyarrow.parquet import write_table
 
     write_table(pa.table({"id": list(range(MB))}), tmp_path / "t.parquet", compression="zstd")
-    assert BOUNDS.problem(tmp_path / "t.parquet") == Like("has ... MB...")
+    assert LIMITS.problem(tmp_path / "t.parquet") == Like("has ... MB...")
 
 
 @every_row(
