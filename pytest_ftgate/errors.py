@@ -119,6 +119,8 @@ class RetryableError(ReplyError):
         retry_after: the seconds that the provider asks to wait, or None.
         limited: True for a rate limit or an overload of the provider.
         loading: True if the provider loads its model, which takes minutes.
+        rejection: the error of the request if the next attempt fails in the same way; None if
+            further attempts may succeed.
     """
 
     def __init__(
@@ -128,9 +130,11 @@ class RetryableError(ReplyError):
         *,
         limited: bool = False,
         loading: bool = False,
+        rejection: RequestRejected | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after, self.limited, self.loading = retry_after, limited, loading
+        self.rejection = rejection
 
 
 class RequestRejected(ReplyError):

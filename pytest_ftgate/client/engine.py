@@ -355,7 +355,8 @@ class Engine:
             return await self._fetch_claimed(lease, request, stored)
         except CacheError:
             raise
-        except Exception as failed:
+        # Whatever ends this request, another run of this process must not wait for it.
+        except BaseException as failed:
             self._cache.release(request.fingerprint)
             if isinstance(failed, OutOfBudget):
                 self._drop_held(failed)

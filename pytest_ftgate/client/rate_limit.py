@@ -317,12 +317,15 @@ class RetryPolicy:
         Raises:
             ReplyError: the request failed.
         """
-        deadline = self._clock() + _DEADLINE
+        deadline, is_doubtful = self._clock() + _DEADLINE, False
         for attempt in count(1):
             try:
                 reply = await generate(request)
             except RetryableError as error:
                 self.failing = request, str(error)
+                if error.rejection and is_doubtful:
+                    raise error.rejection from error
+                is_doubtful = error.rejection is not None
                 limits = backoff(error)
                 wait = self._backoff(attempt - 1, error.retry_after, limits)
                 is_last = attempt >= limits.max_attempts or self._clock() + wait > deadline

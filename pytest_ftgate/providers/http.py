@@ -112,16 +112,16 @@ def is_page(body: bytes) -> bool:
     return body.lstrip()[:1] == b"<"
 
 
-def page_error(url: str, model: str, hint: str = "", *, has_answered: bool) -> ReplyError:
+def page_error(url: str, model: str, hint: str = "", *, has_answered: bool) -> RetryableError:
     """Return the error for a web page from *url* in place of a reply of *model*.
 
-    A server that *has_answered* other requests of the variant is tried again; else its address is
-    wrong, and *hint* says what may be wrong with it.
+    A server that *has_answered* other requests of the variant is tried again. Any other one is
+    tried once more, as a proxy may show a page while it starts; then its address is wrong, and
+    *hint* says what may be wrong with it.
     """
     message = f"{url} answered with a web page, not with a reply of {model}"
-    if has_answered:
-        return RetryableError(message)
-    return ProviderRejected(f"{message}; correct base_url{hint}")
+    is_address = ProviderRejected(f"{message}; correct base_url{hint}")
+    return RetryableError(message, rejection=None if has_answered else is_address)
 
 
 def error_message(body: Any, default: str) -> str:

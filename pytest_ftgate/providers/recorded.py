@@ -25,8 +25,8 @@ _ReplyOrOffset = Reply | int
 _DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
 #: The tokens of a reply that have a price.
 _USAGE = ("input", "output", "cache_read", "cache_write")
-#: The replies of a file, by case id: one for most cases, and a tuple of several.
-_Index = dict[str, _ReplyOrOffset | tuple[_ReplyOrOffset, ...]]
+#: The replies of a file, by case id: one for most cases, and a list of several.
+_Index = dict[str, _ReplyOrOffset | list[_ReplyOrOffset]]
 
 
 def _read_index(path: Path) -> _Index:
@@ -41,17 +41,19 @@ def _read_index(path: Path) -> _Index:
                 entry: _ReplyOrOffset = start
                 if not details and text is not None and len(text) <= _LABEL_LENGTH:
                     entry = labels.setdefault(text, Reply(text=text))
-                others = _replies_of(index, case_id)
-                if text is not None:
-                    index[case_id] = (*others, entry) if others else entry
+                if text is not None and (others := _replies_of(index, case_id)):
+                    others.append(entry)
+                    index[case_id] = others
+                elif text is not None:
+                    index[case_id] = entry
             start += len(line)
     return index
 
 
-def _replies_of(index: _Index, case_id: str) -> tuple[_ReplyOrOffset, ...]:
+def _replies_of(index: _Index, case_id: str) -> list[_ReplyOrOffset]:
     """Return all replies to a case."""
-    found = index.get(case_id, ())
-    return found if isinstance(found, tuple) else (found,)
+    found = index.get(case_id, [])
+    return found if isinstance(found, list) else [found]
 
 
 def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, Any]]:
@@ -76,8 +78,9 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
             details.pop("usage", None)
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), text, details
-    except ValueError as error:
-        raise ConfigurationError(f"{location}: not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigurationError(f"{location}: not JSON: {problem}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error
 

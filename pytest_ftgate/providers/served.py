@@ -144,7 +144,7 @@ class Server:
         is_final = is_loopback(urlsplit(self.url).hostname) and not self.has_answered
         return ProviderRejected(message) if is_final else RetryableError(message)
 
-    def page_error(self) -> ReplyError:
+    def page_error(self) -> RetryableError:
         """Return the error for a web page in place of a reply."""
         return page_error(self.url, self._model, self.path_hint, has_answered=self.has_answered)
 

@@ -70,6 +70,12 @@ class Columns:
     by: tuple[str, ...] = ()
     scores: bool = True
 
+    @property
+    def first_keys(self) -> frozenset[str]:
+        """The keys of a record that the named columns lie in, or that are called so."""
+        paths = (self.id, self.input, self.expected, self.reply, self.score, *self.by)
+        return frozenset(key for path in paths for key in (path, path.partition(".")[0]) if key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRow:

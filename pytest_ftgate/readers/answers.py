@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
 from pytest_ftgate.readers.eval_samples import BATCH, EVERY_EVAL, HELM
+from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.inspect import INSPECT, read_archive
 from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
 from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS
@@ -38,9 +40,17 @@ def read_answers(
         ConfigurationError: the file cannot be used; the message holds the remedy.
         SuiteError: lines of the file cannot be read.
     """
+    given = os.fspath(answers) if isinstance(answers, str | os.PathLike) else ""
+    read = partial(_read_answers, answers, columns, name, needs_reply=needs_reply)
+    return read_here(read, given or name, [Path(given.partition("::")[0])] if given else [])
+
+
+def _read_answers(
+    answers: Answers, columns: Columns, name: str, *, needs_reply: bool
+) -> AnswerFile:
     if isinstance(answers, str | os.PathLike) and Path(answers).is_dir():
         return _checked(_read_folder(Path(answers), columns), columns)
-    raw = _read_raw(answers, name)
+    raw = _read_raw(answers, name, columns)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
     for tool in _TOOLS:
@@ -106,7 +116,7 @@ def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
     return answer_file
 
 
-def _read_raw(answers: Answers, name: str) -> RawFile:
+def _read_raw(answers: Answers, name: str, columns: Columns) -> RawFile:
     if not isinstance(answers, str | os.PathLike):
         given = enumerate(answers, start=1)
         return RawFile(Path(name), name, tuple(Row(Path(name), n, dict(row)) for n, row in given))
@@ -122,7 +132,7 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
         what = f"a {path.suffix or 'nameless'} file"
         raise ConfigurationError(f"{written} is {what}; name a file that ends in {_SUFFIXES}")
     source = Source(root=path.parent, path=path)
-    content = read(source, written)
+    content = read(source, written, columns)
     document = content if isinstance(content, Mapping) else None
     rows = () if isinstance(content, Mapping) else tuple(content)
     if source.errors:
@@ -134,7 +144,7 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
 _Content = Iterable[Row] | Mapping[str, Any]
 
 
-def _read_lines(source: Source, name: str) -> Iterator[Row]:
+def _read_lines(source: Source, name: str, _: Columns) -> Iterator[Row]:
     """Yield the rows of a `.jsonl` file, or of a list in a `.json` file."""
     for row in read_rows(source, source.path, what=name):
         if isinstance(row.value, Mapping):
@@ -143,12 +153,13 @@ def _read_lines(source: Source, name: str) -> Iterator[Row]:
             source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}')
 
 
-def _read_json(source: Source, name: str) -> _Content:
+def _read_json(source: Source, name: str, columns: Columns) -> _Content:
     text = source.read_text(source.path, 0, "answers")
     if text is None or text.lstrip().startswith("["):
-        return () if text is None else _read_lines(source, name)
+        return () if text is None else _read_lines(source, name, columns)
     try:
-        document = replace_in_json(json.loads(text))
+        document = json.loads(text)
+        document = replace_in_json(document) if "\\u" in text else document
     except (ValueError, RecursionError) as error:
         lines = text.count("\n")
         hint = "; name a file with one object in each line .jsonl" if lines else ""
@@ -158,21 +169,24 @@ def _read_json(source: Source, name: str) -> _Content:
     return document
 
 
-def _read_cells(source: Source, _: str) -> _Content:
-    text = source.read_text(source.path, 0, "answers")
-    return read_delimited(source, source.path, text or "")
+def _read_cells(source: Source, _: str, __: Columns) -> _Content:
+    return read_delimited(source, source.path, source.read_lines(source.path, 0, "answers"))
 
 
-def _read_columns(source: Source, name: str) -> _Content:
+def _read_columns(source: Source, name: str, _: Columns) -> _Content:
     rows = enumerate(read_parquet(source.path, name), start=1)
     return (Row(source.path, number, row) for number, row in rows)
 
 
-_READERS: Mapping[str, Callable[[Source, str], _Content]] = {
+def _read_log(source: Source, name: str, columns: Columns) -> _Content:
+    return read_archive(source.path, name, columns.first_keys)
+
+
+_READERS: Mapping[str, Callable[[Source, str, Columns], _Content]] = {
     ".jsonl": _read_lines,
     ".json": _read_json,
     ".csv": _read_cells,
     ".tsv": _read_cells,
     ".parquet": _read_columns,
-    ".eval": lambda source, name: read_archive(source.path, name),
+    ".eval": _read_log,
 }

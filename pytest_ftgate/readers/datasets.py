@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import answer_in, first_of, input_in, text_of
+from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.imported_suite import (
     AGREES,
     ImportedModel,
@@ -24,6 +26,7 @@ from pytest_ftgate.readers.imported_suite import (
 )
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
 from pytest_ftgate.readers.text import values_checked
+from pytest_ftgate.readers.yaml import load_yaml
 
 #: The splits that evaluate a model, the likeliest first.
 _SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
@@ -51,7 +54,7 @@ def _card_entries(card: Path) -> list[Mapping[str, Any]]:
     text = read_text_below(card.parent, card.name) if card.is_file() else ""
     head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
     try:
-        keys = yaml.safe_load(head[1]) if head else None
+        keys = load_yaml(head[1]) if head else None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{card}: its head is not YAML: {error}") from error
     configs = keys.get("configs") if isinstance(keys, Mapping) else None
@@ -98,7 +101,8 @@ def read_import(path: Path) -> ImportedSuite:
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
-    suite = _read_folder(path) if path.is_dir() else _read_file(path)
+    read = _read_folder if path.is_dir() else _read_file
+    suite = read_here(partial(read, path), str(path), [path])
     if not suite.cases:
         none = "its columns are none that are known" if path.is_dir() else "the file has none"
         raise ConfigurationError(f"{path}: no case was found: {'; '.join(suite.notes) or none}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from pytest_ftgate.readers.answer_rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.text import json_or_text, replace_in_json
+from pytest_ftgate.readers.yaml import load_yaml
 
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Answers of at most so many words are looked for in the reply; longer ones are compared.
 _SHORT_ANSWER = 6
 #: A rubric that grades by the expected answer.
@@ -133,7 +133,7 @@ def parse_document(text: str, name: str) -> Any:
     """
     try:
         is_json = name.endswith(".json")
-        return replace_in_json(json.loads(text) if is_json else yaml.load(text, _Loader))  # noqa: S506
+        return replace_in_json(json.loads(text) if is_json else load_yaml(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
@@ -158,7 +158,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         return read_parquet(path, str(path))
     source = Source(root=path.parent, path=path)
     if path.suffix == ".csv":
-        cells = read_delimited(source, path, source.read_text(path, 0, "cases") or "")
+        cells = read_delimited(source, path, source.read_lines(path, 0, "cases"))
         # Other texts that are JSON, such as a number, stay texts.
         rows = [
             {k: json_or_text(v) if v[0] in '{["' else v for k, v in row.value.items() if v}
@@ -179,11 +179,13 @@ def slug(text: str, longest: int = 40) -> str:
     return re.sub(r"[^\w.]+", "-", text).strip("-.")[:longest].strip("-.")
 
 
-def unique(name: str, taken: Iterable[str]) -> str:
+def unique(name: str, taken: Collection[str]) -> str:
     """Return *name*, with a number behind it if it is one of *taken*."""
+    if name not in taken:
+        return name
     names = {*taken}
     numbered = (f"{name}-{n}" for n in range(2, len(names) + 3))
-    return next(one for one in (name, *numbered) if one not in names)
+    return next(one for one in numbered if one not in names)
 
 
 def input_keys(values: Any) -> dict[str, Any]:

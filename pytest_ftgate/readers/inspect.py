@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -24,8 +25,10 @@ _LOG_NAME = re.compile(r"\d{4}-\d\d-\d\dT[\d+-]+_(.+)_[0-9A-Za-z]{22}")
 _ZSTANDARD = 93
 #: Modules that decompress it, the first one that is installed.
 _DECOMPRESSORS = ("compression.zstd", "backports.zstd", "zstandard")
-#: The largest sample that is read, in bytes: a small archive may hold a huge one.
-_MAX_BYTES = 500_000_000
+#: The most bytes that a log unpacks to, and how many times its size if that is more.
+_MAX_BYTES, _MAX_RATIO = 500_000_000, 100
+#: The keys of a sample that are read, whatever columns the user names: its events are most of it.
+_READ = ("id", "epoch", "input", "target", "output", "scores", "metadata", "error")
 
 
 def task_of_log(path: Path) -> str:
@@ -34,11 +37,13 @@ def task_of_log(path: Path) -> str:
     return named[1] if named else path.stem
 
 
-def read_archive(path: Path, name: str) -> Mapping[str, Any]:
+def read_archive(path: Path, name: str, named: Collection[str] = ()) -> Mapping[str, Any]:
     """Return the log in an ``.eval`` file, in the form of a ``.json`` file.
 
+    Of each sample it has what a comparison reads, and the keys in *named*.
+
     Raises:
-        ConfigurationError: it is no log, or a package is missing.
+        ConfigurationError: it is no log, unpacks to too much, or a package is missing.
     """
     try:
         with ZipFile(path) as archive:
@@ -47,21 +52,47 @@ def read_archive(path: Path, name: str) -> Mapping[str, Any]:
             header = next(filter(None, headers), None)
             if header is None:
                 raise ConfigurationError(f"{name} is no Inspect log: it has no header.json")
-            log = dict(_load(archive, header, name))
             names = sorted(key for key in entries if key.startswith(_SAMPLES))
-            samples = [_load(archive, entries[key], name) for key in names]
-    except (BadZipFile, OSError, ValueError, struct.error) as error:
+            _check_size(path, name, [header, *(entries[key] for key in names)])
+            log = dict(_load(archive, header, name))
+            kept = {*_READ, *named}
+            samples = [_kept(_load(archive, entries[key], name), kept) for key in names]
+    except _UNREADABLE as error:
         raise ConfigurationError(f"{name} is no Inspect log: {error}") from error
     return {"status": "started", **log, "samples": samples}
 
 
+#: What reading a broken archive raises: RuntimeError for a password or an unknown compression.
+_UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, RuntimeError, struct.error, zlib.error)
+
+
+def _check_size(path: Path, name: str, entries: Iterable[ZipInfo]) -> None:
+    stated, packed = sum(entry.file_size for entry in entries), path.stat().st_size
+    if stated > max(_MAX_BYTES, _MAX_RATIO * packed):
+        raise ConfigurationError(
+            f"{name} has {packed / 1e6:,.0f} MB and unpacks to {stated / 1e6:,.0f} MB: no log of "
+            "Inspect is packed so densely; let it write the log again"
+        )
+
+
+def _kept(sample: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
+    """Return *sample* with *keys* alone; of its messages those that call tools."""
+    calls = [{"tool_calls": True}] if _tool_calls(sample) else []
+    return {"messages": calls} | {key: sample[key] for key in keys if key in sample}
+
+
 def _load(archive: ZipFile, entry: ZipInfo, name: str) -> Mapping[str, Any]:
-    if entry.file_size > _MAX_BYTES:
-        raise ConfigurationError(f"{name}: {entry.filename} has more than {_MAX_BYTES:,} bytes")
-    is_readable = entry.compress_type != _ZSTANDARD
-    content = archive.read(entry) if is_readable else _decompress(archive, entry, name)
-    value: Mapping[str, Any] = replace_in_json(json.loads(content))
-    return value
+    if entry.compress_type == _ZSTANDARD:
+        content = _decompress(archive, entry, name)
+    else:
+        with archive.open(entry) as stream:
+            # No more than the archive states: a false statement is an error of the checksum.
+            content = stream.read(entry.file_size)
+    value = json.loads(content)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{entry.filename} holds no object")  # noqa: TRY004 - of the file
+    whole: Mapping[str, Any] = replace_in_json(value) if b"\\u" in content else value
+    return whole
 
 
 def _decompress(archive: ZipFile, entry: ZipInfo, name: str) -> bytes:

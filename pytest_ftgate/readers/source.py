@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
+from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, Tally, size_of
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -47,6 +48,8 @@ class Source:
         globs: the patterns of files that it names, each with the folder that it starts from.
         warnings: grows likewise: what is probably a mistake, and keeps no suite from running.
         safe: True if the author is a stranger, who may name no files in hidden folders.
+        limits: the most that is read of the files.
+        tally: what has been counted of that; grows as well.
     """
 
     root: Path
@@ -56,6 +59,8 @@ class Source:
     globs: list[tuple[Path, str]] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     safe: bool = False
+    limits: FileLimits = NO_LIMITS
+    tally: Tally = field(default_factory=Tally)
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -88,7 +93,7 @@ class Source:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
             self.add_error(line, f"{what}{_absence(written, folder)}")
-        else:
+        elif anywhere or self._is_within_limits([path], line, what):
             self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
         return None
@@ -101,6 +106,18 @@ class Source:
         parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
         hidden = (part for part in parts if part.startswith(".") and part != ".github")
         return next((part for part in hidden if self.safe or part == ".git"), "")
+
+    def _is_within_limits(self, paths: Collection[Path], line: int, what: str) -> bool:
+        """Count *paths*; return False, after adding an error, if they are too large."""
+        if self.limits == NO_LIMITS:
+            return True
+        counted = self.tally.sizes | {path: size_of(path) for path in paths}
+        for path in paths:
+            if problem := self.limits.problem(path) or self.limits.problem_of_all(counted):
+                self.add_error(line, f"{what}: {self.display_path(path)} {problem}")
+                return False
+        self.tally.sizes.update(counted)
+        return True
 
     def _remedy(self) -> str:
         """Return what to do about a file outside the root directory."""
@@ -129,6 +146,8 @@ class Source:
         paths = sorted(path for path in below if path.is_file() and not self._hidden_part(path))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
+        elif not self._is_within_limits(paths, line, what):
+            return []
         self.globs.append((self.path.parent, pattern))
         return paths
 
@@ -139,12 +158,38 @@ class Source:
             return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             number = error.object.count(b"\n", 0, error.start) + 1
-            self.add_error(
-                number, f"{what}: the file is not UTF-8 from here on: save it as UTF-8", path
-            )
+            self.add_error(number, f"{what}: {_NOT_UTF8}", path)
         except OSError as error:
             self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
         return None
+
+    def read_lines(self, path: Path, line: int, what: str) -> Iterator[str]:
+        """Yield the lines of *path*, each with its end, as far as they can be read.
+
+        What cannot be read becomes an error, as in `read_text`.
+        """
+        try:
+            with path.open("rb") as stream:
+                number = next((n for n, raw in enumerate(stream, start=1) if not _is_utf8(raw)), 0)
+            if number:
+                self.add_error(number, f"{what}: {_NOT_UTF8}", path)
+                return
+            with path.open(encoding="utf-8-sig") as lines:
+                yield from lines
+        except OSError as error:
+            name = self.display_path(path)
+            self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
+
+
+_NOT_UTF8 = "the file is not UTF-8 from here on: save it as UTF-8"
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _absence(written: str, folder: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +22,7 @@ from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 #: Files that only a reader of answers can read, since other tools write them.
 TOOL_SUFFIXES = (".tsv", ".parquet", ".eval")
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
+_CONFLICT_LINE = re.compile(f"^(?:{'|'.join(_CONFLICT_MARKERS)})", re.MULTILINE)
 _SEPARATOR = re.compile(r"\s*,?\s*")
 _Model = TypeVar("_Model", bound=BaseModel)
 #: The delimiters of files that are called CSV.
@@ -67,43 +68,47 @@ def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") ->
 
     *line* is the line of the suite that names the file, *what* the noun for the rows in messages.
     """
-    read = _READERS.get(path.suffix)
-    if read is None:
+    if path.suffix not in (*_LINE_READERS, *_TEXT_READERS):
         more = ", .tsv, .parquet" * (what == "cases")
         problem = f"{path.suffix or 'no'} suffix; use .jsonl, .json, .csv{more} or .yaml"
         source.add_error(line, f"{what}: {path.name}: {problem}")
         return
-    text = source.read_text(path, line, what)
-    if text is not None:
-        yield from read(source, path, text)
+    if path.suffix in _LINE_READERS:
+        lines = source.read_lines(path, line, what)
+        yield from _LINE_READERS[path.suffix](source, path, lines)
+    elif (text := source.read_text(path, line, what)) is not None:
+        yield from _TEXT_READERS[path.suffix](source, path, text)
 
 
-def _read_jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
-    if text.lstrip().startswith("["):
+def _read_jsonl(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    first, broken = next(numbered, (1, "")), 0
+    if first[1].lstrip().startswith("["):
         remedy = "name the file .json, or write one object in each line"
         source.add_error(1, f"the file holds a list, as .json files do; {remedy}", path)
         return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        if line.startswith(_CONFLICT_MARKERS):
-            source.add_error(number, _CONFLICT, path)
-            continue
+    for number, line in chain([first] if first[1] else [], numbered):
         try:
-            value = _decoder.decode(line)
+            value = _decoder.decode(line.removesuffix("\n"))
+            # Only an escape can hold a lone surrogate.
+            value = replace_in_json(value) if "\\u" in line else value
         except (ValueError, RecursionError) as error:
-            comma = "a comma follows the object; remove it" * line.rstrip().endswith("},")
-            source.add_error(number, f"not JSON: {comma or _json_problem(error)}", path)
+            source.add_error(number, _line_problem(line, error), path)
+            broken += 1
+            if source.limits.problem_of_cases(broken):
+                return
             continue
         # The first row of a data file may describe the file instead of being a row.
         if number == 1 and isinstance(value, dict) and "about" in value:
             continue
-        yield Row(path, number, _without_lone_surrogates(value, line))
+        yield Row(path, number, value)
 
 
-def _without_lone_surrogates(value: Any, text: str) -> Any:
-    """Return *value*, which *text* contains as JSON; only an escape can hold a lone surrogate."""
-    return replace_in_json(value) if "\\u" in text else value
+def _line_problem(line: str, error: ValueError | RecursionError) -> str:
+    if line.startswith(_CONFLICT_MARKERS):
+        return _CONFLICT
+    comma = "a comma follows the object; remove it" * line.rstrip().endswith("},")
+    return f"not JSON: {comma or _json_problem(error)}"
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,15 +139,17 @@ def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:
         source.add_error(1, f"a .json file is a list of rows: {remedy}", path)
         return
     line, counted, position = 1, 0, _skip_separator(text, position + 1)
+    has_escapes = "\\u" in text
     while not text.startswith("]", position):
         line, counted = line + text.count("\n", counted, position), position
         try:
             value, end = _decoder.raw_decode(text, position)
+            value = replace_in_json(value) if has_escapes else value
         except (ValueError, RecursionError) as error:
             error_line = getattr(error, "lineno", line)
             source.add_error(error_line, f"not JSON: {_json_problem(error)}", path)
             return
-        yield Row(path, line, _without_lone_surrogates(value, text))
+        yield Row(path, line, value)
         position = _skip_separator(text, end)
     if text[position:].strip() != "]":
         source.add_error(line, "not JSON: there is text after the end of the list", path)
@@ -156,26 +163,30 @@ def _skip_separator(text: str, position: int) -> int:
 
 def _has_conflicts(source: Source, path: Path, text: str) -> bool:
     """Return True if the file holds conflict markers, after adding an error for each."""
-    lines = text.split("\n")
-    numbers = [n for n, line in enumerate(lines, 1) if line.startswith(_CONFLICT_MARKERS)]
-    for number in numbers:
-        source.add_error(number, _CONFLICT, path)
-    return bool(numbers)
+    found = [match.start() for match in _CONFLICT_LINE.finditer(text)]
+    for start in found:
+        source.add_error(text.count("\n", 0, start) + 1, _CONFLICT, path)
+    return bool(found)
 
 
-def _read_csv(source: Source, path: Path, text: str) -> Iterator[Row]:
-    for row in read_delimited(source, path, text):
+def _read_csv(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
+    for row in read_delimited(source, path, lines):
         yield row._replace(value=_row_value(row.value))
 
 
-def read_delimited(source: Source, path: Path, text: str) -> Iterator[Row]:
+def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
     """Yield the rows of a table with a header: each value is the text of a cell, or None.
+
+    *lines* are those of the file.
 
     A broken row, and a column that stands there twice, become errors of *source*.
     """
     # Strict, because an unclosed quote would swallow the rows after it.
-    reader = csv.DictReader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
-    end = 0
+    rest = iter(lines)
+    head = next(rest, "")
+    rows = chain([head], rest) if head else ()
+    reader = csv.DictReader(rows, delimiter=_delimiter(head), strict=True)
+    end = broken = 0
     try:
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         names = [*filter(None, reader.fieldnames)]
@@ -189,6 +200,9 @@ def read_delimited(source: Source, path: Path, text: str) -> Iterator[Row]:
             line = end - sum(cell.count("\n") for cell in cells)
             if None in record:
                 source.add_error(line, _MORE_CELLS, path)
+                broken += 1
+                if source.limits.problem_of_cases(broken):
+                    return
             elif cells and cells[0].startswith(_CONFLICT_MARKERS):
                 source.add_error(line, _CONFLICT, path)
             else:
@@ -201,9 +215,8 @@ def read_delimited(source: Source, path: Path, text: str) -> Iterator[Row]:
 _MORE_CELLS = "more cells than the header has columns: quote the text that holds the delimiter"
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(head: str) -> str:
     """Return what separates the columns: a comma, or what stands in a header without commas."""
-    head = text.partition("\n")[0]
     return "," if "," in head else max(_DELIMITERS, key=head.count)
 
 
@@ -274,10 +287,13 @@ def rows_at(path: Path, document: Document, key_path: KeyPath) -> Iterator[Row]:
         yield Row(path, document.line(item_path), item, raw[item_path])
 
 
-_READERS: Mapping[str, Callable[[Source, Path, str], Iterator[Row]]] = {
+#: The readers of files line by line, however large the file is.
+_LINE_READERS: Mapping[str, Callable[[Source, Path, Iterable[str]], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
-    ".json": _read_json,
     ".csv": _read_csv,
+}
+_TEXT_READERS: Mapping[str, Callable[[Source, Path, str], Iterator[Row]]] = {
+    ".json": _read_json,
     ".yaml": _read_yaml_rows,
     ".yml": _read_yaml_rows,
 }
@@ -296,20 +312,52 @@ def read_parquet(path: Path, name: str) -> list[dict[str, Any]]:
     """
     try:
         import pyarrow as pa
-        from pyarrow.parquet import read_table
+        from pyarrow.parquet import ParquetFile
     except ImportError as error:
         remedy = "pip install pyarrow, or save the table as .jsonl or .csv"
         raise ConfigurationError(f"{name}: a .parquet file needs pyarrow: {remedy}") from error
     try:
-        table = read_table(path)
-        records: list[dict[str, Any]] = table.to_pylist()
+        with ParquetFile(path) as file:
+            labels = _labels(file.schema_arrow.metadata or {})
+            return [
+                replace_in_json({key: _plain(value, labels.get(key)) for key, value in row.items()})
+                for row in _parquet_rows(file, name, path.stat().st_size)
+            ]
     except (pa.ArrowException, OSError) as error:
         raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
-    labels = _labels(table.schema.metadata or {})
-    return [
-        replace_in_json({key: _plain(value, labels.get(key)) for key, value in record.items()})
-        for record in records
-    ]
+
+
+#: The most bytes that a table unpacks to, and how many times its size if that is more.
+_MAX_BYTES, _MAX_RATIO = 500_000_000, 20
+#: The bytes, and the rows, that are unpacked at once.
+_BATCH_BYTES, _BATCH_ROWS = 64_000_000, 1_000
+
+
+def _parquet_rows(file: Any, name: str, packed: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of *file*: a text of a dictionary may stand for millions of rows."""
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    columns = (group.column(n) for group in groups for n in range(group.num_columns))
+    largest = max((column.total_uncompressed_size for column in columns), default=0)
+    at_once, most = _BATCH_BYTES // max(largest, 1), max(_MAX_BYTES, _MAX_RATIO * packed)
+    read = 0
+    for batch in file.iter_batches(batch_size=min(max(at_once, 1), _BATCH_ROWS)):
+        rows = batch.to_pylist()
+        # Not its bytes in Arrow: there, equal texts share one.
+        read += sum(map(_weight, rows))
+        if read > most:
+            raise ConfigurationError(
+                f"{name} has {packed / 1e6:,.0f} MB and unpacks to more than {most / 1e6:,.0f} MB; "
+                "write fewer rows, or the columns that are read alone"
+            )
+        yield from rows
+
+
+def _weight(value: Any) -> int:
+    """Return about how many bytes *value* takes."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    inner = value.values() if isinstance(value, Mapping) else value
+    return sum(map(_weight, inner)) if isinstance(value, Mapping | list) else 8
 
 
 def _labels(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

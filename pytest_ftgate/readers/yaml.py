@@ -20,6 +20,7 @@ KeyPath = tuple[str | int, ...]
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: The most values that all aliases of a file may repeat: a few lines can stand for billions.
 _MAX_REPEATED = 100_000
+_REPEATS = f"its aliases repeat more than {_MAX_REPEATED:,} values; write out what is needed"
 #: The most characters of a value in a message.
 _MAX_SHOWN = 60
 _TAG = "tag:yaml.org,2002:"
@@ -160,6 +161,42 @@ def _is_plain_decimal(text: str) -> bool:
     return text.lstrip("+-").split(".")[0] == "0" and "_" not in text and ":" not in text
 
 
+def load_yaml(text: str) -> Any:
+    """Return the value of a YAML file of another tool, as YAML itself reads it.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or its aliases repeat too much.
+        RecursionError: it nests too deeply.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        # The loader shares what aliases repeat. What copies its value later does not.
+        if repeated := _node_beyond(node):
+            raise yaml.MarkedYAMLError(problem=_REPEATS, problem_mark=repeated.start_mark)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _node_beyond(top: Node) -> Node | None:
+    """Return the node at which aliases below *top* have repeated too many, or None."""
+    seen, repeated, left = set[Node](), 0, [top]
+    while left:
+        node = left.pop()
+        repeated += node in seen
+        if repeated > _MAX_REPEATED:
+            return node
+        seen.add(node)
+        if isinstance(node, MappingNode):
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            left += node.value
+    return None
+
+
 def read_yaml(text: str, path: str) -> Document:
     """Return *text* parsed, with all errors in it; *path* is its file, for messages."""
     reader, line, message = _NodeReader(path), 0, "the file is empty"
@@ -170,7 +207,7 @@ def read_yaml(text: str, path: str) -> Document:
             return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
     except _TooManyRepeatedError as error:
         line = error.args[0]
-        message = f"its aliases repeat more than {_MAX_REPEATED:,} values; write out what is needed"
+        message = _REPEATS
     except RecursionError:
         message = "not YAML: nested too deeply"
     except yaml.MarkedYAMLError as error:

@@ -206,6 +206,10 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
     error_count = len(source.errors)
     foreign: set[Path] = set()
     for row in rows:
+        source.tally.cases += 1
+        if problem := source.limits.problem_of_cases(source.tally.cases):
+            source.add_error(row.line, problem, row.path)
+            break
         if problem := _foreign_columns(row.value):
             if row.path not in foreign:
                 source.add_error(1 if row.path.suffix == ".csv" else row.line, problem, row.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -167,11 +168,10 @@ def recorded_answers(path: Path, columns: Columns) -> Mapping[str, tuple[AnswerR
     Raises:
         FtgateError: the file cannot be read.
     """
-    index: dict[str, tuple[AnswerRow, ...]] = {}
+    index = defaultdict[str, list[AnswerRow]](list)
     for row in read_answers(path, columns).rows:
-        key = row.id or row.input.strip()
-        index[key] = (*index.get(key, ()), row)
-    return index
+        index[row.id or row.input.strip()].append(row)
+    return {key: tuple(rows) for key, rows in index.items()}
 
 
 def rows_of_case(index: Mapping[str, tuple[AnswerRow, ...]], case: Case) -> tuple[AnswerRow, ...]:

@@ -311,7 +311,10 @@ def _load_schema(
     key, schema = ".".join(keys), value
     if isinstance(value, str):
         schema = read_json_file(source, value, line(*keys), key)
-    error_at = _schema_error(schema)
+    from pytest_ftgate.suite.grammars import schema_size_error
+
+    too_large = schema_size_error(schema)
+    error_at = ((), too_large) if too_large else _schema_error(schema)
     if error_at:
         path_in_schema, message = error_at
         # A schema in a file has no line in the suite, so the message gives the path.
@@ -333,6 +336,7 @@ def read_json_file(source: Source, written: str, line: int, what: str) -> Any:
         return {}
     try:
         return json.loads(text)
-    except ValueError as error:
-        source.add_error(line, f"{what}: {written} is not JSON: {error}")
+    except (ValueError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else error
+        source.add_error(line, f"{what}: {written} is not JSON: {problem}")
         return {}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, read_here
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -227,16 +228,34 @@ def load_suite(
     """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
     *root* is the directory that holds every file that the suite names. *transform* changes the
-    content before it is validated. *safe* is True if the author is a stranger.
+    content before it is validated. If *safe*, the author is a stranger: no more is read of the
+    files than safe mode allows.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
     """
-    plugins = plugins or PluginContributions()
-    source = SuiteSource(root=root.resolve(), path=path.resolve(), plugins=plugins, safe=safe)
+    given = plugins or PluginContributions()
+    limits = _safe_limits() if safe else NO_LIMITS
+    source = SuiteSource(
+        root=root.resolve(), path=path.resolve(), plugins=given, safe=safe, limits=limits
+    )
     if safe and not source.path.is_relative_to(source.root):
         message = f"it lies outside {source.root}; --ftgate-safe does not allow it"
         raise SuiteError(path.name, [Diagnostic(path.name, 0, message)])
+    name = source.display_path(source.path)
+    try:
+        return read_here(partial(_load, source, transform), name, source.files)
+    except ConfigurationError as error:
+        raise SuiteError(name, [Diagnostic(name, 0, str(error).removeprefix(f"{name} "))]) from None
+
+
+def _safe_limits() -> FileLimits:
+    from pytest_ftgate.suite.safe_mode import SAFE_LIMITS
+
+    return SAFE_LIMITS
+
+
+def _load(source: SuiteSource, transform: Transform | None) -> Suite:
     source = _read_document(source)
     if transform and isinstance(source.document.value, dict):
         content = dict(transform(source.document.value))
@@ -246,7 +265,10 @@ def load_suite(
 
 def _read_document(source: SuiteSource) -> SuiteSource:
     """Return *source* with its content."""
-    text = source.read_text(source.path, 0, "suite")
+    problem = source.limits.problem(source.path)
+    if problem:
+        source.add_error(0, problem, source.path)
+    text = None if problem else source.read_text(source.path, 0, "suite")
     document = read_yaml(text or "", source.display_path(source.path))
     source.errors.extend(document.errors if text is not None else ())
     return replace(source, document=document)

@@ -485,6 +485,10 @@ def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str
     for key in extra:
         if key in own_keys:
             yield f"extra: {key} is set by pytest-ftgate; {own_keys[key]}"
+    if any(key in extra for key in _RESTRICTING_KEYS):
+        from pytest_ftgate.suite.grammars import restriction_errors
+
+        yield from restriction_errors(extra, _RESTRICTING_KEYS)
     if secret := next(_secret_keys(extra), None):
         yield (
             f"extra: {secret} looks like a credential, and the suite and the reports show extra; "

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.adapters.lora import LoraConfig
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.readers.file_limits import FileLimits
 from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
@@ -21,6 +22,15 @@ from pytest_ftgate.weights_file import gguf_parts
 #: The most cases of a suite, replies to each case, and replies of all variants together.
 MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
 _ENDING = "--ftgate-safe does not allow it"
+#: The most that is read of the files that a suite names, weights apart.
+SAFE_LIMITS = FileLimits(
+    file=64_000_000,
+    document=4_000_000,
+    files=256_000_000,
+    unpacked=256_000_000,
+    cases=MAX_CASES,
+    option="--ftgate-safe",
+)
 
 
 def check_safe(suite: Suite, root: Path, variables: Collection[str] = ()) -> None:
@@ -47,6 +57,9 @@ def check_safe(suite: Suite, root: Path, variables: Collection[str] = ()) -> Non
     ]
     errors += _rule_errors(suite)
     errors += [Diagnostic(suite.name, 0, message) for message in _size_errors(suite)]
+    beside = (suite.accepted_path, suite.replies_path)
+    found = ((path.name, SAFE_LIMITS.problem(path)) for path in beside)
+    errors += [Diagnostic(name, 0, problem) for name, problem in found if problem]
     if errors:
         raise SuiteError(suite.name, errors)
 

@@ -434,6 +434,10 @@ def search_pattern(pattern: str, text: str) -> Match[str] | None:
         raise ScorerError(f"{message}; write it without a repetition inside another") from error
 
 
+#: The most characters of a pattern in a message.
+_MAX_SHOWN = 80
+
+
 def pattern_error(pattern: str) -> str | None:
     """Return why *pattern* is not a regular expression, or None if it is."""
     import regex
@@ -441,7 +445,8 @@ def pattern_error(pattern: str) -> str | None:
     try:
         _compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:
-        return f"{pattern!r} is not a pattern: {error}"
+        shown = pattern if len(pattern) <= _MAX_SHOWN else f"{pattern[:_MAX_SHOWN]}…"
+        return f"{shown!r} is not a pattern: {error}"
     return None
 
 

@@ -27,7 +27,8 @@ class Said:
     prompt_logprobs: list[Any] | None = None
 
 
-Answer = Callable[[dict[str, Any]], Said]
+#: Returns what is said to a request, or the bytes of a body that is no completion.
+Answer = Callable[[dict[str, Any]], Said | bytes]
 
 
 @dataclass(slots=True)
@@ -60,7 +61,8 @@ def chat_server(
         def post(self) -> None:
             request = json.loads(self.sent())
             told.requests.append(request)
-            self.give(200, body_of(answer(request), request))
+            said = answer(request)
+            self.give(200, said if isinstance(said, bytes) else body_of(said, request))
 
         def get(self) -> None:
             listed = models is not None and self.path == "/v1/models"

@@ -232,7 +232,8 @@ def page() -> Iterator[str]:
         yield f"| {fault.what} | {' | '.join(cells)} |"
     yield "\nAn attempt that fails may have cost money at the provider. What passes by itself"
     yield "(statuses 408, 409, 429 and from 500 on, lost connections, broken bodies) is tried again"
-    yield "within the run ([many requests](scale.md))."
+    yield "within the run ([many requests](scale.md)). So is a web page. Before any reply it is"
+    yield "asked for once more, as a proxy may show it at first; then the address is wrong."
     yield "\n## Faults of this machine, and of the run\n"
     yield head
     for row in LOCAL_FAULTS:

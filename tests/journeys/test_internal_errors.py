@@ -6,6 +6,7 @@ import json
 import sqlite3
 import sys
 import xml.etree.ElementTree as ET
+from asyncio import CancelledError
 from contextlib import closing
 from importlib import import_module
 
@@ -16,7 +17,9 @@ from pytest_ftgate import evaluate
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cli.main import INTERNAL_ERROR
 from pytest_ftgate.cli.main import main as run_verb
+from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.results import Results
+from pytest_ftgate.client.scheduler import Scheduler
 from pytest_ftgate.errors import EngineError
 from pytest_ftgate.plugin.verdicts import GateVerdicts
 from pytest_ftgate.runner.session import Session
@@ -95,21 +98,31 @@ def assert_internal_error(desk, result, error):
 
 # The engine -----------------------------------------------------------------------------------
 
+PARSE = place("providers.openai", "parse_completion")
+BOOM = ZeroDivisionError("boom")
 #: What a run calls for each reply, in a provider of the package, in the engine and in the cache,
-#: and after how many calls it breaks. tests/client/test_engine_failures.py has more places.
+#: after how many calls it breaks, and by what; tests/client/test_engine_failures.py has more.
 ENGINE = {
-    "parse": (*place("providers.openai", "parse_completion"), 3),
-    "settle": (Results, "settle", 4),
-    # Replies that come together are stored by one call.
-    "store": (Cache, "store_all", 0),
+    "parse": (*PARSE, 3, BOOM),
+    "parse: sys.exit": (*PARSE, 3, SystemExit(0)),
+    "parse: cancelled": (*PARSE, 3, CancelledError()),
+    "parse: Ctrl-C by mistake": (*PARSE, 3, KeyboardInterrupt()),
+    "parse: recursion": (*PARSE, 3, RecursionError("boom")),
+    "redact": (*place("client.engine", "redact_reply"), 3, KeyError("boom")),
+    "settle": (Results, "settle", 4, BOOM),
+    "send": (Scheduler, "send_waiting", 2, BOOM),
+    "begin": (Engine, "_unsettled", 0, BOOM),
+    # Requests and replies that come together are claimed and stored by one call.
+    "claim": (Cache, "claim_all", 0, RuntimeError("boom")),
+    "store": (Cache, "store_all", 0, MemoryError("boom")),
+    "finish": (Engine, "_finish", 0, BOOM),
 }
 
 
 @pytest.mark.parametrize("name", ENGINE)
 def test_where_a_reply_is_lost_by_mistake_no_gate_lacks_evidence(served, name):
     desk, server = served
-    owner, attribute, after = ENGINE[name]
-    error = ZeroDivisionError("boom")
+    owner, attribute, after, error = ENGINE[name]
 
     with pytest.MonkeyPatch.context() as patch:
         breaks = raising(error, after, original=getattr(owner, attribute))
@@ -343,7 +356,7 @@ def test_no_key_is_in_what_a_run_or_a_verb_says_of_it(served, monkeypatch, capsy
     desk, _ = served
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
     error = ValueError("no header may be sk-very-secret-0123456789")
-    monkeypatch.setattr(*ENGINE["parse"][:2], raising(error))
+    monkeypatch.setattr(*PARSE, raising(error))
     monkeypatch.setattr(*place("cli.record", "schema_text"), raising(error))
 
     result = desk.run(*REPORTS)

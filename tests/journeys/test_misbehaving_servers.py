@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
@@ -102,3 +103,27 @@ def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, kind, t
     result.assert_outcomes(passed=2, failed=2)
     assert f"20 of 20 replies were {told}" in printed
     assert f"{kind} 0 % (0 to 16) 100 % (84 to 100) 20" in printed
+
+
+def test_a_web_page_before_the_first_reply_is_asked_again_and_a_second_one_is_not(desk):
+    pages = [b"<html>the proxy starts</html>"]
+    desk.cases = 12
+
+    def starting(request):
+        asked.append(request["messages"][-1]["content"])
+        number = int(asked[-1].split()[1].strip(":"))
+        return pages.pop() if pages else Said(LABELS[number % 2])
+
+    asked = []
+    with chat_server(starting) as server:
+        address = f'provider: openai-compatible, model: m, base_url: "{server.url}/v1"'
+        desk.suite_of({"current": f"{{{address}}}"}, "{accuracy: {min: 0.5}}")
+        once = desk.run("--ftgate-concurrency=1")
+        first = len(asked)
+        pages[:] = [b"<html>Sign in</html>"] * 100
+        always = desk.run("--ftgate-concurrency=1", "--ftgate-replies=fresh")
+
+    assert (once.ret, first) == (0, 13)
+    assert (always.ret, max(Counter(asked[first:]).values())) == (1, 2)
+    printed = " ".join(always.stdout.str().split())
+    assert "answered with a web page, not with a reply of m; correct base_url" in printed

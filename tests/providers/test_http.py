@@ -143,7 +143,9 @@ def test_a_web_page_in_place_of_a_reply_is_a_wrong_address(error, made, api):
     address = made().base_url
 
     told = f"{address}/? answered with a web page, not with a reply of m; correct base_url"
-    assert re.fullmatch(told, str(error(ProviderRejected)))
+    page = error(RetryableError)
+    assert re.fullmatch(told, str(page.rejection))
+    assert type(page.rejection) is ProviderRejected
 
 
 def test_a_web_page_of_a_server_that_has_answered_before_is_worth_another_request(
@@ -151,8 +153,9 @@ def test_a_web_page_of_a_server_that_has_answered_before_is_worth_another_reques
 ):
     answers()
     api.raw(PAGE, **{"content-type": "text/html"})
-    with pytest.raises(RetryableError, match="answered with a web page"):
+    with pytest.raises(RetryableError, match="answered with a web page") as raised:
         together([made("a"), made("b")])
+    assert raised.value.rejection is None
 
 
 ELSEWHERE = "http://user:pw@elsewhere.example/v1?key=1"

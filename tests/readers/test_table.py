@@ -17,7 +17,8 @@ from pytest_ftgate.readers.table import read_delimited, read_rows
 def read(text):
     """Return the rows of a table with their lines, and its errors with theirs."""
     source = Source(root=Path(), path=Path("t.csv"))
-    rows = [(row.line, row.value) for row in read_delimited(source, source.path, text)]
+    lines = text.splitlines(keepends=True)
+    rows = [(row.line, row.value) for row in read_delimited(source, source.path, lines)]
     return rows, [(error.line, error.message) for error in source.errors]
 
 

@@ -148,6 +148,7 @@ ROWS = (
 FILES = {
     "shop.py": "class Ticket: pass\n",
     "text.json": "type: object\n",
+    "deep.json": "[" * 100_000,
     "wrong.json": '{"properties": {"a": {"type": "text"}}}',
     "c.jsonl": "".join(f"{json.dumps(row)}\n" for row in ROWS),
 }
@@ -174,6 +175,8 @@ IN_SUITE = [
             ('{$ref: "#/$defs/x"}', "Pointer '/$defs/x' does not exist"),
             ("{$schema: nonsense}", "Unknown meta-schema: 'nonsense'"),
             ("{$ref: 'https://192.0.2.1/a'}", "nothing is fetched"),
+            (f"{'{items: ' * 101}{{}}{'}' * 101}", "it nests deeper than 100 levels; write the"),
+            (f"{{const: {'x' * 1_000_001}}}", "it has more than 1,000,000 characters"),
         )
     ),
     (
@@ -193,6 +196,8 @@ IN_SUITE = [
             "4: tool_call.schema: text.json is not JSON: ...",
         ],
     ),
+    ("    json_schema: deep.json", ["3: json_schema: deep.json is not JSON: nested too deeply"]),
+    (f"    regex: '{'(' * 5_000}'", [f"2: regex: '{'(' * 80}…' is not a pattern: ..."]),
     (
         '    pydantic: "shop:Tiket"',
         ['3: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?'],

@@ -210,3 +210,86 @@ def test_a_suite_may_not_be_huge(suite, monkeypatch):
         "s.ftgate.yaml: 1 cases; --ftgate-safe allows 0",
         "s.ftgate.yaml: 1 replies; --ftgate-safe allows 0",
     ]
+
+
+# Sizes, looked at before and while files are read -------------------------------------------------
+
+NAMED = """\
+prompt: p.md
+cases: {cases}
+variants: {{current: {{provider: recorded, replies: r.jsonl}}}}
+gates: {{accuracy: {{min: 0.1}}}}
+"""
+MB = 1_000_000
+CASE = '{{"id": "c{0}", "input": "q {0}", "expected": "x"}}\n'
+ALLOWS = "--ftgate-safe allows"
+
+
+def load_named(folder, cases="c.jsonl", sizes=(), *, safe=True):
+    """Load a suite of files, and return its errors; *sizes* are those of files, by name."""
+    (folder / "p.md").write_text("{{ input }}", "utf-8")
+    (folder / "r.jsonl").write_text('{"id": "c1", "text": "x"}\n', "utf-8")
+    if not (folder / "c.jsonl").exists():
+        (folder / "c.jsonl").write_text("".join(map(CASE.format, range(3))), "utf-8")
+    path = folder / "s.ftgate.yaml"
+    path.write_text(NAMED.format(cases=cases), "utf-8")
+    for name, size in dict(sizes).items():
+        with (folder / name).open("ab") as file:
+            file.truncate(size)
+    try:
+        check_safe(load_suite(path, folder, safe=safe), folder)
+    except SuiteError as error:
+        return [str(one) for one in error.errors]
+    return []
+
+
+#: The sizes of files, and what is told.
+SIZES = [
+    ({"c.jsonl": 65 * MB}, [f"s.ftgate.yaml:2: cases: c.jsonl has 65 MB; {ALLOWS} 64 MB"]),
+    ({"p.md": 65 * MB}, [f"s.ftgate.yaml:1: prompt: p.md has 65 MB; {ALLOWS} 64 MB"]),
+    (
+        {"r.jsonl": 3_000 * MB},
+        [f's.ftgate.yaml:3: variant "current": replies: r.jsonl has 3,000 MB; {ALLOWS} 64 MB'],
+    ),
+    ({"s.ftgate.yaml": 5 * MB}, [f"s.ftgate.yaml: has 5 MB; {ALLOWS} 4 MB"]),
+    ({"s.accepted.json": 65 * MB}, [f"s.accepted.json: has 65 MB; {ALLOWS} 64 MB"]),
+    ({"s.replies.jsonl": 65 * MB}, [f"s.replies.jsonl: has 65 MB; {ALLOWS} 64 MB"]),
+]
+
+
+@every_row(("sizes", "told"), SIZES)
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path, sizes, told):
+    assert [one for one in load_named(tmp_path, sizes=sizes) if ALLOWS in one] == told
+
+
+def test_files_are_refused_that_are_too_large_together(tmp_path):
+    sizes = {f"{n}.jsonl": 60 * MB for n in range(5)}
+    assert load_named(tmp_path, "'[0-9].jsonl'", sizes) == [
+        f"s.ftgate.yaml:2: cases: 0.jsonl has 300 MB with the other files; {ALLOWS} 256 MB"
+    ]
+
+
+MORE = "21: more than 20 cases; --ftgate-safe allows 20"
+
+
+@every_row(
+    ("name", "line", "told"),
+    [
+        ("c.jsonl", CASE, f"c.jsonl:{MORE}"),
+        ("c.json", CASE.rstrip() + ",\n", f"c.json:{MORE}"),
+        ("c.csv", "c{0},q {0},x\n", "c.csv:22: more than 20 cases; --ftgate-safe allows 20"),
+        # Where no row is one, so many errors are enough.
+        ("c.jsonl", "no JSON\n", "...(and 18 more lines like it)"),
+        ("c.csv", "{0},x,y,more\n", "...(and 18 more lines like it)"),
+    ],
+)
+def test_counting_stops_at_the_most_cases(tmp_path, monkeypatch, name, line, told):
+    monkeypatch.setattr(safe_mode, "SAFE_LIMITS", replace(safe_mode.SAFE_LIMITS, cases=20))
+    head = {"c.csv": "id,input,expected\n", "c.json": "["}.get(name, "")
+    (tmp_path / name).write_text(head + "".join(map(line.format, range(1_000))), "utf-8")
+
+    assert Like(told) in load_named(tmp_path, name)
+
+
+def test_without_safe_mode_no_size_is_looked_at(tmp_path):
+    assert load_named(tmp_path, sizes={"r.jsonl": 65 * MB}, safe=False) == []

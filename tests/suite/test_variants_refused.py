@@ -40,6 +40,7 @@ TOGETHER = "base_url: https://api.together.xyz/v1, api_key_env: TOGETHER_API_KEY
 OF_PLUGINS = "options means nothing to provider {}, only to providers of plugins; {}"
 ITSELF = "is the model itself; name the tuned model"
 GOES_INTO_EXTRA = "; a setting of the server itself goes into extra: {{{0}: …}}"
+DEEP = f"{'{a: ' * 101}1{'}' * 101}"
 SET = "extra: {0} is set by pytest-ftgate; write it as the variant's {1}"
 BATCHED = "a batch is sent once, so it has no turns for tools; remove batch or tools"
 #: The keys of a variant, and what is told of them in its line.
@@ -161,6 +162,16 @@ REFUSED = [
     (
         f"{SERVER}, extra: {{response_format: {{type: json_object}}}}",
         "extra: response_format is set by pytest-ftgate; write response_schema: true",
+    ),
+    *(
+        (f"{LOCAL}, extra: {{{written}}}", f"...{told}...")
+        for written, told in (
+            (f"grammar: '{'(' * 30_000}'", "grammar: its brackets nest deeper than 100 levels"),
+            (f"grammar: '{'x' * 1_000_001}'", "grammar: it has more than 1,000,000 characters"),
+            ("grammar: 'a{1,999999999}'", "grammar: a part is repeated more than 10,000 times"),
+            (f"json_schema: {DEEP}", "json_schema: it nests deeper than 100 levels"),
+            (f"guided_json: {DEEP}", "guided_json: it nests deeper than 100 levels"),
+        )
     ),
     (
         f"{LOCAL}, extra: {{lora: [{{id: 0, scale: 1}}]}}",
