@@ -429,6 +429,7 @@ class Plan:
                 self.built.environ,
                 under=under,
                 repeats=repeats,
+                thinks=bool(room),
             ),
         )
 
