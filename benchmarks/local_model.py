@@ -4,10 +4,12 @@ r"""The embedded model: the gate beside llama.cpp itself, and the fast weights b
     python benchmarks/local_model.py weights [--every 1] [--folder FOLDER] [SUITE]
     python benchmarks/local_model.py types [--rounds 3]
 
-- ``speed``: the requests of a suite in the order of a run, sent by the gate and by `xllamacpp` with
-  the same weights, slots and threads, in turn, each from loading the model to the last reply. It
-  prints requests a second, their ratio (held to 0.9), and the prompt tokens of the gate: how many
-  there are, how many were evaluated rather than found in a slot, and how often the adapter changed.
+- ``speed``: the requests of the tickets, their skills and the ladder, a row each, in the order
+  of a run: sent by the gate and by `xllamacpp` with the same weights, threads, slots and ends of
+  replies, in turn, each from loading the model to the last reply. Tools are left out, which
+  `xllamacpp` alone does not call. It prints requests a second, their ratio (held to 0.95), and the
+  tokens of the gate: how many prompts have, how many of them were evaluated rather than found in a
+  slot, and how many were decoded; and how often the adapter changed. ``--slots N`` sets the slots.
 - ``weights``: runs the suite three times, twice with the weights of this machine and once with the
   original file. It prints the share of right labels and skills, how far two runs of the fast
   weights agree, how far the fast and the original agree, and the verdicts. A run that was
@@ -31,6 +33,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -50,7 +53,8 @@ from pytest_ftgate.weights import KNOWN_MODELS, find_weights, original_weights
 ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "examples" / "tickets" / "tickets.ftgate.yaml"
 MODEL = "smollm2-135m"
-LIMIT = 0.9
+LADDER = ROOT / "examples" / "ladder" / "ladder.ftgate.yaml"
+LIMIT = 0.95
 #: Types of weights that the gguf package can make, and the prompt that measures them.
 TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16")
 PROMPT = "The customer writes that the order came late and asks for help with a refund. " * 24
@@ -59,18 +63,24 @@ PROMPT = "The customer writes that the order came late and asks for help with a 
 # The gate beside llama.cpp --------------------------------------------------------------------
 
 
-def requests_of(suite_path: Path, every: int) -> list[Request]:
-    """Return each *every*-th request of the suite, in the order of a run."""
-    suite = load_suite(suite_path, suite_path.parent)
-    parts = (distinct_requests(case_requests) for _, case_requests in asked(suite, None))
-    return [request for part in parts for request in part[::every]]
+def requests_of(suite_path: Path, every: int) -> dict[str, list[Request]]:
+    """Return each *every*-th request of the suite in the order of a run: labels and skills."""
+    suite = load_suite(suite_path, ROOT)
+    found: dict[str, list[Request]] = {}
+    for name, case_requests in asked(suite, None):
+        requests = distinct_requests(case_requests)[::every]
+        part = f"{suite_path.parent.name}: {name.rpartition(': ')[2]}"
+        found.setdefault(part, []).extend(
+            one for one in requests if one.provider == "llamacpp" and not one.tools
+        )
+    return found
 
 
 class Counts:
-    """Counts the prompt tokens of the gate and the changes of the adapter."""
+    """Counts the tokens of the gate and the changes of the adapter."""
 
     def __init__(self) -> None:
-        self.tokens, self.evaluated, self.switches = 0, 0, -1
+        self.tokens, self.evaluated, self.decoded, self.switches = 0, 0, 0, -1
         self._lora: Any = None
 
     def watch(self, provider: LlamaCppProvider) -> LlamaCppProvider:
@@ -82,16 +92,30 @@ class Counts:
             listening_address = server.listening_address
 
             @staticmethod
-            def handle_chat_completions(payload: Mapping[str, Any]) -> Any:
+            def handle_chat_completions(payload: Mapping[str, Any], *add: Any) -> Any:
                 self.switches += payload["lora"] != self._lora
                 self._lora = payload["lora"]
-                reply = complete(payload)
-                self.evaluated += reply["timings"]["prompt_n"]
-                self.tokens += reply["usage"]["prompt_tokens"]
-                return reply
+                if not add:
+                    reply = complete(payload)
+                    self._count(reply["timings"])
+                    return reply
+                last: dict[str, Any] = {}
+
+                def seen(chunk: dict[str, Any]) -> Any:
+                    last.update(chunk)
+                    return add[0](chunk)
+
+                complete(payload, seen)
+                self._count(last["timings"])
+                return None
 
         provider._server = Watched()  # noqa: SLF001
         return provider
+
+    def _count(self, timings: Mapping[str, int]) -> None:
+        self.tokens += timings["cache_n"] + timings["prompt_n"]
+        self.evaluated += timings["prompt_n"]
+        self.decoded += timings["predicted_n"]
 
 
 def by_the_gate(requests: Sequence[Request], counts: Counts) -> float:
@@ -113,32 +137,40 @@ def directly(requests: Sequence[Request]) -> float:
     """Return the seconds that llama.cpp takes for the same requests, adapter by adapter."""
     start = time.perf_counter()
     provider = open_llamacpp(requests, {})
-    server = provider._server  # noqa: SLF001
-    payloads = [provider._payload(request) for request in requests]  # noqa: SLF001
+    payloads = [(request, provider._payload(request)) for request in requests]  # noqa: SLF001
     with ThreadPoolExecutor(provider.concurrency) as pool:
-        for _, group in groupby(payloads, key=lambda payload: payload["lora"]):
-            list(pool.map(server.handle_chat_completions, group))
+        for _, group in groupby(payloads, key=lambda pair: pair[1]["lora"]):
+            list(pool.map(lambda pair: provider._complete(*pair), group))  # noqa: SLF001
     return time.perf_counter() - start
 
 
 def speed(args: argparse.Namespace) -> None:
     """Print the gate's requests a second beside those of llama.cpp."""
-    requests = requests_of(args.suite, args.every)
-    rounds = []
-    for _ in range(args.rounds):
+    runtime = {"slots": args.slots} if args.slots else {}
+    rows = []
+    for suite in dict.fromkeys((args.suite, LADDER)):
+        for name, asks in requests_of(suite, args.every).items():
+            requests = [replace(one, runtime={**one.runtime, **runtime}) for one in asks]
+            rows.append(speed_row(name, requests, args.rounds))
+            print(" ".join(rows[-1]), file=sys.stderr)
+    headers = ["requests", "", "llama.cpp: a second", "gate: a second", "ratio", "prompt tokens"]
+    headers += ["evaluated", "decoded", "changes"]
+    print(format_table(rows, headers, right_columns=range(1, 9)))
+    print(f"The ratio is the median of {args.rounds}, held to {LIMIT}.")
+
+
+def speed_row(name: str, requests: Sequence[Request], rounds: int) -> list[str]:
+    """Return the figures of *requests*, with the medians of some *rounds*."""
+    times = []
+    for _ in range(rounds):
         counts = Counts()
-        rounds.append((directly(requests), by_the_gate(requests, counts)))
-    rows = [
-        [f"{len(requests) / direct:.2f}", f"{len(requests) / gate:.2f}", f"{direct / gate:.2f}"]
-        for direct, gate in rounds
-    ]
-    print(format_table(rows, ["llama.cpp: a second", "gate: a second", "ratio"]))
-    ratio = median(direct / gate for direct, gate in rounds)
-    print(f"{len(requests):,} requests: median ratio {ratio:.2f}, held to {LIMIT}")
-    print(
-        f"prompt tokens: {counts.tokens:,}, evaluated {counts.evaluated:,}; "
-        f"the adapter changed {counts.switches} times"
-    )
+        times.append((directly(requests), by_the_gate(requests, counts)))
+    n = len(requests)
+    direct, gate = (n / median(side) for side in zip(*times, strict=True))
+    ratio = median(one / other for one, other in times)
+    tokens = (counts.tokens, counts.evaluated, counts.decoded, counts.switches)
+    shown = [f"{direct:.2f}", f"{gate:.2f}", f"{ratio:.2f}", *map("{:,}".format, tokens)]
+    return [name, f"{n:,}", *shown]
 
 
 # Fast and original weights --------------------------------------------------------------------
@@ -277,6 +309,7 @@ def main() -> None:
     parser.add_argument("suite", type=Path, nargs="?", default=SUITE)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slots", type=int)
     parser.add_argument("--skills")
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()

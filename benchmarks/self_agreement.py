@@ -35,7 +35,9 @@ def asked(suite: Suite, named: str | None) -> Iterator[tuple[str, tuple[CaseRequ
     """Yield the parts of a run by their names, each with its requests."""
     for variant in suite.variants.values():
         yield f"{variant.name}: labels", task_requests(suite, variant, {})
-    gate = suite.gates["forgetting"]
+    gate = suite.gates.get("forgetting")
+    if gate is None:
+        return
     assert isinstance(gate, ForgettingGate)
     cases = skill_cases((named,)) if named else gate.cases
     tuned = [variant for variant in suite.variants.values() if variant.tuned]

@@ -20,6 +20,7 @@ class PaddedBatch:
     """The requests whose replies are generated together, each prompt *width* tokens with padding.
 
     *rows* are the indices of those that have not ended; one list, which its readers share.
+    *lengths* are the tokens of the replies that did not end by themselves, by row.
     """
 
     requests: Sequence[Request]
@@ -27,6 +28,7 @@ class PaddedBatch:
     ends: Sequence[int]
     rows: list[int] = field(init=False)
     replies: list[list[int]] = field(init=False)
+    lengths: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = [*range(len(self.requests))]
@@ -39,7 +41,7 @@ class PaddedBatch:
     def keep(self, tokens: Any, going: Sequence[int]) -> None:
         """Keep the *tokens* of all rows; those at the places *going* go on."""
         for row, reply in zip(self.rows, tokens[:, self.width :].tolist(), strict=True):
-            self.replies[row] = reply
+            self.replies[row] = reply[: self.lengths.get(row)]
         self.rows[:] = [self.rows[place] for place in going]
 
 

@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicLayer
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.providers.answers import answer_end, obeyed
 from pytest_ftgate.providers.decoding import (
     KeptFormats,
     PaddedBatch,
@@ -59,12 +60,14 @@ class ChatModel:
 
     def facts(self, template: str | None = None) -> dict[str, str]:
         """Return what is worth recording; *template* replaces the tokenizer's own."""
-        text = str(template or self.tokenizer.chat_template)
         return {
-            "chat template sha256": sha256(text.encode()).hexdigest(),
+            "chat template sha256": sha256(self._template(template).encode()).hexdigest(),
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
+
+    def _template(self, template: str | None) -> str:
+        return str(template or self.tokenizer.chat_template)
 
     def generate(
         self, requests: Sequence[Request], template: str | None = None
@@ -80,7 +83,9 @@ class ChatModel:
             except RequestRejected as error:
                 results[index] = error
         start = time.perf_counter()
-        replies = self._within_memory([(requests[index], prompts[index]) for index in prompts])
+        text = self._template(template)
+        pairs = [(obeyed(requests[index], text), prompt) for index, prompt in prompts.items()]
+        replies = self._within_memory(pairs)
         seconds = (time.perf_counter() - start) / max(1, len(prompts))
         facts = self.facts(template)
         for index, reply in zip(prompts, replies, strict=True):
@@ -254,6 +259,10 @@ class ChatModel:
         end = next((index for index, token in enumerate(made) if token in self._ends), None)
         text: str = self.tokenizer.decode(made[:end], skip_special_tokens=True)
         stop = "length" if end is None else "end"
+        find_end = answer_end(request)
+        stated = find_end(text) if find_end else None
+        if stated is not None:
+            text, stop = text[:stated], "end"
         for mark in request.sampling.get("stop", ()):
             if mark in text:
                 text, stop = text.partition(mark)[0], "stop"
@@ -375,13 +384,14 @@ def _nucleus(logits: Any, top_p: float) -> Any:
 
 
 class _Ends(StoppingCriteria):  # type: ignore[misc]
-    """Ends each row at its own token limit, or at one of its stop sequences.
+    """Ends each row at its own token limit, at a stop sequence, or where its answer ends.
 
     With *is_halved* all rows end once half of them have; *going* are the places of the others.
     """
 
     def __init__(self, tokenizer: Any, batch: PaddedBatch, *, is_halved: bool) -> None:
         self._tokenizer, self._batch, self._is_halved = tokenizer, batch, is_halved
+        self._answer_ends = [answer_end(request) for request in batch.requests]
         self._ended: set[int] = set()
         self.going: list[int] = []
 
@@ -389,20 +399,26 @@ class _Ends(StoppingCriteria):  # type: ignore[misc]
         del scores, kwargs
         replies = input_ids[:, self._batch.width :]
         rows = self._batch.rows
-        done = [
-            self._is_over(self._batch.requests[row], reply)
-            for row, reply in zip(rows, replies, strict=False)
-        ]
+        done = [self._is_over(row, reply) for row, reply in zip(rows, replies, strict=False)]
+        for row, over in zip(rows, done, strict=False):
+            if over:
+                self._batch.lengths.setdefault(row, replies.shape[1])
         if self._is_halved and not self.going:
             self._halve(done, replies[:, -1].tolist())
         return torch.tensor([bool(self.going) or over for over in done], device=input_ids.device)
 
-    def _is_over(self, request: Request, reply: Any) -> bool:
+    def _is_over(self, row: int, reply: Any) -> bool:
+        request, find_end = self._batch.requests[row], self._answer_ends[row]
+        if len(reply) >= request.max_tokens:
+            return True
+        if find_end and find_end(self._decoded(reply)) is not None:
+            return True
         marks = request.sampling.get("stop")
-        if len(reply) >= request.max_tokens or not marks:
-            return len(reply) >= request.max_tokens
-        text = self._tokenizer.decode(reply[-_STOP_TOKENS:], skip_special_tokens=True)
-        return any(mark in text for mark in marks)
+        text = self._decoded(reply[-_STOP_TOKENS:]) if marks else ""
+        return any(mark in text for mark in marks or ())
+
+    def _decoded(self, tokens: Any) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _halve(self, done: Sequence[bool], last: Sequence[int]) -> None:
         """Note the rows that have ended; if they are half of all, the others are to go on."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,6 +22,7 @@ from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
 from pytest_ftgate.machine import usable_cores
+from pytest_ftgate.providers.answers import StreamedReply, answer_end, obeyed
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.logprobs import logprob_options
 from pytest_ftgate.providers.openai import (
@@ -47,6 +48,8 @@ _SCHEMA_AND_TOOLS = (
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 #: How often a waiting thread looks again before it sleeps: some microseconds.
 _SPINS = "1000"
+#: Each chunk of a streamed reply has the token counts so far.
+_STREAM = {"stream": True, "timings_per_token": True}
 #: The timeout of a request for the model's properties, in seconds.
 _PROPERTIES_TIMEOUT = 60.0
 
@@ -156,7 +159,7 @@ class LlamaCppProvider(Provider):
         """
         loop = asyncio.get_running_loop()
         payload = self._payload(request)
-        complete = self._server.handle_chat_completions
+        complete = partial(self._complete, request)
         async with self._adapter_lock.shared(payload["lora"]):
             start = time.perf_counter()
             try:
@@ -179,6 +182,16 @@ class LlamaCppProvider(Provider):
             seconds=seconds,
             facts=self._facts(request),
         )
+
+    def _complete(self, request: Request, payload: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the engine's answer, in which the reply ends where its answer ends."""
+        end = answer_end(obeyed(request, self._properties["chat_template"]))
+        if end is None:
+            answer: Mapping[str, Any] = self._server.handle_chat_completions(payload)
+            return answer
+        reply = StreamedReply(end)
+        self._server.handle_chat_completions({**payload, **_STREAM}, reply.add)
+        return reply.completion()
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.

@@ -106,6 +106,15 @@ def may_think(text: str) -> bool:
     return False
 
 
+def template_thinks(template: str, marks: ThoughtMarks | None) -> bool:
+    """Return True if the chat *template* of a model names a mark of thoughts.
+
+    Such a model may think, and its prompt may open the thought. *marks* are as in `split_thoughts`.
+    """
+    openings = (opening for opening, _ in (_KNOWN_MARKS if marks is None else marks))
+    return any(mark in template for mark in (*_CHANNEL_STARTS, *openings))
+
+
 def _split_leading(text: str, marks: ThoughtMarks) -> SplitText:
     """Return the thoughts that stand before everything else in *text*, and the rest."""
     thoughts = list[str]()

@@ -133,6 +133,8 @@ class Request:
             a reply is read, and not the reply.
         labels: the labels whose log-probabilities are requested with the reply.
         given: the reply whose log-probabilities are requested, instead of a reply of the model.
+        ends_at: where the provider ends the reply: after the ``sentence`` that answers, after the
+            first block of ``code``, or "" where the model ends it.
     """
 
     fingerprint: str
@@ -166,6 +168,7 @@ class Request:
     thoughts: ThoughtMarks | None = None
     labels: tuple[str, ...] = ()
     given: GivenReply | None = None
+    ends_at: str = ""
     only_for: str = ""
     cached_as: str = ""
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.requests.builder import RequestBuilder
-from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec, without_restrictions
@@ -27,6 +27,14 @@ PROBE_COUNT = 60
 PROBE_STAGES = (4, 2, 1)
 #: Scorers whose replies are short.
 _SHORT_REPLIES = ("numeric", "exact", "code")
+#: What a short answer ends with, by the scorer that reads it.
+_ANSWER_ENDS = {
+    **dict.fromkeys(("contains", "numeric"), "sentence"),
+    **dict.fromkeys(
+        (f"pytest_ftgate.scoring.skill_scorers:{name}" for name in ("number", "first")), "sentence"
+    ),
+    "code": "code",
+}
 #: The number of requests that are repeated if a seed is declared.
 _SEED_CHECKS = 10
 
@@ -198,7 +206,7 @@ def _require_inputs(case_requests: Sequence[CaseRequest]) -> None:
         )
 
 
-def skill_requests(
+def skill_requests(  # noqa: PLR0913 - what decides the requests, each by its name
     suite: Suite,
     variant: Variant,
     cases: Iterable[Case],
@@ -206,11 +214,13 @@ def skill_requests(
     *,
     under: str = "",
     repeats: int = 1,
+    thinks: bool = False,
 ) -> tuple[CaseRequest, ...]:
     """Return the requests for skill cases, without the product's prompt, examples and tools.
 
     Each case has its own messages, and *repeats* requests if replies vary. The environment may hold
-    addresses. *under* is ``prompt`` to add the variant's system prompt.
+    addresses. *under* is ``prompt`` to add the variant's system prompt. Where the end of a reply
+    cannot be told, since the model *thinks* before it answers, the model ends it.
 
     Raises:
         SuiteError: the prompt cannot be rendered for a case.
@@ -220,11 +230,28 @@ def skill_requests(
     builder = RequestBuilder(suite, model, environ)
     rendered = [(case, _merge_system(builder.messages_for(case))) for case in cases]
     repeats = repeats if replies_vary(variant) else 1
-    return tuple(
+    made = (
         CaseRequest(case, repeat, builder.build(case, messages, repeat, SKILL_TOKENS))
         for case, messages in rendered
         for repeat in range(repeats)
     )
+    if thinks or not builder.provider.ends_replies:
+        return tuple(made)
+    return tuple(replace(one, request=_ending(one.request, _answer_end(one.case))) for one in made)
+
+
+def _answer_end(case: Case) -> str:
+    """Return what the answer to a skill *case* ends with; "" if it ends with the reply."""
+    if case.format:
+        return ""
+    kind = case.score.value if case.score.kind == "python" else case.score.kind
+    return _ANSWER_ENDS.get(str(kind), "")
+
+
+def _ending(request: Request, ends_at: str) -> Request:
+    if not ends_at:
+        return request
+    return replace(request, ends_at=ends_at, fingerprint=digest([request.fingerprint, ends_at]))
 
 
 def with_room(

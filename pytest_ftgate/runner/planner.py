@@ -465,6 +465,7 @@ class Plan:
                 self.built.environ,
                 under=under,
                 repeats=repeats,
+                thinks=bool(room),
             ),
         )
 

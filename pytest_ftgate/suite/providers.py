@@ -78,6 +78,7 @@ class ProviderSpec:
         logprobs: the log-probabilities that it gives. ``full``: whole distributions, of any text.
             ``given``: the likeliest tokens of a reply, and of a given one where the server can.
             ``own``: the likeliest tokens of a reply. "": none.
+        ends_replies: True if it can end a reply where its answer ends.
     """
 
     module: str = ""
@@ -108,6 +109,7 @@ class ProviderSpec:
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
     logprobs: Literal["full", "given", "own", ""] = "full"
+    ends_replies: bool = False
 
     @property
     def reads_messages(self) -> bool:
@@ -190,6 +192,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         context=2048,
         thought_switch=_TEMPLATE_SWITCH,
         logprobs="own",
+        ends_replies=True,
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
@@ -243,6 +246,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=32,
         efforts=(),
         thought_switch=_TEMPLATE_SWITCH,
+        ends_replies=True,
     ),
 }
 PLUGIN_PROVIDER = ProviderSpec()

@@ -87,6 +87,24 @@ def test_replies_keep_to_their_formats_beside_others_that_have_none():
         answers([broken])
 
 
+def test_a_reply_ends_with_its_answer_beside_others_that_go_on():
+    model = find_weights("smollm2-135m", Path())
+    ask = (("user", "Who wrote Hamlet?"),)
+
+    # No block of code ends in the reply.
+    whole, ended, free, other = answers(
+        [
+            request(model, n, messages=ask, max_tokens=32, ends_at=end)
+            for n, end in enumerate(("", "sentence", "code", ""))
+        ]
+    )
+
+    assert whole.text.startswith(f"{ended.text} ")
+    assert (ended.text[-1], ended.stop) == (".", "end")
+    assert 0 < ended.usage["output"] < whole.usage["output"] == 32
+    assert whole.text == free.text == other.text
+
+
 # A checkpoint of two layers with random weights: small enough for every fault --------------------
 
 

@@ -126,6 +126,20 @@ def test_a_question_is_answered_in_free_text_or_cut_at_its_limit(ask, local):
     assert (cut.stop, cut.usage["output"]) == ("length", 4)
 
 
+def test_a_reply_ends_with_its_answer_and_is_else_the_same_as_without_an_end(ask, local):
+    question = local("Who wrote Hamlet?", max_tokens=32)
+    # No block of code ends in the reply.
+    whole, ended, streamed = (
+        replace(ask(replace(question, ends_at=end))[0], seconds=0.0)
+        for end in ("", "sentence", "code")
+    )
+
+    assert whole.text.startswith(f"{ended.text} ")
+    assert (ended.text[-1], ended.stop) == (".", "end")
+    assert 0 < ended.usage["output"] < whole.usage["output"] == 32
+    assert streamed == whole
+
+
 def test_prompts_that_differ_from_those_of_the_training_are_a_fact(ask, local, strong, silent):
     folder = silent.path.parent
     template = "<|im_start|>system\nYou are a helpful AI assistant named Smol<|im_end|>\n"
@@ -180,6 +194,7 @@ def test_a_schema_holds_the_reply_to_json_of_that_shape(ask, local):
     [
         ("Hello", {"constraint": {"json_schema": {"type": "nonsense"}}}, "nonsense"),
         ("word " * 400, {}, "set context: above 192 tokens on the variant"),
+        ("word " * 400, {"ends_at": "code"}, "set context: above 192 tokens on the variant"),
     ],
 )
 def test_a_schema_that_is_none_and_a_prompt_too_long_are_refused(ask, local, text, changes, told):

@@ -396,6 +396,25 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
+def test_a_short_answer_of_a_skill_ends_the_reply_where_the_provider_can_end_it(tmp_path):
+    found = suite(tmp_path, LOCAL, CLAUDE.replace("one:", "two:"))
+    cases = skill_cases(("arithmetic", "code_writing", "summarising"))
+
+    def made(variant, *, thinks=False):
+        asked = plan.skill_requests(found, found.variants[variant], cases, {}, thinks=thinks)
+        ends = {(one.case.skill, one.request.ends_at) for one in asked}
+        return ends, {one.fingerprint for one in asked}
+
+    ends, fingerprints = made("one")
+    assert ends == {("arithmetic", "sentence"), ("code_writing", "code"), ("summarising", "")}
+    # Where the model thinks, nothing is known of the end of its reply.
+    for variant, thinks in (("one", True), ("two", True), ("two", False)):
+        assert {end for _, end in made(variant, thinks=thinks)[0]} == {""}
+    both = fingerprints & made("one", thinks=True)[1]
+    assert len(both) == sum(case.skill == "summarising" for case in cases)
+    assert made("two")[1] == made("two", thinks=True)[1]
+
+
 THINKING = ["openai/gpt-oss-20b", "qwq:32b", "Qwen/Qwen3-4B-Thinking-2507", "deepseek-r1:8b"]
 THINKING += ["'ft:o4-mini:acme'", "tickets-v3, base: magistral-small"]
 OF_CLAUDE = [("m, effort: low", True), ("m, thinking: {type: adaptive}", True)]
