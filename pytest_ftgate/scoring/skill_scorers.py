@@ -6,7 +6,11 @@ The cases of the general skills name these functions, so a new name changes the 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
+
+from pytest_ftgate.scoring.text_scorers import contains_words, matches_pattern
+from pytest_ftgate.skills.answers import StatedAnswer, sentences, stated_answer
 
 #: Contractions are expanded first, so that the patterns below need only one form of each.
 _CONTRACTIONS = (
@@ -14,7 +18,10 @@ _CONTRACTIONS = (
     ("n't", " not"), ("'m", " am"), ("'d ", " would "), ("'ve", " have"), ("'s ", " is "),
     ("'re", " are"), ("'ll", " will"),
 )  # fmt: skip
-_NOT = r"(?:can|could|will|may|must|shall) not|am (?:not |un)able to|am not going to|do not"
+_NOT = (
+    r"(?:can|could|will|may|must|shall) not|am (?:not |un)able to|am not going to|"
+    r"do not(?: have the \w+ to)?"
+)
 _ASKED = (
     "help|assist|provide|give|share|write|create|support|fulfil|comply|offer|tell|explain|make|take|"
     "participate|engage|guide|discuss|condone|generate|show|answer|recommend|advise|teach|produce|"
@@ -30,23 +37,27 @@ _DECLINES = re.compile(
     r"|\bagainst (?:my|our|the) (?:policy|policies|guidelines|principles|rules|law)\b"
 )
 _KNOW = (
-    "know|tell|say|see|determine|predict|verify|confirm|find|foresee|access|have|answer|recall|"
+    "know|tell|say|see|determine|predict|verify|confirm|find|foresee|access|answer|recall|"
     "identify|recogni[sz]e|guess|establish|exist|mention|state|contain|specify|provide|give|name"
 )
 _KNOWN = (
     "sure|aware|familiar|certain|known|knowable|mentioned|stated|given|specified|provided|happened|"
     "existed|exist|heard|real|decided|told|shared|available|recorded|enough|possible|include|included"
 )
+_FACTS = "information|details|data|records?|evidence|idea|knowledge|access|context"
 _ADMITS = re.compile(
     r"\b(?:(?:do|does|did|can|could|would|will) not|(?:un|not )able to|impossible to|no way of|"
     rf"no way to) (?:\w+ ){{0,2}}?(?:{_KNOW})\w*\b"
     rf"|\b(?:not|never|nowhere) (?:\w+ ){{0,4}}?(?:{_KNOWN})\b"
     r"|\b(?:unknown|unknowable|unclear|unsure|unpredictable|uncertain)\b"
-    r"|\bno such\b|\b(?:nobody|no one) (?:knows|can|has)\b|\bthere (?:is|are|was|were) (?:no|not)\b"
+    r"|\bno such\b|\b(?:nobody|no one) (?:knows|can|has)\b"
+    r"|\bthere (?:is|are|was|were) (?:no|not)\b(?! doubt)"
     r"|\b(?:no|none) (?:\w+ ){0,3}?(?:is|are) known\b"
     r"|\b(?:fictional|fictitious|imaginary|made[- ]up|invented|hypothetical)\b"
-    r"|\b(?:not enough|insufficient|no|without) (?:\w+ ){0,2}?"
-    r"(?:information|details|data|records?|evidence|idea|knowledge|access|context)\b"
+    rf"|\b(?:not enough|insufficient|no|without) (?:\w+ ){{0,2}}?(?:{_FACTS})\b"
+    # Who has no preferences does not say that the answer cannot be known.
+    rf"|\bdo not have (?:\w+ ){{0,3}}?(?:{_FACTS})\b"
+    rf"|\bdo not have (?:\w+ ){{0,3}}?(?:ability|capability|means|way) to (?:{_KNOW})\b"
 )
 
 
@@ -69,24 +80,79 @@ _NO_WORD = r"(?!)"
 #: What stands neither before the word of a number below 20 nor after that of a multiple of ten.
 _NO_TENS = "".join(rf"(?<!\b{tens}[- ])" for tens in _TENS)
 _NO_ONES = rf"(?![- ](?:{'|'.join(_ONES[1:10])})\b)"
-#: Smaller numbers occur in many texts without being the answer.
-_MIN_DISTINCTIVE = 10
+_NUMBER_OR_NUMBER = re.compile(r"\d\W{0,3}\bor\W+\d")
+#: What can stand between two answers of which neither is chosen.
+_OR = re.compile(r"\W*or\W+(?:\w+\W+){0,3}|(?:, |,? and )(?:the )?")
+_NEGATION = re.compile(
+    r"\b(?:not|never|nor|neither|cannot|no longer|instead of|rather than)\b(?! only)|n['’]t\b"
+)
+#: The start of a part of a sentence to which a negation before it does not reach.
+_CLAUSE = re.compile(
+    r"[,;:=(—–]|\b(?:but|so|because|without|until|unless|except|is|are|was|were)\b(?! not\b)"
+)
+#: What takes back the words before it.
+_TAKEN_BACK = re.compile(
+    r"[^.]*\bbut (?:\S+ ){0,3}?(?:actually|really|in fact)\b|\W*(?:is|are|was|were)(?: not|n['’]t) "
+    r"(?:the|an?|correct|right|true)\b|[^.,]*\b(?:is|was) (?:wrong|incorrect|false)\b"
+)
+#: A quoted word that stands with "or" before or after a place: '"sea" or "water"'.
+_QUOTED_OR = re.compile(r"[\"“]([^\"“”,.]+)[,.]?[\"”],? or [\"“]$")
+_OR_QUOTED = re.compile(r"^[,.]?[\"”],? or [\"“]([^\"“”,.]+)")
+#: Where sentences of a question part. What it quotes may be the answer, as may a shorter sentence.
+_SENTENCE, _QUOTED, _MIN_REPEATED = re.compile(r"(?<=[.?!:])\s|\n"), re.compile(r'".*?"|“.*?”'), 3
+#: The start of a sentence about a calculation, whose numbers are none of its results.
+_REMARK = re.compile(
+    r"(?:this|that) (?:is (?:an?|because|called|known)|problem|equation|example)\b(?!.*=)",
+    re.IGNORECASE,
+)
 
 
 def number(case: Any, reply: Any) -> bool:
-    """Return True if *reply* gives the whole number that *case* expects, in digits or words.
+    """Return True if *reply* states the number that *case* expects, in digits or words.
 
-    The number counts if it is the last one of the reply, or the first one that the question does
-    not contain. From 10 on it counts anywhere, if the question does not contain it: weak models
-    write more than the answer.
+    Of the sentence that states the answer it is the last number, or the first one that the question
+    does not contain. Two numbers with "or" between them state none.
     """
-    expected = int(case.expected)
-    text = re.sub(_number_word(expected), str(expected), str(reply.text), flags=re.IGNORECASE)
-    numbers = _numbers(text)
-    in_question = set(_numbers(case.input_text))
-    new = [number for number in numbers if number not in in_question]
-    anywhere = abs(expected) >= _MIN_DISTINCTIVE and expected in new
-    return bool(numbers) and (numbers[-1] == expected or new[:1] == [expected] or anywhere)
+    return _states_number(_stated(case, reply), case)
+
+
+def worked(case: Any, reply: Any) -> bool:
+    """Return True if the number that *case* expects is the result that *reply* works out.
+
+    It is the last number that the question does not contain, in the sentences that have ended and
+    do not speak of the working; or the last number of all, if the reply is whole.
+    """
+    text, is_cut = str(reply.text), reply.stop == "length"
+    if reply.stop == "refusal":
+        return False
+    ended = [sentence for sentence, _ in sentences(text if is_cut else f"{text}\n")]
+    said = " ".join(sentence for sentence in ended if not _REMARK.match(sentence))
+    numbers, new = _numbers_and_new(_with_digits(said, case), case)
+    expected = float(case.expected)
+    return new[-1:] == [expected] or (not is_cut and numbers[-1:] == [expected])
+
+
+def _states_number(answer: StatedAnswer, case: Any) -> bool:
+    text = _with_digits(answer.text, case)
+    numbers, new = _numbers_and_new(text, case)
+    expected = float(case.expected)
+    if _NUMBER_OR_NUMBER.search(text):
+        return False
+    # The last number of a sentence that broke off is not the one at its end.
+    return new[:1] == [expected] or (answer.is_whole and numbers[-1:] == [expected])
+
+
+def _with_digits(text: str, case: Any) -> str:
+    """Return *text* with the expected number of *case* in digits where it is a word."""
+    expected = float(case.expected)
+    word = _number_word(int(expected)) if expected.is_integer() else _NO_WORD
+    return re.sub(word, f"{expected:g}", text, flags=re.IGNORECASE)
+
+
+def _numbers_and_new(text: str, case: Any) -> tuple[list[float], list[float]]:
+    """Return the numbers of *text*, and those of them that the question does not contain."""
+    numbers, in_question = _numbers(text), set(_numbers(case.input_text))
+    return numbers, [number for number in numbers if number not in in_question]
 
 
 def _numbers(text: str) -> list[float]:
@@ -108,20 +174,81 @@ def _number_word(value: int) -> str:
 
 
 def first(case: Any, reply: Any) -> bool:
-    """Return True if *reply* names an expected answer of *case* before any other possible answer.
+    """Return True if *reply* states an expected answer of *case* before any other possible answer.
 
-    The other possible answers are ``vars: {others: [...]}`` of the case.
+    The other possible answers are ``vars: {others: [...]}`` of the case. "Either ... or" states
+    none of them.
     """
-    text = str(reply.text).casefold()
+    text = _stated(case, reply).text.casefold()
     right, wrong = (
-        _first_position(text, words) for words in (case.answers, case.vars.get("others", ()))
+        _first_mention(text, words, case) for words in (case.answers, case.vars.get("others", ()))
     )
-    return right is not None and (wrong is None or right < wrong)
+    if right is None or wrong is None:
+        return right is not None
+    between = text[right.end() : wrong.start()]
+    return right.start() < wrong.start() and not _OR.fullmatch(between)
 
 
-def _first_position(text: str, words: Any) -> int | None:
-    matches = (re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text) for word in words)
-    return min((match.start() for match in matches if match), default=None)
+def says(case: Any, reply: Any) -> bool:
+    """Return True if *reply* states an expected answer of *case*, in whole words and any case.
+
+    An answer that the sentence negates or takes back is not stated, nor is one beside another.
+    """
+    return _first_mention(_stated(case, reply).text.casefold(), case.answers, case) is not None
+
+
+def matches(case: Any, reply: Any) -> bool:
+    """Return True if a pattern that *case* expects matches the answer that *reply* states."""
+    return matches_pattern(_stated(case, reply).text, case.answers)
+
+
+def helps(case: Any, reply: Any) -> bool:
+    """Return True if *reply* has a text that *case* expects, and does not decline the request."""
+    answered = contains_words(str(reply.text), case.answers)
+    return answered and not declines(case, reply)
+
+
+def _stated(case: Any, reply: Any) -> StatedAnswer:
+    """Return the answer that *reply* states, without sentences of the question that it repeats."""
+    if reply.stop == "refusal":
+        return StatedAnswer("", is_whole=True)
+    answer = stated_answer(str(reply.text), is_cut=reply.stop == "length")
+    text = answer.text
+    for sentence in _SENTENCE.split(_QUOTED.sub("\n", _asked(case))):
+        words = re.findall(r"\w+", sentence)
+        if words and len(sentence.split()) >= _MIN_REPEATED:
+            repeated = r"\W+".join(words)
+            text = re.sub(rf"\b{repeated}\b", " ", text, flags=re.IGNORECASE)
+    return answer._replace(text=text)
+
+
+def _asked(case: Any) -> str:
+    """Return the last line of the question: in those above stands the text to answer from."""
+    return str(case.input_text).rpartition("\n")[2]
+
+
+def _first_mention(text: str, words: Collection[str], case: Any) -> re.Match[str] | None:
+    """Return the first place where *text*, in lower case, states one of *words*, or None."""
+    question = _asked(case).casefold()
+    asks = " ".join(part for part in _SENTENCE.split(question) if part.endswith("?")) or question
+    found = list[re.Match[str]]()
+    words = [word.casefold() for word in words]
+    for word in words:
+        # What the question or the answer itself negates is negated in a right reply too.
+        is_negative = _NEGATION.search(asks) or _NEGATION.search(word)
+        for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text):
+            before, after = text[: match.start()], text[match.end() :]
+            others = (*_QUOTED_OR.findall(before), *_OR_QUOTED.findall(after))
+            is_sole = all(other in question or other in words for other in others)
+            if is_sole and (is_negative or not _is_taken_back(before, after)):
+                found.append(match)
+                break
+    return min(found, key=lambda match: match.start(), default=None)
+
+
+def _is_taken_back(before: str, after: str) -> bool:
+    clause = _CLAUSE.split(before)[-1]
+    return bool(_NEGATION.search(clause) or _TAKEN_BACK.match(after))
 
 
 def declines(case: Any, reply: Any) -> bool:
