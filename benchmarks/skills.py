@@ -13,10 +13,10 @@ starts afresh, and benchmarks/self_agreement.py compares the two.
 
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --only lora-replay --sample 160
 
-prints replies for a reader to judge the scorers by, drawn at random (--seed): 160 that count as
-right, and 160 that count as wrong although the expected answer stands somewhere in them. Cases of
-general-small are left out, since the rule of the scorers was written with the replies to those
-before the eyes.
+prints replies of the tuned models for a reader to judge the scorers by, drawn at random (--seed):
+160 that count as right, and 160 that count as wrong although the expected answer stands somewhere
+in them. Cases of general-small are left out, since the rule of the scorers was written with replies
+to those before the eyes.
 """
 
 from __future__ import annotations
@@ -182,6 +182,7 @@ def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
     own = [task(session, suite, one) for one in chosen[1:]] if args.task else []
     session.close()
     if args.sample:
+        del columns["base"]
         print(sample(columns, args.sample, args.seed))
         return
     for name, accuracy in zip(names[1:], own, strict=False):

@@ -51,13 +51,14 @@ _ADMITS = re.compile(
     rf"|\b(?:not|never|nowhere) (?:\w+ ){{0,4}}?(?:{_KNOWN})\b"
     r"|\b(?:unknown|unknowable|unclear|unsure|unpredictable|uncertain)\b"
     r"|\bno such\b|\b(?:nobody|no one) (?:knows|can|has)\b"
-    r"|\bthere (?:is|are|was|were) (?:no|not)\b(?! doubt)"
+    r"|\bthere (?:is|are|was|were) (?:no|not (?:an?|any|enough))\b(?! doubt)"
     r"|\b(?:no|none) (?:\w+ ){0,3}?(?:is|are) known\b"
     r"|\b(?:fictional|fictitious|imaginary|made[- ]up|invented|hypothetical)\b"
     rf"|\b(?:not enough|insufficient|no|without) (?:\w+ ){{0,2}}?(?:{_FACTS})\b"
     # Who has no preferences does not say that the answer cannot be known.
     rf"|\bdo not have (?:\w+ ){{0,3}}?(?:{_FACTS})\b"
-    rf"|\bdo not have (?:\w+ ){{0,3}}?(?:ability|capability|means|way) to (?:{_KNOW})\b"
+    r"|\bdo not have (?:\w+ ){0,3}?(?:ability|capability|means|way) to (?:know|tell|see|access|"
+    r"determine|predict|verify|confirm|find|foresee|recall|identify|recogni[sz]e|read)\b"
 )
 
 
@@ -82,7 +83,7 @@ _NO_TENS = "".join(rf"(?<!\b{tens}[- ])" for tens in _TENS)
 _NO_ONES = rf"(?![- ](?:{'|'.join(_ONES[1:10])})\b)"
 _NUMBER_OR_NUMBER = re.compile(r"\d\W{0,3}\bor\W+\d")
 #: What can stand between two answers of which neither is chosen.
-_OR = re.compile(r"\W*or\W+(?:\w+\W+){0,3}|(?:, |,? and )(?:the )?")
+_OR = re.compile(r"\W*or\W+(?:\w+\W+){0,3}|\W*,\W*|\W*and\W+(?:the\W+)?")
 _NEGATION = re.compile(
     r"\b(?:not|never|nor|neither|cannot|no longer|instead of|rather than)\b(?! only)|n['’]t\b"
 )
@@ -98,7 +99,7 @@ _TAKEN_BACK = re.compile(
 #: A quoted word that stands with "or" before or after a place: '"sea" or "water"'.
 _QUOTED_OR = re.compile(r"[\"“]([^\"“”,.]+)[,.]?[\"”],? or [\"“]$")
 _OR_QUOTED = re.compile(r"^[,.]?[\"”],? or [\"“]([^\"“”,.]+)")
-#: Where sentences of a question part. What it quotes may be the answer, as may a shorter sentence.
+#: Where sentences of a question part, what it quotes, and the words that a repetition must have.
 _SENTENCE, _QUOTED, _MIN_REPEATED = re.compile(r"(?<=[.?!:])\s|\n"), re.compile(r'".*?"|“.*?”'), 3
 #: The start of a sentence about a calculation, whose numbers are none of its results.
 _REMARK = re.compile(
@@ -151,7 +152,7 @@ def _with_digits(text: str, case: Any) -> str:
 
 def _numbers_and_new(text: str, case: Any) -> tuple[list[float], list[float]]:
     """Return the numbers of *text*, and those of them that the question does not contain."""
-    numbers, in_question = _numbers(text), set(_numbers(case.input_text))
+    numbers, in_question = _numbers(text), set(_numbers(_with_digits(case.input_text, case)))
     return numbers, [number for number in numbers if number not in in_question]
 
 
@@ -213,12 +214,15 @@ def _stated(case: Any, reply: Any) -> StatedAnswer:
     if reply.stop == "refusal":
         return StatedAnswer("", is_whole=True)
     answer = stated_answer(str(reply.text), is_cut=reply.stop == "length")
-    text = answer.text
-    for sentence in _SENTENCE.split(_QUOTED.sub("\n", _asked(case))):
-        words = re.findall(r"\w+", sentence)
-        if words and len(sentence.split()) >= _MIN_REPEATED:
+    text, asked = answer.text, _asked(case)
+    parts = [(part, r"\b") for part in _SENTENCE.split(_QUOTED.sub("\n", asked))]
+    # What the question quotes may be the answer, unless the reply quotes it too.
+    parts += [(part, r'\W*["“”]\W*') for part in _QUOTED.findall(asked)]
+    for part, edge in parts:
+        words = re.findall(r"\w+", part)
+        if words and len(part.split()) >= _MIN_REPEATED:
             repeated = r"\W+".join(words)
-            text = re.sub(rf"\b{repeated}\b", " ", text, flags=re.IGNORECASE)
+            text = re.sub(f"{edge}{repeated}{edge}", " ", text, flags=re.IGNORECASE)
     return answer._replace(text=text)
 
 

@@ -30,6 +30,7 @@ _LEAD_IN = re.compile(
     r"|(?:this is |this )?(?:an? )?classic\b"
     r"|the (?:puzzle|question|problem|riddle) (?:says|states|asks|is asking)\b"
     r"|i(?: am|['’]m) (?:\w+ )?sorry for\b(?!.*\b(?:but|not|n['’]t|unable)\b)"
+    r"|i(?: am|['’]m) (?:glad|happy) (?:you|to)\b"
     r"|(?:sure|certainly|absolutely|of course|okay|ok|noted|(?:great|good) question)\W*$)",
     re.IGNORECASE,
 )
@@ -37,7 +38,7 @@ _LEAD_IN = re.compile(
 _MARKS = re.compile(r"```\w*|[\s*_#>~-]*")
 _MARKER = re.compile(
     r"\b(?:answer|(?:output|result)(?: of (?:this|the) \w+)?)"
-    r"(?: (?:is|will be|would be)\b|\W{0,3}[:=])",
+    r"(?: (?:is|will be|would be)\b(?! not\b)|\W{0,3}[:=])",
     re.IGNORECASE,
 )
 #: A block of code, from the line that opens it to the one that closes it.

@@ -124,6 +124,13 @@ def test_a_result_that_is_worked_out_is_the_last_new_number_of_what_has_ended(te
     assert worked(case(60, SAVED), Reply(text=text, stop=stop)) is right
 
 
+def test_a_number_that_the_question_has_in_words_is_not_new():
+    asked = case(2, "Two taps fill a basin. How many minutes do they need?")
+
+    assert worked(asked, Reply(text="Two taps fill it.\nThey take 3 ", stop="length")) is False
+    assert number(asked, Reply(text="Two taps take 3 minutes.")) is False
+
+
 def test_a_result_that_the_question_contains_is_the_last_number_of_a_whole_reply():
     asked = case(5, "I had 10 and ate 5. How many are left?")
 
@@ -145,6 +152,7 @@ FIRST = [
     ("Tuesday", ["Sunday"], "It is Tuesday or Sunday.", False),
     ("Tuesday", ["Sunday"], "Either take Tuesday or take the Sunday.", False),
     ("Tuesday", ["Sunday"], "Tuesday, Sunday", False),
+    ("Tuesday", ["Sunday"], "`Tuesday` and the `Sunday` are days.", False),
     ("Tuesday", ["Sunday"], "It is a day. It is Tuesday.", False),
     ("yes", ["yes"], "yes", False),
 ]
@@ -180,6 +188,7 @@ SAID = [
     ("The jar has honey. What is beside it?", "The jar has honey.", False),
     ("The jar has honey. What is beside it?", "As the jar has honey, honey.", True),
     ('"It is honey." Is that so? What is it?', "It is honey.", True),
+    ('"It is honey." Is that so? What is it?', 'It says "it is honey".', False),
     # A question that negates is answered in its own words.
     ("Which of them does not belong there?", "Bees do not like honey.", True),
 ]
@@ -253,7 +262,9 @@ ADMITTED = [
     ("I don't have any information about it.", True),
     ("I do not have the ability to see you.", True),
     ("I'm sorry for your loss, but I don't have personal preferences.", False),
+    ("I do not have the ability to assist with text.", False),
     ("There is no doubt that it is red.", False),
+    ("Those who live there are not red.", False),
     ("You had toast.", False),
     ("Do you not know it?", False),
 ]
