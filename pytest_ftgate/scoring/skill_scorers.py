@@ -99,6 +99,8 @@ _TAKEN_BACK = re.compile(
 #: A quoted word that stands with "or" before or after a place: '"sea" or "water"'.
 _QUOTED_OR = re.compile(r"[\"“]([^\"“”,.]+)[,.]?[\"”],? or [\"“]$")
 _OR_QUOTED = re.compile(r"^[,.]?[\"”],? or [\"“]([^\"“”,.]+)")
+_ASKS_NAME = re.compile(r"\b(?:called|stands? for)\b", re.IGNORECASE)
+_QUOTED_NAME = re.compile(r"\b(?:called|stands for) (?:an? |the )?([\"“][^\"“”]+[\"”])")
 #: Where sentences of a question part, what it quotes, and the words that a repetition must have.
 _SENTENCE, _QUOTED, _MIN_REPEATED = re.compile(r"(?<=[.?!:])\s|\n"), re.compile(r'".*?"|“.*?”'), 3
 #: The start of a sentence about a calculation, whose numbers are none of its results.
@@ -193,9 +195,13 @@ def first(case: Any, reply: Any) -> bool:
 def says(case: Any, reply: Any) -> bool:
     """Return True if *reply* states an expected answer of *case*, in whole words and any case.
 
-    An answer that the sentence negates or takes back is not stated, nor is one beside another.
+    An answer that the sentence negates or takes back is not stated, nor is one beside another. To a
+    question for a name, a reply that gives one in quotes states that.
     """
-    return _first_mention(_stated(case, reply).text.casefold(), case.answers, case) is not None
+    text = _stated(case, reply).text.casefold()
+    names = _QUOTED_NAME.findall(text) if _ASKS_NAME.search(_asked(case)) else []
+    read = (text, " ".join(names) or text)
+    return all(_first_mention(part, case.answers, case) for part in read)
 
 
 def matches(case: Any, reply: Any) -> bool:

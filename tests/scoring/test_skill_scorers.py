@@ -189,6 +189,9 @@ SAID = [
     ("The jar has honey. What is beside it?", "As the jar has honey, honey.", True),
     ('"It is honey." Is that so? What is it?', "It is honey.", True),
     ('"It is honey." Is that so? What is it?', 'It says "it is honey".', False),
+    ("What is it called?", 'Honey is a food called "wax".', False),
+    ("What is it called?", 'It is called "honey".', True),
+    ("What is it called?", "It is called honey.", True),
     # A question that negates is answered in its own words.
     ("Which of them does not belong there?", "Bees do not like honey.", True),
 ]
