@@ -122,17 +122,26 @@ def number(case: Any, reply: Any) -> bool:
 def worked(case: Any, reply: Any) -> bool:
     """Return True if the number that *case* expects is the result that *reply* works out.
 
-    It is the last number that the question does not contain, in the sentences that have ended and
-    do not speak of the working; or the last number of all, if the reply is whole.
+    It is the last number that the question does not contain, where sentences about the working are
+    left out; or the last number of all. A reply that was cut off must have said it before in a
+    sentence that ended, and no other result since.
     """
     text, is_cut = str(reply.text), reply.stop == "length"
     if reply.stop == "refusal":
         return False
-    ended = [sentence for sentence, _ in sentences(text if is_cut else f"{text}\n")]
-    said = " ".join(sentence for sentence in ended if not _REMARK.match(sentence))
-    numbers, new = _numbers_and_new(_with_digits(said, case), case)
     expected = float(case.expected)
-    return new[-1:] == [expected] or (not is_cut and numbers[-1:] == [expected])
+    whole = f"{text.rpartition(' ')[0] if is_cut else text}\n"
+    _, ended = _numbers_and_new(_results(text, case), case)
+    numbers, told = _numbers_and_new(_results(whole, case), case)
+    if is_cut:
+        return ended[-1:] == told[-1:] == [expected]
+    return expected in (*numbers[-1:], *told[-1:])
+
+
+def _results(text: str, case: Any) -> str:
+    """Return the sentences of *text* that have ended, without remarks on the working."""
+    ended = (sentence for sentence, _ in sentences(text))
+    return _with_digits(" ".join(one for one in ended if not _REMARK.match(one)), case)
 
 
 def _states_number(answer: StatedAnswer, case: Any) -> bool:

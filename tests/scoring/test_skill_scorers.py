@@ -115,6 +115,8 @@ WORKED = [
     ("10 * 6 = 60. So he has 60 * 6 = 360.", "end", False),
     ("10 * 6 = 60 euros.\n\nThis is", "length", True),
     ("To find it, we take 10 * 6 = 60", "length", False),
+    ("10 * 6 = 60 euros. In 6 more weeks he saves", "length", True),
+    ("10 * 6 = 60 euros. In 7 more weeks he saves", "length", False),
     ("60", "refusal", False),
 ]
 
