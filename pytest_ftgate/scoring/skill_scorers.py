@@ -6,7 +6,7 @@ The cases of the general skills name these functions, so a new name changes the 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pytest_ftgate.scoring.text_scorers import contains_words, matches_pattern
@@ -99,6 +99,9 @@ _TAKEN_BACK = re.compile(
 #: A quoted word that stands with "or" before or after a place: '"sea" or "water"'.
 _QUOTED_OR = re.compile(r"[\"“]([^\"“”,.]+)[,.]?[\"”],? or [\"“]$")
 _OR_QUOTED = re.compile(r"^[,.]?[\"”],? or [\"“]([^\"“”,.]+)")
+#: The word after a place in a list of three or more: "heart, lungs and liver".
+_LISTED = re.compile(r"^, (\w+)(?:, \w+)*,? and\b")
+_EITHER, _CHOICE = re.compile(r"\beither\b[^,.;]*$"), re.compile(r"\beither\b.*\bor\b")
 _ASKS_NAME = re.compile(r"\b(?:called|stands? for)\b", re.IGNORECASE)
 _QUOTED_NAME = re.compile(r"\b(?:called|stands for) (?:an? |the )?([\"“][^\"“”]+[\"”])")
 #: Where sentences of a question part, what it quotes, and the words that a repetition must have.
@@ -131,40 +134,54 @@ def worked(case: Any, reply: Any) -> bool:
         return False
     expected = float(case.expected)
     whole = f"{text.rpartition(' ')[0] if is_cut else text}\n"
-    _, ended = _numbers_and_new(_results(text, case), case)
-    numbers, told = _numbers_and_new(_results(whole, case), case)
+    # Other numbers in words are rarely results: "the two given eggs".
+    values = _whole(case)
+    _, ended = _numbers_and_new(_results(text), case, values)
+    numbers, told = _numbers_and_new(_results(whole), case, values)
     if is_cut:
         return ended[-1:] == told[-1:] == [expected]
     return expected in (*numbers[-1:], *told[-1:])
 
 
-def _results(text: str, case: Any) -> str:
+def _results(text: str) -> str:
     """Return the sentences of *text* that have ended, without remarks on the working."""
     ended = (sentence for sentence, _ in sentences(text))
-    return _with_digits(" ".join(one for one in ended if not _REMARK.match(one)), case)
+    return " ".join(sentence for sentence in ended if not _REMARK.match(sentence))
 
 
 def _states_number(answer: StatedAnswer, case: Any) -> bool:
-    text = _with_digits(answer.text, case)
-    numbers, new = _numbers_and_new(text, case)
+    # "One" is rarely a number, if it is not the expected one.
+    values = sorted({*range(2, _HUNDRED + 1), *_whole(case)})
+    numbers, new = _numbers_and_new(answer.text, case, values)
     expected = float(case.expected)
-    if _NUMBER_OR_NUMBER.search(text):
+    if _NUMBER_OR_NUMBER.search(_with_digits(answer.text, values)):
         return False
     # The last number of a sentence that broke off is not the one at its end.
     return new[:1] == [expected] or (answer.is_whole and numbers[-1:] == [expected])
 
 
-def _with_digits(text: str, case: Any) -> str:
-    """Return *text* with the expected number of *case* in digits where it is a word."""
+def _whole(case: Any) -> list[int]:
+    """Return the number that *case* expects, if it is a whole one."""
     expected = float(case.expected)
-    word = _number_word(int(expected)) if expected.is_integer() else _NO_WORD
-    return re.sub(word, f"{expected:g}", text, flags=re.IGNORECASE)
+    return [int(expected)] if expected.is_integer() else []
 
 
-def _numbers_and_new(text: str, case: Any) -> tuple[list[float], list[float]]:
-    """Return the numbers of *text*, and those of them that the question does not contain."""
-    numbers, in_question = _numbers(text), set(_numbers(_with_digits(case.input_text, case)))
-    return numbers, [number for number in numbers if number not in in_question]
+def _with_digits(text: str, values: Iterable[int]) -> str:
+    """Return *text* with *values* in digits where it has them in words."""
+    for value in values:
+        text = re.sub(_number_word(value), str(value), text, flags=re.IGNORECASE)
+    return text
+
+
+def _numbers_and_new(
+    text: str, case: Any, values: Iterable[int]
+) -> tuple[list[float], list[float]]:
+    """Return the numbers of *text*, and those of them that the question does not contain.
+
+    Of the numbers in words only *values* count.
+    """
+    numbers, asked = (_numbers(_with_digits(part, values)) for part in (text, case.input_text))
+    return numbers, [number for number in numbers if number not in asked]
 
 
 def _numbers(text: str) -> list[float]:
@@ -257,7 +274,8 @@ def _first_mention(text: str, words: Collection[str], case: Any) -> re.Match[str
         is_negative = _NEGATION.search(asks) or _NEGATION.search(word)
         for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text):
             before, after = text[: match.start()], text[match.end() :]
-            others = (*_QUOTED_OR.findall(before), *_OR_QUOTED.findall(after))
+            others = _QUOTED_OR.findall(before)
+            others += (*_OR_QUOTED.findall(after), *_LISTED.findall(after))
             is_sole = all(other in question or other in words for other in others)
             if is_sole and (is_negative or not _is_taken_back(before, after)):
                 found.append(match)
@@ -267,7 +285,8 @@ def _first_mention(text: str, words: Collection[str], case: Any) -> re.Match[str
 
 def _is_taken_back(before: str, after: str) -> bool:
     clause = _CLAUSE.split(before)[-1]
-    return bool(_NEGATION.search(clause) or _TAKEN_BACK.match(after))
+    is_undecided = _EITHER.search(before) and _CHOICE.search(f"{before} {after}")
+    return bool(_NEGATION.search(clause) or _TAKEN_BACK.match(after) or is_undecided)
 
 
 def declines(case: Any, reply: Any) -> bool:
