@@ -11,12 +11,13 @@ first tuned variant; --scale adds that variant's adapter at another weight; --ta
 on the suite's own cases. Replies are cached, so a second run sends no request; another --cache
 starts afresh, and benchmarks/self_agreement.py compares the two.
 
-    python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --only lora-replay --sample 160
+    python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --only lora-replay \\
+        --scale half=0.5 --only half --scale third=0.3 --only third --sample 500
 
-prints replies of the tuned models for a reader to judge the scorers by, drawn at random (--seed):
-160 that count as right, and 160 that count as wrong although the expected answer stands somewhere
-in them. Cases of general-small are left out, since the rule of the scorers was written with replies
-to those before the eyes.
+prints replies for a reader to judge the scorers by, drawn at random (--seed): up to 500 that count
+as right, and as many that count as wrong although the expected answer stands somewhere in them.
+Cases of general-small are left out, since the rule of the scorers was written with replies to those
+before the eyes.
 """
 
 from __future__ import annotations
@@ -134,13 +135,8 @@ def judged(columns: Mapping[str, VariantScores]) -> Iterator[tuple[str, bool]]:
                 asked = case.input or " / ".join(text for _, text in case.messages)
                 cut = " [cut off]" if reply.stop == "length" else ""
                 scorer = str(case.score.value).removeprefix(SCORERS)
-                yield (
-                    (
-                        f"{case.id} {name} ({scorer})\n  Q {asked!r}\n  E {case.expected!r}\n"
-                        f"  A {reply.text!r}{cut}"
-                    ),
-                    value == 1,
-                )
+                lines = (f"{case.id} {name} ({scorer})", f"Q {asked!r}", f"E {case.expected!r}")
+                yield "\n  ".join((*lines, f"A {reply.text!r}{cut}")), bool(value == 1)
 
 
 def sample(columns: Mapping[str, VariantScores], count: int, seed: int) -> str:
@@ -182,7 +178,6 @@ def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
     own = [task(session, suite, one) for one in chosen[1:]] if args.task else []
     session.close()
     if args.sample:
-        del columns["base"]
         print(sample(columns, args.sample, args.seed))
         return
     for name, accuracy in zip(names[1:], own, strict=False):
