@@ -10,15 +10,24 @@ replies by skill, by difficulty and by language. --adapter adds further adapters
 first tuned variant; --scale adds that variant's adapter at another weight; --task adds the accuracy
 on the suite's own cases. Replies are cached, so a second run sends no request; another --cache
 starts afresh, and benchmarks/self_agreement.py compares the two.
+
+    python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --only lora-replay \\
+        --scale half=0.5 --only half --scale third=0.3 --only third --sample 500
+
+prints replies for a reader to judge the scorers by, drawn at random (--seed): up to 500 that count
+as right, and as many that count as wrong although the expected answer stands somewhere in them.
+Cases of general-small are left out, since the rule of the scorers was written with replies to those
+before the eyes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.regressions import slice_names
@@ -29,9 +38,10 @@ from pytest_ftgate.requests.request_groups import base_name, base_variant
 from pytest_ftgate.runner.planner import Plan, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.scoring.text_scorers import contains_words, matches_pattern
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant
 
 
 def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:
@@ -99,6 +109,46 @@ def table(columns: Mapping[str, VariantScores], kind: str) -> str:
     return format_table(rows, [kind, "n", *found], right_columns=range(1, 2 + len(found)))
 
 
+#: The scorers of short answers.
+SCORERS = "pytest_ftgate.scoring.skill_scorers:"
+
+
+def mentions(case: Case, text: str) -> bool:
+    """Return True if the expected answer of *case* stands anywhere in *text*."""
+    if case.expected is None:
+        return False
+    if str(case.score.value).endswith(":matches"):
+        return matches_pattern(text, case.answers)
+    return contains_words(text, [str(answer) for answer in case.answers])
+
+
+def judged(columns: Mapping[str, VariantScores]) -> Iterator[tuple[str, bool]]:
+    """Yield what a reader judges a reply by, and whether it counts as right."""
+    for name, column in columns.items():
+        side = skill_samples(column)
+        for key, value in zip(side.case_ids, side.values, strict=True):
+            result = column.results[key]
+            case, reply = result.case, result.replies[0]
+            if not str(case.score.value).startswith(SCORERS) or "small" in case.tags:
+                continue
+            if value == 1 or mentions(case, reply.text):
+                asked = case.input or " / ".join(text for _, text in case.messages)
+                cut = " [cut off]" if reply.stop == "length" else ""
+                scorer = str(case.score.value).removeprefix(SCORERS)
+                lines = (f"{case.id} {name} ({scorer})", f"Q {asked!r}", f"E {case.expected!r}")
+                yield "\n  ".join((*lines, f"A {reply.text!r}{cut}")), bool(value == 1)
+
+
+def sample(columns: Mapping[str, VariantScores], count: int, seed: int) -> str:
+    """Return *count* replies that count as right, and as many that might, each to be judged."""
+    rows, parts = [*judged(columns)], []
+    for is_right, title in ((True, "count as right"), (False, "mention the answer, and do not")):
+        own = [text for text, value in rows if value is is_right]
+        drawn = Random(seed).sample(own, min(count, len(own)))
+        parts += [f"{len(drawn)} of {len(own)} replies that {title}:", *drawn]
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     """Read the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,6 +159,8 @@ def main() -> None:
     parser.add_argument("--scale", action="append", default=[], metavar="NAME=WEIGHT")
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--task", action="store_true", help="accuracy on the suite's own cases")
+    parser.add_argument("--sample", type=int, metavar="N", help="print replies to judge instead")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--threads", type=int, help="fewer leave cores to others")
     parser.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
     args = parser.parse_args()
@@ -125,6 +177,9 @@ def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
     columns = dict(zip(names, asks, strict=True))
     own = [task(session, suite, one) for one in chosen[1:]] if args.task else []
     session.close()
+    if args.sample:
+        print(sample(columns, args.sample, args.seed))
+        return
     for name, accuracy in zip(names[1:], own, strict=False):
         print(f"accuracy of {name} on {len(suite.cases)} cases of {suite.name}: {accuracy:.0%}")
     print("\n\n".join(table(columns, kind) for kind in ("skill", "difficulty", "language")))

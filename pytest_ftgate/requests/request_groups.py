@@ -13,6 +13,7 @@ from typing import Any, Self
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.skills.answers import answer_end_of
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec, without_restrictions
@@ -27,14 +28,6 @@ PROBE_COUNT = 60
 PROBE_STAGES = (4, 2, 1)
 #: Scorers whose replies are short.
 _SHORT_REPLIES = ("numeric", "exact", "code")
-#: What a short answer ends with, by the scorer that reads it.
-_ANSWER_ENDS = {
-    **dict.fromkeys(("contains", "numeric"), "sentence"),
-    **dict.fromkeys(
-        (f"pytest_ftgate.scoring.skill_scorers:{name}" for name in ("number", "first")), "sentence"
-    ),
-    "code": "code",
-}
 #: The number of requests that are repeated if a seed is declared.
 _SEED_CHECKS = 10
 
@@ -244,8 +237,7 @@ def _answer_end(case: Case) -> str:
     """Return what the answer to a skill *case* ends with; "" if it ends with the reply."""
     if case.format:
         return ""
-    kind = case.score.value if case.score.kind == "python" else case.score.kind
-    return _ANSWER_ENDS.get(str(kind), "")
+    return answer_end_of(case.score.kind, case.score.value)
 
 
 def _ending(request: Request, ends_at: str) -> Request:

@@ -28,6 +28,7 @@ from pytest_ftgate.scoring.text_scorers import (
     matches_pattern,
     score_labels,
 )
+from pytest_ftgate.skills.answers import code_end
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -253,9 +254,10 @@ def score_content(
 ) -> ContentScore:
     """Return how correct the content of *reply* is, 0 to 1.
 
-    The value is None if the case has no expected answer. A refusal is incorrect. A truncated reply
-    is incorrect too, except for skills cases, whose token limit is part of the question; without
-    any answer it is incorrect there as well. ``python`` scorers are searched in *folder* first,
+    The value is None if the case has no expected answer. A refusal is incorrect. A reply that was
+    cut off at its token limit is incorrect too, but in a case of a skill, whose limit is a part of
+    the question, what stands before the cut is read: its answer counts if it is stated there, and
+    the first block of code if that is whole. ``python`` scorers are searched in *folder* first,
     unless the case has a folder. *judge_scores* are the scores that judges give to this reply. If a
     judge has none, the value is None.
 
@@ -323,6 +325,9 @@ def _score_by_content(
 
 def _score_text(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     text = reply.text.strip()
+    if case.skill and rule.kind == "code":
+        # Where a provider can, it ends the reply there.
+        text = text[: code_end(text)]
     try:
         score = _SCORERS[rule.kind](text, case.answers, rule)
     except ConfigurationError:
@@ -354,7 +359,7 @@ def is_refused_or_truncated(reply: Reply, case: Case) -> bool:
     """Return True if *reply* is incorrect whatever its text is.
 
     It is if the model refused, if its token limit cut the reply off in a case of the suite, or if
-    the limit left no answer.
+    the limit left no answer. What the limit left of the answer to a skill's case is read.
     """
     is_truncated = reply.stop == "length" and case.skill is None
     return reply.stop == "refusal" or is_truncated or reply.has_no_answer

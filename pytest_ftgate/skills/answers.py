@@ -1,27 +1,128 @@
-"""Where in a reply the answer stands: the sentence that states it, or the code."""
+"""Where in a reply the answer stands: the sentence that states it, or the code.
+
+One rule for two readers. Scorers read the answer where `stated_answer` finds it, and providers that
+write a reply token by token end it where `sentence_end` and `code_end` say. So a reply that was
+ended has the answer of the whole reply, unless a later "the answer is" would have replaced it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-#: The end of a sentence: a mark that a space follows, or the end of a line. A point after a number
-#: at the start of a line ends none, nor does one after a single letter.
-_SENTENCE_END = re.compile(r"(?<![A-Z])(?<!^\d)(?<!\n\d)[.!?][\"'”’)*]*(?=\s)|\n", re.MULTILINE)
-_FENCE = "```"
+#: The end of a sentence: a mark before space and no small letter, a mark of East Asian writing, or
+#: the end of a line. An ellipsis ends none, nor does a point after an initial, after a common
+#: abbreviation, or after the number of a step at the start of a line.
+_END = re.compile(
+    r"(?:[.!?](?<!\.\.)(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?<!\bvs\.)"
+    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!^\d\.)(?<!^\d\d\.)"
+    # "The letter is K." ends a sentence, "John F. Kennedy" does not.
+    r"|(?<=\bis [A-Z])\.|(?<=\bletter [A-Z])\.)"
+    r"[\"'”’)*]*(?=[^\S\n]+[^\sa-z])|[。！？]|\n",
+    re.MULTILINE,
+)
+#: What stands before an answer: a step of working, an apology, a courtesy.
+_LEAD_IN = re.compile(
+    r"\W*(?:\d{1,2}[.)] |to (?:solve|find|answer|calculate|compute|determine|work|figure)\b"
+    r"|to \w+ [^,.]*, (?:we|let)\b|let(?:['’]s| us| me)\b|(?:first|firstly|step \d+)[,:]"
+    r"|(?:we|you|i) (?:can|could|will|need to|have to|must|should) (?:start|begin|use|first)\b"
+    r"|(?:this is |this )?(?:an? )?classic\b"
+    r"|the (?:puzzle|question|problem|riddle) (?:says|states|asks|is asking)\b"
+    r"|i(?: am|['’]m) (?:\w+ )?sorry for\b(?!.*\b(?:but|not|n['’]t|unable)\b)"
+    r"|i(?: am|['’]m) (?:glad|happy) (?:you|to)\b"
+    r"|(?:sure|certainly|absolutely|of course|okay|ok|noted|(?:great|good) question)\W*$)",
+    re.IGNORECASE,
+)
+#: A line of marks alone, or of a fence and the name of a language.
+_MARKS = re.compile(r"```\w*|[\s*_#>~-]*")
+_MARKER = re.compile(
+    r"\b(?:answer|(?:output|result)(?: of (?:this|the) \w+)?)"
+    r"(?: (?:is|will be|would be)\b(?! not\b)|\W{0,3}[:=])",
+    re.IGNORECASE,
+)
+#: A block of code, from the line that opens it to the one that closes it.
+_CODE = re.compile(r"^ {0,3}(```+|~~~+)[^`\n]*\n(?:.*\n)*? {0,3}\1[ \t]*\n", re.MULTILINE)
+#: The scorers of the bundled skills that read a stated answer, by the name that cases give.
+_SENTENCE_SCORERS = frozenset(
+    f"pytest_ftgate.scoring.skill_scorers:{name}" for name in ("says", "matches", "first", "number")
+)
+
+
+class StatedAnswer(NamedTuple):
+    """An answer, and whether it is whole: not broken off at a token limit."""
+
+    text: str
+    is_whole: bool
+
+
+def answer_end_of(kind: str, value: object) -> Literal["sentence", "code", ""]:
+    """Return with what the answer of a skill's case ends, by the *kind* and *value* of its score.
+
+    The answer ends with the sentence that states it, with the first block of code, or ("") with the
+    reply. Nothing is known of a case that has a format too: a format is that of the whole reply.
+    """
+    if kind == "python" and value in _SENTENCE_SCORERS:
+        return "sentence"
+    return "code" if kind == "code" else ""
+
+
+def stated_answer(text: str, *, is_cut: bool = False) -> StatedAnswer:
+    """Return the sentence of *text* that states its answer, "" if none does.
+
+    It is the one after the last "the answer is", or else the first one that is neither a question
+    nor a lead-in. If the reply has lead-ins alone, it is the last of them. If *is_cut*, the reply
+    broke off at its token limit: its last word may be half a word and does not count.
+    """
+    for marker in reversed([*_MARKER.finditer(text)]):
+        found = _first_statement(text[marker.end() :], is_cut=is_cut)
+        if found.text:
+            return found
+    return _first_statement(text, is_cut=is_cut)
+
+
+def _first_statement(text: str, *, is_cut: bool) -> StatedAnswer:
+    start, step = 0, ""
+    for sentence, end in sentences(text):
+        if _is_statement(sentence):
+            return StatedAnswer(sentence, is_whole=True)
+        step, start = sentence if _is_step(sentence) else step, end
+    rest = text[start:].strip()
+    if _is_statement(rest):
+        return StatedAnswer(rest.rpartition(" ")[0] if is_cut else rest, is_whole=not is_cut)
+    step = rest if _is_step(rest) else step
+    return StatedAnswer("" if is_cut else step, is_whole=not is_cut)
+
+
+def sentences(text: str) -> Iterator[tuple[str, int]]:
+    """Yield each sentence of *text* that has ended, and where it ends."""
+    start = 0
+    for match in _END.finditer(text):
+        sentence = text[start : match.end()].strip()
+        start = match.end()
+        if sentence:
+            yield sentence, start
+
+
+def _is_statement(sentence: str) -> bool:
+    return _is_step(sentence) and not _LEAD_IN.match(sentence)
+
+
+def _is_step(sentence: str) -> bool:
+    """Return True if *sentence* says something: it neither asks nor announces."""
+    return not (sentence.endswith(("?", ":", "？", "：")) or _MARKS.fullmatch(sentence))
 
 
 def sentence_end(text: str) -> int | None:
     """Return where the answer of *text* ends, or None if *text* may go on with it.
 
-    The answer is the first sentence. Space before it does not count.
+    It ends with the first sentence that states something. A longer text has the same end.
     """
-    start = len(text) - len(text.lstrip())
-    match = _SENTENCE_END.search(text, start)
-    return match.end() if match else None
+    ends = (end for sentence, end in sentences(text) if _is_statement(sentence))
+    return next(ends, None)
 
 
 def code_end(text: str) -> int | None:
     """Return where the first block of code in *text* ends, or None if it has not ended."""
-    start = text.find(_FENCE)
-    end = text.find(f"\n{_FENCE}", start + len(_FENCE)) if start >= 0 else -1
-    return end + 1 + len(_FENCE) if end >= 0 else None
+    block = _CODE.search(text)
+    return block.end() if block else None

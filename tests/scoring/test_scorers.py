@@ -219,6 +219,14 @@ def test_a_reply_cut_off_by_its_limit_is_incorrect_except_in_skills_and_a_refusa
     assert single(CONTAINS, "a", "refusal", skill="logic") == 0.0
 
 
+def test_of_the_code_of_a_reply_the_last_block_counts_but_in_a_skill_the_first():
+    text = "```\nx = 1\n```\nOr so:\n```\nx = 2\n```"
+
+    assert single(Rule("code"), text, expected="assert x == 1") == 0.0
+    assert single(Rule("code"), text, expected="assert x == 1", skill="code_writing") == 1.0
+    assert single(Rule("code"), text, "length", expected="assert x == 1", skill="coding") == 1.0
+
+
 def test_a_reply_without_any_answer_is_incorrect_if_it_can_be_correct():
     always = Rule("offered", "always", {}, lambda case, reply: 1.0)
 
