@@ -76,7 +76,7 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
             details.pop("usage", None)
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), text, details
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error

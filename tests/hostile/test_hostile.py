@@ -1,0 +1,58 @@
+"""Hostile inputs: every reader, safe mode and the reports end within bounds, and as they say.
+
+Each file beside this one is an input: what it attacks, how it is made, and what each reader of it
+must answer. `ftgate_testing/hostile.py` has the readers, and what holds for all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from ftgate_testing.bounded import copying
+from ftgate_testing.hostile import INPUTS, READERS, SECRETS, problems, write_files
+
+#: What is refused from a change on that is made elsewhere, and comes with it.
+LATER = {
+    *(("peft", "adapter-auto-mapping"), ("peft", "adapter-imports-a-module")),
+    *(("peft", "adapter-of-a-new-kind"), ("peft", "adapter-trusts-code")),
+    *(("suite", "checkpoint-code"), ("safe mode", "checkpoint-code")),
+    *(("suite", "checkpoint-pickle"), ("safe mode", "checkpoint-pickle")),
+    *(("suite", "deep-grammar"), ("safe mode", "deep-grammar")),
+    *(("safe mode", "safe-address"), ("safe mode", "safe-weights-by-name")),
+    *(("adapter", "adapter-of-zeros"), ("weights", "huge-weights")),
+    *(("accepted record", "huge-accepted"), ("suite", "huge-suite")),
+    *(("compare", "huge-answers"), ("import", "huge-answers"), ("data", "huge-answers")),
+    *(("cases", "huge-cases"), ("replies", "huge-cases"), ("training data", "huge-cases")),
+    *(("suite", "huge-prompt"), ("safe mode", "huge-prompt"), ("safe mode", "too-many-cases")),
+    *(("compare", "zip-bomb"), ("import", "yaml-bomb")),
+}
+CELLS = [
+    pytest.param(reader, name, id=f"{reader}-{name}".replace(" ", "_"))
+    for name, one in INPUTS.items()
+    for reader in one.gets
+    if (reader, name) not in LATER
+]
+
+
+@pytest.fixture(scope="module")
+def copier():
+    with copying() as running:
+        yield running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs bounds of memory and processes")
+@pytest.mark.parametrize(("reader", "name"), CELLS)
+def test_a_hostile_input_gets_what_its_file_says(copier, tmp_path, reader, name):
+    given, (first, *_) = INPUTS[name], INPUTS[name].files
+    folder = tmp_path / "root"
+    folder.mkdir()
+    write_files(folder, {**READERS[reader].files(first), **given.files})
+
+    ended = copier.run(folder, [*READERS[reader].command(first), *given.asks], SECRETS)
+
+    assert [*problems(given.gets[reader], ended, folder)] == [], ended.printed[-3000:]
+
+
+def test_every_reader_is_attacked():
+    assert {reader for one in INPUTS.values() for reader in one.gets} == {*READERS}
