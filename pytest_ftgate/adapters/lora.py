@@ -78,7 +78,7 @@ class LoraConfig:
         """
         try:
             values = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigurationError(f"{CONFIG_FILE} cannot be read: {error}") from error
         if not isinstance(values, Mapping):
             raise ConfigurationError(f"{CONFIG_FILE} is no JSON object")

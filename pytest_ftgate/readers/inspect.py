@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from io import BytesIO
-from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
@@ -28,17 +26,6 @@ _ZSTANDARD = 93
 _DECOMPRESSORS = ("compression.zstd", "backports.zstd", "zstandard")
 #: The largest sample that is read, in bytes: a small archive may hold a huge one.
 _MAX_BYTES = 500_000_000
-#: What zipfile raises for a broken archive, and for versions and ciphers that it lacks.
-_BROKEN = (
-    BadZipFile,
-    EOFError,
-    LZMAError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 def task_of_log(path: Path) -> str:
@@ -63,7 +50,7 @@ def read_archive(path: Path, name: str) -> Mapping[str, Any]:
             log = dict(_load(archive, header, name))
             names = sorted(key for key in entries if key.startswith(_SAMPLES))
             samples = [_load(archive, entries[key], name) for key in names]
-    except _BROKEN as error:
+    except (BadZipFile, OSError, ValueError, struct.error) as error:
         raise ConfigurationError(f"{name} is no Inspect log: {error}") from error
     return {"status": "started", **log, "samples": samples}
 

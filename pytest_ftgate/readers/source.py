@@ -22,8 +22,6 @@ NonNegative = Annotated[float, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(strict=True, gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-#: The folder of a repository's own files: its configuration may hold the token of a job.
-_GIT = ".git"
 
 
 class Declared(BaseModel):
@@ -83,8 +81,6 @@ class Source:
         folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
             self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
-        elif _GIT in path.parts:
-            self.add_error(line, f"{what}: {written} lies in {_GIT}, whose files may hold tokens")
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
@@ -117,8 +113,7 @@ class Source:
             hint = "write one such as docs/**/*.md"
             self.add_error(line, f"{what}: {pattern} is no glob: {error}; {hint}")
             return []
-        found = (p for p in matches if p.is_file() and p.is_relative_to(self.root))
-        paths = sorted(path for path in found if _GIT not in path.parts)
+        paths = sorted(p for p in matches if p.is_file() and p.is_relative_to(self.root))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
         self.globs.append((self.path.parent, pattern))

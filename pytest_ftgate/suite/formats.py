@@ -333,6 +333,6 @@ def read_json_file(source: Source, written: str, line: int, what: str) -> Any:
         return {}
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         source.add_error(line, f"{what}: {written} is not JSON: {error}")
         return {}

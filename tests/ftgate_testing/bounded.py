@@ -23,7 +23,7 @@ from pathlib import Path
 #: Seconds of the processor, and of the clock, that a command may take.
 SECONDS, WAITING = 30, 300
 #: Bytes of address space: what wants more has a MemoryError, and spares the machine.
-ADDRESSES = 6 << 30
+ADDRESSES = 4 << 30
 #: The switch of a command line that is one of pytest; all others are verbs.
 PYTEST = "--ftgate"
 
