@@ -195,6 +195,9 @@ READERS = {
     "adapter": Reader(
         _run(), lambda name: suite(variant=f"{_LOCAL}smollm2-135m, adapter: {Path(name).parent}")
     ),
+    "adapter file": Reader(
+        _run(), lambda name: suite(variant=f"{_LOCAL}smollm2-135m, adapter: {name}")
+    ),
     "peft": Reader(
         _run(),
         lambda name: suite(
