@@ -1,15 +1,17 @@
 """The cost of runs that are killed at random moments: only the requests in flight are sent again.
 
-    python benchmarks/kills.py [KILLS] [REQUESTS]
+    python benchmarks/kills.py [--keep] [KILLS] [REQUESTS]
 
 Runs pytest over one plan (50 kills of 3,000 requests without arguments) against a slow, counting
 server on loopback, and kills its process group at a random moment. Then it runs pytest once more to
 the end. It fails unless the server got each request once, and those in flight at a kill once more.
-The moments are drawn by a fixed seed; their effect depends on the machine.
+The moments are drawn by a fixed seed; their effect depends on the machine. ``--keep`` writes the
+counts to reliability.json.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import sqlite3
@@ -19,6 +21,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -28,6 +32,7 @@ from ftgate_testing.counting import Counting, counting, write_suite
 from pytest_ftgate.requests.request_groups import task_requests
 from pytest_ftgate.suite.loader import load_suite
 
+KEPT = Path(__file__).with_name("reliability.json")
 KILLS, CALLS = 50, 3000
 #: Requests in flight at once for each of the suite's variants, and in all.
 AT_ONCE, FLYING = 4, 8
@@ -57,6 +62,15 @@ def killed(folder: Path, command: Sequence[str], server: Counting, drawn: random
     return run.wait() == -signal.SIGKILL
 
 
+def settle(server: Counting) -> None:
+    """Wait until no request of a killed run comes any more; on a busy machine some come late."""
+    seen = -1
+    while seen != len(server.asked):
+        seen = len(server.asked)
+        server.wait_until_idle()
+        time.sleep(0.15)
+
+
 def paths(folder: Path) -> dict[str, str]:
     """Return the path at the server of each request of the suite, by its fingerprint."""
     suite = load_suite(folder / "tickets.ftgate.yaml", folder, None)
@@ -79,8 +93,36 @@ def kept(folder: Path, known: dict[str, str]) -> set[str]:
             return set()
 
 
-def main(kills: int, calls: int, command: Sequence[str] = COMMAND) -> int:
-    """Kill, finish, and print the counts."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the runs came to.
+
+    Attributes:
+        kills, hit: the kills, and how many of them met a run that was still running.
+        planned, sent: the requests of the plan, and those that the server got.
+        flying, most: the requests that were in flight at all kills, and at one at most.
+        again: the requests that were sent though the cache had their replies.
+        code: the exit code of the last run, which was not killed.
+    """
+
+    kills: int
+    hit: int
+    planned: int
+    sent: int
+    flying: int
+    most: int
+    again: int
+    code: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether only what was in flight was sent again, and the last run passed."""
+        paid = self.sent == self.planned + self.flying and not self.again
+        return paid and self.most <= FLYING and self.code == 0
+
+
+def count(kills: int, calls: int, command: Sequence[str]) -> Counts:
+    """Kill, finish, and count."""
     drawn, hit = random.Random(0), 0
     lost: list[set[str]] = []
     again: set[str] = set()
@@ -91,21 +133,33 @@ def main(kills: int, calls: int, command: Sequence[str] = COMMAND) -> int:
         for _ in range(kills):
             had, before = kept(folder, known), len(server.asked)
             hit += killed(folder, command, server, drawn)
-            server.wait_until_idle()
+            settle(server)
             asked = set(server.asked[before:])
             again |= asked & had
             lost.append(asked - kept(folder, known))
         had, before = kept(folder, known), len(server.asked)
         ended = start(folder, command).wait()
         again |= set(server.asked[before:]) & had
-    total, flying, most = len(server.asked), sum(map(len, lost)), max(map(len, lost))
-    print(f"{hit} of {kills} runs were killed while they ran; the last one ended with {ended}")
-    print(f"{total:,} requests, {planned:,} planned, {flying:,} in flight at a kill")
-    print(f"most in flight at a kill: {most}; sent again though cached: {len(again)}")
-    sound = total == planned + flying and most <= FLYING and not again
-    return 0 if sound and ended == 0 else 1
+    flying, most = sum(map(len, lost)), max(map(len, lost))
+    return Counts(kills, hit, planned, len(server.asked), flying, most, len(again), ended)
+
+
+def main(kills: int, calls: int, command: Sequence[str] = COMMAND, *, keep: bool = False) -> int:
+    """Kill, finish, and print the counts."""
+    told = count(kills, calls, command)
+    print(
+        f"{told.hit} of {kills} runs were killed while they ran; the last one ended with "
+        f"{told.code}\n{told.sent:,} requests, {told.planned:,} planned, {told.flying:,} in flight "
+        f"at a kill\nmost in flight at a kill: {told.most}; sent again though cached: {told.again}"
+    )
+    if keep:
+        whole = json.loads(KEPT.read_text("utf-8"))
+        whole["kill-9"] = {**asdict(told), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+        KEPT.write_text(f"{json.dumps(whole, indent=1)}\n", "utf-8")
+    return 0 if told.is_sound else 1
 
 
 if __name__ == "__main__":
-    kills, calls = [*map(int, sys.argv[1:]), *(KILLS, CALLS)[len(sys.argv) - 1 :]]
-    sys.exit(main(kills, calls))
+    words = [word for word in sys.argv[1:] if word != "--keep"]
+    kills, calls = [*map(int, words), *(KILLS, CALLS)[len(words) :]]
+    sys.exit(main(kills, calls, keep="--keep" in sys.argv))

@@ -115,8 +115,8 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *("action", "docs", "examples", "fuzz", "journeys", "mutation", "nightly", "recorded"),
-    *("ftgate_testing", "typing", "vectors"),
+    *("action", "docs", "examples", "fuzz", "hostile", "journeys", "mutation", "nightly"),
+    *("ftgate_testing", "recorded", "typing", "vectors"),
 }
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -427,7 +427,7 @@ def read_run(path: Path) -> Report:
         report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise _unreadable_error(path, f"cannot be read ({error.strerror})") from error
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         place = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first else ""
         raise _unreadable_error(path, f"is no run record{place}") from error

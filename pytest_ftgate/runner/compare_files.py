@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -163,7 +164,9 @@ def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
 
 def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
     """Raise an error if a candidate is the file of the base: nothing could fail the comparison."""
-    paths = [Path(one).resolve() for one in (base, *candidates) if isinstance(one, str | Path)]
+    paths = [
+        Path(os.path.realpath(one)) for one in (base, *candidates) if isinstance(one, str | Path)
+    ]
     if isinstance(base, str | Path) and paths[0] in paths[1:]:
         raise ConfigurationError(f"{base} is base and candidate; name another file as one of them")
 

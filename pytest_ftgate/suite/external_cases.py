@@ -144,7 +144,7 @@ def _has_other_columns(path: Path) -> bool:
         with path.open(encoding="utf-8-sig") as stream:
             first = json.loads(next(filter(str.strip, stream), "{}"))
     # The reader of recorded replies says what is wrong with the line.
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(first, Mapping) or "text" in first:
         return False

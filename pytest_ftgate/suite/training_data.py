@@ -359,7 +359,7 @@ def count_repeated_replies(path: Path) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     with path.open("rb") as stream:
         for line in stream:
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 found = _LEADING_ID.match(line)
                 case_id = found[1].decode() if found else str(json.loads(line)["id"])
                 counts[intern(replace_lone_surrogates(case_id))] += 1

@@ -30,11 +30,24 @@ def test_the_limits_are_those_of_the_code():
     assert [words for words in limits if words not in page] == []
 
 
-def test_every_test_that_holds_a_promise_exists():
-    named = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
+PROMISES = re.findall(r"^\d+\. (.*?)(?=^\d+\. |^Not promised)", PAGE, re.DOTALL | re.MULTILINE)
+#: A place in the page for what is held elsewhere is a comment.
+NAMED = r"`(tests/[\w/-]+\.(?:py|yaml))(?:::(\w+))?`"
 
-    assert len(named) > 5
-    assert [name for name in named if not (ROOT / name).exists()] == []
+
+def test_each_of_the_ten_promises_names_its_tests():
+    shown = [re.sub(r"<!--.*?-->", "", promise, flags=re.DOTALL) for promise in PROMISES]
+
+    assert len(shown) == 10
+    assert [promise for promise in shown if not re.search(NAMED, promise)] == []
+
+
+def test_every_test_that_holds_a_promise_exists():
+    named = re.findall(NAMED, re.sub(r"<!--.*?-->", "", PAGE, flags=re.DOTALL))
+    texts = {file: (ROOT / file).read_text("utf-8") for file, _ in named if (ROOT / file).exists()}
+
+    assert [file for file, _ in named if file not in texts] == []
+    assert [name for file, name in named if name and f"def {name}(" not in texts[file]] == []
 
 
 def test_the_example_lines_of_keys_can_be_read():

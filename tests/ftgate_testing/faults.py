@@ -1,12 +1,16 @@
 """The fault matrix: what goes wrong, what is promised then, and the test of each promise.
 
+`benchmarks/reliability.json` has what runs came to against something real.
+
 `python docs/site.py faults` writes docs/faults.md from it.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ftgate_testing.faulty_server import CASES, SOUND
 
@@ -209,6 +213,36 @@ def nodes() -> Iterator[str]:
     yield from (node for row in LOCAL_FAULTS for _, node in row.cells)
 
 
+RUNS = Path(__file__).parents[2] / "benchmarks" / "reliability.json"
+_COMMAND = "`python benchmarks/{}`"
+
+
+def _runs() -> Iterator[str]:
+    """Yield the lines on runs against a real disk, clock, process and server."""
+    runs = json.loads(RUNS.read_text("utf-8"))
+    kills = runs.pop("kill-9")
+    yield "\n## Runs in which something real was broken\n"
+    yield "Each command breaks a real file system, clock, process or server, mends it, and runs"
+    yield "pytest again. It fails if a reply is lost or answered twice, or if the last run does not"
+    yield "pass. The exit codes are those of the broken run and of the last one. `twice` counts the"
+    yield "cases that were answered again, and `kept` the replies in the cache of those that came."
+    head = "fault | sent | answered | twice | kept | exit codes | message | command | date"
+    yield f"\n| {head} |"
+    yield f"|{'---|' * 9}"
+    for name, run in runs.items():
+        kept = "{:,} of {:,}".format(*run["kept"])
+        numbers = (f"{run[key]:,}" for key in ("sent", "answered", "twice"))
+        codes = ", ".join(map(str, run["codes"]))
+        command = _COMMAND.format(f"reliability.py {name}")
+        cells = (run["fault"], *numbers, kept, codes, f"`{run['says']}`", command, run["date"])
+        yield f"| {' | '.join(cells)} |"
+    command = _COMMAND.format("kills.py")
+    yield f"\nOn {kills['date']} {command} killed {kills['hit']} runs with SIGKILL while they ran,"
+    yield f"and let one end, with {kills['code']}. The plan had {kills['planned']:,} requests, and"
+    yield f"{kills['sent']:,} were sent: {kills['flying']:,} were in flight at a kill, at most"
+    yield f"{kills['most']} at one. {kills['again']} replies of the cache were requested again."
+
+
 def page() -> Iterator[str]:
     """Yield the lines of docs/faults.md."""
     head = f"| fault | {' | '.join(PROMISES)} |\n|{'---|' * (len(PROMISES) + 1)}"
@@ -242,3 +276,4 @@ def page() -> Iterator[str]:
     for row in LOCAL_FAULTS:
         names = dict.fromkeys(node for _, node in row.cells)
         yield f"- {row.what}: {', '.join(f'`{name}`' for name in names)}"
+    yield from _runs()

@@ -25,7 +25,7 @@ EXECUTIONS = re.compile(r"stat::number_of_executed_units: (\d+)")
 
 def main() -> int:
     seconds, *names = sys.argv[1:]
-    names = names or ["suite", "foreign", "cache", "thoughts", "repair"]
+    names = names or ["suite", "foreign", "cache", "adapter", "records", "thoughts", "repair"]
     failed = [name for name in names if not fuzz(name, int(seconds) // len(names))]
     print(f"broken: {', '.join(failed)}" if failed else "clean")
     return bool(failed)

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import yaml
 
+from pytest_ftgate.adapters.conversion import _tensors
+from pytest_ftgate.adapters.lora import CONFIG_FILE, WEIGHTS_FILE, adapter_facts, folder_problem
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.sqlite import CacheEntry
 from pytest_ftgate.cli.record import schema_text
@@ -24,6 +29,8 @@ from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.datasets import read_import
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply, read_reply, split_thoughts
+from pytest_ftgate.results.accepted import record_of_suite
+from pytest_ftgate.results.run import read_run
 from pytest_ftgate.scoring.structured import find_json, structured_reader
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
@@ -286,6 +293,54 @@ def repair_seeds() -> Iterator[bytes]:
     yield from (text.encode() for text in texts)
 
 
+# Adapters ----------------------------------------------------------------------------------------
+
+
+def run_adapter(data: bytes) -> None:
+    """Read an adapter of a trainer: it is of use, or an error says why not."""
+    folder = FOLDER / "adapter"
+    folder.mkdir(exist_ok=True)
+    config, _, weights = data.partition(b"\0\0")
+    (folder / CONFIG_FILE).write_bytes(config)
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    facts = adapter_facts(folder, sha256(data).hexdigest())
+    assert all(isinstance(value, str) for value in facts.values())
+    assert isinstance(folder_problem(folder), str)
+    with suppress(ConfigurationError):
+        assert all(array.ndim >= 0 for _, array in _tensors(folder / WEIGHTS_FILE))
+
+
+def adapter_seeds() -> Iterator[bytes]:
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    header = b'{"q_proj.lora_A.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}'
+    text = json.dumps(config | {"rank_pattern": {"q": 4}, "use_rslora": True}).encode()
+    yield text + b"\0\0" + struct.pack("<Q", len(header)) + header + bytes(4)
+
+
+# Records ------------------------------------------------------------------------------------------
+
+
+def run_records(data: bytes) -> None:
+    """Read an accepted record and a run record: each is one, or an error says why not."""
+    for read in (lambda path: record_of_suite(path, "s.ftgate.yaml"), read_run):
+        path = FOLDER / "s.accepted.json"
+        path.write_bytes(data)
+        try:
+            read(path)
+        except FtgateError as error:
+            explained(error)
+
+
+def record_seeds() -> Iterator[bytes]:
+    yield from (path.read_bytes()[:6_000] for path in ROOT.glob("examples/*/*.accepted.json"))
+    row = [1.0, None, 1, "a", "b", None]
+    yield json.dumps(
+        {"suite": "s.ftgate.yaml", "at": "2026-01-01T00:00:00Z", "format": 5, "verdicts": [],
+         "variants": {"v": {"a": row}}, "limits": {"accuracy": 0.1}, "anchors": {}}
+    ).encode()  # fmt: skip
+    yield b'{"format": 5, "verdict": "passed", "verdicts": [], "suites": []}'
+
+
 MARKS = (
     *("<think>", "</think>", "<thinking>", "</thinking>", "<thought>", "</thought>", "<reasoning>"),
     *(
@@ -305,6 +360,8 @@ TARGETS = {
     "foreign": Target(run_foreign, foreign_seeds),
     "cache": Target(run_cache, cache_seeds),
     "thoughts": Target(run_thoughts, thoughts_seeds, MARKS),
+    "adapter": Target(run_adapter, adapter_seeds, ("peft_type", "rank_pattern", "lora_A")),
+    "records": Target(run_records, record_seeds),
     "repair": Target(run_repair, repair_seeds, ("```", "```json\n", '"label"', '"refund"', "NaN")),
 }
 

@@ -1,20 +1,15 @@
-"""A model says what it likes; none of it may act on the terminal or on the build server."""
+"""A model says what it likes; none of it may act on the terminal or on the build server.
+
+`tests/hostile` has more replies, and all reports of them.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-NASTY = {
-    "escape": "\x1b[2J\x1b]0;owned\x07 all cleared",
-    "command": "::error::owned\n::set-output name=x::y",
-    "older command": "so ##[stop-commands]x ##[add-mask]FAILED ##[set-env name=A;]b",
-    "return": "nothing\r::error::owned",
-    "table": "| a | b |\n|---|---|",
-    "ticks": "```\n</details>\n```",
-    "bidi": "\u202egnillib\u202c \u2066x\u2069",
-    "separator": "one\u2028::error::owned\x85::error::owned",
-    "huge": "x" * 1_000_000,
-}
+ESCAPES = "\x1b[2J\x1b]0;owned\x07 all cleared"
+COMMANDS = "::error::owned\n::set-output name=x::y"
+DIRECTIONS = "\u202egnillib\u202c \u2066x\u2069"
 ACTING = ("\x1b", "\x07", "\u202e", "\u202c", "\u2066", "\u2069", "\u2028", "\x85", "##[")
 
 RAISING = """\
@@ -33,29 +28,10 @@ def acts(result):
     ]
 
 
-@pytest.mark.parametrize("words", ["--verbosity=0", "-vv"])
-def test_no_line_of_the_output_acts(desk, words):
-    names = [name.replace(" ", "-") for name in NASTY]
-    desk.suite(current=0, **dict.fromkeys(names, 0))
-    for name, nasty in zip(names, NASTY.values(), strict=True):
-        desk.replies(name, wrong=30, said=nasty)
-
-    result = desk.run("--color=no", words)
-
-    result.assert_outcomes(passed=1, failed=len(NASTY))
-    # The file of JUnit stays readable.
-    assert desk.verdicts()["accuracy[escape]"]["outcome"] == "failed"
-    shown = [line for line in result.outlines if line.startswith("      │ now       ")]
-    assert len(shown) == len(NASTY) * (30 if words == "-vv" else 1)
-    assert acts(result) == []
-    # Also of a reply of a megabyte.
-    assert len(result.stdout.str()) < 100_000 * len(NASTY)
-
-
 def test_github_obeys_only_the_annotations_of_the_run(desk, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     desk.suite(current=0, worse=0)
-    desk.replies("worse", wrong=30, said=NASTY["command"])
+    desk.replies("worse", wrong=30, said=COMMANDS)
 
     result = desk.run("--color=no")
 
@@ -85,7 +61,7 @@ def test_neither_a_case_nor_the_reason_for_its_score_acts(desk):
     desk.edit("format: {choice: [billing, refund]}", "score: code")
     desk.replies("current", wrong=100, said="x = 1")
     desk.replies("worse", wrong=100, said="raise ValueError('\x1b[2J\\n::error::gone')")
-    inputs = [NASTY[name] for name in ("escape", "command", "bidi")]
+    inputs = (ESCAPES, COMMANDS, DIRECTIONS)
     rows = [
         {"id": f"t{n:03}", "input": f"{inputs[n % 3]}{n}", "expected": "pass"} for n in range(100)
     ]
