@@ -33,24 +33,39 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "tags": "tags tag category topic subject task",
     }.items()
 }
+_ANSWERS = (
+    "(?:answer|output|response|reply|text|prediction|label|class|category|option|choice|value"
+    "|intent|sentiment|topic|solution|summary|translation|code|sql|query|tool|action|decision"
+    "|verdict|result)s?"
+)
+#: Words of columns that hold the replies of a model, or figures.
+_OF_A_MODEL = (
+    "model|generated|pred|actual|llm|bot|assistant|system|rag|base|tuned|finetuned|student"
+)
 #: What the names of columns are made of, where none of the usual ones is there.
 _MADE_OF: Mapping[str, re.Pattern[str]] = {
     role: re.compile(rf"(?:{pattern})")
     for role, pattern in {
-        "input": r"(?:input|prompt|question|query)_\w+|\w+_(?:input|prompt|question|query)",
-        "reply": r"(?:model|generated|predicted|actual|llm|bot|assistant|system)_\w*"
-        r"(?:answer|output|response|reply|text|prediction|label)|\w+_prediction",
-        "expected": r"gold\w*|(?:expected|correct|reference|true|ideal|target)_\w+|\w+_answer",
+        "input": r"(?:input|prompt|question|query)_(?:text|string|content|body)"
+        r"|(?!system)\w+_(?:input|prompt|question|query)",
+        "reply": r"(?:(?:\w+_)?pred(?:icted)?|model|generated|actual|llm|bot|assistant|system)_\w*"
+        rf"{_ANSWERS}|\w+_prediction",
+        "expected": rf"gold_\w*{_ANSWERS}|(?:expected|correct|reference|true|ideal|target)_"
+        rf"\w*{_ANSWERS}|(?!is_|has_|(?:{_OF_A_MODEL})[a-z]*_)\w+_answer",
     }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
-_EITHER = "answer"
+_EITHER = ("answer", "final_answer")
 #: Words for a right and for a wrong reply. C, I, P and N are those of Inspect.
 _SCORES: Mapping[str, float] = {
     **dict.fromkeys(("true", "yes", "correct", "pass", "passed", "right", "c"), 1.0),
+    **dict.fromkeys(("wahr", "ja", "richtig", "vrai", "oui", "sí"), 1.0),
     **dict.fromkeys(("false", "no", "incorrect", "fail", "failed", "wrong", "i", "n"), 0.0),
+    **dict.fromkeys(("falsch", "nein", "faux", "non"), 0.0),
     "p": 0.5,
 }
+#: A share as tables of many languages have it. Three decimals may be thousands.
+_DECIMAL_COMMA = re.compile(r"[01],\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +207,8 @@ def score_of(value: Any, place: str) -> float | None:
         return None
     if isinstance(value, str) and value.strip().lower() in _SCORES:
         return _SCORES[value.strip().lower()]
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+        value = value.replace(",", ".")
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -262,13 +279,14 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         used["reply"] = used["input"]
     if needs_reply and used.keys().isdisjoint(("reply", "score")):
         # Beside ids alone, a text is the reply.
-        if "id" not in used or used.get("input") != "text" or "input" in named:
+        is_alone = "id" in used and used.keys().isdisjoint(("expected", "tags"))
+        if not is_alone or used.get("input") != "text" or "input" in named:
             raise _no_replies(raw, names)
         used["reply"] = used.pop("input")
     if columns.by:
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
-    rest = [name for name in names if name not in carried]
+    rest = [name for name in names if name and name not in carried]
     return AnswerFile(
         path=raw.path,
         name=raw.name,
@@ -356,15 +374,16 @@ def guess_columns(
             guessed[role] = first
     for role, pattern in _MADE_OF.items():
         if role in roles and role not in {**guessed, **named}:
-            made = [free[name] for name in free if pattern.fullmatch(name)]
+            made = [free[name] for name in free.keys() - {*_EITHER} if pattern.fullmatch(name)]
             # Of several columns the user has to name one.
             if len(made) == 1 and made[0] not in guessed.values():
                 guessed[role] = made[0]
-    if _EITHER in free:
+    either = next((free[name] for name in _EITHER if name in free), None)
+    if either is not None and either not in guessed.values():
         is_expected = "reply" not in roles or "reply" in {**guessed, **named}
         role = "expected" if is_expected else "reply"
         if role not in {**guessed, **named}:
-            guessed[role] = free[_EITHER]
+            guessed[role] = either
     return guessed
 
 
@@ -504,4 +523,4 @@ def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") ->
 
 def answer_in(record: Mapping[str, Any]) -> Any:
     """Return the expected answer in a record of a data set, or None."""
-    return first_of(record, (*_NAMES["expected"], _EITHER))
+    return first_of(record, (*_NAMES["expected"], *_EITHER))

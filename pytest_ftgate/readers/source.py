@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,9 @@ class Source:
         try:
             return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
+            # As Excel writes "Unicode text".
+            if error.object.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+                return path.read_text(encoding="utf-16", errors="replace")
             number = error.object.count(b"\n", 0, error.start) + 1
             self.add_error(
                 number, f"{what}: the file is not UTF-8 from here on: save it as UTF-8", path
