@@ -26,8 +26,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "expected_answer reference reference_answer target gold golden ground_truth "
         "references answers answer_key label reference_outputs erwartet attendu esperado",
         "reply": "outputs.answer outputs.output reply response completion output prediction "
-        "predicted predict pred generated generation actual hypothesis candidate outputs "
-        "antwort réponse respuesta",
+        "predicted predict pred generated generation actual hypothesis candidate outputs",
         "score": "score correct is_correct passed success exact_match acc accuracy grade "
         "feedback.correctness feedback.score",
         "tags": "tags tag category topic subject task",
@@ -55,7 +54,7 @@ _MADE_OF: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
-_EITHER = ("answer", "final_answer")
+_EITHER = ("answer", "final_answer", "antwort", "réponse", "respuesta")
 #: Words for a right and for a wrong reply. C, I, P and N are those of Inspect.
 _SCORES: Mapping[str, float] = {
     **dict.fromkeys(("true", "yes", "correct", "pass", "passed", "right", "c"), 1.0),
@@ -275,14 +274,8 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     left_out |= set() if needs_reply else {"reply", "score"}
     roles = [role for role in _NAMES if role not in left_out]
     used = {**guess_columns(_paths(raw, names), roles, named), **named}
-    if "reply" not in used and needs_reply and _ends_with_a_reply(raw.rows, used.get("input", "")):
-        used["reply"] = used["input"]
-    if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        # Beside ids alone, a text is the reply.
-        is_alone = "id" in used and used.keys().isdisjoint(("expected", "tags"))
-        if not is_alone or used.get("input") != "text" or "input" in named:
-            raise _no_replies(raw, names)
-        used["reply"] = used.pop("input")
+    if "reply" not in used and needs_reply:
+        used = _with_replies(raw, used, named, names)
     if columns.by:
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
@@ -295,6 +288,25 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
         unread=tuple(rest),
     )
+
+
+def _with_replies(
+    raw: RawFile, used: Mapping[str, str], named: Mapping[str, str], names: Sequence[str]
+) -> dict[str, str]:
+    """Return the columns *used* with that of the replies, which has no name of its own.
+
+    Raises:
+        ConfigurationError: there are neither replies nor scores.
+    """
+    if _ends_with_a_reply(raw.rows, used.get("input", "")):
+        return {**used, "reply": used["input"]}
+    if "score" in used:
+        return {**used}
+    # Beside ids alone, a text is the reply.
+    is_alone = "id" in used and used.keys().isdisjoint(("expected", "tags"))
+    if not is_alone or used.get("input") != "text" or "input" in named:
+        raise _no_replies(raw, names)
+    return {"reply" if role == "input" else role: path for role, path in used.items()}
 
 
 def _rows_with(raw: RawFile, names: Sequence[str]) -> tuple[Row, ...]:

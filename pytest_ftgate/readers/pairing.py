@@ -122,9 +122,9 @@ _REASONS = {"id": "", "input": "the rows are paired by input, as the files have 
 _UNIQUE = "the rows are paired by {}, which differs in each row"
 _SAME_ORDER = "the rows are paired by line: they have neither ids nor inputs, and expect the same"
 _COUNTED = "the ids count the rows, and nothing else shows that they name the same cases"
+_ONE_ORDER = "or add --by-line, if the files are in one order"
 _NAME_A_KEY = (
-    "name the column that both files share with --id COLUMN, or with --input COLUMN; or add "
-    "--by-line, if the files are in one order"
+    f"name the column that both files share with --id COLUMN, or with --input COLUMN; {_ONE_ORDER}"
 )
 
 
@@ -418,8 +418,8 @@ def _with_same_answers(
 
 def _other_answers(notes: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"too few cases are left to compare: {', '.join(notes)}; name the column of the expected "
-        "answers with --expected"
+        f"too few cases are left to compare: {', '.join(notes)}; if the rows are those of the same "
+        "cases, name the column of the expected answers with --expected"
     )
 
 
@@ -443,7 +443,9 @@ def _answer_key(answer: Any) -> str:
     return text.lower() if text.lower() in ("true", "false") else _as_number(text)
 
 
-def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFile, ...]:
+def with_cases(
+    files: Sequence[AnswerFile], cases: AnswerFile, *, by_line: bool = False
+) -> tuple[AnswerFile, ...]:
     """Return *files* with the inputs and the expected answers of *cases* where they have none.
 
     Ids pair them, or else inputs.
@@ -451,6 +453,12 @@ def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFi
     Raises:
         ConfigurationError: a file has no reply to any of the cases.
     """
+    if by_line:
+        _by_line([*files, cases])
+        pairs = ([*zip(file.rows, cases.rows, strict=True)] for file in files)
+        return tuple(
+            _with_found(file, cases, p, "line") for file, p in zip(files, pairs, strict=True)
+        )
     return tuple(_with_cases(file, cases) for file in files)
 
 
@@ -477,7 +485,7 @@ def _with_cases(file: AnswerFile, cases: AnswerFile) -> AnswerFile:
     first = [one.rows[0].id for one in (file, cases)]
     known = "the first ids of both are {}".format(" and ".join(f'"{_short(i)}"' for i in first))
     why = "; ".join(problems) or (known if all(first) else "they share neither ids nor questions")
-    remedy = "give the rows of both the same ids, or the same questions"
+    remedy = f"give the rows of both the same ids or questions; {_ONE_ORDER}"
     raise ConfigurationError(f"{file.name} cannot be joined with {cases.name}: {why}; {remedy}")
 
 
@@ -506,6 +514,8 @@ def _with_found(file: AnswerFile, cases: AnswerFile, rows: _Found, key: str) -> 
     notes = [*_note(left, f"of {file.name} not in {cases.name}, not scored")]
     if key not in _REASONS:
         notes.append(f"its cases in {cases.name} are found by {key}")
+    if "expected" in cases.columns:
+        notes.append(f'the expected answers are "{cases.columns["expected"]}" of {cases.name}')
     filled = tuple(_filled(row, case) for row, case in rows)
     return replace(file, rows=filled, notes=(*file.notes, *notes))
 
@@ -523,8 +533,8 @@ def _filled(row: AnswerRow, case: AnswerRow | None) -> AnswerRow:
     if case is None:
         return row
     expected = case.expected if row.expected is None else row.expected
-    case_id, asked = row.id or case.id, row.input or case.input
-    return replace(row, id=case_id, input=asked, expected=expected)
+    case_id, asked, tags = row.id or case.id, row.input or case.input, row.tags or case.tags
+    return replace(row, id=case_id, input=asked, expected=expected, tags=tags)
 
 
 def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dict[str, AnswerRow]:

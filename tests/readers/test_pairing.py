@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ftgate_testing.answer_files import answer_rows
 from ftgate_testing.tables import every_row
@@ -250,10 +252,23 @@ def test_each_reply_gets_the_expected_answer_of_its_own_case(rows, cases, missin
     found = [row for row in file.rows if row.expected is not None]
     assert len(found) == 60 - missing
     assert all(row.expected.split()[1] == row.reply.split()[1] for row in found)
-    said = f"{missing} cases of a not in gold, not scored: " if missing else ""
+    said = [f"{missing} cases of a not in gold, not scored: "] if missing else []
     if "custom_id" in rows[0]:
-        said = "its cases in gold are found by the number at the end of each id"
-    assert [note[: len(said)] for note in file.notes] == [said] * bool(said)
+        said.append("its cases in gold are found by the number at the end of each id")
+    said.append('the expected answers are "expected" of gold')
+    assert [note[: len(one)] for note, one in zip(file.notes, said, strict=True)] == said
+
+
+def test_cases_are_joined_by_line_only_on_demand():
+    cases = read_answers(gold(topic="maths"), Columns(), "gold", needs_reply=False)
+    files = [read_answers([{"reply": f"reply {n}"} for n in range(60)], Columns(), "a")]
+
+    (file,) = with_cases(files, cases, by_line=True)
+
+    assert (file.rows[7].expected, file.rows[7].tags) == ("label 7", ("maths",))
+    assert file.notes[0] == "its cases in gold are found by line"
+    with pytest.raises(ConfigurationError, match="the files differ in their number of rows"):
+        with_cases([replace(files[0], rows=file.rows[1:])], cases, by_line=True)
 
 
 @every_row("rows, cases, message", [
