@@ -25,8 +25,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "expected": "reference_outputs.answer reference_outputs.output expected expected_output "
         "expected_answer reference reference_answer target gold golden ground_truth "
         "references answers answer_key label reference_outputs erwartet attendu esperado",
-        "reply": "outputs.answer outputs.output reply response completion output prediction "
-        "predicted predict pred generated generation actual hypothesis candidate outputs",
+        # What was found in a reply comes before the whole of it.
+        "reply": "outputs.answer outputs.output reply prediction predicted predict pred response "
+        "completion output generated generation actual hypothesis candidate outputs",
         "score": "score correct is_correct passed success exact_match acc accuracy grade "
         "feedback.correctness feedback.score",
         "tags": "tags tag category topic subject task",
@@ -39,7 +40,8 @@ _ANSWERS = (
 )
 #: Words of columns that hold the replies of a model, or figures.
 _OF_A_MODEL = (
-    "model|generated|pred|actual|llm|bot|assistant|system|rag|base|tuned|finetuned|student"
+    "model|generated|pred|actual|llm|bot|assistant|system|extracted|parsed|rag|base|tuned"
+    "|finetuned|student"
 )
 #: What the names of columns are made of, where none of the usual ones is there.
 _MADE_OF: Mapping[str, re.Pattern[str]] = {
@@ -47,7 +49,8 @@ _MADE_OF: Mapping[str, re.Pattern[str]] = {
     for role, pattern in {
         "input": r"(?:input|prompt|question|query)_(?:text|string|content|body)"
         r"|(?!system)\w+_(?:input|prompt|question|query)",
-        "reply": r"(?:(?:\w+_)?pred(?:icted)?|model|generated|actual|llm|bot|assistant|system)_\w*"
+        "reply": r"(?:(?:\w+_)?pred(?:icted)?|model|generated|extracted|parsed|actual|llm|bot"
+        r"|assistant|system)_\w*"
         rf"{_ANSWERS}|\w+_prediction",
         "expected": rf"gold_\w*{_ANSWERS}|(?:expected|correct|reference|true|ideal|target)_"
         rf"\w*{_ANSWERS}|(?!is_|has_|(?:{_OF_A_MODEL})[a-z]*_)\w+_answer",

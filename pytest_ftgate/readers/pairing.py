@@ -75,7 +75,8 @@ def pair_files(
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
-    effect = "left out" if paired_only else "counted as cases without a reply"
+    counted = "counted as cases without a reply (--paired-only leaves them out)"
+    effect = "left out" if paired_only else counted
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     for file, side in zip(files, sides, strict=True):
         _require_one_model(file, side)
@@ -87,6 +88,11 @@ def pair_files(
     ids = [*sides[0]]
     if paired_only:
         ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
+        empty = dict.fromkeys(
+            i for i in ids if not all(any(map(_is_answered, side[i])) for side in sides)
+        )
+        notes += [*_note([*empty], "without a reply in a file, left out")]
+        ids = [case_id for case_id in ids if case_id not in empty]
     if not ids:
         raise _other_answers(notes[-1:])
     # A case without an id is named by its line in the base.
@@ -240,8 +246,11 @@ def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[An
 
 
 def _answered(rows: list[AnswerRow]) -> tuple[AnswerRow, ...]:
-    answered = (row for row in rows if row.reply is not None or row.score is not None)
-    return tuple(answered) or (rows[0],)
+    return tuple(filter(_is_answered, rows)) or (rows[0],)
+
+
+def _is_answered(row: AnswerRow) -> bool:
+    return row.reply is not None or row.score is not None
 
 
 def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str | None:

@@ -97,6 +97,11 @@ def test_a_batch_is_read_by_its_own_ids_and_what_failed_is_counted(tmp_path, bro
         ({"prompt": "q", "predict": "a", "label": "b"}, ("q", "b", "a", None)),
         ({"Frage": "q", "Antwort": "a", "erwartet": "b"}, ("q", "b", "a", None)),
         ({"pregunta": "q", "respuesta": "b", "prediction": "a"}, ("q", "b", "a", None)),
+        ({"id": 1, "answer": "b", "response": "b: so", "pred": "a"}, ("", "b", "a", None)),
+        (
+            {"query": "q", "gold": "b", "raw": "so: a", "extracted_answer": "a"},
+            ("q", "b", "a", None),
+        ),
         ({"question": "q", "gold_answers": "b", "final_answer": "a"}, ("q", "b", "a", None)),
         ({"question": "q", "final_answer": "b", "response": "a"}, ("q", "b", "a", None)),
         ({"text": "q", "true_label": "b", "base_pred_label": "a"}, ("q", "b", "a", None)),

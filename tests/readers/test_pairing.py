@@ -324,8 +324,20 @@ def test_cases_that_a_candidate_lacks_count_as_no_reply_or_are_left_out():
     assert (len(lacking.cases), len(alone.cases)) == (9, 5)
     assert lacking.rows[1]["q0"] == ()
     what = "4 of 9 cases of a are not in b"
-    assert lacking.notes == (f"{what}, counted as cases without a reply: q0, q1, q2, …",)
+    effect = "counted as cases without a reply (--paired-only leaves them out)"
+    assert lacking.notes == (f"{what}, {effect}: q0, q1, q2, …",)
     assert alone.notes == (f"{what}, left out: q0, q1, q2, …",)
+
+
+def test_cases_with_an_empty_reply_are_left_out_where_only_pairs_count():
+    rows = answer_rows(9)
+    second = [rows[0] | {"answer": None}, *rows[1:]]
+
+    assert "q0" in pair(rows, second).cases
+    paired = pair(second, rows, paired_only=True)
+
+    assert [*paired.cases] == [f"q{n}" for n in range(1, 9)]
+    assert paired.notes == ("1 case without a reply in a file, left out: q0",)
 
 
 def test_cases_that_the_base_lacks_are_left_out_and_counted():
@@ -348,7 +360,8 @@ def test_a_row_that_expects_another_answer_counts_as_no_reply_or_its_case_is_lef
     assert [*map(len, lacking.rows[1].values())] == [1, 0, 1]
     assert [*alone.cases] == ["q0", "q2"]
     what, texts = "1 case with another expected answer in b", 'q1 ("word 1" and "x")'
-    assert lacking.notes == (f"{what}, counted as cases without a reply: {texts}",)
+    effect = "counted as cases without a reply (--paired-only leaves them out)"
+    assert lacking.notes == (f"{what}, {effect}: {texts}",)
     assert alone.notes == (f"{what}, left out: {texts}",)
 
 
