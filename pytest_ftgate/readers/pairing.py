@@ -150,8 +150,11 @@ def _ways(files: Sequence[AnswerFile], *, by_id: bool) -> Iterator[tuple[str, li
     yield from ((name, values) for name, values in unique.items() if name in short)
     if is_late:
         yield "id", ids
-    yield "input", [[_plain(row.input) for row in file.rows] for file in files]
-    yield from ((name, values) for name, values in unique.items() if name not in short)
+    inputs = [[_plain(row.input) for row in file.rows] for file in files]
+    texts = [(name, values) for name, values in unique.items() if name not in short]
+    # Of equal questions a text beside them, such as an article, may tell more.
+    is_last = not _are_unique(inputs)
+    yield from (*texts, ("input", inputs)) if is_last else (("input", inputs), *texts)
 
 
 def _are_unique(keys: Sequence[Sequence[str]]) -> bool:
@@ -286,7 +289,8 @@ def _problem_of_two(
     if asked:
         return asked
     others = _differing_answers([base_side, side])
-    few = min(_MAX_OTHER, _chance(base_side, side, shared) / 2)
+    has_inputs = all(one[case][0].input for one in (base_side, side) for case in shared)
+    few = _MAX_OTHER if has_inputs else min(_MAX_OTHER, _chance(base_side, side, shared) / 2)
     if len(others) > max(_FEW_OTHERS, few * len(shared)):
         what = f"of {len(shared):,} ids expect another answer in {file.name}"
         return f"{len(others):,} {what}: {_examples([*others.values()])}"
@@ -301,23 +305,22 @@ def _other_inputs(base: _Rows, file: AnswerFile, side: _Rows, shared: Sequence[s
     if len(moved) > _MAX_DIFFERENT * len(shared):
         what = f"of {len(shared):,} ids have the input of another id in {file.name}"
         return f"{len(moved):,} {what}: {_examples(moved)}"
-    if 2 * len(different) > len(shared):
+    # Prompts of another template have other inputs throughout, and the same expected answers.
+    is_borne_out = (
+        not _differing_answers([base, side]) and _chance(base, side, shared) > _MIN_CHANGES
+    )
+    if 2 * len(different) > len(shared) and not is_borne_out:
         what = f"of {len(shared):,} ids have another input in {file.name}"
         return f"{len(different):,} {what}: {_examples(different)}"
     return ""
 
 
 def _chance(base: _Rows, other: _Rows, shared: Sequence[str]) -> float:
-    """Return the share of cases that would expect another answer if the rows were shuffled.
-
-    It is 1 if inputs tell which rows belong together.
-    """
-    if all(side[case][0].input for side in (base, other) for case in shared):
-        return 1.0
-    counts = [
+    """Return the share of cases that would expect another answer if the rows were shuffled."""
+    first, second = (
         Counter(_answer_key(side[case][0].expected) for case in shared) for side in (base, other)
-    ]
-    equal = sum(count * counts[1][answer] for answer, count in counts[0].items())
+    )
+    equal = sum(count * second[answer] for answer, count in first.items())
     return 1 - equal / len(shared) ** 2
 
 

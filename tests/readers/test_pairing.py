@@ -140,6 +140,9 @@ def long_text(n):
     (of("abc", input=question, other=long_text), of("abc", input=question, other=long_text),
      "input"),
     (of("abc", article=long_text), of("abc", article=long_text), "article"),
+    (of("a", question="What is this about?", article=long_text),
+     of("a", question="What is this about?", article=long_text), "article"),
+    (of("abc", id=int, prompt=question), of("abc", id=int, prompt="Please: {}".format), "id"),
 ])  # fmt: skip
 def test_rows_are_paired_in_any_order_and_form(first, second, key):
     second = shuffled(second)
@@ -183,6 +186,13 @@ def test_nothing_is_paired_by_what_says_nothing_of_the_cases(first, second, mess
         pair(first, second)
 
     assert message in str(caught.value)
+
+
+def test_ids_of_other_questions_do_not_pair_unless_the_expected_answers_bear_them_out():
+    rows = [of("a", id=int, prompt=question), of("a", id=int, prompt="Please: {}".format)]
+
+    with pytest.raises(ConfigurationError, match="60 of 60 ids have another input in b: 0, 1, 2"):
+        pair(*rows)
 
 
 @pytest.mark.parametrize(("labels", "is_noted"), [("a", True), ("abc", False)])
