@@ -121,7 +121,7 @@ def _read_folder(path: Path, columns: Columns) -> AnswerFile:
     ]
     first = next(iter(files.values()))
     scores = dict.fromkeys(file.columns.get("score", "") for file in files.values())
-    used = {**first.columns, "score": ", ".join(filter(None, scores))}
+    used = {**first.columns} | ({"score": ", ".join(filter(None, scores))} if any(scores) else {})
     return replace(
         first,
         path=path,
