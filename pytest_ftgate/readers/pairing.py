@@ -98,8 +98,17 @@ def pair_files(
     # A case without an id is named by its line in the base.
     has_names = key == "id" or (key not in ("input", "line") and max(map(len, ids)) <= _MAX_KEY)
     names = {i: i if has_names else f"line-{sides[0][i][0].line}" for i in ids}
-    rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
+    is_text = not has_names and key not in ("input", "line")
+    rows = tuple(
+        {names[i]: _asking(side.get(i, ())[:repeats], i if is_text else "") for i in ids}
+        for side in sides
+    )
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
+
+
+def _asking(rows: Sequence[AnswerRow], text: str) -> tuple[AnswerRow, ...]:
+    """Return *rows* with *text*, which pairs them, as the input that they lack."""
+    return tuple(row if row.input else replace(row, input=text) for row in rows)
 
 
 def _keyed(

@@ -158,6 +158,12 @@ def test_rows_are_paired_in_any_order_and_form(first, second, key):
     assert [one for one, others in pairs if any(one.reply != o.reply for o in others)] == []
 
 
+def test_a_long_text_that_pairs_the_rows_is_their_input():
+    paired = pair(of("abc", article=long_text), shuffled(of("abc", article=long_text)))
+
+    assert (paired.key, paired.cases["line-3"].input) == ("article", long_text(2).strip())
+
+
 def test_ids_that_count_the_rows_after_one_was_lost_do_not_pair():
     rows = of("ab", question=question)
     first, second = counted(rows, "id"), counted([*rows[:40], *rows[41:]], "id")
