@@ -268,6 +268,7 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         ConfigurationError: a named column does not exist, or there are no replies.
     """
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
+    columns = columns if columns.scores else replace(columns, score="")
     if "=" in raw.part and raw.part not in names:
         raw = replace(raw, rows=_rows_with(raw, names))
     elif raw.part:

@@ -144,6 +144,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    _require_other_replies(read)
     files = with_short_names(read)
     if cases is not None:
         known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
@@ -168,6 +169,15 @@ def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
     paths = [Path(one).resolve() for one in (base, *candidates) if isinstance(one, str | Path)]
     if isinstance(base, str | Path) and paths[0] in paths[1:]:
         raise ConfigurationError(f"{base} is base and candidate; name another file as one of them")
+
+
+def _require_other_replies(files: Sequence[AnswerFile]) -> None:
+    """Raise an error if a candidate is the base under another name, as ``FILE::COLUMN``."""
+    base = files[0]
+    for file in files[1:]:
+        is_same_file = file.path == base.path and file.path.exists()
+        if is_same_file and (file.columns, file.rows) == (base.columns, base.rows):
+            raise ConfigurationError(f"{base.name} and {file.name} are the same replies")
 
 
 def _evaluate(

@@ -202,6 +202,7 @@ def test_scores_are_left_unread_where_replies_are_scored_by_a_rule(tmp_path):
     rows = [{"id": 1, "reply": "a", "expected": "a", "score": "n/a"}]
 
     assert read(tmp_path, rows, scores=False).rows[0].score is None
+    assert read(tmp_path, rows, scores=False, score="score").rows[0].score is None
     with pytest.raises(ConfigurationError, match=r'a\.jsonl:1: the score is "n/a"'):
         read(tmp_path, rows)
 
