@@ -25,32 +25,49 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "expected": "reference_outputs.answer reference_outputs.output expected expected_output "
         "expected_answer reference reference_answer target gold golden ground_truth "
         "references answers answer_key label reference_outputs erwartet attendu esperado",
-        "reply": "outputs.answer outputs.output reply response completion output prediction "
-        "predicted predict pred generated generation actual hypothesis candidate outputs "
-        "antwort réponse respuesta",
+        # What was found in a reply comes before the whole of it.
+        "reply": "outputs.answer outputs.output reply prediction predicted predict pred response "
+        "completion output generated generation actual hypothesis candidate outputs",
         "score": "score correct is_correct passed success exact_match acc accuracy grade "
         "feedback.correctness feedback.score",
         "tags": "tags tag category topic subject task",
     }.items()
 }
+_ANSWERS = (
+    "(?:answer|output|response|reply|text|prediction|label|class|category|option|choice|value"
+    "|intent|sentiment|topic|solution|summary|translation|code|sql|query|tool|action|decision"
+    "|verdict|result)s?"
+)
+#: Words of columns that hold the replies of a model, or figures.
+_OF_A_MODEL = (
+    "model|generated|pred|actual|llm|bot|assistant|system|extracted|parsed|rag|base|tuned"
+    "|finetuned|student"
+)
 #: What the names of columns are made of, where none of the usual ones is there.
 _MADE_OF: Mapping[str, re.Pattern[str]] = {
     role: re.compile(rf"(?:{pattern})")
     for role, pattern in {
-        "input": r"(?:input|prompt|question|query)_\w+|\w+_(?:input|prompt|question|query)",
-        "reply": r"(?:model|generated|predicted|actual|llm|bot|assistant|system)_\w*"
-        r"(?:answer|output|response|reply|text|prediction|label)|\w+_prediction",
-        "expected": r"gold\w*|(?:expected|correct|reference|true|ideal|target)_\w+|\w+_answer",
+        "input": r"(?:input|prompt|question|query)_(?:text|string|content|body)"
+        r"|(?!system)\w+_(?:input|prompt|question|query)",
+        "reply": r"(?:(?:\w+_)?pred(?:icted)?|model|generated|extracted|parsed|actual|llm|bot"
+        r"|assistant|system)_\w*"
+        rf"{_ANSWERS}|\w+_prediction",
+        "expected": rf"gold_\w*{_ANSWERS}|(?:expected|correct|reference|true|ideal|target)_"
+        rf"\w*{_ANSWERS}|(?!is_|has_|(?:{_OF_A_MODEL})[a-z]*_)\w+_answer",
     }.items()
 }
 #: A reply beside a column of expected answers, or an expected answer beside one of replies.
-_EITHER = "answer"
+_EITHER = ("answer", "final_answer", "antwort", "réponse", "respuesta")
 #: Words for a right and for a wrong reply. C, I, P and N are those of Inspect.
 _SCORES: Mapping[str, float] = {
     **dict.fromkeys(("true", "yes", "correct", "pass", "passed", "right", "c"), 1.0),
+    **dict.fromkeys(("wahr", "ja", "richtig", "vrai", "oui", "sí"), 1.0),
     **dict.fromkeys(("false", "no", "incorrect", "fail", "failed", "wrong", "i", "n"), 0.0),
+    **dict.fromkeys(("falsch", "nein", "faux", "non"), 0.0),
     "p": 0.5,
 }
+#: A share as tables of many languages have it. Three decimals may be thousands.
+_DECIMAL_COMMA = re.compile(r"[01],\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +215,8 @@ def score_of(value: Any, place: str) -> float | None:
         return None
     if isinstance(value, str) and value.strip().lower() in _SCORES:
         return _SCORES[value.strip().lower()]
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+        value = value.replace(",", ".")
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -255,6 +274,7 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         ConfigurationError: a named column does not exist, or there are no replies.
     """
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
+    columns = columns if columns.scores else replace(columns, score="")
     if "=" in raw.part and raw.part not in names:
         raw = replace(raw, rows=_rows_with(raw, names))
     elif raw.part:
@@ -264,17 +284,12 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
     left_out |= set() if needs_reply else {"reply", "score"}
     roles = [role for role in _NAMES if role not in left_out]
     used = {**guess_columns(_paths(raw, names), roles, named), **named}
-    if "reply" not in used and needs_reply and _ends_with_a_reply(raw.rows, used.get("input", "")):
-        used["reply"] = used["input"]
-    if needs_reply and used.keys().isdisjoint(("reply", "score")):
-        # Beside ids alone, a text is the reply.
-        if "id" not in used or used.get("input") != "text" or "input" in named:
-            raise _no_replies(raw, names)
-        used["reply"] = used.pop("input")
+    if "reply" not in used and needs_reply:
+        used = _with_replies(raw, used, named, names)
     if columns.by:
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
-    rest = [name for name in names if name not in carried]
+    rest = [name for name in names if name and name not in carried]
     return AnswerFile(
         path=raw.path,
         name=raw.name,
@@ -283,6 +298,25 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
         unread=tuple(rest),
     )
+
+
+def _with_replies(
+    raw: RawFile, used: Mapping[str, str], named: Mapping[str, str], names: Sequence[str]
+) -> dict[str, str]:
+    """Return the columns *used* with that of the replies, which has no name of its own.
+
+    Raises:
+        ConfigurationError: there are neither replies nor scores.
+    """
+    if _ends_with_a_reply(raw.rows, used.get("input", "")):
+        return {**used, "reply": used["input"]}
+    if "score" in used:
+        return {**used}
+    # Beside ids alone, a text is the reply.
+    is_alone = "id" in used and used.keys().isdisjoint(("expected", "tags"))
+    if not is_alone or used.get("input") != "text" or "input" in named:
+        raise _no_replies(raw, names)
+    return {"reply" if role == "input" else role: path for role, path in used.items()}
 
 
 def _rows_with(raw: RawFile, names: Sequence[str]) -> tuple[Row, ...]:
@@ -362,15 +396,16 @@ def guess_columns(
             guessed[role] = first
     for role, pattern in _MADE_OF.items():
         if role in roles and role not in {**guessed, **named}:
-            made = [free[name] for name in free if pattern.fullmatch(name)]
+            made = [free[name] for name in free.keys() - {*_EITHER} if pattern.fullmatch(name)]
             # Of several columns the user has to name one.
             if len(made) == 1 and made[0] not in guessed.values():
                 guessed[role] = made[0]
-    if _EITHER in free:
+    either = next((free[name] for name in _EITHER if name in free), None)
+    if either is not None and either not in guessed.values():
         is_expected = "reply" not in roles or "reply" in {**guessed, **named}
         role = "expected" if is_expected else "reply"
         if role not in {**guessed, **named}:
-            guessed[role] = free[_EITHER]
+            guessed[role] = either
     return guessed
 
 
@@ -510,4 +545,4 @@ def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") ->
 
 def answer_in(record: Mapping[str, Any]) -> Any:
     """Return the expected answer in a record of a data set, or None."""
-    return first_of(record, (*_NAMES["expected"], _EITHER))
+    return first_of(record, (*_NAMES["expected"], *_EITHER))

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, RawFile, read_table, read_tool
+from pytest_ftgate.readers.answer_rows import (
+    AnswerFile,
+    Columns,
+    RawFile,
+    guess_columns,
+    read_table,
+    read_tool,
+)
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
 from pytest_ftgate.readers.eval_samples import BATCH, EVERY_EVAL, HELM
 from pytest_ftgate.readers.file_limits import read_here
@@ -59,12 +66,41 @@ def _read_answers(
         if answer_file is not None:
             return _checked(answer_file, columns)
     if raw.document is not None:
-        keys = ", ".join([*raw.document][:8])
-        raise ConfigurationError(
-            f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
-            'such as [{"id": "1", "expected": "4", "reply": "4"}]'
-        )
+        raw = _with_listed_rows(raw, raw.document)
     return read_table(raw, columns, needs_reply=needs_reply)
+
+
+def _with_listed_rows(raw: RawFile, document: Mapping[str, Any]) -> RawFile:
+    """Return the rows that *document* lists: under its one key of such a list, or by their ids.
+
+    Raises:
+        ConfigurationError: it holds no such list, or several and the user names none of them.
+    """
+    lists = {key: value for key, value in document.items() if _is_list_of_objects(value)}
+    if raw.part in lists:
+        return replace(raw, rows=_rows_of(raw, lists[raw.part]), part="")
+    if len(lists) == 1:
+        return replace(raw, rows=_rows_of(raw, *lists.values()))
+    if lists:
+        remedy = f"name one of them: {raw.path}::{next(iter(lists))}"
+        raise ConfigurationError(f"{raw.name} holds several lists: {', '.join(lists)}; {remedy}")
+    by_id = [{"id": k, **v} for k, v in document.items() if isinstance(v, Mapping)]
+    # Figures of whole models or tasks have no replies.
+    if len(by_id) == len(document) and "reply" in guess_columns([*by_id[0]], ("reply", "expected")):
+        return replace(raw, rows=_rows_of(raw, by_id))
+    keys = ", ".join([*document][:8])
+    raise ConfigurationError(
+        f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
+        'such as [{"id": "1", "expected": "4", "reply": "4"}]'
+    )
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)
+
+
+def _rows_of(raw: RawFile, values: Iterable[Mapping[str, Any]]) -> tuple[Row, ...]:
+    return tuple(Row(raw.path, number, value) for number, value in enumerate(values, start=1))
 
 
 #: The formats of tools. Their files differ, so the order does not matter.
@@ -95,7 +131,7 @@ def _read_folder(path: Path, columns: Columns) -> AnswerFile:
     ]
     first = next(iter(files.values()))
     scores = dict.fromkeys(file.columns.get("score", "") for file in files.values())
-    used = {**first.columns, "score": ", ".join(filter(None, scores))}
+    used = {**first.columns} | ({"score": ", ".join(filter(None, scores))} if any(scores) else {})
     return replace(
         first,
         path=path,
@@ -118,8 +154,8 @@ def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
 
 def _read_raw(answers: Answers, name: str, columns: Columns) -> RawFile:
     if not isinstance(answers, str | os.PathLike):
-        given = enumerate(answers, start=1)
-        return RawFile(Path(name), name, tuple(Row(Path(name), n, dict(row)) for n, row in given))
+        raw = RawFile(Path(name), name)
+        return replace(raw, rows=_rows_of(raw, map(dict, answers)))
     written, _, part = os.fspath(answers).partition("::")
     path = Path(written)
     if not path.exists() and path.is_symlink():
@@ -144,9 +180,12 @@ def _read_raw(answers: Answers, name: str, columns: Columns) -> RawFile:
 _Content = Iterable[Row] | Mapping[str, Any]
 
 
-def _read_lines(source: Source, name: str, _: Columns) -> Iterator[Row]:
-    """Yield the rows of a `.jsonl` file, or of a list in a `.json` file."""
-    for row in read_rows(source, source.path, what=name):
+def _read_lines(source: Source, name: str, _: Columns, form: str = "") -> Iterator[Row]:
+    """Yield the rows of a `.jsonl` file, or of a list in a `.json` file.
+
+    *form* is the suffix of what the file holds, where its own is another.
+    """
+    for row in read_rows(source, source.path, what=name, form=form):
         if isinstance(row.value, Mapping):
             yield row
         else:
@@ -161,9 +200,10 @@ def _read_json(source: Source, name: str, columns: Columns) -> _Content:
         document = json.loads(text)
         document = replace_in_json(document) if "\\u" in text else document
     except (ValueError, RecursionError) as error:
-        lines = text.count("\n")
-        hint = "; name a file with one object in each line .jsonl" if lines else ""
-        raise ConfigurationError(f"{name} is not JSON: {error}{hint}") from error
+        if str(error).startswith("Extra data"):
+            # One object in each line, as in a .jsonl file.
+            return _read_lines(source, name, columns, ".jsonl")
+        raise ConfigurationError(f"{name} is not JSON: {error}") from error
     if not isinstance(document, Mapping):
         raise ConfigurationError(f"{name} holds no rows; write a list of objects")
     return document
@@ -184,6 +224,7 @@ def _read_log(source: Source, name: str, columns: Columns) -> _Content:
 
 _READERS: Mapping[str, Callable[[Source, str, Columns], _Content]] = {
     ".jsonl": _read_lines,
+    ".ndjson": partial(_read_lines, form=".jsonl"),
     ".json": _read_json,
     ".csv": _read_cells,
     ".tsv": _read_cells,

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count, pairwise
+from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
+#: The rows of a file of answers, each with its case in a file of cases.
+_Found = Sequence[tuple[AnswerRow, AnswerRow | None]]
 #: The most characters of a text in an example, and the most columns that a message names.
 _MAX_CHARACTERS, _MAX_NAMED = 40, 8
+#: The most characters of what names a case; a longer text is named by its line.
+_MAX_KEY = 60
 #: The largest share of rows that may expect something else in the other file, where nobody has
 #: named what pairs them.
 _MAX_DIFFERENT = 0.05
 #: With more ids that expect something else, and a larger share, they are the ids of other cases.
 _FEW_OTHERS, _MAX_OTHER = 4, 0.2
 _UNKNOWN = "no column is known to have ids or inputs (--id and --input name one)"
+#: With a smaller share of neighbours that expect different answers, equal lines show no order.
+_MIN_CHANGES = 0.1
+#: A number as a table may show it: `7`, `007` or `7.0`.
+_WHOLE = re.compile(r"0*(\d+)(?:\.0+)?")
+#: An id that ends with a number after a word.
+_NUMBERED = re.compile(r"(.*\D)(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +75,8 @@ def pair_files(
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
-    effect = "left out" if paired_only else "counted as cases without a reply"
+    counted = "counted as cases without a reply (--paired-only leaves them out)"
+    effect = "left out" if paired_only else counted
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     for file, side in zip(files, sides, strict=True):
         _require_one_model(file, side)
@@ -75,12 +88,27 @@ def pair_files(
     ids = [*sides[0]]
     if paired_only:
         ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
+        empty = dict.fromkeys(
+            i for i in ids if not all(any(map(_is_answered, side[i])) for side in sides)
+        )
+        notes += [*_note([*empty], "without a reply in a file, left out")]
+        ids = [case_id for case_id in ids if case_id not in empty]
     if not ids:
         raise _other_answers(notes[-1:])
     # A case without an id is named by its line in the base.
-    names = {i: i if key not in ("input", "line") else f"line-{sides[0][i][0].line}" for i in ids}
-    rows = tuple({names[i]: side.get(i, ())[:repeats] for i in ids} for side in sides)
+    has_names = key == "id" or (key not in ("input", "line") and max(map(len, ids)) <= _MAX_KEY)
+    names = {i: i if has_names else f"line-{sides[0][i][0].line}" for i in ids}
+    is_text = not has_names and key not in ("input", "line")
+    rows = tuple(
+        {names[i]: _asking(side.get(i, ())[:repeats], i if is_text else "") for i in ids}
+        for side in sides
+    )
     return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
+
+
+def _asking(rows: Sequence[AnswerRow], text: str) -> tuple[AnswerRow, ...]:
+    """Return *rows* with *text*, which pairs them, as the input that they lack."""
+    return tuple(row if row.input else replace(row, input=text) for row in rows)
 
 
 def _keyed(
@@ -95,11 +123,12 @@ def _keyed(
         problem = _problem(files, sides, key)
         if problem is None:
             why = f"the rows are paired by {key} instead" if notes else _REASONS.get(key, _UNIQUE)
+            if key == "id" and not by_id and _are_numbers_alone(files, keys):
+                why = _COUNTED
             return key, sides, [*notes, *filter(None, [why.format(key)])]
         notes += [problem] if problem else []
     if notes:
-        remedy = "name the column that both files share with --id COLUMN, or with --input COLUMN"
-        raise ConfigurationError(f"nothing pairs: {'; '.join(notes)}; {remedy}")
+        raise ConfigurationError(f"nothing pairs: {'; '.join(notes)}; {_NAME_A_KEY}")
     return "line", _by_line(files, _other_order(files)), [_SAME_ORDER]
 
 
@@ -107,18 +136,78 @@ def _keyed(
 _REASONS = {"id": "", "input": "the rows are paired by input, as the files have no ids"}
 _UNIQUE = "the rows are paired by {}, which differs in each row"
 _SAME_ORDER = "the rows are paired by line: they have neither ids nor inputs, and expect the same"
+_COUNTED = "the ids count the rows, and nothing else shows that they name the same cases"
+_ONE_ORDER = "or add --by-line, if the files are in one order"
+_NAME_A_KEY = (
+    f"name the column that both files share with --id COLUMN, or with --input COLUMN; {_ONE_ORDER}"
+)
 
 
 def _ways(files: Sequence[AnswerFile], *, by_id: bool) -> Iterator[tuple[str, list[list[str]]]]:
     """Yield what may pair the rows, the likeliest first, with the key of each row of each file."""
-    yield "id", [[row.id for row in file.rows] for file in files]
+    ids = _ids(files)
+    # Numbers of rows say less than another column, unless the inputs bear them out.
+    is_late = not by_id and _are_numbers_alone(files, ids)
+    if not is_late:
+        yield "id", ids
     if by_id:
         return
-    for name in files[0].others:
-        keys = [[*file.others.get(name, ())] for file in files]
-        if all(values and len({*values}) == len(values) for values in keys):
-            yield name, keys
-    yield "input", [[row.input.strip() for row in file.rows] for file in files]
+    keys = {name: [[*file.others.get(name, ())] for file in files] for name in files[0].others}
+    unique = {name: values for name, values in keys.items() if _are_unique(values)}
+    # A long text is a question, or a reply that nobody named.
+    short = {name for name, values in unique.items() if max(map(len, chain(*values))) <= _MAX_KEY}
+    yield from ((name, values) for name, values in unique.items() if name in short)
+    if is_late:
+        yield "id", ids
+    inputs = [[_plain(row.input) for row in file.rows] for file in files]
+    texts = [(name, values) for name, values in unique.items() if name not in short]
+    # Of equal questions a text beside them, such as an article, may tell more.
+    is_last = not _are_unique(inputs)
+    yield from (*texts, ("input", inputs)) if is_last else (("input", inputs), *texts)
+
+
+def _are_unique(keys: Sequence[Sequence[str]]) -> bool:
+    """Return True if the *keys* of each file differ, and do not only count its rows."""
+    differ = all(values and len({*values}) == len(values) for values in keys)
+    return differ and not all(map(_counts_rows, keys))
+
+
+def _ids(files: Sequence[AnswerFile]) -> list[list[str]]:
+    """Return the ids of each file; numbers as numbers, if more of them are shared then."""
+    ids = [[_plain(row.id) for row in file.rows] for file in files]
+    numbers = [[_as_number(value) for value in values] for values in ids]
+    is_same = all(len({*one}) == len({*other}) for one, other in zip(ids, numbers, strict=True))
+    shared, as_numbers = (len(set.intersection(*map(set, keys))) for keys in (ids, numbers))
+    return numbers if is_same and as_numbers > shared else ids
+
+
+def _as_number(text: str) -> str:
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def _plain(text: str) -> str:
+    """Return *text* with single spaces, as files differ in ends of lines and in spaces."""
+    return " ".join(text.split())
+
+
+def _counts_rows(values: Sequence[str]) -> bool:
+    """Return True if *values* are numbers, each one more than that of the row before."""
+    numbers = [int(value) for value in values if value.isdecimal()]
+    return len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _are_numbers_alone(files: Sequence[AnswerFile], ids: Sequence[Sequence[str]]) -> bool:
+    """Return True if *ids* count the rows, and neither inputs nor expected answers confirm them."""
+    has_inputs = all(row.input for file in files for row in file.rows)
+    return not has_inputs and all(map(_counts_rows, ids)) and not _changes_often(files[0])
+
+
+def _changes_often(file: AnswerFile) -> bool:
+    """Return True if rows in another order would expect other answers."""
+    known = [_answer_key(row.expected) for row in file.rows if row.expected is not None]
+    changes = sum(one != other for one, other in pairwise(known))
+    return bool(known) and changes >= _MIN_CHANGES * (len(file.rows) - 1)
 
 
 def _by_line(files: Sequence[AnswerFile], problem: str = "") -> list[_Rows]:
@@ -138,28 +227,42 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
     """Return why lines do not pair the rows: nothing shows that they are in one order; else ""."""
     sides = [[row.expected for row in file.rows] for file in files]
     pairs = [pair for side in sides[1:] for pair in zip(sides[0], side, strict=False)]
-    known = [one == other for one, other in pairs if one is not None and other is not None]
-    if known and known.count(False) <= _MAX_DIFFERENT * len(known):
+    known = [
+        _answer_key(one) == _answer_key(other)
+        for one, other in pairs
+        if one is not None and other is not None
+    ]
+    is_same = bool(known) and known.count(False) <= _MAX_DIFFERENT * len(known)
+    if is_same and _changes_often(files[0]):
         return ""
     shared = [name for name in files[0].others if all(name in file.others for file in files)]
     columns = f" (columns of both files: {', '.join(shared[:_MAX_NAMED])})" if shared else ""
-    why = "nothing shows that their lines do; if they do, add --by-line"
-    if known:
+    why = "nothing shows that the files are in one order; if they are, add --by-line"
+    if is_same:
+        why = f"most lines expect what their neighbours do: {why}"
+    elif known:
         why = f"{known.count(False):,} of {len(known):,} lines expect another answer"
     return f"{_UNKNOWN}{columns}, and {why}"
 
 
 def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
+    # Rows without a reply say nothing beside others of the same case.
+    return {key: _answered(group) for key, group in _by_key(rows, keys).items()}
+
+
+def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[AnswerRow]]:
     groups: dict[str, list[AnswerRow]] = defaultdict(list)
     for row, key in zip(rows, keys, strict=False):
         groups[key].append(row)
-    # Rows without a reply say nothing beside others of the same case.
-    return {key: _answered(group) for key, group in groups.items()}
+    return groups
 
 
 def _answered(rows: list[AnswerRow]) -> tuple[AnswerRow, ...]:
-    answered = (row for row in rows if row.reply is not None or row.score is not None)
-    return tuple(answered) or (rows[0],)
+    return tuple(filter(_is_answered, rows)) or (rows[0],)
+
+
+def _is_answered(row: AnswerRow) -> bool:
+    return row.reply is not None or row.score is not None
 
 
 def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str | None:
@@ -168,7 +271,9 @@ def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> s
         has_none = all("" in side and len(side) == 1 for side in sides)
         without = [file.name for file, side in zip(files, sides, strict=True) if "" in side]
         return "" if has_none else f"{', '.join(without)} has rows without {key}"
-    repeated = _reused_ids(files, sides) if key == "id" else ""
+    if all(len(side) == 1 < len(file.rows) for file, side in zip(files, sides, strict=True)):
+        return f"all rows have the same {key}"
+    repeated = _reused(files, sides, key)
     if repeated:
         return repeated
     problems = (
@@ -189,15 +294,43 @@ def _problem_of_two(
         return f"no {key} is in both files ({base.name} has {first}, {file.name} {other})"
     if key != "id":
         return None
-    different = _different_inputs(base_side, side, shared)
-    if 2 * len(different) > len(shared):
-        what = f"of {len(shared):,} ids have another input in {file.name}"
-        return f"{len(different):,} {what}: {_examples(different)}"
+    asked = _other_inputs(base_side, file, side, shared)
+    if asked:
+        return asked
     others = _differing_answers([base_side, side])
-    if len(others) > max(_FEW_OTHERS, _MAX_OTHER * len(shared)):
+    has_inputs = all(one[case][0].input for one in (base_side, side) for case in shared)
+    few = _MAX_OTHER if has_inputs else min(_MAX_OTHER, _chance(base_side, side, shared) / 2)
+    if len(others) > max(_FEW_OTHERS, few * len(shared)):
         what = f"of {len(shared):,} ids expect another answer in {file.name}"
         return f"{len(others):,} {what}: {_examples([*others.values()])}"
     return None
+
+
+def _other_inputs(base: _Rows, file: AnswerFile, side: _Rows, shared: Sequence[str]) -> str:
+    """Return which ids have the input of another id, or that most have another; else ""."""
+    different = _different_inputs(base, side, shared)
+    asked = {_plain(rows[0].input) for rows in base.values()}
+    moved = [case for case in different if _plain(side[case][0].input) in asked]
+    if len(moved) > _MAX_DIFFERENT * len(shared):
+        what = f"of {len(shared):,} ids have the input of another id in {file.name}"
+        return f"{len(moved):,} {what}: {_examples(moved)}"
+    # Prompts of another template have other inputs throughout, and the same expected answers.
+    is_borne_out = (
+        not _differing_answers([base, side]) and _chance(base, side, shared) > _MIN_CHANGES
+    )
+    if 2 * len(different) > len(shared) and not is_borne_out:
+        what = f"of {len(shared):,} ids have another input in {file.name}"
+        return f"{len(different):,} {what}: {_examples(different)}"
+    return ""
+
+
+def _chance(base: _Rows, other: _Rows, shared: Sequence[str]) -> float:
+    """Return the share of cases that would expect another answer if the rows were shuffled."""
+    first, second = (
+        Counter(_answer_key(side[case][0].expected) for case in shared) for side in (base, other)
+    )
+    equal = sum(count * second[answer] for answer, count in first.items())
+    return 1 - equal / len(shared) ** 2
 
 
 def _is_key(base: _Rows, other: _Rows, shared: Sequence[str]) -> bool:
@@ -206,18 +339,31 @@ def _is_key(base: _Rows, other: _Rows, shared: Sequence[str]) -> bool:
     return 2 * len(shared) > len(base) and len(different) <= _MAX_DIFFERENT * len(shared)
 
 
-def _reused_ids(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> str:
-    """Return which ids of a file stand for several inputs; "" for none."""
+def _reused(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str:
+    """Return which ids of a file stand for several inputs, or keys for several answers; else ""."""
     for file, side in zip(files, sides, strict=True):
         reused = [case for case, rows in side.items() if len({row.input for row in rows}) > 1]
-        if reused:
+        if reused and key == "id":
             return f"{file.name} uses ids for several inputs: {_examples(reused)}"
+        # A few errors in the expected answers do not make it another case.
+        several = [case for case, rows in side.items() if _expects_several(rows)]
+        if len(several) > _MAX_DIFFERENT * len(side):
+            return f"{file.name} expects several answers to one {key}: {_examples(several)}"
     return ""
+
+
+def _expects_several(rows: Sequence[AnswerRow]) -> bool:
+    known = [row.expected for row in rows if row.expected is not None]
+    return any(_answer_key(answer) != _answer_key(known[0]) for answer in known)
 
 
 def _different_inputs(base: _Rows, other: _Rows, shared: Iterable[str]) -> list[str]:
     pairs = ((case_id, base[case_id][0].input, other[case_id][0].input) for case_id in shared)
-    return [case for case, first, second in pairs if first and second and first != second]
+    return [
+        case
+        for case, first, second in pairs
+        if first and second and _plain(first) != _plain(second)
+    ]
 
 
 def _require_one_model(file: AnswerFile, side: _Rows) -> None:
@@ -293,8 +439,8 @@ def _with_same_answers(
 
 def _other_answers(notes: Iterable[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"too few cases are left to compare: {', '.join(notes)}; name the column of the expected "
-        "answers with --expected"
+        f"too few cases are left to compare: {', '.join(notes)}; if the rows are those of the same "
+        "cases, name the column of the expected answers with --expected"
     )
 
 
@@ -304,13 +450,23 @@ def _differing_answers(sides: Sequence[_Rows]) -> dict[str, str]:
     for case_id in sides[-1]:
         expected = [rows[0].expected for side in sides if (rows := side.get(case_id))]
         answers = [answer for answer in expected if answer is not None]
-        if expected[-1] is not None and answers[0] != expected[-1]:
+        if expected[-1] is not None and _answer_key(answers[0]) != _answer_key(expected[-1]):
             texts = (f'"{_short(str(answer))}"' for answer in (answers[0], expected[-1]))
             differing[case_id] = f"{_short(case_id)} ({' and '.join(texts)})"
     return differing
 
 
-def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFile, ...]:
+def _answer_key(answer: Any) -> str:
+    """Return what is common to answers that differ in form alone, as 4, ``"4 "`` and ``["4"]``."""
+    if isinstance(answer, list | tuple) and len(answer) == 1:
+        return _answer_key(answer[0])
+    text = _plain(str(answer))
+    return text.lower() if text.lower() in ("true", "false") else _as_number(text)
+
+
+def with_cases(
+    files: Sequence[AnswerFile], cases: AnswerFile, *, by_line: bool = False
+) -> tuple[AnswerFile, ...]:
     """Return *files* with the inputs and the expected answers of *cases* where they have none.
 
     Ids pair them, or else inputs.
@@ -318,29 +474,88 @@ def with_cases(files: Sequence[AnswerFile], cases: AnswerFile) -> tuple[AnswerFi
     Raises:
         ConfigurationError: a file has no reply to any of the cases.
     """
-    by_key = {key: row for row in cases.rows for key in (row.input.strip(), row.id) if key}
-    return tuple(_with_cases(file, cases, by_key) for file in files)
+    if by_line:
+        _by_line([*files, cases])
+        pairs = ([*zip(file.rows, cases.rows, strict=True)] for file in files)
+        return tuple(
+            _with_found(file, cases, p, "line") for file, p in zip(files, pairs, strict=True)
+        )
+    return tuple(_with_cases(file, cases) for file in files)
 
 
-def _with_cases(file: AnswerFile, cases: AnswerFile, by_key: Mapping[str, AnswerRow]) -> AnswerFile:
-    keys: list[list[str]] = [[row.id for row in file.rows], *map(list, file.others.values())]
-    for found in (*keys, [row.input.strip() for row in file.rows]):
-        rows = [(row, by_key.get(key)) for row, key in zip(file.rows, found, strict=True)]
-        if any(case for _, case in rows):
-            return replace(file, rows=tuple(_filled(row, case) for row, case in rows))
-    ids = (f'"{_short(one.rows[0].id)}"' for one in (file, cases))
-    raise ConfigurationError(
-        f"{file.name} has no reply to a case of {cases.name}; the first ids of both are "
-        f"{' and '.join(ids)}"
-    )
+def _with_cases(file: AnswerFile, cases: AnswerFile) -> AnswerFile:
+    ids = [_as_number(_plain(case.id)) for case in cases.rows]
+    asked = [_plain(case.input) for case in cases.rows]
+    ways = [
+        ("id", ids, [row.id for row in file.rows]),
+        ("input", asked, [_plain(row.input) for row in file.rows]),
+        *_numbered(file, cases),
+        *((name, ids, values) for name, values in file.others.items()),
+    ]
+    problems: list[str] = []
+    for key, case_keys, keys in ways:
+        groups = {one: tuple(rows) for one, rows in _by_key(cases.rows, case_keys).items() if one}
+        found = [groups.get(_as_number(_plain(one)), (None,))[0] for one in keys]
+        rows = [*zip(file.rows, found, strict=True)]
+        if not _are_found(rows, 0 if key not in _REASONS else len(groups)):
+            continue
+        problem = _reused([cases], [groups], key)
+        if not problem:
+            return _with_found(file, cases, rows, key)
+        problems += [problem] if problem not in problems else []
+    first = [one.rows[0].id for one in (file, cases)]
+    known = "the first ids of both are {}".format(" and ".join(f'"{_short(i)}"' for i in first))
+    why = "; ".join(problems) or (known if all(first) else "they share neither ids nor questions")
+    remedy = f"give the rows of both the same ids or questions; {_ONE_ORDER}"
+    raise ConfigurationError(f"{file.name} cannot be joined with {cases.name}: {why}; {remedy}")
+
+
+def _numbered(file: AnswerFile, cases: AnswerFile) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield the number at the end of each id, if those of all *cases* are there, or their rows'.
+
+    Examples of batches have ids such as `task-7`, for a table without ids.
+    """
+    found = [_NUMBERED.fullmatch(row.id) for row in file.rows]
+    numbers = [int(one[2]) for one in found if one]
+    if len(numbers) < len(file.rows) or len({one[1] for one in found if one}) > 1:
+        return
+    keys, key = [*map(str, numbers)], "the number at the end of each id"
+    if any(case.id for case in cases.rows):
+        yield key, [_as_number(_plain(case.id)) for case in cases.rows], keys
+        return
+    for first in (0, 1):
+        rows = range(first, first + len(cases.rows))
+        if {*numbers} == {*rows}:
+            yield f"{key}, which counts its rows from {first} on", [*map(str, rows)], keys
+
+
+def _with_found(file: AnswerFile, cases: AnswerFile, rows: _Found, key: str) -> AnswerFile:
+    """Return *file* with the cases of its rows, and a sentence on rows without one."""
+    left = [_short(row.id or row.input or f"line {row.line}") for row, case in rows if case is None]
+    notes = [*_note(left, f"of {file.name} not in {cases.name}, not scored")]
+    if key not in _REASONS:
+        notes.append(f"its cases in {cases.name} are found by {key}")
+    if "expected" in cases.columns:
+        notes.append(f'the expected answers are "{cases.columns["expected"]}" of {cases.name}')
+    filled = tuple(_filled(row, case) for row, case in rows)
+    return replace(file, rows=filled, notes=(*file.notes, *notes))
+
+
+def _are_found(rows: _Found, cases: int) -> bool:
+    """Return True if *rows* have their cases: most, or most of so many *cases*; 0 for all rows."""
+    found = [(row.input, case.input) for row, case in rows if case]
+    asked = [(_plain(one), _plain(other)) for one, other in found if one and other]
+    different = sum(one != other for one, other in asked)
+    is_most = 2 * len(found) > min(len(rows), cases) if cases else len(found) == len(rows)
+    return is_most and different <= _MAX_DIFFERENT * len(asked)
 
 
 def _filled(row: AnswerRow, case: AnswerRow | None) -> AnswerRow:
     if case is None:
         return row
     expected = case.expected if row.expected is None else row.expected
-    case_id, asked = row.id or case.id, row.input or case.input
-    return replace(row, id=case_id, input=asked, expected=expected)
+    case_id, asked, tags = row.id or case.id, row.input or case.input, row.tags or case.tags
+    return replace(row, id=case_id, input=asked, expected=expected, tags=tags)
 
 
 def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dict[str, AnswerRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -157,6 +158,8 @@ class Source:
         try:
             return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
+            if error.object.startswith(_WIDE):
+                return path.read_text(encoding="utf-16", errors="replace")
             number = error.object.count(b"\n", 0, error.start) + 1
             self.add_error(number, f"{what}: {_NOT_UTF8}", path)
         except OSError as error:
@@ -170,17 +173,23 @@ class Source:
         """
         try:
             with path.open("rb") as stream:
-                number = next((n for n, raw in enumerate(stream, start=1) if not _is_utf8(raw)), 0)
+                is_wide = stream.read(2) in _WIDE
+                stream.seek(0)
+                lines = enumerate(() if is_wide else stream, start=1)
+                number = next((n for n, raw in lines if not _is_utf8(raw)), 0)
             if number:
                 self.add_error(number, f"{what}: {_NOT_UTF8}", path)
                 return
-            with path.open(encoding="utf-8-sig") as lines:
-                yield from lines
+            encoding, errors = ("utf-16", "replace") if is_wide else ("utf-8-sig", "strict")
+            with path.open(encoding=encoding, errors=errors) as text:
+                yield from text
         except OSError as error:
             name = self.display_path(path)
             self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
 
 
+#: How a file begins that Excel writes as "Unicode text".
+_WIDE = (BOM_UTF16_LE, BOM_UTF16_BE)
 _NOT_UTF8 = "the file is not UTF-8 from here on: save it as UTF-8"
 
 

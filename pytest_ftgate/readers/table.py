@@ -27,6 +27,9 @@ _SEPARATOR = re.compile(r"\s*,?\s*")
 _Model = TypeVar("_Model", bound=BaseModel)
 #: The delimiters of files that are called CSV.
 _DELIMITERS = ",;\t|"
+#: The first line by which Excel knows the delimiter.
+_STATED_DELIMITER = re.compile(r"sep=(.)\n")
+_QUOTED = re.compile(r'"[^"]*"')
 _CONFLICT = "a version-control conflict marker; resolve the conflict"
 
 
@@ -63,21 +66,25 @@ def validate_row(
     return None
 
 
-def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") -> Iterator[Row]:
+def read_rows(
+    source: Source, path: Path, line: int = 0, what: str = "cases", form: str = ""
+) -> Iterator[Row]:
     """Yield the rows of one file; a broken line becomes an error, and reading goes on.
 
-    *line* is the line of the suite that names the file, *what* the noun for the rows in messages.
+    *line* is the line of the suite that names the file, *what* the noun for the rows in messages,
+    *form* the suffix of what the file holds, by default its own.
     """
-    if path.suffix not in (*_LINE_READERS, *_TEXT_READERS):
+    suffix = form or path.suffix
+    if suffix not in (*_LINE_READERS, *_TEXT_READERS):
         more = ", .tsv, .parquet" * (what == "cases")
         problem = f"{path.suffix or 'no'} suffix; use .jsonl, .json, .csv{more} or .yaml"
         source.add_error(line, f"{what}: {path.name}: {problem}")
         return
-    if path.suffix in _LINE_READERS:
+    if suffix in _LINE_READERS:
         lines = source.read_lines(path, line, what)
-        yield from _LINE_READERS[path.suffix](source, path, lines)
+        yield from _LINE_READERS[suffix](source, path, lines)
     elif (text := source.read_text(path, line, what)) is not None:
-        yield from _TEXT_READERS[path.suffix](source, path, text)
+        yield from _TEXT_READERS[suffix](source, path, text)
 
 
 def _read_jsonl(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
@@ -184,18 +191,22 @@ def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator
     # Strict, because an unclosed quote would swallow the rows after it.
     rest = iter(lines)
     head = next(rest, "")
+    stated = _STATED_DELIMITER.match(head)
+    above, head = int(bool(stated)), next(rest, "") if stated else head
+    delimiter = stated[1] if stated else _delimiter(head)
     rows = chain([head], rest) if head else ()
-    reader = csv.DictReader(rows, delimiter=_delimiter(head), strict=True)
+    reader = csv.DictReader(rows, delimiter=delimiter, strict=True)
     end = broken = 0
     try:
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        names = [*filter(None, reader.fieldnames)]
-        end = 1  # the header
-        for name in sorted({name for name in names if names.count(name) > 1}):
+        names = [name.strip() for name in reader.fieldnames or ()]
+        # pandas writes its numbers of rows, or names, into a first column without a name.
+        reader.fieldnames = [name or "Unnamed: 0" * (n == 0) for n, name in enumerate(names)]
+        end = 1 + above  # the header
+        for name in sorted({name for name in names if name and names.count(name) > 1}):
             remedy = "rename one, or name the .json file of a tool that writes both"
             source.add_error(1, f'two columns are called "{name}"; {remedy}', path)
         for record in reader:
-            end = reader.line_num
+            end = reader.line_num + above
             cells = [cell for cell in record.values() if isinstance(cell, str) and cell]
             line = end - sum(cell.count("\n") for cell in cells)
             if None in record:
@@ -205,10 +216,10 @@ def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator
                     return
             elif cells and cells[0].startswith(_CONFLICT_MARKERS):
                 source.add_error(line, _CONFLICT, path)
-            else:
+            elif cells:
                 yield Row(path, line, {name: cell or None for name, cell in record.items()})
     except csv.Error as error:
-        source.add_error(*_csv_problem(error, end, max(reader.line_num, 1)), path)
+        source.add_error(*_csv_problem(error, end, max(reader.line_num, 1) + above), path)
 
 
 #: A row with more cells than columns.
@@ -216,8 +227,8 @@ _MORE_CELLS = "more cells than the header has columns: quote the text that holds
 
 
 def _delimiter(head: str) -> str:
-    """Return what separates the columns: a comma, or what stands in a header without commas."""
-    return "," if "," in head else max(_DELIMITERS, key=head.count)
+    """Return what separates the columns: what stands in the header most often, but in quotes."""
+    return max(_DELIMITERS, key=_QUOTED.sub("", head).count)
 
 
 def _csv_problem(error: csv.Error, end: int, line: int) -> tuple[int, str]:

@@ -101,6 +101,8 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
             yield from wrap_lines(f"note: {escape_controls(text)}", 2)
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         hint = "for replies with more text try --scorer contains, or numeric"
+        if score_kind == "contains":
+            hint = "for long texts try --scorer similarity"
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})

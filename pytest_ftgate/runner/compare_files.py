@@ -123,7 +123,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         scorer: how replies are scored, as in a suite: ``exact``, ``numeric``, ``contains``, or
             ``{"numeric": {"tolerance": 0.01}}``. By default the file's own scores.
         cases: a file with the questions and expected answers, if those of the answers lack them;
-            *input* and *expected* are its columns then.
+            *input*, *expected* and *by* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
@@ -136,17 +136,20 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
     chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
+    chosen |= {"by": paths}
     asked: dict[str, Any] = {
-        role: chosen.pop(role, "") for role in ("input", "expected") if cases is not None
+        role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
-    columns = Columns(by=paths, scores=scorer is None, **chosen)
+    columns = Columns(scores=scorer is None, **chosen)
     candidates = _candidates(candidate)
     _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    _require_other_replies(read)
     files = with_short_names(read)
     if cases is not None:
-        files = with_cases(files, read_answers(cases, Columns(**asked), "cases", needs_reply=False))
+        known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
+        files = with_cases(files, known, by_line=by_line)
     paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
     return _evaluate(files, compared, paired, started)
@@ -169,6 +172,15 @@ def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
     ]
     if isinstance(base, str | Path) and paths[0] in paths[1:]:
         raise ConfigurationError(f"{base} is base and candidate; name another file as one of them")
+
+
+def _require_other_replies(files: Sequence[AnswerFile]) -> None:
+    """Raise an error if a candidate is the base under another name, as ``FILE::COLUMN``."""
+    base = files[0]
+    for file in files[1:]:
+        is_same_file = file.path == base.path and file.path.exists()
+        if is_same_file and (file.columns, file.rows) == (base.columns, base.rows):
+            raise ConfigurationError(f"{base.name} and {file.name} are the same replies")
 
 
 def _evaluate(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from ftgate_testing.answer_files import answer_rows, write_rows
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.cli.main import main
 
@@ -24,19 +26,76 @@ keep it as a gate: add --write NAME.ftgate.yaml
 def files(tmp_path, monkeypatch):
     """A base, and candidates that pass, fail and are inconclusive, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    sides = {"base": (), "same": [3], "worse": range(60), "unsure": range(6)}
-    for name, wrong in sides.items():
-        write_rows(tmp_path / f"{name}.jsonl", answer_rows(150, wrong))
+    sides = {"base": (), "same": [3], "worse": range(60), "unsure": range(6), "zero": range(150)}
+    rows = {name: answer_rows(150, wrong) for name, wrong in sides.items()}
+    for name in sides:
+        write_rows(tmp_path / f"{name}.jsonl", rows[name])
+    others = {
+        "few": rows["base"][:20],
+        "few_unsure": answer_rows(20, [3]),
+        "few_worse": answer_rows(20, range(15)),
+        "shuffled": rows["worse"][::-1],
+        "doubled": rows["worse"] * 2,
+        "cut": rows["same"][:100],
+        "cut_short": rows["same"][:40],
+        "renumbered": [{**row, "id": f"q{n}"} for n, row in enumerate(rows["worse"][::-1])],
+        "scored": [{**row, "score": 1} for row in rows["base"]],
+        "gold": only(rows["base"], "id", "expected")[::-1],
+        "batch": only(rows["base"], "id", "answer"),
+        "batch_same": only(rows["same"], "id", "answer"),
+        "nothing": rows["zero"],
+        "batch_worse": only(rows["worse"], "id", "answer"),
+        "labels": [{"label": "word", "predict": row["answer"]} for row in rows["base"][1:]],
+        "labels_2": [{"label": "word", "predict": row["answer"]} for row in rows["worse"][:0:-1]],
+        "models": [{**r, "model": m} for m in ("base", "worse") for r in rows[m]],
+        "wide": [{**r, "tuned": w["answer"]} for r, w in zip(rows["base"], rows["worse"])],  # noqa: B905
+    }
+    for name, given in others.items():
+        write_rows(tmp_path / f"{name}.jsonl", given)
+    cells = [";".join(row.values()) for row in rows["worse"][::-1]]
+    table = "\r\n".join(["sep=;", ";".join(rows["worse"][0]), *cells])
+    (tmp_path / "excel.csv").write_text(table, "utf-16")
     return tmp_path
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    (["same.jsonl"], 0), (["worse.jsonl"], 1), (["same.jsonl", "worse.jsonl"], 1),
-    (["unsure.jsonl", "--max-drop", "0.05"], 3), (["absent.jsonl"], 2),
-    (["same.jsonl", "--scorer", "{numeric: ["], 2),
+def only(rows, *keys):
+    return [{key: row[key] for key in keys} for row in rows]
+
+
+@every_row("code, arguments", [
+    (0, "base.jsonl same.jsonl"),
+    (0, "base.jsonl cut.jsonl --paired-only"),
+    (0, "worse.jsonl excel.csv"),
+    (0, "batch.jsonl batch_same.jsonl --cases gold.jsonl"),
+    (1, "base.jsonl worse.jsonl"),
+    (1, "base.jsonl same.jsonl worse.jsonl"),
+    (1, "base.jsonl shuffled.jsonl"),
+    (1, "base.jsonl renumbered.jsonl"),
+    (1, "base.jsonl doubled.jsonl"),
+    (1, "base.jsonl excel.csv"),
+    (1, "few.jsonl few_worse.jsonl"),
+    (1, "batch.jsonl batch_worse.jsonl --cases gold.jsonl"),
+    (1, "models.jsonl::model=base models.jsonl::model=worse"),
+    (1, "wide.jsonl::answer wide.jsonl::tuned"),
+    (1, "labels.jsonl labels_2.jsonl --by-line --scorer contains"),
+    (2, "base.jsonl absent.jsonl"),
+    (2, "base.jsonl same.jsonl --scorer '{numeric: ['"),
+    (2, "base.jsonl same.jsonl --max-drop 5"),
+    (2, "base.jsonl cut_short.jsonl"),
+    (2, "base.jsonl scored.jsonl"),
+    (2, "base.jsonl base.jsonl::answer"),
+    (2, "base.jsonl models.jsonl"),
+    (2, "batch.jsonl batch_worse.jsonl"),
+    (2, "batch.jsonl batch_worse.jsonl --cases labels.jsonl"),
+    (2, "labels.jsonl labels_2.jsonl"),
+    (3, "base.jsonl unsure.jsonl --max-drop 0.05"),
+    (3, "few.jsonl few_unsure.jsonl"),
+    (3, "base.jsonl cut.jsonl"),
+    (3, "zero.jsonl nothing.jsonl"),
+    (3, "base.jsonl same.jsonl cut.jsonl"),
 ])  # fmt: skip
-def test_the_exit_code_says_how_it_ended(files, capsys, arguments, code):
-    assert main(["compare", "base.jsonl", *arguments]) == code
+def test_the_exit_code_says_how_it_ended(files, capsys, code, arguments):
+    assert main(["compare", *shlex.split(arguments)]) == code
 
 
 def test_the_screen_says_what_was_compared_and_how_to_keep_it(files, capsys):

@@ -152,7 +152,7 @@ def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_writ
     assert len(server.requests) == 30
     text = " ".join(text_of(prompts).replace("#", "").split())
     assert "max_drop: 0.21 by default: 30 cases can rule out a drop of 21 points or more" in text
-    assert "92 would show 10, 285 would show 5" in text
+    assert "92 would 10, 285 would 5" in text
     higher = text_of(prompts).replace("0.64", "0.65")
     (prompts / "higher.ftgate.yaml").write_text(higher, "utf-8")
     result = pytester.runpytest("--ftgate", "-v", "prompts")
@@ -259,16 +259,16 @@ def test_cases_that_cannot_be_used_leave_no_suite_behind(desk, server, run_verb)
 
 def test_a_column_that_is_not_known_is_asked_for_and_can_be_named(desk, server, run_verb):
     write_prompt(desk)
-    write_cases(desk, header=("frage", "antwort"))
+    write_cases(desk, header=("kysymys", "vastaus"))
 
     code, printed = run_verb("init", "qa.md", "--cases", "qa.csv")
     again, _ = run_verb(
-        *("init", "qa.md", "--cases", "qa.csv", "--input", "frage", "--expected", "antwort")
+        *("init", "qa.md", "--cases", "qa.csv", "--input", "kysymys", "--expected", "vastaus")
     )
 
     assert (code, again) == (1, 0)
     assert "--input COLUMN, --expected COLUMN" in printed
-    assert suite_of(desk)["columns"] == {"input": "frage", "expected": "antwort"}
+    assert suite_of(desk)["columns"] == {"input": "kysymys", "expected": "vastaus"}
 
 
 # promptfoo ---------------------------------------------------------------------------------------

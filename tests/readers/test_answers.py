@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -15,7 +16,7 @@ ROW = AnswerRow(line=2, id="7", input="2 + 2", expected="4", reply="four", tags=
 
 
 def read(path, content, **columns):
-    path.write_text(content, "utf-8")
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_answers(path, Columns(**columns))
 
 
@@ -33,10 +34,45 @@ def read(path, content, **columns):
             "a.json",
             '[\n{"key": "7", "prompt": "2 + 2", "gold": "4", "output": "four", "tags": "sums"}]',
         ),
+        ("a.ndjson", '\n{"id": 7, "input": "2 + 2", "gold": 4, "reply": "four", "tag": "sums"}'),
     ],
 )
 def test_every_form_of_a_table_gives_the_same_rows(tmp_path, name, content):
-    assert read(tmp_path / name, content).rows == (ROW,)
+    (row,) = read(tmp_path / name, content).rows
+
+    assert replace(row, expected=str(row.expected)) == ROW
+
+
+ENTRY = '{"id": 7, "question": "2 + 2", "expected": "4", "answer": "four", "topic": "sums"}'
+
+
+@every_row("name, content, line", [
+    ("a.csv", "id\tinput\texpected\treply\ttag\r\n7\t2 + 2\t4\tfour\tsums\r\n".encode("utf-16"), 2),
+    ("a.csv", "sep=;\nid;question;expected;answer;topic\n7;2 + 2;4;four;sums\n", 3),
+    ("a.csv", "id;question;expected;answer;topic;cost, in cent\n7;2 + 2;4;four;sums;3\n", 2),
+    ("a.csv", "id;question;expected;answer;topic;;\n7;2 + 2;4;four;sums;;\n;;;;;;\n\n", 2),
+    ("a.csv", ",id,question,expected,answer,topic\n0,7,2 + 2,4,four,sums\n", 2),
+    ("a.json", f'{ENTRY}\n{{"id": 8, "answer": "five"}}\n', 1),
+    ("a.json", f'{{"model": "m", "results": [{ENTRY}]}}', 1),
+    ("a.json", f'{{"results": [{ENTRY}], "errors": [{{"id": 9}}]}}', 1),
+    ("a.json", '{"7": ' + ENTRY.replace('"id": 7, ', "") + "}", 1),
+])  # fmt: skip
+def test_a_table_is_read_as_other_programs_write_it(tmp_path, name, content, line):
+    path = tmp_path / name
+    read_from = f"{path}::results" if "errors" in str(content) else path
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    file = read_answers(read_from, Columns())
+
+    assert file.rows[0] == replace(ROW, line=line)
+    assert "" not in (*file.unread, *file.others)
+
+
+@pytest.mark.parametrize(("written", "score"), [
+    ("0,5", 0.5), ("WAHR", 1.0), ("falsch", 0.0), ("Sí", 1.0),
+])  # fmt: skip
+def test_scores_are_read_as_tables_of_other_languages_write_them(tmp_path, written, score):
+    assert read(tmp_path / "a.csv", f"id;score\n1;{written}\n").rows[0].score == score
 
 
 def test_a_parquet_file_is_read_or_names_the_missing_package(tmp_path):
@@ -102,7 +138,9 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
         ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
         ("a.jsonl", "3\n", r"a\.jsonl:1: a row is an object, such as"),
         ("a.jsonl", "[3]\n", r"a\.jsonl:1: the file holds a list, as .json files do"),
-        ("a.json", '{"a": 1}\n{"a": 2}', r"name a file with one object in each line \.jsonl"),
+        ("a.json", '{"a": 1}\n{"a": 2}', r"name one with --reply or --score"),
+        ("a.json", '{"a": [{}], "b": [{}]}', r"holds several lists: a, b; name .*a\.json::a"),
+        ("a.json", '{"m": {"score": 1}}', r"JSON object of no known tool \(keys: m\)"),
         ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
         ("a.json", "3", r"holds no rows; write a list of objects"),
         ("a.jsonl", "", r"has no rows"),

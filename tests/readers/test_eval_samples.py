@@ -95,6 +95,17 @@ def test_a_batch_is_read_by_its_own_ids_and_what_failed_is_counted(tmp_path, bro
     ("row", "read_as"),
     [
         ({"prompt": "q", "predict": "a", "label": "b"}, ("q", "b", "a", None)),
+        ({"Frage": "q", "Antwort": "a", "erwartet": "b"}, ("q", "b", "a", None)),
+        ({"pregunta": "q", "respuesta": "b", "prediction": "a"}, ("q", "b", "a", None)),
+        ({"id": 1, "answer": "b", "response": "b: so", "pred": "a"}, ("", "b", "a", None)),
+        (
+            {"query": "q", "gold": "b", "raw": "so: a", "extracted_answer": "a"},
+            ("q", "b", "a", None),
+        ),
+        ({"question": "q", "gold_answers": "b", "final_answer": "a"}, ("q", "b", "a", None)),
+        ({"question": "q", "final_answer": "b", "response": "a"}, ("q", "b", "a", None)),
+        ({"text": "q", "true_label": "b", "base_pred_label": "a"}, ("q", "b", "a", None)),
+        ({"user_query": "q", "pred_option": "a", "expected_tools": "b"}, ("q", "b", "a", None)),
         (
             {"no": 1, "prompt_text": "q", "gold_label": "b", "model_output": "a"},
             ("q", "b", "a", None),
@@ -132,6 +143,17 @@ def test_columns_are_known_by_the_names_that_tools_give_them(tmp_path, row, read
     (found,) = read(tmp_path, [row]).rows
 
     assert (found.input, found.expected, found.reply, found.score) == read_as
+
+
+@pytest.mark.parametrize("column", [
+    "input_tokens", "prompt_hash", "question_id", "system_prompt", "target_lang", "expected_tokens",
+    "correct_count", "is_answer", "rag_answer", "gold_score", "pred_ms",
+])  # fmt: skip
+def test_a_figure_and_what_describes_a_text_are_no_text(tmp_path, column):
+    file = read(tmp_path, [{"id": 1, column: 3, "reply": "a"}])
+
+    assert file.columns == {"id": "id", "reply": "reply"}
+    assert file.unread == (column,)
 
 
 def test_of_two_columns_that_may_be_the_answer_none_is_guessed(tmp_path):
@@ -180,6 +202,7 @@ def test_scores_are_left_unread_where_replies_are_scored_by_a_rule(tmp_path):
     rows = [{"id": 1, "reply": "a", "expected": "a", "score": "n/a"}]
 
     assert read(tmp_path, rows, scores=False).rows[0].score is None
+    assert read(tmp_path, rows, scores=False, score="score").rows[0].score is None
     with pytest.raises(ConfigurationError, match=r'a\.jsonl:1: the score is "n/a"'):
         read(tmp_path, rows)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ftgate_testing.answer_files import answer_rows
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import Columns
@@ -83,7 +86,7 @@ def test_lines_that_expect_nothing_are_paired_only_on_demand():
     rows = [{"score": n % 2} for n in range(9)]
 
     with pytest.raises(
-        ConfigurationError, match=r"nothing shows that their lines do; .* add --by-line"
+        ConfigurationError, match=r"nothing shows that the files are in one order; .* add --by-line"
     ):
         pair(rows, rows)
     assert pair(rows, rows, by_line=True).key == "line"
@@ -99,6 +102,113 @@ def test_ids_that_expect_something_else_in_the_other_file_pair_nothing():
         ConfigurationError, match="nothing pairs: 40 of 40 ids expect another answer"
     ):
         pair(rows, second)
+
+
+def of(labels, count=60, **columns):
+    """Return rows that expect the *labels* in turn; the reply of each says which case it is of."""
+    rows = ({"expected": labels[n % len(labels)], "reply": f"reply {n}"} for n in range(count))
+    return [
+        row | {key: value(n) if callable(value) else value for key, value in columns.items()}
+        for n, row in enumerate(rows)
+    ]
+
+
+def shuffled(rows):
+    return [rows[n * 7 % len(rows)] for n in range(len(rows))]
+
+
+def counted(rows, column):
+    return [{column: n, **row} for n, row in enumerate(rows)]
+
+
+def question(n):
+    return f"What is {n}?"
+
+
+def long_text(n):
+    return f"A long text about {n}. " * 5
+
+
+@every_row("first, second, key", [
+    (of("abc", id=int), of("abc", id=float), "id"),
+    (of("abc", id=int), of("abc", id=lambda n: f" {n:03}"), "id"),
+    (of("abc", id=int), of("abc", id=int)[:58], "id"),
+    (of("abc", id=int), [*of("abc", id=int)] * 2, "id"),
+    (of("123", id=int), of([1.0, " 2", ["3"]], id=int), "id"),
+    (of("abc", question=lambda n: f"a\nb {n}"), of("abc", question="a\r\nb\xa0{}".format), "input"),
+    (of("a", index=int, ticket="T{}".format), of("a", ticket="T{}".format), "ticket"),
+    (of("abc", input=question, other=long_text), of("abc", input=question, other=long_text),
+     "input"),
+    (of("abc", article=long_text), of("abc", article=long_text), "article"),
+    (of("a", question="What is this about?", article=long_text),
+     of("a", question="What is this about?", article=long_text), "article"),
+    (of("abc", id=int, prompt=question), of("abc", id=int, prompt="Please: {}".format), "id"),
+])  # fmt: skip
+def test_rows_are_paired_in_any_order_and_form(first, second, key):
+    second = shuffled(second)
+    if key == "ticket":
+        second = counted(second, "index")
+
+    paired = pair(first, second)
+
+    assert paired.key == key
+    assert max(map(len, paired.cases)) < 10
+    pairs = [(rows[0], paired.rows[1][case]) for case, rows in paired.rows[0].items()]
+    assert len(pairs) == 60
+    assert [one for one, others in pairs if any(one.reply != o.reply for o in others)] == []
+
+
+def test_a_long_text_that_pairs_the_rows_is_their_input():
+    paired = pair(of("abc", article=long_text), shuffled(of("abc", article=long_text)))
+
+    assert (paired.key, paired.cases["line-3"].input) == ("article", long_text(2).strip())
+
+
+def test_ids_that_count_the_rows_after_one_was_lost_do_not_pair():
+    rows = of("ab", question=question)
+    first, second = counted(rows, "id"), counted([*rows[:40], *rows[41:]], "id")
+
+    paired = pair(first, second)
+
+    assert paired.key == "input"
+    assert paired.notes[0].startswith("19 of 59 ids have the input of another id in b: 40, 41, 42")
+
+
+@every_row("first, second, message", [
+    (of("a"), of("a"), "most lines expect what their neighbours do: nothing shows"),
+    (counted(of("a"), "Unnamed: 0"), counted(of("a"), "Unnamed: 0"), "neighbours do: nothing sh"),
+    (of("a" * 30 + "b" * 30), of("a" * 30 + "b" * 30), "most lines expect what their neighb"),
+    (of("aab"), of("aab")[::-1], "of 60 lines expect another answer"),
+    (of("abc", question="Sort."), of("abc", question="Sort."), "all rows have the same input"),
+    (of("abc", question=lambda n: n // 2), of("abc", question=lambda n: n // 2),
+     "a expects several answers to one input: 0, 1, 2, …"),
+    (of("abc", id=lambda n: n // 2), of("abc", id=lambda n: n // 2),
+     "a expects several answers to one id: 0, 1, 2, …"),
+    (counted(of("a" * 11 + "b"), "id"), counted(of("a" * 6 + "b" + "a" * 5), "id"),
+     "10 of 60 ids expect another answer in b"),
+])  # fmt: skip
+def test_nothing_is_paired_by_what_says_nothing_of_the_cases(first, second, message):
+    with pytest.raises(ConfigurationError, match="nothing pairs") as caught:
+        pair(first, second)
+
+    assert message in str(caught.value)
+
+
+def test_ids_of_other_questions_do_not_pair_unless_the_expected_answers_bear_them_out():
+    rows = [of("a", id=int, prompt=question), of("a", id=int, prompt="Please: {}".format)]
+
+    with pytest.raises(ConfigurationError, match="60 of 60 ids have another input in b: 0, 1, 2"):
+        pair(*rows)
+
+
+@pytest.mark.parametrize(("labels", "is_noted"), [("a", True), ("abc", False)])
+def test_ids_that_count_rows_are_noted_unless_the_expected_answers_bear_them_out(labels, is_noted):
+    rows = counted(of(labels), "id")
+
+    paired = pair(rows, rows)
+
+    said = "the ids count the rows, and nothing else shows that they name the same cases"
+    assert (paired.key, paired.notes) == ("id", (said,) * is_noted)
 
 
 def test_rows_of_several_models_in_one_file_are_an_error_that_shows_how_to_name_one():
@@ -125,9 +235,76 @@ def test_cases_of_a_file_of_their_own_are_found_by_id_or_by_input():
     assert [row.expected for row in files[1].rows] == ["word 0", "word 1", "word 2"]
     other = read_answers([{"id": "x1", "reply": "y"}], Columns(), "c")
     with pytest.raises(
-        ConfigurationError, match=r'c has no reply to a case of gold; .* "x1" and "q0"'
+        ConfigurationError, match=r'c cannot be joined with gold: .* "x1" and "q0"; give the rows'
     ):
         with_cases([other], cases)
+
+
+def replies(**columns):
+    """Return replies alone, in another order than that of the cases that they answer."""
+    return shuffled(without(of([f"label {n}" for n in range(60)], **columns), "expected"))
+
+
+def gold(**columns):
+    return without(of([f"label {n}" for n in range(60)], **columns), "reply")
+
+
+@every_row("rows, cases, missing", [
+    (replies(id="{}.0".format), gold(id=int), 0),
+    (counted(replies(question=question), "index"), gold(id=int, question=question), 0),
+    (replies(question=question, ms=lambda n: 61 - n), gold(id=int, question=question), 0),
+    (replies(id=int, question=question), gold(id=lambda n: n % 30, question=question), 0),
+    (replies(id=int), gold(id=int)[:20], 40),
+    (replies(custom_id="task-{}".format), gold(id=int), 0),
+    (replies(custom_id="task-{}".format), gold(question=question), 0),
+    (replies(custom_id=lambda n: f"row{n + 1:03}"), gold(question=question), 0),
+])  # fmt: skip
+def test_each_reply_gets_the_expected_answer_of_its_own_case(rows, cases, missing):
+    (file,) = with_cases(
+        [read_answers(rows, Columns(), "a")],
+        read_answers(cases, Columns(), "gold", needs_reply=False),
+    )
+
+    found = [row for row in file.rows if row.expected is not None]
+    assert len(found) == 60 - missing
+    assert all(row.expected.split()[1] == row.reply.split()[1] for row in found)
+    said = [f"{missing} cases of a not in gold, not scored: "] if missing else []
+    if "custom_id" in rows[0]:
+        said.append("its cases in gold are found by the number at the end of each id")
+    said.append('the expected answers are "expected" of gold')
+    assert [note[: len(one)] for note, one in zip(file.notes, said, strict=True)] == said
+
+
+def test_cases_are_joined_by_line_only_on_demand():
+    cases = read_answers(gold(topic="maths"), Columns(), "gold", needs_reply=False)
+    files = [read_answers([{"reply": f"reply {n}"} for n in range(60)], Columns(), "a")]
+
+    (file,) = with_cases(files, cases, by_line=True)
+
+    assert (file.rows[7].expected, file.rows[7].tags) == ("label 7", ("maths",))
+    assert file.notes[0] == "its cases in gold are found by line"
+    with pytest.raises(ConfigurationError, match="the files differ in their number of rows"):
+        with_cases([replace(files[0], rows=file.rows[1:])], cases, by_line=True)
+
+
+@every_row("rows, cases, message", [
+    (replies(id="{}z".format, ms=lambda n: n + 3), gold(id=int),
+     'the first ids of both are "0z" and "0"'),
+    (replies(id=lambda n: n % 30), gold(id=lambda n: n % 30, question=question),
+     "gold uses ids for several inputs: 0, 1, 2, …"),
+    (replies(question=lambda n: n // 2), gold(question=lambda n: n // 2),
+     "gold expects several answers to one input: 0, 1, 2, …"),
+    (replies(id=lambda n: f"task-{n + 2}"), gold(), "they share neither ids nor questions"),
+    (replies(id="task-{}".format), gold()[1:], "they share neither ids nor questions"),
+    (replies(), gold(), "they share neither ids nor questions"),
+])  # fmt: skip
+def test_cases_that_may_be_those_of_other_replies_are_not_joined(rows, cases, message):
+    files = [read_answers(rows, Columns(), "a")]
+
+    with pytest.raises(ConfigurationError, match="a cannot be joined with gold: ") as caught:
+        with_cases(files, read_answers(cases, Columns(), "gold", needs_reply=False))
+
+    assert message in str(caught.value)
 
 
 def test_ids_that_are_row_numbers_of_other_cases_do_not_pair():
@@ -137,8 +314,8 @@ def test_ids_that_are_row_numbers_of_other_cases_do_not_pair():
     paired = pair(first, second)
 
     assert paired.key == "input"
-    assert paired.notes[0].startswith("6 of 6 ids have another input in b: 0, 1, 2, …")
-    with pytest.raises(ConfigurationError, match="nothing pairs: 6 of 6 ids have another input"):
+    assert paired.notes[0].startswith("6 of 6 ids have the input of another id in b: 0, 1, 2, …")
+    with pytest.raises(ConfigurationError, match="nothing pairs: 6 of 6 ids have the input"):
         pair(first, second, by_id=True)
 
 
@@ -150,7 +327,8 @@ def test_nothing_that_pairs_is_an_error_that_names_both_keys():
 
     assert str(caught.value) == (
         'nothing pairs: no id is in both files (a has "a1", b "b1"); name the column that both '
-        "files share with --id COLUMN, or with --input COLUMN"
+        "files share with --id COLUMN, or with --input COLUMN; or add --by-line, if the files are "
+        "in one order"
     )
 
 
@@ -162,8 +340,20 @@ def test_cases_that_a_candidate_lacks_count_as_no_reply_or_are_left_out():
     assert (len(lacking.cases), len(alone.cases)) == (9, 5)
     assert lacking.rows[1]["q0"] == ()
     what = "4 of 9 cases of a are not in b"
-    assert lacking.notes == (f"{what}, counted as cases without a reply: q0, q1, q2, …",)
+    effect = "counted as cases without a reply (--paired-only leaves them out)"
+    assert lacking.notes == (f"{what}, {effect}: q0, q1, q2, …",)
     assert alone.notes == (f"{what}, left out: q0, q1, q2, …",)
+
+
+def test_cases_with_an_empty_reply_are_left_out_where_only_pairs_count():
+    rows = answer_rows(9)
+    second = [rows[0] | {"answer": None}, *rows[1:]]
+
+    assert "q0" in pair(rows, second).cases
+    paired = pair(second, rows, paired_only=True)
+
+    assert [*paired.cases] == [f"q{n}" for n in range(1, 9)]
+    assert paired.notes == ("1 case without a reply in a file, left out: q0",)
 
 
 def test_cases_that_the_base_lacks_are_left_out_and_counted():
@@ -186,7 +376,8 @@ def test_a_row_that_expects_another_answer_counts_as_no_reply_or_its_case_is_lef
     assert [*map(len, lacking.rows[1].values())] == [1, 0, 1]
     assert [*alone.cases] == ["q0", "q2"]
     what, texts = "1 case with another expected answer in b", 'q1 ("word 1" and "x")'
-    assert lacking.notes == (f"{what}, counted as cases without a reply: {texts}",)
+    effect = "counted as cases without a reply (--paired-only leaves them out)"
+    assert lacking.notes == (f"{what}, {effect}: {texts}",)
     assert alone.notes == (f"{what}, left out: {texts}",)
 
 

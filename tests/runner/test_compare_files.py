@@ -97,6 +97,13 @@ def test_where_no_reply_is_right_another_rule_is_named():
     )
 
 
+@every_row(("scorer", "hint"), [("exact", "contains, or numeric"), ("contains", "similarity")])
+def test_the_rule_that_is_named_is_another_one(scorer, hint):
+    rows = [{"id": n, "expected": "four", "reply": f"It is {n}."} for n in range(60)]
+
+    assert f"try --scorer {hint}" in " ".join(str(compare(rows, rows, scorer=scorer)).split())
+
+
 def test_the_scores_of_the_files_count_unless_a_rule_is_named():
     base = answer_rows(60, exact_match=1)
     worse = answer_rows(60, exact_match=lambda n: n % 2)
@@ -200,6 +207,14 @@ def test_several_candidates_are_shown_in_one_table_first():
     ]
 
 
+def test_names_that_are_longer_together_than_a_path_may_be_are_compared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{name}-{'long' * 40}.jsonl" for name in ("base", "first", "second")]
+    files = [write_rows(tmp_path / name, answer_rows(20)) for name in names]
+
+    assert compare(files[0], files[1:]).passed
+
+
 def test_files_of_which_one_states_scores_are_an_error_that_names_both():
     scored = answer_rows(60, score=1)
 
@@ -246,6 +261,8 @@ def test_a_file_is_not_compared_with_itself(tmp_path):
             ConfigurationError, match=r"a\.jsonl is base and candidate; name another"
         ):
             compare(path, candidate)
+    with pytest.raises(ConfigurationError, match=r"a\.jsonl::answer are the same replies"):
+        compare(path, f"{path}::answer")
 
 
 def stated(result):
