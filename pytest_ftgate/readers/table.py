@@ -184,17 +184,14 @@ def _read_csv(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]
 def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
     """Yield the rows of a table with a header: each value is the text of a cell, or None.
 
-    *lines* are those of the file.
-
-    A broken row, and a column that stands there twice, become errors of *source*.
+    *lines* are those of the file. A broken row, and a column that stands there twice, become errors of *source*.
     """
     # Strict, because an unclosed quote would swallow the rows after it.
     rest = iter(lines)
     head = next(rest, "")
     stated = _STATED_DELIMITER.match(head)
     above, head = int(bool(stated)), next(rest, "") if stated else head
-    delimiter = stated[1] if stated else _delimiter(head)
-    rows = chain([head], rest) if head else ()
+    rows, delimiter = chain([head] * bool(head), rest), stated[1] if stated else _delimiter(head)
     reader = csv.DictReader(rows, delimiter=delimiter, strict=True)
     end = broken = 0
     try:

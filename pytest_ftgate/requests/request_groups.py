@@ -13,7 +13,6 @@ from typing import Any, Self
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
-from pytest_ftgate.skills.answers import answer_end_of
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec, without_restrictions
@@ -237,6 +236,8 @@ def _answer_end(case: Case) -> str:
     """Return what the answer to a skill *case* ends with; "" if it ends with the reply."""
     if case.format:
         return ""
+    from pytest_ftgate.skills.answers import answer_end_of
+
     return answer_end_of(case.score.kind, case.score.value)
 
 

@@ -28,7 +28,6 @@ from pytest_ftgate.scoring.text_scorers import (
     matches_pattern,
     score_labels,
 )
-from pytest_ftgate.skills.answers import code_end
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -326,6 +325,8 @@ def _score_by_content(
 def _score_text(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     text = reply.text.strip()
     if case.skill and rule.kind == "code":
+        from pytest_ftgate.skills.answers import code_end
+
         # Where a provider can, it ends the reply there.
         text = text[: code_end(text)]
     try:

@@ -536,25 +536,28 @@ def test_the_change_of_a_variant_that_differs_is_not_its_noise(lost, gained, noi
 
 
 @every_row(
-    ("repeats", "cases", "for_10", "for_5", "limits"),
+    ("repeats", "cases", "needed", "limits"),
     [
-        (1, 30, 92, 285, [0.21, 0.1, 0.05]),
-        (3, 30, 80, 320, [0.17, 0.1, 0.04]),
+        (1, 30, (50, 92, 285), [0.21, 0.15, 0.1, 0.05]),
+        (3, 30, (36, 80, 320), [0.17, 0.15, 0.1, 0.04]),
         # So many cases with one reply show it, or so many unrelated ones with repeats.
-        (3, 10, 135, 508, [0.37, 0.1, 0.03]),
-        (5, 45, 48, 200, [0.11, 0.1, 0.04]),
+        (3, 10, (60, 135, 508), [0.37, 0.11, 0.1, 0.03]),
+        (5, 45, (45, 48, 200), [0.11, 0.11, 0.1, 0.04]),
     ],
 )
-def test_a_coarse_default_limit_says_how_many_cases_show_ten_and_five_points(
-    repeats, cases, for_10, for_5, limits
+def test_a_coarse_default_limit_says_how_many_cases_rule_out_smaller_drops(
+    repeats, cases, needed, limits
 ):
     def made(count):
         varied = {"repeats": repeats, "temperature": 1.0} if repeats > 1 else {}
         return asked(count, OPEN, **varied)
 
-    values = {"cases": cases, "unrelated": 0, "limit": 0.2, "for_10": for_10, "for_5": for_5}
+    finer = dict(zip(("for_15", "for_10", "for_5"), needed, strict=True))
+    values = {"cases": cases, "unrelated": 0, "points": 20, "none": 0, **finer}
     assert [*coarse_limit(made(cases), OPEN, 0.2)] == [note(NoteKind.COARSE_LIMIT, **values)]
-    assert [default_limit(made(n), OPEN) for n in (cases, for_10, for_5)] == limits
+    (none,) = coarse_limit(made(cases), OPEN, None)
+    assert none.values == {**values, "points": 0, "none": 1}
+    assert [default_limit(made(n), OPEN) for n in (cases, *needed)] == limits
     assert [*coarse_limit(made(cases), OPEN, 0.15)] == []
 
 

@@ -184,7 +184,9 @@ def test_a_full_summary_is_left_alone_and_that_is_said(red, github):
 
 def test_where_another_plugin_marks_failures_nothing_is_marked_twice(red, github):
     # The real one, by the name of its entry point, would be loaded in every run of this project.
-    red.path("pytest_github_actions_annotate_failures.py").write_text("")
+    red.path("pytest_github_actions_annotate_failures.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--exclude-warning-annotations')\n"
+    )
     red.pytester.syspathinsert()
 
     result = red.run("-p", "pytest_github_actions_annotate_failures")

@@ -16,7 +16,7 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 
 #: Modules that providers share.
 SHARED = {
-    *("__init__", "api", "base", "decoding", "generation", "http", "logprobs", "served"),
+    *("__init__", "answers", "api", "base", "decoding", "generation", "http", "logprobs", "served"),
     "server_template",
 }
 ENVIRONMENT = {
