@@ -184,11 +184,10 @@ def _read_csv(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]
 def read_delimited(source: Source, path: Path, lines: Iterable[str]) -> Iterator[Row]:
     """Yield the rows of a table with a header: each value is the text of a cell, or None.
 
-    *lines* are those of the file. A broken row, and a column that stands there twice, become errors of *source*.
+    A broken row of *lines*, and a column that stands there twice, become errors of *source*.
     """
     # Strict, because an unclosed quote would swallow the rows after it.
-    rest = iter(lines)
-    head = next(rest, "")
+    head = next(rest := iter(lines), "")
     stated = _STATED_DELIMITER.match(head)
     above, head = int(bool(stated)), next(rest, "") if stated else head
     rows, delimiter = chain([head] * bool(head), rest), stated[1] if stated else _delimiter(head)
