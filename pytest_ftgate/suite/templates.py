@@ -174,16 +174,14 @@ def render_template(text: str, values: Mapping[str, Any]) -> str:
         template = _compile(text)
         with _translated_errors():
             rendered = template.render(values)
-        if len(rendered) > _LONGEST:
-            raise TemplateError(
-                f"it comes to {len(rendered):,} characters; {_LONGEST:,} are allowed"
-            )
-        return rendered
     except TemplateError:
         raise
     # An error of the template's own code, such as adding text to a number.
     except Exception as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
+    if len(rendered) > _LONGEST:
+        raise TemplateError(f"it comes to {len(rendered):,} characters; {_LONGEST:,} are allowed")
+    return rendered
 
 
 def case_variables(cases: Iterable[Case]) -> set[str]:
