@@ -17,6 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
+from itertools import chain
 from math import prod
 from os.path import expanduser
 from pathlib import Path
@@ -142,11 +143,15 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
 _CONFIG, _ADAPTER_CONFIG = "config.json", "adapter_config.json"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 #: Files of a checkpoint that can change a reply.
-_CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+CHECKPOINT_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 #: Files of weights that are pickles, which run code when they are read.
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+#: How those begin that a trainer keeps beside the weights, to go on from there.
+_STATE = ("training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states")
 #: Keys of a config whose value, with a slash, is a repository of compiled code.
 _CODE_KEY = re.compile(r"implementation|kernel")
+#: What no name of a branch, a tag or a commit has.
+_NO_REVISION = re.compile(r"^/|\.\.|[\\:\0]")
 #: The folder of the cache of Hugging Face that holds a folder for each commit.
 _SNAPSHOTS = "snapshots"
 
@@ -164,6 +169,9 @@ def find_checkpoint(model: str, folder: Path, revision: str | None = None) -> Pa
         return find_weights(model, folder)
     path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
     if not path.is_dir():
+        # The hub's client reads a file of this name, and git has no such revisions.
+        if not isinstance(revision, str | None) or _NO_REVISION.search(revision or ""):
+            raise ConfigurationError(f'model "{model}": {revision!r} is no revision')
         path = _cached_snapshot(model, revision)
     if (path / _CONFIG).is_file():
         return path
@@ -250,7 +258,7 @@ def _weight_files(folder: Path) -> Iterator[Path]:
                 message = f"{_INDEX}: {name} is no safetensors file beside it"
                 raise ConfigurationError(f"{message}; save the model again")
             yield folder / name
-    elif pickle := next((file for kind in _PICKLES for file in sorted(folder.glob(kind))), None):
+    elif pickle := next(filter(_is_weights, chain(*map(folder.glob, _PICKLES))), None):
         raise ConfigurationError(
             f"{pickle.name} is a pickle, which runs code when it is read, and there is no "
             f"{_WEIGHTS}; where you trust it, load it and write model.save_pretrained(FOLDER)"
@@ -259,13 +267,17 @@ def _weight_files(folder: Path) -> Iterator[Path]:
         raise ConfigurationError(f"there is no {_WEIGHTS}; save the model again")
 
 
+def _is_weights(pickle: Path) -> bool:
+    return not pickle.name.startswith(_STATE)
+
+
 def weights_identity(path: Path) -> str:
     """Return what identifies the weights at *path*, a file or the folder of a checkpoint."""
     if path.is_file():
         return file_sha256(path)
     if path.parent.name == _SNAPSHOTS:
         return weights_name(str(path))
-    found = (file for pattern in _CHECKPOINT_FILES for file in path.glob(pattern))
+    found = (file for pattern in CHECKPOINT_FILES for file in path.glob(pattern))
     files = {file.name: file_sha256(file) for file in found}
     return sha256(repr(sorted(files.items())).encode()).hexdigest()
 

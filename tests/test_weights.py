@@ -351,7 +351,9 @@ PICKLE = (
 
 @every_row(("files", "message"), [
     ({}, "there is no model.safetensors; save the model again"),
-    ({"pytorch_model__bin": "x"}, PICKLE),
+    ({"training_args__bin": "x", "optimizer__pt": "x", "rng_state_0__pth": "x"},
+     "there is no model.safetensors; save the model again"),
+    ({"pytorch_model__bin": "x", "optimizer__pt": "x"}, PICKLE),
     ({"model__ckpt": "x"}, "model.ckpt is a pickle"),
     ({"model__safetensors": "no tensors"}, "model.safetensors is damaged"),
     ({"model__safetensors__index__json": INDEX % "../one.safetensors"},
@@ -384,3 +386,10 @@ def test_a_gguf_file_beside_an_adapter_is_refused_as_well(checkpoint):
     (path.parent / "adapter_config.json").write_text("{}")
     with pytest.raises(ConfigurationError, match=r"m\.gguf lies beside an adapter_config\.json"):
         weights.check_checkpoint(path)
+
+
+@every_row("revision", ["../../../suite/ref", "/work/suite/ref", "a\\b", 5])
+def test_a_revision_that_leads_elsewhere_is_asked_of_no_cache(tmp_path, monkeypatch, revision):
+    monkeypatch.setattr(weights, "_cached_snapshot", lambda *asked: pytest.fail(f"{asked}"))
+    with pytest.raises(ConfigurationError, match=r'model "org/base": .* is no revision'):
+        weights.find_checkpoint("org/base", tmp_path, revision)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from itertools import chain
-from math import isfinite
 from typing import Any
 
-#: The longest text in a config: the name of a module, a pattern of names.
-_LONGEST_TEXT = 4_000
+#: The longest text in a config: the name of a module, a pattern of names. And the largest number.
+_LONGEST_TEXT, _LARGEST = 4_000, 1e15
 
 
 def _is_flag(value: Any) -> bool:
@@ -21,7 +20,9 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not _is_flag(value) and isfinite(value)
+    # JSON has whole numbers that no float can hold, and Python reads NaN and Infinity in it.
+    is_number = isinstance(value, int | float) and not _is_flag(value)
+    return is_number and -_LARGEST <= value <= _LARGEST
 
 
 def _is_text(value: Any) -> bool:

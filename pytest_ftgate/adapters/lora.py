@@ -186,7 +186,7 @@ def adapter_facts(path: Path, digest: str, scale: float = 1.0) -> Mapping[str, s
         facts |= {name: config.values.get(key) for key, name in _FACTS.items()}
         if path.is_dir():
             strengths, is_rslora = config.strengths, config.uses_rslora
-    with suppress(TypeError, ZeroDivisionError, ValueError):
+    with suppress(TypeError, ArithmeticError, ValueError):
         texts = (_strength(scale, alpha, rank, is_rslora) for alpha, rank in strengths)
         facts["adapter scale"] = ", ".join(texts) or None
     return {name: str(value) for name, value in facts.items() if value is not None}
@@ -201,7 +201,8 @@ def scale_of_file(path: Path, digest: str) -> float | None:
     del digest  # As for adapter_facts.
     if not path.is_file():
         return None
-    with suppress(ConfigurationError, ImportError, OSError, ValueError, LookupError, TypeError):
+    numbers = (ValueError, LookupError, TypeError, ArithmeticError)
+    with suppress(ConfigurationError, ImportError, OSError, *numbers):
         config = LoraConfig.read(path.parent)
         (alpha, rank), *_ = _weight_facts(path)[1]
         trained = {rank: alpha for alpha, rank in reversed(config.strengths)}

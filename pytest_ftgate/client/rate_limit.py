@@ -60,7 +60,9 @@ _TOKEN_HEADERS = {
 }
 #: With so few requests left, the requests in flight may use them up.
 _NEAR_ZERO = 1
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+#: More digits than any count of requests or tokens has.
+_LONGEST_COUNT = 20
+_DURATION = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -249,7 +251,8 @@ def seconds_until_reset(headers: Mapping[str, str], now: datetime, tokens: int =
     for header_names, minimum in ((_REQUEST_HEADERS, _NEAR_ZERO), (_TOKEN_HEADERS, tokens)):
         for remaining, reset in header_names.items():
             left = headers[remaining] if remaining in names else ""
-            if left.isdigit() and int(left) <= minimum:
+            # "²" is a digit, and of a text of thousands of digits Python makes no number.
+            if left.isdecimal() and len(left) < _LONGEST_COUNT and int(left) <= minimum:
                 waits.append(_parse_seconds(headers.get(reset, ""), now))
     return max(waits)
 

@@ -80,33 +80,42 @@ class Source:
     ) -> Path | None:
         """Return the file at *written*, or None after adding an error.
 
-        The path is relative to the suite's folder. Only with *anywhere* may the file be outside
-        the root directory, and only with *folders* may it be a folder. *line* is the line of the
-        path in the suite, and *what* its key, for messages.
+        The path is relative to the suite's folder. Only with *anywhere*, and of a suite that is not
+        a stranger's, may the file be outside the root directory, and only with *folders* may it be
+        a folder. *line* is the line of the path in the suite, and *what* its key, for messages.
         """
         path = real_path(self.path.parent / written)
         folder = self.display_path(self.path.parent)
-        if not anywhere and not path.is_relative_to(self.root):
+        is_free = anywhere and not self.safe
+        if not is_free and not path.is_relative_to(self.root):
             self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
-        elif hidden := self._hidden_part(path):
+        elif hidden := self.hidden_part(path):
             self.add_error(line, f"{what}: {written} lies in {hidden}; move it to another folder")
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
             self.add_error(line, f"{what}{_absence(written, folder)}")
+        elif link := "" if is_free else self._link_elsewhere(path):
+            self.add_error(line, f"{what}: {written}: {link}")
         elif anywhere or self._is_within_limits([path], line, what):
             self.files.extend((path, Path(os.path.normpath(self.path.parent / written))))
             return path
         return None
 
-    def _hidden_part(self, path: Path) -> str:
-        """Return the part of *path*, below the root, that nothing of a suite may lie in; or "".
+    def _link_elsewhere(self, folder: Path) -> str:
+        """Return what is wrong with a link in *folder* whose target no suite may name; or ""."""
+        # What is read while a suite is: logs, and what describes an adapter.
+        for link in folder.rglob("*.json*") if folder.is_dir() else ():
+            path = real_path(link)
+            if link.is_symlink() and not path.is_relative_to(self.root):
+                return f"{link.name} leads outside {self.root}; {self._remedy()}"
+            if link.is_symlink() and (hidden := self.hidden_part(path)):
+                return f"{link.name} leads into {hidden}; move it to another folder"
+        return ""
 
-        Keys may stand in ``.git``, and for strangers in all that is hidden, such as ``.env``.
-        """
-        parts = path.relative_to(self.root).parts if path.is_relative_to(self.root) else ()
-        hidden = (part for part in parts if part.startswith(".") and part != ".github")
-        return next((part for part in hidden if self.safe or part == ".git"), "")
+    def hidden_part(self, path: Path) -> str:
+        """Return the part of *path*, below the root, that nothing of a suite may lie in; or ""."""
+        return hidden_part(path, self.root, safe=self.safe)
 
     def _is_within_limits(self, paths: Collection[Path], line: int, what: str) -> bool:
         """Count *paths*; return False, after adding an error, if they are too large."""
@@ -144,7 +153,7 @@ class Source:
             self.add_error(line, f"{what}: {pattern} is no glob: {error}; {hint}")
             return []
         below = (path for path in matches if path.is_relative_to(self.root))
-        paths = sorted(path for path in below if path.is_file() and not self._hidden_part(path))
+        paths = sorted(path for path in below if path.is_file() and not self.hidden_part(path))
         if not paths:
             self.add_error(line, f"{what}: no file matches {pattern}")
         elif not self._is_within_limits(paths, line, what):
@@ -212,6 +221,16 @@ def _absence(written: str, folder: str) -> str:
 
 #: A path seldom has so many words, nor does a text end as the name of a file does.
 _FEWEST_WORDS, _ENDING = 5, re.compile(r"\.\w{1,8}$")
+
+
+def hidden_part(path: Path, root: Path, *, safe: bool) -> str:
+    """Return the part of *path*, below *root*, that nothing of a suite may lie in; or "".
+
+    Keys may stand in ``.git``, and for strangers in all that is hidden, such as ``.env``.
+    """
+    parts = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    hidden = (part for part in parts if part.startswith(".") and part != ".github")
+    return next((part for part in hidden if safe or part == ".git"), "")
 
 
 def real_path(path: Path) -> Path:

@@ -56,7 +56,7 @@ def _language_of(text: str) -> str:
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 #: Characters around a label that do not count as words.
 _PUNCTUATION = " \t\r\n\"'`*.!"
-_SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？]+")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？]+")
 #: How refusals begin. Needed for providers that do not mark a refusal.
 _REFUSAL = re.compile(
     r"(?:(?:i['’]m |i am )?(?:very |so |really )?sorry|i apologi[sz]e|unfortunately)?[,.! ]{0,3}"

@@ -12,9 +12,10 @@ from pytest_ftgate.readers.file_limits import depth_of
 #: The deepest nesting, the longest text, and the most repetitions of a part: a parser in C that
 #: calls itself for each level, or copies a part for each repetition, ends the whole process.
 MAX_DEPTH, MAX_LENGTH, MAX_REPETITIONS = 100, 1_000_000, 10_000
-#: Literals, sets of characters and comments of a grammar: brackets in them open nothing.
-_LITERALS = re.compile(r'"(?:\\[\s\S]|[^"\\])*"|\[(?:\\[\s\S]|[^\]\\])*\]|#.*')
-_REPEATED = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+#: Literals, sets of characters and comments of a grammar: brackets in them open nothing. One that
+#: does not end matches too, and counts as it is: else the end is sought from each later one again.
+_LITERALS = re.compile(r'"(?:\\[\s\S]|[^"\\])*("?)|\[(?:\\[\s\S]|[^\]\\])*(\]?)|#.*')
+_REPEATED = re.compile(r"\{([\s\d,]*)\}")
 
 
 def schema_size_error(schema: Any) -> str:
@@ -40,13 +41,14 @@ def grammar_error(text: str) -> str:
     if len(text) > MAX_LENGTH:
         return f"it has more than {MAX_LENGTH:,} characters; write a shorter one"
     depth = deepest = 0
-    structure = _LITERALS.sub(" ", text)
+    structure = _LITERALS.sub(lambda one: one[0] if "" in one.groups() else " ", text)
     for bracket in re.findall(r"[()]", structure):
         depth += 1 if bracket == "(" else -1
         deepest = max(deepest, depth)
     if deepest > MAX_DEPTH:
         return f"its brackets nest deeper than {MAX_DEPTH} levels; give inner parts names"
-    counts = [int(n) for pair in _REPEATED.findall(structure) for n in pair if n]
-    if max(counts, default=0) > MAX_REPETITIONS:
+    counts = re.findall(r"\d+", " ".join(_REPEATED.findall(structure)))
+    # Python turns no text of thousands of digits into a number.
+    if any(int(n.lstrip("0")[:9] or 0) > MAX_REPETITIONS for n in counts):
         return f"a part is repeated more than {MAX_REPETITIONS:,} times; write * or +"
     return ""

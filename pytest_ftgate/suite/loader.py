@@ -242,6 +242,9 @@ def load_suite(
     if safe and not source.path.is_relative_to(source.root):
         message = f"it lies outside {source.root}; --ftgate-safe does not allow it"
         raise SuiteError(path.name, [Diagnostic(path.name, 0, message)])
+    if hidden := source.hidden_part(source.path):
+        message = f"it lies in {hidden}; move it to another folder"
+        raise SuiteError(path.name, [Diagnostic(path.name, 0, message)])
     name = source.display_path(source.path)
     try:
         return read_here(partial(_load, source, transform), name, source.files)

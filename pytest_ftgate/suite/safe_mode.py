@@ -12,11 +12,11 @@ from typing import Any
 from pytest_ftgate.adapters.lora import LoraConfig
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
 from pytest_ftgate.readers.file_limits import FileLimits
-from pytest_ftgate.readers.source import real_path
+from pytest_ftgate.readers.source import hidden_part, real_path
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
-from pytest_ftgate.weights import KNOWN_MODELS
+from pytest_ftgate.weights import CHECKPOINT_FILES, KNOWN_MODELS
 from pytest_ftgate.weights_file import gguf_parts
 
 #: The most cases of a suite, replies to each case, and replies of all variants together.
@@ -50,14 +50,14 @@ def check_safe(suite: Suite, root: Path, variables: Collection[str] = ()) -> Non
             _address_errors(variant, variables),
         )
     ]
+    beside = (suite.accepted_path, suite.replies_path)
     errors += [
-        Diagnostic(suite.name, 0, f"{path.name} leads outside {root}; {_ENDING}")
-        for path in (suite.accepted_path, suite.replies_path)
-        if not _is_below(path, root)
+        Diagnostic(suite.name, 0, f"{path.name} leads {place}; {_ENDING}")
+        for path in beside
+        if (place := _place_elsewhere(path, root))
     ]
     errors += _rule_errors(suite)
     errors += [Diagnostic(suite.name, 0, message) for message in _size_errors(suite)]
-    beside = (suite.accepted_path, suite.replies_path)
     found = ((path.name, SAFE_LIMITS.problem(path)) for path in beside)
     errors += [Diagnostic(name, 0, problem) for name, problem in found if problem]
     if errors:
@@ -101,19 +101,34 @@ def _place_errors(key: str, written: str, folder: Path, root: Path) -> Iterator[
         # A name in the cache of Hugging Face would be found elsewhere.
         yield f"{key}: {written} is no file and no folder below {root}"
     else:
-        for file in path.rglob("*") if path.is_dir() else gguf_parts(path):
+        for file in path.rglob("*") if path.is_dir() else _read_with(path):
             if not _is_below(file, root):
                 yield f"{key}: {written}: {file.name} leads outside {root}"
                 return
 
 
+def _read_with(path: Path) -> Iterator[Path]:
+    """Yield the files of the weights at *path*, and those beside them that describe them."""
+    yield from gguf_parts(path)
+    for pattern in CHECKPOINT_FILES:
+        yield from path.parent.glob(pattern)
+
+
 def _template_errors(adapter: Path, root: Path) -> Iterator[str]:
     """Yield an error if the chat template of *adapter* would come from a folder elsewhere."""
     with suppress(ConfigurationError):
-        name = LoraConfig.read(adapter if adapter.is_dir() else adapter.parent).base
-        base = adapter / expanduser(name)  # noqa: PTH111 - as above
+        folder = adapter if adapter.is_dir() else adapter.parent
+        base = folder / expanduser(LoraConfig.read(folder).base)  # noqa: PTH111 - as above
         if base.is_dir() and not _is_below(base, root):
             yield f"adapter: {adapter.name}: base_model_name_or_path lies outside {root}"
+
+
+def _place_elsewhere(path: Path, root: Path) -> str:
+    """Return where *path* leads, if that is not among the files that a stranger may name; or ""."""
+    if not _is_below(path, root):
+        return f"outside {root}"
+    hidden = hidden_part(real_path(path), root.resolve(), safe=True)
+    return f"into {hidden}" if hidden else ""
 
 
 def _is_below(path: Path, root: Path) -> bool:

@@ -156,6 +156,10 @@ def template_text(text: str) -> str:
     return "".join(node.data for node in parsed.find_all(TemplateData))
 
 
+#: The most characters that a template may come to: a short one can repeat a text without end.
+_LONGEST = 20_000_000
+
+
 def render_template(text: str, values: Mapping[str, Any]) -> str:
     """Return the template *text* rendered with *values*.
 
@@ -169,12 +173,15 @@ def render_template(text: str, values: Mapping[str, Any]) -> str:
             return _join(parts, values)
         template = _compile(text)
         with _translated_errors():
-            return template.render(values)
+            rendered = template.render(values)
     except TemplateError:
         raise
     # An error of the template's own code, such as adding text to a number.
     except Exception as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
+    if len(rendered) > _LONGEST:
+        raise TemplateError(f"it comes to {len(rendered):,} characters; {_LONGEST:,} are allowed")
+    return rendered
 
 
 def case_variables(cases: Iterable[Case]) -> set[str]:

@@ -532,8 +532,12 @@ class _VariantResolver(VariantLocation):
         if isinstance(declared, str):
             line, what = self.line("response_schema"), f"{self.display_name}: response_schema"
             schema = read_json_file(self.source, declared, line, what)
-            if not isinstance(schema, dict):
-                message = f"{what}: {declared} is no schema; one is a JSON object"
+            from pytest_ftgate.suite.grammars import schema_size_error
+
+            is_schema = isinstance(schema, dict)
+            problem = schema_size_error(schema) if is_schema else "one is a JSON object"
+            if problem:
+                message = f"{what}: {declared} is no schema; {problem}"
                 self.source.add_error(line, message)
             return {"schema": schema}
         kinds = [rule.kind for rule in self.suite.reply.format]

@@ -62,6 +62,7 @@ REFUSED = {
     "switch is no key": {"switch": True},
     "r must be a number, or null; save the adapter again": {"r": "8"},
     "lora_alpha must be a number": {"lora_alpha": float("nan")},
+    "lora_dropout must be a number": {"lora_dropout": 10**400},
     "use_dora must be true or false": {"use_dora": {"trust_remote_code": True}},
     "target_modules must be names": {"target_modules": [{"a": 1}]},
     "rank_pattern must be numbers by name": {"rank_pattern": {"q_proj": "evilmod"}},

@@ -191,3 +191,9 @@ def test_a_config_that_is_no_object_is_an_error(tmp_path, text):
     (folder / "adapter_config.json").write_text(text)
 
     assert unusable_reason(folder).startswith("cannot be used: adapter_config.json ")
+
+
+def test_a_number_that_no_float_holds_is_no_fact(tmp_path):
+    folder = write_folder(tmp_path / "out", r=10**400)
+
+    assert "adapter scale" not in adapter_facts(folder, adapter_sha256(folder))

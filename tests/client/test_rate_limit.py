@@ -358,6 +358,10 @@ def few_tokens(**remaining: str) -> dict[str, str]:
         (few_at_openai("0", "soon"), 0.0),
         ({"x-ratelimit-remaining-requests": "0"}, 0.0),
         ({"x-ratelimit-remaining-requests": "none"}, 0.0),
+        # Of a server that means harm: no numbers, and what would be read from each digit again.
+        (few_at_openai("²", "1m"), 0.0),
+        (few_at_openai("9" * 5_000, "1m"), 0.0),
+        (few_at_openai("0", "1" * 1_000_000), 0.0),
         # A call takes 150 tokens.
         (few_tokens(input="900", output="0"), 20.0),
         (few_tokens(input="100", output="90"), 30.0),

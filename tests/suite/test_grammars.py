@@ -18,8 +18,14 @@ from pytest_ftgate.suite.grammars import grammar_error
         (f"root ::= [{'(' * 200}] # {'(' * 200}", ""),
         ("root ::= " + '(")" [)] ' * 101, "its brackets nest deeper ..."),
         ('root ::= "' + "(" * 101, "its brackets nest deeper ..."),
+        # Whose end would be sought from each of them: of a million, for hours.
+        ("root ::= " + "[" * 900_000, ""),
+        ('root ::= "' + '\\"' * 400_000, ""),
         ('root ::= [0-9]{1,10000} "{999999}"', ""),
         ("root ::= [0-9]{ 1 , 10001 }", "a part is repeated more than 10,000 times; ..."),
+        ("root ::= [0-9]{" + " " * 900_000, ""),
+        ("root ::= [0-9]{00002} [0-9]{,}", ""),
+        ("root ::= [0-9]{" + "9" * 5_000 + "}", "a part is repeated more than 10,000 times; ..."),
         ("root ::= [0-9]{99999}", "a part is repeated more than 10,000 times; ..."),
     ],
 )

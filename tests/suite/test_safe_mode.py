@@ -35,6 +35,8 @@ FILES = {
         ("m.gguf", "split-00001-of-00002.gguf", "hidden/w", "peft/w", "../out.gguf"), ""
     ),
     "peft/adapter_config.json": '{"base_model_name_or_path": "../../elsewhere"}',
+    "peft/a.gguf": "GGUF",
+    "described/a.gguf": "GGUF",
     "../elsewhere/config.json": "{}",
     **dict.fromkeys(
         (".git/config", ".env", ".github/prompts/p.md", "p.md", ".own/q.md"), "Answer."
@@ -46,6 +48,7 @@ LINKS = {
     "hidden/w.safetensors": "../../out.gguf",
     "link.md": ".env",
     "loop.md": "loop.md",
+    "described/chat_template.jinja": "../../out.gguf",
 }
 
 
@@ -105,6 +108,8 @@ ADAPTERS = {
     "../out.gguf": "out.gguf lies outside",
     "hidden": "hidden: w.safetensors leads outside",
     "peft": "adapter: peft: base_model_name_or_path lies outside",
+    "peft/a.gguf": "adapter: a.gguf: base_model_name_or_path lies outside",
+    "described/a.gguf": "a.gguf: chat_template.jinja leads outside",
 }
 
 
@@ -170,6 +175,56 @@ def test_what_lies_beside_a_suite_and_the_suite_itself_lead_nowhere_else(suite, 
         SuiteError, match=r"t\.ftgate\.yaml: it lies outside .*; --ftgate-safe does"
     ):
         load_suite(root / "t.ftgate.yaml", root, safe=True)
+
+
+def test_the_suite_and_what_lies_beside_it_lead_into_no_hidden_file(suite, tmp_path):
+    read, root = suite(), tmp_path / "root"
+    (root / "s.accepted.json").symlink_to(".env")
+    assert errors_of(read) == [
+        "s.ftgate.yaml: s.accepted.json leads into .env; --ftgate-safe does not allow it"
+    ]
+
+    for target, refused_in in ((".env", [True]), (".git/config", [True, False])):
+        path = root / f"{target[1:4]}.ftgate.yaml"
+        path.symlink_to(target)
+        for safe in (True, False):
+            with pytest.raises(SuiteError) as raised:
+                load_suite(path, root, safe=safe)
+            told = f"{path.name}: it lies in {target.partition('/')[0]}; move it to another folder"
+            assert (str(raised.value.errors[0]) == told) == (safe in refused_in)
+
+
+@every_row(
+    ("target", "message"),
+    [
+        ("../../elsewhere/config.json", "samples_t.jsonl leads outside"),
+        ("../.git/config", "samples_t.jsonl leads into .git; move it to another folder"),
+        ("../p.md", ""),
+    ],
+)
+def test_a_folder_of_replies_has_no_link_elsewhere(suite, target, message):
+    logs = suite().path.parent / "logs"
+    logs.mkdir(exist_ok=True)
+    (logs / "samples_t.jsonl").unlink(missing_ok=True)
+    (logs / "samples_t.jsonl").symlink_to(target)
+    (logs / "python").unlink(missing_ok=True)
+    (logs / "python").symlink_to("/dev/null")  # As environments have, and no log.
+    variant = "provider: recorded, replies: logs"
+    for safe in (True, False):
+        if not message:
+            assert suite(variant, safe=safe)
+            continue
+        with pytest.raises(SuiteError) as raised:
+            suite(variant, safe=safe)
+        assert f'variant "current": replies: logs: {message}' in str(raised.value.errors[0])
+
+
+def test_an_adapter_of_a_stranger_is_not_looked_at_elsewhere(suite):
+    variant = "provider: llamacpp, model: m.gguf, adapter: ../elsewhere"
+    for safe, message in ((True, "../elsewhere lies outside "), (False, "../elsewhere has no ")):
+        with pytest.raises(SuiteError) as raised:
+            suite(variant, safe=safe)
+        assert [message in str(error) for error in raised.value.errors] == [True]
 
 
 RULES = {

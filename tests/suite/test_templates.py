@@ -52,6 +52,8 @@ def test_values_are_put_in_as_they_are(template, text):
         ("{{ 1 / 0 }}", None),
         ("{% for i in range(10 ** 9) %}{% endfor %}", None),
         ('{% include "other.md" %}', None),
+        # A few letters come to more than any model reads.
+        ("{{ input | center(30000000) }}", "it comes to 30,000,000 characters; 20,000,000 are"),
     ],
 )
 def test_a_template_that_is_undefined_forbidden_or_breaks_is_a_template_error(template, told):

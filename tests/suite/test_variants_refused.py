@@ -17,6 +17,8 @@ FILES = {
     "empty/adapter_model.safetensors": "weights",
     "docs/a.md": "A.",
     "docs/d.png": b"\x89PNG",
+    "deep.json": '{"a": ' * 101 + "1" + "}" * 101,
+    "list.json": "[]",
     "p.md": "Hello\nSpeak {{ toen }}\n",
     "if.md": "Hello\n{% if %}\n",
     **PEFT,
@@ -76,6 +78,13 @@ REFUSED = [
     (
         f"{MODEL}, response_schema: true",
         "response_schema needs a reply.format of json_schema with provider anthropic",
+    ),
+    *(
+        (f"{SERVER}, response_schema: {name}", f"response_schema: {name} is no schema; {told}")
+        for name, told in (
+            ("deep.json", "it nests deeper than 100 levels; ..."),
+            ("list.json", "one is a JSON object"),
+        )
     ),
     (f"{MODEL}, options: {{a: 1}}", OF_PLUGINS.format("anthropic", "remove it")),
     (f"{SERVER}, options: {{top_k: 1}}", OF_PLUGINS.format(COMPATIBLE, "write extra")),
