@@ -18,7 +18,7 @@ MARKED = (("<plan>", "</plan>"),)
         ("sentence", "It is Paris", None, None),
         ("sentence", "<think>It is Paris. The Seine", None, None),
         ("sentence", "<plan>It is Paris. The Seine", MARKED, None),
-        ("code", "```\n1\n```\nIt prints", None, 9),
+        ("code", "```\n1\n```\nIt prints", None, 10),
         ("", "It is Paris. The Seine", None, None),
     ],
 )
