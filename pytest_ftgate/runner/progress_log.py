@@ -16,7 +16,7 @@ from pytest_ftgate.reporting.number_text import least_to_most, percent, quantity
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
-from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -159,7 +159,7 @@ class _ProofLog:
         if not pairs:
             return f"identity: {asked} replies are compared with the base's"
         differ = sum(mine != other for mine, other in pairs)
-        return f"identity: {differ} of {len(pairs)} differ from the base's, {asked} are compared"
+        return f"identity: {differ} of {len(pairs)} differ from the base's ({asked} asked)"
 
 
 class _Further:
@@ -173,7 +173,9 @@ class _Further:
         self._session, first = session, dict[str, Request]()
         #: Of each gate: what it may send after its first look.
         self._possible: list[tuple[GateRun, dict[str, Request]]] = []
+        #: What ungated variants are sent surely, and at most.
         self._sure: dict[str, Request] = {}
+        self._ungated: dict[str, Request] = {}
         for run in gates:
             with suppress(FtgateError):
                 first |= _live(session.groups(run))
@@ -186,10 +188,15 @@ class _Further:
                 self._possible.append((run, _live(groups, first)))
                 self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
         for suite, variant in _measured_last(gates):
+            # They are asked as many cases as the gates have needed.
+            in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+            look = in_blocks[0].looks[0] if in_blocks else full_look(suite)
             with suppress(FtgateError):
-                look = full_look(suite)
                 self._sure |= _live([session.built.task(suite, variant, look)], first)
-        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._sure]
+                self._ungated |= _live(
+                    [session.built.task(suite, variant, full_look(suite))], first
+                )
+        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._ungated]
         later = {key: one for part in parts for key, one in part.items()}
         self.every = first | later
         is_fresh = session.settings.replies == "fresh"
@@ -199,6 +206,7 @@ class _Further:
         """Return how many requests follow surely, and how many more those of *gates* may send."""
         was_submitted, proven = self._session.replies.was_submitted, self._session.identities
         parts = [more for run, more in self._possible if any(run is one for one in gates)]
+        parts.append(self._ungated)
         variants = {*map(_variant_key, gates)}
         parts += [self._proofs.get(key, {}) for key in variants if (*key, "") not in proven]
         possible = {key: one for part in parts for key, one in part.items()}

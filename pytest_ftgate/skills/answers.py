@@ -13,23 +13,9 @@ from typing import Literal, NamedTuple
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 #: The months and the century of German, which has a point after the number before them.
-_MONTHS = (
-    "Jan",
-    "Feb",
-    "März",
-    "Apr",
-    "Mai",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Okt",
-    "Nov",
-    "Dez",
-    "Jahrh",
-)
+_MONTHS = "Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Jahrh"
 #: The start of such a word, at the end of a text that may go on with it.
-_BEGUN = "|".join({month[:n] for month in _MONTHS for n in range(1, len(month))})
+_BEGUN = "|".join({month[:n] for month in _MONTHS.split("|") for n in range(1, len(month))})
 #: The end of a sentence: a mark before space and no small letter, a mark of East Asian writing, or
 #: the end of a line. An ellipsis ends none, nor does a point after an initial, after a common
 #: abbreviation, in a date ("9. November", "Nov. 9"), or after the number of a step at the start of
@@ -43,7 +29,7 @@ _END = re.compile(
     # "The letter is K." ends a sentence, "John F. Kennedy" does not.
     r"|(?<=\bis [A-Z])\.|(?<=\bletter [A-Z])\.)"
     r"[\"'”’)*]*(?=[^\S\n]+[^\sa-z])"
-    rf"(?!(?<=\d\.) (?:{'|'.join(_MONTHS)}|(?:{_BEGUN})\Z))|[。！？]|\n",
+    rf"(?!(?<=\d\.) (?:{_MONTHS}|(?:{_BEGUN})\Z))|[。！？]|\n",
     re.MULTILINE,
 )
 #: What stands before an answer: a heading, a step of working, an apology, a courtesy, a title.
