@@ -32,6 +32,7 @@ def test_processes_share_replies_and_send_their_own_requests(settings):
     made = build_report(settings, parts, (), facts={})
 
     assert made.requests == RequestCounts(replies=300, sent=150, seconds=9.0)
+    assert (made.cost.asked, made.cost.variants) == (0.5, {"current": 1.0})
 
 
 def test_processes_that_send_what_no_other_one_reads_have_as_many_replies_as_they_sent(
@@ -42,7 +43,6 @@ def test_processes_that_send_what_no_other_one_reads_have_as_many_replies_as_the
     made = build_report(settings, [RunPart(requests=one) for one in counts], (), facts={})
 
     assert made.requests == RequestCounts(replies=150, sent=150)
-    assert (made.cost.asked, made.cost.variants) == (0.5, {"current": 1.0})
 
 
 def test_a_run_has_the_verdict_that_its_parts_and_settings_decide(settings):
