@@ -11,6 +11,7 @@ from itertools import chain
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import least_to_most, percent, quantity, usd
 from pytest_ftgate.requests.reply import Reply
@@ -187,15 +188,11 @@ class _Further:
                 groups = [*session.groups(run, last), *plan.possible(run, last)]
                 self._possible.append((run, _live(groups, first)))
                 self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
-        for suite, variant in _measured_last(gates):
-            # They are asked as many cases as the gates have needed.
-            in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
-            look = in_blocks[0].looks[0] if in_blocks else full_look(suite)
+        for run, variant, looks in _measured_last(session, gates):
             with suppress(FtgateError):
-                self._sure |= _live([session.built.task(suite, variant, look)], first)
-                self._ungated |= _live(
-                    [session.built.task(suite, variant, full_look(suite))], first
-                )
+                least, most = (session.built.task(run.suite, variant, look) for look in looks)
+                self._sure |= _live([least], first)
+                self._ungated |= _live([most], first)
         parts = [*(more for _, more in self._possible), *self._proofs.values(), self._ungated]
         later = {key: one for part in parts for key, one in part.items()}
         self.every = first | later
@@ -230,14 +227,22 @@ def _live(
     return {one.fingerprint: one for one in live if one.fingerprint not in without}
 
 
-def _measured_last(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
-    """Yield the ungated variants of suites whose gates all run: they are asked after these."""
+def _measured_last(
+    session: Session, gates: Sequence[GateRun]
+) -> Iterator[tuple[GateRun, Variant, tuple[Look, Look]]]:
+    """Yield a gate of each suite whose gates all run, with each ungated variant.
+
+    These are asked after the gates, as many cases as these need: the looks are the least and all.
+    """
     # Marked functions have limits of their own, and do not make a suite whole.
     of_files = [run for run in gates if run.function_suite is None]
-    for suite in {run.suite.key: run.suite for run in of_files}.values():
+    for run in {run.suite.key: run for run in of_files}.values():
+        suite, whole = run.suite, full_look(run.suite)
         total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-        if sum(run.suite.key == suite.key for run in of_files) == total:
-            yield from ((suite, one) for one in suite.variants.values() if not one.gated)
+        if sum(one.suite.key == suite.key for one in of_files) == total:
+            in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+            looks = (in_blocks[0].looks[0] if in_blocks else whole, whole)
+            yield from ((run, one, looks) for one in suite.variants.values() if not one.gated)
 
 
 class RunLog:
