@@ -79,9 +79,11 @@ def build_report(
 
 
 def _merge_counts(counts: Sequence[RequestCounts]) -> RequestCounts:
+    sent = sum(one.sent for one in counts)
     return RequestCounts(
-        replies=max((one.replies for one in counts), default=0),
-        sent=sum(one.sent for one in counts),
+        # Processes read replies of each other, but not all of them where gates stop early.
+        replies=max([sent, *(one.replies for one in counts)]),
+        sent=sent,
         seconds=max((one.seconds for one in counts), default=0.0),
         skipped=sum(one.skipped for one in counts),
     )

@@ -281,7 +281,7 @@ def _groups_of(
         stages = session.probe.plan(suite, variant).probe_stages
         groups += stages[-1 if most else 0]
     in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
-    look = in_blocks[0].looks[0] if in_blocks and not most else full_look(suite)
+    look = _look(session, in_blocks[0], most=most) if in_blocks else full_look(suite)
     return [*groups, session.built.task(suite, variant, look)]
 
 

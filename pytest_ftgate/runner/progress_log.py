@@ -11,12 +11,13 @@ from itertools import chain
 
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.design import Look
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import least_to_most, percent, quantity, usd
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
-from pytest_ftgate.runner.planner import GateRun, full_look
+from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -159,7 +160,7 @@ class _ProofLog:
         if not pairs:
             return f"identity: {asked} replies are compared with the base's"
         differ = sum(mine != other for mine, other in pairs)
-        return f"identity: {differ} of {len(pairs)} differ from the base's, {asked} are compared"
+        return f"identity: {differ} of {len(pairs)} differ from the base's ({asked} asked)"
 
 
 class _Further:
@@ -173,7 +174,9 @@ class _Further:
         self._session, first = session, dict[str, Request]()
         #: Of each gate: what it may send after its first look.
         self._possible: list[tuple[GateRun, dict[str, Request]]] = []
+        #: What ungated variants are sent surely, and at most.
         self._sure: dict[str, Request] = {}
+        self._ungated: dict[str, Request] = {}
         for run in gates:
             with suppress(FtgateError):
                 first |= _live(session.groups(run))
@@ -185,11 +188,12 @@ class _Further:
                 groups = [*session.groups(run, last), *plan.possible(run, last)]
                 self._possible.append((run, _live(groups, first)))
                 self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
-        for suite, variant in _measured_last(gates):
+        for run, variant, looks in _measured_last(session, gates):
             with suppress(FtgateError):
-                look = full_look(suite)
-                self._sure |= _live([session.built.task(suite, variant, look)], first)
-        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._sure]
+                least, most = (session.built.task(run.suite, variant, look) for look in looks)
+                self._sure |= _live([least], first)
+                self._ungated |= _live([most], first)
+        parts = [*(more for _, more in self._possible), *self._proofs.values(), self._ungated]
         later = {key: one for part in parts for key, one in part.items()}
         self.every = first | later
         is_fresh = session.settings.replies == "fresh"
@@ -199,6 +203,7 @@ class _Further:
         """Return how many requests follow surely, and how many more those of *gates* may send."""
         was_submitted, proven = self._session.replies.was_submitted, self._session.identities
         parts = [more for run, more in self._possible if any(run is one for one in gates)]
+        parts.append(self._ungated)
         variants = {*map(_variant_key, gates)}
         parts += [self._proofs.get(key, {}) for key in variants if (*key, "") not in proven]
         possible = {key: one for part in parts for key, one in part.items()}
@@ -222,14 +227,22 @@ def _live(
     return {one.fingerprint: one for one in live if one.fingerprint not in without}
 
 
-def _measured_last(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
-    """Yield the ungated variants of suites whose gates all run: they are asked after these."""
+def _measured_last(
+    session: Session, gates: Sequence[GateRun]
+) -> Iterator[tuple[GateRun, Variant, tuple[Look, Look]]]:
+    """Yield a gate of each suite whose gates all run, with each ungated variant.
+
+    These are asked after the gates, as many cases as these need: the looks are the least and all.
+    """
     # Marked functions have limits of their own, and do not make a suite whole.
     of_files = [run for run in gates if run.function_suite is None]
-    for suite in {run.suite.key: run.suite for run in of_files}.values():
+    for run in {run.suite.key: run for run in of_files}.values():
+        suite, whole = run.suite, full_look(run.suite)
         total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-        if sum(run.suite.key == suite.key for run in of_files) == total:
-            yield from ((suite, one) for one in suite.variants.values() if not one.gated)
+        if sum(one.suite.key == suite.key for one in of_files) == total:
+            in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+            looks = (in_blocks[0].looks[0] if in_blocks else whole, whole)
+            yield from ((run, one, looks) for one in suite.variants.values() if not one.gated)
 
 
 class RunLog:

@@ -63,7 +63,8 @@ _ADMITS = re.compile(
 
 
 _NUMBER = re.compile(
-    r"(?<![\w.,])([-−])?\$?(\d{1,3}(?:[, \u00a0]\d{3})+(?!\d)|\d+)(\.\d+)?(?![\w]|[.,:]\d)"
+    r"(?<![\w.,])([-−]|(?<!\d )\b(?:minus|negative) )?\$?"
+    r"(\d{1,3}(?:[, \u00a0]\d{3})+(?!\d)|\d+)(\.\d+)?(?![\w]|[.,:]\d)"
 )
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -94,7 +95,9 @@ _CLAUSE = re.compile(
 #: What takes back the words before it.
 _TAKEN_BACK = re.compile(
     r"[^.]*\bbut (?:\S+ ){0,3}?(?:actually|really|in fact)\b|\W*(?:is|are|was|were)(?: not|n['’]t) "
-    r"(?:the|an?|correct|right|true)\b|[^.,]*\b(?:is|was) (?:wrong|incorrect|false)\b"
+    r"(?:the|an?|correct|right|true)\b"
+    # "No (B is false)" gives a reason, and takes nothing back.
+    r"|(?:(?!\b(?:because|since|as|for)\b)[^.,:;(—–])*\b(?:is|was) (?:wrong|incorrect|false)\b"
 )
 #: A quoted word that stands with "or" before or after a place: '"sea" or "water"'.
 _QUOTED_OR = re.compile(r"[\"“]([^\"“”,.]+)[,.]?[\"”],? or [\"“]$")

@@ -11,31 +11,50 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+_MONTH = "(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+#: The months and the century of German, which has a point after the number before them.
+_MONTHS = "Jan|Feb|März|Apr|Mai|Jun|Jul|Aug|Sep|Okt|Nov|Dez|Jahrh"
+#: The start of such a word, at the end of a text that may go on with it.
+_BEGUN = "|".join({month[:n] for month in _MONTHS.split("|") for n in range(1, len(month))})
 #: The end of a sentence: a mark before space and no small letter, a mark of East Asian writing, or
 #: the end of a line. An ellipsis ends none, nor does a point after an initial, after a common
-#: abbreviation, or after the number of a step at the start of a line.
+#: abbreviation, in a date ("9. November", "Nov. 9"), or after the number of a step at the start of
+#: a line. Steps begin with 1: another number at the start of the text is an answer.
 _END = re.compile(
     r"(?:[.!?](?<!\.\.)(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?<!\bvs\.)"
-    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!^\d\.)(?<!^\d\d\.)"
+    r"(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bca\.)(?<!\bz\.)(?<!\bProf\.)(?<!\bapprox\.)"
+    r"(?<!^\d\.)(?<!^\d\d\.)"
+    rf"(?!(?<=\b{_MONTH}\.) \d)(?!(?<=\bN[or]\.) \d)"
+    r"|(?<=\A[02-9])\.|(?<=\A[1-9]\d)\."
     # "The letter is K." ends a sentence, "John F. Kennedy" does not.
     r"|(?<=\bis [A-Z])\.|(?<=\bletter [A-Z])\.)"
-    r"[\"'”’)*]*(?=[^\S\n]+[^\sa-z])|[。！？]|\n",
+    r"[\"'”’)*]*(?=[^\S\n]+[^\sa-z])"
+    rf"(?!(?<=\d\.) (?:{_MONTHS}|(?:{_BEGUN})\Z))|[。！？]|\n",
     re.MULTILINE,
 )
-#: What stands before an answer: a step of working, an apology, a courtesy.
+#: What stands before an answer: a heading, a step of working, an apology, a courtesy, a title.
 _LEAD_IN = re.compile(
-    r"\W*(?:\d{1,2}[.)] |to (?:solve|find|answer|calculate|compute|determine|work|figure)\b"
+    r"#{1,6} [^.!]*$"
+    r"|\W*(?:\d{1,2}[.)] |to (?:solve|find|answer|calculate|compute|determine|work|figure)\b"
     r"|to \w+ [^,.]*, (?:we|let)\b|let(?:['’]s| us| me)\b|(?:first|firstly|step \d+)[,:]"
     r"|(?:we|you|i) (?:can|could|will|need to|have to|must|should) (?:start|begin|use|first)\b"
     r"|(?:this is |this )?(?:an? )?classic\b"
     r"|the (?:puzzle|question|problem|riddle) (?:says|states|asks|is asking)\b"
     r"|i(?: am|['’]m) (?:\w+ )?sorry for\b(?!.*\b(?:but|not|n['’]t|unable)\b)"
     r"|i(?: am|['’]m) (?:glad|happy) (?:you|to)\b"
-    r"|(?:sure|certainly|absolutely|of course|okay|ok|noted|(?:great|good) question)\W*$)",
+    r"|(?:sure(?: thing)?|certainly|absolutely|of course|okay|ok|noted|got it|hmm+|here you go"
+    r"|(?:that(?:['’]s| is) )?(?:an? )?(?:great|good|excellent|interesting|nice) question"
+    r"|(?:i(?:['’]d| would) be )?(?:happy|glad) to help(?: you)?(?: with (?:that|this))?"
+    r"|i can help(?: you)?(?: with (?:that|this))?|thanks for asking"
+    r"|here(?:['’]s| is) (?:the|my|your) (?:answer|solution|translation)"
+    r"|natürlich|gerne?|klar|bien sûr|(?:desde )?claro(?: que sí)?|por supuesto|certo|certamente"
+    r"|当然(?:可以)?|もちろん(?:です)?)\W*$"
+    r"|(?:the |final |short )*(?:answer|solution|result|output|explanation|reasoning|antwort|lösung"
+    r"|réponse|respuesta|risposta|resposta|antwoord|svar)[^\w.!]*$)",
     re.IGNORECASE,
 )
-#: A line of marks alone, or of a fence and the name of a language.
-_MARKS = re.compile(r"```\w*|[\s*_#>~-]*")
+#: A line of marks alone, of a fence and the name of a language, or that opens a formula.
+_MARKS = re.compile(r"```\w*|\\[\[\](){}]|[\s*_#>~|:$-]*")
 _MARKER = re.compile(
     r"\b(?:answer|(?:output|result)(?: of (?:this|the) \w+)?)"
     r"(?: (?:is|will be|would be)\b(?! not\b)|\W{0,3}[:=])",
@@ -110,7 +129,8 @@ def _is_statement(sentence: str) -> bool:
 
 def _is_step(sentence: str) -> bool:
     """Return True if *sentence* says something: it neither asks nor announces."""
-    return not (sentence.endswith(("?", ":", "？", "：")) or _MARKS.fullmatch(sentence))
+    ends = sentence.rstrip("*_").endswith(("?", ":", "？", "："))
+    return not (ends or _MARKS.fullmatch(sentence))
 
 
 def sentence_end(text: str) -> int | None:

@@ -35,6 +35,16 @@ def test_processes_share_replies_and_send_their_own_requests(settings):
     assert (made.cost.asked, made.cost.variants) == (0.5, {"current": 1.0})
 
 
+def test_processes_that_send_what_no_other_one_reads_have_as_many_replies_as_they_sent(
+    settings,
+):
+    counts = [RequestCounts(replies=120, sent=sent) for sent in (110, 40)]
+
+    made = build_report(settings, [RunPart(requests=one) for one in counts], (), facts={})
+
+    assert made.requests == RequestCounts(replies=150, sent=150)
+
+
 def test_a_run_has_the_verdict_that_its_parts_and_settings_decide(settings):
     errors = (NotEvaluated(node="a", reason="b"),)
 

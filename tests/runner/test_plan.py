@@ -95,8 +95,11 @@ def test_a_plan_counts_what_is_sent_if_the_first_replies_decide_and_if_they_do_n
     assert to_send(house.session(), gates_of(house)) == {"current": of_current, "draft": of_draft}
 
 
-def test_a_run_that_is_accepted_asks_every_case(house):
+@every_row("current", ["model: current", "model: current, gated: false"])
+def test_a_run_that_is_accepted_asks_every_case(house, current):
     house.write(EARLY)
+    path = house.folder / "s.ftgate.yaml"
+    path.write_text(path.read_text("utf-8").replace("model: current", current), "utf-8")
 
     rows = to_send(house.session(accept=True), gates_of(house))
 

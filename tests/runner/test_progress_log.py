@@ -82,13 +82,16 @@ def test_while_identity_is_shown_it_says_how_many_replies_differ_and_how_many_ar
     lines = proof_lines(tuned)
 
     assert lines[0] == "draft          identity: 15 replies are compared with the base's"
-    assert lines[-1] == "draft          identity: 60 of 60 differ from the base's, 60 are compared"
+    assert lines[-1] == "draft          identity: 60 of 60 differ from the base's (60 asked)"
+    # With a count of three digits and the time before it, a terminal of 80 columns has room.
+    longest = lines[-1].replace("60", "180")
+    assert len(f"[10:00]  {longest}") < 80
 
 
 def test_replies_as_those_of_the_base_are_told_before_the_verdict(tuned):
     last = proof_lines(tuned, lambda _request: "so it is")[-1]
 
-    assert last == "draft          identity: 0 of 60 differ from the base's, 60 are compared"
+    assert last == "draft          identity: 0 of 60 differ from the base's (60 asked)"
 
 
 def counted(log: RunLog, session) -> tuple[int, int]:
@@ -117,16 +120,24 @@ def test_what_may_follow_is_counted_and_less_with_each_gate_that_is_decided(hous
     assert all(early[0] <= later[0] <= later[1] <= early[1] for early, later in pairwise(counts))
 
 
-def test_ungated_variants_of_a_whole_suite_are_counted_before_they_are_asked(house):
-    house.write("{accuracy: {min: 0.5, stop_early: true, max_drop: none}}")
+@pytest.mark.parametrize(
+    ("gates", "least"),
+    [
+        # As many as the gates need, or all if one gate needs them.
+        ("{accuracy: {min: 0.5, stop_early: true, max_drop: none}}", 20 + 20),
+        ("{accuracy: {min: 0.5, stop_early: true, max_drop: none}, format: {min: 0.5}}", 100 + 100),
+    ],
+)
+def test_ungated_variants_of_a_whole_suite_are_counted_before_they_are_asked(house, gates, least):
+    house.write(gates)
     text = (house.folder / "s.ftgate.yaml").read_text("utf-8")
     (house.folder / "s.ftgate.yaml").write_text(
         text.replace("training_data: train.jsonl, rung: fine-tuned", "gated: false"), "utf-8"
     )
-    session, gate = house.session(), house.gate_run(variant="current")
-    session.submit([gate])
+    session, gates = house.session(), gate_runs_of(house.suite())
+    session.submit(gates)
 
-    assert counted(RunLog(session, [gate]), session) == (20 + 100, 100 + 100)
+    assert counted(RunLog(session, gates), session) == (least, 100 + 100)
 
 
 def test_of_replies_that_a_judge_grades_the_least_alone_is_known_until_the_gate_is_decided(

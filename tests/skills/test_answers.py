@@ -39,6 +39,26 @@ SENTENCES = [
     ('"Jag heter Anna." means "My name is Anna."', " It"),
     ("The letter is K.", " It"),
     ("私は水です。", "はい"),
+    ("It is approx. 384,400 km.", " It"),
+    ("Es sind ca. 50 km.", " Es"),
+    ("Es war z. B. Prof. Lim.", " Er"),
+    ("Die Mauer fiel am 9. November 1989.", " Es"),
+    ("It was on Nov. 9, 1989.", " It"),
+    ("It is No. 5.", " It"),
+    # A title or a courtesy is no answer, however it is marked.
+    ("**Answer:**\n\n**Paris**\n", "It is"),
+    ("# Capital of France\n\nParis\n", "It is"),
+    ("**Answer**\nParis\n", "It is"),
+    ("| Answer |\n|---|\n| Paris |\n", "It is"),
+    ("\\[\n\\boxed{12}\n", "\\]"),
+    ("That's a great question! It's Paris.", " It is"),
+    ("I'd be happy to help! It's Paris.", " It is"),
+    ("Natürlich! Die Antwort ist Paris.", " Es ist"),
+    ("¡Claro! Es París.", " Es"),
+    # A number at the start is a step if it is 1.
+    ("5.", " Each hand has five. All do."),
+    ("12.", " The sum is that. Yes."),
+    ("No.", " B is false."),
 ]
 
 
@@ -47,6 +67,7 @@ def test_an_answer_ends_with_the_first_sentence_that_states_something(answer, mo
     text = answer + more
 
     assert sentence_end(text) == len(answer)
+    assert {sentence_end(text[:n]) for n in range(len(text))} <= {None, len(answer)}
     assert stated_answer(text) == stated_answer(answer)
     assert stated_answer(text).is_whole
 
