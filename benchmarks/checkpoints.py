@@ -32,9 +32,15 @@ from pytest_ftgate.training import GateCallback  # noqa: E402
 class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
     """Prints what each evaluation took."""
 
-    def _run(self, provider: Any, cases: int | None, whole: Collection[str] = ()) -> Any:
+    def _run(
+        self,
+        provider: Any,
+        cases: int | None,
+        whole: Collection[str] = (),
+        step: int | None = None,
+    ) -> Any:
         start, cpu = time.perf_counter(), time.process_time()
-        result = super()._run(provider, cases, whole)
+        result = super()._run(provider, cases, whole, step)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         part = f"all cases of {', '.join(whole)}" if whole else f"{cases} cases of each gate"
         sent = result.report.requests.sent

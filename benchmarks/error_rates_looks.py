@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from error_rates_means import Array, Row, exit_status, row_of, row_text
@@ -72,14 +72,14 @@ class Questions:
     def __init__(self, name: str) -> None:
         cases = skill_cases((name,))
         self.first, self.all = skill_looks(cases, Look())
-        ids, skills = [case.id for case in cases], [case.skill for case in cases]
+        ids, skills = [case.id for case in cases], [str(case.skill) for case in cases]
         self.is_first = np.isin(ids, [*(self.first.cases or ())])
         self.names, self.skills = np.unique(skills, return_inverse=True)
 
-    def weights(self, is_asked: Array) -> Array:
+    def weights(self, is_asked: Any) -> Array:
         """Return the weight of each question that is asked: its share of its skill."""
         asked = self.skills[is_asked]
-        return (1.0 / np.bincount(asked))[asked]
+        return np.asarray((1.0 / np.bincount(asked))[asked], dtype=np.float64)
 
     def draw(
         self, rng: np.random.Generator, suites: int, situation: Situation, drop: float
