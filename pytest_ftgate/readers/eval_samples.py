@@ -30,7 +30,11 @@ def _find_instances(raw: RawFile) -> Found | None:
     # Of the same instance with changes, such as typing errors, the unchanged one counts.
     plain = [row for row in rows if not row.get("perturbation")]
     left = len(rows) - len(plain)
-    notes = [f"not read: {left:,} instances with a perturbation"] if left else []
+    notes = (
+        [f"not read: {left:,} of {len(rows):,} instances, which have a perturbation"]
+        if left
+        else []
+    )
     return Found(plain, (*usual, *names), notes)
 
 
@@ -98,7 +102,9 @@ def _find_results(raw: RawFile) -> Found | None:
     if len(rows) < len(raw.rows) or not any(_brought(row.value) for row in rows):
         return None
     failed = sum(_reply_in(row.value) is None for row in rows)
-    return Found(rows, (), [f"{failed:,} requests brought no reply"] if failed else ())
+    return Found(
+        rows, (), [f"{failed:,} of {len(rows):,} requests brought no reply"] if failed else ()
+    )
 
 
 def _brought(record: Mapping[str, Any]) -> bool:

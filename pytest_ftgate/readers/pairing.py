@@ -20,8 +20,8 @@ _Found = Sequence[tuple[AnswerRow, AnswerRow | None]]
 _MAX_CHARACTERS, _MAX_NAMED = 40, 8
 #: The most characters of what names a case; a longer text is named by its line.
 _MAX_KEY = 60
-#: The largest share of rows that may expect something else in the other file, where nobody has
-#: named what pairs them.
+#: The largest share of rows that may expect something else in the other file, unless the user
+#: names what pairs them.
 _MAX_DIFFERENT = 0.05
 #: With more ids that expect something else, and a larger share, they are the ids of other cases.
 _FEW_OTHERS, _MAX_OTHER = 4, 0.2
@@ -154,7 +154,7 @@ def _ways(files: Sequence[AnswerFile], *, by_id: bool) -> Iterator[tuple[str, li
         return
     keys = {name: [[*file.others.get(name, ())] for file in files] for name in files[0].others}
     unique = {name: values for name, values in keys.items() if _are_unique(values)}
-    # A long text is a question, or a reply that nobody named.
+    # A long text is a question, or a reply under an unknown name.
     short = {name for name, values in unique.items() if max(map(len, chain(*values))) <= _MAX_KEY}
     yield from ((name, values) for name, values in unique.items() if name in short)
     if is_late:
@@ -334,7 +334,7 @@ def _chance(base: _Rows, other: _Rows, shared: Sequence[str]) -> float:
 
 
 def _is_key(base: _Rows, other: _Rows, shared: Sequence[str]) -> bool:
-    """Return True if a column that nobody named pairs most rows, with what is equal in both."""
+    """Return True if a column that the user did not name pairs most rows, and these agree."""
     different = {*_different_inputs(base, other, shared), *_differing_answers([base, other])}
     return 2 * len(shared) > len(base) and len(different) <= _MAX_DIFFERENT * len(shared)
 

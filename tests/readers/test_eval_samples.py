@@ -39,7 +39,7 @@ def test_helm_instances_have_the_score_of_an_exact_match_before_other_figures(tm
     assert [(row.id, row.score) for row in file.rows] == [("id1", 1.0), ("id2", 0.0)]
     assert file.columns == {"id": "instance_id", "score": "exact_match"}
     assert file.notes == (
-        "not read: 1 instances with a perturbation",
+        "not read: 1 of 3 instances, which have a perturbation",
         "scores not read: num_prompt_tokens (--score names one)",
     )
 
@@ -85,7 +85,7 @@ def test_a_batch_is_read_by_its_own_ids_and_what_failed_is_counted(tmp_path, bro
     file = read(tmp_path, [{"id": "b1", "custom_id": "r-1", **brought}, failed])
 
     assert [(row.id, row.reply) for row in file.rows] == [("r-1", "refund"), ("r-2", None)]
-    assert file.notes == ("1 requests brought no reply",)
+    assert file.notes == ("1 of 2 requests brought no reply",)
 
 
 # Tables of other names ----------------------------------------------------------------------------
