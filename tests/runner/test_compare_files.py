@@ -196,6 +196,14 @@ def test_a_suite_that_a_run_would_refuse_is_not_written(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_the_report_of_a_comparison_advises_no_command_that_takes_a_suite():
+    for wrong in (range(30), range(4)):
+        result = compare(answer_rows(60), answer_rows(60, wrong))
+
+        advised = {step.kind for verdict in result.report.verdicts for step in verdict.next}
+        assert advised <= {StepKind.ADD_CASES}
+
+
 def test_several_candidates_are_shown_in_one_table_first():
     result = compare(answer_rows(200), [answer_rows(200), answer_rows(200, range(60))])
 
