@@ -203,7 +203,11 @@ def _variant(
         yield Diagnosis(Level.FAIL if message in blocked else Level.WARN, message)
         return
     if spec.hosted:
-        yield from _server(request, variant, spec) if request.base_url else _key(variant, spec)
+        if request.base_url is None:
+            yield from _key(variant, spec)
+        else:
+            for one in request.by_server():
+                yield from _server(one, variant, spec)
     elif spec.weights == "gguf":
         yield from _weights(request, variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):

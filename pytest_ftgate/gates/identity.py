@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq
@@ -14,7 +14,15 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.notes import IdentityNote, Note, NoteValue, note, text_note
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.requests.reply import Reply, answered, received, without_date, wrong_model
+from pytest_ftgate.requests.reply import (
+    FAILED_SERVER_FACT,
+    SERVER_FACT,
+    Reply,
+    answered,
+    received,
+    without_date,
+    wrong_model,
+)
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.request_groups import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
@@ -331,6 +339,10 @@ def server_notices(
             yield _unproven(kind, model=model, setting=setting)
     for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
         yield _unproven(IdentityNote.RETIRES, model=model, date=date)
+    failed = {key: why for reply in replies for key, why in reply.facts.items()}
+    for key in sorted(key for key in failed if key.startswith(FAILED_SERVER_FACT)):
+        server = key.removeprefix(FAILED_SERVER_FACT)
+        yield _unproven(IdentityNote.FAILED_SERVER, server=server, reason=failed[key])
 
 
 def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[str, str]:
@@ -363,6 +375,9 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
     for reply in replies:
         facts |= reply.facts
+    if request.more_urls:
+        served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
+        facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
     return {key: value for key, value in facts.items() if value}
 
 

@@ -208,6 +208,7 @@ class IdentityNote(StrEnum):
     REJECTED = "rejected setting"
     REPLACED = "replaced setting"
     RETIRES = "retirement"
+    FAILED_SERVER = "failed server"
     BASELINE_DRIFTED = "baseline has drifted"
 
 

@@ -16,6 +16,7 @@ from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
+from pytest_ftgate.providers.pool import ServerPool
 from pytest_ftgate.providers.served import BareError, Response, ServedAdapters, Server
 from pytest_ftgate.providers.server_template import ServedTemplate
 from pytest_ftgate.requests.reply import Reply
@@ -440,12 +441,25 @@ def _retirement(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"retires": date} if isinstance(date, str) else {}
 
 
-def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
-    """Open a client for the address and key that *requests* name.
+def open_openai(
+    requests: Sequence[Request], environ: Mapping[str, str]
+) -> OpenAIProvider | ServerPool:
+    """Open a client for the address and key that *requests* name, or for all of their servers.
 
     Raises:
         ConfigurationError: the environment variable of the key is not set.
     """
+    servers = [(_name(one), open_server([one], environ)) for one in requests[0].by_server()]
+    return ServerPool(servers) if len(servers) > 1 else servers[0][1]
+
+
+def _name(request: Request) -> str:
+    """Return the address of a server in few words."""
+    return (request.base_url or "").partition("://")[2].rstrip("/").removesuffix("/v1")
+
+
+def open_server(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
+    """Open a client for one server, as `open_openai` does."""
     request = requests[0]
     # OPENAI_API_KEY goes only to OpenAI or OPENAI_BASE_URL, never to an address that a suite names.
     is_default = request.base_url in (None, environ.get("OPENAI_BASE_URL"))

@@ -15,7 +15,7 @@ from pytest_ftgate.providers.http import load_json
 from pytest_ftgate.providers.openai import (
     OpenAIProvider,
     completion_error,
-    open_openai,
+    open_server,
     parse_completion,
 )
 from pytest_ftgate.providers.served import Response
@@ -182,4 +182,4 @@ def open_openai_batches(request: Request, environ: Mapping[str, str]) -> ChatBat
     Raises:
         ConfigurationError: the key is missing.
     """
-    return ChatBatches(open_openai, request, environ)
+    return ChatBatches(open_server, request, environ)

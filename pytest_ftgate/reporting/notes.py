@@ -246,9 +246,9 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.NO_SEED: "seed {seed} has no effect: "
     "none of {requests} repeated requests brought an equal reply",
     IdentityNote.REJECTED: "{model} takes no {setting}; the replies came without it",
-    IdentityNote.REPLACED: "{model} takes no {setting}; a tool that the model must use stood in "
-    "for it",
+    IdentityNote.REPLACED: "{model} takes no {setting}; a tool that it must use stood in for it",
     IdentityNote.RETIRES: "{model} retires on {date}",
+    IdentityNote.FAILED_SERVER: "{server} failed, and the other servers replied: {reason}",
     IdentityNote.BASELINE_DRIFTED: "the recorded baseline has drifted: {before:percent} → "
     "{after:percent} on {cases} repeated cases; it is not compared",
 }

@@ -24,7 +24,7 @@ from pytest_ftgate.suite.templates import (
     render_template,
     template_variables,
 )
-from pytest_ftgate.suite.variants import resolve_base_url
+from pytest_ftgate.suite.variants import resolve_base_urls
 
 if TYPE_CHECKING:
     from pytest_ftgate.requests.retrieval import Passages
@@ -55,7 +55,9 @@ class RequestBuilder:
             self._find_weights()
         if variant.adapter is not None:
             self.adapter = self._find_adapter(variant.adapter)
-        self.base_url = resolve_base_url(variant, environ)
+        urls = resolve_base_urls(variant, environ)
+        # The first server stands for all: a further one must not change what is in the cache.
+        self.base_url, self.more_urls = (urls[0] if urls else None), urls[1:]
         self.tools = self._build_tools()
         self.fingerprint_fields = self._fingerprint_fields()
         self.request_fields = self._request_fields()
@@ -146,6 +148,7 @@ class RequestBuilder:
             "max_turns": self.variant.max_turns if self.tools else 1,
             "adapter": self.adapter,
             "base_url": self.base_url,
+            "more_urls": self.more_urls,
             "hidden_path": self._hidden_path(),
             "api_key_env": self._api_key_env(),
             "served_model": self.variant.served_model,

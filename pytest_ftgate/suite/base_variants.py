@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,8 +17,10 @@ from pytest_ftgate.suite.providers import extra_errors, misplaced_keys, provider
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)")
 NO_SCHEME = "the address does not begin with http:// or https://"
 _ADDRESS = ("base_url", "base_url_env")
+#: The further servers of a model beside the first one.
+_MORE = "more_urls"
 #: Fields that say which model answers, and where.
-_WEIGHTS = ("model", *_ADDRESS, "extra", "adapter", "scale")
+_WEIGHTS = ("model", *_ADDRESS, _MORE, "extra", "adapter", "scale")
 #: What a variant lends to those that name it as their base.
 _LENT = (*_WEIGHTS, "api_key_env", "api_version", "served_model", "runtime", "options", "tariff")
 
@@ -47,20 +49,36 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
         yield f"base: {message}"
     for message in extra_errors(written.get("extra", {}), provider):
         yield f"base: {message}"
-    if error := address_error(base.base_url):
+    for error in address_errors(base.base_url, provider):
         yield f"base: {error}"
     is_other = written.keys() & {*_ADDRESS, "extra"} or base.model not in (None, merged.model)
     if not is_other and merged.adapter is None:
         yield "base: it is the model itself; give it a model, an address or extra of its own"
 
 
-def address_error(url: str | None) -> str:
-    """Return why *url*, a ``base_url``, is no address, and what to write instead; "" if it is one.
+def address_fields(written: str | Sequence[str] | None) -> dict[str, Any]:
+    """Return the addresses in a ``base_url``, one or several, as fields of `Variant`."""
+    urls = [written] if isinstance(written, str) else [*(written or ())]
+    return {"base_url": urls[0] if urls else None, _MORE: tuple(urls[1:])}
 
-    Without a URL there is no error.
-    """
-    if not url:
-        return ""
+
+def address_errors(written: str | Sequence[str] | None, provider: str) -> Iterator[str]:
+    """Yield why a ``base_url`` of *provider* cannot be used, and what to write instead."""
+    if written is None or isinstance(written, str):
+        urls = [written] if written else []
+    else:
+        urls = [*written]
+        if not urls:
+            yield "base_url is an empty list; name an address, or remove the key"
+        elif len(urls) > 1 and not provider_spec(provider).any_server:
+            yield f"provider {provider} has one address; several are for openai-compatible"
+    yield from filter(None, map(_address_error, urls))
+    if twice := next((url for url in urls if urls.count(url) > 1), ""):
+        yield f"base_url names {twice} twice; name each server once"
+
+
+def _address_error(url: str) -> str:
+    """Return why *url* is no address, and what to write instead; "" if it is one."""
     if variable := _VARIABLE.search(url):
         name = variable[1] or variable[2]
         return (
@@ -94,6 +112,7 @@ def resolve_base(merged: DeclaredVariant) -> dict[str, Any]:
     if fields.keys() & {*_ADDRESS}:
         # The key of the variant's server must not go to another address.
         fields = dict.fromkeys((*_ADDRESS, "api_key_env")) | fields
+        fields |= address_fields(fields["base_url"])
     return {"base": model, "base_fields": fields}
 
 

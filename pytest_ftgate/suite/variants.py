@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
-    address_error,
+    address_errors,
+    address_fields,
     base_errors,
     broken_address,
     resolve_base,
@@ -47,10 +48,10 @@ from pytest_ftgate.suite.templates import (
 )
 
 
-def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None:
-    """Return the base URL of the variant, or None for the provider's default.
+def resolve_base_urls(variant: Variant, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the base URLs of the variant, of one model; () for the provider's default.
 
-    The URL is part of fingerprints and reports, so credentials, query and fragment are removed.
+    The URLs are part of fingerprints and reports, so credentials, query and fragment are removed.
 
     Raises:
         ConfigurationError: the variable of ``base_url_env`` is not set, or the URL is not valid.
@@ -61,8 +62,12 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     url = environ[name] if name else variant.base_url
     # The SDKs read their own variable too, so it must be part of the fingerprint.
     url = url or environ.get(provider_spec(variant.provider).base_url_variable)
-    if not url:
-        return None
+    more = () if name else variant.more_urls
+    return tuple(_usable_url(variant, one) for one in (url, *more)) if url else ()
+
+
+def _usable_url(variant: Variant, url: str) -> str:
+    name = variant.base_url_env
     if broken := broken_address(url):
         raise ConfigurationError(f"{name}: {broken}" if name else broken)
     parts = urlsplit(url)
@@ -88,6 +93,8 @@ def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
         if merged.batch and getattr(merged, other):
             key = "batch" if "batch" in location.declared.model_fields_set else other
             location.add_error(key, message)
+    if merged.batch and address_fields(merged.base_url)["more_urls"]:
+        location.add_error("batch", "a batch goes to one address, and base_url names several")
 
 
 def _takes_batches(variant: Variant) -> bool:
@@ -235,7 +242,7 @@ _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
 _RUNTIME_KEYS = ("slots", "threads", "context", "device")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
-    *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
+    *("gated", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     "revision",
     *("max_tokens", "function", "extra", "tools", "batch", "compared"),
 )
@@ -291,7 +298,23 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
         name: _VariantResolver(suite, name, variant, written=written).variant()
         for name, variant in declared.items()
     }
+    _check_shared_servers(suite, [variant for variant in resolved.values() if variant])
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
+
+
+def _check_shared_servers(suite: SuiteDraft, variants: Sequence[Variant]) -> None:
+    """Add an error where two variants share some of their servers.
+
+    Servers get the requests to one model at a time, all servers of a variant together.
+    """
+    for one, other in permutations(variants, 2):
+        shared = {*one.more_urls} & {other.base_url or "", *other.more_urls}
+        if shared and one.base_url != other.base_url:
+            suite.source.add_error_at(
+                ("variants", one.name, "base_url"),
+                f'variant "{one.name}": base_url: variant {other.name} has {min(shared)} too; let '
+                "both lists begin with the same address, or have none in common",
+            )
 
 
 def resolve_variant(location: VariantLocation) -> Variant | None:
@@ -347,6 +370,7 @@ class _VariantResolver(VariantLocation):
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(self, merged, (system, user)),
             adapter=self.adapter(merged),
+            **address_fields(merged.base_url),
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
@@ -428,7 +452,7 @@ class _VariantResolver(VariantLocation):
         _check_tools(self, merged)
         _check_batch(self, merged)
         self.check_compared()
-        if error := address_error(self.declared.base_url):
+        for error in address_errors(self.declared.base_url, provider):
             self.add_error("base_url", error)
         return not missing
 

@@ -363,8 +363,10 @@ IDENTITIES = [
     (IdentityNote.REJECTED, {"model": "m", "setting": "seed"},
      "m takes no seed; the replies came without it"),
     (IdentityNote.REPLACED, {"model": "m", "setting": "output_config"},
-     "m takes no output_config; a tool that the model must use stood in for it"),
+     "m takes no output_config; a tool that it must use stood in for it"),
     (IdentityNote.RETIRES, {"model": "m", "date": "2027-01-22"}, "m retires on 2027-01-22"),
+    (IdentityNote.FAILED_SERVER, {"server": "b:1", "reason": "500 full"},
+     "b:1 failed, and the other servers replied: 500 full"),
     (IdentityNote.BASELINE_DRIFTED, {"before": 0.9, "after": 0.725, "cases": 40},
      "the recorded baseline has drifted: 90 % → 72 % on 40 repeated cases; it is not compared"),
 ]  # fmt: skip

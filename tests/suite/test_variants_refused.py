@@ -45,10 +45,20 @@ GOES_INTO_EXTRA = "; a setting of the server itself goes into extra: {{{0}: …}
 DEEP = f"{'{a: ' * 101}1{'}' * 101}"
 SET = "extra: {0} is set by pytest-ftgate; write it as the variant's {1}"
 BATCHED = "a batch is sent once, so it has no turns for tools; remove batch or tools"
+ONE_ADDRESS = f"provider anthropic has one address; several are for {COMPATIBLE}"
+TWICE = "http://a twice; name each server once"
+NO_SCHEME = "the address does not begin with http:// or https://"
+ONE_FOR_BATCHES = "a batch goes to one address, and base_url names several"
 #: The keys of a variant, and what is told of them in its line.
 REFUSED = [
     ("provider: antropic, model: m", 'unknown provider "antropic"; did you mean "anthropic"?'),
     ("model: m", NO_PROVIDER),
+    # Several addresses are those of one model.
+    (f"{MODEL}, base_url: ['http://a', 'http://b']", ONE_ADDRESS),
+    (f"{SERVER}, base_url: []", "base_url is an empty list; name an address, or remove the key"),
+    (f"{SERVER}, base_url: ['http://a', 'http://a']", f"base_url names {TWICE}"),
+    (f"{SERVER}, base_url: ['http://a', 'b:1']", f"{NO_SCHEME}; write http://b:1"),
+    (f"{SERVER}, base_url: ['http://a', 'http://b'], batch: true", ONE_FOR_BATCHES),
     # A server or an API is answered by the keys for it.
     *(
         (f"provider: {name}, model: m", f'unknown provider "{name}"; for {name} write {keys}')
@@ -229,8 +239,14 @@ def test_a_variant_that_cannot_be_used_is_one_error_with_what_to_write(tmp_path,
 
 ONE = f"one: {{{MODEL}}}"
 CHUNKED = f"{MODEL}, retrieve: {{from: docs/a.md, chunk: 19, top: 0}}"
+AT = "{0}: {{{1}, base_url: ['http://a', 'http://b']}}"
+SHARED = (
+    '4: variant "one": base_url: variant two has http://b too; let both lists begin with the same '
+    "address, or have none in common"
+)
 #: Variants, and all that is told of them.
 TOLD = [
+    ([AT.format("one", SERVER), f"two: {{{SERVER}, base_url: 'http://b'}}"], [SHARED]),
     (
         [f"current: {{{MODEL}}}", "b: {like: curent}"],
         ['5: variant "b": like: there is no variant "curent"; did you mean "current"?'],
