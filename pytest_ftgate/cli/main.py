@@ -226,6 +226,8 @@ _VERBS = (
             "contains, regex, … (default: the files' own scores, else exact, or numeric)", "RULE"),
         _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
             "show, at most 0.15)", "SHARE", type=float),
+        _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
+            "model on two engines", "SHARE", type=float),
         _option("--by", "also compare within each value of this column; may be given several times",
             "COLUMN", action="append", default=[]),
         _flag("--paired-only",

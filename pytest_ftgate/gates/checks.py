@@ -43,6 +43,7 @@ from pytest_ftgate.stats.paired import (
     p_not_beyond,
     p_within,
     paired_counts,
+    turned,
 )
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -101,6 +102,7 @@ class DropRule:
     Attributes:
         against: the name in reports of what the variant is compared with.
         margin: the largest allowed drop, a share from 0 to 1.
+        two_sided: True if a rise of *margin* is not allowed either.
         levels: the error rates.
         kind: what the variant is compared with.
         guess_rate: the rate that guessing reaches, a share from 0 to 1.
@@ -111,6 +113,23 @@ class DropRule:
     levels: Levels
     kind: CheckKind = CheckKind.BASELINE
     guess_rate: float = 0.0
+    two_sided: bool = False
+
+    def sides(self, pairs: PairedCounts) -> tuple[PairedCounts, ...]:
+        """Return *pairs*, and turned as well if a rise counts as a drop does."""
+        return (pairs, turned(pairs)) if self.two_sided else (pairs,)
+
+    def shows(self, pairs: PairedCounts, margin: float) -> bool:
+        """Return True if a change of *margin* is ruled out."""
+        miss = self.levels.miss
+        return all(is_noninferior(side, margin, miss) for side in self.sides(pairs))
+
+    def outcome(self, pairs: PairedCounts) -> Outcome:
+        """Return the outcome of the check: one side is enough to fail, and none to pass."""
+        found = {drop_outcome(side, self.margin, self.levels) for side in self.sides(pairs)}
+        if Outcome.FAILED in found:
+            return Outcome.FAILED
+        return Outcome.PASSED if found == {Outcome.PASSED} else Outcome.INCONCLUSIVE
 
 
 def pair_samples(before: Samples, after: Samples) -> PairedCounts:
@@ -154,10 +173,11 @@ def check_drop(
         at_chance = note(NoteKind.AT_CHANCE, against=rule.against, before=pairs.before)
         return uninformative(check, at_chance)
     if missing:
-        return _drop_with_missing(check, before, after, levels, pairing)
+        return _drop_with_missing(check, before, after, rule, pairing)
     if check.outcome is not Outcome.PASSED and levels.last:
         check = replace(check, shown_limit=_shown_limit(pairs, rule))
-    return _with_needs(check, pairs)
+    # What is needed is told of the side that may be beyond.
+    return _with_needs(check, turned(pairs) if rule.two_sided and pairs.delta > 0.0 else pairs)
 
 
 def uninformative(check: Check, why: Note) -> Check:
@@ -173,7 +193,7 @@ def _shown_limit(pairs: PairedCounts, rule: DropRule) -> float | None:
     """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return None
-    point = first_point(lambda margin: is_noninferior(pairs, margin, rule.levels.miss))
+    point = first_point(lambda margin: rule.shows(pairs, margin))
     limit = point / _POINTS
     # A drop to the level of guessing cannot show.
     can_show = pairs.before - limit > rule.guess_rate or pairs.delta > 0.0
@@ -196,11 +216,13 @@ def shown_minimum(holds: Callable[[float], bool]) -> float | None:
 
 def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
     (low, high), margin, levels = change_interval(pairs, CONFIDENCE), rule.margin, rule.levels
+    sides = rule.sides(pairs)
     return Check(
         kind=rule.kind,
         against=rule.against,
-        outcome=drop_outcome(pairs, margin, levels),
+        outcome=rule.outcome(pairs),
         limit=margin,
+        two_sided=rule.two_sided,
         n=int(pairs.n),
         units=pairs.groups,
         before=pairs.before,
@@ -210,8 +232,8 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         high=high,
         fixed=pairs.fixed,
         regressed=pairs.regressed,
-        p_pass=p_noninferior(pairs, margin),
-        p_fail=p_drop(pairs),
+        p_pass=max(p_noninferior(side, margin) for side in sides),
+        p_fail=min(p_drop(side) for side in sides),
         p_half=p_beyond_half(pairs, margin),
         pairs=pairs,
         miss=levels.miss,
@@ -241,18 +263,20 @@ def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> floa
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     """Return *check* with its note, and with what would settle it if it is inconclusive."""
     if check.outcome is Outcome.PASSED and (check.p_fail or 1.0) <= check.alarm:
-        return replace(check, notes=(note(NoteKind.SMALL_DROP),))
+        kind = NoteKind.SMALL_RISE if check.is_rise else NoteKind.SMALL_DROP
+        return replace(check, notes=(note(kind),))
     if check.outcome is not Outcome.INCONCLUSIVE:
         return check
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return replace(check, notes=(_few_groups(pairs.groups),))
     # If nothing has changed, all of the disagreement is chance.
     noise = smoothed_discordance(pairs)
+    power = power_of_side(two_sided=check.two_sided)
     check = replace(
         check,
-        certifiable=certifiable_limit(pairs, noise, check.miss),
+        certifiable=certifiable_limit(pairs, noise, check.miss, power),
         needed=_needed_for_drop(pairs, check),
-        needed_unchanged=needed_if_unchanged(pairs, noise, check.limit, check.miss),
+        needed_unchanged=needed_if_unchanged(pairs, noise, check.limit, check.miss, power),
     )
     return _with_needed_groups(check, pairs.whole)
 
@@ -273,15 +297,22 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
-def certifiable_limit(pairs: PairedCounts, discordance: float, miss: float) -> float | None:
-    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None.
+def power_of_side(*, two_sided: bool) -> float:
+    """Return how surely each side must be shown, so that all are 9 times in 10 (Bonferroni)."""
+    return 1.0 - (1.0 - POWER) / 2.0 if two_sided else POWER
+
+
+def certifiable_limit(
+    pairs: PairedCounts, discordance: float, miss: float, power: float = POWER
+) -> float | None:
+    """Return the smallest limit that an unchanged variant passes with *power*, or None.
 
     Two of its runs disagree on a share of *discordance*; graded scores vary as those in *pairs*.
     """
     if not pairs.countable:
-        margin = graded_certifiable_margin(pairs, POWER, miss)
+        margin = graded_certifiable_margin(pairs, power, miss)
         return margin if margin < 1.0 else None
-    return none_if_impossible(certifiable_margin, pairs.effective, discordance, POWER, miss)
+    return none_if_impossible(certifiable_margin, pairs.effective, discordance, power, miss)
 
 
 def unchanged_discordance(pairs: PairedCounts) -> float:
@@ -291,11 +322,9 @@ def unchanged_discordance(pairs: PairedCounts) -> float:
     disagreement is noise: chance loses as many cases as it gains, so that the smaller number counts
     twice. Without such a difference that number would be too low: it is the smaller of two.
     """
-    lost, gained = pairs.regressed, pairs.fixed
-    turned = replace(pairs, fixed=lost, regressed=gained, delta=-pairs.delta)
-    if min(p_drop(pairs), p_drop(turned)) > (1.0 - CONFIDENCE) / 2.0:
+    if min(p_drop(pairs), p_drop(turned(pairs))) > (1.0 - CONFIDENCE) / 2.0:
         return smoothed_discordance(pairs)
-    fewer = min(lost, gained)
+    fewer = min(pairs.regressed, pairs.fixed)
     return smoothed_discordance(replace(pairs, fixed=fewer, regressed=fewer))
 
 
@@ -332,9 +361,9 @@ def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
 
 
 def needed_if_unchanged(
-    pairs: PairedCounts, discordance: float, limit: float, miss: float
+    pairs: PairedCounts, discordance: float, limit: float, miss: float, power: float = POWER
 ) -> int | None:
-    """Return the number of further cases with which an unchanged variant passes 9 times in 10.
+    """Return the number of further cases with which an unchanged variant passes with *power*.
 
     For *discordance* see `certifiable_limit`. Verdicts and the power of a gate name it, so that
     both say the same of the same replies, unless these differ by more than chance.
@@ -344,9 +373,9 @@ def needed_if_unchanged(
         needed = ceil(pairs.n * (whole.times_needed(limit, miss) - 1.0))
     try:
         if not pairs.countable:
-            total = graded_cases_needed(pairs, POWER, 0.0, limit, ALARM, miss)
+            total = graded_cases_needed(pairs, power, 0.0, limit, ALARM, miss)
         else:
-            effective = cases_needed(limit, discordance, POWER, miss)
+            effective = cases_needed(limit, discordance, power, miss)
             total = ceil(effective * pairs.n / pairs.effective)
     except ValueError:
         return needed or None
@@ -359,16 +388,17 @@ def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:
     Raises:
         ValueError: no number of cases does.
     """
+    power = power_of_side(two_sided=check.two_sided)
     if not pairs.countable:
-        return graded_cases_needed(pairs, POWER, drop, check.limit, check.alarm, check.miss)
+        return graded_cases_needed(pairs, power, drop, check.limit, check.alarm, check.miss)
     disagreement = smoothed_discordance(pairs)
     if drop >= check.limit:
         return fail_cases_needed(drop, max(disagreement, drop), POWER, check.alarm)
-    return cases_needed(check.limit, disagreement, POWER, check.miss, drop)
+    return cases_needed(check.limit, disagreement, power, check.miss, drop)
 
 
 def _drop_with_missing(
-    check: Check, before: Samples, after: Samples, levels: Levels, pairing: Pairing
+    check: Check, before: Samples, after: Samples, rule: DropRule, pairing: Pairing
 ) -> Check:
     """Return *check*, inconclusive if the missing replies could change its outcome.
 
@@ -386,7 +416,7 @@ def _drop_with_missing(
     if _missing_unevenly(before, after):
         uneven = replace(missing, kind=NoteKind.MISSING_UNEVENLY)
         return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(uneven,))
-    outcomes = {drop_outcome(pairs, check.limit, levels) for pairs in (lost, kept)}
+    outcomes = {rule.outcome(pairs) for pairs in (lost, kept)}
     if outcomes == {check.outcome}:
         return check
     open_ = replace(missing, kind=NoteKind.MISSING_COULD_TURN)
@@ -502,7 +532,9 @@ def check_point(check: Check) -> Check:
     if check.before is None:
         within = check.after >= check.limit - ROUNDING
     else:
-        within = check.after - check.before >= -check.limit - ROUNDING
+        change = check.after - check.before
+        lost = abs(change) if check.two_sided else -change
+        within = lost <= check.limit + ROUNDING
     outcome = Outcome.PASSED if within else Outcome.FAILED
     others = check.notes if check.n >= _FEWEST else ()
     notes = (*others, note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check)))
@@ -514,7 +546,8 @@ def _point_limit(check: Check) -> float:
     """Return the strictest limit, in whole points, that the measured values keep."""
     if check.before is None:
         return floor((check.after + ROUNDING) * _POINTS) / _POINTS
-    return ceil((check.before - check.after - ROUNDING) * _POINTS) / _POINTS
+    lost = check.before - check.after
+    return ceil(((abs(lost) if check.two_sided else lost) - ROUNDING) * _POINTS) / _POINTS
 
 
 def chance_flip_rate(check: Check) -> float:

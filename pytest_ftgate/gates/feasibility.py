@@ -21,7 +21,7 @@ from pytest_ftgate.gates.design import (
     build_checks,
     design_of,
 )
-from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DivergenceGate,
@@ -59,18 +59,21 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if design.n == 1 and (gate.max_drop is not None or gate.min):
         yield (note(NoteKind.LONE_CASE),)
         return
-    yield from _limit_problems(design, gate.max_drop, gate.min)
+    yield from _limit_problems(design, gate.max_drop, gate.min, gate.drop_key)
 
 
 def _limit_problems(
-    design: Design, max_drop: float | None, minimum: float | None = None
+    design: Design, max_drop: float | None, minimum: float | None = None, key: str = "max_drop"
 ) -> Iterator[Problem]:
-    """Yield why the cases of *design* could never show the limits of a gate, which may be None."""
+    """Yield why the cases of *design* could never show the limits of a gate, which may be None.
+
+    *key* declares the first of them.
+    """
     if design.units < min(MIN_GROUPS, design.n):
         yield (note(NoteKind.GROUPS_SHOW_NOTHING, **design.counts, needed=MIN_GROUPS),)
         return
     if max_drop is not None:
-        yield from _drop_problem(max_drop, design)
+        yield from _drop_problem(max_drop, design, key)
     if minimum is not None:
         yield from _minimum_problem(minimum, design)
 
@@ -171,12 +174,13 @@ def _squared_quantile(miss: float) -> float:
     return NormalDist().inv_cdf(1 - miss) ** 2
 
 
-def _drop_problem(margin: float, design: Design) -> Iterator[Problem]:
+def _drop_problem(margin: float, design: Design, key: str) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
-        limits = {"limit": margin, "possible": _round_up(smallest)}
+        limits: dict[str, NoteValue] = {"key": key, "limit": margin}
+        limits["possible"] = _round_up(smallest)
         if hiding := _large_group(design, margin):
-            yield (note(NoteKind.GROUP_TOO_LARGE, key="max_drop", **limits, **hiding),)
+            yield (note(NoteKind.GROUP_TOO_LARGE, **limits, **hiding),)
             return
         needed = _cases_for_limit(design, margin)
         counts = {**design.counts, "needed": needed, "groups": _groups_needed(design, needed)}

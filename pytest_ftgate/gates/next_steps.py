@@ -62,6 +62,9 @@ def rate_next_steps(
     elif verdict.outcome is Outcome.FAILED and check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
+    elif verdict.outcome is Outcome.FAILED and check.is_rise:
+        yield from _rise_step(verdict)
+        yield from _accepting_steps(suite, gate, verdict)
     elif verdict.outcome is Outcome.FAILED:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
@@ -136,6 +139,12 @@ def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
     yield next_step(StepKind.FIX_CASES, cases=", ".join(cases), **counts, **differences)
 
 
+def _rise_step(verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the step to find why replies got better, where that is not allowed."""
+    cases = [flip.case for flip in verdict.flips if not flip.regressed][:_MAX_CASES]
+    yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
+
+
 #: The words of a suite for fields of a variant.
 _KEYS = {"system": "prompt", "shot_pool": "shots", "similar_shots": "shots", "sampling": "sampling"}
 #: What tells variants apart, and decides no reply.
@@ -205,17 +214,20 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
     if CheckKind.MUST_PASS in kinds or any(part.state == "regressed" for part in verdict.slices):
         return
     failed = verdict.outcome is Outcome.FAILED
+    is_rise = any(check.is_rise for check in checks)
     if kinds <= {*ACCEPTED_KINDS}:
         # Without an anchor so far, the record that this run failed against becomes it.
         anchors = (check for check in verdict.checks if check.kind is CheckKind.ANCHOR)
         anchor = all(check.outcome is not Outcome.PASSED for check in anchors)
-        yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, anchor=anchor, failed=failed)
+        values = {"anchor": anchor, "failed": failed, "rise": is_rise}
+        yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, **values)
     elif kinds == {CheckKind.BASELINE} and failed:
         place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
         # A mark with variants of its own has no key for the baseline: it is the first one.
         in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
         step = StepKind.MAKE_BASELINE
-        yield next_step(step, variant=verdict.variant, in_mark=in_mark, where=place)
+        values = {"in_mark": in_mark, "rise": is_rise}
+        yield next_step(step, variant=verdict.variant, **values, where=place)
     else:
         yield from limit_steps(suite, gate, _passing_settings(gate, checks))
 
@@ -233,7 +245,7 @@ def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
             return []
         if not is_near(shown, check.limit, at_least=is_minimum):
             return []
-        key = "min" if is_minimum else "max_drop"
+        key = "min" if is_minimum else gate.drop_key
         strictest = min if is_minimum else max
         limits[key] = strictest(limits.get(key, shown), shown)
     separator = "=" if gate.function else ": "
@@ -255,7 +267,7 @@ def _steps_if_inconclusive(
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
-        yield from cases_step(suite, verdict)
+        yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
         yield from case_count_steps(check, "case")
         repeats = _repeats_for_needed(suite, check, look)
         if repeats:
@@ -297,7 +309,8 @@ def _is_past(check: Check) -> bool:
         return observed_amount(check) > check.limit
     if check.change is None:
         return check.after < check.limit
-    return check.change <= -check.limit
+    change = abs(check.change) if check.two_sided else -check.change
+    return change >= check.limit
 
 
 def _step_without_information(check: Check) -> StepKind:

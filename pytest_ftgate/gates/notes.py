@@ -24,6 +24,8 @@ class NoteKind(StrEnum):
     AT_CHANCE = "at chance"
     GUESSED = "guessed"
     SMALL_DROP = "small drop"
+    SMALL_RISE = "small rise"
+    CHANGED_TEXTS = "changed texts"
     FEW_CASES = "few cases"
     FEW_GROUPS = "few groups"
     FEW_REPLIES = "few unrelated replies"

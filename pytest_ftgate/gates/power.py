@@ -23,6 +23,7 @@ from pytest_ftgate.gates.checks import (
     certifiable_limit,
     needed_if_unchanged,
     none_if_impossible,
+    power_of_side,
     unchanged_discordance,
 )
 from pytest_ftgate.gates.design import (
@@ -55,7 +56,7 @@ from pytest_ftgate.stats.power import (
     pass_probability,
 )
 from pytest_ftgate.stats.rates import MeanScore, rate_pass_probability
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -309,6 +310,7 @@ def unchanged_passes(
         return
     design = replace(planned_design(suite, gate), miss=check.miss)
     passes = _measured_passes(design, check.limit, unchanged_discordance(pairs), pairs)
+    passes = _on_all_sides(passes, two_sided=check.two_sided)
     checks = {name: count for name, count in checks_by_gate(suite, variant).items() if count}
     build = dict(zip(("checks", "build"), _build_odds([(checks[gate.name], passes)]), strict=True))
     yield note(NoteKind.UNCHANGED_PASSES, check=passes, **(build if len(checks) == 1 else {}))
@@ -421,7 +423,7 @@ def estimate_power(
     )
     if gate.max_drop is None or discordance is None:
         return estimate
-    certifiable, passes, needed = _drop_power(design, gate.max_drop, discordance, measured)
+    certifiable, passes, needed = _drop_power(gate, design, discordance, measured)
     return replace(
         estimate,
         certifiable=certifiable,
@@ -432,16 +434,29 @@ def estimate_power(
 
 
 def _drop_power(
-    design: Design, margin: float, discordance: float, measured: PairedCounts | None
+    gate: Gate, design: Design, discordance: float, measured: PairedCounts | None
 ) -> tuple[float | None, float, int | None]:
     """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
+    margin, two_sided = gate.max_drop or 0.0, _is_two_sided(gate)
+    power = power_of_side(two_sided=two_sided)
     if measured is None:
-        needed = max(0, design_cases_needed(design, discordance, margin) - design.n)
+        needed = max(0, design_cases_needed(design, discordance, margin, power) - design.n)
         passes = design_pass_probability(design, discordance, margin)
-        return design_certifiable_limit(design, discordance), passes, needed
+        limit = design_certifiable_limit(design, discordance, power)
+        return limit, _on_all_sides(passes, two_sided=two_sided), needed
     passes = _measured_passes(design, margin, discordance, measured)
-    further = needed_if_unchanged(measured, discordance, margin, design.miss)
-    return certifiable_limit(measured, discordance, design.miss), passes, further
+    further = needed_if_unchanged(measured, discordance, margin, design.miss, power)
+    limit = certifiable_limit(measured, discordance, design.miss, power)
+    return limit, _on_all_sides(passes, two_sided=two_sided), further
+
+
+def _is_two_sided(gate: Gate) -> bool:
+    return is_rate(gate) and gate.two_sided
+
+
+def _on_all_sides(passes: float, *, two_sided: bool) -> float:
+    """Return how surely all sides pass, at least, if each *passes* so surely (Bonferroni)."""
+    return max(0.0, 2.0 * passes - 1.0) if two_sided else passes
 
 
 def _measured_passes(

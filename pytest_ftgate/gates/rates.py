@@ -36,6 +36,7 @@ from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.regressions import (
     Regressions,
+    changed_texts,
     find_regressions,
     flips,
     retrieval_notes,
@@ -279,6 +280,8 @@ def _notes(
 ) -> Iterator[Note]:
     checks, drifts = verdict.checks, verdict.drifts
     yield from rate_notes(gate, comparison.scores, checks, look)
+    if gate.two_sided and (compared := comparison.compared_scores) is not None:
+        yield from changed_texts(compared, comparison.scores, regressions)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
     passed = all(check.outcome is Outcome.PASSED for check in checks)
@@ -326,7 +329,10 @@ def _rate_checks(
     scores, compared = comparison.scores, comparison.compared_scores
     evidence, labels = comparison.judge_evidence, suite.labels
     chance, margin = guess_rate(suite, gate), gate.max_drop or 0.0
-    rule = DropRule(against=suite.baseline, margin=margin, levels=shared, guess_rate=chance)
+    rule = DropRule(
+        against=suite.baseline, margin=margin, levels=shared, guess_rate=chance,
+        two_sided=gate.two_sided,
+    )  # fmt: skip
     if gate.metric == "macro_f1":
         from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 

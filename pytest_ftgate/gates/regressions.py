@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, PERHAPS, Levels
-from pytest_ftgate.gates.notes import Note, ReplyNote, note
+from pytest_ftgate.gates.notes import Note, NoteKind, ReplyNote, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Fall, Flip, Outcome, Slice, Verdict
@@ -351,6 +351,20 @@ class Regressions:
         errors = {key: _format_error(scores.results[key]) for key in self.regressed}
         kinds = {key: error and error.kind for key, error in errors.items()}
         return Regressions(interleave(kinds), self.fixed)
+
+
+def changed_texts(
+    before: VariantScores, after: VariantScores, found: Regressions
+) -> Iterator[Note]:
+    """Yield how many first replies have another text, and how many scores changed both ways."""
+    both = [(one, after.results.get(case)) for case, one in before.results.items()]
+    pairs = [(one, other) for one, other in both if other and one.replies and other.replies]
+    changed = [(a, b) for a, b in pairs if a.replies[0].text != b.replies[0].text]
+    if pairs:
+        counts = {"changed": len(changed), "of": len(pairs), "share": len(changed) / len(pairs)}
+        flips = {"regressed": len(found.regressed), "fixed": len(found.fixed)}
+        kept = sum(a.correct == b.correct for a, b in changed)
+        yield note(NoteKind.CHANGED_TEXTS, **counts, kept=kept, **flips)
 
 
 def interleave(kinds: Mapping[str, object]) -> tuple[str, ...]:

@@ -98,6 +98,7 @@ class StepKind(StrEnum):
     * ``fix cases``: the first regressed *cases*, and their *count*; *node*; whether the verdict is
       *open*; if two variants were compared, the keys in which they differ (*changed*), and the
       lines *added* to the prompt and *removed* from it.
+    * ``find rise``: the first *cases* that are right now, and their *count*.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
     * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
     * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*
@@ -140,6 +141,7 @@ class StepKind(StrEnum):
     FIX_FORMAT = "fix format"
     FIX_LABEL = "fix label"
     FIX_PART = "fix part"
+    FIND_RISE = "find rise"
     FIX_CASES = "fix cases"
     LOWER_USAGE = "lower usage"
     KEEP_THOUGHTS = "keep thoughts"

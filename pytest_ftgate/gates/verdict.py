@@ -202,6 +202,8 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
+        two_sided: True if *limit* is the largest allowed change, up or down. *p_pass* is then the
+            larger of both sides, and *p_fail* the smaller.
         limit_cases: how many cases that are, those to come and those without a reply included.
         unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
         n: the number of cases compared.
@@ -263,6 +265,7 @@ class Check:
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
+    two_sided: bool = False
     has_default_limit: bool = False
     limit_cases: int = 0
     unit: str = "share"
@@ -290,6 +293,11 @@ class Check:
         return None if self.before is None else self.after - self.before
 
     @property
+    def is_rise(self) -> bool:
+        """True if the check limits a rise, and the observed change is one."""
+        return self.two_sided and self.after > (self.before or 0.0)
+
+    @property
     def is_open_minimum(self) -> bool:
         """True for a minimum that is not shown to hold."""
         return self.kind is CheckKind.MINIMUM and self.outcome is not Outcome.PASSED
@@ -297,11 +305,14 @@ class Check:
     @property
     def is_beyond(self) -> bool:
         """True if the whole interval of the change lies beyond the limit."""
-        return self.before is not None and self.high is not None and self.high < -self.limit
+        if self.before is None:
+            return False
+        above = self.two_sided and self.low is not None and self.low > self.limit
+        return above or (self.high is not None and self.high < -self.limit)
 
     @property
     def drop_is_shown(self) -> bool:
-        """True if a drop of any size is shown."""
+        """True if a drop of any size is shown; of a two-sided check a change."""
         return self.p_fail is not None and self.p_fail <= self.alarm
 
 

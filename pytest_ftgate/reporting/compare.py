@@ -109,6 +109,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     if is_open:
         yield ""
         yield from wrap_lines(told, 2)
+    if is_open or check.is_rise:
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
 

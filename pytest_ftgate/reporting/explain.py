@@ -189,23 +189,27 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 
 def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
     limit, looks = unsigned_points(check.limit), {one.kind: one.values for one in verdict.notes}
+    turn = "change" if check.two_sided else "drop"
+    as_far = "a change this large" if check.two_sided else "a result this bad"
     of_skills, of_cases = (looks.get(kind) for kind in (NoteKind.LOOK_SKILLS, NoteKind.LOOK_CASES))
     is_early = of_skills is not None or (of_cases and of_cases["look"] != of_cases["of"])
     if of_skills is None:
         yield (
-            f"It passes if a true drop of {limit} points would produce a result this good at most "
-            f"{frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
+            f"It passes if a true {turn} of {limit} points would produce a result this good at "
+            f"most {frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
         )
+        if check.two_sided:
+            yield "That must hold of a drop and of a rise (two one-sided tests)."
     else:
         yield "It can pass with all questions alone, and fail with these."
     also = (
-        f"While others are left to ask, the drop must be shown to exceed {limit} points as well."
+        f"While others are left to ask, the {turn} must be shown to exceed {limit} points as well."
         if is_early
-        else f"It also fails if the drop is shown to exceed {limit} points."
+        else f"It also fails if the {turn} is shown to exceed {limit} points."
     )
     yield (
-        f"It fails if the observed drop reaches {limit} points, and if an unchanged variant would "
-        f"produce a result this bad {_at_most(check.alarm)}{_shared_alarm(check)}. "
+        f"It fails if the observed {turn} reaches {limit} points, and if an unchanged variant "
+        f"would produce {as_far} {_at_most(check.alarm)}{_shared_alarm(check)}. "
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
@@ -224,7 +228,8 @@ def _position(check: Check) -> str:
     if check.is_beyond:
         return f"The 95 % CI lies beyond the limit, {conclusion}"
     if check.outcome is Outcome.INCONCLUSIVE and check.drop_is_shown:
-        return f"The drop is real, and may or may not stay within the limit, {conclusion}"
+        turn = "change" if check.two_sided else "drop"
+        return f"The {turn} is real, and may or may not stay within the limit, {conclusion}"
     return conclusion[:1].upper() + conclusion[1:]
 
 
@@ -262,6 +267,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     # Where cases are related, the plan counts their groups, which a check does not keep.
     if check.units is None:
         unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
+        unchanged = max(0.0, 2.0 * unchanged - 1.0) if check.two_sided else unchanged
         yield f"It passes an unchanged variant {percent(unchanged)} of the time."
 
 

@@ -232,6 +232,10 @@ _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.FIX_CASES: _fix_cases,
+    StepKind.FIND_RISE: _words(
+        "find out why {cases} are right now{count:?, # in all}",
+        "another chat template, answer extraction, stop text or max_tokens?",
+    ),
     StepKind.FIX_PART: _words("{kind} {name}: {regressed} of {n:#case} regressed"),
     StepKind.FIX_MUST_PASS: _words(
         "{cases}", "{repeated:every reply/the reply} must be right; or remove must_pass there", _AT
@@ -318,12 +322,12 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.ACCEPT_RUN: _words(
         "accept this run",
-        "if the drop is intended; commit the record, and say why in the review",
+        "if the {rise:rise/drop} is intended; commit the record, and say why in the review",
         does=_accept_command,
     ),
     StepKind.MAKE_BASELINE: _words(
         "{in_mark:put/baseline:} {variant}{in_mark:? first in variants=}",
-        "if the drop is intended; say why in the review",
+        "if the {rise:rise/drop} is intended; say why in the review",
         _AT,
         follows=_record_command,
     ),

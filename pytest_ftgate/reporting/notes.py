@@ -456,6 +456,9 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot show",
     NoteKind.GUESSED: "guessing is right in {rate:percent}, so this minimum shows nothing",
     NoteKind.SMALL_DROP: "a real drop, but smaller than the limit",
+    NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
+    NoteKind.CHANGED_TEXTS: "{changed:,} of {of:#reply} have another text ({share:percent}), "
+    "{kept:,} of them with the same score; {regressed:,} regressed, {fixed:,} fixed",
     NoteKind.FEW_CASES: "{n} cases; at least {needed} are needed",
     NoteKind.FEW_GROUPS: "{n} groups of related cases; at least {needed} are needed",
     NoteKind.FEW_REPLIES: "{n:#unrelated reply}; at least {needed} are needed",
@@ -556,9 +559,9 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} can never be shown, since one group has {largest} "
     "of {cases} cases; write weight: {weight:g} for each of them, so that the group counts as one "
     "case, or {key}: {possible:g}",
-    NoteKind.DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_CASES}, even if "
+    NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}, even if "
     "every reply is the same; it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
-    "or max_drop: {possible:g}",
+    "or {key}: {possible:g}",
     NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}, even if "
     "every reply is right; {needed:?it takes # cases, or }min: {possible:g}",
     NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}, "

@@ -66,7 +66,10 @@ def relation(check: Check) -> Relation:
 
 
 def _excludes_zero(check: Check) -> bool:
-    return check.before is not None and check.high is not None and check.high < 0.0
+    if check.before is None:
+        return False
+    is_above = check.two_sided and check.low is not None and check.low > 0.0
+    return is_above or (check.high is not None and check.high < 0.0)
 
 
 #: The first that applies counts.
@@ -227,7 +230,7 @@ def limit(check: Check, *, nested: bool = False) -> str:
         return f"limit {value if check.before is None else f'+{declared_percent(check.limit)}'}"
     if check.before is None:
         return f"min {declared_percent(check.limit)}"
-    text = f"limit {unsigned_points(check.limit)}"
+    text = f"limit {'±' * check.two_sided}{unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
     reason = f"what {quantity(check.limit_cases or check.n, 'case')} can show"
@@ -287,10 +290,10 @@ def cases(verdict: Verdict) -> str:
 
 #: What keeps a check open, by its relation to the limit.
 _DOUBTS: Mapping[Relation, str] = {
-    Relation.OPEN: "A drop of {limit:size} or more is still possible; so is no drop at all.",
+    Relation.OPEN: "A {turn} of {limit:size} or more is still possible; so is no {turn} at all.",
     Relation.LIKELY: "The 95 % CI excludes 0, but {asked}.",
     Relation.REAL: (
-        "The drop is real. {n:#case} cannot show that it stays below {limit:size} points."
+        "The {turn} is real. {n:#case} cannot show that it stays below {limit:size} points."
     ),
     Relation.LIKELY_BEYOND: "The 95 % CI lies beyond the limit of {limit:size}, but {asked}.",
     Relation.MISSING: "{notes}.",
@@ -307,7 +310,8 @@ def doubt(check: Check) -> str:
     kind = relation(check)
     is_open_minimum = kind is Relation.OPEN and check.before is None
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
-    values = {"limit": check.limit, "n": check.n, "notes": notes_text(check.notes)}
+    turn = "change" if check.two_sided else "drop"
+    values = {"limit": check.limit, "n": check.n, "notes": notes_text(check.notes), "turn": turn}
     return fill(words, {**values, "asked": _asked(check)})
 
 

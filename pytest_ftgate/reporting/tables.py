@@ -247,6 +247,8 @@ def _shortfall(verdict: Verdict) -> float:
     check = verdict.check
     if check is None or check.unit != "share" or verdict.outcome is Outcome.PASSED:
         return 0.0
+    if check.two_sided and check.change is not None:
+        return abs(check.change) - check.limit
     lowest = check.limit if check.before is None else check.before - check.limit
     return lowest - check.after
 
@@ -339,7 +341,7 @@ def _short_limit_cell(verdict: Verdict) -> str:
     if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
         return _limit_cell(verdict)
     if check.unit == "share" and check.before is not None:
-        return unsigned_points(check.limit)
+        return f"{'±' * check.two_sided}{unsigned_points(check.limit)}"
     return f"{'≥' if check.unit == 'share' else '≤'} {_limit_cell(verdict).partition(' ')[2]}"
 
 

@@ -24,7 +24,7 @@ from pytest_ftgate.reporting.compare import comparison_lines
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
-from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite
+from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite, file_limit
 from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.settings import Settings
@@ -103,6 +103,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     scorer: str | Mapping[str, Any] | None = None,
     cases: Answers | None = None,
     max_drop: float | None = None,
+    two_sided: float | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
     by_line: bool = False,
@@ -125,6 +126,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         cases: a file with the questions and expected answers, if those of the answers lack them;
             *input*, *expected* and *by* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
+        two_sided: the largest allowed change, up or down, a share; in place of *max_drop*.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
         by_line: pair rows by their line, where nothing else does and both files are in one order.
@@ -132,7 +134,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
-    started = monotonic()
+    started, limit = monotonic(), file_limit(max_drop, two_sided)
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
     chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
@@ -151,7 +153,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
         files = with_cases(files, known, by_line=by_line)
     paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
-    compared = build_suite(files, paired, scorer, max_drop)
+    compared = build_suite(files, paired, scorer, limit)
     return _evaluate(files, compared, paired, started)
 
 
@@ -223,7 +225,8 @@ def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
     """
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         coarse = ()
-    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES and not coarse)
+    kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
+    steps = (step for step in verdict.next if step.kind in kinds)
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
     notes = (one for one in verdict.notes if one.kind not in weaker)
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))

@@ -25,7 +25,7 @@ from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
@@ -107,7 +107,7 @@ class ComparedSuite:
         return [*files]
 
     def _yaml_lines(self, stem: str, origin: str) -> Iterator[str]:
-        gate = next(iter(self.suite.gates.values()))
+        gate = next(filter(is_rate, self.suite.gates.values()))
         yield f"# made by pytest-ftgate compare from {' '.join(origin.split())}"
         yield f"cases: {json.dumps(f'{stem}.cases.jsonl')}"
         yield f"reply: {json.dumps(self.declared, ensure_ascii=False)}"
@@ -119,7 +119,7 @@ class ComparedSuite:
             declared = keys if variant.gated else {**keys, "gated": False}
             yield f"  {json.dumps(name)}: {json.dumps(declared, ensure_ascii=False)}"
         yield f"baseline: {json.dumps(self.suite.baseline)}"
-        limit = {} if gate.has_default_limit else {"max_drop": gate.max_drop}
+        limit = {} if gate.has_default_limit else {gate.drop_key: gate.max_drop}
         slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
@@ -148,12 +148,12 @@ def build_suite(
     files: Sequence[AnswerFile],
     paired: PairedRows,
     scorer: str | Mapping[str, Any] | None,
-    max_drop: float | None,
+    limit: Mapping[str, Any],
 ) -> ComparedSuite:
     """Return the suite whose accuracy gate compares the candidates with the base.
 
     *scorer* is a score as in a suite file; None for the scores of the files, else for a rule that
-    fits the expected answers.
+    fits the expected answers. *limit* are the fields of the gate that `file_limit` returns.
 
     Raises:
         ConfigurationError: the score or the limit cannot be used.
@@ -171,7 +171,7 @@ def build_suite(
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
     slices = ("tag",) if any(case.tags for case in built) else ()
-    gate = RateGate(kind="accuracy", line=1, max_drop=_limit(max_drop), slices=slices)
+    gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
     suite = _suite(files, built, reply, gate, paired.repeats)
     if gate.max_drop is None:
         limited = replace(gate, **_shown_limit(suite, gate))
@@ -231,11 +231,21 @@ def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     return {"max_drop": shown, "has_default_limit": True}
 
 
-def _limit(max_drop: float | None) -> float | None:
-    if max_drop is not None and not 0 < max_drop < 1:
-        percent = f"; for {max_drop:g} points write {max_drop / 100:g}" if max_drop >= 1 else ""
-        raise ConfigurationError(f"--max-drop is {max_drop:g}, but is above 0 and below 1{percent}")
-    return max_drop
+def file_limit(max_drop: float | None, two_sided: float | None) -> dict[str, Any]:
+    """Return the fields of the gate for a declared limit; {} if there is none.
+
+    Raises:
+        ConfigurationError: it is no share, or both are declared.
+    """
+    if max_drop is not None and two_sided is not None:
+        raise ConfigurationError("--two-sided limits a drop as well; leave --max-drop out")
+    name, limit = ("max-drop", max_drop) if two_sided is None else ("two-sided", two_sided)
+    if limit is None:
+        return {}
+    if not 0 < limit < 1:
+        percent = f"; for {limit:g} points write {limit / 100:g}" if limit >= 1 else ""
+        raise ConfigurationError(f"--{name} is {limit:g}, but is above 0 and below 1{percent}")
+    return {"max_drop": limit, "two_sided": two_sided is not None}
 
 
 def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:

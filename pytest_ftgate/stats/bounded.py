@@ -178,6 +178,11 @@ class BoundedValues:
         sums, sizes = (np.bincount(labels, column) for column in (weights * values, weights))
         return cls(sums.astype(np.float64), sizes.astype(np.float64), *bounds, kept)
 
+    def turned(self) -> BoundedValues:
+        """Return the values with their signs changed."""
+        kept = None if self.kept is None else -self.kept
+        return BoundedValues(-self.sums, self.sizes, -self.high, -self.low, kept)
+
     def p_at_most(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at most *mean*"."""
         return p_mean(self.sums - mean * self.sizes, -self.unseen_loss(mean))

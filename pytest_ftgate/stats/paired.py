@@ -98,6 +98,21 @@ class PairedCounts(ChangeCounts[float]):
     after: float
 
 
+def turned(pairs: PairedCounts) -> PairedCounts:
+    """Return *pairs* with each side in the other's place, so that a rise is a drop."""
+    whole, changes = pairs.whole, pairs.changes
+    return replace(
+        pairs,
+        delta=-pairs.delta,
+        fixed=pairs.regressed,
+        regressed=pairs.fixed,
+        before=pairs.after,
+        after=pairs.before,
+        whole=None if whole is None else replace(whole, lost=-whole.lost),
+        changes=None if changes is None else changes.turned(),
+    )
+
+
 #: The counts that are arrays for many suites.
 _BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
 #: Scores may exceed their range by this much through rounding.

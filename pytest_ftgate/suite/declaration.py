@@ -333,10 +333,11 @@ class DeclaredVariant(Declared):
 
 
 class DeclaredRate(Declared):
-    """The accuracy or the format gate: a minimum, a largest drop, or both."""
+    """The accuracy or the format gate: a minimum, a largest drop or change, or both."""
 
     min: Share | None = None
     max_drop: MaxDrop = None
+    max_change: Margin | None = None
     evidence: Literal["statistics", "point"] = "statistics"
     slices: tuple[Literal["tag", "label", "language"], ...] = ()
     stop_early: StrictBool = False

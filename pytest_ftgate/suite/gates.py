@@ -437,9 +437,14 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
-    keys = declared.model_dump(exclude={"thoughts"})
+    keys = declared.model_dump(exclude={"thoughts", "max_change"})
     keys["slices"] = tuple(dict.fromkeys(declared.slices))
     keys |= drop_limit(declared.max_drop)
+    if declared.max_change is not None:
+        keys |= {"max_drop": declared.max_change, "two_sided": True}
+        if declared.max_drop is not None:
+            message = f"{kind}: max_change limits a drop as well; remove max_drop"
+            source.add_error_at(("gates", kind, "max_drop"), message)
     thoughts = declared.thoughts if isinstance(declared, DeclaredFormatGate) else None
     if thoughts:
         keys |= {f"max_thought_{key[4:]}": limit for key, limit in thoughts}
@@ -488,11 +493,20 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     yield from _sequential_errors(gate, suite.declared.repeats)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
+    yield from _two_sided_errors(gate, suite)
     if gate.slices and not gate.limits_drop:
         yield "slices", f"slices compare with the baseline, and {gate.uncompared_key} does not"
     for kind in gate.slices:
         if cases and not any(_has_slice(case, kind) for case in cases):
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
+
+
+def _two_sided_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
+    rules = (suite.reply.score, *(case.score for case in suite.cases))
+    is_judged = gate.is_graded and any(part.kind == "judge" for one in rules for part in one.parts)
+    what = "macro-F1" if gate.metric == "macro_f1" else "the grades of a judge" * is_judged
+    if gate.two_sided and what:
+        yield "max_change", f"max_change does not limit {what}; write max_drop: {gate.max_drop:g}"
 
 
 def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:

@@ -73,8 +73,8 @@ def problems(gate, asked):
 
 def drop(limit, n, *, needed, possible, unrelated=0, groups=0):
     return note(
-        NoteKind.DROP_NEVER_SHOWN, limit=limit, possible=possible, cases=n, unrelated=unrelated,
-        needed=needed, groups=groups,
+        NoteKind.DROP_NEVER_SHOWN, key="max_drop", limit=limit, possible=possible, cases=n,
+        unrelated=unrelated, needed=needed, groups=groups,
     )  # fmt: skip
 
 

@@ -73,12 +73,12 @@ def limit_to(setting):
 
 
 def accept_run(*, anchor, failed=True):
-    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed}
+    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed, "rise": False}
     return NextStep(StepKind.ACCEPT_RUN, values)
 
 
 def make_baseline(where="suite.ftgate.yaml", *, in_mark=False):
-    values = {"variant": "new", "in_mark": in_mark, "where": where}
+    values = {"variant": "new", "in_mark": in_mark, "rise": False, "where": where}
     return NextStep(StepKind.MAKE_BASELINE, values)
 
 

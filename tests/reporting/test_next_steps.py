@@ -19,7 +19,7 @@ VALUES = {
     "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
     "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
-    "narrows": False,
+    "narrows": False, "rise": False,
 }  # fmt: skip
 
 
@@ -56,6 +56,11 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.MAKE_BASELINE, {"in_mark": True},
      ("put new first in variants=, in s.ftgate.yaml:6 (if the drop is intended; say why in the "
       "review)")),
+    (StepKind.MAKE_BASELINE, {"rise": True},
+     "baseline: new, in s.ftgate.yaml:6 (if the rise is intended; say why in the review)"),
+    (StepKind.FIND_RISE, {"cases": "t1, t2, t3", "count": 34},
+     ("find out why t1, t2, t3 are right now, 34 in all (another chat template, answer "
+      "extraction, stop text or max_tokens?)")),
     (StepKind.FIX_CASES, {"cases": "t1, t2, t3", "count": 34}, "t1, t2, t3 and 31 more"),
     (StepKind.FIX_CASES,
      {"cases": "t1", "count": 1, "changed": ("model", "prompt"), "added": 2, "removed": 1},

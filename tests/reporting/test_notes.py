@@ -42,6 +42,10 @@ VERDICTS: list[tuple[Note, str]] = [
      "current is at 50 %, so a drop from it cannot show"),
     (note(K.GUESSED, rate=0.25), "guessing is right in 25 %, so this minimum shows nothing"),
     (note(K.SMALL_DROP), "a real drop, but smaller than the limit"),
+    (note(K.SMALL_RISE), "a real rise, but smaller than the limit"),
+    (note(K.CHANGED_TEXTS, changed=54, of=900, share=0.06, kept=50, regressed=1, fixed=3),
+     ("54 of 900 replies have another text (6 %), 50 of them with the same score; 1 regressed, "
+      "3 fixed")),
     (note(K.FEW_CASES, n=20, needed=30), "20 cases; at least 30 are needed"),
     (note(K.FEW_GROUPS, n=9, needed=10), "9 groups of related cases; at least 10 are needed"),
     (note(K.FEW_REPLIES, n=29, needed=30), "29 unrelated replies; at least 30 are needed"),
@@ -185,12 +189,14 @@ VERDICTS: list[tuple[Note, str]] = [
       "counts as one case")),
     (note(K.GROUPS_SHOW_NOTHING, **CASES, needed=10),
      "60 cases (12 unrelated ones) show nothing; it takes 10 groups of related cases"),
-    (note(K.DROP_NEVER_SHOWN, **ALL_CASES, limit=0.05, needed=59, groups=0, possible=0.14),
+    (note(K.DROP_NEVER_SHOWN, key="max_drop", **ALL_CASES, limit=0.05, needed=59, groups=0,
+          possible=0.14),
      ("max_drop: 0.05 can never be shown with 60 cases, even if every reply is the same; it takes "
       "59 cases, or max_drop: 0.14")),
-    (note(K.DROP_NEVER_SHOWN, **CASES, limit=0.02, needed=594, groups=149, possible=0.08),
-     ("max_drop: 0.02 can never be shown with 60 cases (12 unrelated ones), even if every reply is "
-      "the same; it takes 149 groups like these (594 cases), or max_drop: 0.08")),
+    (note(K.DROP_NEVER_SHOWN, key="max_change", **CASES, limit=0.02, needed=594, groups=149,
+          possible=0.08),
+     ("max_change: 0.02 can never be shown with 60 cases (12 unrelated ones), even if every reply "
+      "is the same; it takes 149 groups like these (594 cases), or max_change: 0.08")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=0.95, needed=59, possible=0.86),
      ("min: 0.95 can never be shown with 60 cases, even if every reply is right; it takes 59 "
       "cases, or min: 0.86")),

@@ -125,6 +125,41 @@ def test_scores_between_right_and_wrong_are_compared_as_graded():
     assert result.verdicts[0].check.error is not None
 
 
+@every_row(
+    ("fixed", "regressed", "outcome", "shown"),
+    [
+        (2, 1, Outcome.PASSED, "limit ±5"),
+        (60, 0, Outcome.FAILED, "fix: find out why c0, c1, c2 are right now, 60 in all"),
+        (0, 60, Outcome.FAILED, "down 15.0 points"),
+    ],
+)
+def test_a_change_is_limited_on_both_sides(fixed, regressed, outcome, shown):
+    base = [{"id": f"c{n}", "expected": "a", "reply": "ab"[n < 100]} for n in range(400)]
+    new = [
+        {**row, "reply": "a" if n < fixed else "c" if n >= 400 - regressed else row["reply"]}
+        for n, row in enumerate(base)
+    ]
+
+    result = compare(base, new, two_sided=0.05)
+
+    printed = " ".join(" ".join(result.lines()).split())
+    changed = fixed + regressed
+    assert result.outcome is outcome
+    assert shown in printed
+    assert f"{changed} of 400 replies have another text" in printed
+    assert f"{regressed} regressed, {fixed} fixed" in printed
+
+
+def test_only_one_limit_is_declared():
+    rows = [{"id": "a", "reply": "a", "expected": "a"}] * 2
+    with pytest.raises(ConfigurationError, match="--two-sided limits a drop as well; leave --max-"):
+        compare(rows, rows, two_sided=0.05, max_drop=0.05)
+    with pytest.raises(
+        ConfigurationError, match="--two-sided is 2, but is above 0 and below 1; fo"
+    ):
+        compare(rows, rows, two_sided=2)
+
+
 def test_each_value_of_a_column_is_compared_and_the_worst_is_named():
     base = answer_rows(200, topic=lambda n: ["sums", "words"][n % 2])
     worse = answer_rows(200, range(0, 60, 2), topic=lambda n: ["sums", "words"][n % 2])

@@ -27,6 +27,7 @@ from pytest_ftgate.stats.paired import (
     p_not_beyond,
     p_within,
     paired_counts,
+    turned,
 )
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.stats.proportions import (
@@ -467,3 +468,37 @@ def test_values_adjusted_for_several_tests_agree_with_statsmodels(p):
 
 def test_no_tests_need_no_adjusting():
     assert holm([]).shape == (0,)
+
+
+# --- a rise -------------------------------------------------------------------------------------
+
+
+@given(
+    cases=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.3, 1.0])),
+        min_size=12,
+        max_size=16,
+    ),
+    counted=st.booleans(),
+    size=st.sampled_from([None, 1, 2]),
+    heavy=st.booleans(),
+    margin=st.floats(0.05, 0.5),
+)
+@examples(30)
+def test_a_rise_is_judged_as_the_drop_of_the_sides_in_each_others_place(
+    cases, counted, size, heavy, margin
+):
+    before, after = np.array(cases).T
+    if counted:
+        before, after = np.round(before), np.round(after)
+    groups = None if size is None else np.arange(len(before)) // size
+    weights = 1.0 + np.arange(len(before)) % 3 if heavy else None
+    sides = {"groups": groups, "weights": weights}
+
+    there = turned(paired_counts(before, after, **sides))
+    back = paired_counts(after, before, **sides)
+
+    assert (there.fixed, there.regressed, there.whole) == (back.fixed, back.regressed, back.whole)
+    for p in (p_drop, partial(p_not_beyond, margin=margin), partial(p_noninferior, margin=margin)):
+        assert p(there) == pytest.approx(p(back), abs=1e-9)
+    assert change_interval(there, 0.95) == pytest.approx(change_interval(back, 0.95), abs=1e-9)

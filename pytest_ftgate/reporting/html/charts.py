@@ -130,10 +130,13 @@ def _limits(
     minimum = next((c.limit for c in checks if c.kind is CheckKind.MINIMUM), None)
     if minimum is not None:
         yield {"at": _share(minimum), "label": f"minimum {percent(minimum)}"}
-    drop = next((c.limit for c in checks if c.kind is CheckKind.BASELINE), None)
+    drops = (check for check in checks if check.kind is CheckKind.BASELINE)
+    drop, is_two_sided = next(((one.limit, one.two_sided) for one in drops), (None, False))
     before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
     if drop is not None and before:
         yield {"at": _share(before - drop), "label": "allowed drop", "dashed": True}
+        if is_two_sided:
+            yield {"at": _share(before + drop), "label": "allowed rise", "dashed": True}
 
 
 def forgetting_charts(report: Report) -> Iterator[Chart]:
