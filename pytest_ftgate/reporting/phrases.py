@@ -19,7 +19,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.notes import UNCHANGED, fill, notes_text
+from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
     change_size,
@@ -37,6 +37,7 @@ from pytest_ftgate.reporting.number_text import (
     unsigned_points,
     with_more,
 )
+from pytest_ftgate.reporting.word_templates import fill
 
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
