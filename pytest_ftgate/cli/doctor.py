@@ -7,7 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +29,7 @@ from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.providers.base import Provider, open_provider
+from pytest_ftgate.providers.base import Provider, open_provider, retirement_date
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
@@ -39,7 +41,7 @@ from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.prices import has_price
+from pytest_ftgate.suite.prices import has_price, is_deprecated
 from pytest_ftgate.suite.providers import ProviderSpec, provider_spec
 from pytest_ftgate.weights import slow_type
 
@@ -210,9 +212,25 @@ def _variant(
                 yield from _server(one, variant, spec)
     elif spec.weights == "gguf":
         yield from _weights(request, variant)
+    yield from _retirement(suite, variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
+
+
+def _retirement(suite: Suite, variant: Variant) -> Iterator[Diagnosis]:
+    """Yield when the model of *variant* retires, as far as the SDK and the price list know it."""
+    retires = retirement_date(variant.provider, variant.model)
+    remedy = "compare its successor: add it as a variant, with like:, and run"
+    with suppress(ValueError):
+        days = (date.fromisoformat(retires) - datetime.now(UTC).date()).days
+        if days <= suite.ladder.retirement_days:
+            when = f"retires in {days} days" if days > 0 else "has retired"
+            yield Diagnosis(Level.WARN, f"{variant.model} {when}, on {retires}", remedy)
+        return
+    if is_deprecated(variant.tariff):
+        text = f"{variant.model} is deprecated, by the price list; its maker has the date"
+        yield Diagnosis(Level.WARN, text, remedy)
 
 
 def _weights(request: requests.Request, variant: Variant) -> Iterator[Diagnosis]:

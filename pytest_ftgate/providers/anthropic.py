@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
@@ -137,12 +138,25 @@ def _text(blocks: Sequence[Mapping[str, Any]]) -> str:
     return "".join(block["text"] for block in blocks if block["type"] == "text")
 
 
+#: The months as the SDK's list of retirements writes them, by their first letters.
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 #: The timeout of a request for model facts, in seconds.
 _FACTS_TIMEOUT = 5.0
 #: Settings that go into the body because the SDK has no argument for them.
 _IN_BODY = ("temperature", "top_p")
 #: ARNs of fine-tuned models.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
+
+
+def retirement_date(model: str) -> str:
+    """Return the day on which *model* retires (ISO) as the SDK knows it; "" if it does not."""
+    written = str(getattr(sdk, "DEPRECATED_MODELS", {}).get(model, ""))
+    try:
+        # Such as "January 22nd, 2027", in English whatever the locale is.
+        month, day, year = re.findall(r"[A-Za-z]{3,}|\d+", written.replace(",", ""))[:3]
+        return date(int(year), _MONTHS.index(month[:3].lower()) + 1, int(day)).isoformat()
+    except ValueError:
+        return written
 
 
 class AnthropicProvider(LearningProvider):
@@ -237,8 +251,8 @@ class AnthropicProvider(LearningProvider):
         return reply
 
     async def _fetch_facts(self, model: str) -> Mapping[str, str]:
-        retirement = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
-        facts = {"retires": retirement} if retirement else {}
+        retires = retirement_date(model)
+        facts = {"retires": retires} if retires else {}
         if not isinstance(self.client, AsyncAnthropic):
             return facts
         try:

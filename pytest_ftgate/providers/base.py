@@ -196,6 +196,16 @@ def import_providers(requests: Iterable[Request]) -> None:
             import_module(f"{PACKAGE}.{name}")
 
 
+def retirement_date(provider: str, model: str) -> str:
+    """Return the day on which *model* retires (ISO), if the SDK of *provider* knows it; else ""."""
+    module = provider_spec(provider).module
+    if not module:
+        return ""
+    with suppress(ImportError, AttributeError):
+        return str(import_module(f"{PACKAGE}.{module}").retirement_date(model))
+    return ""
+
+
 def open_provider(
     requests: Sequence[Request],
     environ: Mapping[str, str],

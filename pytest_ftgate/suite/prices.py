@@ -94,6 +94,23 @@ def listed_models() -> tuple[str, ...] | None:
     return tuple(model.id for seller in get_snapshot().providers for model in seller.models)
 
 
+def is_deprecated(tariff: Tariff) -> bool:
+    """Return True if the public price list says that its maker withdraws the model of *tariff*."""
+    if not tariff.model or not has_list():
+        return False
+    from genai_prices.data_snapshot import get_snapshot
+
+    seller = tariff.seller or None
+    by_url = bool(seller) and "://" in tariff.seller
+    try:
+        found = get_snapshot().find_provider_model(
+            tariff.model, None, None if by_url else seller, seller if by_url else None
+        )
+    except LookupError:
+        return False
+    return bool(found[1].deprecated)
+
+
 def _to_decimal(rate: float) -> Decimal:
     # Through text, so that 0.1 becomes exactly a tenth.
     return Decimal(str(rate))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.tables import every_row
+from genai_prices.data_snapshot import get_snapshot
+
+from pytest_ftgate.providers import anthropic
 
 
 @pytest.fixture
@@ -170,3 +175,40 @@ def test_a_server_here_is_tried_with_the_schema_of_the_suite(
     assert f"{level:<5} s.ftgate.yaml, current: {api.url}/v1 {said}" in printed
     (sent,) = api.requests
     assert sent["messages"] == [{"role": "user", "content": "Describe the sea in one sentence."}]
+
+
+@every_row(
+    ("model", "days", "told"),
+    [
+        ("claude-a", 45, "WARN s.ftgate.yaml, current: claude-a retires in 45 days, on {0}"),
+        ("claude-a", -3, "WARN s.ftgate.yaml, current: claude-a has retired, on {0}"),
+        ("claude-a", 91, ""),
+        ("claude-b", 45, ""),
+    ],
+)
+def test_a_model_that_retires_soon_is_named_with_its_date(
+    desk, run_verb, monkeypatch, model, days, told
+):
+    day = datetime.now(UTC).date() + timedelta(days=days)
+    # As the SDK writes it.
+    written = f"{day:%B} {day.day}th, {day.year}"
+    monkeypatch.setattr(anthropic.sdk, "DEPRECATED_MODELS", {"claude-a": written})
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    desk(f"{{provider: anthropic, model: {model}}}")
+
+    printed = run_verb("doctor")[1]
+
+    assert ("retire" in printed) is bool(told)
+    assert told.format(day) in " ".join(printed.split())
+
+
+def test_a_model_that_the_price_list_calls_deprecated_is_named(desk, run_verb, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    (seller,) = (one for one in get_snapshot().providers if one.id == "anthropic")
+    old = next(one.id for one in seller.models if not one.deprecated)
+    desk(f"{{provider: anthropic, model: {old}}}")
+    assert "deprecated" not in run_verb("doctor")[1]
+
+    monkeypatch.setattr(next(m for m in seller.models if m.id == old), "deprecated", True)
+
+    assert f"{old} is deprecated, by the price list" in " ".join(run_verb("doctor")[1].split())

@@ -150,7 +150,7 @@ def test_the_day_on_which_a_model_retires_is_kept_and_asked_for_once(made, toget
 
 
 def test_where_a_server_lists_no_models_the_sdk_knows_what_is_deprecated(asked):
-    assert asked(model="claude-opus-4-5").facts == {"retires": "January 22nd, 2027"}
+    assert asked(model="claude-opus-4-5").facts == {"retires": "2027-01-22"}
 
 
 def test_another_version_of_the_api_can_be_asked_for(asked, api):
