@@ -64,7 +64,7 @@ def _score_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {**options, "fields": {}, "python": {}, "judge": _judge_schema()},
+        "properties": {**options, "fields": {}, "python": {}, "all": {}, "judge": _judge_schema()},
         "additionalProperties": False,
     }
     weight = {"type": "number", "exclusiveMinimum": 0}

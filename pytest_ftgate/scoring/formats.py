@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import FormatError, LenientReader
-from pytest_ftgate.scoring.scorers import scorer_error
-from pytest_ftgate.scoring.text_scorers import find_label
+from pytest_ftgate.scoring.score import FormatError, LenientReader, scorer_error
+from pytest_ftgate.scoring.text_scorers import contains_text, find_label
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -183,13 +182,27 @@ def _whole_words(words: str) -> re.Pattern[str]:
     return re.compile(before + re.escape(words) + after, re.IGNORECASE)
 
 
-def _contains_error(texts: Sequence[str], text: str) -> FormatError | None:
-    missing = next((words for words in texts if not _whole_words(words).search(text)), None)
-    return None if missing is None else FormatError("contains", f'it lacks "{missing}"')
+def _found_texts(value: Any, text: str) -> dict[str, bool]:
+    """Return for each text that ``contains`` or ``avoids`` lists whether *text* contains it."""
+    if not isinstance(value, Mapping):
+        return {words: _whole_words(words).search(text) is not None for words in value}
+    return {words: contains_text(text, words, value) for words in value["texts"]}
 
 
-def _avoids_error(texts: Sequence[str], text: str) -> FormatError | None:
-    present = next((words for words in texts if _whole_words(words).search(text)), None)
+def _contains_error(value: Any, text: str) -> FormatError | None:
+    found = _found_texts(value, text)
+    missing = [words for words, is_there in found.items() if not is_there]
+    if not missing or (
+        isinstance(value, Mapping) and value.get("any") and len(missing) < len(found)
+    ):
+        return None
+    return FormatError("contains", f'it lacks "{missing[0]}"')
+
+
+def _avoids_error(value: Any, text: str) -> FormatError | None:
+    present = next(
+        (words for words, is_there in _found_texts(value, text).items() if is_there), None
+    )
     return None if present is None else FormatError("avoids", f'it says "{present}"')
 
 

@@ -388,7 +388,9 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
             rule_check(rule, case_folder)
         scores = {case.score.key: case.score for case in cases_here}
         for rule in chain.from_iterable(score.parts for score in scores.values()):
-            if rule.kind == "python":
+            if rule.kind == "holds":
+                rule_check(rule.value, case_folder)
+            elif rule.kind == "python":
                 from pytest_ftgate.suite.function_references import load_function
 
                 load_function(str(rule.value), case_folder)

@@ -13,7 +13,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    Discriminator,
     Field,
+    StrictBool,
+    Tag,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -92,6 +95,16 @@ class _Length(Declared):
         return self
 
 
+class _Contained(Declared):
+    texts: Texts
+    case: StrictBool = False
+    whole_words: StrictBool = True
+
+
+class _AnyContained(_Contained):
+    any: StrictBool = False
+
+
 class _ToolCall(Declared):
     name: Text
     arguments: Any = Field(default=None, alias="schema")
@@ -157,6 +170,13 @@ class _FormatKind:
     example: str
 
 
+def _listed(keys: Any) -> Any:
+    """Return the type of texts that stand in a list, or in a mapping with the options of *keys*."""
+    several = Annotated[Texts, Tag("_list")] | Annotated[keys, Tag("_mapping")]
+    choice = Discriminator(lambda raw: "_mapping" if isinstance(raw, Mapping) else "_list")
+    return Annotated[several, choice, WithJsonSchema({"type": ["array", "object"]})]
+
+
 _TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
 _Schema = Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT]
 _Model = Annotated[str, AfterValidator(_check_model)]
@@ -181,8 +201,8 @@ FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "code": _FormatKind(_Code, "python, json, yaml or sql", "{code: python}"),
     "length": _FormatKind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
     "language": _FormatKind(_Language, "the code of a language", "{language: de}"),
-    "contains": _FormatKind(Texts, "a list of texts", "{contains: [refund]}"),
-    "avoids": _FormatKind(Texts, "a list of texts", "{avoids: [guarantee]}"),
+    "contains": _FormatKind(_listed(_AnyContained), "a list of texts", "{contains: [refund]}"),
+    "avoids": _FormatKind(_listed(_Contained), "a list of texts", "{avoids: [guarantee]}"),
     "tool_call": _FormatKind(_Tool, "the name of a tool", "{tool_call: lookup_order}"),
     "python": _FormatKind(_Function, "a function", '{python: "package.module:function"}'),
 }
@@ -193,7 +213,12 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(FORMAT_KINDS[kind].type)
 
 
-def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
+def parse_format(raw: Any, info: ValidationInfo) -> Rule:
+    """Return the rule of a declared format.
+
+    Raises:
+        PydanticCustomError: *raw* is no format. The message holds the remedy.
+    """
     offered = offered_rule(raw, info.context.formats) if info.context else None
     if offered:
         return offered
@@ -210,7 +235,8 @@ def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
 
 def _value_error(kind: str, error: dict[str, Any]) -> str:
     """Return what is wrong with the value of a format, and what to write instead."""
-    format_kind, key_path = FORMAT_KINDS[kind], error["loc"]
+    format_kind = FORMAT_KINDS[kind]
+    key_path = tuple(key for key in error["loc"] if key not in ("_list", "_mapping"))
     example = format_kind.example
     if error["type"] == "rule":
         message = str(error["msg"])
@@ -233,7 +259,7 @@ def _as_sequence(raw: Any) -> Any:
 
 #: One format or several. Each invalid one gives an error of its own.
 DeclaredFormat = Annotated[
-    tuple[Annotated[Any, BeforeValidator(_parse_format)], ...], BeforeValidator(_as_sequence)
+    tuple[Annotated[Any, BeforeValidator(parse_format)], ...], BeforeValidator(_as_sequence)
 ]
 
 

@@ -19,7 +19,8 @@ from pytest_ftgate.suite.declaration import DeclaredJudge
 from pytest_ftgate.suite.formats import FORMAT_KINDS, DeclaredFormat
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, DeclaredScore
+from pytest_ftgate.suite.score_rules import DeclaredScore
+from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
 
 PAGE = page("scores")
 
