@@ -21,6 +21,10 @@ from pytest_ftgate.readers.yaml import load_yaml
 
 #: Answers of at most so many words are looked for in the reply; longer ones are compared.
 _SHORT_ANSWER = 6
+#: What stands for the module of the functions, and encloses a path relative to the read file.
+SCORES = "\ue002scores"
+PATH = "\ue000{}\ue001"
+_TEMPLATE = re.compile(r"\{\{-?\s*(.+?)\s*-?\}\}")
 #: A rubric that grades by the expected answer.
 AGREES = "The reply agrees with the expected answer: {{ expected }}"
 
@@ -58,6 +62,8 @@ class ImportedSuite:
         rubric: what a judge grades by: a template; "" without a judge.
         judge: the judge's model, if the file names one.
         limits: the keys of the gates cost and latency, by the name of the gate.
+        functions: functions that cases name as ``SCORES:name``, by name: Python.
+        counts: how many assertions of all cases are ``carried``, ``stubs`` or ``dropped``.
         notes: what is not carried over, and how often.
     """
 
@@ -69,11 +75,21 @@ class ImportedSuite:
     rubric: str = ""
     judge: ImportedModel | None = None
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
     def note(self, text: str) -> None:
         """Add one thing that is not carried over."""
         self.notes[" ".join(text.split())] += 1
+
+    def add_function(self, name: str, source: str) -> str:
+        """Return the reference of a function with *source*, where its name is written ``NAME``."""
+        known = next((n for n, text in self.functions.items() if text == source), None)
+        if known is None:
+            known = unique(name, self.functions).replace("-", "_")
+            self.functions[known] = source
+        return f"{SCORES}:{known}"
 
     def add_cases(self, cases: Iterable[dict[str, Any]]) -> None:
         """Add *cases*, with an id for each; those without an input are left out."""
@@ -169,6 +185,34 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if source.errors:
         raise ConfigurationError(str(source.errors[0]))
     return rows
+
+
+def filled(value: Any, variables: Mapping[str, Any]) -> Any:
+    """Return *value* with the expressions in its texts evaluated, such as ``{{ name | upper }}``.
+
+    An expression that fails stays as it is.
+    """
+    if isinstance(value, list):
+        return [filled(item, variables) for item in value]
+    if not isinstance(value, str) or "{{" not in value:
+        return value
+    return _TEMPLATE.sub(lambda match: _evaluated(match, variables), value)
+
+
+def _evaluated(match: re.Match[str], variables: Mapping[str, Any]) -> str:
+    name = match[1].removeprefix("vars.")
+    if name in variables:
+        return text_of(variables[name]) or ""
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.filters["dump"] = environment.filters["tojson"]
+    try:
+        return environment.from_string(match[0]).render({**variables, "vars": variables})
+    # Expressions of others raise any error.
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError):
+        return match[0]
 
 
 # Cases -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ providers:
 - file://provider.py
 tests:
 - {vars: {ticket: My money}, assert: [{type: equals, value: refund}]}
-- {vars: {ticket: Hello}, assert: [{type: equals, value: other}, {type: python, value: x}]}
+- {vars: {ticket: Hello}, assert: [{type: equals, value: other}, {type: similar, value: x}]}
 """
 
 
@@ -36,6 +36,7 @@ def test_a_configuration_becomes_a_suite_that_loads_and_has_no_key_of_an_api(fol
     suite = load_suite(folder / "promptfooconfig.ftgate.yaml", folder)
     assert [*suite.variants] == [
         *("prompt-1-gpt-4.1-mini", "prompt-1-haiku", "strict-gpt-4.1-mini", "strict-haiku"),
+        "provider.py",
     ]
     assert suite.variants["strict-haiku"].sampling["temperature"] == 0
     assert [case.answers for case in suite.cases] == [["refund"], ["other"]]
@@ -52,7 +53,7 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
 
     printed = capsys.readouterr().out
     head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("cases:")[0]
-    for lost in ("assertion python", "apiKey of a provider", "provider file://provider.py"):
+    for lost in ("assertion similar is a", "apiKey of a provider", "provider file://provider.py"):
         assert f"- {lost}" in printed
         assert f"#   - {lost}" in head
 

@@ -30,7 +30,7 @@ def test_prompts_are_texts_files_and_conversations(tmp_path):
         ("two-2", "", "second {{x}}"),
         ("Chat", "S", "U {{x}}"),
     ]
-    assert "prompt file://p.js: a function, or a format that is not read" in suite.notes
+    assert "prompt file://p.js: a function; write what it returns as a template" in suite.notes
 
 
 def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(tmp_path):
@@ -57,7 +57,8 @@ def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path
         {"tone": "kind", "x": "b"},
     ]
     assert [case["expected"] for case in suite.cases] == ["a!", "b!"]
-    assert all(case["format"] == [{"avoids": ["sorry"]}] for case in suite.cases)
+    avoids = {"avoids": {"texts": ["sorry"], "whole_words": False, "case": True}}
+    assert all(case["score"] == {"all": [avoids, "exact"]} for case in suite.cases)
 
 
 @every_row(
@@ -84,7 +85,13 @@ def test_tests_are_read_from_files(tmp_path, tests, files):
     suite = read(tmp_path, f"prompts: ['{{{{x}}}}']\ntests: {tests}\n", **files)
 
     assert suite.cases == [
-        {"id": "Case-one", "input": "1", "vars": {"x": "1"}, "score": "contains", "expected": "one"}
+        {
+            "id": "Case-one",
+            "input": "1",
+            "vars": {"x": "1"},
+            "score": {"contains": {"whole_words": False, "case": True}},
+            "expected": "one",
+        }
     ]
 
 
