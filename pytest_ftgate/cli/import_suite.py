@@ -223,17 +223,18 @@ class _Writer:
 
     def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Make a variant of each model with each prompt."""
-        programs = {name: keys for name, keys in models.items() if "function" in keys}
-        models = {name: keys for name, keys in models.items() if name not in programs}
         several = self.prompts if len(self.prompts) > 1 else ()
         named = {prompt.name: self.prompt_keys(prompt) for prompt in several} or {"": {}}
-        for prompt_name, prompt_keys in named.items():
+        for number, (prompt_name, prompt_keys) in enumerate(named.items()):
             for name, keys in models.items():
+                # A program makes its own prompt of a case.
+                is_program = "function" in keys
+                if is_program and number:
+                    continue
                 parts = (prompt_name, name if len(models) > 1 or not prompt_name else "")
-                variant = unique("-".join(filter(None, parts)), self.variants)
-                self.variants[variant] = {**keys, **prompt_keys}
-        # A program makes its own prompt of a case.
-        self.variants |= {unique(name, self.variants): keys for name, keys in programs.items()}
+                written = name if is_program else "-".join(filter(None, parts))
+                own_keys = {} if is_program else prompt_keys
+                self.variants[unique(written, self.variants)] = {**keys, **own_keys}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
         system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}

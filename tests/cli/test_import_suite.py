@@ -52,7 +52,7 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
     main(["import", "promptfooconfig.yaml"])
 
     printed = capsys.readouterr().out
-    head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("cases:")[0]
+    head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("\ncases:")[0]
     for lost in ("assertion similar is a", "apiKey of a provider", "provider file://provider.py"):
         assert f"- {lost}" in printed
         assert f"#   - {lost}" in head
