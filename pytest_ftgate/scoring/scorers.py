@@ -30,7 +30,8 @@ from pytest_ftgate.scoring.text_scorers import (
 )
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
+from pytest_ftgate.suite.scorers import JAVASCRIPT_SECONDS
 from pytest_ftgate.suite.variants import NO_TOOL
 
 _ABSENT = object()
@@ -302,6 +303,13 @@ def _score_by_rule(
 
         function = rule.function or load_function(str(rule.value), folder)
         return ContentScore(_call_scorer(str(rule.value), function, case, reply))
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.scoring.javascript import score_by_javascript
+
+        try:
+            return score_by_javascript(rule, case, reply, folder)
+        except ScorerError as error:
+            raise scorer_error(f"score: {JAVASCRIPT}", case, error) from error
     if case.expected is None and not rule.scores_without_expected:
         return UNSCORED
     return _score_by_content(rule, case, reply, judge_scores)
@@ -406,8 +414,8 @@ def _call_scorer(reference: str, function: Callable[..., Any], case: Case, reply
 SCORER_SECONDS = 10.0
 #: Seconds between two alarms. If a scorer swallows the exception, the next alarm raises it again.
 _CHECK_SECONDS = 0.5
-#: Seconds of a run of code if its rule declares none.
-_DEFAULT_SECONDS = {"code": 5.0}
+#: Seconds of a run of code, or of JavaScript, if its rule declares none.
+_DEFAULT_SECONDS = {"code": 5.0, JAVASCRIPT: JAVASCRIPT_SECONDS}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -33,7 +33,7 @@ def read(kind, raw):
 
 
 READ = [
-    *((kind, Rule(kind)) for kind in SCORE_KINDS if kind not in ("python", "judge")),
+    *((kind, Rule(kind)) for kind in SCORE_KINDS if kind not in ("python", "javascript", "judge")),
     *(
         ({kind: options}, Rule(kind, None, options))
         for kind, options in (
