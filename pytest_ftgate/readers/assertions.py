@@ -17,7 +17,7 @@ import yaml
 
 from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.checks import (
-    Check,
+    ReplyCheck,
     avoided,
     contained,
     equal,
@@ -65,7 +65,7 @@ class CarriedRules:
     """
 
     threshold: float | None = None
-    checks: list[Check] = field(default_factory=list)
+    checks: list[ReplyCheck] = field(default_factory=list)
     rubrics: list[str] = field(default_factory=list)
     limits: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -89,7 +89,7 @@ class CarriedRules:
         formats = [dict(one) for one in rules if not has_schema or one != json_form().rule]
         return keys | ({"format": formats} if formats else {})
 
-    def _score_keys(self, checks: list[Check]) -> dict[str, Any]:
+    def _score_keys(self, checks: list[ReplyCheck]) -> dict[str, Any]:
         judges = ["judge"] * bool(self.rubrics)
         if len(checks) == 1 and checks[0].score and not judges and self.threshold is None:
             return {"expected": checks[0].expected, "score": checks[0].score}
@@ -101,7 +101,7 @@ class CarriedRules:
         return ({"expected": expected} if read else {}) | {"score": {"all": joined}}
 
 
-def _read_checks(checks: list[Check]) -> tuple[list[Check], Any]:
+def _read_checks(checks: list[ReplyCheck]) -> tuple[list[ReplyCheck], Any]:
     """Return the checks that are made by a score that reads the answer, and that answer."""
     fields = [check for check in checks if check.score == "fields"]
     expected: dict[str, Any] = {}
@@ -123,7 +123,7 @@ def _merge(into: dict[str, Any], fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def _part(check: Check, read: list[Check]) -> Any:
+def _part(check: ReplyCheck, read: list[ReplyCheck]) -> Any:
     part = check.score if check in read else dict(check.rule)
     if check.weight == 1:
         return part
@@ -191,7 +191,7 @@ class _Carrier:
         self.rules.dropped += joined.dropped
         if score:
             parts = {"rules": [*map(_inlined, joined.checks)], "min": threshold}
-            self.rules.checks.append(Check({"all": parts}))
+            self.rules.checks.append(ReplyCheck({"all": parts}))
 
     def carry_one(self, assertion: Mapping[str, Any], kind: str) -> None:
         rules, written = self.rules, assertion.get("value")
@@ -231,7 +231,7 @@ class _Carrier:
 
     def judged(
         self, value: Any, assertion: Mapping[str, Any], kind: str, transforms: list[Any]
-    ) -> list[Check] | None:
+    ) -> list[ReplyCheck] | None:
         rubric = "\n".join(_strings(value))
         if not rubric or _script(value):
             return None
@@ -246,7 +246,7 @@ class _Carrier:
 
     def checks(
         self, kind: str, value: Any, assertion: Mapping[str, Any], transforms: list[Any]
-    ) -> list[Check] | None:
+    ) -> list[ReplyCheck] | None:
         """Return the checks of an assertion, or None if it takes a stub."""
         base = kind.removeprefix("not-")
         if base in ("javascript", "python"):
@@ -263,7 +263,7 @@ class _Carrier:
             return [self.function("has_json", made[0].rule["contains_json"])]
         return made
 
-    def transformed(self, code: str | None, transforms: list[Any]) -> list[Check] | None:
+    def transformed(self, code: str | None, transforms: list[Any]) -> list[ReplyCheck] | None:
         if code is None or not all(_is_code(one) for one in transforms):
             return None
         for transform in reversed(transforms):
@@ -272,7 +272,7 @@ class _Carrier:
 
     def javascript(
         self, value: Any, assertion: Mapping[str, Any], transforms: list[Any], *, inverse: bool
-    ) -> list[Check] | None:
+    ) -> list[ReplyCheck] | None:
         keys = {key: assertion[key] for key in ("threshold", "config") if assertion.get(key)}
         reference = _script(value)
         if reference:
@@ -292,7 +292,7 @@ class _Carrier:
 
     def python(
         self, value: Any, assertion: Mapping[str, Any], transforms: list[Any], *, inverse: bool
-    ) -> list[Check] | None:
+    ) -> list[ReplyCheck] | None:
         if transforms or not isinstance(value, str) or not value.strip():
             return None
         settings = {"threshold": assertion.get("threshold"), "inverse": inverse or None}
@@ -308,8 +308,8 @@ class _Carrier:
         source = head + textwrap.indent(body, "    ") + "\n"
         return [self.function("check", source)] if _is_python(source) else None
 
-    def function(self, name: str, source: str) -> Check:
-        return Check({"python": self.place.add_function(name, source)})
+    def function(self, name: str, source: str) -> ReplyCheck:
+        return ReplyCheck({"python": self.place.add_function(name, source)})
 
     def stub(self, assertion: Mapping[str, Any], kind: str, transforms: list[Any]) -> None:
         """Write a function that stands for *assertion* until it is filled in."""
@@ -332,13 +332,13 @@ def _stub_message(kind: str) -> str:
     return f"fill me in: this stands for the assertion {kind} of promptfoo"
 
 
-def _inlined(check: Check) -> Any:
+def _inlined(check: ReplyCheck) -> Any:
     return _part(check, [])
 
 
-def _node(keys: Mapping[str, Any]) -> Check:
+def _node(keys: Mapping[str, Any]) -> ReplyCheck:
     # promptfoo fails a test whose code throws.
-    return Check({"javascript": {**keys, "throws": "wrong"}})
+    return ReplyCheck({"javascript": {**keys, "throws": "wrong"}})
 
 
 def _script(value: Any) -> tuple[str, str] | None:
@@ -383,7 +383,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 # One maker for each kind: it returns the checks, or None if the value is none that it can keep.
 
-_Maker = Callable[[Any], list[Check] | None]
+_Maker = Callable[[Any], list[ReplyCheck] | None]
 
 
 def _texts(value: Any) -> list[str]:
@@ -397,7 +397,7 @@ def _texts(value: Any) -> list[str]:
 def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> _Maker:
     """Return the maker of ``contains`` of one text (*every* is None), of all or of any."""
 
-    def make(value: Any) -> list[Check] | None:
+    def make(value: Any) -> list[ReplyCheck] | None:
         texts = [text_of(value) or ""] if every is None else _texts(value)
         if isinstance(value, bool | Mapping) or not texts or not all(texts):
             return None
@@ -408,9 +408,9 @@ def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> _Make
     return make
 
 
-def _equals(value: Any) -> list[Check] | None:
+def _equals(value: Any) -> list[ReplyCheck] | None:
     if isinstance(value, Mapping | list):
-        return [Check({"json_schema": {"const": value}})]
+        return [ReplyCheck({"json_schema": {"const": value}})]
     text = _shown(value)
     return [equal(text)] if text.strip() else None
 
@@ -420,7 +420,7 @@ def _shown(value: Any) -> str:
 
 
 def _pattern(*, inverse: bool) -> _Maker:
-    def make(value: Any) -> list[Check] | None:
+    def make(value: Any) -> list[ReplyCheck] | None:
         found = matching(value, inverse=inverse) if isinstance(value, str) and value else None
         return [found] if found else None
 
@@ -428,14 +428,14 @@ def _pattern(*, inverse: bool) -> _Maker:
 
 
 def _edge(form: str) -> _Maker:
-    def make(value: Any) -> list[Check] | None:
+    def make(value: Any) -> list[ReplyCheck] | None:
         found = matching(form.format(escaped(value))) if isinstance(value, str) and value else None
         return [found] if found else None
 
     return make
 
 
-def _not_equal(value: Any) -> list[Check] | None:
+def _not_equal(value: Any) -> list[ReplyCheck] | None:
     if isinstance(value, Mapping | list) or not _shown(value).strip():
         return None
     return [equal(_shown(value), inverse=True)]
@@ -453,29 +453,29 @@ def _schema(value: Any) -> Any:
     return {**({"$schema": "http://json-schema.org/draft-07/schema#"} if old else {}), **schema}
 
 
-def _is_json(value: Any) -> list[Check] | None:
+def _is_json(value: Any) -> list[ReplyCheck] | None:
     schema = _schema(value)
     return None if schema is None else [json_form(schema)]
 
 
-def _contains_json(value: Any) -> list[Check] | None:
+def _contains_json(value: Any) -> list[ReplyCheck] | None:
     schema = _schema(value)
     if schema is None:
         return None
     call = f"contains_json(reply.text, {schema!r})"
-    return [Check({"contains_json": f"def NAME(case, reply):\n    return {call}\n"})]
+    return [ReplyCheck({"contains_json": f"def NAME(case, reply):\n    return {call}\n"})]
 
 
-def _words(value: Any) -> list[Check] | None:
+def _words(value: Any) -> list[ReplyCheck] | None:
     bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
     limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
     return [sized("words", limits.get("min"), limits.get("max"))] if any(limits.values()) else None
 
 
-def _is_sql(value: Any) -> list[Check] | None:
+def _is_sql(value: Any) -> list[ReplyCheck] | None:
     if value or not find_spec("sqlglot"):
         return None
-    return [Check({"code": "sql"}, is_form=True)]
+    return [ReplyCheck({"code": "sql"}, is_form=True)]
 
 
 _MAKERS: Mapping[str, _Maker] = {

@@ -13,7 +13,7 @@ _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
 
 
-class Check(NamedTuple):
+class ReplyCheck(NamedTuple):
     """One thing that must hold of a reply.
 
     Attributes:
@@ -31,52 +31,54 @@ class Check(NamedTuple):
     weight: float = 1
 
 
-def contained(texts: Sequence[str], *, case: bool, every: bool = False) -> Check:
+def contained(texts: Sequence[str], *, case: bool, every: bool = False) -> ReplyCheck:
     """Return the check that one of *texts*, or every one, is a part of the reply."""
     options = {"whole_words": False} | ({"case": True} if case else {})
     single = len(texts) == 1
     rule = {"texts": [*texts], **options, **({} if every or single else {"any": True})}
     if not all(text.strip() for text in texts):
-        return Check({"contains": rule})
+        return ReplyCheck({"contains": rule})
     score = {"contains": {**options, **({"all": True} if every and not single else {})}}
-    return Check({"contains": rule}, score, texts[0] if single else [*texts])
+    return ReplyCheck({"contains": rule}, score, texts[0] if single else [*texts])
 
 
-def avoided(texts: Sequence[str], *, case: bool) -> Check:
+def avoided(texts: Sequence[str], *, case: bool) -> ReplyCheck:
     """Return the check that none of *texts* is a part of the reply."""
     options = {"whole_words": False} | ({"case": True} if case else {})
-    return Check({"avoids": {"texts": [*texts], **options}})
+    return ReplyCheck({"avoids": {"texts": [*texts], **options}})
 
 
-def equal(text: str, *, inverse: bool = False) -> Check:
+def equal(text: str, *, inverse: bool = False) -> ReplyCheck:
     """Return the check that the reply is *text*; outer white space does not count."""
     text = text.strip()
     if inverse:
-        return Check({"regex": f"^(?!{escaped(text)}$)"})
-    return Check({"regex": f"^{escaped(text)}$"}, "exact", text)
+        return ReplyCheck({"regex": f"^(?!{escaped(text)}$)"})
+    return ReplyCheck({"regex": f"^{escaped(text)}$"}, "exact", text)
 
 
-def sized(unit: str, low: int | None, high: int | None) -> Check:
+def sized(unit: str, low: int | None, high: int | None) -> ReplyCheck:
     """Return the check that the reply has *low* to *high* of *unit*."""
     bounds = {k: v for k, v in (("min", low), ("max", high)) if v is not None}
-    return Check({"length": {"unit": unit, **bounds}}, is_form=True)
+    return ReplyCheck({"length": {"unit": unit, **bounds}}, is_form=True)
 
 
-def json_form(schema: Any = None) -> Check:
+def json_form(schema: Any = None) -> ReplyCheck:
     """Return the check that the reply is JSON, by *schema* if there is one."""
-    return Check({"json_schema": {} if schema is None else schema}, is_form=True)
+    return ReplyCheck({"json_schema": {} if schema is None else schema}, is_form=True)
 
 
-def field_schema(path: Sequence[str], schema: Mapping[str, Any], *, required: bool = True) -> Check:
+def field_schema(
+    path: Sequence[str], schema: Mapping[str, Any], *, required: bool = True
+) -> ReplyCheck:
     """Return the check that the field at *path* of the reply's JSON fits *schema*."""
     inner: dict[str, Any] = dict(schema)
     for depth, key in enumerate(reversed(path)):
         must = {"required": [key]} if required or depth else {}
         inner = {"type": "object", "properties": {key: inner}, **must}
-    return Check({"json_schema": inner})
+    return ReplyCheck({"json_schema": inner})
 
 
-def field_value(path: Sequence[str], value: Any) -> Check:
+def field_value(path: Sequence[str], value: Any) -> ReplyCheck:
     """Return the check that the field at *path* of the reply's JSON is *value*."""
     check = field_schema(path, {"const": value})
     if value is None or "." in "".join(path):
@@ -87,7 +89,7 @@ def field_value(path: Sequence[str], value: Any) -> Check:
     return check._replace(score="fields", expected=expected)
 
 
-def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> Check | None:
+def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCheck | None:
     """Return the check that a pattern of JavaScript matches in the reply.
 
     None for a pattern that has another meaning in Python, or none.
@@ -103,7 +105,9 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> Check |
     except regex.error:
         return None
     return (
-        Check({"regex": whole}) if inverse or not body else Check({"regex": whole}, "regex", whole)
+        ReplyCheck({"regex": whole})
+        if inverse or not body
+        else ReplyCheck({"regex": whole}, "regex", whole)
     )
 
 

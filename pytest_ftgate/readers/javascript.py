@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_ftgate.readers.checks import (
-    Check,
+    ReplyCheck,
     avoided,
     contained,
     equal,
@@ -39,7 +39,7 @@ _QUOTED = re.compile(
 )
 
 
-def readable_checks(code: str, variables: Mapping[str, Any]) -> list[Check] | None:
+def readable_checks(code: str, variables: Mapping[str, Any]) -> list[ReplyCheck] | None:
     """Return the checks that *code* makes of ``output``, or None if any part is of no known form.
 
     *variables* are those of the test, which the code reads as ``context.vars``.
@@ -89,7 +89,7 @@ def _conjuncts(code: str) -> list[str] | None:
     return None if depth else [*parts, code[start:]]
 
 
-def _check(code: str) -> list[Check] | None:
+def _check(code: str) -> list[ReplyCheck] | None:
     """Return the checks that one part without ``&&`` makes, or None."""
     code = code.strip()
     while re.fullmatch(r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", code):
@@ -108,14 +108,14 @@ def _check(code: str) -> list[Check] | None:
     return None
 
 
-def _strict_json(code: str) -> list[Check]:
+def _strict_json(code: str) -> list[ReplyCheck]:
     # JSON.parse throws where the reply is more than JSON.
     return [json_form()] if "JSON.parse" in code else []
 
 
 # One maker for each form: it returns the checks, or None if the form cannot be kept.
 
-_Made = list[Check] | None
+_Made = list[ReplyCheck] | None
 
 
 def _literal(written: str) -> Any:
@@ -195,7 +195,7 @@ def _listed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
     if len(texts) != len(values):
         return None
     pattern = "|".join(map(escaped, texts))
-    return [Check({"regex": f"^(?:{pattern})$"}, "exact", texts)]
+    return [ReplyCheck({"regex": f"^(?:{pattern})$"}, "exact", texts)]
 
 
 def _typed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001

@@ -32,7 +32,8 @@ from pytest_ftgate.scoring.text_scorers import (
 )
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rule import COMBINED_KINDS, Rule
+from pytest_ftgate.suite.rule import COMBINED_KINDS, JAVASCRIPT, Rule
+from pytest_ftgate.suite.scorers import JAVASCRIPT_SECONDS
 from pytest_ftgate.suite.variants import NO_TOOL
 
 _ABSENT = object()
@@ -314,16 +315,28 @@ def _score_by_rule(
         return score_margin(case, reply)
     if reply.has_no_answer and case.is_scorable:
         return INCORRECT
-    if rule.kind in ("python", "offered"):
-        from pytest_ftgate.suite.function_references import load_function
-
-        function = rule.function or load_function(str(rule.value), folder)
-        return ContentScore(_call_scorer(str(rule.value), function, case, reply))
-    if rule.kind == "holds":
-        return _score_by_format(rule.value, case, reply, folder)
+    if rule.kind in ("python", "offered", "holds", JAVASCRIPT):
+        return _score_by_function(rule, case, reply, folder)
     if case.expected is None and not rule.scores_without_expected:
         return UNSCORED
     return _score_by_content(rule, case, reply, judge_scores)
+
+
+def _score_by_function(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
+    """Score a reply by a function of the suite, or by whether a format holds."""
+    if rule.kind == "holds":
+        return _score_by_format(rule.value, case, reply, folder)
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.scoring.javascript import score_by_javascript
+
+        try:
+            return score_by_javascript(rule, case, reply, folder)
+        except ScorerError as error:
+            raise scorer_error(f"score: {JAVASCRIPT}", case, error) from error
+    from pytest_ftgate.suite.function_references import load_function
+
+    function = rule.function or load_function(str(rule.value), folder)
+    return ContentScore(_call_scorer(str(rule.value), function, case, reply))
 
 
 def _score_by_format(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
@@ -423,8 +436,8 @@ def _call_scorer(reference: str, function: Callable[..., Any], case: Case, reply
 SCORER_SECONDS = 10.0
 #: Seconds between two alarms. If a scorer swallows the exception, the next alarm raises it again.
 _CHECK_SECONDS = 0.5
-#: Seconds of a run of code if its rule declares none.
-_DEFAULT_SECONDS = {"code": 5.0}
+#: Seconds of a run of code, or of JavaScript, if its rule declares none.
+_DEFAULT_SECONDS = {"code": 5.0, JAVASCRIPT: JAVASCRIPT_SECONDS}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

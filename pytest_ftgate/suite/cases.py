@@ -20,7 +20,7 @@ from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score, with_judge
 from pytest_ftgate.suite.scorers import (
     parse_number,
@@ -30,6 +30,13 @@ from pytest_ftgate.suite.scorers import (
 from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
+
+
+#: The kinds of scores that accept every ``expected``.
+_ANY_ANSWER = (
+    *("python", JAVASCRIPT, "marked", "offered", "judge", "recorded", "holds"),
+    *("set", "sequence"),
+)
 
 
 def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str | None:
@@ -43,16 +50,7 @@ def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str
 
 def _part_error(answers: list[Any], score: Rule, formats: tuple[Rule, ...]) -> str | None:
     # Functions, judges and recorded scores accept every value.
-    if score.kind in (
-        "python",
-        "marked",
-        "offered",
-        "judge",
-        "recorded",
-        "holds",
-        "set",
-        "sequence",
-    ):
+    if score.kind in _ANY_ANSWER:
         return None
     none = score.options.get("none")
     if not answers and not (score.kind == "labels" and none):

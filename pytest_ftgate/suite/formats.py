@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -36,8 +37,15 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import offered_rule, parse_function, pattern_error, split_kind
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
+from pytest_ftgate.suite.scorers import (
+    DeclaredJavaScript,
+    offered_rule,
+    parse_function,
+    parse_javascript,
+    pattern_error,
+    split_kind,
+)
 
 #: The language codes of py3langid.
 _CODES = (
@@ -185,6 +193,9 @@ _Code = Annotated[Literal["python", "json", "yaml", "sql"], AfterValidator(_chec
 _Language = Annotated[str, AfterValidator(_check_language)]
 _Tool = Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT]
 _Function = Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT]
+_JavaScript = Annotated[
+    str | DeclaredJavaScript, WrapValidator(lambda raw, _: parse_javascript(raw))
+]
 
 #: format kind -> the value that it takes
 FORMAT_KINDS: Mapping[str, _FormatKind] = {
@@ -205,6 +216,7 @@ FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "avoids": _FormatKind(_listed(_Contained), "a list of texts", "{avoids: [guarantee]}"),
     "tool_call": _FormatKind(_Tool, "the name of a tool", "{tool_call: lookup_order}"),
     "python": _FormatKind(_Function, "a function", '{python: "package.module:function"}'),
+    JAVASCRIPT: _FormatKind(_JavaScript, "code or a file", '{javascript: "output.length < 200"}'),
 }
 
 
@@ -318,7 +330,7 @@ def _refuse_fetch(uri: str) -> Any:
 
 
 def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
-    """Return *rule* with its JSON Schema read and checked. Errors go to *source*.
+    """Return *rule* with the file that it names read, and its schema checked. Errors: *source*.
 
     *rule* may be of any kind. *line* returns the line of a key, given its key path below the rule.
     """
@@ -327,6 +339,10 @@ def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule
     if rule.kind == "tool_call" and "schema" in rule.value:
         schema = _load_schema(source, rule.value["schema"], line, ("tool_call", "schema"))
         return Rule(rule.kind, {**rule.value, "schema": schema})
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.suite.javascript import resolve_javascript
+
+        return resolve_javascript(source, rule, line(JAVASCRIPT))
     return rule
 
 

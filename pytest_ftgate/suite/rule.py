@@ -13,6 +13,8 @@ from typing import Any
 PYTHON_KINDS = ("python", "pydantic")
 #: Kinds of scores that join others: the mean of their scores, and whether every one is right.
 COMBINED_KINDS = ("mean", "all")
+#: The kind of rules that run JavaScript of the repository.
+JAVASCRIPT = "javascript"
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Rule:
             function.
         options: the settings of a scorer.
         function: the function of a plugin, with the options applied.
+        path: the file of JavaScript that the rule names, or None; its content is in *value*.
     """
 
     kind: str
     value: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, compare=False)
+    path: Path | None = field(default=None, compare=False)
 
     @cached_property
     def key(self) -> str:
@@ -62,6 +66,8 @@ class Rule:
     def is_graded(self) -> bool:
         """True if a reply may be right in part."""
         kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
+        if self.kind == JAVASCRIPT:
+            return "threshold" not in self.options
         return self.kind in kinds or bool(self.options.get("partial"))
 
     @cached_property
@@ -72,7 +78,7 @@ class Rule:
     @property
     def scores_without_expected(self) -> bool:
         """True if the rule scores a reply without an expected value, as a judge does."""
-        kinds = ("python", "judge", "marked", "offered", "recorded", "holds")
+        kinds = ("python", JAVASCRIPT, "judge", "marked", "offered", "recorded", "holds")
         return any(part.kind in kinds or "tests" in part.options for part in self.parts)
 
 

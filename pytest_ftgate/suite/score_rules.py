@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from pytest_ftgate.readers.source import Source, rule_error
 from pytest_ftgate.suite.formats import FORMAT_KINDS, parse_format, resolve_format
-from pytest_ftgate.suite.rule import COMBINED_KINDS, Rule
+from pytest_ftgate.suite.rule import COMBINED_KINDS, JAVASCRIPT, Rule
 from pytest_ftgate.suite.scorers import (
     offered_rule,
     parse_rule,
@@ -88,6 +88,10 @@ def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
         return rule.with_parts(lambda part: resolve_score(source, part, line))
     if rule.kind == "holds":
         return Rule(rule.kind, resolve_format(source, rule.value, lambda *_: line))
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.suite.javascript import resolve_javascript
+
+        return resolve_javascript(source, rule, line)
     if rule.kind != "code" or "tests" not in rule.options:
         return rule
     written_path = rule.options["tests"]

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
@@ -26,7 +26,7 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -101,7 +101,7 @@ SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "recorded": _Recorded,
 }
 #: The kinds that score a whole reply, and those that score one field of it.
-SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", "judge", "all")
+SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", JAVASCRIPT, "judge", "all")
 FIELD_SCORE_KINDS = (
     *("exact", "choice", "labels", "contains", "regex", "numeric", "similarity"),
     *("set", "sequence"),
@@ -162,6 +162,8 @@ def parse_rule(kind: str, value: Any) -> Rule:
     """
     if kind == "python":
         return parse_function(value)
+    if kind == JAVASCRIPT:
+        return parse_javascript(value)
     if kind == "judge":
         if not isinstance(value, Mapping):
             raise rule_error(f"judge needs a rubric and a model, such as {_JUDGE_EXAMPLE}")
@@ -237,6 +239,57 @@ def parse_function(written: Any) -> Rule:
     if message := reference_syntax_error(reference):
         raise rule_error(f"python: {message}")
     return Rule("python", reference, options)
+
+
+#: Seconds of JavaScript for one reply if the rule declares none.
+JAVASCRIPT_SECONDS: float = 5
+_JAVASCRIPT_EXAMPLE = '{javascript: "output.length < 200"}, or {javascript: {file: checks.mjs}}'
+
+
+class DeclaredJavaScript(Declared):
+    """The keys of ``javascript``: the code itself, or the file of a function."""
+
+    code: Text | None = None
+    file: Text | None = None
+    function: Text | None = None
+    seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = JAVASCRIPT_SECONDS
+    threshold: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
+    throws: Literal["wrong"] | None = None
+    config: Any = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.code is None) == (self.file is None):
+            raise rule_error(f"javascript needs code or file, one of them: {_JAVASCRIPT_EXAMPLE}")
+        if self.code is not None and self.function is not None:
+            raise rule_error("javascript: function is one of a file; leave it out beside code")
+        return self
+
+
+def parse_javascript(written: Any) -> Rule:
+    """Return the rule that ``javascript`` declares: code, or a mapping of its keys.
+
+    Raises:
+        PydanticCustomError: it is neither, or Node.js is missing. The message holds the remedy.
+    """
+    keys = {"code": written} if isinstance(written, str) else written
+    if not isinstance(keys, Mapping):
+        raise rule_error(f"javascript needs code or a file: {_JAVASCRIPT_EXAMPLE}")
+    try:
+        declared = DeclaredJavaScript.model_validate(keys)
+    except ValidationError as error:
+        first = dict(error.errors()[0])
+        message = validation_message(first, declared_keys(DeclaredJavaScript), None)
+        message = message if message.startswith(JAVASCRIPT) else f"javascript: {message}"
+        raise rule_error(message) from error
+    if not (declared.code or declared.file or "").strip():
+        raise rule_error(f"javascript is empty; write {_JAVASCRIPT_EXAMPLE}")
+    from pytest_ftgate.suite.javascript import NEEDS_NODE, node_path
+
+    if node_path() is None:
+        raise rule_error(f"javascript: {NEEDS_NODE}")
+    options = declared.model_dump(exclude_unset=True, exclude_none=True, exclude={"code"})
+    return Rule(JAVASCRIPT, declared.code, options)
 
 
 def _parse_fields(value: Any) -> dict[str, Rule]:

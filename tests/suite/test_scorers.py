@@ -33,7 +33,11 @@ def read(kind, raw):
 
 
 READ = [
-    *((kind, Rule(kind)) for kind in SCORE_KINDS if kind not in ("python", "judge", "all")),
+    *(
+        (kind, Rule(kind))
+        for kind in SCORE_KINDS
+        if kind not in ("python", "javascript", "judge", "all")
+    ),
     *(
         ({kind: options}, Rule(kind, None, options))
         for kind, options in (
