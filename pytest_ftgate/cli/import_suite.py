@@ -254,7 +254,7 @@ class _Writer:
         if imported.rubric:
             reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
         elif not (scored or joined) and not any("format" in keys for keys in (reply, *cases)):
-            imported.note("no assertion could be carried over: a reply must only not be empty")
+            imported.note("no assertion is checked: a reply must only not be empty")
             reply["format"] = _NOT_EMPTY
         return reply
 

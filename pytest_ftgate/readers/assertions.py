@@ -444,6 +444,8 @@ def _not_equal(value: Any) -> list[ReplyCheck] | None:
 def _schema(value: Any) -> Any:
     """Return the schema of an assertion: {} for none, None for what is none."""
     schema = _document(value) if isinstance(value, str) else value
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
     if schema in (None, ""):
         return {}
     if not isinstance(schema, Mapping):

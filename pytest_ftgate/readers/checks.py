@@ -104,11 +104,8 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCh
         regex.compile(whole)
     except regex.error:
         return None
-    return (
-        ReplyCheck({"regex": whole})
-        if inverse or not body
-        else ReplyCheck({"regex": whole}, "regex", whole)
-    )
+    check = ReplyCheck({"regex": whole})
+    return check if inverse or not body else check._replace(score="regex", expected=whole)
 
 
 def _translated(pattern: str) -> Iterable[str]:

@@ -125,14 +125,20 @@ class ImportedSuite:
 
 
 def read_text_below(folder: Path, written: str) -> str:
-    """Return the text of the file *written*, which must lie below *folder* or the working folder.
+    """Return the text of the file *written*, of the project that *folder* is a part of.
+
+    It must lie below *folder*, the working folder, or the repository of *folder*.
 
     Raises:
         ConfigurationError: it does not, or cannot be read.
     """
     path = (folder / written).resolve()
-    if not any(path.is_relative_to(top.resolve()) for top in (folder, Path.cwd())):
-        raise ConfigurationError(f"{written} lies outside the folder of the file")
+    tops = [folder.resolve(), Path.cwd()]
+    tops += [top for top in tops[0].parents if (top / ".git").exists()][:1]
+    if ".git" in path.parts or not any(path.is_relative_to(top) for top in tops):
+        raise ConfigurationError(
+            f"{written} lies outside the folder of the file; type import in one above both"
+        )
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:

@@ -235,9 +235,12 @@ def code_after(transform: str, code: str) -> str:
 
 def _called(code: str) -> str:
     """Return *code* as one expression: code of several lines is the body of a function."""
-    code = code.strip()
-    if "\n" not in code and not re.match(r"(?:const|let|var)\s", code):
-        return f"({code.rstrip(';')})"
+    code = code.strip().rstrip("; ")
+    if "\n" not in code and not re.match(r"(?:const|let|var|return|if|try)\b", code):
+        return f"({code})"
+    if not re.search(r"\breturn\b", code):
+        # After declarations the last expression counts.
+        code = re.sub(r";\s*([^;]+)$", r"; return \1", code)
     return f"(function (output, context) {{\n{code}\n}})(output, context)"
 
 
@@ -249,6 +252,9 @@ def text_code(kind: str, value: Any) -> str | None:
     base = kind.removeprefix("not-")
     output = f"{_STRING}.toLowerCase()" if base.startswith("i") else _STRING
     value = _lowered(value) if base.startswith("i") else value
+    if base == "is-json":
+        is_plain = value in (None, "", True) and base == kind
+        return f"(JSON.parse({_STRING}), true)" if is_plain else None
     form = _TEXT_CODE.get(base.removeprefix("i") if base.startswith("icont") else base)
     if form is None or value is None:
         return None
