@@ -24,18 +24,23 @@ _SHORT_ANSWER = 6
 #: What stands for the module of the functions, and encloses a path relative to the read file.
 SCORES = "\ue002scores"
 PATH = "\ue000{}\ue001"
-_TEMPLATE = re.compile(r"\{\{-?\s*(.+?)\s*-?\}\}")
+_TEMPLATE = re.compile(r"""\{\{-?\s*((?:'[^']*'|"[^"]*"|[^'"{}])+?)\s*-?\}\}""")
 #: A rubric that grades by the expected answer.
 AGREES = "The reply agrees with the expected answer: {{ expected }}"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPrompt:
-    """A prompt, with the name that the tool gives it: two templates."""
+    """A prompt, with the name that the tool gives it: two templates.
+
+    Attributes:
+        unread: what it is instead, such as a file of Python; "" for templates.
+    """
 
     name: str
     user: str
     system: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

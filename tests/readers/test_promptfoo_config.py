@@ -24,13 +24,13 @@ def test_prompts_are_texts_files_and_conversations(tmp_path):
         two_txt="first {{x}}\n---\nsecond {{x}}\n",
     )
 
-    assert [(one.name, one.system, one.user) for one in suite.prompts] == [
-        ("prompt-1", "", "Sort {{x | tojson}}"),
-        ("two", "", "first {{x}}"),
-        ("two-2", "", "second {{x}}"),
-        ("Chat", "S", "U {{x}}"),
+    assert [(one.name, one.system, one.user, one.unread) for one in suite.prompts] == [
+        ("prompt-1", "", "Sort {{x | tojson}}", ""),
+        ("two", "", "first {{x}}", ""),
+        ("two-2", "", "second {{x}}", ""),
+        ("Chat", "S", "U {{x}}", ""),
+        ("prompt-4", "", "", "file://p.js, a function"),
     ]
-    assert "prompt file://p.js: a function; write what it returns as a template" in suite.notes
 
 
 def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(tmp_path):
@@ -41,8 +41,10 @@ def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(t
         "tests: [{vars: {x: 1}}]\n",
     )
 
-    assert [(one.name, one.system, one.user) for one in suite.prompts] == [("a", "S", "U")]
-    assert list(suite.notes) == ["prompt b: its turns are made by a template"]
+    assert [(one.name, one.system, one.user, one.unread) for one in suite.prompts] == [
+        ("a", "S", "U", ""),
+        ("b", "", "", "b, whose turns a template makes"),
+    ]
 
 
 def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path):
