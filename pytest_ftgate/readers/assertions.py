@@ -283,6 +283,11 @@ class _Carrier:
             return None
         if transforms:
             return None if inverse or keys else self.transformed(value, transforms)
+        if re.match(r"(?:async\s+)?(?:function\b|\w+\s*=>|\([^()]*\)\s*=>)", value.strip()):
+            self.rules.notes.append(
+                "assertion javascript is a function: promptfoo fails, here it is called"
+            )
+            value = f"({value.strip().rstrip(';')})(output, context)"
         readable = None if keys or inverse else readable_checks(value, self.variables)
         if readable is not None:
             return readable
@@ -444,9 +449,7 @@ def _not_equal(value: Any) -> list[ReplyCheck] | None:
 def _schema(value: Any) -> Any:
     """Return the schema of an assertion: {} for none, None for what is none."""
     schema = _document(value) if isinstance(value, str) else value
-    if isinstance(schema, bool):
-        return {} if schema else {"not": {}}
-    if schema in (None, ""):
+    if schema in (None, "", True, False):
         return {}
     if not isinstance(schema, Mapping):
         return None
