@@ -248,24 +248,31 @@ _STRING = "(typeof output === 'string' ? output : JSON.stringify(output))"
 
 
 def text_code(kind: str, value: Any) -> str | None:
-    """Return JavaScript for an assertion of promptfoo about the text of ``output``, or None."""
+    """Return JavaScript for an assertion of promptfoo about the text of ``output``, or None.
+
+    None also for a value that promptfoo refuses, such as an empty text.
+    """
     base = kind.removeprefix("not-")
-    output = f"{_STRING}.toLowerCase()" if base.startswith("i") else _STRING
-    value = _lowered(value) if base.startswith("i") else value
     if base == "is-json":
-        is_plain = value in (None, "", True) and base == kind
-        return f"(JSON.parse({_STRING}), true)" if is_plain else None
-    form = _TEXT_CODE.get(base.removeprefix("i") if base.startswith("icont") else base)
-    if form is None or value is None:
+        form = _IS_JSON if base == kind else f"!{_IS_JSON}"
+        return form.replace("TEXT", _STRING) if value in (None, "", True, False) else None
+    is_list = base.endswith(("-any", "-all"))
+    known = list if is_list else str if base in ("regex", "starts-with") else str | int | float
+    if not isinstance(value, known) or isinstance(value, bool) or (not value and not is_list):
         return None
+    output = f"{_STRING}.toLowerCase()" if base.startswith("ic") else _STRING
+    value = _lowered(value) if base.startswith("ic") else value
+    form = _TEXT_CODE.get(base.removeprefix("i") if base.startswith("ic") else base, "")
+    value = value if isinstance(value, list) else str(value)
     code = form.format(output=output, value=json.dumps(value, ensure_ascii=False))
-    return f"!({code})" if kind.startswith("not-") else code
+    return (f"!({code})" if kind.startswith("not-") else code) if code else None
 
 
 def _lowered(value: Any) -> Any:
     return [*map(_lowered, value)] if isinstance(value, list) else str(value).lower()
 
 
+_IS_JSON = "(() => { try { JSON.parse(TEXT); return true } catch { return false } })()"
 _TEXT_CODE: Mapping[str, str] = {
     "contains": "{output}.includes({value})",
     "contains-any": "{value}.some((text) => {output}.includes(text))",

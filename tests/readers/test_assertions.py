@@ -8,6 +8,9 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import PATH, SCORES, ImportedSuite
 
+TEXT = "(typeof output === 'string' ? output : JSON.stringify(output))"
+NO_JSON = f"!(() => {{ try {{ JSON.parse({TEXT}); return true }} catch {{ return false }} }})()"
+CASED = {"contains": {"whole_words": False, "case": True}}
 HEAD = "@promptfoo()\ndef NAME(output, context):\n"
 
 
@@ -85,7 +88,16 @@ def alone(score, expected):
         ),
         ("word-count", {"max": 9}, of_form({"length": {"unit": "words", "max": 9}})),
         ("javascript", "score(output) > 3", all_of(node("score(output) > 3"))),
-        ("not-javascript", "bad(output)", all_of(node("!(bad(output))"))),
+        ("not-javascript", "bad(output)", all_of(node("bad(output)", inverse=True))),
+        ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
+        ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
+        ("contains-all", "a\rb", alone(CASED, "a\rb")),
+        (
+            "icontains-any",
+            [],
+            all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))")),
+        ),
+        ("not-is-json", None, all_of(node(NO_JSON))),
         (
             "javascript",
             "file://check.mjs:polite",
@@ -207,6 +219,10 @@ def test_python_is_a_function_beside_the_suite(assertion, source):
         {"type": "python", "value": "return ="},
         {"type": "not-llm-rubric", "value": "is rude"},
         {"type": "equals"},
+        {"type": "contains", "value": ""},
+        {"type": "not-regex", "value": ""},
+        {"type": "not-equals", "value": {"a": 1}},
+        {"type": "contains-all", "value": '"a" b'},
     ],
 )
 def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assertion):
