@@ -237,6 +237,28 @@ def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assert
     assert rules.notes == [f"assertion {assertion['type']} is a function to fill in"]
 
 
+@every_row(
+    ("value", "keys", "what"),
+    [
+        (
+            "(output) => {\n  return score(output)\n}",
+            all_of(node("((output) => {\n  return score(output)\n})(output, context)")),
+            "a function that is not called",
+        ),
+        (
+            "output.length > 3\n&& output.includes('a')\n",
+            alone(CASED, "a") | of_form({"length": {"unit": "characters", "min": 4}}),
+            "lines without return",
+        ),
+    ],
+)
+def test_javascript_that_promptfoo_runs_without_a_result_is_named(value, keys, what):
+    rules = carried({"type": "javascript", "value": value})
+
+    assert rules.keys() == keys
+    assert rules.notes == [f"javascript of {what}: promptfoo fails it, here its value counts"]
+
+
 @every_row("assertion", [{"value": "x"}, "contains: x", {"type": "select-best", "value": "short"}])
 def test_what_is_no_check_of_a_reply_is_left_out_and_named(assertion):
     rules = carried(assertion)
