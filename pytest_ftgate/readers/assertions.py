@@ -23,6 +23,7 @@ from pytest_ftgate.readers.checks import (
     escaped,
     json_form,
     matching,
+    merged,
     sized,
 )
 from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
@@ -81,6 +82,7 @@ class CarriedRules:
         counted = self.threshold is not None
         forms = [] if counted else [check for check in self.checks if check.is_form]
         content = [check for check in self.checks if counted or not check.is_form]
+        content = content if counted else merged(content)
         keys = self._score_keys(content)
         rules = _distinct(check.rule for check in forms)
         # A schema says that the reply is JSON.

@@ -48,6 +48,25 @@ def avoided(texts: Sequence[str], *, case: bool) -> ReplyCheck:
     return ReplyCheck({"avoids": {"texts": [*texts], **options}})
 
 
+def merged(checks: Iterable[ReplyCheck]) -> list[ReplyCheck]:
+    """Return *checks* with one in place of those whose texts must all be, or not be, in a reply."""
+    groups: dict[Any, list[ReplyCheck]] = {}
+    for number, check in enumerate(checks):
+        kind = next(iter(check.rule))
+        rule = check.rule[kind]
+        joins = kind in ("contains", "avoids") and "any" not in rule
+        groups.setdefault((kind, "case" in rule) if joins else number, []).append(check)
+    return [_joined(key, group) if group[1:] else group[0] for key, group in groups.items()]
+
+
+def _joined(key: tuple[str, bool], group: Sequence[ReplyCheck]) -> ReplyCheck:
+    kind, case = key
+    texts = [*dict.fromkeys(text for check in group for text in check.rule[kind]["texts"])]
+    return (
+        contained(texts, case=case, every=True) if kind == "contains" else avoided(texts, case=case)
+    )
+
+
 def equal(text: str, *, inverse: bool = False) -> ReplyCheck:
     """Return the check that the reply is *text*; outer white space does not count."""
     text = text.strip()

@@ -149,6 +149,20 @@ def test_a_score_needs_all_assertions_about_the_content():
     }
 
 
+def test_texts_that_must_all_occur_are_one_rule_and_so_are_those_that_must_not():
+    kinds = ("contains", "not-icontains", "contains", "not-icontains", "icontains")
+
+    keys = carried(*({"type": kind, "value": f"t{n}"} for n, kind in enumerate(kinds))).keys()
+
+    assert keys == all_of(
+        {"contains": found(["t0", "t2"], case=True)},
+        {"avoids": found(["t1", "t3"])},
+        {"contains": found(["t4"])},
+    )
+    every = alone({"contains": {**CASED["contains"], "all": True}}, ["a", "b"])
+    assert carried(*({"type": "contains", "value": text} for text in "ab")).keys() == every
+
+
 def test_beside_a_rubric_the_judge_is_one_of_all():
     rules = carried(
         {"type": "llm-rubric", "value": "It is {{ tone }}"},
