@@ -8,7 +8,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ class _Writer:
 
     Attributes:
         origin: the imported file.
-        programs: the models that are no chat models, by the names of their functions.
+        models: those of the imported file, by the names of their variants.
+        programs: the models and prompts that functions stand for, by the names of these.
         has_thresholds: True if the gates are plain thresholds, since the cases are too few.
     """
 
@@ -149,7 +150,8 @@ class _Writer:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     prompts: list[ImportedPrompt] = field(default_factory=list)
     reply: dict[str, Any] = field(default_factory=dict)
-    programs: dict[str, ImportedModel | None] = field(default_factory=dict)
+    models: dict[str, ImportedModel] = field(default_factory=dict)
+    programs: dict[str, tuple[ImportedModel | None, str]] = field(default_factory=dict)
     has_thresholds: bool = False
 
     def beside(self, ending: str) -> Path:
@@ -158,12 +160,11 @@ class _Writer:
 
     def prepare(self, variant: Mapping[str, Any] | None) -> None:
         """Decide on variants, prompts and the rules for replies; notes go to the suite."""
-        self.prompts = [prompt for prompt in self.imported.prompts if self.is_usable(prompt)]
-        if self.imported.prompts and not self.prompts:
-            self.imported.note("no prompt could be carried over: the input alone is sent")
+        self.prompts = [*map(self.usable, self.imported.prompts)]
         models = {} if variant is None else {"current": dict(variant)}
         for model in self.imported.models if variant is None else ():
             name = unique(slug(model.name.rpartition(":")[2]) or "model", models)
+            self.models[name] = model
             models[name] = model_keys(self.imported, model) or self.program_keys(name, model)
         if not models:
             models = {"current": self.program_keys("answer", None)}
@@ -171,13 +172,18 @@ class _Writer:
         self.cross(models)
         self.reply = self.rules()
 
-    def program_keys(self, name: str, model: ImportedModel | None) -> dict[str, Any]:
-        """Return the keys of a variant that calls a function to fill in, in place of *model*."""
+    def program_keys(
+        self, name: str, model: ImportedModel | None, prompt: str = ""
+    ) -> dict[str, Any]:
+        """Return the keys of a variant that calls a function to fill in.
+
+        It stands for *model* where that is no chat model, or its *prompt* no template.
+        """
         program = self.module("program")
         function = unique(re.sub(r"\W", "_", name), self.programs).replace("-", "_")
         function = f"model_{function}" if function[0].isdigit() else function
-        self.programs[function] = model
-        what = f"provider {model.id}" if model else "no model"
+        self.programs[function] = (model, prompt)
+        what = f"prompt {prompt}" if prompt else f"provider {model.id}" if model else "no model"
         self.imported.note(f"{what}: write your program in {program.name}, or --variant")
         return {**(provider_keys("function") or {}), "function": f"{program.stem}:{function}"}
 
@@ -202,8 +208,10 @@ class _Writer:
         path = self.origin.absolute().parent / written
         return Path(os.path.relpath(path, self.path.absolute().parent)).as_posix()
 
-    def is_usable(self, prompt: ImportedPrompt) -> bool:
-        """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
+    def usable(self, prompt: ImportedPrompt) -> ImportedPrompt:
+        """Return *prompt*, unread if a case cannot be rendered; missing variables are empty."""
+        if prompt.unread:
+            return prompt
         try:
             variables = template_variables(prompt.user) | template_variables(prompt.system)
             known = {*CASE_VARIABLES, PASSAGES}
@@ -217,24 +225,25 @@ class _Writer:
                 for template in (prompt.user, prompt.system):
                     render_template(template, {"passages": "", "id": case["id"], **values})
         except TemplateError as error:
-            self.imported.note(f"prompt {prompt.name}: {error}")
-            return False
-        return True
+            return replace(prompt, unread=f"{prompt.name}: {error}")
+        return prompt
 
     def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Make a variant of each model with each prompt."""
-        several = self.prompts if len(self.prompts) > 1 else ()
-        named = {prompt.name: self.prompt_keys(prompt) for prompt in several} or {"": {}}
-        for number, (prompt_name, prompt_keys) in enumerate(named.items()):
+        several = len(self.prompts) > 1
+        for number, prompt in enumerate(self.prompts or [ImportedPrompt("", "")]):
             for name, keys in models.items():
-                # A program makes its own prompt of a case.
-                is_program = "function" in keys
-                if is_program and number:
-                    continue
-                parts = (prompt_name, name if len(models) > 1 or not prompt_name else "")
-                written = name if is_program else "-".join(filter(None, parts))
-                own_keys = {} if is_program else prompt_keys
-                self.variants[unique(written, self.variants)] = {**keys, **own_keys}
+                parts = (prompt.name * several, name if len(models) > 1 or not several else "")
+                variant = "-".join(filter(None, parts))
+                if "function" in keys:
+                    # A program makes its own prompt of a case.
+                    own = {} if number else {name: dict(keys)}
+                elif prompt.unread:
+                    written = self.program_keys(variant, self.models.get(name), prompt.unread)
+                    own = {variant: written}
+                else:
+                    own = {variant: {**keys, **(self.prompt_keys(prompt) if several else {})}}
+                self.variants |= {unique(key, self.variants): own[key] for key in own}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
         system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
@@ -254,7 +263,7 @@ class _Writer:
         if imported.rubric:
             reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
         elif not (scored or joined) and not any("format" in keys for keys in (reply, *cases)):
-            imported.note("no assertion could be carried over: a reply must only not be empty")
+            imported.note("no assertion is checked: a reply must only not be empty")
             reply["format"] = _NOT_EMPTY
         return reply
 
@@ -305,7 +314,7 @@ class _Writer:
         comments += ["# Not carried over, or different here:"] if notes else []
         comments += [f"#   - {' '.join(escape_controls(note).split())}" for note in notes]
         comments += [_FEW] if self.has_thresholds else []
-        only = self.prompts[0] if len(self.prompts) == 1 else None
+        only = self.prompts[0] if len(self.prompts) == 1 and not self.prompts[0].unread else None
         suite = {
             **(self.prompt_keys(only) if only else {}),
             "cases": self.beside(".cases.jsonl").name,
@@ -323,10 +332,14 @@ class _Writer:
         rows = (json.dumps(case, ensure_ascii=False, default=str) for case in cases)
         files = {self.path: self.text()}
         files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
-        files |= {self.beside(f".{p.name}.md"): f"{p.system}\n" for p in self.prompts if p.system}
+        files |= {
+            self.beside(f".{p.name}.md"): f"{p.system}\n"
+            for p in self.prompts
+            if p.system and not p.unread
+        }
         if self.programs:
             program = _PROGRAM.read_text("utf-8")
-            written = [_program(program, name, one) for name, one in self.programs.items()]
+            written = [_program(program, name, *of) for name, of in self.programs.items()]
             head = f'"""The programs that {self.path.name} tests."""'
             files[self.module("program")] = _joined(head, *written)
         if self.imported.functions:
@@ -368,9 +381,10 @@ def _joined(*parts: str) -> str:
     return "\n\n\n".join(map(str.strip, parts)) + "\n"
 
 
-def _program(template: str, name: str, model: ImportedModel | None) -> str:
-    """Return a function to fill in, with what the tool knew of *model*."""
+def _program(template: str, name: str, model: ImportedModel | None, prompt: str) -> str:
+    """Return a function to fill in, with what the tool knew of *model* and its *prompt*."""
     keys: dict[str, Any] = {"id": model.id} if model else {}
+    keys |= {"prompt": prompt} if prompt else {}
     keys |= {"config": _without_keys(model.settings)} if model and model.settings else {}
     shown = yaml.safe_dump(keys, sort_keys=False, allow_unicode=True) if keys else ""
     comment = textwrap.indent(shown, "    # ", lambda _: True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import re
 import textwrap
 import warnings
@@ -24,6 +23,7 @@ from pytest_ftgate.readers.checks import (
     escaped,
     json_form,
     matching,
+    merged,
     sized,
 )
 from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
@@ -82,6 +82,7 @@ class CarriedRules:
         counted = self.threshold is not None
         forms = [] if counted else [check for check in self.checks if check.is_form]
         content = [check for check in self.checks if counted or not check.is_form]
+        content = content if counted else merged(content)
         keys = self._score_keys(content)
         rules = _distinct(check.rule for check in forms)
         # A schema says that the reply is JSON.
@@ -273,22 +274,30 @@ class _Carrier:
     def javascript(
         self, value: Any, assertion: Mapping[str, Any], transforms: list[Any], *, inverse: bool
     ) -> list[ReplyCheck] | None:
-        keys = {key: assertion[key] for key in ("threshold", "config") if assertion.get(key)}
+        keys = {k: assertion[k] for k in ("threshold", "config") if assertion.get(k) is not None}
+        keys |= {"inverse": True} if inverse else {}
         reference = _script(value)
         if reference:
             file, name = reference
             named = {"file": PATH.format(file), **({"function": name} if name else {})}
-            return None if inverse or transforms else [_node({**named, **keys})]
+            return None if transforms else [_node({**named, **keys})]
         if not isinstance(value, str) or not value.strip():
             return None
         if transforms:
-            return None if inverse or keys else self.transformed(value, transforms)
-        readable = None if keys or inverse else readable_checks(value, self.variables)
-        if readable is not None:
-            return readable
-        if inverse:
-            return None if "\n" in value.strip() else [_node({"code": f"!({value.strip()})"})]
-        return [_node({"code": value.strip(), **keys})]
+            return None if keys else self.transformed(value, transforms)
+        value = self.returning(value.strip())
+        readable = None if keys else readable_checks(value, self.variables)
+        return readable or [_node({"code": value, **keys})]
+
+    def returning(self, code: str) -> str:
+        """Return JavaScript that says what it means where promptfoo runs it without a result."""
+        is_function = re.match(r"(?:async\s+)?(?:function\b|\w+\s*=>|\([^()]*\)\s*=>)", code)
+        if is_function or ("\n" in code and not re.search(r"\breturn\b", code)):
+            what = "a function that is not called" if is_function else "lines without return"
+            self.rules.notes.append(
+                f"javascript of {what}: promptfoo fails it, here its value counts"
+            )
+        return f"({code.rstrip(';')})(output, context)" if is_function else code
 
     def python(
         self, value: Any, assertion: Mapping[str, Any], transforms: list[Any], *, inverse: bool
@@ -386,12 +395,27 @@ def _strings(value: Any) -> Iterator[str]:
 _Maker = Callable[[Any], list[ReplyCheck] | None]
 
 
-def _texts(value: Any) -> list[str]:
-    """Return the texts of a list, or of one text that separates them by commas."""
-    if isinstance(value, str):
-        rows = csv.reader([value.replace("\n", " ")], skipinitialspace=True)
-        return [text.strip() for text in next(rows, [])]
-    return [text_of(one) or "" for one in value] if isinstance(value, list) else []
+#: A field of a text that lists values: in quotes, or up to the next comma.
+_FIELD = re.compile(r'[\s,]*(?:"((?:[^"\\]|""|\\.)*)"\s*(?=,|$)|([^",\s][^,]*))', re.DOTALL)
+
+
+def _texts(value: Any) -> list[str] | None:
+    """Return the texts of a list, or of one text that separates them by commas; None for others."""
+    if isinstance(value, list):
+        return [text_of(one) or "" for one in value]
+    if not isinstance(value, str) or not value:
+        return None
+    texts, end = list[str](), 0
+    while value[end:].strip(", \t\r\n"):
+        match = _FIELD.match(value, end)
+        if not match:
+            return None
+        quoted, plain = match.groups()
+        texts.append(
+            plain.strip() if quoted is None else re.sub(r'"(")|\\(["\\])', r"\1\2", quoted)
+        )
+        end = match.end()
+    return texts
 
 
 def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> _Maker:
@@ -400,6 +424,7 @@ def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> _Make
     def make(value: Any) -> list[ReplyCheck] | None:
         texts = [text_of(value) or ""] if every is None else _texts(value)
         if isinstance(value, bool | Mapping) or not texts or not all(texts):
+            # Of a list with an empty text JavaScript knows the answer.
             return None
         if inverse:
             return [avoided(texts, case=case)]
@@ -444,7 +469,7 @@ def _not_equal(value: Any) -> list[ReplyCheck] | None:
 def _schema(value: Any) -> Any:
     """Return the schema of an assertion: {} for none, None for what is none."""
     schema = _document(value) if isinstance(value, str) else value
-    if schema in (None, ""):
+    if schema in (None, "", True, False):
         return {}
     if not isinstance(schema, Mapping):
         return None

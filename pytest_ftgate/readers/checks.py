@@ -48,6 +48,25 @@ def avoided(texts: Sequence[str], *, case: bool) -> ReplyCheck:
     return ReplyCheck({"avoids": {"texts": [*texts], **options}})
 
 
+def merged(checks: Iterable[ReplyCheck]) -> list[ReplyCheck]:
+    """Return *checks* with one in place of those whose texts must all be, or not be, in a reply."""
+    groups: dict[Any, list[ReplyCheck]] = {}
+    for number, check in enumerate(checks):
+        kind = next(iter(check.rule))
+        rule = check.rule[kind]
+        joins = kind in ("contains", "avoids") and "any" not in rule
+        groups.setdefault((kind, "case" in rule) if joins else number, []).append(check)
+    return [_joined(key, group) if group[1:] else group[0] for key, group in groups.items()]
+
+
+def _joined(key: tuple[str, bool], group: Sequence[ReplyCheck]) -> ReplyCheck:
+    kind, case = key
+    texts = [*dict.fromkeys(text for check in group for text in check.rule[kind]["texts"])]
+    return (
+        contained(texts, case=case, every=True) if kind == "contains" else avoided(texts, case=case)
+    )
+
+
 def equal(text: str, *, inverse: bool = False) -> ReplyCheck:
     """Return the check that the reply is *text*; outer white space does not count."""
     text = text.strip()
@@ -96,7 +115,7 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCh
     """
     if {*flags} - {*"gimsuv"}:
         return None
-    body = "".join(_translated(pattern))
+    body = "".join(_translated(pattern, named="u" in flags or "v" in flags))
     options = "".join(flag for flag in "ims" if flag in flags)
     start = f"(?{options})" if options else ""
     whole = f"{start}^(?!(?s:.*)(?:{body}))" if inverse else f"{start}{body}"
@@ -104,25 +123,33 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCh
         regex.compile(whole)
     except regex.error:
         return None
-    return (
-        ReplyCheck({"regex": whole})
-        if inverse or not body
-        else ReplyCheck({"regex": whole}, "regex", whole)
-    )
+    check = ReplyCheck({"regex": whole})
+    return check if inverse or not body else check._replace(score="regex", expected=whole)
 
 
-def _translated(pattern: str) -> Iterable[str]:
-    """Yield the parts of a pattern of JavaScript as Python reads them: its digits are ASCII."""
+#: Letters behind a backslash that mean something in JavaScript.
+_ESCAPES = {*"dDwWsSbBfnrtvcxuk"}
+_TOKEN = re.compile(r"\\u\{[0-9a-fA-F]+\}|\\.|\[\^\]|\[\]|\{\d+(?:,\d*)?\}|.", re.DOTALL)
+
+
+def _translated(pattern: str, *, named: bool) -> Iterable[str]:
+    """Yield the parts of a pattern of JavaScript as Python reads them: its digits are ASCII.
+
+    With *named* it may have classes by their names.
+    """
     in_class = False
-    for part in re.findall(r"\\u\{[0-9a-fA-F]+\}|\\.|\[\^\]|\[\]|.", pattern, re.DOTALL):
+    for part in _TOKEN.findall(pattern):
         if part == "[^]" and not in_class:
             yield r"[\s\S]"
         elif part[:3] == "\\u{":
             yield f"\\U{int(part[3:-1], 16):08x}"
         elif part[0] == "\\" and part[1:].lower() in _CLASSES:
             yield _class(part[1], in_class=in_class) or part
-        elif part == "\\/":
-            yield "/"
+        elif part == "\\/" or (part[0] == "\\" and part[1].isalpha() and not named):
+            # A letter that means nothing there is the letter.
+            yield part[1] if part[1] not in _ESCAPES else part
+        elif part == "{" and not in_class:
+            yield r"\{"
         else:
             in_class = part != "]" and (in_class or part == "[")
             yield part

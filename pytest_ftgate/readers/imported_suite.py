@@ -24,18 +24,23 @@ _SHORT_ANSWER = 6
 #: What stands for the module of the functions, and encloses a path relative to the read file.
 SCORES = "\ue002scores"
 PATH = "\ue000{}\ue001"
-_TEMPLATE = re.compile(r"\{\{-?\s*(.+?)\s*-?\}\}")
+_TEMPLATE = re.compile(r"""\{\{-?\s*((?:'[^']*'|"[^"]*"|[^'"{}])+?)\s*-?\}\}""")
 #: A rubric that grades by the expected answer.
 AGREES = "The reply agrees with the expected answer: {{ expected }}"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPrompt:
-    """A prompt, with the name that the tool gives it: two templates."""
+    """A prompt, with the name that the tool gives it: two templates.
+
+    Attributes:
+        unread: what it is instead, such as a file of Python; "" for templates.
+    """
 
     name: str
     user: str
     system: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +130,20 @@ class ImportedSuite:
 
 
 def read_text_below(folder: Path, written: str) -> str:
-    """Return the text of the file *written*, which must lie below *folder* or the working folder.
+    """Return the text of the file *written*, of the project that *folder* is a part of.
+
+    It must lie below *folder*, the working folder, or the repository of *folder*.
 
     Raises:
         ConfigurationError: it does not, or cannot be read.
     """
     path = (folder / written).resolve()
-    if not any(path.is_relative_to(top.resolve()) for top in (folder, Path.cwd())):
-        raise ConfigurationError(f"{written} lies outside the folder of the file")
+    tops = [folder.resolve(), Path.cwd()]
+    tops += [top for top in tops[0].parents if (top / ".git").exists()][:1]
+    if ".git" in path.parts or not any(path.is_relative_to(top) for top in tops):
+        raise ConfigurationError(
+            f"{written} lies outside the folder of the file; type import in one above both"
+        )
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:

@@ -235,9 +235,12 @@ def code_after(transform: str, code: str) -> str:
 
 def _called(code: str) -> str:
     """Return *code* as one expression: code of several lines is the body of a function."""
-    code = code.strip()
-    if "\n" not in code and not re.match(r"(?:const|let|var)\s", code):
-        return f"({code.rstrip(';')})"
+    code = code.strip().rstrip("; ")
+    if "\n" not in code and not re.match(r"(?:const|let|var|return|if|try)\b", code):
+        return f"({code})"
+    if not re.search(r"\breturn\b", code):
+        # After declarations the last expression counts.
+        code = re.sub(r";\s*([^;]+)$", r"; return \1", code)
     return f"(function (output, context) {{\n{code}\n}})(output, context)"
 
 
@@ -245,21 +248,31 @@ _STRING = "(typeof output === 'string' ? output : JSON.stringify(output))"
 
 
 def text_code(kind: str, value: Any) -> str | None:
-    """Return JavaScript for an assertion of promptfoo about the text of ``output``, or None."""
+    """Return JavaScript for an assertion of promptfoo about the text of ``output``, or None.
+
+    None also for a value that promptfoo refuses, such as an empty text.
+    """
     base = kind.removeprefix("not-")
-    output = f"{_STRING}.toLowerCase()" if base.startswith("i") else _STRING
-    value = _lowered(value) if base.startswith("i") else value
-    form = _TEXT_CODE.get(base.removeprefix("i") if base.startswith("icont") else base)
-    if form is None or value is None:
+    if base == "is-json":
+        form = _IS_JSON if base == kind else f"!{_IS_JSON}"
+        return form.replace("TEXT", _STRING) if value in (None, "", True, False) else None
+    is_list = base.endswith(("-any", "-all"))
+    known = list if is_list else str if base in ("regex", "starts-with") else str | int | float
+    if not isinstance(value, known) or isinstance(value, bool) or (not value and not is_list):
         return None
+    output = f"{_STRING}.toLowerCase()" if base.startswith("ic") else _STRING
+    value = _lowered(value) if base.startswith("ic") else value
+    form = _TEXT_CODE.get(base.removeprefix("i") if base.startswith("ic") else base, "")
+    value = value if isinstance(value, list) else str(value)
     code = form.format(output=output, value=json.dumps(value, ensure_ascii=False))
-    return f"!({code})" if kind.startswith("not-") else code
+    return (f"!({code})" if kind.startswith("not-") else code) if code else None
 
 
 def _lowered(value: Any) -> Any:
     return [*map(_lowered, value)] if isinstance(value, list) else str(value).lower()
 
 
+_IS_JSON = "(() => { try { JSON.parse(TEXT); return true } catch { return false } })()"
 _TEXT_CODE: Mapping[str, str] = {
     "contains": "{output}.includes({value})",
     "contains-any": "{value}.some((text) => {output}.includes(text))",

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +100,13 @@ class _Reader:
             r"[\w./-]+\.(txt|md|j2|csv|json|ya?ml|[cm]?[jt]s|py)(:\w+)?", text
         )
         if is_file and re.sub(r":\w+$", "", path).endswith((*_PROGRAMS, ".csv")):
-            self.suite.note(f"prompt {text}: a function; write what it returns as a template")
+            yield ImportedPrompt(label, "", unread=f"{text}, a function")
             return
         if is_file:
             try:
                 text = self.read(path)
             except ConfigurationError as error:
-                self.suite.note(f"prompt {error}")
+                yield ImportedPrompt(label, "", unread=f"{text}: {error}")
                 return
             label = label if is_labelled else Path(path).stem
         parts = re.split(r"^---\s*$", text, flags=re.MULTILINE) if path.endswith(".txt") else [text]
@@ -116,7 +116,7 @@ class _Reader:
     def one_prompt(self, text: str, label: str, path: str) -> Iterator[ImportedPrompt]:
         messages = _chat(text, path)
         if messages is None and re.match(r"\s*\[.*\"role\"", text, re.DOTALL):
-            self.suite.note(f"prompt {label}: its turns are made by a template")
+            yield ImportedPrompt(label, "", unread=f"{label}, whose turns a template makes")
             return
         if messages is None:
             yield ImportedPrompt(label, _jinja(text))
@@ -124,7 +124,7 @@ class _Reader:
         roles = [str(message.get("role")) for message in messages]
         texts = [_jinja(text_of(message) or "") for message in messages]
         if roles not in (["user"], ["system", "user"], ["developer", "user"], ["system"]):
-            self.suite.note(f"prompt {label}: its turns are {', '.join(roles)}")
+            yield ImportedPrompt(label, "", unread=f"{label} of the turns {', '.join(roles)}")
             return
         by_role = dict(zip(roles, texts, strict=True))
         system = by_role.get("system") or by_role.get("developer") or ""
@@ -284,7 +284,7 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
             suite.note(f"the key {key}")
     for prompt in reader.prompts(document.get("prompts") or "{{ input }}"):
         name = unique(slug(prompt.name) or "prompt", [one.name for one in suite.prompts])
-        suite.prompts.append(ImportedPrompt(name, prompt.user, prompt.system))
+        suite.prompts.append(replace(prompt, name=name))
     suite.models += reader.models(document.get("providers") or document.get("targets") or [])
     _read_tests(reader, document, _mapping(reader.resolve(document.get("defaultTest"))))
     return suite

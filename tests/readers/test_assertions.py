@@ -8,6 +8,9 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import PATH, SCORES, ImportedSuite
 
+TEXT = "(typeof output === 'string' ? output : JSON.stringify(output))"
+NO_JSON = f"!(() => {{ try {{ JSON.parse({TEXT}); return true }} catch {{ return false }} }})()"
+CASED = {"contains": {"whole_words": False, "case": True}}
 HEAD = "@promptfoo()\ndef NAME(output, context):\n"
 
 
@@ -85,7 +88,16 @@ def alone(score, expected):
         ),
         ("word-count", {"max": 9}, of_form({"length": {"unit": "words", "max": 9}})),
         ("javascript", "score(output) > 3", all_of(node("score(output) > 3"))),
-        ("not-javascript", "bad(output)", all_of(node("!(bad(output))"))),
+        ("not-javascript", "bad(output)", all_of(node("bad(output)", inverse=True))),
+        ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
+        ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
+        ("contains-all", "a\rb", alone(CASED, "a\rb")),
+        (
+            "icontains-any",
+            [],
+            all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))")),
+        ),
+        ("not-is-json", None, all_of(node(NO_JSON))),
         (
             "javascript",
             "file://check.mjs:polite",
@@ -135,6 +147,20 @@ def test_a_score_needs_all_assertions_about_the_content():
         ),
         **of_form({"json_schema": {}}),
     }
+
+
+def test_texts_that_must_all_occur_are_one_rule_and_so_are_those_that_must_not():
+    kinds = ("contains", "not-icontains", "contains", "not-icontains", "icontains")
+
+    keys = carried(*({"type": kind, "value": f"t{n}"} for n, kind in enumerate(kinds))).keys()
+
+    assert keys == all_of(
+        {"contains": found(["t0", "t2"], case=True)},
+        {"avoids": found(["t1", "t3"])},
+        {"contains": found(["t4"])},
+    )
+    every = alone({"contains": {**CASED["contains"], "all": True}}, ["a", "b"])
+    assert carried(*({"type": "contains", "value": text} for text in "ab")).keys() == every
 
 
 def test_beside_a_rubric_the_judge_is_one_of_all():
@@ -207,6 +233,10 @@ def test_python_is_a_function_beside_the_suite(assertion, source):
         {"type": "python", "value": "return ="},
         {"type": "not-llm-rubric", "value": "is rude"},
         {"type": "equals"},
+        {"type": "contains", "value": ""},
+        {"type": "not-regex", "value": ""},
+        {"type": "not-equals", "value": {"a": 1}},
+        {"type": "contains-all", "value": '"a" b'},
     ],
 )
 def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assertion):
@@ -219,6 +249,28 @@ def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assert
     assert "raise NotImplementedError('fill me in: " in source
     assert (rules.counts, rules.dropped) == ({"stubs": 1}, [])
     assert rules.notes == [f"assertion {assertion['type']} is a function to fill in"]
+
+
+@every_row(
+    ("value", "keys", "what"),
+    [
+        (
+            "(output) => {\n  return score(output)\n}",
+            all_of(node("((output) => {\n  return score(output)\n})(output, context)")),
+            "a function that is not called",
+        ),
+        (
+            "output.length > 3\n&& output.includes('a')\n",
+            alone(CASED, "a") | of_form({"length": {"unit": "characters", "min": 4}}),
+            "lines without return",
+        ),
+    ],
+)
+def test_javascript_that_promptfoo_runs_without_a_result_is_named(value, keys, what):
+    rules = carried({"type": "javascript", "value": value})
+
+    assert rules.keys() == keys
+    assert rules.notes == [f"javascript of {what}: promptfoo fails it, here its value counts"]
 
 
 @every_row("assertion", [{"value": "x"}, "contains: x", {"type": "select-best", "value": "short"}])
