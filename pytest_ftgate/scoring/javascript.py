@@ -37,13 +37,14 @@ _FINISH_REASONS = {"end": "stop", "refusal": "content_filter", "tool": "tool_cal
 def score_by_javascript(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
     """Return the score that the function of *rule* gives: 0 to 1.
 
-    With ``threshold`` it is 1 for a reply that passes, else 0. An object that does not pass is 0.
+    With ``threshold`` or ``inverse`` it is 1 for a reply that passes, else 0. An object that does not
+    pass is 0.
 
     Raises:
         ScorerError: the function failed, took too long, or returned something that is no score.
     """
     result = _run(rule, case, reply, folder)
-    if "threshold" in rule.options or "threw" in result:
+    if "threw" in result or not rule.is_graded:
         value = float(_passes(rule, result))
     else:
         value = _grade(rule, result)
@@ -106,12 +107,14 @@ def _context(rule: Rule, case: Case, reply: Reply) -> dict[str, Any]:
 
 
 def _passes(rule: Rule, result: Mapping[str, Any]) -> bool:
-    if "pass" in result:
-        return bool(result["pass"])
     if "threw" in result:
         return False
+    holds = bool(result["pass"]) if "pass" in result else _reaches(rule, float(result["score"]))
+    return holds != rule.options.get("inverse", False)
+
+
+def _reaches(rule: Rule, score: float) -> bool:
     least = rule.options.get("threshold")
-    score = float(result["score"])
     return score > 0 if least is None else score >= least
 
 

@@ -67,7 +67,7 @@ class Rule:
         """True if a reply may be right in part."""
         kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
         if self.kind == JAVASCRIPT:
-            return "threshold" not in self.options
+            return "threshold" not in self.options and not self.options.get("inverse")
         return self.kind in kinds or bool(self.options.get("partial"))
 
     @cached_property

@@ -255,6 +255,7 @@ class DeclaredJavaScript(Declared):
     seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = JAVASCRIPT_SECONDS
     threshold: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
     throws: Literal["wrong"] | None = None
+    inverse: StrictBool = False
     config: Any = None
 
     @model_validator(mode="after")

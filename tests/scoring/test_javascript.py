@@ -145,6 +145,13 @@ VALUES = [
     ("({pass: true, score: 0.5, reason: ''})", {"threshold": 0.9}, 1.0, True),
     ("({pass: false, score: 1, reason: ''})", {"threshold": 0.1}, 0.0, False),
     ("({pass: true, score: 40, reason: null})", {"threshold": 0.1}, 1.0, True),
+    ("true", {"inverse": True}, 0.0, False),
+    ("false", {"inverse": True}, 1.0, True),
+    ("0", {"inverse": True}, 1.0, True),
+    ("70", {"inverse": True}, 0.0, False),
+    ("70", {"inverse": True, "threshold": 71.0}, 1.0, True),
+    ("({pass: false})", {"inverse": True}, 1.0, True),
+    ("null.x", {"inverse": True, "throws": "wrong"}, 0.0, False),
 ]
 
 
