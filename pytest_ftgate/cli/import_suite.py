@@ -255,14 +255,18 @@ class _Writer:
         scored = [case for case in cases if "expected" in case]
         _fit_scores(scored, imported.score)
         reply: dict[str, Any] = {"score": imported.score} if imported.score else {}
-        # Beside a judge, a case that a rule scores keeps its own score; and a score that needs no
-        # expected answer would score cases that have none.
-        joined = any(_is_joined(case.get("score")) for case in cases)
-        reply |= {} if imported.rubric else _shared("score", cases if joined else scored)
-        reply |= _shared("format", cases)
+        # A score that needs no expected answer would score cases that have none.
+        joined = [case for case in cases if _is_joined(case.get("score"))]
         if imported.rubric:
-            reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
-        elif not (scored or joined) and not any("format" in keys for keys in (reply, *cases)):
+            # Beside a judge, a case that a rule scores keeps its own score.
+            judge = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
+            shared = _shared("score", cases) if joined == cases else {}
+            reply["score"] = _judged(shared.get("score", "judge"), judge)
+        else:
+            reply |= _shared("score", cases if joined else scored)
+        reply |= _shared("format", cases)
+        has_format = any("format" in keys for keys in (reply, *cases))
+        if not (imported.rubric or joined or scored or has_format):
             imported.note("no assertion is checked: a reply must only not be empty")
             reply["format"] = _NOT_EMPTY
         return reply
@@ -416,6 +420,15 @@ def _is_used(line: str, code: str) -> bool:
     """Return True unless *line* imports a name that *code* lacks."""
     name = re.fullmatch(r"(?:from .+ )?import (\w+).*", line)
     return not name or re.search(rf"\b{name[1]}[.(]", code) is not None
+
+
+def _judged(score: Any, judge: Mapping[str, Any]) -> Any:
+    """Return *score* with *judge* in place of its name."""
+    if isinstance(score, Mapping):
+        return {key: _judged(inner, judge) for key, inner in score.items()}
+    if isinstance(score, list):
+        return [_judged(inner, judge) for inner in score]
+    return judge if score == "judge" else score
 
 
 def _is_joined(score: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.checks import (
     ReplyCheck,
@@ -26,7 +27,7 @@ from pytest_ftgate.readers.checks import (
     merged,
     sized,
 )
-from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
+from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled, parse_document
 from pytest_ftgate.readers.javascript import code_after, readable_checks, text_code
 
 _FILE = "file://"
@@ -204,6 +205,8 @@ class _Carrier:
             return
         value = self.value(written, kind)
         transforms = [*filter(None, (self.transform, assertion.get("transform")))]
+        if kind == "is-json" and transforms == ["JSON.parse(output)"]:
+            transforms = []
         if kind in _JUDGED or kind in _AGREED:
             made = self.judged(value, assertion, kind, transforms)
         else:
@@ -376,8 +379,8 @@ def _is_python(source: str) -> bool:
 
 def _document(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_document(text, "", core=True)
+    except ConfigurationError:
         return text
 
 

@@ -152,15 +152,15 @@ def read_text_below(folder: Path, written: str) -> str:
         raise ConfigurationError(f"{written} is not text in UTF-8") from error
 
 
-def parse_document(text: str, name: str) -> Any:
-    """Return the value of a YAML or JSON document.
+def parse_document(text: str, name: str, *, core: bool = False) -> Any:
+    """Return the value of a YAML or JSON document; with *core* by YAML 1.2.
 
     Raises:
         ConfigurationError: it is neither.
     """
     try:
         is_json = name.endswith(".json")
-        return replace_in_json(json.loads(text) if is_json else load_yaml(text))
+        return replace_in_json(json.loads(text) if is_json else load_yaml(text, core=core))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error

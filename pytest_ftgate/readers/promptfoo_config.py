@@ -72,7 +72,7 @@ class _Reader:
             self.suite.note(value)
             return None
         try:
-            return parse_document(self.read(value), value)
+            return parse_document(self.read(value), value, core=True)
         except ConfigurationError as error:
             self.suite.note(str(error))
             return None
@@ -171,8 +171,10 @@ class _Reader:
                 continue
             try:
                 text = read_text_below(self.folder, str(path.relative_to(self.folder)))
-                is_document = path.suffix in _DOCUMENTS
-                found = parse_document(text, path.name) if is_document else read_records(path)
+                if path.suffix in _DOCUMENTS:
+                    found = parse_document(text, path.name, core=True)
+                else:
+                    found = read_records(path)
             except ConfigurationError as error:
                 self.suite.note(f"tests of {written}: {error}")
                 continue
@@ -277,6 +279,8 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
     """Return the suite that a configuration of promptfoo declares; None for another file."""
     if not {"prompts", "providers", "targets", "tests", "scenarios"} & document.keys():
         return None
+    # Its parser reads YAML 1.2, in which `yes` is a text.
+    document = parse_document(read_text_below(path.parent, path.name), path.name, core=True)
     suite = ImportedSuite("promptfoo")
     reader = _Reader(suite, path.parent, _mapping(document.get("assertionTemplates")))
     for key in document:
@@ -368,7 +372,7 @@ def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
     if not is_yaml and not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        value = parse_document(text, path) if is_yaml else json.loads(text)
+        value = parse_document(text, path, core=True) if is_yaml else json.loads(text)
     except (ConfigurationError, ValueError):
         return None
     messages = value.get("messages") if isinstance(value, Mapping) else value

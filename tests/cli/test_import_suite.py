@@ -174,6 +174,32 @@ def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
     assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
 
 
+def test_what_all_cases_share_stands_in_the_suite_beside_its_judge(folder):
+    rubric, text = {"type": "llm-rubric", "value": "Kind"}, {"type": "contains", "value": "a"}
+    tests = [{"vars": {"x": x}, "assert": [rubric, text]} for x in "ab"]
+    (folder / "shared.json").write_text(json.dumps({"tests": tests}), "utf-8")
+
+    assert main(["import", "shared.json"]) == 0
+
+    written = yaml.safe_load((folder / "shared.ftgate.yaml").read_text("utf-8"))
+    judge, contains = written["reply"]["score"]["all"]
+    assert (judge["judge"]["rubric"], contains["contains"]["texts"]) == ("Kind", ["a"])
+    suite = load_suite(folder / "shared.ftgate.yaml", folder)
+    assert [[part.kind for part in case.score.parts] for case in suite.cases] == [
+        ["judge", "holds"]
+    ] * 2
+
+
+def test_a_configuration_is_read_by_yaml_1_2_in_which_yes_is_a_text(folder):
+    config = "tests: [{vars: {x: No}, assert: [{type: equals, value: Yes}]}]\n"
+    (folder / "words.yaml").write_text(config, "utf-8")
+
+    assert main(["import", "words.yaml"]) == 0
+
+    (case,) = load_suite(folder / "words.ftgate.yaml", folder).cases
+    assert (case.input, case.answers) == ("No", ["Yes"])
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["absent.yaml"], "absent.yaml cannot be read: No such file"),
     (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
