@@ -37,8 +37,8 @@ _FINISH_REASONS = {"end": "stop", "refusal": "content_filter", "tool": "tool_cal
 def score_by_javascript(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
     """Return the score that the function of *rule* gives: 0 to 1.
 
-    With ``threshold`` or ``inverse`` it is 1 for a reply that passes, else 0. An object that does not
-    pass is 0.
+    With ``threshold`` or ``inverse`` it is 1 for a reply that passes, else 0. An object scores
+    0 if its ``pass`` is false.
 
     Raises:
         ScorerError: the function failed, took too long, or returned something that is no score.
@@ -110,7 +110,7 @@ def _passes(rule: Rule, result: Mapping[str, Any]) -> bool:
     if "threw" in result:
         return False
     holds = bool(result["pass"]) if "pass" in result else _reaches(rule, float(result["score"]))
-    return holds != rule.options.get("inverse", False)
+    return holds is not bool(rule.options.get("inverse"))
 
 
 def _reaches(rule: Rule, score: float) -> bool:
