@@ -235,8 +235,8 @@ class _Writer:
             for name, keys in models.items():
                 parts = (prompt.name * several, name if len(models) > 1 or not several else "")
                 variant = "-".join(filter(None, parts))
-                if "function" in keys:
-                    # A program makes its own prompt of a case.
+                if keys.keys() & {"function", "replies"}:
+                    # A program makes its own prompt of a case, and replies are made already.
                     own = {} if number else {name: dict(keys)}
                 elif prompt.unread:
                     written = self.program_keys(variant, self.models.get(name), prompt.unread)

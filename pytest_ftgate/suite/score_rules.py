@@ -28,8 +28,6 @@ def parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
     """
     if raw is None or isinstance(raw, Rule):
         return raw
-    if raw == "all" or (isinstance(raw, Mapping) and [*raw] == ["all"]):
-        return _parse_all(raw["all"] if isinstance(raw, Mapping) else None, info)
     if not isinstance(raw, list):
         return _parse_single(raw, info)
     if not raw:
@@ -39,6 +37,8 @@ def parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
 
 
 def _parse_single(raw: Any, info: ValidationInfo) -> Rule:
+    if raw == "all" or (isinstance(raw, Mapping) and [*raw] == ["all"]):
+        return _parse_all(raw["all"] if isinstance(raw, Mapping) else None, info)
     functions = info.context.scorers if info.context else {}
     return offered_rule(raw, functions) or parse_rule(*split_score(raw))
 
@@ -68,8 +68,6 @@ def _parse_all(value: Any, info: ValidationInfo) -> Rule:
 def _parse_part(raw: Any, info: ValidationInfo) -> Rule:
     """Return a part of ``all``: a format if its name is one's, else a score."""
     name = next(iter(raw), None) if isinstance(raw, Mapping) else raw
-    if name == "all":
-        return _parse_all(raw["all"] if isinstance(raw, Mapping) else None, info)
     # The judge of the suite: cases cannot declare one.
     if raw == "judge":
         return Rule("judge")

@@ -29,6 +29,10 @@ AVOIDS = Rule("holds", Rule("avoids", ["sorry"]))
             {"all": [{"all": {"rules": ["exact"], "min": 0.5}}]},
             Rule("all", ((Rule("all", ((Rule("exact"), 1),), {"min": 0.5}), 1),)),
         ),
+        (
+            ["exact", {"all": ["exact"], "weight": 2}],
+            Rule("mean", ((Rule("exact"), 1), (Rule("all", ((Rule("exact"), 1),)), 2))),
+        ),
     ],
 )
 def test_a_part_is_a_format_or_else_a_score(raw, rule):
