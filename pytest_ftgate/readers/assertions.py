@@ -287,6 +287,8 @@ class _Carrier:
         reference = _script(value)
         if reference:
             file, name = reference
+            if file.endswith("ts"):
+                self.rules.notes.append(f"{file} needs Node.js 22.18 or later")
             named = {"file": PATH.format(file), **({"function": name} if name else {})}
             return None if transforms else [_node({**named, **keys})]
         if not isinstance(value, str) or not value.strip():
