@@ -28,7 +28,12 @@ from pytest_ftgate.readers.checks import (
     sized,
 )
 from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled, parse_document
-from pytest_ftgate.readers.javascript import code_after, readable_checks, text_code
+from pytest_ftgate.readers.javascript import (
+    code_after,
+    is_whole_function,
+    readable_checks,
+    text_code,
+)
 
 _FILE = "file://"
 _SCRIPTS = (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts")
@@ -294,7 +299,7 @@ class _Carrier:
 
     def returning(self, code: str) -> str:
         """Return JavaScript that says what it means where promptfoo runs it without a result."""
-        is_function = re.match(r"(?:async\s+)?(?:function\b|\w+\s*=>|\([^()]*\)\s*=>)", code)
+        is_function = is_whole_function(code)
         if is_function or ("\n" in code and not re.search(r"\breturn\b", code)):
             what = "a function that is not called" if is_function else "lines without return"
             self.rules.notes.append(

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _SHORT_ANSWER = 6
 SCORES = "\ue002scores"
 PATH = "\ue000{}\ue001"
 _TEMPLATE = re.compile(r"""\{\{-?\s*((?:'[^']*'|"[^"]*"|[^'"{}])+?)\s*-?\}\}""")
+_IS_COSTLY = re.compile(r"\*|\d{5}")
 #: A rubric that grades by the expected answer.
 AGREES = "The reply agrees with the expected answer: {{ expected }}"
 
@@ -214,16 +216,27 @@ def _evaluated(match: re.Match[str], variables: Mapping[str, Any]) -> str:
     name = match[1].removeprefix("vars.")
     if name in variables:
         return text_of(variables[name]) or ""
-    from jinja2 import StrictUndefined, TemplateError
+    from jinja2 import TemplateError
+
+    # A short expression of a stranger can make a text that no memory holds.
+    if _IS_COSTLY.search(match[1]):
+        return match[0]
+    try:
+        return str(_templates().from_string(match[0]).render({**variables, "vars": variables}))
+    # Expressions of others raise any error.
+    except (TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return match[0]
+
+
+@cache
+def _templates() -> Any:
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.globals.clear()
     environment.filters["dump"] = environment.filters["tojson"]
-    try:
-        return environment.from_string(match[0]).render({**variables, "vars": variables})
-    # Expressions of others raise any error.
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError):
-        return match[0]
+    return environment
 
 
 # Cases -------------------------------------------------------------------------------------------

@@ -54,6 +54,28 @@ def readable_checks(code: str, variables: Mapping[str, Any]) -> list[ReplyCheck]
     return list({json.dumps(one): one for one in found}.values())
 
 
+#: How a function begins, up to its body.
+_HEAD = re.compile(
+    r"(?:async\s+)?(?:function\b\s*\w*\s*\([^()]*\)|(?:\w+|\([^()]*\))\s*=>)\s*(?P<body>\{)?"
+)
+
+
+def is_whole_function(code: str) -> bool:
+    """Return True if *code* is one function, with nothing behind it that calls it."""
+    match = _HEAD.match(code)
+    if not match:
+        return False
+    bare = _QUOTED.sub(lambda quoted: "_" * len(quoted[0]), code)[match.end() :].rstrip("; \n")
+    if not match["body"]:
+        return not re.search(r";|\breturn\b", bare)
+    depth = 1
+    for position, character in enumerate(bare):
+        depth += (character == "{") - (character == "}")
+        if not depth:
+            return not bare[position + 1 :].strip()
+    return False
+
+
 def _without_name(code: str) -> str:
     """Return *code* with ``JSON.parse(output)`` in place of the name that it gives to it."""
     match = _NAMED_JSON.match(code)

@@ -315,8 +315,7 @@ def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[s
         if not suite.rubric:
             suite.rubric = "{{ rubric }}"
             _add_rubrics(cases, rubrics)
-    if any("score" in case for case in cases):
-        suite.note(_SPACE)
+    suite.note(_SPACE)
     suite.add_cases(cases)
 
 

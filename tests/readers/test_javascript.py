@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.readers.javascript import readable_checks
+from pytest_ftgate.readers.javascript import is_whole_function, readable_checks
 
 
 def rules(code, **variables):
@@ -96,3 +96,19 @@ def test_a_simple_form_is_a_check(code, expected):
 )
 def test_what_is_more_stays_code(code):
     assert rules(code) is None
+
+
+@every_row(
+    ("code", "is_one"),
+    [
+        ("(output) => {\n  return output === '}';\n}", True),
+        ("output => output.length > 3", True),
+        ("function (output) { return { a: 1 } };", True),
+        ("function words(text) {\n  return 3;\n}\nreturn words(output) > 3;", False),
+        ("(t) => t.length;\nreturn 3", False),
+        ("const f = (t) => t.length;\nreturn f(output) > 3", False),
+        ("(output.length > 3)", False),
+    ],
+)
+def test_a_function_alone_is_told_from_one_that_is_called(code, is_one):
+    assert is_whole_function(code) is is_one

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.datasets import read_import
+from pytest_ftgate.readers.imported_suite import filled
 
 
 def read(folder, config, **files):
@@ -191,6 +192,11 @@ def test_a_test_whose_assertions_are_all_left_out_stays_unscored_beside_a_judge(
     assert suite.rubric == "Kind"
     assert [case.get("score") for case in suite.cases] == [None, "exact", "exact"]
     assert "a test without an assertion that could be carried over: not scored" in suite.notes
+
+
+@every_row("value", ["{{ 'a' * 10 ** 9 }}", "{{ 'a' | center(999999999) }}", "{{ ''.__class__ }}"])
+def test_an_expression_that_could_fill_the_memory_stays_as_it_is(value):
+    assert filled(value, {}) == value
 
 
 def test_variables_name_each_other_and_assertions_compute_with_them(tmp_path):
