@@ -15,6 +15,7 @@ from typing import Any
 from weakref import finalize
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
+from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.sandbox import kill_group
 from pytest_ftgate.scoring.score import ContentScore, FormatError
@@ -62,7 +63,7 @@ def javascript_error(rule: Rule, case: Case, reply: Reply, folder: Path) -> Form
 
 
 def require_javascript(rule: Rule, folder: Path) -> None:
-    """Raise an error if the function of *rule* cannot be loaded. Runs its file, but not itself.
+    """Raise an error if the function of *rule* cannot be loaded. Runs a file, but no code.
 
     Raises:
         ConfigurationError: there is no such function, or no Node.js that could run it.
@@ -277,7 +278,7 @@ def _converse(
             while not (line := stdout.readline(_MAX_LINE)).startswith(token):
                 if not line:
                     raise BrokenPipeError
-            answers.put(json.loads(line.removeprefix(token)))
+            answers.put(replace_in_json(json.loads(line.removeprefix(token))))
     answers.put(None)
 
 

@@ -76,10 +76,13 @@ function compiled(code) {
   const whole = `return (${trimmed}\n);`;
   const expression = makes(parameters, whole);
   if (expression) return expression;
-  if (DECLARES.test(trimmed) && isScript(trimmed)) {
+  // What is no script, yet a body, has a `return` of its own.
+  const isWhole = isScript(trimmed);
+  if (DECLARES.test(trimmed) && isWhole) {
     return new Function(...parameters, `return eval(${stringify(trimmed)});`);
   }
-  const first = trimmed.includes("\n") ? null : makes(parameters, `return ${trimmed}`);
+  const isFirst = isWhole && !trimmed.includes("\n");
+  const first = isFirst ? makes(parameters, `return ${trimmed}`) : null;
   const isBody = /[;\n]|\breturn\b/.test(trimmed);
   const body = first || makes(parameters, trimmed);
   return body || new Function(...parameters, isBody ? trimmed : whole);

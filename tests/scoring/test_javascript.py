@@ -74,6 +74,8 @@ RIGHT = [
     "output === 'refund' // a comment",
     "// a comment\noutput\n  === 'refund'",
     "return output === 'refund'",
+    "if (output === 'refund') return true; return false;",
+    "console.log(output); return output === 'refund';",
     BODY,
     "const text = output.trim(); text === 'refund';",
     "let n = output.length; n += 1; n === 7",
@@ -170,6 +172,7 @@ def test_a_value_is_a_score_and_decides_a_format(text, options, value, holds):
         ("output.length > 9", "output.length > 9: false"),
         ("0", "0: 0"),
         ("({pass: false, reason: 'x'.repeat(9999)})", "x" * 2000),
+        ("({pass: false, reason: '\\ud800'})", "\ufffd"),
     ],
 )
 def test_a_wrong_reply_has_the_reason_of_the_code(text, reason):
