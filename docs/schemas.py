@@ -17,6 +17,7 @@ from pytest_ftgate.results.run import Report, json_adapter
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
 from pytest_ftgate.suite.formats import FORMAT_KINDS
 from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.suite.rule import JAVASCRIPT
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
 
 PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
@@ -64,7 +65,14 @@ def _score_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {**options, "fields": {}, "python": {}, "judge": _judge_schema()},
+        "properties": {
+            **options,
+            "fields": {},
+            "python": {},
+            "all": {},
+            "judge": _judge_schema(),
+            JAVASCRIPT: _inlined(TypeAdapter(FORMAT_KINDS[JAVASCRIPT].type).json_schema()),
+        },
         "additionalProperties": False,
     }
     weight = {"type": "number", "exclusiveMinimum": 0}
@@ -80,15 +88,18 @@ def _format_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {kind: adapter.json_schema() for kind, adapter in kinds.items()},
+        "properties": {kind: _inlined(adapter.json_schema()) for kind, adapter in kinds.items()},
         "additionalProperties": False,
     }
 
 
 def _judge_schema() -> dict[str, Any]:
-    # References do not resolve inside another schema, so their definitions replace them.
-    schema = DeclaredJudge.model_json_schema()
-    return dict(_inline_references(schema, schema.pop("$defs")))
+    return _inlined(DeclaredJudge.model_json_schema())
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return *schema* for use inside another one, where references to its parts do not resolve."""
+    return dict(_inline_references(schema, schema.pop("$defs", {})))
 
 
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.readers.datasets import read_import
 from pytest_ftgate.readers.imported_suite import (
+    PATH,
+    SCORES,
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
@@ -50,12 +54,17 @@ _SETTINGS = {
     "apiKeyEnvar": "api_key_env",
     "reasoning_effort": "effort",
 }
+#: Settings that change nothing here: thoughts are no part of a reply.
+_SILENT = (("showThinking", False),)
+#: What is no chat model, though its seller has some.
+_AGENTS = re.compile(r"-sdk\b|agent|assistant|chatkit|app-server|^claude-code|^codex(?!-mini)")
 #: What stands between seller and model in an id.
 _APIS = ("chat", "completion", "completions", "messages", "responses", "converse")
 _OTHER_APIS = ("embedding", "embeddings", "image", "video", "realtime", "assistant", "moderation")
 _NOT_EMPTY = {"length": {"unit": "characters", "min": 1}}
-#: The program that a suite without a model calls, to fill in.
+#: The program that a suite without a model calls, to fill in, and the functions that score.
 _PROGRAM = Path(__file__).parent / "starter" / "program.py.txt"
+_SCORES = Path(__file__).parent / "starter" / "scores.py.txt"
 
 
 def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutput:
@@ -71,7 +80,7 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutpu
     if not path.name.endswith(_SUFFIX) or path.name == _SUFFIX:
         raise ConfigurationError(f"{path}: the name of a suite ends in {_SUFFIX}")
     imported = read_import(file)
-    writer = _Writer(imported, path, file.name)
+    writer = _Writer(imported, path, file)
     writer.prepare(_variant_keys(variant) if variant else None)
     writer.write()
     errors = _errors(path, writer)
@@ -108,7 +117,8 @@ def _errors(path: Path, writer: _Writer) -> list[str]:
 def _lines(writer: _Writer, errors: Sequence[str]) -> Iterator[str]:
     imported, path = writer.imported, writer.path
     counts = [quantity(len(imported.cases), "case"), quantity(len(writer.variants), "variant")]
-    yield escape_controls(f"{writer.origin} ({imported.tool}): {', '.join(counts)}")
+    yield escape_controls(f"{writer.origin.name} ({imported.tool}): {', '.join(counts)}")
+    yield from writer.assertion_counts()
     yield from wrap_lines(f"wrote {', '.join(map(str, writer.files()))}", 0, keep_long_words=True)
     if imported.notes:
         yield ""
@@ -128,18 +138,21 @@ class _Writer:
     """The suite file and those beside it.
 
     Attributes:
-        origin: the name of the imported file.
+        origin: the imported file.
+        models: those of the imported file, by the names of their variants.
+        programs: the models and prompts that functions stand for, by the names of these.
         has_thresholds: True if the gates are plain thresholds, since the cases are too few.
     """
 
     imported: ImportedSuite
     path: Path
-    origin: str
+    origin: Path
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     prompts: list[ImportedPrompt] = field(default_factory=list)
     reply: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, ImportedModel] = field(default_factory=dict)
+    programs: dict[str, tuple[ImportedModel | None, str]] = field(default_factory=dict)
     has_thresholds: bool = False
-    needs_program: bool = False
 
     def beside(self, ending: str) -> Path:
         """Return the file of the suite's name with another *ending*."""
@@ -147,29 +160,58 @@ class _Writer:
 
     def prepare(self, variant: Mapping[str, Any] | None) -> None:
         """Decide on variants, prompts and the rules for replies; notes go to the suite."""
-        self.prompts = [prompt for prompt in self.imported.prompts if self.is_usable(prompt)]
-        if self.imported.prompts and not self.prompts:
-            self.imported.note("no prompt could be carried over: the input alone is sent")
+        self.prompts = [*map(self.usable, self.imported.prompts)]
         models = {} if variant is None else {"current": dict(variant)}
         for model in self.imported.models if variant is None else ():
-            keys = model_keys(self.imported, model)
-            if keys:
-                models[unique(slug(model.name.rpartition(":")[2]) or "model", models)] = keys
+            name = unique(slug(model.name.rpartition(":")[2]) or "model", models)
+            self.models[name] = model
+            models[name] = model_keys(self.imported, model) or self.program_keys(name, model)
         if not models:
-            self.imported.note(f"no model: write your program in {self.program.name}, or --variant")
-            self.needs_program = True
-            keys = provider_keys("function") or {}
-            models = {"current": {**keys, "function": f"{self.program.stem}:answer"}}
+            models = {"current": self.program_keys("answer", None)}
             del self.prompts[1:]
         self.cross(models)
         self.reply = self.rules()
 
-    @property
-    def program(self) -> Path:
-        return self.path.with_name(re.sub(r"\W", "_", self.beside("").name) + "_program.py")
+    def program_keys(
+        self, name: str, model: ImportedModel | None, prompt: str = ""
+    ) -> dict[str, Any]:
+        """Return the keys of a variant that calls a function to fill in.
 
-    def is_usable(self, prompt: ImportedPrompt) -> bool:
-        """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
+        It stands for *model* where that is no chat model, or its *prompt* no template.
+        """
+        program = self.module("program")
+        function = unique(re.sub(r"\W", "_", name), self.programs).replace("-", "_")
+        function = f"model_{function}" if function[0].isdigit() else function
+        self.programs[function] = (model, prompt)
+        what = f"prompt {prompt}" if prompt else f"provider {model.id}" if model else "no model"
+        self.imported.note(f"{what}: write your program in {program.name}, or --variant")
+        return {**(provider_keys("function") or {}), "function": f"{program.stem}:{function}"}
+
+    def module(self, ending: str) -> Path:
+        """Return the file of Python beside the suite with this *ending* of its name."""
+        name = re.sub(r"\W", "_", self.beside("").name)
+        return self.path.with_name(f"{'_' * name[:1].isdigit()}{name}_{ending}.py")
+
+    def placed(self, value: Any) -> Any:
+        """Return *value* with its functions and files named as they are from the suite."""
+        if isinstance(value, Mapping):
+            return {key: self.placed(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.placed(inner) for inner in value]
+        if not isinstance(value, str):
+            return value
+        value = value.replace(SCORES, self.module("scores").stem)
+        return re.sub(PATH.format("(.+?)"), lambda match: self.from_here(match[1]), value)
+
+    def from_here(self, written: str) -> str:
+        """Return a path that is relative to the imported file as one from the suite."""
+        path = self.origin.absolute().parent / written
+        return Path(os.path.relpath(path, self.path.absolute().parent)).as_posix()
+
+    def usable(self, prompt: ImportedPrompt) -> ImportedPrompt:
+        """Return *prompt*, unread if a case cannot be rendered; missing variables are empty."""
+        if prompt.unread:
+            return prompt
         try:
             variables = template_variables(prompt.user) | template_variables(prompt.system)
             known = {*CASE_VARIABLES, PASSAGES}
@@ -183,19 +225,25 @@ class _Writer:
                 for template in (prompt.user, prompt.system):
                     render_template(template, {"passages": "", "id": case["id"], **values})
         except TemplateError as error:
-            self.imported.note(f"prompt {prompt.name}: {error}")
-            return False
-        return True
+            return replace(prompt, unread=f"{prompt.name}: {error}")
+        return prompt
 
     def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Make a variant of each model with each prompt."""
-        several = self.prompts if len(self.prompts) > 1 else ()
-        named = {prompt.name: self.prompt_keys(prompt) for prompt in several} or {"": {}}
-        for prompt_name, prompt_keys in named.items():
+        several = len(self.prompts) > 1
+        for number, prompt in enumerate(self.prompts or [ImportedPrompt("", "")]):
             for name, keys in models.items():
-                parts = (prompt_name, name if len(models) > 1 or not prompt_name else "")
-                variant = unique("-".join(filter(None, parts)), self.variants)
-                self.variants[variant] = {**keys, **prompt_keys}
+                parts = (prompt.name * several, name if len(models) > 1 or not several else "")
+                variant = "-".join(filter(None, parts))
+                if keys.keys() & {"function", "replies"}:
+                    # A program makes its own prompt of a case, and replies are made already.
+                    own = {} if number else {name: dict(keys)}
+                elif prompt.unread:
+                    written = self.program_keys(variant, self.models.get(name), prompt.unread)
+                    own = {variant: written}
+                else:
+                    own = {variant: {**keys, **(self.prompt_keys(prompt) if several else {})}}
+                self.variants |= {unique(key, self.variants): own[key] for key in own}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
         system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
@@ -205,16 +253,21 @@ class _Writer:
         """Return the value of ``reply``; what all cases share moves there from the cases."""
         cases, imported = self.imported.cases, self.imported
         scored = [case for case in cases if "expected" in case]
-        if not imported.rubric:
-            _fit_scores(scored, imported.score)
+        _fit_scores(scored, imported.score)
         reply: dict[str, Any] = {"score": imported.score} if imported.score else {}
-        # Beside a judge, a case that a rule scores keeps its own score.
-        reply |= {} if imported.rubric else _shared("score", scored)
-        reply |= _shared("format", cases)
+        # A score that needs no expected answer would score cases that have none.
+        joined = [case for case in cases if _is_joined(case.get("score"))]
         if imported.rubric:
-            reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
-        elif not scored and not any("format" in keys for keys in (reply, *cases)):
-            imported.note("no assertion could be carried over: a reply must only not be empty")
+            # Beside a judge, a case that a rule scores keeps its own score.
+            judge = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
+            shared = _shared("score", cases) if joined == cases else {}
+            reply["score"] = _judged(shared.get("score", "judge"), judge)
+        else:
+            reply |= _shared("score", cases if joined else scored)
+        reply |= _shared("format", cases)
+        has_format = any("format" in keys for keys in (reply, *cases))
+        if not (imported.rubric or joined or scored or has_format):
+            imported.note("no assertion is checked: a reply must only not be empty")
             reply["format"] = _NOT_EMPTY
         return reply
 
@@ -230,10 +283,22 @@ class _Writer:
     def gates(self) -> dict[str, Any]:
         keys = {"min": 1, "evidence": "point"} if self.has_thresholds else {}
         cases = self.imported.cases
+        scores = [self.reply.get("score"), *(case.get("score") for case in cases)]
         is_scored = bool(self.imported.rubric) or any("expected" in case for case in cases)
+        is_scored = is_scored or any(map(_is_joined, scores))
         has_format = "format" in self.reply or any("format" in case for case in cases)
         gates = {"accuracy": is_scored, "format": has_format}
         return {gate: keys for gate, is_there in gates.items() if is_there}
+
+    def assertion_counts(self) -> Iterator[str]:
+        """Yield how many assertions of all cases are carried over, and how many are not."""
+        counts = self.imported.counts
+        if total := counts.total():
+            stubs = f", {counts['stubs']:,} as functions to fill in" * bool(counts["stubs"])
+            limits = f", {counts['limits']:,} as limits to add" * bool(counts["limits"])
+            dropped = f", {counts['dropped']:,} left out" * bool(counts["dropped"])
+            carried = f"{counts['carried']:,} carried over{stubs}{limits}{dropped}"
+            yield f"of {quantity(total, 'assertion')} in all cases: {carried}"
 
     def notes(self) -> list[str]:
         """Return what is not carried over, each once with its count."""
@@ -246,16 +311,18 @@ class _Writer:
 
     def text(self) -> str:
         """Return the suite file."""
-        comments = [f"# Made by pytest-ftgate import from {self.origin} ({self.imported.tool})."]
+        tool = self.imported.tool
+        comments = [f"# Made by pytest-ftgate import from {self.origin.name} ({tool})."]
+        comments += [f"# {line[:1].upper()}{line[1:]}." for line in self.assertion_counts()]
         notes = self.notes()
         comments += ["# Not carried over, or different here:"] if notes else []
         comments += [f"#   - {' '.join(escape_controls(note).split())}" for note in notes]
         comments += [_FEW] if self.has_thresholds else []
-        only = self.prompts[0] if len(self.prompts) == 1 else None
+        only = self.prompts[0] if len(self.prompts) == 1 and not self.prompts[0].unread else None
         suite = {
             **(self.prompt_keys(only) if only else {}),
             "cases": self.beside(".cases.jsonl").name,
-            **({"reply": self.reply} if self.reply else {}),
+            **({"reply": self.placed(self.reply)} if self.reply else {}),
             "variants": self.variants,
             "gates": self.gates(),
         }
@@ -265,13 +332,34 @@ class _Writer:
 
     def files(self) -> dict[Path, str]:
         """Return the text of each file."""
-        rows = (json.dumps(case, ensure_ascii=False, default=str) for case in self.imported.cases)
+        cases = map(self.placed, self.imported.cases)
+        rows = (json.dumps(case, ensure_ascii=False, default=str) for case in cases)
         files = {self.path: self.text()}
         files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
-        files |= {self.beside(f".{p.name}.md"): f"{p.system}\n" for p in self.prompts if p.system}
-        if self.needs_program:
-            files[self.program] = _PROGRAM.read_text("utf-8").format(suite=self.path.name)
+        files |= {
+            self.beside(f".{p.name}.md"): f"{p.system}\n"
+            for p in self.prompts
+            if p.system and not p.unread
+        }
+        if self.programs:
+            program = _PROGRAM.read_text("utf-8")
+            written = [_program(program, name, *of) for name, of in self.programs.items()]
+            head = f'"""The programs that {self.path.name} tests."""'
+            files[self.module("program")] = _joined(head, *written)
+        if self.imported.functions:
+            files[self.module("scores")] = self.scores()
         return files
+
+    def scores(self) -> str:
+        """Return the module of the functions that score."""
+        named = self.imported.functions.items()
+        sources = [self.placed(source.replace("NAME", name, 1)) for name, source in named]
+        head, *helpers = _SCORES.read_text("utf-8").split("\n\n\n")
+        used = _used(helpers, "\n".join(sources))
+        code = "\n".join((*used, *sources))
+        lines = head.replace("SUITE", self.path.name).split("\n")
+        kept = "\n".join(line for line in lines if _is_used(line, code))
+        return _joined(re.sub(r"\n{3,}", "\n\n", kept), *used, *sources)
 
     def write(self) -> None:
         """Write all files.
@@ -280,9 +368,11 @@ class _Writer:
             ConfigurationError: one of them exists already, or cannot be written.
         """
         files = self.files()
-        existing = ", ".join(str(file) for file in files if file.exists())
+        existing = [str(file) for file in files if file.exists()]
         if existing:
-            raise ConfigurationError(f"{existing} exists already; remove it, or name another: -o")
+            some = "them" if existing[1:] else "it"
+            exist = f"{', '.join(existing)} exist{'' if existing[1:] else 's'} already"
+            raise ConfigurationError(f"{exist}; remove {some}, or name another suite: -o")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for file, text in files.items():
@@ -291,10 +381,66 @@ class _Writer:
             raise ConfigurationError(f"{self.path} cannot be written: {error}") from error
 
 
+def _joined(*parts: str) -> str:
+    return "\n\n\n".join(map(str.strip, parts)) + "\n"
+
+
+def _program(template: str, name: str, model: ImportedModel | None, prompt: str) -> str:
+    """Return a function to fill in, with what the tool knew of *model* and its *prompt*."""
+    keys: dict[str, Any] = {"id": model.id} if model else {}
+    keys |= {"prompt": prompt} if prompt else {}
+    keys |= {"config": _without_keys(model.settings)} if model and model.settings else {}
+    shown = yaml.safe_dump(keys, sort_keys=False, allow_unicode=True) if keys else ""
+    comment = textwrap.indent(shown, "    # ", lambda _: True)
+    call = f"call {model.id} here" if model else "call your program here"
+    return template.format(name=name, comment=comment, message=repr(f"{call}, and return its text"))
+
+
+def _without_keys(value: Any) -> Any:
+    """Return settings without the keys of APIs in them."""
+    if not isinstance(value, Mapping):
+        return value
+    secret = re.compile(r"key|token|secret|password|authorization|cookie", re.IGNORECASE)
+    return {k: _without_keys(v) for k, v in value.items() if not secret.search(str(k))}
+
+
+def _used(helpers: Sequence[str], code: str) -> list[str]:
+    """Return the helpers that *code* calls, or one of them calls."""
+    names = {helper: re.findall(r"^def (\w+)", helper, re.MULTILINE)[0] for helper in helpers}
+    used: set[str] = set()
+    while True:
+        known = "\n".join((code, *used))
+        found = {one for one, name in names.items() if re.search(rf"(?<!def )\b{name}\(", known)}
+        if found == used:
+            return [helper for helper in helpers if helper in used]
+        used = found
+
+
+def _is_used(line: str, code: str) -> bool:
+    """Return True unless *line* imports a name that *code* lacks."""
+    name = re.fullmatch(r"(?:from .+ )?import (\w+).*", line)
+    return not name or re.search(rf"\b{name[1]}[.(]", code) is not None
+
+
+def _judged(score: Any, judge: Mapping[str, Any]) -> Any:
+    """Return *score* with *judge* in place of its name."""
+    if isinstance(score, Mapping):
+        return {key: _judged(inner, judge) for key, inner in score.items()}
+    if isinstance(score, list):
+        return [_judged(inner, judge) for inner in score]
+    return judge if score == "judge" else score
+
+
+def _is_joined(score: Any) -> bool:
+    return isinstance(score, Mapping) and "all" in score
+
+
 def _fit_scores(cases: Sequence[dict[str, Any]], usual: Any) -> None:
     """Give cases a score that reads their kind of expected answer: fields, or text."""
     for case in cases:
-        score = case.get("score", usual) or "exact"
+        if "score" in case:
+            continue
+        score = usual or "exact"
         if isinstance(case["expected"], Mapping):
             case["score"] = "fields"
         elif score == "fields":
@@ -341,12 +487,13 @@ def model_keys(suite: ImportedSuite, model: ImportedModel) -> dict[str, Any] | N
     spec = provider_spec(keys["provider"] if keys else "")
     # Of Amazon's models only Claude speaks the API that this package knows.
     is_other = api in _OTHER_APIS or (spec.seller == "aws" and "anthropic." not in name)
-    if keys is None or not spec.hosted or not name or is_other:
-        suite.note(f"provider {model.id}")
+    if keys is None or not spec.hosted or not name or is_other or _AGENTS.search(rest):
         return None
     keys = {**keys, "model": name}
     for written, value in model.settings.items():
         key = _SETTINGS.get(written)
+        if (written, value) in _SILENT:
+            continue
         if key is None or not reads_key(keys["provider"], key) or not _is_plain(key, value):
             suite.note(f"{written} of a provider")
         else:

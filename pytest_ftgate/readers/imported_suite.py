@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,27 @@ from pytest_ftgate.readers.yaml import load_yaml
 
 #: Answers of at most so many words are looked for in the reply; longer ones are compared.
 _SHORT_ANSWER = 6
+#: What stands for the module of the functions, and encloses a path relative to the read file.
+SCORES = "\ue002scores"
+PATH = "\ue000{}\ue001"
+_TEMPLATE = re.compile(r"""\{\{-?\s*((?:'[^']*'|"[^"]*"|[^'"{}])+?)\s*-?\}\}""")
+_IS_COSTLY = re.compile(r"\*|\d{5}")
 #: A rubric that grades by the expected answer.
 AGREES = "The reply agrees with the expected answer: {{ expected }}"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedPrompt:
-    """A prompt, with the name that the tool gives it: two templates."""
+    """A prompt, with the name that the tool gives it: two templates.
+
+    Attributes:
+        unread: what it is instead, such as a file of Python; "" for templates.
+    """
 
     name: str
     user: str
     system: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,8 @@ class ImportedSuite:
         rubric: what a judge grades by: a template; "" without a judge.
         judge: the judge's model, if the file names one.
         limits: the keys of the gates cost and latency, by the name of the gate.
+        functions: functions that cases name as ``SCORES:name``, by name: Python.
+        counts: how many assertions of all cases are ``carried``, ``stubs`` or ``dropped``.
         notes: what is not carried over, and how often.
     """
 
@@ -69,11 +82,21 @@ class ImportedSuite:
     rubric: str = ""
     judge: ImportedModel | None = None
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
     def note(self, text: str) -> None:
         """Add one thing that is not carried over."""
         self.notes[" ".join(text.split())] += 1
+
+    def add_function(self, name: str, source: str) -> str:
+        """Return the reference of a function with *source*, where its name is written ``NAME``."""
+        known = next((n for n, text in self.functions.items() if text == source), None)
+        if known is None:
+            known = unique(name, self.functions).replace("-", "_")
+            self.functions[known] = source
+        return f"{SCORES}:{known}"
 
     def add_cases(self, cases: Iterable[dict[str, Any]]) -> None:
         """Add *cases*, with an id for each; those without an input are left out."""
@@ -109,14 +132,20 @@ class ImportedSuite:
 
 
 def read_text_below(folder: Path, written: str) -> str:
-    """Return the text of the file *written*, which must lie below *folder* or the working folder.
+    """Return the text of the file *written*, of the project that *folder* is a part of.
+
+    It must lie below *folder*, the working folder, or the repository of *folder*.
 
     Raises:
         ConfigurationError: it does not, or cannot be read.
     """
     path = (folder / written).resolve()
-    if not any(path.is_relative_to(top.resolve()) for top in (folder, Path.cwd())):
-        raise ConfigurationError(f"{written} lies outside the folder of the file")
+    tops = [folder.resolve(), Path.cwd()]
+    tops += [top for top in tops[0].parents if (top / ".git").exists()][:1]
+    if ".git" in path.parts or not any(path.is_relative_to(top) for top in tops):
+        raise ConfigurationError(
+            f"{written} lies outside the folder of the file; type import in one above both"
+        )
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:
@@ -125,15 +154,15 @@ def read_text_below(folder: Path, written: str) -> str:
         raise ConfigurationError(f"{written} is not text in UTF-8") from error
 
 
-def parse_document(text: str, name: str) -> Any:
-    """Return the value of a YAML or JSON document.
+def parse_document(text: str, name: str, *, core: bool = False) -> Any:
+    """Return the value of a YAML or JSON document; with *core* by YAML 1.2.
 
     Raises:
         ConfigurationError: it is neither.
     """
     try:
         is_json = name.endswith(".json")
-        return replace_in_json(json.loads(text) if is_json else load_yaml(text))
+        return replace_in_json(json.loads(text) if is_json else load_yaml(text, core=core))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}:{line}: not YAML: {error.problem}") from error
@@ -169,6 +198,45 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if source.errors:
         raise ConfigurationError(str(source.errors[0]))
     return rows
+
+
+def filled(value: Any, variables: Mapping[str, Any]) -> Any:
+    """Return *value* with the expressions in its texts evaluated, such as ``{{ name | upper }}``.
+
+    An expression that fails stays as it is.
+    """
+    if isinstance(value, list):
+        return [filled(item, variables) for item in value]
+    if not isinstance(value, str) or "{{" not in value:
+        return value
+    return _TEMPLATE.sub(lambda match: _evaluated(match, variables), value)
+
+
+def _evaluated(match: re.Match[str], variables: Mapping[str, Any]) -> str:
+    name = match[1].removeprefix("vars.")
+    if name in variables:
+        return text_of(variables[name]) or ""
+    from jinja2 import TemplateError
+
+    # A short expression of a stranger can make a text that no memory holds.
+    if _IS_COSTLY.search(match[1]):
+        return match[0]
+    try:
+        return str(_templates().from_string(match[0]).render({**variables, "vars": variables}))
+    # Expressions of others raise any error.
+    except (TemplateError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return match[0]
+
+
+@cache
+def _templates() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment.globals.clear()
+    environment.filters["dump"] = environment.filters["tojson"]
+    return environment
 
 
 # Cases -------------------------------------------------------------------------------------------

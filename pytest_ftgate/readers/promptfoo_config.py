@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
+    filled,
     input_keys,
     parse_document,
     read_records,
@@ -26,16 +27,17 @@ from pytest_ftgate.readers.imported_suite import (
 )
 
 _FILE = "file://"
-#: Files of cases, and those whose text is the value of a variable.
 _DOCUMENTS = (".json", ".yaml", ".yml")
 _TABLES = (".csv", ".jsonl", *_DOCUMENTS)
-_TEXTS = (".txt", ".md", ".html", ".xml", ".csv", *_DOCUMENTS)
+#: Files that promptfoo runs.
+_PROGRAMS = (".py", ".js", ".cjs", ".mjs", ".ts", ".cts", ".mts", ".rb", ".sh", ".exe")
 #: A test with lists as variables is one case for each combination, up to so many.
 _MOST_COMBINATIONS = 1_000
+#: What differs for every reply.
+_SPACE = "outer white space of a reply does not count; an empty one, or its input again, is wrong"
 #: Keys of a configuration that say nothing about what is tested.
 _SILENT = ("description", "outputPath", "sharing", "tags", "metadata", "assertionTemplates")
 _READ = ("prompts", "providers", "targets", "tests", "defaultTest", "scenarios", "$schema")
-_GRADES_ANYTHING = "The reply does what the input asks."
 
 
 @dataclass(slots=True)
@@ -47,7 +49,20 @@ class _Reader:
     templates: Mapping[str, Any]
 
     def read(self, written: str) -> str:
+        """Return the text of a file, whatever it is called."""
         return read_text_below(self.folder, written.removeprefix(_FILE))
+
+    def add_function(self, name: str, source: str) -> str:
+        """Return the reference of a function of the suite, written as *source*."""
+        return self.suite.add_function(name, source)
+
+    def paths(self, written: str) -> list[str]:
+        """Return the files that *written* names: several for a glob, itself for any other."""
+        name = written.removeprefix(_FILE)
+        if not re.search(r"[*?\[]", name) or Path(name).is_absolute():
+            return [name]
+        found = sorted(path for path in self.folder.glob(name) if path.is_file())
+        return [path.relative_to(self.folder).as_posix() for path in found]
 
     def resolve(self, value: Any) -> Any:
         """Return *value*, or the document in the file that it names; None if there is none."""
@@ -57,7 +72,7 @@ class _Reader:
             self.suite.note(value)
             return None
         try:
-            return parse_document(self.read(value), value)
+            return parse_document(self.read(value), value, core=True)
         except ConfigurationError as error:
             self.suite.note(str(error))
             return None
@@ -74,19 +89,24 @@ class _Reader:
             label = text_of(keys.get("label")) or f"prompt-{number}"
             if isinstance(keys.get("config"), Mapping):
                 self.suite.note(f"config of the prompt {label}")
-            yield from self.prompt(text, label, is_labelled="label" in keys)
+            is_glob = re.fullmatch(r"(?:file://)?[\w./*?\[\]-]*[*?\[][\w./*?\[\]-]*", text)
+            for one in self.paths(text) if is_glob else [text]:
+                file = f"{_FILE}{one}" if is_glob else one
+                yield from self.prompt(file, label, is_labelled="label" in keys)
 
     def prompt(self, text: str, label: str, *, is_labelled: bool) -> Iterator[ImportedPrompt]:
         path = text.removeprefix(_FILE)
-        is_file = text.startswith(_FILE) or re.fullmatch(r"[\w./-]+\.(txt|md|json|ya?ml)", text)
-        if is_file and not path.endswith((".txt", ".md", ".j2", *_DOCUMENTS)):
-            self.suite.note(f"prompt {text}: a function, or a format that is not read")
+        is_file = text.startswith(_FILE) or re.fullmatch(
+            r"[\w./-]+\.(txt|md|j2|csv|json|ya?ml|[cm]?[jt]s|py)(:\w+)?", text
+        )
+        if is_file and re.sub(r":\w+$", "", path).endswith((*_PROGRAMS, ".csv")):
+            yield ImportedPrompt(label, "", unread=f"{text}, a function")
             return
         if is_file:
             try:
                 text = self.read(path)
             except ConfigurationError as error:
-                self.suite.note(f"prompt {error}")
+                yield ImportedPrompt(label, "", unread=f"{text}: {error}")
                 return
             label = label if is_labelled else Path(path).stem
         parts = re.split(r"^---\s*$", text, flags=re.MULTILINE) if path.endswith(".txt") else [text]
@@ -96,7 +116,7 @@ class _Reader:
     def one_prompt(self, text: str, label: str, path: str) -> Iterator[ImportedPrompt]:
         messages = _chat(text, path)
         if messages is None and re.match(r"\s*\[.*\"role\"", text, re.DOTALL):
-            self.suite.note(f"prompt {label}: its turns are made by a template")
+            yield ImportedPrompt(label, "", unread=f"{label}, whose turns a template makes")
             return
         if messages is None:
             yield ImportedPrompt(label, _jinja(text))
@@ -104,7 +124,7 @@ class _Reader:
         roles = [str(message.get("role")) for message in messages]
         texts = [_jinja(text_of(message) or "") for message in messages]
         if roles not in (["user"], ["system", "user"], ["developer", "user"], ["system"]):
-            self.suite.note(f"prompt {label}: its turns are {', '.join(roles)}")
+            yield ImportedPrompt(label, "", unread=f"{label} of the turns {', '.join(roles)}")
             return
         by_role = dict(zip(roles, texts, strict=True))
         system = by_role.get("system") or by_role.get("developer") or ""
@@ -145,16 +165,16 @@ class _Reader:
         if Path(written).is_absolute():
             self.suite.note(f"tests of {written}: copy the file beside this one, and name it there")
             return
-        is_glob = any(mark in written for mark in "*?[")
-        paths = sorted(self.folder.glob(written)) if is_glob else [self.folder / written]
-        for path in paths:
+        for path in (self.folder / one for one in self.paths(written)):
             if path.suffix not in _TABLES or "://" in written:
                 self.suite.note(f"tests of {written}: not a file of cases")
                 continue
             try:
                 text = read_text_below(self.folder, str(path.relative_to(self.folder)))
-                is_document = path.suffix in _DOCUMENTS
-                found = parse_document(text, path.name) if is_document else read_records(path)
+                if path.suffix in _DOCUMENTS:
+                    found = parse_document(text, path.name, core=True)
+                else:
+                    found = read_records(path)
             except ConfigurationError as error:
                 self.suite.note(f"tests of {written}: {error}")
                 continue
@@ -169,11 +189,11 @@ class _Reader:
                 yield from (_merge(config, test) for test in self.tests(keys.get("tests")) or [{}])
 
     def cases(self, test: Mapping[str, Any], rubrics: list[str]) -> Iterator[dict[str, Any]]:
-        for key in ("threshold", "provider", "providers"):
+        for key in ("provider", "providers"):
             if test.get(key):
                 self.suite.note(f"{key} of a test")
         for key in _mapping(test.get("options")):
-            if key not in ("provider", "rubricPrompt", "_conversation"):
+            if key not in ("provider", "_conversation", "transform"):
                 self.suite.note(f"options.{key} of a test")
         for values in self.combinations(_mapping(self.resolve(test.get("vars")))):
             yield self.case(test, values, rubrics)
@@ -181,43 +201,65 @@ class _Reader:
     def combinations(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the variables of each case of a test, without those of files that are not read."""
         lists = [value if isinstance(value, list) else [value] for value in variables.values()]
+        lists = [[one for item in listed for one in self.files(item)] for listed in lists]
         # A list of mappings, such as a conversation, is one value.
         lists = [[v] if any(isinstance(i, Mapping | list) for i in v) else v for v in lists]
         products = itertools.product(*lists)
         for combination in itertools.islice(products, _MOST_COMBINATIONS):
             values = dict(zip(map(str, variables), combination, strict=True))
             try:
-                yield {name: self.variable(value) for name, value in values.items()}
+                read = {name: self.variable(value) for name, value in values.items()}
+                yield {name: filled(value, read) for name, value in read.items()}
             except ConfigurationError as error:
                 self.suite.note(f"a test whose variable cannot be read: {error}")
+
+    def files(self, value: Any) -> list[Any]:
+        """Return *value*, or the files of the glob that it is: one case for each."""
+        is_file = isinstance(value, str) and value.startswith(_FILE)
+        return [f"{_FILE}{path}" for path in self.paths(value)] if is_file else [value]
 
     def variable(self, value: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_FILE):
             return value
-        if not value.endswith(_TEXTS):
+        if value.endswith(_PROGRAMS):
+            raise ConfigurationError(f"{value} is a program, which is not run")
+        text = self.read(value)
+        if "\0" in text:
             raise ConfigurationError(f"{value} is not text")
-        return self.read(value)
+        return text
 
     def case(
         self, test: Mapping[str, Any], variables: Mapping[str, Any], rubrics: list[str]
     ) -> dict[str, Any]:
-        assertions = [self.assertion(one) for one in test.get("assert") or ()]
-        try:
-            rules = carry_assertions(assertions, variables, self.read)
-        except ConfigurationError as error:
-            self.suite.note(f"the assertions of a test: {error}")
-            rules = CarriedRules()
+        rules = self.rules(test, variables)
         keys = rules.keys()
-        for text in rules.skipped:
-            self.suite.note(text)
-        for kind, limit in rules.limits.items():
-            self.limit(kind, limit)
+        if (rules.dropped or rules.limits) and not keys and not rules.rubrics:
+            self.suite.note("a test without an assertion that could be carried over: not scored")
         description = text_of(test.get("description")) or ""
         rubrics.append("\n".join(rules.rubrics))
         given = input_keys(variables) if variables else {"input": description or "(no variables)"}
         values = _mapping(test.get("metadata")).values()
         tags = [slug(value) for value in values if isinstance(value, str) and slug(value)]
         return {"id": description, **given, **keys, "tags": tags}
+
+    def rules(self, test: Mapping[str, Any], variables: Mapping[str, Any]) -> CarriedRules:
+        """Return what the assertions of *test* become; what they lose goes to the suite."""
+        assertions = [self.assertion(one) for one in test.get("assert") or ()]
+        threshold, transform = test.get("threshold"), _mapping(test.get("options")).get("transform")
+        try:
+            threshold = None if threshold in (None, "") else float(threshold)
+            rules = carry_assertions(
+                assertions, variables, self, threshold=threshold, transform=transform
+            )
+        except (ConfigurationError, ValueError) as error:
+            self.suite.note(f"the assertions of a test: {error}")
+            return CarriedRules(dropped=["assertions"])
+        for text in (*rules.notes, *rules.dropped):
+            self.suite.note(text)
+        self.suite.counts.update({**rules.counts, "dropped": len(rules.dropped)})
+        for kind, limit in rules.limits.items():
+            self.limit(kind, limit)
+        return rules
 
     def assertion(self, written: Any) -> Any:
         reference = _mapping(written).get("$ref")
@@ -237,6 +279,8 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
     """Return the suite that a configuration of promptfoo declares; None for another file."""
     if not {"prompts", "providers", "targets", "tests", "scenarios"} & document.keys():
         return None
+    # Its parser reads YAML 1.2, in which `yes` is a text.
+    document = parse_document(read_text_below(path.parent, path.name), path.name, core=True)
     suite = ImportedSuite("promptfoo")
     reader = _Reader(suite, path.parent, _mapping(document.get("assertionTemplates")))
     for key in document:
@@ -244,7 +288,7 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
             suite.note(f"the key {key}")
     for prompt in reader.prompts(document.get("prompts") or "{{ input }}"):
         name = unique(slug(prompt.name) or "prompt", [one.name for one in suite.prompts])
-        suite.prompts.append(ImportedPrompt(name, prompt.user, prompt.system))
+        suite.prompts.append(replace(prompt, name=name))
     suite.models += reader.models(document.get("providers") or document.get("targets") or [])
     _read_tests(reader, document, _mapping(reader.resolve(document.get("defaultTest"))))
     return suite
@@ -262,23 +306,23 @@ def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[s
     cases = [case for test in merged for case in reader.cases(test, rubrics)]
     judged = [rubric for rubric in rubrics if rubric]
     if judged:
-        suite.rubric = judged[0] if len({*rubrics}) == 1 and "{" not in judged[0] else ""
+        for case, rubric in zip(cases, rubrics, strict=True):
+            if not rubric and "score" not in case:
+                # Without an expected answer it is not scored, and not judged either.
+                case["score"] = "exact"
+        suite.rubric = judged[0] if len({*judged}) == 1 and "{" not in judged[0] else ""
         suite.judge = _judge(reader, [default, *tests])
         if not suite.rubric:
             suite.rubric = "{{ rubric }}"
-            _add_rubrics(suite, cases, rubrics)
+            _add_rubrics(cases, rubrics)
+    suite.note(_SPACE)
     suite.add_cases(cases)
 
 
-def _add_rubrics(
-    suite: ImportedSuite, cases: Sequence[dict[str, Any]], rubrics: Sequence[str]
-) -> None:
+def _add_rubrics(cases: Sequence[dict[str, Any]], rubrics: Sequence[str]) -> None:
     for case, rubric in zip(cases, rubrics, strict=True):
-        if not rubric and "expected" in case:
-            continue
-        if not rubric:
-            suite.note(f'a test that no assertion scores is graded by "{_GRADES_ANYTHING}"')
-        case["vars"] = {**case.get("vars", {}), "rubric": rubric or _GRADES_ANYTHING}
+        if rubric:
+            case["vars"] = {**case.get("vars", {}), "rubric": rubric}
 
 
 def _judge(reader: _Reader, tests: Iterable[Mapping[str, Any]]) -> ImportedModel | None:
@@ -296,7 +340,9 @@ def _merge(default: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any
     for key in ("vars", "options", "metadata"):
         if isinstance(test.get(key), Mapping):
             both[key] = {**_mapping(default.get(key)), **test[key]}
-    lists = (default.get("assert"), test.get("assert"))
+    # Options of a test may leave the assertions of the default out.
+    is_free = _mapping(test.get("options")).get("disableDefaultAsserts")
+    lists = (None if is_free else default.get("assert"), test.get("assert"))
     both["assert"] = [one for listed in lists if isinstance(listed, list) for one in listed]
     return both
 
@@ -325,7 +371,7 @@ def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
     if not is_yaml and not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        value = parse_document(text, path) if is_yaml else json.loads(text)
+        value = parse_document(text, path, core=True) if is_yaml else json.loads(text)
     except (ConfigurationError, ValueError):
         return None
     messages = value.get("messages") if isinstance(value, Mapping) else value

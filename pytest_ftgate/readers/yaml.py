@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yaml.constructor import SafeConstructor
@@ -161,14 +162,40 @@ def _is_plain_decimal(text: str) -> bool:
     return text.lstrip("+-").split(".")[0] == "0" and "_" not in text and ":" not in text
 
 
-def load_yaml(text: str) -> Any:
-    """Return the value of a YAML file of another tool, as YAML itself reads it.
+class _CoreLoader(_Loader):  # type: ignore[misc]
+    """Reads plain values by YAML 1.2: ``yes`` and ``1:30`` are texts, ``010`` is ten."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
+
+
+for _name, _pattern, _first in (
+    ("null", r"(?:~|null|Null|NULL|)$", [*"~nN", ""]),
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", [*"-+0123456789"]),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$", None),
+    ("float", r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", [*"-+."]),
+    ("merge", r"<<$", ["<"]),
+):
+    first = _first or [*"-+.0123456789"]
+    _CoreLoader.add_implicit_resolver(f"{_TAG}{_name}", re.compile(_pattern), first)
+
+
+def _whole_number(loader: Any, node: ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+
+_CoreLoader.add_constructor(f"{_TAG}int", _whole_number)
+
+
+def load_yaml(text: str, *, core: bool = False) -> Any:
+    """Return the value of a YAML file of another tool, as YAML 1.1 reads it, or 1.2 with *core*.
 
     Raises:
         yaml.YAMLError: it is no YAML, or its aliases repeat too much.
         RecursionError: it nests too deeply.
     """
-    loader = _Loader(text)
+    loader = (_CoreLoader if core else _Loader)(text)
     try:
         node = loader.get_single_node()
         if node is None:

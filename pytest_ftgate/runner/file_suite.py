@@ -29,7 +29,8 @@ from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
-from pytest_ftgate.suite.scorers import parse_number, resolve_score
+from pytest_ftgate.suite.score_rules import resolve_score
+from pytest_ftgate.suite.scorers import parse_number
 
 _SUFFIX = ".ftgate.yaml"
 #: More distinct answers are hardly labels.

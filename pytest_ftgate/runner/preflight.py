@@ -19,7 +19,9 @@ from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.plan import judge_requests
 from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import provider_spec, weights_engine
+from pytest_ftgate.suite.rule import JAVASCRIPT
 
 #: Stands for a reply that is there, or that may come.
 _REPLY = Reply(text="")
@@ -45,6 +47,8 @@ class _Preflight:
     def __init__(self, session: Session) -> None:
         self._session, self._recorded = session, RecordedReplies()
         self._results: dict[str, Result] = {}
+        #: The suites whose code parses.
+        self._parsed = set[str]()
         #: Why requests cannot be sent, by what they have in common; "" if they can.
         self._sending: dict[tuple[str | None, ...], str] = {}
 
@@ -52,6 +56,9 @@ class _Preflight:
         """Raise the error with which a run would end *gate_run* before its verdict."""
         session, suite = self._session, gate_run.suite
         session.records.of(gate_run.gate_suite)
+        if suite.key not in self._parsed:
+            _require_code(suite)
+            self._parsed.add(suite.key)
         groups = session.groups(gate_run)
         if gate_run.sends_requests and not groups:  # a conversation begins with the case
             look = full_look(suite)
@@ -97,6 +104,18 @@ class _Preflight:
             self._sending[common] = sending_error(self._session, request)
         message = self._sending[common]
         return ConfigurationError(message) if message else _REPLY
+
+
+def _require_code(suite: Suite) -> None:
+    """Raise an error if JavaScript in *suite* does not parse. Runs none, and so reads no file."""
+    rules = (rule for case in suite.cases for rule in (case.score, *case.format))
+    parts = (part.checked for rule in rules for part in rule.parts)
+    code = {part.key: part for part in parts if part.kind == JAVASCRIPT and part.path is None}
+    if code:
+        from pytest_ftgate.scoring.javascript import require_javascript
+
+        for rule in code.values():
+            require_javascript(rule, suite.path.parent)
 
 
 def sending_error(session: Session, request: Request) -> str:

@@ -123,7 +123,7 @@ def _modules(suite: Suite) -> Iterator[Path]:
     cases = [*suite.cases, *suite.holdout]
     rules = [suite.reply.score, *suite.reply.format, *(c.score for c in cases)]
     rules += [rule for case in cases for rule in case.format]
-    parts = (part for rule in rules for part in rule.parts)
+    parts = (part.checked for rule in rules for part in rule.parts)
     named |= {str(part.value) for part in parts if part.kind in ("python", "pydantic")}
     for reference in named:
         with suppress(FtgateError, OSError, SyntaxError, ValueError):

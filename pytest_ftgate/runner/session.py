@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -76,6 +77,9 @@ class Session:
         """
         self.closed = True
         self.replies.close()
+        # Only a run that has scored by JavaScript has imported the module.
+        if scored := sys.modules.get("pytest_ftgate.scoring.javascript"):
+            scored.end_javascript()
 
     # Requests -----------------------------------------------------------------------------
 

@@ -11,13 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import FormatError, LenientReader
-from pytest_ftgate.scoring.scorers import scorer_error
-from pytest_ftgate.scoring.text_scorers import find_label
+from pytest_ftgate.scoring.score import FormatError, LenientReader, scorer_error
+from pytest_ftgate.scoring.text_scorers import contains_text, find_label
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
 from pytest_ftgate.suite.scorers import search_pattern
 
 #: The least confidence in a detected language. A label or a number has no language.
@@ -183,13 +183,27 @@ def _whole_words(words: str) -> re.Pattern[str]:
     return re.compile(before + re.escape(words) + after, re.IGNORECASE)
 
 
-def _contains_error(texts: Sequence[str], text: str) -> FormatError | None:
-    missing = next((words for words in texts if not _whole_words(words).search(text)), None)
-    return None if missing is None else FormatError("contains", f'it lacks "{missing}"')
+def _found_texts(value: Any, text: str) -> dict[str, bool]:
+    """Return for each text that ``contains`` or ``avoids`` lists whether *text* contains it."""
+    if not isinstance(value, Mapping):
+        return {words: _whole_words(words).search(text) is not None for words in value}
+    return {words: contains_text(text, words, value) for words in value["texts"]}
 
 
-def _avoids_error(texts: Sequence[str], text: str) -> FormatError | None:
-    present = next((words for words in texts if _whole_words(words).search(text)), None)
+def _contains_error(value: Any, text: str) -> FormatError | None:
+    found = _found_texts(value, text)
+    missing = [words for words, is_there in found.items() if not is_there]
+    if not missing or (
+        isinstance(value, Mapping) and value.get("any") and len(missing) < len(found)
+    ):
+        return None
+    return FormatError("contains", f'it lacks "{missing[0]}"')
+
+
+def _avoids_error(value: Any, text: str) -> FormatError | None:
+    present = next(
+        (words for words, is_there in _found_texts(value, text).items() if is_there), None
+    )
     return None if present is None else FormatError("avoids", f'it says "{present}"')
 
 
@@ -270,7 +284,7 @@ def rule_check(rule: Rule, folder: Path) -> _RuleCheck:
 
     Raises:
         ScorerError: a JSON Schema is invalid.
-        ConfigurationError: a function or a model cannot be imported.
+        ConfigurationError: a function or a model cannot be imported, or JavaScript not be run.
     """
     if rule.kind in ("python", "offered"):
         from pytest_ftgate.suite.function_references import load_function
@@ -279,6 +293,8 @@ def rule_check(rule: Rule, folder: Path) -> _RuleCheck:
         function = rule.function or load_function(reference, folder)
         kind = "python" if rule.function is None else reference
         return _function_check(reference, function, kind)
+    if rule.kind == JAVASCRIPT:
+        return _javascript_check(rule, folder)
     if rule.kind == "tool_call":
         return _tool_call_check(rule.value)
     find_error = _reader(rule, folder).find_error
@@ -349,6 +365,22 @@ def _function_check(reference: str, function: Callable[..., Any], kind: str) -> 
         if isinstance(result, str):
             return FormatError(kind, result) if result else None
         return None if result else FormatError(kind, reference)
+
+    return check
+
+
+def _javascript_check(rule: Rule, folder: Path) -> _RuleCheck:
+    from pytest_ftgate.scoring.javascript import javascript_error, require_javascript
+
+    require_javascript(rule, folder)
+
+    def check(case: Case, reply: Reply, text: str) -> FormatError | None:
+        if not text and not reply.tool_calls:
+            return FormatError("empty")
+        try:
+            return javascript_error(rule, case, reply, folder)
+        except ScorerError as error:
+            raise scorer_error(f"format: {JAVASCRIPT}", case, error) from error
 
     return check
 

@@ -84,7 +84,7 @@ def _run_tests(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: 
             try:
                 exceeded = _wait(process, token, folder, seconds)
             finally:
-                _kill(process)
+                kill_group(process)
             return exceeded or _read_failure(process, token)
 
 
@@ -183,7 +183,7 @@ def _is_full(top: str) -> bool:
     return size > _MAX_BYTES or files > _MAX_FILES
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill the process and its whole group, and so the processes that it left behind."""
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 #: What a reply counts as in which no label is found.
@@ -152,3 +154,19 @@ def extract_part(text: str, part: str) -> tuple[str, str]:
     after it (``trailing text``).
     """
     return "trailing text" if text.startswith(part) else "preamble", part
+
+
+class ScorerTimeout(BaseException):
+    """Ends a scorer. As a BaseException it passes through ``except Exception`` in the scorer."""
+
+
+def scorer_error(reference: str, case: Case, error: BaseException) -> BaseException:
+    """Return the exception to raise after a scorer or a function raised *error*.
+
+    Ctrl-C and a timeout stay as they are. All others become a ScorerError, ``pytest.skip`` too.
+    """
+    if isinstance(error, KeyboardInterrupt | ScorerTimeout):
+        return error
+    # The message of a ScorerError is written for the user and needs no type name.
+    message = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"
+    return ScorerError(f'{reference} broke on case "{case.id}" ({case.location}): {message}')

@@ -20,7 +20,9 @@ from pytest_ftgate.scoring.score import (
     UNSCORED,
     ContentScore,
     Scorer,
+    ScorerTimeout,
     binary_score,
+    scorer_error,
 )
 from pytest_ftgate.scoring.text_scorers import (
     TEXT_SCORERS,
@@ -30,13 +32,16 @@ from pytest_ftgate.scoring.text_scorers import (
 )
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import COMBINED_KINDS, JAVASCRIPT, Rule
+from pytest_ftgate.suite.scorers import JAVASCRIPT_SECONDS
 from pytest_ftgate.suite.variants import NO_TOOL
 
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")
 #: The most characters of a wrong value that a reason shows, and the most wrong fields.
 _MAX_VALUE_CHARACTERS, _MAX_FIELDS = 200, 20
+#: Tolerance of a mean for rounding.
+_ROUNDING = 1e-9
 
 
 def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
@@ -264,16 +269,29 @@ def score_content(
         ScorerError: the scorer failed, took too long, or returned something that is no score.
     """
     folder, judge_scores = case.folder or folder, judge_scores or {}
-    if case.score.kind == "mean":
-        return _mean_score(case, reply, folder, judge_scores)
-    return _score_by_rule(case.score, case, reply, folder, judge_scores)
+    return _score_rule(case.score, case, reply, folder, judge_scores)
 
 
-def _mean_score(case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores) -> ContentScore:
+def _score_rule(
+    rule: Rule, case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores
+) -> ContentScore:
+    if rule.kind not in COMBINED_KINDS:
+        return _score_by_rule(rule, case, reply, folder, judge_scores)
     scored = [
-        (_score_by_rule(rule, case, reply, folder, judge_scores), rule, weight)
-        for rule, weight in case.score.value
+        (_score_rule(part, case, reply, folder, judge_scores), part, weight)
+        for part, weight in rule.value
     ]
+    mean = _mean_score(scored)
+    if rule.kind == "mean" or mean.value is None:
+        return mean
+    return mean._replace(value=float(mean.value >= rule.options.get("min", 1) - _ROUNDING))
+
+
+#: The score of one part of several, its rule and its weight.
+_Part = tuple[ContentScore, Rule, float]
+
+
+def _mean_score(scored: list[_Part]) -> ContentScore:
     for score, rule, _ in scored:
         # Without the grade of the judge, the mean would measure something else.
         if rule.kind == "judge" and score.value is None:
@@ -283,7 +301,7 @@ def _mean_score(case: Case, reply: Reply, folder: Path, judge_scores: JudgeScore
         return UNSCORED
     total = sum((score.value or 0.0) * weight for score, _, weight in scored)
     mean = total / sum(weight for _, _, weight in scored)
-    imperfect = [(score, rule.kind) for score, rule, _ in scored if score.value != 1]
+    imperfect = [(score, rule.checked.kind) for score, rule, _ in scored if score.value != 1]
     reasons = (f"{kind} {score.value:.3g}: {score.reason}" for score, kind in imperfect)
     return ContentScore(mean, "\n".join(reason.rstrip(": ") for reason in reasons))
 
@@ -297,14 +315,38 @@ def _score_by_rule(
         return score_margin(case, reply)
     if reply.has_no_answer and case.is_scorable:
         return INCORRECT
-    if rule.kind in ("python", "offered"):
-        from pytest_ftgate.suite.function_references import load_function
-
-        function = rule.function or load_function(str(rule.value), folder)
-        return ContentScore(_call_scorer(str(rule.value), function, case, reply))
+    if rule.kind in ("python", "offered", "holds", JAVASCRIPT):
+        return _score_by_function(rule, case, reply, folder)
     if case.expected is None and not rule.scores_without_expected:
         return UNSCORED
     return _score_by_content(rule, case, reply, judge_scores)
+
+
+def _score_by_function(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
+    """Score a reply by a function of the suite, or by whether a format holds."""
+    if rule.kind == "holds":
+        return _score_by_format(rule.value, case, reply, folder)
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.scoring.javascript import score_by_javascript
+
+        try:
+            return score_by_javascript(rule, case, reply, folder)
+        except ScorerError as error:
+            raise scorer_error(f"score: {JAVASCRIPT}", case, error) from error
+    from pytest_ftgate.suite.function_references import load_function
+
+    function = rule.function or load_function(str(rule.value), folder)
+    return ContentScore(_call_scorer(str(rule.value), function, case, reply))
+
+
+def _score_by_format(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
+    """Score a reply by whether a format holds."""
+    if is_refused_or_truncated(reply, case):
+        return INCORRECT
+    from pytest_ftgate.scoring.formats import rule_check
+
+    error = rule_check(rule, folder)(case, reply, reply.text.strip())
+    return ContentScore(0.0, error.detail or error.kind) if error else CORRECT
 
 
 def _score_by_content(
@@ -378,18 +420,6 @@ def contains_answer(case: Case, texts: Iterable[str]) -> list[bool] | None:
     return [matches(" ".join(text.split()), case.answers) for text in texts]
 
 
-def scorer_error(reference: str, case: Case, error: BaseException) -> BaseException:
-    """Return the exception to raise after a scorer or a function raised *error*.
-
-    Ctrl-C and a timeout stay as they are. All others become a ScorerError, ``pytest.skip`` too.
-    """
-    if isinstance(error, KeyboardInterrupt | ScorerTimeout):
-        return error
-    # The message of a ScorerError is written for the user and needs no type name.
-    message = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"
-    return ScorerError(f'{reference} broke on case "{case.id}" ({case.location}): {message}')
-
-
 def _call_scorer(reference: str, function: Callable[..., Any], case: Case, reply: Reply) -> float:
     try:
         value = float(function(case, reply))
@@ -406,15 +436,11 @@ def _call_scorer(reference: str, function: Callable[..., Any], case: Case, reply
 SCORER_SECONDS = 10.0
 #: Seconds between two alarms. If a scorer swallows the exception, the next alarm raises it again.
 _CHECK_SECONDS = 0.5
-#: Seconds of a run of code if its rule declares none.
-_DEFAULT_SECONDS = {"code": 5.0}
+#: Seconds of a run of code, or of JavaScript, if its rule declares none.
+_DEFAULT_SECONDS = {"code": 5.0, JAVASCRIPT: JAVASCRIPT_SECONDS}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-class ScorerTimeout(BaseException):
-    """Ends a scorer. As a BaseException it passes through ``except Exception`` in the scorer."""
 
 
 class TimeLimit:
@@ -484,13 +510,14 @@ def _allowed_seconds(case: Case) -> float:
 
 
 def _declared_seconds(rule: Rule) -> float:
+    rule = rule.checked
     # The options of a plugin's scorer may have any name and any meaning.
     options = {} if rule.kind == "offered" else rule.options
     return float(options.get("seconds", _DEFAULT_SECONDS.get(rule.kind, 0)))
 
 
 def _timeout_message(case: Case) -> str:
-    rules = [("score", rule) for rule in case.score.parts]
+    rules = [("score", rule.checked) for rule in case.score.parts]
     rules += [("format", rule) for rule in case.format]
     names = ", ".join(
         f"{key}: {rule.value if rule.kind == 'offered' else rule.kind}" for key, rule in rules

@@ -21,7 +21,7 @@ from pytest_ftgate.scoring.score import CORRECT, FormatError, mean
 from pytest_ftgate.scoring.scorers import JudgeScores, TimeLimit, repeats_question, score_content
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -388,10 +388,16 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
             rule_check(rule, case_folder)
         scores = {case.score.key: case.score for case in cases_here}
         for rule in chain.from_iterable(score.parts for score in scores.values()):
-            if rule.kind == "python":
+            if rule.kind == "holds":
+                rule_check(rule.value, case_folder)
+            elif rule.kind == "python":
                 from pytest_ftgate.suite.function_references import load_function
 
                 load_function(str(rule.value), case_folder)
+            elif rule.kind == JAVASCRIPT:
+                from pytest_ftgate.scoring.javascript import require_javascript
+
+                require_javascript(rule, case_folder)
             elif rule.kind == "code" and "sandbox" not in rule.options:
                 from pytest_ftgate.scoring.sandbox import require_sandbox
 

@@ -117,9 +117,22 @@ def score_labels(parts: Iterable[str], accepted: list[Any], rule: Rule) -> Conte
 
 def contains_words(text: str, accepted: Sequence[str], *, every: bool = False) -> bool:
     """Return True if *text* contains one of *accepted* (or every one) as whole words."""
-    folded = text.casefold()
-    matches = (_contains_phrase(folded, answer.casefold()) for answer in accepted)
+    matches = (contains_text(text, answer, {}) for answer in accepted)
     return all(matches) if every else any(matches)
+
+
+def contains_text(text: str, words: str, options: Mapping[str, Any]) -> bool:
+    """Return True if *text* contains *words*: as whole words and in any case.
+
+    *options* are those of ``contains``: with ``whole_words: false`` a part of a word counts, with
+    ``case: true`` the case does.
+    """
+    if options.get("whole_words", True):
+        fold = str if options.get("case") else str.casefold
+        return _contains_phrase(fold(text), fold(words))
+    # As other tools search: in lower case, in which "ß" is no "ss".
+    fold = str if options.get("case") else str.lower
+    return fold(words) in fold(text)
 
 
 def _contains_phrase(text: str, phrase: str) -> bool:
@@ -137,7 +150,8 @@ def _in_word(character: str) -> bool:
 
 
 def _score_contains(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
-    return binary_score(contains_words(text, accepted, every=bool(rule.options.get("all"))))
+    matches = (contains_text(text, answer, rule.options) for answer in accepted)
+    return binary_score(all(matches) if rule.options.get("all") else any(matches))
 
 
 def matches_pattern(text: str, accepted: Sequence[str]) -> bool:

@@ -20,16 +20,23 @@ from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule, choice_labels, function_error
+from pytest_ftgate.suite.score_rules import resolve_score, with_judge
 from pytest_ftgate.suite.scorers import (
     parse_number,
     pattern_error,
     python_syntax_error,
-    resolve_score,
 )
 from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
+
+
+#: The kinds of scores that accept every ``expected``.
+_ANY_ANSWER = (
+    *("python", JAVASCRIPT, "marked", "offered", "judge", "recorded", "holds"),
+    *("set", "sequence"),
+)
 
 
 def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str | None:
@@ -43,7 +50,7 @@ def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str
 
 def _part_error(answers: list[Any], score: Rule, formats: tuple[Rule, ...]) -> str | None:
     # Functions, judges and recorded scores accept every value.
-    if score.kind in ("python", "marked", "offered", "judge", "recorded", "set", "sequence"):
+    if score.kind in _ANY_ANSWER:
         return None
     none = score.options.get("none")
     if not answers and not (score.kind == "labels" and none):
@@ -305,7 +312,8 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
         row_source = replace(source, path=row.path)
         resolved = (resolve_format(row_source, r, lambda *_: row.line) for r in declared.format)
         formats = tuple(resolved) or formats
-        score = resolve_score(row_source, declared.score, row.line) if declared.score else score
+        own = declared.score and with_judge(declared.score, score)
+        score = resolve_score(row_source, own, row.line) if own else score
     messages = tuple((message.role, message.content) for message in declared.messages)
     resolved_keys = {
         # Replies carry the id too; interning it saves a third of their memory.
@@ -321,7 +329,9 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
 
 def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
     score: Rule = case.score or reply.score
-    if case.score and any(part.kind == "judge" for part in case.score.parts):
+    if case.score and with_judge(case.score, reply.score) is None:
+        return "score: judge is that of reply.score, and there is none; declare it there"
+    if case.score and any(part.kind == "judge" and part.options for part in case.score.parts):
         remedy = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {remedy}"
     formats = case.format or reply.format

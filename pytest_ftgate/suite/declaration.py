@@ -27,7 +27,8 @@ from pytest_ftgate.readers.source import (
     rule_error,
 )
 from pytest_ftgate.suite.formats import DeclaredFormat
-from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
+from pytest_ftgate.suite.score_rules import DeclaredScore
+from pytest_ftgate.suite.scorers import DeclaredExpected
 
 #: pydantic's tags for a value that is a mapping, text or a number; they occur in error locations.
 UNION_TAGS = ("<mapping>", "<text>", "<number>")

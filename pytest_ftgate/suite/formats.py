@@ -13,11 +13,15 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    Discriminator,
     Field,
+    StrictBool,
+    Tag,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -33,8 +37,15 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import offered_rule, parse_function, pattern_error, split_kind
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
+from pytest_ftgate.suite.scorers import (
+    DeclaredJavaScript,
+    offered_rule,
+    parse_function,
+    parse_javascript,
+    pattern_error,
+    split_kind,
+)
 
 #: The language codes of py3langid.
 _CODES = (
@@ -90,6 +101,16 @@ class _Length(Declared):
             raise rule_error("length needs min, max or both")
         _check_bounds(self.min, self.max)
         return self
+
+
+class _Contained(Declared):
+    texts: Texts
+    case: StrictBool = False
+    whole_words: StrictBool = True
+
+
+class _AnyContained(_Contained):
+    any: StrictBool = False
 
 
 class _ToolCall(Declared):
@@ -157,6 +178,13 @@ class _FormatKind:
     example: str
 
 
+def _listed(keys: Any) -> Any:
+    """Return the type of texts that stand in a list, or in a mapping with the options of *keys*."""
+    several = Annotated[Texts, Tag("_list")] | Annotated[keys, Tag("_mapping")]
+    choice = Discriminator(lambda raw: "_mapping" if isinstance(raw, Mapping) else "_list")
+    return Annotated[several, choice, WithJsonSchema({"type": ["array", "object"]})]
+
+
 _TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
 _Schema = Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT]
 _Model = Annotated[str, AfterValidator(_check_model)]
@@ -165,6 +193,9 @@ _Code = Annotated[Literal["python", "json", "yaml", "sql"], AfterValidator(_chec
 _Language = Annotated[str, AfterValidator(_check_language)]
 _Tool = Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT]
 _Function = Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT]
+_JavaScript = Annotated[
+    str | DeclaredJavaScript, WrapValidator(lambda raw, _: parse_javascript(raw))
+]
 
 #: format kind -> the value that it takes
 FORMAT_KINDS: Mapping[str, _FormatKind] = {
@@ -181,10 +212,11 @@ FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "code": _FormatKind(_Code, "python, json, yaml or sql", "{code: python}"),
     "length": _FormatKind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
     "language": _FormatKind(_Language, "the code of a language", "{language: de}"),
-    "contains": _FormatKind(Texts, "a list of texts", "{contains: [refund]}"),
-    "avoids": _FormatKind(Texts, "a list of texts", "{avoids: [guarantee]}"),
+    "contains": _FormatKind(_listed(_AnyContained), "a list of texts", "{contains: [refund]}"),
+    "avoids": _FormatKind(_listed(_Contained), "a list of texts", "{avoids: [guarantee]}"),
     "tool_call": _FormatKind(_Tool, "the name of a tool", "{tool_call: lookup_order}"),
     "python": _FormatKind(_Function, "a function", '{python: "package.module:function"}'),
+    JAVASCRIPT: _FormatKind(_JavaScript, "code or a file", '{javascript: "output.length < 200"}'),
 }
 
 
@@ -193,7 +225,12 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
     return TypeAdapter(FORMAT_KINDS[kind].type)
 
 
-def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
+def parse_format(raw: Any, info: ValidationInfo) -> Rule:
+    """Return the rule of a declared format.
+
+    Raises:
+        PydanticCustomError: *raw* is no format. The message holds the remedy.
+    """
     offered = offered_rule(raw, info.context.formats) if info.context else None
     if offered:
         return offered
@@ -210,7 +247,8 @@ def _parse_format(raw: Any, info: ValidationInfo) -> Rule:
 
 def _value_error(kind: str, error: dict[str, Any]) -> str:
     """Return what is wrong with the value of a format, and what to write instead."""
-    format_kind, key_path = FORMAT_KINDS[kind], error["loc"]
+    format_kind = FORMAT_KINDS[kind]
+    key_path = tuple(key for key in error["loc"] if key not in ("_list", "_mapping"))
     example = format_kind.example
     if error["type"] == "rule":
         message = str(error["msg"])
@@ -233,7 +271,7 @@ def _as_sequence(raw: Any) -> Any:
 
 #: One format or several. Each invalid one gives an error of its own.
 DeclaredFormat = Annotated[
-    tuple[Annotated[Any, BeforeValidator(_parse_format)], ...], BeforeValidator(_as_sequence)
+    tuple[Annotated[Any, BeforeValidator(parse_format)], ...], BeforeValidator(_as_sequence)
 ]
 
 
@@ -292,7 +330,7 @@ def _refuse_fetch(uri: str) -> Any:
 
 
 def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
-    """Return *rule* with its JSON Schema read and checked. Errors go to *source*.
+    """Return *rule* with the file that it names read, and its schema checked. Errors: *source*.
 
     *rule* may be of any kind. *line* returns the line of a key, given its key path below the rule.
     """
@@ -301,6 +339,10 @@ def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule
     if rule.kind == "tool_call" and "schema" in rule.value:
         schema = _load_schema(source, rule.value["schema"], line, ("tool_call", "schema"))
         return Rule(rule.kind, {**rule.value, "schema": schema})
+    if rule.kind == JAVASCRIPT:
+        from pytest_ftgate.suite.javascript import resolve_javascript
+
+        return resolve_javascript(source, rule, line(JAVASCRIPT))
     return rule
 
 

@@ -27,7 +27,7 @@ from pytest_ftgate.suite.declaration import (
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource, VariantLocation
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import COMBINED_KINDS, Rule
 from pytest_ftgate.suite.templates import (
     TemplateError,
     case_variables,
@@ -114,15 +114,25 @@ def extract_judges(source: SuiteSource, score: Rule) -> tuple[Rule, tuple[JudgeD
     The rule of a judge holds only keys that can change a grade. *score* is the suite's
     ``reply.score`` as declared. Errors go to *source*.
     """
-    if score.kind == "mean":
-        parts = [
-            (_extract_judge(source, part, ("reply", "score", index)), weight)
-            for index, (part, weight) in enumerate(score.value)
-        ]
-        rules = tuple((rule, weight) for (rule, _), weight in parts)
-        return Rule("mean", rules), tuple(judge for (_, judge), _ in parts if judge)
-    rule, judge = _extract_judge(source, score, ("reply", "score"))
-    return rule, (judge,) if judge else ()
+    found: list[JudgeDeclaration] = []
+
+    def extract(rule: Rule, path: KeyPath) -> Rule:
+        if rule.kind in COMBINED_KINDS:
+            inner = (*path, *_inner_path(rule))
+            paths = iter([(*inner, index) for index in range(len(rule.value))])
+            return rule.with_parts(lambda part: extract(part, next(paths)))
+        rule, judge = _extract_judge(source, rule, path)
+        found.extend([judge] if judge else [])
+        return rule
+
+    return extract(score, ("reply", "score")), tuple(found)
+
+
+def _inner_path(rule: Rule) -> KeyPath:
+    """Return the keys between a score that joins others and the list of them."""
+    if rule.kind == "mean":
+        return ()
+    return ("all", "rules") if rule.options else ("all",)
 
 
 def _extract_judge(

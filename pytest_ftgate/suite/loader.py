@@ -34,7 +34,8 @@ from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
-from pytest_ftgate.suite.scorers import SCORE_KINDS, resolve_score
+from pytest_ftgate.suite.score_rules import resolve_score
+from pytest_ftgate.suite.scorers import SCORE_KINDS
 from pytest_ftgate.suite.templates import check_template
 from pytest_ftgate.suite.variants import check_tool_names, resolve_variants
 

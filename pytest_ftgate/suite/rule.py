@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +11,10 @@ from typing import Any
 
 #: Kinds of rules that run Python of the repository.
 PYTHON_KINDS = ("python", "pydantic")
+#: Kinds of scores that join others: the mean of their scores, and whether every one is right.
+COMBINED_KINDS = ("mean", "all")
+#: The kind of rules that run JavaScript of the repository.
+JAVASCRIPT = "javascript"
 
 
 @dataclass(frozen=True)
@@ -18,19 +22,23 @@ class Rule:
     """One way to score the content of a reply, or to check its format.
 
     Attributes:
-        kind: a kind of score or of format; ``mean`` for several scores, ``marked`` for a marked
-            test function, ``offered`` for a function of a plugin.
+        kind: a kind of score or of format; ``mean`` or ``all`` for several scores, ``holds`` for a
+            format as a part of ``all``, ``marked`` for a marked test function, ``offered`` for a
+            function of a plugin.
         value: the data of the kind: labels, a schema, a pattern, tests, ``module:function``. For
-            ``mean`` the scores with their weights, for ``marked`` a digest of the function's
-            code, for ``offered`` the plugin's name of the function.
+            ``mean`` and ``all`` the scores with their weights, for ``holds`` the format, for
+            ``marked`` a digest of the function's code, for ``offered`` the plugin's name of the
+            function.
         options: the settings of a scorer.
         function: the function of a plugin, with the options applied.
+        path: the file of JavaScript that the rule names, or None; its content is in *value*.
     """
 
     kind: str
     value: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, compare=False)
+    path: Path | None = field(default=None, compare=False)
 
     @cached_property
     def key(self) -> str:
@@ -40,13 +48,26 @@ class Rule:
 
     @property
     def parts(self) -> tuple[Rule, ...]:
-        """The scores of a mean, or the rule itself."""
-        return tuple(rule for rule, _ in self.value) if self.kind == "mean" else (self,)
+        """The scores that it joins, or the rule itself."""
+        if self.kind not in COMBINED_KINDS:
+            return (self,)
+        return tuple(part for rule, _ in self.value for part in rule.parts)
+
+    @property
+    def checked(self) -> Rule:
+        """The format that a part of ``all`` requires, or the rule itself."""
+        return self.value if self.kind == "holds" else self
+
+    def with_parts(self, change: Callable[[Rule], Any]) -> Rule:
+        """Return the rule with what *change* returns for each score that it joins."""
+        return replace(self, value=tuple((change(rule), weight) for rule, weight in self.value))
 
     @property
     def is_graded(self) -> bool:
         """True if a reply may be right in part."""
         kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
+        if self.kind == JAVASCRIPT:
+            return "threshold" not in self.options and not self.options.get("inverse")
         return self.kind in kinds or bool(self.options.get("partial"))
 
     @cached_property
@@ -57,7 +78,7 @@ class Rule:
     @property
     def scores_without_expected(self) -> bool:
         """True if the rule scores a reply without an expected value, as a judge does."""
-        kinds = ("python", "judge", "marked", "offered", "recorded")
+        kinds = ("python", JAVASCRIPT, "judge", "marked", "offered", "recorded", "holds")
         return any(part.kind in kinds or "tests" in part.options for part in self.parts)
 
 
@@ -98,7 +119,8 @@ def function_error(rule: Rule, folder: Path) -> str | None:
 
     *rule* may be of any kind. *folder* is that of the suite.
     """
-    references = [part.value for part in rule.parts if part.kind in PYTHON_KINDS]
+    checked = [part.checked for part in rule.parts]
+    references = [part.value for part in checked if part.kind in PYTHON_KINDS]
     if not references:
         return None
     from pytest_ftgate.suite.function_references import reference_error

@@ -13,9 +13,10 @@ from pytest_ftgate.adapters.lora import LoraConfig
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
 from pytest_ftgate.readers.file_limits import FileLimits
 from pytest_ftgate.readers.source import hidden_part, real_path
+from pytest_ftgate.suite.javascript import source_name
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
-from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, PYTHON_KINDS, Rule
 from pytest_ftgate.weights import CHECKPOINT_FILES, KNOWN_MODELS
 from pytest_ftgate.weights_file import gguf_parts
 
@@ -159,6 +160,8 @@ def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
     for part in _nested_rules(rule):
         if part.kind in PYTHON_KINDS:
             yield f"{part.kind}: {part.value} is Python"
+        elif part.kind == JAVASCRIPT:
+            yield f"javascript: {source_name(part)} is code that would run here"
         elif part.kind == "offered":
             yield f"{part.value} is a plugin's"
         elif part.options.get("sandbox") == "none":

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
@@ -20,14 +20,13 @@ from pytest_ftgate.readers.source import (
     Declared,
     NonNegative,
     Share,
-    Source,
     Text,
     Texts,
     declared_keys,
     rule_error,
     validation_message,
 )
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -56,6 +55,8 @@ class _Labels(_Choice):
 
 class _Contains(ScoreOptions):
     all: StrictBool = False
+    case: StrictBool = False
+    whole_words: StrictBool = True
 
 
 class _Numeric(ScoreOptions):
@@ -100,7 +101,7 @@ SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "recorded": _Recorded,
 }
 #: The kinds that score a whole reply, and those that score one field of it.
-SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", "judge")
+SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", JAVASCRIPT, "judge", "all")
 FIELD_SCORE_KINDS = (
     *("exact", "choice", "labels", "contains", "regex", "numeric", "similarity"),
     *("set", "sequence"),
@@ -109,26 +110,6 @@ FIELD_SCORE_KINDS = (
 _NEEDS_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
 _JUDGE_EXAMPLE = "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}"
 _FIELDS_EXAMPLE = "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}"
-
-
-def _parse_score(raw: Any, info: ValidationInfo) -> Rule | None:
-    if raw is None or isinstance(raw, Rule):
-        return raw
-    functions = info.context.scorers if info.context else {}
-    if not isinstance(raw, list):
-        return offered_rule(raw, functions) or _parse_rule(*_split_score(raw))
-    if not raw:
-        raise rule_error("score is an empty list; name a score")
-    return Rule("mean", tuple(_parse_weighted(part, functions) for part in raw))
-
-
-def _parse_weighted(raw: Any, functions: Mapping[str, RuleFunction]) -> tuple[Rule, float]:
-    """Return one score of a list, and its weight."""
-    weight = raw.get("weight", 1) if isinstance(raw, Mapping) else 1
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
-        raise rule_error(f"weight must be a number above 0, not {weight}")
-    score = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
-    return offered_rule(score, functions) or _parse_rule(*_split_score(score)), float(weight)
 
 
 #: A function of a plugin: called with a case, a reply and the options in the suite.
@@ -149,7 +130,8 @@ def offered_rule(raw: Any, functions: Mapping[str, RuleFunction]) -> Rule | None
     return Rule("offered", name, options, function)
 
 
-def _split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
+def split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
+    """Return the kind of a declared score, one of *kinds*, and its value, as `split_kind`."""
     usage = "score is one name, or one name with its value, such as {numeric: {tolerance: 0.01}}"
     return split_kind(raw, kinds, "score", usage)
 
@@ -172,9 +154,16 @@ def split_kind(raw: Any, kinds: Collection[str], noun: str, usage: str) -> tuple
     return kind, value
 
 
-def _parse_rule(kind: str, value: Any) -> Rule:
+def parse_rule(kind: str, value: Any) -> Rule:
+    """Return the rule of a single score; *value* is what stands behind its *kind*.
+
+    Raises:
+        PydanticCustomError: the value does not fit the kind. The message holds the remedy.
+    """
     if kind == "python":
         return parse_function(value)
+    if kind == JAVASCRIPT:
+        return parse_javascript(value)
     if kind == "judge":
         if not isinstance(value, Mapping):
             raise rule_error(f"judge needs a rubric and a model, such as {_JUDGE_EXAMPLE}")
@@ -252,6 +241,58 @@ def parse_function(written: Any) -> Rule:
     return Rule("python", reference, options)
 
 
+#: Seconds of JavaScript for one reply if the rule declares none.
+JAVASCRIPT_SECONDS: float = 5
+_JAVASCRIPT_EXAMPLE = '{javascript: "output.length < 200"}, or {javascript: {file: checks.mjs}}'
+
+
+class DeclaredJavaScript(Declared):
+    """The keys of ``javascript``: the code itself, or the file of a function."""
+
+    code: Text | None = None
+    file: Text | None = None
+    function: Text | None = None
+    seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = JAVASCRIPT_SECONDS
+    threshold: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
+    throws: Literal["wrong"] | None = None
+    inverse: StrictBool = False
+    config: Any = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.code is None) == (self.file is None):
+            raise rule_error(f"javascript needs code or file, one of them: {_JAVASCRIPT_EXAMPLE}")
+        if self.code is not None and self.function is not None:
+            raise rule_error("javascript: function is one of a file; leave it out beside code")
+        return self
+
+
+def parse_javascript(written: Any) -> Rule:
+    """Return the rule that ``javascript`` declares: code, or a mapping of its keys.
+
+    Raises:
+        PydanticCustomError: it is neither, or Node.js is missing. The message holds the remedy.
+    """
+    keys = {"code": written} if isinstance(written, str) else written
+    if not isinstance(keys, Mapping):
+        raise rule_error(f"javascript needs code or a file: {_JAVASCRIPT_EXAMPLE}")
+    try:
+        declared = DeclaredJavaScript.model_validate(keys)
+    except ValidationError as error:
+        first = dict(error.errors()[0])
+        message = validation_message(first, declared_keys(DeclaredJavaScript), None)
+        message = message if message.startswith(JAVASCRIPT) else f"javascript: {message}"
+        raise rule_error(message) from error
+    if not (declared.code or declared.file or "").strip():
+        raise rule_error(f"javascript is empty; write {_JAVASCRIPT_EXAMPLE}")
+    from pytest_ftgate.suite.javascript import NEEDS_NODE, node_path
+
+    if node_path() is None:
+        raise rule_error(f"javascript: {NEEDS_NODE}")
+    options = declared.model_dump(exclude_unset=True, exclude_none=True, exclude={"code"})
+    return Rule(JAVASCRIPT, declared.code, options)
+
+
 def _parse_fields(value: Any) -> dict[str, Rule]:
     if value is not None and not isinstance(value, Mapping):
         raise rule_error(f"fields needs a score for each field, such as {_FIELDS_EXAMPLE}")
@@ -262,9 +303,9 @@ def _parse_fields(value: Any) -> dict[str, Rule]:
 
 
 def _parse_field(raw: Any) -> Rule:
-    kind, value = _split_score(raw, FIELD_SCORE_KINDS)
+    kind, value = split_score(raw, FIELD_SCORE_KINDS)
     if kind not in ("set", "sequence"):
-        return _parse_rule(kind, value)
+        return parse_rule(kind, value)
     if value not in (None, True, {"partial": "f1"}):
         allowed = f"{kind} is true, or {{partial: f1}}"
         raise rule_error(f"{allowed}, not {value}; leave other fields out")
@@ -285,22 +326,6 @@ def _parse_expected(raw: Any) -> Any:
 
 
 DeclaredExpected = Annotated[Any, BeforeValidator(_parse_expected)]
-DeclaredScore = Annotated[Any, BeforeValidator(_parse_score)]
-
-
-def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
-    """Return *rule* with the content of its test file, if it names one. Errors go to *source*."""
-    if rule.kind == "mean":
-        parts = ((resolve_score(source, part, line), weight) for part, weight in rule.value)
-        return Rule(rule.kind, tuple(parts))
-    if rule.kind != "code" or "tests" not in rule.options:
-        return rule
-    written_path = rule.options["tests"]
-    path = source.find_file(written_path, line, "code: tests")
-    code = source.read_text(path, line, "code: tests") if path else None
-    if message := python_syntax_error(code or ""):
-        source.add_error(line, f"code: tests: {written_path} is not Python: {message}")
-    return Rule(rule.kind, code or "", rule.options)
 
 
 def python_syntax_error(code: str) -> str | None:

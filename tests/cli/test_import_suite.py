@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ providers:
 - file://provider.py
 tests:
 - {vars: {ticket: My money}, assert: [{type: equals, value: refund}]}
-- {vars: {ticket: Hello}, assert: [{type: equals, value: other}, {type: python, value: x}]}
+- {vars: {ticket: Hello}, assert: [{type: equals, value: other}, {type: similar, value: x}]}
 """
 
 
@@ -35,7 +36,8 @@ def test_a_configuration_becomes_a_suite_that_loads_and_has_no_key_of_an_api(fol
 
     suite = load_suite(folder / "promptfooconfig.ftgate.yaml", folder)
     assert [*suite.variants] == [
-        *("prompt-1-gpt-4.1-mini", "prompt-1-haiku", "strict-gpt-4.1-mini", "strict-haiku"),
+        *("prompt-1-gpt-4.1-mini", "prompt-1-haiku", "provider.py"),
+        *("strict-gpt-4.1-mini", "strict-haiku"),
     ]
     assert suite.variants["strict-haiku"].sampling["temperature"] == 0
     assert [case.answers for case in suite.cases] == [["refund"], ["other"]]
@@ -51,10 +53,80 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
     main(["import", "promptfooconfig.yaml"])
 
     printed = capsys.readouterr().out
-    head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("cases:")[0]
-    for lost in ("assertion python", "apiKey of a provider", "provider file://provider.py"):
+    head = (folder / "promptfooconfig.ftgate.yaml").read_text("utf-8").partition("\ncases:")[0]
+    for lost in ("assertion similar is a", "apiKey of a provider", "provider file://provider.py"):
         assert f"- {lost}" in printed
         assert f"#   - {lost}" in head
+
+
+def test_what_is_no_chat_model_or_no_template_is_a_named_function_to_fill_in(folder, capsys):
+    config = {
+        "prompts": ["Sort {{x}}", "file://prompt.py:create"],
+        "providers": [
+            "openai:gpt-4.1-mini",
+            {"id": "anthropic:claude-agent-sdk", "config": {"apiKey": "sk-2", "cwd": "."}},
+        ],
+        "tests": [{"vars": {"x": "a"}, "assert": [{"type": "equals", "value": "b"}]}],
+    }
+    (folder / "agents.json").write_text(json.dumps(config), "utf-8")
+
+    assert main(["import", "agents.json"]) == 0
+
+    suite = load_suite(folder / "agents.ftgate.yaml", folder)
+    assert {name: one.model or one.function for name, one in suite.variants.items()} == {
+        "prompt-1-gpt-4.1-mini": "gpt-4.1-mini",
+        "claude-agent-sdk": "agents_program:claude_agent_sdk",
+        "prompt-2-gpt-4.1-mini": "agents_program:prompt_2_gpt_4_1_mini",
+    }
+    program = (folder / "agents_program.py").read_text("utf-8")
+    assert "    # id: anthropic:claude-agent-sdk\n    # config:\n    #   cwd: .\n" in program
+    assert "    # prompt: file://prompt.py:create, a function\n" in program
+    assert "sk-2" not in program
+    assert "- prompt file://prompt.py:create, a function: write your program in" in (
+        capsys.readouterr().out
+    )
+
+
+def test_assertions_are_counted_and_those_without_a_rule_are_functions_in_a_module(folder, capsys):
+    tests = [
+        {
+            "vars": {"x": "a"},
+            "assert": [{"type": "similar", "value": "b"}, {"type": "select-best"}],
+        },
+        {"vars": {"x": "c"}, "assert": [{"type": "python", "value": "len(output) > 5"}]},
+        {"vars": {"x": "d"}, "assert": [{"type": "cost", "threshold": 0.01}]},
+    ]
+    (folder / "kinds.json").write_text(json.dumps({"tests": tests}), "utf-8")
+
+    assert main(["import", "kinds.json"]) == 0
+
+    counted = (
+        "of 4 assertions in all cases: 1 carried over, 1 as functions to fill in, 1 as limits to "
+        "add, 1 left out"
+    )
+    assert counted in " ".join(capsys.readouterr().out.split())
+    assert f"# O{counted[1:]}.\n" in (folder / "kinds.ftgate.yaml").read_text("utf-8")
+    scores = (folder / "kinds_scores.py").read_text("utf-8")
+    namespace = {"__name__": "kinds_scores", "__file__": str(folder / "kinds_scores.py")}
+    exec(scores, namespace)
+    case = SimpleNamespace(input="c", vars={})
+    said = [namespace["check"](case, SimpleNamespace(text=text)) for text in ("a reply", "no")]
+    assert said == [True, "it returned False"]
+    with pytest.raises(NotImplementedError, match=r"fill me in: .* assertion similar"):
+        namespace["similar"](case, None)
+    assert "jsonschema_rs" not in scores
+
+
+def test_files_that_are_left_of_an_earlier_import_are_named_together(folder, capsys):
+    assert main(["import", "promptfooconfig.yaml"]) == 0
+    (folder / "promptfooconfig.ftgate.yaml").unlink()
+
+    assert main(["import", "promptfooconfig.yaml"]) == 2
+
+    assert (
+        "promptfooconfig.cases.jsonl, promptfooconfig.strict.md, promptfooconfig_program.py, "
+        "promptfooconfig_scores.py exist already; remove them, or name another suite: -o"
+    ) in " ".join(capsys.readouterr().err.split())
 
 
 def test_few_cases_get_plain_thresholds_and_many_get_statistics(folder):
@@ -100,6 +172,32 @@ def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
 
     suite = load_suite(folder / "mixed.ftgate.yaml", folder)
     assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
+
+
+def test_what_all_cases_share_stands_in_the_suite_beside_its_judge(folder):
+    rubric, text = {"type": "llm-rubric", "value": "Kind"}, {"type": "contains", "value": "a"}
+    tests = [{"vars": {"x": x}, "assert": [rubric, text]} for x in "ab"]
+    (folder / "shared.json").write_text(json.dumps({"tests": tests}), "utf-8")
+
+    assert main(["import", "shared.json"]) == 0
+
+    written = yaml.safe_load((folder / "shared.ftgate.yaml").read_text("utf-8"))
+    judge, contains = written["reply"]["score"]["all"]
+    assert (judge["judge"]["rubric"], contains["contains"]["texts"]) == ("Kind", ["a"])
+    suite = load_suite(folder / "shared.ftgate.yaml", folder)
+    assert [[part.kind for part in case.score.parts] for case in suite.cases] == [
+        ["judge", "holds"]
+    ] * 2
+
+
+def test_a_configuration_is_read_by_yaml_1_2_in_which_yes_is_a_text(folder):
+    config = "tests: [{vars: {x: No}, assert: [{type: equals, value: Yes}]}]\n"
+    (folder / "words.yaml").write_text(config, "utf-8")
+
+    assert main(["import", "words.yaml"]) == 0
+
+    (case,) = load_suite(folder / "words.ftgate.yaml", folder).cases
+    assert (case.input, case.answers) == ("No", ["Yes"])
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -17,9 +17,11 @@ from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.declaration import DeclaredJudge
 from pytest_ftgate.suite.formats import FORMAT_KINDS, DeclaredFormat
+from pytest_ftgate.suite.javascript import node_path
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, DeclaredScore
+from pytest_ftgate.suite.score_rules import DeclaredScore
+from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, DeclaredJavaScript
 
 PAGE = page("scores")
 
@@ -30,6 +32,11 @@ def rows(head: str) -> list[list[str]]:
     table = PAGE[start:].split("\n\n")[0].split("\n")[2:]
     # No cell holds a bar: these tables have no such example.
     return [[_bare(cell) for cell in line.strip("|").split("|")] for line in table]
+
+
+def rows_of_rules(head: str) -> list[list[str]]:
+    """Return the rows of a table of rules, without those that need a program that is not here."""
+    return [row for row in rows(head) if node_path() or not row[0].startswith("javascript")]
 
 
 def _bare(cell: str) -> str:
@@ -56,7 +63,8 @@ def score_of(score: str, expected: str, reply: str) -> float:
 
 
 def test_every_reply_has_the_score_that_the_page_states():
-    stated = {(*row,): float(value) for *row, value in rows("| score | expected | reply | value |")}
+    head = "| score | expected | reply | value |"
+    stated = {(*row,): float(value) for *row, value in rows_of_rules(head)}
 
     assert {row: score_of(*row) for row in stated} == pytest.approx(stated)
 
@@ -71,7 +79,7 @@ def format_error_of(form: str, reply: str) -> tuple[str, bool]:
 
 
 def test_every_reply_has_the_format_error_that_the_page_states():
-    stated = rows("| format | reply | format error | lenient |")
+    stated = rows_of_rules("| format | reply | format error | lenient |")
 
     assert [[form, reply, *format_error_of(form, reply)] for form, reply, *_ in stated] == [
         [form, reply, kind, lenient == "yes"] for form, reply, kind, lenient in stated
@@ -97,6 +105,12 @@ def test_every_option_of_a_score_is_documented():
     ]
 
     assert missing == []
+
+
+def test_every_key_of_javascript_is_told():
+    told = sorted(named("| key of `javascript` | type (default) | meaning |"))
+
+    assert told == sorted(DeclaredJavaScript.model_fields)
 
 
 def test_every_key_of_a_judge_is_told():

@@ -6,100 +6,279 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.imported_suite import PATH, SCORES, ImportedSuite
+
+TEXT = "(typeof output === 'string' ? output : JSON.stringify(output))"
+NO_JSON = f"!(() => {{ try {{ JSON.parse({TEXT}); return true }} catch {{ return false }} }})()"
+CASED = {"contains": {"whole_words": False, "case": True}}
+HEAD = "@promptfoo()\ndef NAME(output, context):\n"
 
 
-def no_file(name: str) -> str:
-    raise ConfigurationError(name)
+class NoPlace:
+    """A place without files, which keeps the functions that are written for it."""
+
+    def __init__(self):
+        self.suite = ImportedSuite("promptfoo")
+        self.add_function = self.suite.add_function
+
+    def read(self, name):
+        raise ConfigurationError(name)
 
 
-def carried(*assertions, **variables):
-    return carry_assertions(assertions, variables, no_file)
+def carried(*assertions, threshold=None, transform=None, **variables):
+    return carry_assertions(
+        assertions, variables, NoPlace(), threshold=threshold, transform=transform
+    )
+
+
+def found(texts, **options):
+    return {"texts": texts, "whole_words": False, **options}
+
+
+def node(code, **keys):
+    return {"javascript": {"code": code, **keys, "throws": "wrong"}}
+
+
+def of_form(*rules):
+    return {"format": [*rules]}
+
+
+def all_of(*rules, **expected):
+    return {**expected, "score": {"all": [*rules]}}
+
+
+def alone(score, expected):
+    return {"score": score, "expected": expected}
 
 
 @every_row(
     ("kind", "value", "keys"),
     [
-        ("equals", "refund", {"score": "exact", "expected": "refund"}),
-        ("equals", {"a": 1}, {"score": "fields", "expected": {"a": 1}}),
-        ("icontains", "Paris", {"score": "contains", "expected": "Paris"}),
-        ("contains-any", ["a", "b"], {"score": "contains", "expected": ["a", "b"]}),
-        ("contains-any", "a, b", {"score": "contains", "expected": ["a", "b"]}),
+        ("equals", "refund", alone("exact", "refund")),
+        ("equals", {"a": 1}, all_of({"json_schema": {"const": {"a": 1}}})),
+        ("icontains", "Paris", alone({"contains": {"whole_words": False}}, "Paris")),
+        ("contains", "50%", alone({"contains": {"whole_words": False, "case": True}}, "50%")),
+        ("contains", 7, alone({"contains": {"whole_words": False, "case": True}}, "7")),
+        ("icontains-any", 'a, "b, c"', alone({"contains": {"whole_words": False}}, ["a", "b, c"])),
         (
             "contains-all",
             ["a", "b"],
-            {"score": {"contains": {"all": True}}, "expected": ["a", "b"]},
+            alone({"contains": {"whole_words": False, "case": True, "all": True}}, ["a", "b"]),
         ),
-        ("regex", r"\d+", {"score": "regex", "expected": r"\d+"}),
-        ("starts-with", "Dear (Sir)", {"score": "regex", "expected": r"^Dear\ \(Sir\)"}),
-        ("is-json", None, {"format": [{"json_schema": {}}]}),
-        ("is-json", '{"required": ["a"]}', {"format": [{"json_schema": {"required": ["a"]}}]}),
-        ("not-contains", "sorry", {"format": [{"avoids": ["sorry"]}]}),
-        ("word-count", {"max": 9}, {"format": [{"length": {"unit": "words", "max": 9}}]}),
+        ("contains", " ", all_of({"contains": found([" "], case=True)})),
+        ("not-icontains", "sorry", all_of({"avoids": found(["sorry"])})),
+        ("not-contains-any", ["a", "b"], all_of({"avoids": found(["a", "b"], case=True)})),
+        ("not-equals", "a.b", all_of({"regex": r"^(?!a\.b$)"})),
+        ("regex", r"\d+\/\w", alone("regex", "[0-9]+/[A-Za-z0-9_]")),
+        ("not-regex", "a|b", all_of({"regex": "^(?!(?s:.*)(?:a|b))"})),
+        ("starts-with", "Dear (Sir)", alone("regex", r"^Dear \(Sir\)")),
+        ("is-json", None, of_form({"json_schema": {}})),
+        ("is-json", '{"required": ["a"]}', of_form({"json_schema": {"required": ["a"]}})),
+        (
+            "is-json",
+            {"items": [{"type": "string"}]},
+            of_form(
+                {
+                    "json_schema": {
+                        "$schema": "http://json-schema.org/draft-07/schema#",
+                        "items": [{"type": "string"}],
+                    }
+                }
+            ),
+        ),
+        ("word-count", {"max": 9}, of_form({"length": {"unit": "words", "max": 9}})),
+        ("javascript", "score(output) > 3", all_of(node("score(output) > 3"))),
+        ("not-javascript", "bad(output)", all_of(node("bad(output)", inverse=True))),
+        ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
+        ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
+        ("contains-all", "a\rb", alone(CASED, "a\rb")),
+        (
+            "icontains-any",
+            [],
+            all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))")),
+        ),
+        ("not-is-json", None, all_of(node(NO_JSON))),
         (
             "javascript",
-            "output.length < 80 && output.includes('x')",
-            {
-                "score": "contains",
-                "expected": "x",
-                "format": [{"length": {"unit": "characters", "max": 79}}],
-            },
+            "file://check.mjs:polite",
+            all_of(
+                {
+                    "javascript": {
+                        "file": PATH.format("check.mjs"),
+                        "function": "polite",
+                        "throws": "wrong",
+                    }
+                }
+            ),
+        ),
+        (
+            "not-contains-all",
+            ["a"],
+            all_of(
+                node(
+                    "!([\"a\"].every((text) => (typeof output === 'string' ? output : "
+                    "JSON.stringify(output)).includes(text)))"
+                )
+            ),
         ),
     ],
 )
-def test_a_deterministic_assertion_is_a_score_or_a_format(kind, value, keys):
+def test_an_assertion_is_a_score_or_a_format(kind, value, keys):
     rules = carried({"type": kind, "value": value})
 
     assert rules.keys() == keys
-    assert rules.skipped == []
+    assert (rules.counts, rules.dropped) == ({"carried": 1}, [])
 
 
-def test_texts_that_must_all_occur_are_one_answer():
+def test_a_score_needs_all_assertions_about_the_content():
     rules = carried(
-        {"type": "contains", "value": "a"},
-        {"type": "assert-set", "assert": [{"type": "icontains", "value": "b"}]},
+        {"type": "icontains-any", "value": ["a", "b"]},
+        {"type": "equals", "value": "b"},
+        {"type": "is-json"},
+        {"type": "assert-set", "assert": [{"type": "not-contains", "value": "c"}]},
     )
 
-    assert rules.keys() == {"score": {"contains": {"all": True}}, "expected": ["a", "b"]}
+    assert rules.keys() == {
+        **all_of(
+            {"contains": found(["a", "b"], any=True)},
+            "exact",
+            {"avoids": found(["c"], case=True)},
+            expected="b",
+        ),
+        **of_form({"json_schema": {}}),
+    }
 
 
-def test_of_several_answers_the_most_decisive_scores_and_the_others_are_formats():
-    rules = carried(
-        {"type": "contains-any", "value": ["a.", "b"]}, {"type": "equals", "value": "b"}
+def test_texts_that_must_all_occur_are_one_rule_and_so_are_those_that_must_not():
+    kinds = ("contains", "not-icontains", "contains", "not-icontains", "icontains")
+
+    keys = carried(*({"type": kind, "value": f"t{n}"} for n, kind in enumerate(kinds))).keys()
+
+    assert keys == all_of(
+        {"contains": found(["t0", "t2"], case=True)},
+        {"avoids": found(["t1", "t3"])},
+        {"contains": found(["t4"])},
     )
-
-    keys = rules.keys()
-
-    assert (keys["score"], keys["expected"]) == ("exact", "b")
-    assert keys["format"] == [{"regex": r"(?i)(?:a\.|b)"}]
+    every = alone({"contains": {**CASED["contains"], "all": True}}, ["a", "b"])
+    assert carried(*({"type": "contains", "value": text} for text in "ab")).keys() == every
 
 
-def test_beside_a_rubric_answers_are_formats_since_the_judge_scores():
+def test_beside_a_rubric_the_judge_is_one_of_all():
     rules = carried(
         {"type": "llm-rubric", "value": "It is {{ tone }}"},
-        {"type": "equals", "value": "yes"},
+        {"type": "contains", "value": "yes"},
         tone="polite",
     )
 
     assert rules.rubrics == ["It is polite"]
-    assert rules.keys() == {"format": [{"regex": r"^\s*(?:yes)\s*$"}]}
+    assert rules.keys() == all_of("judge", {"contains": found(["yes"], case=True)})
+
+
+def test_with_a_threshold_the_mean_of_all_decides_by_their_weights():
+    contains = {"type": "contains", "value": "a", "weight": 2}
+    form, free = {"type": "is-json"}, {"type": "equals", "value": "x", "weight": 0}
+
+    keys = carried(contains, form, free, threshold=0.5).keys()
+
+    rules = [{"contains": found(["a"], case=True), "weight": 2}, {"json_schema": {}}]
+    assert keys == {"score": {"all": {"rules": rules, "min": 0.5}}}
+    assert carried(contains, threshold=0).keys() == {}
+    assert carried({"type": "assert-set", "threshold": 0.5, "assert": [contains, form]}).keys() == {
+        "score": {"all": [{"all": {"rules": rules, "min": 0.5}}]}
+    }
+
+
+def test_a_transform_is_javascript_before_the_assertion():
+    keys = carried({"type": "equals", "value": "x"}, transform="JSON.parse(output).a").keys()
+
+    code = keys["score"]["all"][0]["javascript"]["code"]
+    assert code.splitlines() == [
+        "output = (JSON.parse(output).a);",
+        "return ((typeof output === 'string' ? output : JSON.stringify(output)) === \"x\");",
+    ]
+
+
+@every_row(
+    ("assertion", "source"),
+    [
+        (
+            {"type": "python", "value": "len(output) > 5", "threshold": 0.5},
+            "@promptfoo(threshold=0.5)\ndef NAME(output, context):\n    return len(output) > 5\n",
+        ),
+        (
+            {"type": "python", "value": "x = 1\nif output:\n  x = 2\nreturn x"},
+            f"{HEAD}    x = 1\n    if output:\n      x = 2\n    return x\n",
+        ),
+        (
+            {"type": "python", "value": "file://a/check.py:polite"},
+            f'{HEAD}    return load("{PATH.format("a/check.py")}").polite(output, context)\n',
+        ),
+    ],
+)
+def test_python_is_a_function_beside_the_suite(assertion, source):
+    place = NoPlace()
+
+    rules = carry_assertions([assertion], {}, place)
+
+    assert [*place.suite.functions.values()] == [source]
+    (name,) = place.suite.functions
+    assert rules.keys() == all_of({"python": f"{SCORES}:{name}"})
 
 
 @every_row(
     "assertion",
     [
-        {"type": "javascript", "value": "score(output) > 3"},
+        {"type": "similar", "value": "a dog", "threshold": 0.8},
         {"type": "contains", "value": "file://check.py"},
-        {"type": "regex", "value": "("},
+        {"type": "python", "value": "return ="},
+        {"type": "not-llm-rubric", "value": "is rude"},
         {"type": "equals"},
-        {"value": "x"},
-        "contains: x",
+        {"type": "contains", "value": ""},
+        {"type": "not-regex", "value": ""},
+        {"type": "not-equals", "value": {"a": 1}},
+        {"type": "contains-all", "value": '"a" b'},
     ],
 )
-def test_what_cannot_be_carried_over_is_named(assertion):
+def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assertion):
+    place = NoPlace()
+
+    rules = carry_assertions([assertion], {}, place)
+
+    (source,) = place.suite.functions.values()
+    assert f"    # type: {assertion['type']}" in source
+    assert "raise NotImplementedError('fill me in: " in source
+    assert (rules.counts, rules.dropped) == ({"stubs": 1}, [])
+    assert rules.notes == [f"assertion {assertion['type']} is a function to fill in"]
+
+
+@every_row(
+    ("value", "keys", "what"),
+    [
+        (
+            "(output) => {\n  return score(output)\n}",
+            all_of(node("((output) => {\n  return score(output)\n})(output, context)")),
+            "a function that is not called",
+        ),
+        (
+            "output.length > 3\n&& output.includes('a')\n",
+            alone(CASED, "a") | of_form({"length": {"unit": "characters", "min": 4}}),
+            "lines without return",
+        ),
+    ],
+)
+def test_javascript_that_promptfoo_runs_without_a_result_is_named(value, keys, what):
+    rules = carried({"type": "javascript", "value": value})
+
+    assert rules.keys() == keys
+    assert rules.notes == [f"javascript of {what}: promptfoo fails it, here its value counts"]
+
+
+@every_row("assertion", [{"value": "x"}, "contains: x", {"type": "select-best", "value": "short"}])
+def test_what_is_no_check_of_a_reply_is_left_out_and_named(assertion):
     rules = carried(assertion)
 
     assert rules.keys() == {}
-    assert len(rules.skipped) == 1
+    assert len(rules.dropped) == 1
 
 
 @every_row(
@@ -111,6 +290,8 @@ def test_what_cannot_be_carried_over_is_named(assertion):
         ("similar(0.8): Paris", {"type": "similar", "value": "Paris", "threshold": 0.8}),
         ("grade: is polite", {"type": "llm-rubric", "value": "is polite"}),
         ("is-json", {"type": "is-json", "value": None}),
+        ("file://check.py:f", {"type": "python", "value": "file://check.py:f"}),
+        ("not-contains: Paris", {"type": "not-contains", "value": "Paris"}),
     ],
 )
 def test_a_cell_declares_an_assertion(cell, assertion):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.datasets import read_import
+from pytest_ftgate.readers.imported_suite import filled
 
 
 def read(folder, config, **files):
@@ -24,13 +25,13 @@ def test_prompts_are_texts_files_and_conversations(tmp_path):
         two_txt="first {{x}}\n---\nsecond {{x}}\n",
     )
 
-    assert [(one.name, one.system, one.user) for one in suite.prompts] == [
-        ("prompt-1", "", "Sort {{x | tojson}}"),
-        ("two", "", "first {{x}}"),
-        ("two-2", "", "second {{x}}"),
-        ("Chat", "S", "U {{x}}"),
+    assert [(one.name, one.system, one.user, one.unread) for one in suite.prompts] == [
+        ("prompt-1", "", "Sort {{x | tojson}}", ""),
+        ("two", "", "first {{x}}", ""),
+        ("two-2", "", "second {{x}}", ""),
+        ("Chat", "S", "U {{x}}", ""),
+        ("prompt-4", "", "", "file://p.js, a function"),
     ]
-    assert "prompt file://p.js: a function, or a format that is not read" in suite.notes
 
 
 def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(tmp_path):
@@ -41,8 +42,10 @@ def test_a_conversation_in_yaml_is_read_and_one_that_a_template_makes_is_named(t
         "tests: [{vars: {x: 1}}]\n",
     )
 
-    assert [(one.name, one.system, one.user) for one in suite.prompts] == [("a", "S", "U")]
-    assert list(suite.notes) == ["prompt b: its turns are made by a template"]
+    assert [(one.name, one.system, one.user, one.unread) for one in suite.prompts] == [
+        ("a", "S", "U", ""),
+        ("b", "", "", "b, whose turns a template makes"),
+    ]
 
 
 def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path):
@@ -57,7 +60,8 @@ def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path
         {"tone": "kind", "x": "b"},
     ]
     assert [case["expected"] for case in suite.cases] == ["a!", "b!"]
-    assert all(case["format"] == [{"avoids": ["sorry"]}] for case in suite.cases)
+    avoids = {"avoids": {"texts": ["sorry"], "whole_words": False, "case": True}}
+    assert all(case["score"] == {"all": [avoids, "exact"]} for case in suite.cases)
 
 
 @every_row(
@@ -84,7 +88,13 @@ def test_tests_are_read_from_files(tmp_path, tests, files):
     suite = read(tmp_path, f"prompts: ['{{{{x}}}}']\ntests: {tests}\n", **files)
 
     assert suite.cases == [
-        {"id": "Case-one", "input": "1", "vars": {"x": "1"}, "score": "contains", "expected": "one"}
+        {
+            "id": "Case-one",
+            "input": "1",
+            "vars": {"x": "1"},
+            "score": {"contains": {"whole_words": False, "case": True}},
+            "expected": "one",
+        }
     ]
 
 
@@ -134,3 +144,67 @@ def test_tests_at_an_absolute_path_are_named_with_what_to_do(tmp_path):
         "tests of /data/more.csv: copy the file beside this one, and name it there",
         "tests of /data/*.yaml: copy the file beside this one, and name it there",
     ]
+
+
+def test_a_file_elsewhere_in_the_repository_is_read(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("secret", "utf-8")
+    (tmp_path / "shared.sql").write_text("SELECT 1", "utf-8")
+    inner = tmp_path / "evals"
+    inner.mkdir()
+
+    suite = read(
+        inner, "tests: [{vars: {x: 'file://../shared.sql'}}, {vars: {x: 'file://../.git/config'}}]"
+    )
+
+    assert [case["input"] for case in suite.cases] == ["SELECT 1"]
+
+
+def test_a_file_is_text_by_its_bytes_and_each_file_of_a_glob_is_a_case(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"\xff\xd8\x00")
+    (tmp_path / "program.py").write_text("1 / 0", "utf-8")
+    (tmp_path / "articles").mkdir()
+    for name in ("one.sql", "two"):
+        (tmp_path / "articles" / name).write_text(name, "utf-8")
+
+    suite = read(
+        tmp_path,
+        "prompts: file://articles/*\ntests:\n"
+        "- {vars: {x: 'file://articles/*'}}\n- {vars: {x: 'file://a.bin'}}\n"
+        "- {vars: {x: 'file://program.py'}}\n",
+    )
+
+    assert [case["input"] for case in suite.cases] == ["one.sql", "two"]
+    assert [prompt.user for prompt in suite.prompts] == ["one.sql", "two"]
+    assert [note for note in suite.notes if "cannot be read" in note] == [
+        "a test whose variable cannot be read: a.bin is not text in UTF-8",
+        "a test whose variable cannot be read: file://program.py is a program, which is not run",
+    ]
+
+
+def test_a_test_whose_assertions_are_all_left_out_stays_unscored_beside_a_judge(tmp_path):
+    suite = read(
+        tmp_path,
+        "tests:\n- {vars: {x: a}, assert: [{type: llm-rubric, value: Kind}]}\n"
+        "- {vars: {x: b}, assert: [{type: select-best, value: short}]}\n- {vars: {x: c}}\n",
+    )
+
+    assert suite.rubric == "Kind"
+    assert [case.get("score") for case in suite.cases] == [None, "exact", "exact"]
+    assert "a test without an assertion that could be carried over: not scored" in suite.notes
+
+
+@every_row("value", ["{{ 'a' * 10 ** 9 }}", "{{ 'a' | center(999999999) }}", "{{ ''.__class__ }}"])
+def test_an_expression_that_could_fill_the_memory_stays_as_it_is(value):
+    assert filled(value, {}) == value
+
+
+def test_variables_name_each_other_and_assertions_compute_with_them(tmp_path):
+    suite = read(
+        tmp_path,
+        "tests: [{vars: {a: Bonn, b: 'in {{ a }}'}, "
+        "assert: [{type: contains, value: '{{ b | upper }}'}]}]",
+    )
+
+    assert suite.cases[0]["vars"] == {"a": "Bonn", "b": "in Bonn"}
+    assert suite.cases[0]["expected"] == "IN BONN"

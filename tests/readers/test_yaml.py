@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftgate_testing.suite_files import Like
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.readers.yaml import load_yaml, read_yaml
 
 TRAPS = [
     ("no", 'YAML reads the bare word no as false: write "no" for the text, or false'),
@@ -111,3 +111,13 @@ def test_a_value_knows_its_line_and_the_text_as_written_and_a_missing_one_that_a
     assert document.raw["a", "b", 0] == "1.50"
     assert document.line(("a", "missing", "deeper")) == 2
     assert document.line(("missing",)) == 1
+
+
+def test_yaml_1_2_reads_fewer_words_as_something_else_than_texts():
+    text = "[yes, off, 1:30, 2024-01-02, 1_000, 010, 0o17, 0x1f, 1e3, .5, true, ~, null, 'x']"
+
+    assert load_yaml(text, core=True) == [
+        *("yes", "off", "1:30", "2024-01-02", "1_000"),
+        *(10, 15, 31, 1000.0, 0.5, True, None, None, "x"),
+    ]
+    assert load_yaml(text)[:2] == [True, False]

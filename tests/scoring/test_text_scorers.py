@@ -20,7 +20,7 @@ from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.cases import expected_error
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import DeclaredScore
+from pytest_ftgate.suite.score_rules import DeclaredScore
 
 DECLARED = TypeAdapter(DeclaredScore)
 

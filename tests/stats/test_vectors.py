@@ -38,7 +38,7 @@ FOLDER = Path(__file__).parent.parent / "vectors"
 VECTORS = {
     vector["id"]: vector
     for file in sorted(FOLDER.glob("*.json"))
-    for vector in json.loads(file.read_text())["vectors"]
+    for vector in json.loads(file.read_text()).get("vectors", ())
 }
 
 # --- what the package computes -----------------------------------------------------------------

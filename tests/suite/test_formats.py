@@ -57,7 +57,10 @@ def test_a_format_is_read_and_keeps_what_was_written(raw, value):
 
 
 def test_every_kind_of_format_is_written_here():
-    assert {kind for raw, _ in WRITTEN for kind in raw} == set(FORMAT_KINDS)
+    # JavaScript needs Node.js, and has a file of its own.
+    elsewhere = {"javascript"}
+
+    assert {kind for raw, _ in WRITTEN for kind in raw} == set(FORMAT_KINDS) - elsewhere
 
 
 @every_row("raw", [raw for raw, _ in WRITTEN])

@@ -235,6 +235,7 @@ RULES = {
     "format: {python: 'm:f'}": "python: m:f is Python",
     "score: {code: {sandbox: none}}": "sandbox: none lets replies do all that you may",
     "score: [{exact: {}}, {python: 'm:f'}]": "python: m:f is Python",
+    "score: {all: [{all: [{python: 'm:f'}]}]}": "python: m:f is Python",
 }
 
 

@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.score_rules import DeclaredScore
 from pytest_ftgate.suite.scorers import (
     SCORE_KINDS,
     DeclaredExpected,
-    DeclaredScore,
     pattern_error,
     search_pattern,
 )
@@ -33,7 +33,11 @@ def read(kind, raw):
 
 
 READ = [
-    *((kind, Rule(kind)) for kind in SCORE_KINDS if kind not in ("python", "judge")),
+    *(
+        (kind, Rule(kind))
+        for kind in SCORE_KINDS
+        if kind not in ("python", "javascript", "judge", "all")
+    ),
     *(
         ({kind: options}, Rule(kind, None, options))
         for kind, options in (
