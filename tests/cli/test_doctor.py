@@ -180,8 +180,8 @@ def test_a_server_here_is_tried_with_the_schema_of_the_suite(
 @every_row(
     ("model", "days", "told"),
     [
-        ("claude-a", 45, "WARN s.ftgate.yaml, current: claude-a retires in 45 days, on {0}"),
-        ("claude-a", -3, "WARN s.ftgate.yaml, current: claude-a has retired, on {0}"),
+        ("claude-a", 45, "warn s.ftgate.yaml, current: claude-a retires in 45 days, on {0}"),
+        ("claude-a", -3, "warn s.ftgate.yaml, current: claude-a has retired, on {0}"),
         ("claude-a", 91, ""),
         ("claude-b", 45, ""),
     ],
