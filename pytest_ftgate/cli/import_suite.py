@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
+    module_name,
     slug,
     unique,
 )
@@ -80,7 +80,8 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutpu
 
 def imported_path(file: Path) -> Path:
     """Return where the suite is written that *file* declares: beside it."""
-    return file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
+    _, _, part = file.name.partition("::")
+    return file.with_name(f"{part.replace('.', '-') or file.name.partition('.')[0]}{_SUFFIX}")
 
 
 def _variant_keys(written: str) -> dict[str, Any]:
@@ -161,12 +162,15 @@ class _Writer:
             keys = provider_keys("function") or {}
             models = {"current": {**keys, "function": f"{self.program.stem}:answer"}}
             del self.prompts[1:]
+        providers = [keys.get("provider") for keys in models.values()]
+        self.imported.fit(lambda key: all(reads_key(provider, key) for provider in providers))
+        self.prompts = self.imported.prompts and self.prompts
         self.cross(models)
         self.reply = self.rules()
 
     @property
     def program(self) -> Path:
-        return self.path.with_name(re.sub(r"\W", "_", self.beside("").name) + "_program.py")
+        return self.path.with_name(f"{module_name(self.beside('').name)}_program.py")
 
     def is_usable(self, prompt: ImportedPrompt) -> bool:
         """Return True if *prompt* can be rendered for all cases; missing variables are empty."""
@@ -190,12 +194,13 @@ class _Writer:
     def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Make a variant of each model with each prompt."""
         several = self.prompts if len(self.prompts) > 1 else ()
+        more = self.imported.variant_keys(self.beside("").name)
         named = {prompt.name: self.prompt_keys(prompt) for prompt in several} or {"": {}}
         for prompt_name, prompt_keys in named.items():
             for name, keys in models.items():
                 parts = (prompt_name, name if len(models) > 1 or not prompt_name else "")
                 variant = unique("-".join(filter(None, parts)), self.variants)
-                self.variants[variant] = {**keys, **prompt_keys}
+                self.variants[variant] = {**keys, **prompt_keys, **more}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
         system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
@@ -212,7 +217,9 @@ class _Writer:
         reply |= {} if imported.rubric else _shared("score", scored)
         reply |= _shared("format", cases)
         if imported.rubric:
-            reply["score"] = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
+            grades = {"grades": imported.grades} if imported.grades else {}
+            rubric = {"rubric": imported.rubric, **grades}
+            reply["score"] = {"judge": {**rubric, "model": self.judge()}}
         elif not scored and not any("format" in keys for keys in (reply, *cases)):
             imported.note("no assertion could be carried over: a reply must only not be empty")
             reply["format"] = _NOT_EMPTY
@@ -268,6 +275,8 @@ class _Writer:
         rows = (json.dumps(case, ensure_ascii=False, default=str) for case in self.imported.cases)
         files = {self.path: self.text()}
         files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
+        for name, text in self.imported.more_files(self.beside("").name).items():
+            files[self.path.with_name(name)] = text
         files |= {self.beside(f".{p.name}.md"): f"{p.system}\n" for p in self.prompts if p.system}
         if self.needs_program:
             files[self.program] = _PROGRAM.read_text("utf-8").format(suite=self.path.name)
@@ -295,7 +304,7 @@ def _fit_scores(cases: Sequence[dict[str, Any]], usual: Any) -> None:
     """Give cases a score that reads their kind of expected answer: fields, or text."""
     for case in cases:
         score = case.get("score", usual) or "exact"
-        if isinstance(case["expected"], Mapping):
+        if isinstance(case["expected"], Mapping) and score != "tool_call":
             case["score"] = "fields"
         elif score == "fields":
             case["score"] = "exact"

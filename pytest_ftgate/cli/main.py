@@ -187,6 +187,7 @@ and written at its top as comments.
 examples:
   pytest-ftgate import promptfooconfig.yaml
   pytest-ftgate import goldens.json --variant '{provider: anthropic, model: claude-haiku-5-5}'
+  pytest-ftgate import registry/evals/logic.yaml::logic-grid.dev.v0
   pytest-ftgate import export.csv -o prompts/support.ftgate.yaml
 
 exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
