@@ -203,9 +203,9 @@ _VERBS = (
     )),
     _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
         _call, "cli.init:write_first_suite", (
-        _path("prompt", "the prompt, or a file of cases (default: the one in this folder)",
-            nargs="?"),
-        _path("--cases", "the cases (default: found)", "FILE"),
+        _path("files", "the prompt and the cases, or one of them (default: those in this folder)",
+            "FILE", nargs="*"),
+        _path("--cases", "the cases, whatever their name is", "FILE"),
         _column("input", "the inputs"),
         _column("expected", "the expected answers"),
         _flag("--starter", "also write a prompt and 30 cases to begin with"),
