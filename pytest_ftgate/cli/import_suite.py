@@ -115,7 +115,7 @@ def _lines(writer: _Writer, errors: Sequence[str]) -> Iterator[str]:
         yield ""
         yield "not carried over, or different here (also at the top of the suite):"
         for note in writer.notes():
-            yield from wrap_lines(escape_controls(f"- {note}"), 2)
+            yield from wrap_lines(escape_controls(f"- {note}"), 2, keep_long_words=True)
     yield ""
     if errors:
         yield "mend these errors in the suite:"

@@ -145,6 +145,9 @@ def _other_columns(folder: Path, prompt: str = "") -> Iterator[str]:
     for path, names in tables:
         shown = ", ".join(names[:_SHOWN_COLUMNS])
         likely = scaffold.likely_columns(path)
+        if not likely:
+            yield f"\nFound without expected answers: {path} ({shown})"
+            continue
         named = " ".join(f"--{key} {shlex.quote(name)}" for key, name in likely.items())
         count = ("one", "two")[len(likely) - 1]
         yield f"\nFound with other columns: {path} ({shown}); name {count} of them:"
@@ -238,7 +241,8 @@ def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
     try:
         limits, notes = with_suite(path, None, partial(_limits, variant=first, obstacle=obstacle))
     except FtgateError:
-        path.unlink()
+        for written in (path, *extra):
+            written.unlink()
         raise
     path.write_text(replace(draft, limits=limits).text, "utf-8")
     lines = (
@@ -312,6 +316,7 @@ def _with_own_cases(candidate: scaffold.Candidate) -> tuple[scaffold.Candidate, 
         written = [{**case, **_without_system(case)} for case in written]
     base = candidate.prompt or candidate.data.path
     path = base.with_name(f"{base.stem}.cases.jsonl")
+    path = base.with_name(f"{base.stem}.suite.jsonl") if path == candidate.data.path else path
     scaffold.write_new(path, json_lines(written))
     return scaffold.Candidate(candidate.prompt, scaffold.read_cases(path)), [path]
 
@@ -325,7 +330,7 @@ def _cases_with(data: AnswerFile, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return cases with the columns *names* as vars; they are the input if there is no other."""
     columns = data.columns
     cases = []
-    for row in scaffold.raw_rows(data.path) if names else ():
+    for row in scaffold.raw_rows(data.path) if names and "expected" in columns else ():
         values = {name: row[name] for name in names}
         keys = {key: row[columns[key]] for key in scaffold.CASE_KEYS if columns.get(key) in row}
         cases.append({"input": joined_values(values), **keys, "vars": values})

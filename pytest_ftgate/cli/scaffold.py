@@ -56,7 +56,9 @@ _CONFIGS = (*PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "eva
 CASE_KEYS = ("id", "input", "expected")
 _GUESSED = Columns()
 #: Where data sets have the answer that is expected, if no column is called so.
-_ANSWERS = ("outputs.answer", "outputs.output", "output", "response", "completion", "reply")
+_ANSWERS = ("outputs.answer", "outputs.output", "output", "response", "completion")
+#: Who speaks in a conversation of a case.
+_ROLES = ("system", "user", "assistant")
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
 
@@ -131,7 +133,13 @@ def conversations(data: AnswerFile) -> list[dict[str, Any]]:
 
 def _is_talk(value: Any) -> bool:
     turns = value if isinstance(value, list) and value else [None]
-    return all(isinstance(turn, Mapping) and {*turn} == {"role", "content"} for turn in turns)
+    return all(
+        isinstance(turn, Mapping)
+        and {*turn} == {"role", "content"}
+        and turn["role"] in _ROLES
+        and isinstance(turn["content"], str)
+        for turn in turns
+    )
 
 
 def variables_in(prompt: Path | None, data: AnswerFile) -> list[str]:
@@ -406,7 +414,10 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     objects = [one for value in expected if isinstance(one := _parsed(value), Mapping)]
     if objects:
         schema = yaml.safe_dump(
-            {"json_schema": _schema(objects)}, sort_keys=False, allow_unicode=True
+            {"json_schema": _schema(objects)},
+            default_flow_style=None,  # what holds texts alone stands in one line
+            sort_keys=False,
+            allow_unicode=True,
         )
         lines = ("format:", *(f"  {line}" for line in schema.splitlines()))
         score = "score: fields  # each field of the JSON counts"

@@ -182,6 +182,8 @@ def _read_document(path: Path, document: Any, part: str) -> ImportedSuite | None
         return _read_pydantic_evals(document)
     if evals_in(document):
         return read_eval(path, document, part)
+    if part:
+        raise ConfigurationError(f"{path}::{part}: only a file of OpenAI Evals has evals to name")
     return read_promptfoo_config(path, document)
 
 
@@ -337,9 +339,9 @@ def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
         given = input_keys(inputs) if inputs is not None else {"input": input_in(row)}
         expected = outputs if outputs is not None else answer_in(row)
         given["expected"] = expected_of(expected)
-        if options := _options(row):
+        if choice := _multiple_choice(row, _options(row)):
             unread -= {*_OPTIONS, *_QUESTION, *_KEY}
-            given = _multiple_choice(row, options)
+            given = choice
         case = {"id": first_of(row, ("id", "example_id")), **given}
         case["tags"] = [tag for key in _METADATA for tag in _text_values(row.get(key))]
         cases.append(case)
@@ -369,17 +371,18 @@ def _options(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _multiple_choice(row: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
-    """Return the keys of a case that asks for the letter of one of *options*."""
+    """Return the keys of a case that asks for the letter of one of *options*; none for others."""
     right, letters = text_of(first_of(row, _KEY)) or "", [*options]
     if right.isdecimal() and right not in options and int(right) < len(letters):
         right = letters[int(right)]
     by_text = {text: letter for letter, text in options.items()}
-    question = text_of(first_of(row, _QUESTION)) or ""
+    expected = right if right in options else by_text.get(right)
+    question = text_of(first_of(row, _QUESTION))
+    if not expected or not question:
+        return {}
     listed = "".join(f"\n{letter}) {text}" for letter, text in options.items())
     asked = f"Answer with the letter of the correct answer.\n\n{question}{listed}"
-    expected = right if right in options else by_text.get(right)
-    is_asked = bool(question and expected)
-    return {"input": asked * is_asked, "expected": expected, "format": {"choice": letters}}
+    return {"input": asked, "expected": expected, "format": {"choice": letters}}
 
 
 def _columns(row: Mapping[str, Any], pattern: re.Pattern[str]) -> tuple[Any, list[str]]:

@@ -19,6 +19,7 @@ from pytest_ftgate.readers.imported_suite import (
     read_records,
     read_text_below,
 )
+from pytest_ftgate.readers.text import normalised_words
 from pytest_ftgate.readers.yaml import read_yaml
 
 _TOOL = "OpenAI Evals"
@@ -134,8 +135,8 @@ class _Eval:
             )
         for key in self.arguments.keys() - _READ:
             suite.note(f"the argument {key} of the eval")
-        shots = self.arguments.get("num_few_shot") or 0
-        if self.arguments.get("few_shot_jsonl") and shots:
+        shots = self.arguments.get("num_few_shot")
+        if self.arguments.get("few_shot_jsonl") and isinstance(shots, int) and shots > 0:
             _add_examples(suite, self.records("few_shot_jsonl")[:shots])
         return suite
 
@@ -204,11 +205,18 @@ class _Eval:
                 f"its samples are replies with a grade, no cases; {remedy}", "metaeval"
             )
         suite.grades = self.grades(suite, file, name, spec)
-        arguments = self.arguments.get("modelgraded_spec_args") or {}
+        given = self.arguments.get("modelgraded_spec_args")
+        arguments = given if isinstance(given, Mapping) else {}
         self.variables = frozenset(key for row in rows for key in row).difference(
             ("id", "input", "ideal", *arguments)
         )
-        suite.rubric = _rubric(str(spec.get("prompt") or ""), arguments, self.variables)
+        prompt = spec.get("prompt")
+        turns = prompt if isinstance(prompt, list) else [prompt]
+        texts = [text for text in map(text_of, turns) if text]
+        try:
+            suite.rubric = _rubric("\n\n".join(texts), arguments, self.variables)
+        except ValueError as error:
+            raise ConfigurationError(f"{_shown(file)}: {name}: prompt: {error}") from error
 
     def specification(self, name: str) -> tuple[Path, Mapping[str, Any]]:
         """Return the specification of a grader, and its file: registry/modelgraded/*.yaml."""
@@ -226,7 +234,8 @@ class _Eval:
         self, suite: ImportedSuite, file: Path, name: str, spec: Mapping[str, Any]
     ) -> dict[str, float]:
         """Return the score of each choice of a grader."""
-        choices = [str(choice) for choice in spec.get("choice_strings") or ()]
+        written = spec.get("choice_strings")
+        choices = [str(choice) for choice in written] if isinstance(written, str | list) else []
         scores = spec.get("choice_scores")
         if scores is None and name == "fact" and choices == [*_FACT]:
             suite.note("fact has no scores: all choices but D count as right; or change grades")
@@ -288,6 +297,11 @@ def _add_examples(suite: ImportedSuite, rows: Iterable[Mapping[str, Any]]) -> No
     """
     talks = [input_keys(_with_turns(row.get("sample"))).get("messages") or [] for row in rows]
     suite.examples = [{"messages": talk} for talk in talks if talk]
+    shown = {normalised_words(turn["content"]) for talk in talks for turn in talk[-2:-1]}
+    asked = [case for case in suite.cases if normalised_words(_last_text(case)) not in shown]
+    for _ in suite.cases[len(asked) :]:
+        suite.note("a case that is one of the examples is left out")
+    suite.cases = asked
     chats = [case["messages"] for case in suite.cases if "messages" in case]
     heads = {text_of(chat[0]) for chat in chats if chat[0]["role"] == "system"}
     is_plain = all([m["role"] for m in chat] == ["system", "user"] for chat in chats)
@@ -297,6 +311,10 @@ def _add_examples(suite: ImportedSuite, rows: Iterable[Mapping[str, Any]]) -> No
     suite.prompts = [ImportedPrompt("system", "{{ input }}", _escaped(heads.pop() or ""))]
     for case in suite.cases:
         case["input"] = case.pop("messages")[-1]["content"]
+
+
+def _last_text(case: Mapping[str, Any]) -> str:
+    return str(case["messages"][-1]["content"] if "messages" in case else case["input"])
 
 
 def _escaped(text: str) -> str:

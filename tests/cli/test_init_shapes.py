@@ -194,6 +194,17 @@ def test_of_three_columns_only_the_unknown_role_is_asked_for(desk, run_verb):
     assert "\n  pytest-ftgate init --input COLUMN\n" in printed
 
 
+def test_cases_that_cannot_be_used_leave_no_file_behind(desk, run_verb):
+    cases = table(["ticket", "label"], lambda n: [question(n), order_text(n) if n else "{broken"])
+    write_files(desk, {"qa.md": "Sort {{ ticket }}.\n", "qa.csv": cases})
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "expected is text that is no JSON, but score is fields" in printed
+    assert sorted(path.name for path in desk.glob("qa*")) == ["qa.csv", "qa.md"]
+
+
 @pytest.mark.parametrize(("name", "told"), [
     ("qa.xlsx", "qa.xlsx; save it as .csv"),
     ("qa.parquet", "qa.parquet; pytest-ftgate import makes a suite of it"),

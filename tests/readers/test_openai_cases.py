@@ -138,6 +138,16 @@ def test_a_program_gets_the_examples_within_the_conversation(registry):
     assert suite.variant_keys("sort") == {}
 
 
+def test_a_case_that_is_one_of_the_examples_is_left_out_and_counted(registry):
+    shot = [{"role": "user", "content": "my MONEY."}, {"role": "assistant", "content": "a"}]
+    shots = {"data/shots.jsonl": lines({"sample": shot})}
+
+    suite = read_import(registry("Match", shots, few_shot_jsonl="shots.jsonl", num_few_shot=1))
+
+    assert [case["input"] for case in suite.cases] == ["Hi"]
+    assert suite.notes == {"a case that is one of the examples is left out": 1}
+
+
 def test_a_grader_of_the_registry_is_the_rubric_with_its_choices(registry):
     criteria = {"criteria": {"correct": "true {{ x }}"}}
 
@@ -183,6 +193,13 @@ def test_one_of_several_evals_is_named_behind_the_file(registry, tmp_path):
         assert len(read_import(type(path)(f"{path}::{name}")).cases) == 2
     with pytest.raises(ConfigurationError, match=r'no eval "b.v2"; did you mean "b.v1"'):
         read_import(type(path)(f"{path}::b.v2"))
+
+
+def test_only_a_file_of_evals_has_parts(tmp_path):
+    write_files(tmp_path, {"x.yaml": "prompts: [p]\nproviders: [openai:gpt-4.1]\ntests: []\n"})
+
+    with pytest.raises(ConfigurationError, match="::b: only a file of OpenAI Evals"):
+        read_import(tmp_path / "x.yaml::b")
 
 
 def test_further_evals_of_a_file_are_named_with_what_to_type(registry, tmp_path):
