@@ -23,6 +23,7 @@ from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
+    module_name,
     slug,
     unique,
 )
@@ -89,7 +90,8 @@ def import_suite(file: Path, out: Path | None, variant: str | None) -> VerbOutpu
 
 def imported_path(file: Path) -> Path:
     """Return where the suite is written that *file* declares: beside it."""
-    return file.with_name(f"{file.name.partition('.')[0]}{_SUFFIX}")
+    _, _, part = file.name.partition("::")
+    return file.with_name(f"{part.replace('.', '-') or file.name.partition('.')[0]}{_SUFFIX}")
 
 
 def _variant_keys(written: str) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _lines(writer: _Writer, errors: Sequence[str]) -> Iterator[str]:
         yield ""
         yield "not carried over, or different here (also at the top of the suite):"
         for note in writer.notes():
-            yield from wrap_lines(escape_controls(f"- {note}"), 2)
+            yield from wrap_lines(escape_controls(f"- {note}"), 2, keep_long_words=True)
     yield ""
     if errors:
         yield "mend these errors in the suite:"
@@ -169,6 +171,9 @@ class _Writer:
         if not models:
             models = {"current": self.program_keys("answer", None)}
             del self.prompts[1:]
+        providers = [keys.get("provider") for keys in models.values()]
+        self.imported.fit(lambda key: all(reads_key(provider, key) for provider in providers))
+        self.prompts = self.imported.prompts and self.prompts
         self.cross(models)
         self.reply = self.rules()
 
@@ -189,8 +194,7 @@ class _Writer:
 
     def module(self, ending: str) -> Path:
         """Return the file of Python beside the suite with this *ending* of its name."""
-        name = re.sub(r"\W", "_", self.beside("").name)
-        return self.path.with_name(f"{'_' * name[:1].isdigit()}{name}_{ending}.py")
+        return self.path.with_name(f"{module_name(self.beside('').name)}_{ending}.py")
 
     def placed(self, value: Any) -> Any:
         """Return *value* with its functions and files named as they are from the suite."""
@@ -231,6 +235,7 @@ class _Writer:
     def cross(self, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Make a variant of each model with each prompt."""
         several = len(self.prompts) > 1
+        more = self.imported.variant_keys(self.beside("").name)
         for number, prompt in enumerate(self.prompts or [ImportedPrompt("", "")]):
             for name, keys in models.items():
                 parts = (prompt.name * several, name if len(models) > 1 or not several else "")
@@ -243,7 +248,7 @@ class _Writer:
                     own = {variant: written}
                 else:
                     own = {variant: {**keys, **(self.prompt_keys(prompt) if several else {})}}
-                self.variants |= {unique(key, self.variants): own[key] for key in own}
+                self.variants |= {unique(key, self.variants): {**own[key], **more} for key in own}
 
     def prompt_keys(self, prompt: ImportedPrompt) -> dict[str, Any]:
         system = {"prompt": self.beside(f".{prompt.name}.md").name} if prompt.system else {}
@@ -259,7 +264,9 @@ class _Writer:
         joined = [case for case in cases if _is_joined(case.get("score"))]
         if imported.rubric:
             # Beside a judge, a case that a rule scores keeps its own score.
-            judge = {"judge": {"rubric": imported.rubric, "model": self.judge()}}
+            grades = {"grades": imported.grades} if imported.grades else {}
+            rubric = {"rubric": imported.rubric, **grades}
+            judge = {"judge": {**rubric, "model": self.judge()}}
             shared = _shared("score", cases) if joined == cases else {}
             reply["score"] = _judged(shared.get("score", "judge"), judge)
         else:
@@ -336,6 +343,8 @@ class _Writer:
         rows = (json.dumps(case, ensure_ascii=False, default=str) for case in cases)
         files = {self.path: self.text()}
         files[self.beside(".cases.jsonl")] = "".join(f"{row}\n" for row in rows)
+        for name, text in self.imported.more_files(self.beside("").name).items():
+            files[self.path.with_name(name)] = text
         files |= {
             self.beside(f".{p.name}.md"): f"{p.system}\n"
             for p in self.prompts
@@ -441,7 +450,7 @@ def _fit_scores(cases: Sequence[dict[str, Any]], usual: Any) -> None:
         if "score" in case:
             continue
         score = usual or "exact"
-        if isinstance(case["expected"], Mapping):
+        if isinstance(case["expected"], Mapping) and score != "tool_call":
             case["score"] = "fields"
         elif score == "fields":
             case["score"] = "exact"

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.cli import VerbOutput, scaffold
 from pytest_ftgate.cli.demo import is_demo
+from pytest_ftgate.cli.doctor import project_files
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
+from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
 from pytest_ftgate.gates.design import guess_rate
@@ -23,36 +28,40 @@ from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, joined_values
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
-from pytest_ftgate.reporting.text import line_width, one_line, shorten
+from pytest_ftgate.reporting.text import line_width, one_line, shorten, wrap_lines
 from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.progress_log import progress_line
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import is_rate, scores_content
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.providers import FirstVariant, adapter_variant, first_variants
-from pytest_ftgate.suite.templates import (
-    CASE_VARIABLES,
-    PASSAGES,
-    template_variables,
-)
 from pytest_ftgate.weights import KNOWN_MODELS, find_weights
 
 #: More cases take a local model minutes, so they are not measured here.
 _MAX_MEASURED = 300
 #: The minimum of a gate that was not measured, and has too few cases to limit a drop.
 _A_GUESS = 0.5
+#: Tables that are no files of cases yet, and what to do about it.
+_OTHER_TABLES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save it as .csv"),
+    ".parquet": "pytest-ftgate import makes a suite of it",
+}
+#: Seconds between two lines of progress, on a terminal and in a log.
+_ON_TERMINAL, _IN_LOG = 0.5, 15.0
 #: How many columns of a table a message shows.
 _SHOWN_COLUMNS = 8
 _NOTHING = """\
 No prompt with cases was found below {folder}. init looks for
   a prompt: a .md, .txt or .j2 file
-  beside it, cases: a .csv, .jsonl, .json or .tsv file with a column of inputs (input, question,
-  text, …) and one of expected answers (expected, answer, label, …)
-Or name them: pytest-ftgate init PROMPT --cases FILE{found}
+  beside it, cases: a .csv, .jsonl, .json or .tsv file with a column of inputs
+  (input, question, text, …) and one of expected answers (expected, answer,
+  label, …)
+Or name them: pytest-ftgate init PROMPT CASES{found}
 
 To begin with an example and put your own prompt and cases in its place:
   pytest-ftgate init --starter
@@ -69,7 +78,7 @@ _STARTER = Path(__file__).parent / "starter"
 
 
 def write_first_suite(
-    prompt: Path | None,
+    files: Sequence[Path],
     cases: Path | None,
     *,
     starter: bool,
@@ -77,15 +86,17 @@ def write_first_suite(
     input: str | None,  # noqa: A002 - named as the option
     expected: str | None,
 ) -> VerbOutput:
-    """Write a suite for *prompt*, or for the only prompt below this folder that has cases.
+    """Write a suite for a prompt and its cases, or for the only ones below this folder.
 
-    *starter* writes a prompt and cases to begin with first. *input* and *expected* are the columns
-    of *cases*. No file is overwritten.
+    *files* are the prompt and the cases in any order, or one of them; *cases* names the latter
+    beside a prompt. *starter* writes a prompt and cases to begin with first. *input* and *expected*
+    are the columns of the cases. No file is overwritten.
 
     Raises:
         ConfigurationError: a named file cannot be used.
     """
     columns = Columns(input=input or "", expected=expected or "")
+    prompt, cases = _in_order(files, cases)
     if starter:
         prompt, cases = _write_starter(Path("prompts"))
     found, configs = _sources(prompt, cases, columns)
@@ -105,6 +116,21 @@ def write_first_suite(
     return VerbOutput(tuple(_existing(suites, workflow=workflow)))
 
 
+def _in_order(files: Sequence[Path], cases: Path | None) -> tuple[Path | None, Path | None]:
+    """Return the prompt and the cases among *files*, which are at most two with *cases*.
+
+    Raises:
+        ConfigurationError: they are more.
+    """
+    # Of two files, the table is that of the cases.
+    named = sorted(files, key=lambda file: file.suffix in scaffold.DATA_SUFFIXES)
+    named += [cases] if cases and files else []
+    if len(named) > 2:  # noqa: PLR2004
+        shown = " ".join(map(str, named))
+        raise ConfigurationError(f"init takes a prompt and a file of cases, not {shown}")
+    return (named[0], named[1] if named[1:] else None) if named else (None, cases)
+
+
 def _nothing(folder: Path) -> str:
     """Return what was looked for, and what lies below *folder* instead."""
     found = [f"\nFound of another tool: {path}" for path in scaffold.tool_configs(folder)]
@@ -118,8 +144,17 @@ def _other_columns(folder: Path, prompt: str = "") -> Iterator[str]:
     tables = ((p, names) for p, names in scaffold.unknown_tables(folder) if not is_demo(p.parent))
     for path, names in tables:
         shown = ", ".join(names[:_SHOWN_COLUMNS])
-        yield f"\nFound with other columns: {path} ({shown}); name two of them: "
-        yield f"pytest-ftgate init{prompt} --input COLUMN --expected COLUMN"
+        likely = scaffold.likely_columns(path)
+        if not likely:
+            yield f"\nFound without expected answers: {path} ({shown})"
+            continue
+        named = " ".join(f"--{key} {shlex.quote(name)}" for key, name in likely.items())
+        count = ("one", "two")[len(likely) - 1]
+        yield f"\nFound with other columns: {path} ({shown}); name {count} of them:"
+        yield f"\n  pytest-ftgate init{prompt} {named}"
+    for path in project_files(folder, "*"):
+        if path.suffix in _OTHER_TABLES:
+            yield f"\nFound, but not read: {path}; {_OTHER_TABLES[path.suffix]}"
 
 
 def _write_starter(folder: Path) -> tuple[Path, Path]:
@@ -196,8 +231,8 @@ def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
     Raises:
         FtgateError: the cases cannot be used; then there is no new suite.
     """
+    candidate, extra = _with_own_cases(candidate)
     _require_columns(candidate.data)
-    candidate, extra = _with_variables(candidate)
     path, data = candidate.suite, candidate.data
     draft = _draft(candidate, schema := _write_schema(path))
     first = draft.variants[0]
@@ -206,7 +241,8 @@ def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
     try:
         limits, notes = with_suite(path, None, partial(_limits, variant=first, obstacle=obstacle))
     except FtgateError:
-        path.unlink()
+        for written in (path, *extra):
+            written.unlink()
         raise
     path.write_text(replace(draft, limits=limits).text, "utf-8")
     lines = (
@@ -267,27 +303,38 @@ def _relative(path: Path, suite: Path) -> str:
     return Path(os.path.relpath(path.resolve(), suite.parent.resolve())).as_posix()
 
 
-def _with_variables(candidate: scaffold.Candidate) -> tuple[scaffold.Candidate, list[Path]]:
-    """Return *candidate* with cases that have the variables of its prompt, and the new files."""
-    if candidate.prompt is None:
+def _with_own_cases(candidate: scaffold.Candidate) -> tuple[scaffold.Candidate, list[Path]]:
+    """Return *candidate* with a file of cases of its own if it needs one, and the new files.
+
+    That is so if the prompt has variables, or conversations end with the expected answer.
+    """
+    names = scaffold.variables_in(candidate.prompt, candidate.data)
+    written = scaffold.conversations(candidate.data) or _cases_with(candidate.data, names)
+    if not written:
         return candidate, []
-    try:
-        names = template_variables(candidate.prompt.read_text("utf-8-sig"))
-    except ValueError:  # no template, or no UTF-8
-        return candidate, []
-    unknown = names - {*CASE_VARIABLES, PASSAGES}
-    rows = scaffold.raw_rows(candidate.data.path)
-    if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
-        return candidate, []
-    path = candidate.prompt.with_name(f"{candidate.prompt.stem}.cases.jsonl")
-    columns = candidate.data.columns
-    written = [
-        {key: row[columns[key]] for key in scaffold.CASE_KEYS if columns.get(key) in row}
-        | {"vars": {name: row[name] for name in sorted(unknown)}}
-        for row in rows
-    ]
+    if candidate.prompt:  # it is the system message
+        written = [{**case, **_without_system(case)} for case in written]
+    base = candidate.prompt or candidate.data.path
+    path = base.with_name(f"{base.stem}.cases.jsonl")
+    path = base.with_name(f"{base.stem}.suite.jsonl") if path == candidate.data.path else path
     scaffold.write_new(path, json_lines(written))
     return scaffold.Candidate(candidate.prompt, scaffold.read_cases(path)), [path]
+
+
+def _without_system(case: Mapping[str, Any]) -> dict[str, Any]:
+    turns = [turn for turn in case.get("messages", ()) if turn["role"] != "system"]
+    return {"messages": turns} if turns else {}
+
+
+def _cases_with(data: AnswerFile, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return cases with the columns *names* as vars; they are the input if there is no other."""
+    columns = data.columns
+    cases = []
+    for row in scaffold.raw_rows(data.path) if names and "expected" in columns else ():
+        values = {name: row[name] for name in names}
+        keys = {key: row[columns[key]] for key in scaffold.CASE_KEYS if columns.get(key) in row}
+        cases.append({"input": joined_values(values), **keys, "vars": values})
+    return cases
 
 
 def _write_schema(suite: Path) -> Path:
@@ -366,7 +413,8 @@ def _measured(
     count = quantity(len(suite.cases), "case")
     print(f"measuring {variant.model} once on {count} …", file=sys.stderr, flush=True)
     requests = session.built.task(suite, variant, look)
-    session.replies.checked_results([requests], suite.name)
+    with _progress() as show, session.replies.show_progress(show):
+        session.replies.checked_results([requests], suite.name)
     scores = session.scores.task_scores(suite, variant, look)
     measured, notes = dict(limits), []
     for kind, gate in suite.gates.items():
@@ -379,13 +427,36 @@ def _measured(
         if minimum and minimum >= guess_rate(suite, gate):
             reason += "; the highest that passes"
             measured[kind] = replace(limits[kind], minimum=minimum, reason=reason)
-            notes.append(f"{of_kind}{reason}: min: {minimum:g}")
+            notes += wrap_lines(f"{of_kind}{reason}: min: {minimum:g}", 0)
         else:
             del measured[kind]
             why = ", since guessing is right as often" if minimum else ""
-            notes.append(f"{of_kind}{reason}: no gate of {kind} was written{why}")
+            notes += wrap_lines(f"{of_kind}{reason}: no gate of {kind} was written{why}", 0)
             notes += _example(scores, kind)
     return measured, notes
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Show how many replies are there and how long the others take, on the error stream.
+
+    A terminal has one line, which is written again and cleared at the end; a log has many.
+    """
+    is_terminal, shown_at = sys.stderr.isatty(), time.monotonic()
+
+    def show(progress: Progress) -> None:
+        nonlocal shown_at
+        if time.monotonic() - shown_at >= (_ON_TERMINAL if is_terminal else _IN_LOG):
+            shown_at = time.monotonic()
+            line = progress_line(progress, line_width(), bar=is_terminal)
+            print(f"\r\x1b[K{line}" if is_terminal else line, end="" if is_terminal else "\n",
+                  file=sys.stderr, flush=True)  # fmt: skip
+
+    try:
+        yield show
+    finally:
+        if is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _example(scores: VariantScores, kind: str) -> Iterator[str]:

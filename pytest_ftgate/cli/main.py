@@ -187,6 +187,7 @@ and written at its top as comments.
 examples:
   pytest-ftgate import promptfooconfig.yaml
   pytest-ftgate import goldens.json --variant '{provider: anthropic, model: claude-haiku-5-5}'
+  pytest-ftgate import registry/evals/logic.yaml::logic-grid.dev.v0
   pytest-ftgate import export.csv -o prompts/support.ftgate.yaml
 
 exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
@@ -202,9 +203,9 @@ _VERBS = (
     )),
     _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
         _call, "cli.init:write_first_suite", (
-        _path("prompt", "the prompt, or a file of cases (default: the one in this folder)",
-            nargs="?"),
-        _path("--cases", "the cases (default: found)", "FILE"),
+        _path("files", "the prompt and the cases, or one of them (default: those in this folder)",
+            "FILE", nargs="*"),
+        _path("--cases", "the cases, whatever their name is", "FILE"),
         _column("input", "the inputs"),
         _column("expected", "the expected answers"),
         _flag("--starter", "also write a prompt and 30 cases to begin with"),

@@ -19,7 +19,7 @@ from pytest_ftgate.cli import writing
 from pytest_ftgate.cli.doctor import project_files, served_models
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.suites import with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns, value_at
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
@@ -35,6 +35,7 @@ from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_engine
 from pytest_ftgate.suite.scorers import parse_number
+from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_variables
 
 _PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
 #: The ends of the names of files of cases.
@@ -54,6 +55,10 @@ _CONFIGS = (*PROMPTFOO, "promptfooconfig.*s", "deepeval.json", ".deepeval", "eva
 #: The keys of a case that a column may be named for, and columns that are all guessed.
 CASE_KEYS = ("id", "input", "expected")
 _GUESSED = Columns()
+#: Where data sets have the answer that is expected, if no column is called so.
+_ANSWERS = ("outputs.answer", "outputs.output", "output", "response", "completion")
+#: Who speaks in a conversation of a case.
+_ROLES = ("system", "user", "assistant")
 #: Parts of the names of models that do not chat.
 _NO_CHAT = ("embed", "rerank", "whisper", "tts")
 
@@ -95,28 +100,77 @@ def read_cases(path: Path, columns: Columns = _GUESSED) -> AnswerFile:
     names = dict.fromkeys(name for row in raw_rows(path) for name in row)
     rest = [name for name in names if name not in answers.columns.values()]
     missing = [role for role in ("input", "expected") if role not in answers.columns]
-    if len(missing) != 1 or len(rest) != 1:
+    if len(missing) != 1:
         return answers
-    # Beside the inputs, the only other column holds what is expected; and the reverse.
-    found: dict[str, Any] = {missing[0]: rest[0]}
+    # What a data set gives as an answer is expected. Else the only other column beside the inputs
+    # holds what is expected; and the reverse.
+    rows = raw_rows(path) if missing == ["expected"] else []
+    given = [name for name in _ANSWERS if rows and all(value_at(r, name) for r in rows)]
+    named = [*given, *(rest if len(rest) == 1 else ())]
+    named = [name for name in named if name.partition(".")[0] in rest]
+    if not named:
+        return answers
+    found: dict[str, Any] = {missing[0]: named[0]}
     return read_answers(path, replace(columns, **found), needs_reply=False)
+
+
+def conversations(data: AnswerFile) -> list[dict[str, Any]]:
+    """Return the cases of conversations with a column that no file of cases has; none of others.
+
+    Without expected answers, each conversation has to end with one.
+    """
+    rows, expected = raw_rows(data.path), data.columns.get("expected", "")
+    talks = [value_at(row, data.columns.get("input", "")) for row in rows]
+    if not all(map(_is_talk, talks)) or (expected and not columns_to_name(data)):
+        return []
+    if expected:
+        pairs = zip(rows, talks, strict=True)
+        return [{"messages": talk, "expected": value_at(row, expected)} for row, talk in pairs]
+    if not all(talk[1:] and talk[-1]["role"] == "assistant" for talk in talks):
+        return []
+    return [{"messages": talk[:-1], "expected": talk[-1]["content"]} for talk in talks]
+
+
+def _is_talk(value: Any) -> bool:
+    turns = value if isinstance(value, list) and value else [None]
+    return all(
+        isinstance(turn, Mapping)
+        and {*turn} == {"role", "content"}
+        and turn["role"] in _ROLES
+        and isinstance(turn["content"], str)
+        for turn in turns
+    )
+
+
+def variables_in(prompt: Path | None, data: AnswerFile) -> list[str]:
+    """Return the variables of a prompt that are columns of *data*; none unless all of them are."""
+    try:
+        text = prompt.read_text("utf-8-sig") if prompt else ""
+        names = template_variables(text) - {*CASE_VARIABLES, PASSAGES}
+    except ValueError:  # no template, or no UTF-8
+        return []
+    rows = raw_rows(data.path) if names else []
+    return sorted(names) if rows and all(names <= row.keys() for row in rows) else []
 
 
 def columns_to_name(data: AnswerFile) -> dict[str, str]:
     """Return the column of each key of a case, unless all columns are called like the keys."""
     rows, known = raw_rows(data.path), {*declared_keys(DeclaredCase)}
     has_case_keys = bool(rows) and all(row.keys() <= known for row in rows)
-    if has_case_keys and not data.tool and all(k == name for k, name in data.columns.items()):
+    own = (name in (key, "messages" * (key == "input")) for key, name in data.columns.items())
+    if has_case_keys and not data.tool and all(own):
         return {}
     return {key: name for key, name in data.columns.items() if key in CASE_KEYS}
 
 
 def raw_rows(path: Path) -> list[Mapping[str, Any]]:
     """Return the rows of a file of cases with all their columns; none if it is no such table."""
-    if path.suffix not in DATA_SUFFIXES[:3]:
+    if path.suffix not in DATA_SUFFIXES:
         return []
     source = Source(root=path.parent, path=path)
-    rows = [row.value for row in read_rows(source, path) if isinstance(row.value, Mapping)]
+    form = ".csv" if path.suffix == ".tsv" else ""
+    values = (row.value for row in read_rows(source, path, form=form))
+    rows = [value for value in values if isinstance(value, Mapping)]
     return [] if source.errors else rows
 
 
@@ -133,24 +187,53 @@ def unknown_tables(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield the tables below *folder* with the names of their columns."""
     for path in _tables(folder):
         if rows := raw_rows(path):
-            yield path, [*rows[0]]
+            yield path, column_names(rows[0])
+
+
+def column_names(row: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns of *row*, and of those inside a column of objects."""
+    inner = (
+        [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else [name]
+        for name, value in row.items()
+    )
+    return [name for names in inner for name in names]
+
+
+def likely_columns(path: Path) -> dict[str, str]:
+    """Return the column of each role that is not known in a table; COLUMN where none is likely.
+
+    Of two columns the inputs are the one with more different values, or with the longer ones.
+    """
+    with suppress(FtgateError):
+        known = read_cases(path).columns
+        if known.keys() & {"input", "expected"}:
+            return {key: "COLUMN" for key in ("input", "expected") if key not in known}
+    rows = raw_rows(path)
+    names = column_names(rows[0])
+    if len(names) != 2:  # noqa: PLR2004
+        return dict.fromkeys(("input", "expected"), "COLUMN")
+    texts = {name: [str(value_at(row, name)) for row in rows] for name in names}
+    weights = {name: (len({*found}), sum(map(len, found))) for name, found in texts.items()}
+    names = sorted(names, key=lambda name: weights[name], reverse=True)
+    return dict(zip(("input", "expected"), names, strict=True))
 
 
 def case_files(folder: Path, columns: Columns = _GUESSED) -> list[AnswerFile]:
     """Return the files below *folder* that hold cases, those with expected answers first.
 
-    Of named *columns* every one has to be there.
+    One without inputs may do for a prompt that has its columns as variables. Of named *columns*
+    every one has to be there.
     """
     found: list[AnswerFile] = []
     for path in _tables(folder):
         with suppress(FtgateError):
             data = read_cases(path, columns)
-            found += [data] if "input" in data.columns else []
+            found += [data] if {"input", "expected"} & data.columns.keys() else []
     return sorted(found, key=lambda data: not _has_expected(data))
 
 
 def _has_expected(data: AnswerFile) -> bool:
-    return any(row.expected is not None for row in data.rows)
+    return any(row.expected is not None for row in data.rows) or bool(conversations(data))
 
 
 def candidates(folder: Path, columns: Columns) -> list[Candidate]:
@@ -163,7 +246,8 @@ def candidates(folder: Path, columns: Columns) -> list[Candidate]:
     ]
     named = {c.data.path for c in found if c.is_named}
     found = [c for c in found if c.is_named or c.data.path not in named]
-    return found or [Candidate(None, cases) for cases in data if _has_expected(cases)]
+    alone = (cases for cases in data if "input" in cases.columns and _has_expected(cases))
+    return found or [Candidate(None, cases) for cases in alone]
 
 
 def prompt_files(folder: Path) -> Iterator[Path]:
@@ -177,6 +261,7 @@ def prompt_files(folder: Path) -> Iterator[Path]:
 
 def cases_for(prompt: Path, data: Sequence[AnswerFile]) -> AnswerFile | None:
     """Return the cases for *prompt*: beside it, or the only ones, of a folder of prompts."""
+    data = [one for one in data if "input" in one.columns or variables_in(prompt, one)]
     beside = [cases for cases in data if cases.path.parent == prompt.parent]
     named = [cases for cases in beside if _stem(cases.path) == _stem(prompt)]
     if named or beside:
@@ -236,8 +321,12 @@ def write_new(path: Path, text: str) -> None:
 _MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
 #: A longer expected answer is not found in a reply word by word.
 _MAX_ANSWER_LENGTH = 60
+#: The fewest tokens of an answer that may have words around it.
+_SENTENCE = 64
 #: The tokens that a model may think before its answer; the embedded model does not.
 _ROOM = 1_000
+#: The most fields that a JSON Schema in one line of a suite names.
+_MAX_FIELDS = 8
 _TEMPLATE = Path(__file__).parent / "suite.yaml.j2"
 
 
@@ -322,30 +411,63 @@ def _yaml(value: Any) -> str:
 def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     """Return how replies to *rows* are scored, guessed from what they expect."""
     expected = [row.expected for row in rows if row.expected is not None]
-    if any(_is_object(value) for value in expected):
-        schema = "format: {json_schema: {type: object}}"
+    objects = [one for value in expected if isinstance(one := _parsed(value), Mapping)]
+    if objects:
+        schema = yaml.safe_dump(
+            {"json_schema": _schema(objects)},
+            default_flow_style=None,  # what holds texts alone stands in one line
+            sort_keys=False,
+            allow_unicode=True,
+        )
+        lines = ("format:", *(f"  {line}" for line in schema.splitlines()))
         score = "score: fields  # each field of the JSON counts"
-        return Scoring((schema, score), 500, has_format=True)
+        # A reply may have line breaks and spaces, which a file of cases has not.
+        longest = max(len(json.dumps(one, indent=2)) for one in objects)
+        return Scoring((*lines, score), _tokens(longest), has_format=True)
     answers = [a for value in expected for a in (value if isinstance(value, list) else [value])]
     texts = [str(answer) for answer in answers]
+    longest = max(map(len, texts), default=0)
     if all(parse_number(text, {}) is not None for text in texts):
-        return Scoring(("score: numeric  # the number in the reply counts",), 64)
+        return Scoring(("score: numeric  # the number in the reply counts",), _SENTENCE)
     labels = sorted({*texts})
     is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
         choice = f"format: {{choice: {_yaml(labels)}}}"
-        longest = max(map(len, labels))
-        return Scoring((choice,), max(8, longest), tuple(labels), has_format=True)
-    if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):
-        comment = "the reply has to contain what is expected; exact is stricter"
-        return Scoring((f"score: contains  # {comment}",), 64)
-    comment = "for free text see judge and similarity in docs/scores.md"
-    return Scoring((f"score: contains  # {comment}",), 500)
+        return Scoring((choice,), _tokens(longest), tuple(labels), has_format=True)
+    is_word = longest <= _MAX_ANSWER_LENGTH
+    strict = "the reply has to contain what is expected; exact is stricter"
+    comment = strict if is_word else "for free text see judge and similarity in docs/scores.md"
+    return Scoring((f"score: contains  # {comment}",), max(_SENTENCE, _tokens(2 * longest)))
 
 
-def _is_object(value: Any) -> bool:
-    """Return True for a JSON object; in a cell of a table it is text."""
-    return isinstance(json_or_text(value) if isinstance(value, str) else value, Mapping)
+def _tokens(characters: int) -> int:
+    """Return tokens that surely hold so many characters: one for each, in whole eights."""
+    return max(8, -(-characters // 8) * 8)
+
+
+def _parsed(value: Any) -> Any:
+    """Return an expected answer; JSON in a text, such as a cell of a table, is parsed."""
+    return json_or_text(value) if isinstance(value, str) else value
+
+
+def _schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the JSON Schema of the fields that all *objects* have, where they are few."""
+    shared = [key for key in objects[0] if all(key in one for one in objects)]
+    if not 0 < len(shared) <= _MAX_FIELDS:
+        return {"type": "object"}
+    types = {key: {_TYPES.get(type(one[key]), "") for one in objects} for key in shared}
+    known = {key: {"type": next(iter(kinds))} for key, kinds in types.items() if len(kinds) == 1}
+    properties = {key: kind for key, kind in known.items() if kind["type"]}
+    return {"type": "object", "required": shared, "properties": properties}
+
+
+_TYPES = {
+    **dict.fromkeys((int, float), "number"),
+    bool: "boolean",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 
 def measured_reason(rate: float, right: float, count: int, *, content: bool = True) -> str:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -66,6 +67,8 @@ _SCORES: Mapping[str, float] = {
     **dict.fromkeys(("falsch", "nein", "faux", "non"), 0.0),
     "p": 0.5,
 }
+#: What the names of metrics have, as those of ragas.
+_METRIC = re.compile(r"score|faithful|relevan|recall|precision|similarity|correctness")
 #: A share as tables of many languages have it. Three decimals may be thousands.
 _DECIMAL_COMMA = re.compile(r"[01],\d{1,2}")
 
@@ -290,14 +293,33 @@ def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFi
         used["tags"] = ", ".join(columns.by)
     carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
     rest = [name for name in names if name and name not in carried]
+    shares = [
+        name for name in rest if needs_reply and "score" not in used and _is_shares(raw, name)
+    ]
     return AnswerFile(
         path=raw.path,
         name=raw.name,
         rows=tuple(_table_row(raw, row, used, columns) for row in raw.rows),
         columns=used,
         others={name: values for name in rest if (values := _plain_values(raw.rows, name))},
-        unread=tuple(rest),
+        unread=tuple(name for name in rest if name not in shares),
+        notes=(_scores_not_read(shares),) if shares else (),
     )
+
+
+def _is_shares(raw: RawFile, name: str) -> bool:
+    """Return True if a column has nothing but shares, such as the metrics of ragas."""
+    values = [row.value.get(name) for row in raw.rows]
+    with suppress(TypeError, ValueError):
+        shares = [float(value) for value in values if value not in (None, "")]
+        # Whole numbers alone may be labels, or counts.
+        is_metric = _METRIC.search(name.lower()) or any(share % 1 for share in shares)
+        return bool(is_metric and shares) and all(0 <= share <= 1 for share in shares)
+    return False
+
+
+def _scores_not_read(names: Sequence[str]) -> str:
+    return f"scores not read: {', '.join(names)} (--score names one)"
 
 
 def _with_replies(
@@ -507,7 +529,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
     used = {role: getattr(columns, role) or path for role, path in tool.paths.items()}
     used |= {"score": score} if score and columns.scores else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
-    others = ", ".join(name for name in found if name != used.get("score"))
+    others = [name for name in found if name != used.get("score")]
     samples = filter(None, (tool.read(reply, score) for reply in held.replies))
     return AnswerFile(
         path=raw.path,
@@ -517,7 +539,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         columns=used,
         notes=(
             *held.notes,
-            *([f"scores not read: {others} (--score names one)"] if others else ()),
+            *([_scores_not_read(others)] if others else ()),
         ),
     )
 

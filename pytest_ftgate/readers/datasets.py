@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import string
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import partial
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import answer_in, first_of, input_in, text_of
+from pytest_ftgate.errors import ConfigurationError, FtgateError
+from pytest_ftgate.readers.answer_rows import Columns, answer_in, first_of, input_in, text_of
+from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.imported_suite import (
-    AGREES,
     ImportedModel,
     ImportedSuite,
     expected_of,
@@ -24,6 +28,7 @@ from pytest_ftgate.readers.imported_suite import (
     read_records,
     read_text_below,
 )
+from pytest_ftgate.readers.openai_cases import evals_in, read_eval, read_samples
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
 from pytest_ftgate.readers.text import values_checked
 from pytest_ftgate.readers.yaml import load_yaml
@@ -88,6 +93,7 @@ def _named(folder: Path) -> dict[str, list[Path]]:
 
 
 _DOCUMENTS = (".yaml", ".yml", ".json")
+_PROGRAMS = (".py", ".ipynb")
 _TABLES = (".csv", ".jsonl", ".parquet")
 _UNKNOWN = (
     "neither a configuration of promptfoo, an eval of OpenAI Evals, goldens of deepeval, nor a "
@@ -98,18 +104,27 @@ _UNKNOWN = (
 def read_import(path: Path) -> ImportedSuite:
     """Return what a file of another tool declares, or a folder of Hugging Face datasets.
 
+    ``FILE::NAME`` is one eval of a file of OpenAI Evals.
+
     Raises:
         ConfigurationError: the file cannot be read, or is of no known tool.
     """
-    read = _read_folder if path.is_dir() else _read_file
-    suite = read_here(partial(read, path), str(path), [path])
+    whole, _, part = str(path).partition("::")
+    path = Path(whole)
+    read = partial(_read_folder, path) if path.is_dir() else partial(_read_file, path, part)
+    suite = read_here(read, str(path), [path])
+    if not suite.cases and (tool := _tool_of_answers(path)):
+        compare = f"compare it with another: pytest-ftgate compare {path} OTHER"
+        raise ConfigurationError(f"{path}: {tool}: these are answers, and no suite; {compare}")
     if not suite.cases:
         none = "its columns are none that are known" if path.is_dir() else "the file has none"
         raise ConfigurationError(f"{path}: no case was found: {'; '.join(suite.notes) or none}")
     return suite
 
 
-def _read_file(path: Path) -> ImportedSuite:
+def _read_file(path: Path, part: str) -> ImportedSuite:
+    if path.suffix in _PROGRAMS:
+        raise ConfigurationError(_program(path))
     if path.suffix not in (*_DOCUMENTS, *_TABLES):
         known = ", ".join((*_DOCUMENTS, *_TABLES))
         raise ConfigurationError(f"{path}: a suite is made from a folder, or from {known}")
@@ -119,11 +134,26 @@ def _read_file(path: Path) -> ImportedSuite:
             return (_read_table if path.suffix == ".parquet" else _read_rows)(path, records)
     document = parse_document(read_text_below(path.parent, path.name), path.name)
     with values_checked(str(path)):
-        suite = _read_document(path, document)
-    if suite is None:
-        none = "no case was found: " * (path.suffix == ".json")
-        raise ConfigurationError(f"{path}: {none}{_UNKNOWN}")
-    return suite
+        suite = _read_document(path, document, part)
+    return suite or ImportedSuite("", notes=Counter([_UNKNOWN]))
+
+
+def _program(path: Path) -> str:
+    """Return what to do with a program, such as the tests of deepeval."""
+    is_deepeval = "deepeval" in read_text_below(path.parent, path.name)
+    what = "tests of deepeval are code" if is_deepeval else "a program is code"
+    run = f"DEEPEVAL_RESULTS_FOLDER=results deepeval test run {path}" if is_deepeval else "run it"
+    compare = "compare the two files that it writes: pytest-ftgate compare BEFORE AFTER"
+    return (
+        f"{path}: {what}, and no suite to import; before and after a change {run}; then {compare}"
+    )
+
+
+def _tool_of_answers(path: Path) -> str:
+    """Return the tool that wrote the answers in *path*; "" if these are none."""
+    with suppress(FtgateError):
+        return read_answers(path, Columns()).tool
+    return ""
 
 
 def _read_folder(path: Path) -> ImportedSuite:
@@ -141,7 +171,7 @@ def _read_folder(path: Path) -> ImportedSuite:
     return suite
 
 
-def _read_document(path: Path, document: Any) -> ImportedSuite | None:
+def _read_document(path: Path, document: Any, part: str) -> ImportedSuite | None:
     if isinstance(document, list):
         return _read_rows(path, [row for row in document if isinstance(row, Mapping)])
     if not isinstance(document, Mapping):
@@ -150,72 +180,38 @@ def _read_document(path: Path, document: Any) -> ImportedSuite | None:
         return _read_goldens(document["goldens"])
     if isinstance(document.get("cases"), list):
         return _read_pydantic_evals(document)
-    specs = [spec for spec in document.values() if isinstance(spec, Mapping)]
-    evals = [spec for spec in specs if str(spec.get("class", "")).startswith("evals.")]
-    return _read_openai_eval(path, evals) if evals else read_promptfoo_config(path, document)
+    if evals_in(document):
+        return read_eval(path, document, part)
+    if part:
+        raise ConfigurationError(f"{path}::{part}: only a file of OpenAI Evals has evals to name")
+    return read_promptfoo_config(path, document)
+
+
+#: Keys that only goldens of deepeval have.
+_GOLDEN = {
+    *("expected_output", "expectedOutput", "retrieval_context", "expected_tools", "expectedTools"),
+    *("tools_called", "toolsCalled", "scenario"),
+}
 
 
 def _read_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
     if any("ideal" in row for row in rows):
-        return _read_samples(rows, "")
-    if any({"expected_output", "expectedOutput", "retrieval_context"} & row.keys() for row in rows):
+        return read_samples(rows)
+    if any(_GOLDEN & row.keys() for row in rows):
         return _read_goldens(rows)
     return _read_table(path, rows)
 
 
-# OpenAI Evals ------------------------------------------------------------------------------------
-
-
-def _read_openai_eval(path: Path, specs: Sequence[Mapping[str, Any]]) -> ImportedSuite:
-    """Return the first eval of a file of the registry, with its samples."""
-    spec, arguments = specs[0], specs[0].get("args") or {}
-    written = str(arguments.get("samples_jsonl") or "")
-    # The samples lie beside the file, or in the registry's folder of data.
-    folders = (path.parent, path.parent.parent / "data", path.parent / "data")
-    found = next((one / written for one in folders if written and (one / written).is_file()), None)
-    if found is None:
-        raise ConfigurationError(f'{path}: samples_jsonl "{written}" is not there; put it beside')
-    suite = _read_samples(read_records(found), str(spec["class"]).rpartition(":")[2])
-    if len(specs) > 1:
-        suite.note(f"{len(specs) - 1} further evals of the file")
-    for key in arguments:
-        if key not in ("samples_jsonl", "eval_type"):
-            suite.note(f"the argument {key} of the eval")
-    return suite
-
-
-def _read_samples(rows: Sequence[Mapping[str, Any]], kind: str) -> ImportedSuite:
-    suite = ImportedSuite("OpenAI Evals")
-    scores = {
-        **dict.fromkeys(("", "Includes", "FuzzyMatch"), "contains"),
-        "Match": "regex",
-        "JsonMatch": "fields",
-    }
-    suite.score = scores.get(kind)
-    if kind not in scores:
-        suite.rubric = AGREES
-        suite.note(f"class {kind}: a judge grades by the ideal answer")
-    if kind == "FuzzyMatch":
-        suite.note("FuzzyMatch also takes a reply that is a part of the answer")
-    suite.add_cases(_sample(row, kind) for row in rows)
-    return suite
-
-
-def _sample(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    ideal = row.get("ideal")
-    expected = expected_of(ideal)
-    if kind == "Match" and expected is not None:
-        texts = expected if isinstance(expected, list) else [expected]
-        expected = ["^" + re.escape(str(text)) for text in texts]
-    if kind == "JsonMatch" and isinstance(ideal, str):
-        try:
-            expected = parse_document(ideal, "ideal.json")
-        except ConfigurationError:
-            expected = None
-    return {"id": row.get("id"), **input_keys(row.get("input")), "expected": expected}
-
-
 # deepeval ----------------------------------------------------------------------------------------
+
+
+#: What a golden expects to be called, and what a run of it called.
+_EXPECTED_TOOLS = ("expected_tools", "expectedTools")
+_CALLED_TOOLS = ("tools_called", "toolsCalled")
+_CHATS = (
+    "conversational goldens are not read, since deepeval plays the user in them: let deepeval run "
+    "them, and compare what it writes into DEEPEVAL_RESULTS_FOLDER"
+)
 
 
 def _read_goldens(rows: Iterable[Mapping[str, Any]]) -> ImportedSuite:
@@ -223,21 +219,54 @@ def _read_goldens(rows: Iterable[Mapping[str, Any]]) -> ImportedSuite:
     cases: list[dict[str, Any]] = []
     for row in rows:
         if "scenario" in row or "turns" in row:
-            suite.note("a conversational golden")
+            suite.note(_CHATS)
             continue
         context = first_of(row, ("context", "retrieval_context", "retrievalContext"))
         variables = {"context": text_of(context)} if context else {}
         if context:
             suite.note("context is a var: write {{ context }} where the prompt shows it")
-        if first_of(row, ("tools_called", "expected_tools", "expectedTools")):
-            suite.note("tools of a golden")
-        expected = first_of(row, ("expected_output", "expectedOutput"))
+        expected = expected_of(first_of(row, ("expected_output", "expectedOutput")))
         name = first_of(row, ("name", "id"))
-        given = {"input": text_of(row.get("input")), "vars": variables}
-        cases.append({"id": name, **given, "expected": expected_of(expected)})
+        case = {"id": name, "input": text_of(row.get("input")), "vars": variables}
+        cases.append({**case, **_with_tools(suite, row, expected)})
     suite.add_cases(cases)
     suite.set_usual_score()
     return suite
+
+
+def _with_tools(suite: ImportedSuite, row: Mapping[str, Any], expected: Any) -> dict[str, Any]:
+    """Return what a golden expects: an answer, or else a call; further calls are formats."""
+    tools = _tools_of(suite, first_of(row, _EXPECTED_TOOLS))
+    if not tools and (tools := _tools_of(suite, first_of(row, _CALLED_TOOLS))):
+        suite.note("tools_called, of a run, are the expected tools here; check them")
+    names = [{"tool_call": name} for name, _ in tools]
+    if not tools or expected is not None:
+        return {"expected": expected, "format": names}
+    name, arguments = tools[0]
+    call = {"name": name, "arguments": arguments} if arguments else name
+    return {"expected": call, "score": "tool_call", "format": names[1:]}
+
+
+def _tools_of(suite: ImportedSuite, written: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return the names and the arguments of the calls of a golden; *suite* gets the tools."""
+    listed = written.split(";") if isinstance(written, str) else written
+    calls = []
+    for tool in listed if isinstance(listed, list) else ():
+        keys = tool if isinstance(tool, Mapping) else {"name": tool}
+        name = str(keys.get("name") or "").strip()
+        given = first_of(keys, ("input_parameters", "inputParameters", "input"))
+        arguments = {**given} if isinstance(given, Mapping) else {}
+        if not all(one.isidentifier() and not iskeyword(one) for one in (name, *arguments)):
+            suite.note(f"the expected tool {name}: a function of Python cannot have such names")
+            continue
+        kinds = {k: type(value).__name__ for k, value in arguments.items() if value is not None}
+        suite.tools[name] = {
+            **dict.fromkeys(arguments, "str"),
+            **suite.tools.get(name, {}),
+            **kinds,
+        }
+        calls.append((name, arguments))
+    return calls
 
 
 # pydantic-evals ----------------------------------------------------------------------------------
@@ -309,15 +338,51 @@ def _read_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> ImportedSuite:
         unread -= {*used, *used_too}
         given = input_keys(inputs) if inputs is not None else {"input": input_in(row)}
         expected = outputs if outputs is not None else answer_in(row)
+        given["expected"] = expected_of(expected)
+        if choice := _multiple_choice(row, _options(row)):
+            unread -= {*_OPTIONS, *_QUESTION, *_KEY}
+            given = choice
         case = {"id": first_of(row, ("id", "example_id")), **given}
-        case["expected"] = expected_of(expected)
         case["tags"] = [tag for key in _METADATA for tag in _text_values(row.get(key))]
         cases.append(case)
     if unread and any(_INPUT.fullmatch(key) for row in rows for key in row):
         suite.note(f"columns {', '.join(sorted(unread))}")
     suite.add_cases(cases)
+    if cases and all("format" in case for case in cases):
+        suite.score = "choice"
     suite.set_usual_score()
     return suite
+
+
+#: Columns of data sets with several answers to choose from: these, the question, the right one.
+_OPTIONS, _QUESTION = ("choices", "options", "endings"), ("question", "ctx", "query", "input")
+_KEY = ("answer", "answerKey", "answer_key", "label", "target", "gold")
+
+
+def _options(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the answers to choose from by their letters; none for another row."""
+    written: Any = first_of(row, _OPTIONS)
+    letters: Sequence[Any] = string.ascii_uppercase
+    if isinstance(written, Mapping):  # as ARC and CommonsenseQA have them
+        written, letters = written.get("text"), written.get("label") or letters
+    if not isinstance(written, list) or not all(isinstance(one, str) for one in written):
+        return {}
+    return dict(zip(map(str, letters), written, strict=False)) if len(written) > 1 else {}
+
+
+def _multiple_choice(row: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the keys of a case that asks for the letter of one of *options*; none for others."""
+    right, letters = text_of(first_of(row, _KEY)) or "", [*options]
+    if right.isdecimal() and right not in options and int(right) < len(letters):
+        right = letters[int(right)]
+    by_text = {text: letter for letter, text in options.items()}
+    expected = right if right in options else by_text.get(right)
+    question = text_of(first_of(row, _QUESTION))
+    if not expected or not question:
+        return {}
+    listed = "".join(f"\n{letter}) {text}" for letter, text in options.items())
+    asked = f"Answer with the letter of the correct answer.\n\n{question}{listed}"
+    return {"input": asked, "expected": expected, "format": {"choice": letters}}
 
 
 def _columns(row: Mapping[str, Any], pattern: re.Pattern[str]) -> tuple[Any, list[str]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ class ImportedSuite:
         cases: the cases, with the keys of a file of cases.
         rubric: what a judge grades by: a template; "" without a judge.
         judge: the judge's model, if the file names one.
+        grades: what a judge may answer, and the score of each; empty for the usual ones.
+        examples: few-shot examples: rows of training data.
+        tools: the arguments of each tool that a model may call, with their types in Python.
         limits: the keys of the gates cost and latency, by the name of the gate.
         functions: functions that cases name as ``SCORES:name``, by name: Python.
         counts: how many assertions of all cases are ``carried``, ``stubs`` or ``dropped``.
@@ -81,6 +85,9 @@ class ImportedSuite:
     score: Any = None
     rubric: str = ""
     judge: ImportedModel | None = None
+    grades: dict[str, float] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    tools: dict[str, dict[str, str]] = field(default_factory=dict)
     limits: dict[str, dict[str, float]] = field(default_factory=dict)
     functions: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -110,15 +117,53 @@ class ImportedSuite:
             kept = {k: v for k, v in case.items() if v not in (None, [], {}, "")}
             self.cases.append({"id": case_id, **{k: v for k, v in kept.items() if k != "id"}})
 
+    def fit(self, reads: Callable[[str], bool]) -> None:
+        """Express examples and tools in another way where a variant does not read such a key."""
+        if self.examples and not reads("examples"):
+            self.put_examples_into_cases()
+        if self.tools and not reads("tools"):
+            self.note("expected tools: only a model calls them, so import again with --variant")
+            self.tools = {}
+            for case in self.cases:
+                _drop_tools(case)
+
+    def put_examples_into_cases(self) -> None:
+        """Put the examples, and the system prompt before them, into the messages of each case."""
+        system = next((prompt.system for prompt in self.prompts), "")
+        system = system.removeprefix("{% raw %}").removesuffix("{% endraw %}")
+        head = [{"role": "system", "content": system}] if system else []
+        shots = [message for row in self.examples for message in row["messages"]]
+        for case in self.cases:
+            own = case.pop("messages", None) or [{"role": "user", "content": case.pop("input")}]
+            case["messages"] = [*head, *own[:-1], *shots, own[-1]]
+        self.examples, self.prompts = [], []
+
+    def variant_keys(self, name: str) -> dict[str, Any]:
+        """Return further keys of each variant of the suite *name*."""
+        shown = {"from": f"{name}.examples.jsonl", "shots": len(self.examples)}
+        tools = [f"{module_name(name)}_tools:{tool}" for tool in self.tools]
+        keys: dict[str, Any] = {"examples": shown} if self.examples else {}
+        return {**keys, "tools": tools} if tools else keys
+
+    def more_files(self, name: str) -> dict[str, str]:
+        """Return the files that these keys name, by their names."""
+        rows = (json.dumps(row, ensure_ascii=False) for row in self.examples)
+        examples = {f"{name}.examples.jsonl": "".join(f"{row}\n" for row in rows)}
+        tools = "".join(starmap(_tool_source, self.tools.items()))
+        head = '"""Doubles of the tools: say what each does and returns, or import your own."""\n'
+        files = examples if self.examples else {}
+        return {**files, f"{module_name(name)}_tools.py": head + tools} if self.tools else files
+
     def set_usual_score(self) -> None:
         """Set a score that fits its expected answers, where the tool declares none."""
-        answers = [case["expected"] for case in self.cases if "expected" in case]
+        cases = [case for case in self.cases if "expected" in case and "score" not in case]
+        answers = [case["expected"] for case in cases]
         texts = [text for one in answers for text in (one if isinstance(one, list) else [one])]
         if not answers or self.score is not None:
             return
         if any(isinstance(answer, Mapping) for answer in answers):
-            for case in self.cases:
-                if "expected" in case and not isinstance(case["expected"], Mapping):
+            for case in cases:
+                if not isinstance(case["expected"], Mapping):
                     case["score"] = "contains"
             self.score = "fields"
         elif all(len(str(text).split()) <= _SHORT_ANSWER for text in texts):
@@ -126,6 +171,27 @@ class ImportedSuite:
         else:
             self.score = {"similarity": {"by": "tfidf"}}
             self.note("the file names no metric: long answers are compared by words; a judge fits")
+
+
+def module_name(name: str) -> str:
+    """Return *name* as that of a Python module."""
+    word = re.sub(r"\W", "_", name)
+    return f"{'_' * word[:1].isdigit()}{word}"
+
+
+def _tool_source(name: str, arguments: Mapping[str, str]) -> str:
+    """Return the function that stands for a tool."""
+    written = ", ".join(f"{key}: {kind}" for key, kind in arguments.items())
+    return f'\n\ndef {name}({written}) -> str:\n    """{name}"""\n    return "done"\n'
+
+
+def _drop_tools(case: dict[str, Any]) -> None:
+    """Take what *case* expects of tools out of it."""
+    if case.get("score") == "tool_call":
+        del case["score"], case["expected"]
+    rules = [rule for rule in case.pop("format", ()) if "tool_call" not in rule]
+    if rules:
+        case["format"] = rules
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -42,6 +42,17 @@ def common_start(text: str, others: Iterable[str]) -> int:
     return max((len(commonprefix((text, other))) for other in differing), default=0)  # noqa: RUF071
 
 
+def normalised_words(text: str) -> tuple[str, ...]:
+    """Return the sorted words of *text* in lower case, without punctuation."""
+    # A text without words, such as a single sign, stands for itself.
+    return tuple(sorted(word_sequence(text))) or (text.strip(),)
+
+
+def word_sequence(text: str) -> tuple[str, ...]:
+    """Return the words of *text* in lower case, in their order, without punctuation."""
+    return tuple(re.findall(r"\w+", text.lower()))
+
+
 def json_or_text(text: str) -> Any:
     """Return the value of *text* if it is JSON, else *text*."""
     try:

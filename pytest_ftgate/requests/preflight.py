@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 
 from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.text import normalised_words, word_sequence
 from pytest_ftgate.requests.estimate import estimate_tokens, thought_tokens
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK, is_known_to_think
 from pytest_ftgate.skills import CANARY
-from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels

@@ -286,13 +286,13 @@ _MAPPING_KINDS = ("fields", "tool_call")
 
 
 def _with_mapping(row: Row, reply: ReplyRules) -> Row:
-    """Return *row* with the JSON in a cell as a mapping if it is scored as one."""
+    """Return *row* with JSON that is written as a text as a mapping if it is scored as one."""
     is_scored = any(part.kind in _MAPPING_KINDS for part in reply.score.parts)
-    if not is_scored or row.path.suffix != ".csv" or not isinstance(row.value, Mapping):
+    if not is_scored or not isinstance(row.value, Mapping):
         return row
     text = row.value.get("expected")
     # What `columns` read is a mapping already.
-    if isinstance(text, str) and text.startswith("{"):
+    if isinstance(text, str) and text.lstrip().startswith("{"):
         return row._replace(value={**row.value, "expected": json_or_text(text)})
     return row
 

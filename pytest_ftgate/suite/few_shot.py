@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -11,6 +10,7 @@ from math import ceil
 from pathlib import Path
 
 from pytest_ftgate.readers.source import Source, fold_similar
+from pytest_ftgate.readers.text import normalised_words, word_sequence
 from pytest_ftgate.suite.cases import unknown_label_error
 from pytest_ftgate.suite.declaration import DeclaredExamples
 from pytest_ftgate.suite.draft import VariantLocation
@@ -63,17 +63,6 @@ def _vectorized(pool: tuple[Shot, ...]):  # type: ignore[no-untyped-def]  # noqa
 
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     return vectorizer, vectorizer.fit_transform(shot.input_text for shot in pool)
-
-
-def normalised_words(text: str) -> tuple[str, ...]:
-    """Return the sorted words of *text* in lower case, without punctuation."""
-    # A text without words, such as a single sign, stands for itself.
-    return tuple(sorted(word_sequence(text))) or (text.strip(),)
-
-
-def word_sequence(text: str) -> tuple[str, ...]:
-    """Return the words of *text* in lower case, in their order, without punctuation."""
-    return tuple(re.findall(r"\w+", text.lower()))
 
 
 def find_leaks(

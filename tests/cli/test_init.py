@@ -114,13 +114,14 @@ def test_a_table_with_other_columns_is_named_and_found_once_they_are_named(desk,
     code, printed = run_verb("init")
 
     assert code == 1
-    assert "Found with other columns: prompts/qa.csv (ticket, team); name two of them: " in printed
+    assert "Found with other columns: prompts/qa.csv (ticket, team); name two of them:\n" in printed
+    assert "\n  pytest-ftgate init --input ticket --expected team\n" in printed
     code, printed = run_verb("init", "prompts/qa.csv")
     assert code == 1
     assert "it has ticket, team; name it: --input COLUMN, --expected COLUMN" in printed
     code, printed = run_verb("init", "prompts/qa.md")
     assert code == 1
-    assert "prompts/qa.csv (ticket, team); name two of them: pytest-ftgate init " in printed
+    assert "  pytest-ftgate init prompts/qa.md --input ticket --expected team" in printed
     code, printed = run_verb("init", "--input", "ticket", "--expected", "team")
     assert code == 0
     suite = suite_of(desk / "prompts")
@@ -160,6 +161,24 @@ def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_writ
         ["*higher*accuracy?current?*INCONCLUSIVE*", "*qa*accuracy?current?*PASSED*"]
     )
     assert len(server.requests) == 30
+
+
+@pytest.mark.parametrize(("is_terminal", "shown"), [
+    (True, "\r\x1b[K█"), (False, "["),
+])  # fmt: skip
+def test_while_cases_are_measured_the_replies_are_counted(
+    task, server, run_verb, monkeypatch, is_terminal, shown
+):
+    monkeypatch.setattr(init, "_ON_TERMINAL", 0)
+    monkeypatch.setattr(init, "_IN_LOG", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+
+    _, printed = run_verb("init")
+
+    progress = printed.partition("measuring base once on 30 cases …\n")[2]
+    assert progress.startswith(shown)
+    assert "of 30 requests" in progress
+    assert progress.endswith("\r\x1b[K") == is_terminal
 
 
 def test_enough_cases_get_the_smallest_drop_that_they_can_show(desk, server, run_verb):

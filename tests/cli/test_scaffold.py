@@ -29,7 +29,9 @@ def test_few_short_answers_are_labels_and_yaml_reads_each_as_text():
     ([{"total": 12}, {"total": 7}], "score", "fields"),
     (['{"total": 12}', '{"total": 7}'], "score", "fields"),
     (["{braces}", "{others}"], "score", "contains"),
-    (["a long answer " * 20, "another " * 20], "max_tokens", 500),
+    (["a long answer " * 20, "another " * 20], "max_tokens", 560),
+    (["Paris", "Rome", "Oslo"], "max_tokens", 64), (["12", "7"], "max_tokens", 64),
+    ([{"total": 12}, {"total": 7}], "max_tokens", 24),
 ])  # fmt: skip
 def test_the_score_follows_from_what_is_expected(expected, key, value):
     assert reply(*expected)[key] == value

@@ -26,34 +26,6 @@ def lines(*rows):
 # Files of other tools -------------------------------------------------------------------------
 
 
-def test_an_eval_of_openai_evals_is_read_with_its_samples(tmp_path):
-    chat = [{"role": "system", "content": "Sort."}, {"role": "user", "content": "My money"}]
-    rows = [{"input": chat, "ideal": "refund"}, {"input": "Hi", "ideal": ["other", "none"]}]
-    write(tmp_path, "data/sort/samples.jsonl", lines(*rows))
-    registry = (
-        "sort: {id: sort.v1, metrics: [accuracy]}\n"
-        "sort.v1: {class: 'evals.elsuite.basic.includes:Includes',\n"
-        "  args: {samples_jsonl: sort/samples.jsonl}}\n"
-    )
-
-    suite = read_import(write(tmp_path, "evals/sort.yaml", registry))
-
-    assert suite.score == "contains"
-    assert [case["expected"] for case in suite.cases] == ["refund", ["other", "none"]]
-    assert suite.cases[0]["messages"] == chat
-
-
-MATCH = 'a: {class: "evals.elsuite.basic.match:Match", args: {samples_jsonl: s.jsonl}}\n'
-
-
-def test_a_match_of_openai_evals_is_the_beginning_of_a_reply(tmp_path):
-    write(tmp_path, "s.jsonl", '{"input": "1+1=", "ideal": "2."}\n')
-
-    suite = read_import(write(tmp_path, "a.yaml", MATCH))
-
-    assert (suite.score, suite.cases[0]["expected"]) == ("regex", [r"^2\."])
-
-
 def test_goldens_of_deepeval_are_cases_whose_context_is_a_var(tmp_path):
     golden = {"input": "Where?", "expected_output": "Bonn", "context": ["a", "b"]}
     path = write(tmp_path, "goldens.json", [golden, {"scenario": "A customer calls"}])
@@ -64,7 +36,71 @@ def test_goldens_of_deepeval_are_cases_whose_context_is_a_var(tmp_path):
     assert suite.cases == [
         {"id": "case-1", "input": "Where?", "vars": {"context": '["a", "b"]'}, "expected": "Bonn"}
     ]
-    assert any("conversational" in note for note in suite.notes)
+    assert any("conversational goldens are not read" in note for note in suite.notes)
+
+
+REFUND = {"name": "refund", "arguments": {"order": "17", "n": 2}}
+#: A golden, the keys of its case, and what is noted.
+TOOLS = [
+    (
+        {
+            "expected_tools": [
+                {"name": "refund", "input_parameters": {"order": "17", "n": 2}},
+                "mail",
+            ]
+        },
+        {"expected": REFUND, "score": "tool_call", "format": [{"tool_call": "mail"}]},
+        [],
+    ),
+    # The answer decides the score, and the calls are a format.
+    (
+        {"expected_output": "Done.", "expectedTools": [{"name": "mail"}]},
+        {"expected": "Done.", "format": [{"tool_call": "mail"}]},
+        [],
+    ),
+    ({"expected_tools": "mail"}, {"expected": "mail", "score": "tool_call"}, []),
+    (
+        {"tools_called": [{"name": "mail"}]},
+        {"expected": "mail", "score": "tool_call"},
+        ["tools_called, of a run, are the expected tools here; check them"],
+    ),
+    (
+        {"expected_output": "x", "expected_tools": [{"name": "look-up"}]},
+        {"expected": "x"},
+        ["the expected tool look-up: a function of Python cannot have such names"],
+    ),
+]
+
+
+@every_row(("golden", "keys", "notes"), TOOLS)
+def test_expected_tools_of_a_golden_are_what_has_to_be_called(tmp_path, golden, keys, notes):
+    suite = read_import(write(tmp_path, "goldens.json", [{"input": "Hi", **golden}]))
+
+    assert suite.cases == [{"id": "case-1", "input": "Hi", **keys}]
+    assert [*suite.notes] == notes
+
+
+def test_the_tools_of_goldens_become_functions_that_a_model_may_call(tmp_path):
+    suite = read_import(write(tmp_path, "goldens.json", [{"input": "Hi", **TOOLS[0][0]}]))
+
+    assert suite.variant_keys("my.goldens") == {
+        "tools": ["my_goldens_tools:refund", "my_goldens_tools:mail"]
+    }
+    source = suite.more_files("my.goldens")["my_goldens_tools.py"]
+    assert "def refund(order: str, n: int) -> str:\n" in source
+    assert "def mail() -> str:\n" in source
+
+
+def test_a_program_cannot_be_seen_to_call_tools_which_is_said(tmp_path):
+    suite = read_import(write(tmp_path, "goldens.json", [{"input": "Hi", **TOOLS[1][0]}]))
+
+    suite.fit(lambda key: key != "tools")
+
+    assert suite.cases == [{"id": "case-1", "input": "Hi", "expected": "Done."}]
+    assert suite.variant_keys("goldens") == {}
+    assert [*suite.notes] == [
+        "expected tools: only a model calls them, so import again with --variant"
+    ]
 
 
 def test_a_dataset_of_pydantic_evals_keeps_its_evaluators(tmp_path):
@@ -136,6 +172,28 @@ def test_long_answers_are_compared_by_their_words(tmp_path):
     assert read_import(path).score == {"similarity": {"by": "tfidf"}}
 
 
+#: Rows of data sets with several answers, and the letter of the right one.
+CHOICES = [
+    ({"question": "q", "choices": ["x", "y"], "answer": 1}, "B"),
+    ({"ctx": "q", "endings": ["x", "y"], "label": "0"}, "A"),
+    ({"question": "q", "options": ["x", "y"], "answer": "y"}, "B"),
+    (
+        {"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
+        "B",
+    ),
+]
+
+
+@every_row(("row", "letter"), CHOICES)
+def test_a_question_with_several_answers_asks_for_the_letter_of_one(tmp_path, row, letter):
+    suite = read_import(write(tmp_path, "test.jsonl", lines(row)))
+
+    (case,) = suite.cases
+    assert suite.score == "choice"
+    assert case["input"] == "Answer with the letter of the correct answer.\n\nq\nA) x\nB) y"
+    assert (case["expected"], case["format"]) == (letter, {"choice": ["A", "B"]})
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
@@ -147,16 +205,26 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         ("x.yaml", "a: [\n", "x.yaml:2: not YAML"),
         ("x.json", "{", "x.json: it cannot be read"),
         ("x.csv", "input,expected\n", "no case was found"),
-        ("x.yaml", MATCH.replace("s.jsonl", "no.jsonl"), "no.jsonl"),
         # A file that Git LFS has not downloaded.
-        ("x.yaml", MATCH, "git lfs pull gets the file"),
+        ("x.csv", POINTER, "git lfs pull gets the file"),
+        # What another command reads, or another tool runs.
+        (
+            "x.json",
+            {"testCases": [{"name": "a", "input": "q", "success": True}]},
+            "deepeval test run: these are answers, .* pytest-ftgate compare .*x.json OTHER",
+        ),
+        ("x.json", [{"scenario": "A call", "turns": []}], "conversational goldens are not read"),
+        (
+            "test_x.py",
+            "from deepeval import assert_test",
+            "DEEPEVAL_RESULTS_FOLDER=results deepeval",
+        ),
+        ("task.py", "from inspect_ai import task", "a program is code, and no suite to import"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_refused_with_the_reason(
     tmp_path, name, content, message
 ):
-    write(tmp_path, "s.jsonl", POINTER)
-
     with pytest.raises(ConfigurationError, match=message):
         read_import(write(tmp_path, name, content))
 

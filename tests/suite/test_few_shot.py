@@ -10,7 +10,8 @@ from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.suite.few_shot import find_leaks, most_similar, near_pairs, normalised_words
+from pytest_ftgate.readers.text import normalised_words
+from pytest_ftgate.suite.few_shot import find_leaks, most_similar, near_pairs
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import parse_training_row
