@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.token_files import write_adapter, write_model, write_tokenizer
 
 
 @pytest.fixture
@@ -170,3 +171,21 @@ def test_a_server_here_is_tried_with_the_schema_of_the_suite(
     assert f"{level:<5} s.ftgate.yaml, current: {api.url}/v1 {said}" in printed
     (sent,) = api.requests
     assert sent["messages"] == [{"role": "user", "content": "Describe the sea in one sentence."}]
+
+
+def test_tokens_that_a_trainer_added_are_named_and_those_that_contradict_the_base_fail(
+    desk, run_verb
+):
+    write_model(Path("tiny"))
+    write_tokenizer(write_adapter(Path("tuned")), {"<pad>": 4})
+    write_tokenizer(write_adapter(Path("other")), {"<pad>": 3})
+    added, other = (
+        "provider: transformers, model: tiny, adapter: " + name for name in ("tuned", "other")
+    )
+    desk(f"{{{added}}}")
+
+    assert "current: tuned adds 1 token to those of the model: '<pad>'" in run_verb("doctor")[1]
+    desk(f"{{{other}}}")
+    code, printed = run_verb("doctor")
+    assert code == 1
+    assert "FAIL  s.ftgate.yaml, current: adapter other: its tokenizer contradicts that" in printed
