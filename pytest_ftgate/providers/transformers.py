@@ -155,6 +155,12 @@ class TransformersProvider(Provider):
                 f"adapter {folder.name} has changed since the run began; start it again"
             )
         check_peft(folder, self._model)
+        # PEFT would leave the matrices of such parts as they were made, without an error.
+        if any(value.is_meta for value in self._chat.model.parameters()):
+            raise ConfigurationError(
+                f"adapter {folder.name} cannot be put on parts of the model that device_map keeps "
+                "outside of the GPUs; write quantization: nf4, or use more or larger GPUs"
+            )
         tuned = _with_tokenizer(self._chat, folder, self._model)
         base = self._chat.model if self._peft is None else None
         self._peft = _with_adapter(base, self._peft, folder, name)

@@ -100,7 +100,8 @@ class RequestBuilder:
             path = find_checkpoint(variant.model, self.folder, variant.revision)
             check_checkpoint(path)
             if "quantization" in variant.options:
-                check_quantization(path, variant.runtime["places"]["quantization"])
+                places = variant.runtime.get("places", {})
+                check_quantization(path, places.get("quantization", variant.name))
         self.model, self.model_identity = str(path), weights_identity(path)
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)

@@ -18,9 +18,9 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)")
 NO_SCHEME = "the address does not begin with http:// or https://"
 _ADDRESS = ("base_url", "base_url_env")
 #: Fields that say which model answers, and where.
-_WEIGHTS = ("model", *_ADDRESS, "extra", "options", "adapter", "scale")
+_WEIGHTS = ("model", *_ADDRESS, "extra", "adapter", "scale")
 #: What a variant lends to those that name it as their base.
-_LENT = (*_WEIGHTS, "api_key_env", "api_version", "served_model", "runtime", "tariff")
+_LENT = (*_WEIGHTS, "api_key_env", "api_version", "served_model", "runtime", "options", "tariff")
 
 
 def base_errors(

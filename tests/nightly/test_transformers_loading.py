@@ -143,6 +143,17 @@ def test_a_checkpoint_that_was_saved_quantised_is_read_as_it_is(tmp_path, folder
     assert texts(tmp_path) == texts(folder, quantization="nf4", dtype="float32")
 
 
+def test_an_adapter_on_weights_that_lie_elsewhere_is_an_error_with_what_to_do(folder):
+    parts = ("model.embed_tokens", "model.norm", "model.rotary_emb", "model.layers.0", "lm_head")
+    # Suites may not name the disk: it stands for memory that is slower than that of a GPU.
+    options = {"device_map": {**dict.fromkeys(parts, "cpu"), "model.layers.1": "disk"}}
+
+    with pytest.raises(
+        Exception, match=r"on parts of the model that device_map keeps outside of th"
+    ):
+        answers([request(folder / "tiny", folder=folder / "tuned", options=options)])
+
+
 NO_GPU = [
     ({"device_map": {"": 0}}, "device_map: torch finds no GPU 0 here; write auto, or cpu for each"),
     (

@@ -282,14 +282,3 @@ def test_how_a_checkpoint_is_loaded_is_inherited_with_the_lines_of_its_keys(tmp_
         {"places": {"device_map": "s.ftgate.yaml:8", "quantization": "s.ftgate.yaml:4"}},
         {},
     ]
-
-
-def test_the_base_of_a_quantised_model_may_be_the_same_weights_as_they_are(tmp_path):
-    variants = loaded(
-        tmp_path,
-        "whole: {provider: transformers, model: m, gated: false}",
-        "small: {like: whole, quantization: nf4, base: whole, gated: true}",
-    ).variants
-
-    assert variants["small"].base_fields["options"] == {}
-    assert variants["small"].options == {"quantization": "nf4"}
