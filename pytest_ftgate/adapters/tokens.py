@@ -190,7 +190,7 @@ def _read_tokens(path: Path) -> Vocabulary:
         texts, types = gguf_tokens(path)
         free = {number for number, kind in enumerate(types) if kind == _UNUSED}
         named = {text: number for number, text in enumerate(texts) if number not in free}
-        return Vocabulary(named, is_gguf=True)
+        return Vocabulary(named, is_whole=bool(named), is_gguf=True)
     whole = _read_object(path / _FILE)
     words = _mapping(whole.get("model")).get("vocab") or _read_object(path / "vocab.json")
     if isinstance(words, list):

@@ -155,6 +155,13 @@ def test_a_gguf_file_tells_its_tokens_and_its_free_rows(adapter, tmp_path):
     )
 
 
+def test_a_gguf_file_that_tells_no_tokens_lacks_none(adapter, tmp_path):
+    write_gguf(tmp_path / "m.gguf", [], [])
+    write_tokenizer(adapter, {"<pad>": 4}, end="<pad>")
+
+    assert check_tokens(adapter, str(tmp_path / "m.gguf")).numbers == {}
+
+
 def test_a_changed_file_is_read_again(adapter, model):
     write_tokenizer(adapter, {"<pad>": 4})
     assert check_tokens(adapter, str(model)).numbers == {"<pad>": 4}
