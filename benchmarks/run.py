@@ -93,6 +93,7 @@ FIGURES = (
         is_long=True,
     ),
     Figure("batching", "benchmarks/batching.py", is_long=True),
+    Figure("loading", "benchmarks/loading.py", is_long=True),
     Figure("local-model", "benchmarks/local_model.py speed", is_long=True),
     Figure("weights", "benchmarks/local_model.py weights", is_long=True),
     Figure(

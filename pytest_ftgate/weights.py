@@ -229,6 +229,32 @@ def check_checkpoint(path: Path) -> None:
         raise ConfigurationError(f"{name}: {_CONFIG}: {problem}")
 
 
+def quantised_by(path: Path) -> str:
+    """Return the method by which the weights of the checkpoint *path* were quantised, or ""."""
+    if path.is_file():
+        return ""
+    config = read_json_object(path / _CONFIG).get("quantization_config")
+    return str(config.get("quant_method")) if isinstance(config, Mapping) else ""
+
+
+def check_quantization(path: Path, place: str) -> None:
+    """Raise an error if the weights at *path* cannot be quantised while they are loaded.
+
+    *place* is where a suite asks for that.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    problem = "a GGUF file is not quantised again" if path.is_file() else ""
+    if method := quantised_by(path):
+        problem = f"it is quantised already ({method})"
+    if problem:
+        raise ConfigurationError(
+            f"{place}: {weights_name(str(path))}: {problem}; remove quantization, or name a folder "
+            "of weights that are not quantised"
+        )
+
+
 def _config_problem(values: Mapping[str, Any]) -> str:
     """Return what in the config of a checkpoint names code or files, with a remedy; or ""."""
     left: list[Any] = [values]

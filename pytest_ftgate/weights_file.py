@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from math import prod
 from mmap import ACCESS_READ, mmap
@@ -32,6 +32,8 @@ _MOST_KEYS, _LONGEST_KEY, _MOST_ITEMS = 10_000, 65_535, 4_000_000
 #: The types of a GGUF file's metadata: the layouts of numbers, a text, an array.
 _NUMBERS = dict(enumerate("BbHhIif?")) | {10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
+#: The keys of the tokens of a model, and of their types.
+_TOKEN_KEYS = ("tokenizer.ggml.tokens", "tokenizer.ggml.token_type")
 #: The versions of GGUF that llama.cpp and the gguf package both read.
 _VERSIONS = (2, 3)
 #: The most values of a tensor in one byte of its file.
@@ -39,20 +41,20 @@ _VALUES_PER_BYTE = 8
 _SPLIT = re.compile(r"(.*-)00001(-of-(\d{5})\.gguf)")
 
 
-def read_json_object(path: Path) -> Mapping[str, Any]:
-    """Return the JSON object in the file at *path*.
+def read_json_object(path: Path, most: int = _MOST_JSON) -> Mapping[str, Any]:
+    """Return the JSON object in the file at *path*, of at most *most* bytes.
 
     Raises:
         ConfigurationError: the file cannot be read, is too large, or holds something else.
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(_MOST_JSON + 1)
-        values = json.loads(content) if len(content) <= _MOST_JSON else None
+            content = stream.read(most + 1)
+        values = json.loads(content) if len(content) <= most else None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path.name} cannot be read: {error}") from error
-    if len(content) > _MOST_JSON:
-        raise ConfigurationError(f"{path.name} has more than {_MOST_JSON // 1_000_000} MB")
+    if len(content) > most:
+        raise ConfigurationError(f"{path.name} has more than {most // 1_000_000} MB")
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{path.name} is no JSON object")
     return values
@@ -67,10 +69,21 @@ def check_safetensors(path: Path) -> None:
     Raises:
         ConfigurationError: the file cannot be read, or its header is none.
     """
+    safetensors_shapes(path)
+
+
+def safetensors_shapes(path: Path) -> Mapping[str, Sequence[int]]:
+    """Return the shapes of the tensors in the safetensors file at *path*, by their names.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or its header is none.
+    """
     try:
-        _check_entries(*_read_header(path))
+        header, size = _read_header(path)
+        _check_entries(header, size)
     except (OSError, ValueError, RecursionError, struct.error) as error:
         raise ConfigurationError(DAMAGED.format(path.name, error)) from error
+    return {name: entry["shape"] for name, entry in header.items()}
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], int]:
@@ -149,7 +162,7 @@ def gguf_numbers(path: Path) -> Mapping[str, float]:
 @lru_cache(maxsize=64)
 def _gguf_numbers(path: Path, size: int, changed: int) -> Mapping[str, float]:
     del size, changed  # The cache's key: a file may change while this process runs.
-    with path.open("rb") as stream, closing(mmap(stream.fileno(), 0, access=ACCESS_READ)) as data:
+    with _mapped(path) as data:
         cursor = _Cursor(data)
         magic, version, tensors, keys = cursor.numbers("4sIQQ")
         if magic != b"GGUF" or version not in _VERSIONS:
@@ -160,6 +173,27 @@ def _gguf_numbers(path: Path, size: int, changed: int) -> Mapping[str, float]:
         for _ in range(tensors):
             cursor.tensor()
     return MappingProxyType({key: value for key, value in numbers.items() if value is not None})
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap]:
+    with path.open("rb") as stream, closing(mmap(stream.fileno(), 0, access=ACCESS_READ)) as data:
+        yield data
+
+
+def gguf_tokens(path: Path) -> tuple[Sequence[str], Sequence[int]]:
+    """Return the texts of the tokens in the GGUF file at *path*, and their types; () without any.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or its header is none.
+    """
+    gguf_numbers(path)
+    with _mapped(path) as data:
+        cursor = _Cursor(data)
+        *_, keys = cursor.numbers("4sIQQ")
+        found = dict(cursor.entry(_TOKEN_KEYS) for _ in range(keys))
+    texts, types = (found.get(key) or () for key in _TOKEN_KEYS)
+    return texts, types
 
 
 class _Cursor:
@@ -183,20 +217,30 @@ class _Cursor:
         if count > most:
             raise ValueError(f"{count:,} {what}")
 
-    def _name(self, longest: int) -> str:
+    def _name(self, longest: int, errors: str = "strict") -> str:
         (size,) = self.numbers("Q")
         self.bound("bytes in a name", size, longest)
         start = self._at
         self._skip(size)
-        return self._data[start : self._at].decode()
+        return self._data[start : self._at].decode(errors=errors)
 
-    def entry(self) -> tuple[str, float | None]:
-        """Return a key with its value; None for a text and an array."""
+    def entry(self, kept: Collection[str] = ()) -> tuple[str, Any]:
+        """Return a key with its value; None for a text, and for an array that is not *kept*."""
         key, (kind,) = self._name(_LONGEST_KEY), self.numbers("I")
         if kind in _NUMBERS:
             return key, self.numbers(_NUMBERS[kind])[0]
+        if kind == _ARRAY and key in kept:
+            return key, self._array()
         self._skip_array(key) if kind == _ARRAY else self._skip_texts(key, kind, 1)
         return key, None
+
+    def _array(self) -> Sequence[Any]:
+        kind, count = self.numbers("IQ")
+        self.bound("items", count, _MOST_ITEMS)
+        if kind in _NUMBERS:
+            return self.numbers(f"{count}{_NUMBERS[kind]}")
+        # A token may be a part of a character.
+        return [self._name(_LONGEST_KEY, "replace") for _ in range(count)]
 
     def _skip_array(self, key: str) -> None:
         kind, count = self.numbers("IQ")

@@ -14,7 +14,14 @@ from ftgate_testing.tickets import EXAMPLE
 from safetensors.numpy import save_file
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.weights_file import check_gguf, check_safetensors, gguf_numbers, gguf_parts
+from pytest_ftgate.weights_file import (
+    check_gguf,
+    check_safetensors,
+    gguf_numbers,
+    gguf_parts,
+    gguf_tokens,
+    safetensors_shapes,
+)
 
 HUGE = 1 << 62
 
@@ -45,10 +52,11 @@ def test_files_that_libraries_write_are_within_bounds(tmp_path):
     arrays = {"a": np.zeros((2, 3), np.float16), "b": np.zeros((0,), np.float32)}
     save_file(arrays, tmp_path / "w.safetensors", {"format": "pt"})
     check_safetensors(tmp_path / "w.safetensors")
+    assert safetensors_shapes(tmp_path / "w.safetensors") == {"a": [2, 3], "b": [0]}
 
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
     writer.add_token_list(["a", "bc"])
-    writer.add_token_scores([0.5, -1.0])
+    writer.add_token_types([1, 5])
     writer.add_file_type(7)
     writer.add_tensor("t", np.zeros((2, 32), np.float32))
     writer.write_header_to_file()
@@ -56,6 +64,8 @@ def test_files_that_libraries_write_are_within_bounds(tmp_path):
     writer.write_tensors_to_file()
     writer.close()
     assert gguf_numbers(tmp_path / "m.gguf") == {"general.file_type": 7}
+    assert gguf_tokens(tmp_path / "m.gguf") == (["a", "bc"], (1, 5))
+    assert gguf_tokens(EXAMPLE / "tickets-narrow.gguf") == ((), ())
     check_gguf(EXAMPLE / "tickets-narrow.gguf")
 
 

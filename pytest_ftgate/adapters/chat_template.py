@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,7 @@ def folder_template(folder: Path, prefix: str) -> ChatTemplate | None:
 
     *prefix* stands before the name of the file in messages.
     """
-    values = _read_object(folder / _TOKENIZER_FILE)
-    tokens = _special_tokens({**_read_object(folder / _TOKENS_FILE), **values})
+    values, tokens = _read_object(folder / _TOKENIZER_FILE), special_tokens(folder)
     path = folder / _TEMPLATE_FILE
     with suppress(OSError, ValueError):
         if path.stat().st_size <= _LARGEST_TEMPLATE:
@@ -227,10 +227,10 @@ def _read_object(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _special_tokens(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the special tokens in *values*, which are texts or objects with one."""
-    tokens = {}
-    for name, value in values.items():
+def special_tokens(folder: Path) -> dict[str, str]:
+    """Return the special tokens of the tokenizer in *folder*, by names such as ``eos_token``."""
+    tokens, files = {}, (_TOKENS_FILE, _TOKENIZER_FILE)
+    for name, value in chain.from_iterable(_read_object(folder / file).items() for file in files):
         content = value.get("content") if isinstance(value, Mapping) else value
         if name.endswith("_token") and isinstance(content, str):
             tokens[name] = content

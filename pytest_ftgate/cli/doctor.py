@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pytest_ftgate.adapters.chat_template import TEMPLATE_OPTIONS, file_difference, trained_template
+from pytest_ftgate.adapters.tokens import check_tokens, token_names
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_message, redact_reply
@@ -201,6 +202,8 @@ def _variant(
     except (FtgateError, IndexError) as error:
         yield Diagnosis(Level.FAIL, str(error))
         return
+    if spec.weights and request.adapter and request.adapter.path.is_dir():
+        yield from _tokens(request, request.adapter.path, spec)
     if message := sending_error(session, request):
         yield Diagnosis(Level.FAIL if message in blocked else Level.WARN, message)
         return
@@ -244,6 +247,23 @@ def _weights(request: requests.Request, variant: Variant) -> Iterator[Diagnosis]
     trained = trained_template(request.adapter.path) if request.adapter else None
     options = request.extra.get(TEMPLATE_OPTIONS, {})
     yield from _template(file_difference(weights, trained, options))
+
+
+def _tokens(request: requests.Request, adapter: Path, spec: ProviderSpec) -> Iterator[Diagnosis]:
+    """Yield which tokens the training of *adapter* has added to those of the model."""
+    added = check_tokens(adapter, request.model)
+    if not added.numbers:
+        return
+    count = quantity(len(added.numbers), "token")
+    text = f"{adapter.name} adds {count} to those of the model: {token_names(added.numbers)}"
+    if spec.weights == "gguf" and added.written:
+        text += f"; its training wrote {token_names(added.written)}, which llama.cpp does not know"
+        remedy = (
+            "convert the model with the tokenizer of the adapter, or use provider: transformers"
+        )
+        yield Diagnosis(Level.WARN, text, remedy)
+    else:
+        yield Diagnosis(Level.OK, text)
 
 
 def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:

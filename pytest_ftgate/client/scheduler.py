@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from heapq import heappop, heappush
 from itertools import count
+from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_ftgate.client.budget import Budget
@@ -403,6 +404,13 @@ class Scheduler:
     def _model(self, request: Request) -> _ModelState:
         return self._models.setdefault((request.base_url, request.model), _ModelState())
 
+    @property
+    def told(self) -> list[str]:
+        """What the open providers say of how they work; may be read in another thread."""
+        providers = [model.provider for model in [*self._models.values()]]
+        told = [getattr(provider, "told", "") for provider in providers]
+        return [text for text in told if isinstance(text, str) and text]
+
     def error_of(self, request: Request) -> FtgateError | None:
         """Return the error that affects all requests to the model of *request*, if there is one."""
         return self._model(request).error
@@ -471,7 +479,8 @@ class Scheduler:
             if requests:
                 await self._replace_provider(model, requests)
         except FtgateError as error:
-            self.give_up(error, model)
+            # With other options, such as another type of numbers, the model may load.
+            self.give_up(error, model, requests[0].options)
         finally:
             self._opening = None
         self.send_waiting()
@@ -492,11 +501,20 @@ class Scheduler:
         start = provider.concurrency
         return RateLimiter(start, max(start, getattr(provider, "max_concurrency", 0)))
 
-    def give_up(self, error: FtgateError, model: _ModelState | None = None) -> None:
-        """Settle the requests in the queue with *error*: all, or those of one model."""
+    def give_up(
+        self,
+        error: FtgateError,
+        model: _ModelState | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Settle the requests in the queue with *error*: all, or those of one model with *options*.
+
+        None stands for all options.
+        """
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            if model is None or self._model(request) is model:
+            is_one = model is None or self._model(request) is model
+            if is_one and options in (None, request.options):
                 self._callbacks.settle(request, error)
             else:
                 self._waiting.append(request)

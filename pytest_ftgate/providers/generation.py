@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import takewhile
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,38 +42,74 @@ _STOP_TOKENS = 24
 _LEAST_START = 16
 #: A batch of fewer rows is computed to its end as it is.
 _LEAST_HALVED = 4
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
+
+
+class BatchSize:
+    """How many requests fit into the memory of a device at once, as far as it has been found out.
+
+    Attributes:
+        most: the largest batch that is tried; 0 without a limit.
+        told: one sentence on it, once batches have become smaller; "" before.
+    """
+
+    def __init__(self) -> None:
+        self.most, self.told = 0, ""
+        self._fitted = self._failed = 0
+
+    def fail(self, size: int) -> None:
+        """Halve the batch of *size* requests, which does not fit.
+
+        One request that does not fit even alone says nothing about others.
+        """
+        self._failed = size if size > 1 else 0
+        self.most = (size + 1) // 2 if size > 1 else self._fitted
+
+    def fit(self, size: int, device: str) -> None:
+        """Note that a batch of *size* requests was answered on *device*."""
+        self._fitted = max(self._fitted, size)
+        if self._failed and not self.told:
+            self.told = (
+                f"{self._failed} requests at once do not fit into the memory of {device}: "
+                f"{self.most} are sent at once from here on (slots: {self.most} starts with that)"
+            )
 
 
 class ChatModel:
     """A model with its tokenizer; it answers batches of requests.
 
     Replies are greedy, or sampled by a generator of each request's own: neither the other requests
-    of a batch nor the state of the process change what a seed gives.
+    of a batch nor the state of the process change what a seed gives. Several on one model share
+    *batches*. *facts* are recorded with each reply.
     """
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        batches: BatchSize | None = None,
+        facts: Mapping[str, str] = _NO_FACTS,
+    ) -> None:
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigurationError(
                 "the tokenizer has no chat template; save the model with the template that it was "
                 "trained with, or name the instruction-tuned model"
             )
         self.model, self.tokenizer = model, tokenizer
+        self.batches, self.own_facts = batches or BatchSize(), facts
         self._reads_starts_once = True
 
-    def facts(self, template: str | None = None) -> dict[str, str]:
-        """Return what is worth recording; *template* replaces the tokenizer's own."""
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is worth recording."""
         return {
-            "chat template sha256": sha256(self._template(template).encode()).hexdigest(),
+            "chat template sha256": sha256(str(self.tokenizer.chat_template).encode()).hexdigest(),
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            **self.own_facts,
         }
 
-    def _template(self, template: str | None) -> str:
-        return str(template or self.tokenizer.chat_template)
-
-    def generate(
-        self, requests: Sequence[Request], template: str | None = None
-    ) -> list[Reply | Exception]:
+    def generate(self, requests: Sequence[Request]) -> list[Reply | Exception]:
         """Return a reply or an error for each of *requests*, in their order."""
         results: dict[int, Reply | Exception] = {}
         prompts: dict[int, list[int]] = {}
@@ -79,27 +117,27 @@ class ChatModel:
             try:
                 if request.constraint:
                     constraint_matcher(self._constraint_tokenizer, request.constraint)
-                prompts[index] = self._prompt(request, template)
+                prompts[index] = self._prompt(request)
             except RequestRejected as error:
                 results[index] = error
         start = time.perf_counter()
-        text = self._template(template)
+        text = str(self.tokenizer.chat_template)
         pairs = [(obeyed(requests[index], text), prompt) for index, prompt in prompts.items()]
         replies = self._within_memory(pairs)
         seconds = (time.perf_counter() - start) / max(1, len(prompts))
-        facts = self.facts(template)
+        facts = self.facts
         for index, reply in zip(prompts, replies, strict=True):
             results[index] = (
                 replace(reply, seconds=seconds, facts=facts) if isinstance(reply, Reply) else reply
             )
         return [results[index] for index in range(len(requests))]
 
-    def _prompt(self, request: Request, template: str | None) -> list[int]:
+    def _prompt(self, request: Request) -> list[int]:
         chat = [{"role": role, "content": text} for role, text in request.messages]
         options = request.extra.get(TEMPLATE_OPTIONS, {})
         try:
             text = self.tokenizer.apply_chat_template(
-                chat, tokenize=False, add_generation_prompt=True, chat_template=template, **options
+                chat, tokenize=False, add_generation_prompt=True, **options
             )
         except (TemplateError, TypeError) as error:
             raise RequestRejected(
@@ -108,6 +146,7 @@ class ChatModel:
         tokens: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
         if not tokens:
             raise RequestRejected("the model's chat template makes an empty prompt of this chat")
+        self._require_rows(tokens)
         most = getattr(self.model.config, "max_position_embeddings", None)
         if most and len(tokens) + request.max_tokens > most:
             raise RequestRejected(
@@ -116,21 +155,44 @@ class ChatModel:
             )
         return tokens
 
+    def _require_rows(self, tokens: Sequence[int]) -> None:
+        """Raise an error if one of *tokens*, which a trainer may have added, has no row.
+
+        Raises:
+            RequestRejected: it has none.
+        """
+        if max(tokens, default=0) >= self._rows:
+            text = self.tokenizer.decode([max(tokens)])
+            raise RequestRejected(
+                f"its text has the token {text!r}, for which the model's embedding has no row"
+            )
+
     def _within_memory(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[Reply | Exception]:
-        """Answer the requests; where memory is too small, in halves."""
-        if not pairs:
-            return []
+        """Answer the requests, in batches that memory is large enough for."""
+        results: list[Reply | Exception] = []
+        while len(results) < len(pairs):
+            batch = pairs[len(results) :][: self.batches.most or None]
+            replies = self._fitting(batch)
+            if replies is not None:
+                self.batches.fit(len(batch), str(self.model.device))
+                results += replies
+                continue
+            self.batches.fail(len(batch))
+            if len(batch) == 1:
+                results.append(RequestRejected(OUT_OF_MEMORY.format(device=self.model.device)))
+        return results
+
+    def _fitting(self, batch: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply] | None:
+        """Answer *batch*; return None if memory is too small for it."""
         try:
-            return [*self._answer(pairs)]
+            return self._answer(batch)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        # Only here are the tensors of the attempt free: the exception held them.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if len(pairs) == 1:
-            return [RequestRejected(OUT_OF_MEMORY.format(device=self.model.device))]
-        middle = len(pairs) // 2
-        return [*self._within_memory(pairs[:middle]), *self._within_memory(pairs[middle:])]
+        return None
 
     def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
         tokens, logprobs = self._generate(pairs), self._label_logprobs(pairs)
@@ -153,13 +215,19 @@ class ChatModel:
                 found[row] = Logprobs(labels=dict(values_by_label))
         return found
 
-    def distributions(self, request: Request, template: str | None = None) -> tuple[list[int], Any]:
+    def distributions(self, request: Request) -> tuple[list[int], Any]:
         """Return the tokens of the reply that *request* gives, and their distributions."""
         text = request.given.text if request.given else ""
         reply: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        prompt = self._prompt(request, template)
-        with torch.inference_mode():
-            return reply, reply_distributions(self.model, prompt, reply, self._pad)
+        prompt = self._prompt(request)
+        self._require_rows(reply)
+        try:
+            with torch.inference_mode():
+                return reply, reply_distributions(self.model, prompt, reply, self._pad)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise RequestRejected(OUT_OF_MEMORY.format(device=self.model.device)) from None
 
     def _generate(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[list[int]]:
         """Return the tokens of each reply, and what may follow its end.
@@ -252,7 +320,14 @@ class ChatModel:
     def _pad(self) -> int:
         """The token that fills the rows of a batch."""
         pad: int | None = self.tokenizer.pad_token_id
-        return self._ends[0] if pad is None else pad
+        # A trainer may have added one that no row of the embedding stands for.
+        return self._ends[0] if pad is None or pad >= self._rows else pad
+
+    @property
+    def _rows(self) -> int:
+        """How many tokens the model has a row of its embedding for."""
+        config = self.model.config
+        return int(getattr(config.get_text_config(), "vocab_size", None) or sys.maxsize)
 
     def _reply(self, request: Request, prompt: Sequence[int], made: Sequence[int]) -> Reply:
         made = made[: request.max_tokens]
@@ -277,8 +352,13 @@ _GREEDY: Mapping[str, Any] = {
     **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "typical_p")),
 }
 OUT_OF_MEMORY = (
-    "{device} has too little memory for one request; write dtype: bfloat16, a smaller max_tokens, "
-    "or device: cpu"
+    "{device} has too little memory for this request alone; write a smaller max_tokens, "
+    "dtype: bfloat16, quantization: nf4 or device_map: auto"
+)
+#: What to do where the weights of a model or of an adapter do not fit.
+TOO_LARGE = (
+    "{device} has too little memory for the weights; write dtype: bfloat16, quantization: nf4, "
+    "device_map: auto, or device: cpu"
 )
 
 
@@ -321,11 +401,15 @@ def has_fast_16_bits() -> bool:
     return bool(torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
 
 
+#: What the errors of devices say that have too little memory.
+_NO_MEMORY = ("out of memory", "can't allocate", "alloc_failed")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if *error* says that a device has too little memory."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
+        isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
     )
 
 

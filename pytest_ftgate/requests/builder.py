@@ -48,6 +48,8 @@ class RequestBuilder:
         self.provider = provider_spec(variant.provider)
         self.model, self.model_identity = variant.model, variant.model
         self.adapter: Adapter | None = None
+        #: The tokens that an adapter's tokenizer adds to those of the model.
+        self.added_tokens: Mapping[str, int] = {}
         # A tuned model's training file is for the record only; a classifier is trained on it here.
         self.training_data = variant.training_data if self.provider.classifier else None
         self.sampling = dict(variant.sampling)
@@ -71,16 +73,23 @@ class RequestBuilder:
         # Before anything is sent: the adapter may not fit the model.
         from pytest_ftgate.adapters.conversion import check_peft, gguf_adapter
         from pytest_ftgate.adapters.lora import adapter_sha256
+        from pytest_ftgate.adapters.tokens import check_tokens
 
         if self.provider.adapter == "gguf":
             gguf_adapter(path, Path(self.model))
         elif self.provider.adapter == "peft":
             check_peft(path, self.model)
+        if self.provider.weights and path.is_dir():
+            added = check_tokens(path, self.model)
+            # llama.cpp reads prompts by the tokens of the model alone.
+            if self.provider.adapter == "peft":
+                self.added_tokens = added.numbers
         return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
 
     def _find_weights(self) -> None:
         from pytest_ftgate.weights import (
             check_checkpoint,
+            check_quantization,
             find_checkpoint,
             find_weights,
             weights_identity,
@@ -92,6 +101,9 @@ class RequestBuilder:
         else:
             path = find_checkpoint(variant.model, self.folder, variant.revision)
             check_checkpoint(path)
+            if "quantization" in variant.options:
+                places = variant.runtime.get("places", {})
+                check_quantization(path, places.get("quantization", variant.name))
         self.model, self.model_identity = str(path), weights_identity(path)
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
@@ -134,6 +146,7 @@ class RequestBuilder:
             "options": dict(self.variant.options),
             "tools": [self._tool_identity(tool) for tool in self.tools],
             "max_turns": self.variant.max_turns if self.tools else 0,
+            "added_tokens": dict(self.added_tokens),
         }
         # Absent if empty, so that the fingerprints of all other requests stay the same.
         return shared | {key: value for key, value in optional.items() if value}

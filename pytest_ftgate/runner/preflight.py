@@ -20,7 +20,7 @@ from pytest_ftgate.runner.plan import judge_requests
 from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.providers import provider_spec, weights_engine
+from pytest_ftgate.suite.providers import missing_package, provider_spec, weights_engine
 from pytest_ftgate.suite.rule import JAVASCRIPT
 
 #: Stands for a reply that is there, or that may come.
@@ -99,7 +99,8 @@ class _Preflight:
             return _REPLY
         if self._session.settings.replies == "recorded":
             return NotRecorded("")
-        common = (request.provider, request.base_url, request.api_key_env, request.model)
+        weights = f"{request.model} {request.options}"
+        common = (request.provider, request.base_url, request.api_key_env, weights)
         if common not in self._sending:
             self._sending[common] = sending_error(self._session, request)
         message = self._sending[common]
@@ -126,6 +127,8 @@ def sending_error(session: Session, request: Request) -> str:
     if engine and find_spec(engine) is None:
         install = f'pip install "pytest-ftgate[{extra}]"'
         return f"provider {name} needs {engine}: {install}"
+    if message := missing_package(name, request.options, request.runtime.get("places", {})):
+        return message
     # Loading weights takes long, and a plugin's provider may do anything.
     if not provider_spec(name).hosted:
         return ""

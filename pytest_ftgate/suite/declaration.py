@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -274,6 +275,35 @@ _Base = Annotated[
 ]
 
 
+#: The number of a device that a part of a model can be kept on, and the text of one.
+_NUMBER, _NAME = re.compile(r"\d+"), re.compile(r"cpu|mps|(cuda|xpu|npu)(:\d+)?")
+
+
+def _check_places(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return *value*, unless one of its values is no device, or it has none."""
+    texts = [(_NAME if isinstance(p, str) else _NUMBER).fullmatch(str(p)) for p in value.values()]
+    if not texts or not all(texts):
+        raise rule_error("device_map: write a GPU, such as 0, or cpu for each part of the model")
+    return value
+
+
+#: Where the parts of a model go, as accelerate takes it: a rule, or the device of each part.
+_DeviceMap = Annotated[
+    Annotated[dict[str, int | str], BeforeValidator(_check_places), Tag(UNION_TAGS[0])]
+    | Annotated[Literal["auto", "balanced", "balanced_low_0", "sequential"], Tag(UNION_TAGS[1])],
+    Discriminator(_mapping_tag),
+]
+#: Names of Transformers. A name with a slash would be code of a repository.
+_Attention = Literal[
+    "eager",
+    "sdpa",
+    "flex_attention",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flash_attention_4",
+]
+
+
 class DeclaredVariant(Declared):
     """One way of answering the cases."""
 
@@ -322,6 +352,9 @@ class DeclaredVariant(Declared):
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device: str | None = None
+    device_map: _DeviceMap | None = None
+    quantization: Literal["nf4", "int8"] | None = None
+    attention: _Attention | None = None
     # settings of one server, and of a provider from a plugin
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)

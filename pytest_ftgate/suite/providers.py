@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,7 +17,9 @@ _PROMPT_KEYS = (
 )
 _ADAPTER_KEYS = ("adapter", "scale")
 _RUNTIME_KEYS = ("slots", "threads", "context")
-_CHECKPOINT_KEYS = ("revision", "dtype", "device")
+#: Keys that say how a checkpoint is loaded, and change its replies.
+LOADING_KEYS = ("dtype", "device_map", "quantization", "attention")
+_CHECKPOINT_KEYS = ("revision", "device", *LOADING_KEYS)
 _ADDRESS_KEYS = ("base_url", "base_url_env", "served_model")
 #: Prices per token, which need the token counts of a reply.
 _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
@@ -404,6 +408,36 @@ _ENGINES = {"gguf": ("local", "xllamacpp"), "checkpoint": ("transformers", "tran
 def weights_engine(provider: str) -> tuple[str, str]:
     """Return the extra and the module that read the weights of *provider*, or twice ""."""
     return _ENGINES.get(provider_spec(provider).weights, ("", ""))
+
+
+_FLASH_3 = "build it in the folder hopper of github.com/Dao-AILab/flash-attention"
+#: Packages that a key or a value of it needs beside those of its provider, and how to get them.
+_PACKAGES: Mapping[str, tuple[str, str]] = {
+    "device_map": ("accelerate", 'pip install "pytest-ftgate[transformers]"'),
+    "quantization": ("bitsandbytes", 'pip install "pytest-ftgate[quantized]"'),
+    "flash_attention_2": ("flash-attn", "pip install flash-attn --no-build-isolation"),
+    "flash_attention_3": ("flash-attn-3", _FLASH_3),
+    "flash_attention_4": ("flash-attn-4", "pip install flash-attn-4"),
+}
+
+
+def missing_package(provider: str, options: Mapping[str, Any], places: Mapping[str, str]) -> str:
+    """Return what *options* of a variant of *provider* need and is not installed; "" if nothing.
+
+    *places* are the file and the line of each key.
+    """
+    for key, value in options.items() if provider_spec(provider).weights else ():
+        package, remedy = _PACKAGES.get(key) or _PACKAGES.get(str(value)) or ("", "")
+        if package and not _is_installed(package):
+            place = f"{places[key]}: " if key in places else ""
+            return f"{place}{key}: {value} needs {package}: {remedy}"
+    return ""
+
+
+def _is_installed(package: str) -> bool:
+    with suppress(PackageNotFoundError):
+        return bool(version(package))
+    return False
 
 
 def adapter_variant(base: str, adapter: str) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
 from pytest_ftgate.suite.providers import (
+    LOADING_KEYS,
     OPTIONAL_EFFORTS,
     PROVIDERS,
     extra_errors,
@@ -376,7 +377,7 @@ class _VariantResolver(VariantLocation):
             sampling=_written_values(merged, _SAMPLING_KEYS),
             replies=self.find_file(merged.replies, "replies", folders=True),
             base_replies=self.find_file(merged.base_replies, "base_replies", folders=True),
-            runtime=_written_values(merged, _RUNTIME_KEYS),
+            runtime=self.runtime(merged),
             max_turns=merged.max_turns or 8,
             tariff=resolve_tariff(self, merged),
             rung=merged.rung or "",
@@ -401,8 +402,21 @@ class _VariantResolver(VariantLocation):
         """Return settings that one provider alone reads, or the columns of recorded replies."""
         columns = self.suite.declared.columns
         if merged.replies is None or columns is None:
-            return {**merged.options, **_written_values(merged, ("dtype",))}
+            return {**merged.options, **_written_values(merged, LOADING_KEYS)}
         return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
+
+    def runtime(self, merged: DeclaredVariant) -> dict[str, Any]:
+        """Return settings that change no reply, and where keys stand that a package may lack for.
+
+        What is missing here is found out when requests are sent: recorded replies need none of it.
+        """
+        values = _written_values(merged, _RUNTIME_KEYS)
+        places = {
+            key: f"{self.source.display_path(self.source.path)}:{self.key_line(key)}"
+            for key in LOADING_KEYS
+            if getattr(merged, key)
+        }
+        return {**values, "places": places} if places else values
 
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
         path = self.find_file(merged.training_data, "training_data")
@@ -449,6 +463,7 @@ class _VariantResolver(VariantLocation):
             self.add_error(key, message)
         self.check_server_settings(merged)
         self.check_tuning(merged)
+        self.check_loading(merged)
         _check_tools(self, merged)
         _check_batch(self, merged)
         self.check_compared()
@@ -475,6 +490,14 @@ class _VariantResolver(VariantLocation):
         if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
             message = f"effort: {effort} means nothing to provider {merged.provider}"
             self.add_error("effort", f"{message}; write low, medium, high, xhigh or max")
+
+    def check_loading(self, merged: DeclaredVariant) -> None:
+        """Check the keys that say where the weights of a checkpoint go."""
+        own = self.declared.model_fields_set
+        if merged.device_map and merged.device and own & {"device", "device_map"}:
+            remedy = "remove device" if "device" in own else "write device: null"
+            message = f"device_map says where each part of the model goes; {remedy}"
+            self.add_error("device_map" if "device_map" in own else "device", message)
 
     def check_tuning(self, merged: DeclaredVariant) -> None:
         """Check the keys of a fine-tuned variant: adapter, base and training data."""
@@ -520,15 +543,17 @@ class _VariantResolver(VariantLocation):
         names = case_variables(self.suite.cases) | ({PASSAGES} if merged.retrieve else set())
         for template, other, file in ((system or "", user, path), (user, system or "", None)):
             if found := unfilled_placeholders(template, [other], names, self.suite.cases):
-                line = found[0].line if file else self.user_line()
+                line = found[0].line if file else self.key_line("user")
                 key = "" if file else "user: "
                 source.add_warning(line, f"{key}{placeholder_message(found)}", file)
 
-    def user_line(self) -> int:
-        """Return the line of the user message's template, which may be inherited."""
+    def key_line(self, key: str) -> int:
+        """Return the line of *key*, which may be inherited from a variant or the suite."""
         source, chain = self.source, _like_chain(self.written, self.name)
-        owner = next((name for name in chain if "user" in self.written[name]), None)
-        return source.line("variants", owner, "user") if owner else source.line("user")
+        owner = next((name for name in chain if key in self.written[name]), None)
+        if owner == self.name:
+            return self.line(key)
+        return source.line("variants", owner, key) if owner else source.line(key)
 
     def adapter(self, merged: DeclaredVariant) -> Path | None:
         found = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)

@@ -10,6 +10,7 @@ import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.tables import every_row
+from ftgate_testing.token_files import write_adapter, write_model, write_tokenizer
 from genai_prices.data_snapshot import get_snapshot
 
 from pytest_ftgate.providers import anthropic
@@ -212,3 +213,21 @@ def test_a_model_that_the_price_list_calls_deprecated_is_named(desk, run_verb, m
     monkeypatch.setattr(next(m for m in seller.models if m.id == old), "deprecated", True)
 
     assert f"{old} is deprecated, by the price list" in " ".join(run_verb("doctor")[1].split())
+
+
+def test_tokens_that_a_trainer_added_are_named_and_those_that_contradict_the_base_fail(
+    desk, run_verb
+):
+    write_model(Path("tiny"))
+    write_tokenizer(write_adapter(Path("tuned")), {"<pad>": 4})
+    write_tokenizer(write_adapter(Path("other")), {"<pad>": 3})
+    added, other = (
+        "provider: transformers, model: tiny, adapter: " + name for name in ("tuned", "other")
+    )
+    desk(f"{{{added}}}")
+
+    assert "current: tuned adds 1 token to those of the model: '<pad>'" in run_verb("doctor")[1]
+    desk(f"{{{other}}}")
+    code, printed = run_verb("doctor")
+    assert code == 1
+    assert "FAIL  s.ftgate.yaml, current: adapter other: its tokenizer contradicts that" in printed

@@ -10,10 +10,11 @@ from collections import Counter
 import pytest
 from ftgate_testing.scripted import Scripted, outcome, trouble
 
-from pytest_ftgate.client import rate_limit
+from pytest_ftgate.client import engine, rate_limit
 from pytest_ftgate.client.rate_limit import RetryPolicy
 from pytest_ftgate.client.scheduler import Scheduler, SchedulerCallbacks
 from pytest_ftgate.errors import (
+    ConfigurationError,
     FtgateError,
     OutOfBudget,
     ReplyError,
@@ -262,3 +263,30 @@ def test_a_provider_is_opened_for_no_request_that_was_given_up_in_the_meantime(c
 
     assert (opened, failed) == ([], [])
     assert [str(error) for _, error in settled] == ["the budget is spent"]
+
+
+# Models that cannot be opened
+
+
+def test_an_error_of_opening_ends_no_request_to_the_model_with_other_options(
+    start, call, monkeypatch
+):
+    def opened(requests, *_):
+        if requests[0].options:
+            raise ConfigurationError("quantization: nf4 needs bitsandbytes")
+        return Loaded()
+
+    class Loaded(Scripted):
+        def serves(self, request):
+            return not request.options
+
+    monkeypatch.setattr(engine, "open_provider", opened)
+    quantised = [call(text, options={"quantization": "nf4"}) for text in "ab"]
+    plain = [call(text) for text in "cd"]
+
+    results = start().wait([*quantised, *plain])
+
+    assert [str(results[one.fingerprint]) for one in quantised] == [
+        "quantization: nf4 needs bitsandbytes"
+    ] * 2
+    assert [results[one.fingerprint].text for one in plain] == ["c", "d"]

@@ -35,10 +35,10 @@ def save_tokenizer(folder: Path, words: list[str] = WORDS, template: str = TEMPL
     tokenizer.save_pretrained(folder)
 
 
-def save_model(folder: Path, width: int = 32, context: int = 64) -> Path:
+def save_model(folder: Path, width: int = 32, context: int = 64, rows: int = len(WORDS)) -> Path:
     torch.manual_seed(7)
     config = LlamaConfig(
-        vocab_size=len(WORDS), hidden_size=width, intermediate_size=64, num_hidden_layers=2,
+        vocab_size=rows, hidden_size=width, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=4, max_position_embeddings=context, eos_token_id=1, bos_token_id=0,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)

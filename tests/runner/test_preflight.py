@@ -8,6 +8,8 @@ from contextlib import closing
 from itertools import chain
 
 import pytest
+from ftgate_testing.tables import every_row
+from ftgate_testing.token_files import write_model
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
@@ -17,6 +19,7 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.preflight import blocked_gates
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite import providers
 from pytest_ftgate.suite.loader import load_suite
 
 HOSTED = "{provider: openai-compatible, model: gpt-x}"
@@ -133,6 +136,32 @@ def test_a_provider_whose_engine_is_not_installed_blocks_its_gates(folder, monke
     assert [*blocked(folder)] == [
         'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
     ]
+
+
+LOADED = """tuned:
+    provider: transformers
+    model: tiny
+    {}"""
+PACKAGES = [
+    ("device_map: auto", 'accelerate: pip install "pytest-ftgate[transformers]"'),
+    ("quantization: int8", 'bitsandbytes: pip install "pytest-ftgate[quantized]"'),
+    ("attention: flash_attention_2", "flash-attn: pip install flash-attn --no-build-isolation"),
+    ("attention: flash_attention_4", "flash-attn-4: pip install flash-attn-4"),
+]
+
+
+@every_row("written, remedy", PACKAGES)
+def test_a_package_that_a_key_needs_is_named_at_its_line(folder, monkeypatch, written, remedy):
+    write_model(folder / "tiny")
+    write(folder, LOADED.format(written), "like: {like: tuned, gated: false}")
+    monkeypatch.setattr(preflight, "find_spec", lambda _: True)
+    monkeypatch.setattr(providers, "_is_installed", lambda _: False)
+
+    assert blocked(folder) == {f"s.ftgate.yaml:8: {written} needs {remedy}": ["accuracy[tuned]"]}
+    # Replies that are recorded need nothing, and neither does what comes with torch.
+    assert blocked(folder, cached=True) == {}
+    write(folder, LOADED.format("attention: sdpa"))
+    assert blocked(folder, replies="fresh") == {}
 
 
 def test_a_broken_accepted_record_blocks_the_gates_of_its_suite(folder, monkeypatch):

@@ -259,3 +259,26 @@ def test_a_template_that_shows_passages_needs_something_to_retrieve(tmp_path, ke
 )
 def test_passages_may_stand_in_a_template_that_needs_none(tmp_path, variants, cases):
     assert loaded(tmp_path, *variants, cases=cases, more="user: '{{ passages }}'\n")
+
+
+# How a checkpoint is loaded -------------------------------------------------------------------
+
+
+def test_how_a_checkpoint_is_loaded_is_inherited_with_the_lines_of_its_keys(tmp_path):
+    variants = loaded(
+        tmp_path,
+        "base: {provider: transformers, model: m, quantization: nf4, device: cuda}",
+        "tuned:\n    like: base\n    device: null\n    device_map: {model: 0, lm_head: cpu}",
+        "there: {like: tuned, provider: openai-compatible}",
+    ).variants
+
+    assert [{**variant.options} for variant in variants.values()] == [
+        {"quantization": "nf4"},
+        {"device_map": {"model": 0, "lm_head": "cpu"}, "quantization": "nf4"},
+        {},
+    ]
+    assert [{**variant.runtime} for variant in variants.values()] == [
+        {"device": "cuda", "places": {"quantization": "s.ftgate.yaml:4"}},
+        {"places": {"device_map": "s.ftgate.yaml:8", "quantization": "s.ftgate.yaml:4"}},
+        {},
+    ]

@@ -42,6 +42,9 @@ TOGETHER = "base_url: https://api.together.xyz/v1, api_key_env: TOGETHER_API_KEY
 OF_PLUGINS = "options means nothing to provider {}, only to providers of plugins; {}"
 ITSELF = "is the model itself; name the tuned model"
 GOES_INTO_EXTRA = "; a setting of the server itself goes into extra: {{{0}: …}}"
+HERE = "provider: transformers, model: m"
+PLACES = "write a GPU, such as 0, or cpu for each part of the model"
+SPLIT = "device_map says where each part of the model goes"
 DEEP = f"{'{a: ' * 101}1{'}' * 101}"
 SET = "extra: {0} is set by pytest-ftgate; write it as the variant's {1}"
 BATCHED = "a batch is sent once, so it has no turns for tools; remove batch or tools"
@@ -59,6 +62,18 @@ REFUSED = [
     (f"{SERVER}, base_url: ['http://a', 'http://a']", f"base_url names {TWICE}"),
     (f"{SERVER}, base_url: ['http://a', 'b:1']", f"{NO_SCHEME}; write http://b:1"),
     (f"{SERVER}, base_url: ['http://a', 'http://b'], batch: true", ONE_FOR_BATCHES),
+    *(
+        (f"{HERE}, device_map: {written}", f"device_map: {PLACES}")
+        for written in ("{}", "{a: disk}", "{a: -1}", "{a: true}", '{a: "0"}', "{a: 1.5}")
+    ),
+    (f"{HERE}, device_map: all", Like("device_map is \"all\", but must be one of 'auto', 'bal...")),
+    (f"{HERE}, device_map: auto, device: cpu", f"{SPLIT}; remove device"),
+    (f"{HERE}, quantization: q4", "quantization is \"q4\", but must be one of 'nf4' or 'int8'"),
+    # The code of a repository is no name.
+    (
+        f"{HERE}, attention: a/b",
+        Like("attention is \"a/b\", but must be one of 'eager', 'sdpa', ..."),
+    ),
     # A server or an API is answered by the keys for it.
     *(
         (f"provider: {name}, model: m", f'unknown provider "{name}"; for {name} write {keys}')
@@ -266,6 +281,10 @@ TOLD = [
             for line, name in ((4, "a\x1b[31m\nb"), (5, " "))
         ],
     ),
+    (
+        [f"one: {{{HERE}, device: cpu}}", "two: {like: one, device_map: auto}"],
+        [f'5: variant "two": {SPLIT}; write device: null'],
+    ),
     # An inherited mistake is told once, where it stands.
     (
         [f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}"],
@@ -368,6 +387,9 @@ FOREIGN = [
     ("anthropic", "seed", "2", "llamacpp, openai-compatible and transformers"),
     ("anthropic", "dtype", "float32", "transformers"),
     ("anthropic", "threads", "2", "llamacpp"),
+    ("llamacpp", "device_map", "auto", "transformers"),
+    ("openai-compatible", "quantization", "nf4", "transformers"),
+    ("house", "attention", "sdpa", "transformers"),
     ("llamacpp", "base_url", "http://localhost", HOSTED),
     ("llamacpp", "api_key_env", "KEY", "anthropic and openai-compatible"),
     ("llamacpp", "effort", "low", "anthropic, bedrock and openai-compatible"),
