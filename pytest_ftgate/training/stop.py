@@ -36,8 +36,11 @@ def planned_checkpoints(every: str | int, args: Any, state: Any) -> int:
     steps = int(state.max_steps)
     if isinstance(every, int):
         return max(1, steps // every)
-    if every == "save" and str(getattr(args.save_strategy, "value", args.save_strategy)) == "steps":
-        return max(1, ceil(steps / max(1, int(state.save_steps))))
+    if every in ("save", "evaluate"):
+        name = {"save": "save", "evaluate": "eval"}[every]
+        strategy = getattr(args, f"{name}_strategy")
+        if str(getattr(strategy, "value", strategy)) == "steps":
+            return max(1, ceil(steps / max(1, int(getattr(state, f"{name}_steps")))))
     return max(1, ceil(float(state.num_train_epochs)))
 
 

@@ -6,63 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from ftgate_testing.answer_files import write_rows
-from ftgate_testing.tiny_model import save_model
+from ftgate_testing.tiny_training import SKILLS, loaded, save_project
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from pytest_ftgate import ConfigurationError, Outcome
 from pytest_ftgate.training import GateCallback
 from pytest_ftgate.training.stop import stop_level
 
-STEPS, SKILLS = 6, 240
-SUITE = """
-cases: cases.jsonl
-reply: {format: {choice: [w1, w2]}, score: choice, max_tokens: 2}
-variants:
-  base: {provider: transformers, model: tiny, gated: false}
-  tuned: {like: base, adapter: not-there-yet, gated: true}
-baseline: base
-gates:
-  accuracy: {min: 0.5, max_drop: none}
-  forgetting: {skills: [places], max_drop: 0.2}
-  divergence: {prompts: cases}
-"""
-#: The base says w5 to everything that the skill asks.
-PLACES = """
-from pathlib import Path
-
-def pytest_ftgate_skills():
-    return {"places": Path(__file__).with_name("places.jsonl")}
-"""
+STEPS = 6
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model(tmp_path / "tiny", context=512)
-    tasks = [{"id": f"t{n}", "input": f"w{n % 50}", "expected": "w1"} for n in range(60)]
-    tasks = [{**row, "input": f"{row['input']} w{n}"} for n, row in enumerate(tasks)]
-    write_rows(tmp_path / "cases.jsonl", tasks)
-    model, tokenizer = loaded(tmp_path / "tiny")
-    asked = [f"w{n % 57} w{n // 57} w3" for n in range(SKILLS)]
-    tokens = tokenizer(
-        [f"{text} " for text in asked], return_tensors="pt", add_special_tokens=False
-    )
-    said = map(tokenizer.decode, model(**tokens).logits[:, -1].argmax(-1, keepdim=True))
-    skills = [
-        {"id": f"p{number}", "input": text, "expected": word, "skill": "places"}
-        for number, (text, word) in enumerate(zip(asked, said, strict=True))
-    ]
-    write_rows(tmp_path / "places.jsonl", skills)
-    (tmp_path / "conftest.py").write_text(PLACES, "utf-8")
-    (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
-    return tmp_path
-
-
-def loaded(folder: Path):
-    tokenizer = AutoTokenizer.from_pretrained(folder, pad_token="</s>")
-    return AutoModelForCausalLM.from_pretrained(folder), tokenizer
+    return save_project(tmp_path)
 
 
 def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
