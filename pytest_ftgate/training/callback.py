@@ -20,7 +20,7 @@ from pytest_ftgate.training.checkpoints import (
 )
 from pytest_ftgate.training.memory import ModelInMemory, is_split, whole_model
 from pytest_ftgate.training.processes import Agreement, Processes, reason
-from pytest_ftgate.training.stop import StopRule, planned_checkpoints
+from pytest_ftgate.training.stop import StopRule, planned_checkpoints, strategy
 from pytest_ftgate.training.suite import METRICS, loads_here, saved_key
 
 #: The folder of the best checkpoint, in the output folder of the training.
@@ -114,7 +114,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self.wait_minutes, self.required = wait_minutes, required
         #: None while no checkpoint is evaluated.
         self._processes: Processes | None = None
-        self._source: TrainedWeights | None = None
+        self._memory: ModelInMemory | None = None
         #: The last step that was tried, and what came of it.
         self._settled: tuple[int, Agreement] | None = None
         self._is_for_trainer = False
@@ -127,7 +127,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the model; request the replies of a base that the training will change."""
         del control
-        self._processes = self._source = self._settled = None
+        self._processes = self._memory = self._settled = None
         self._gates.planned = planned_checkpoints(self.every, args, state)
         self._check_metric(args)
         _before_early_stopping(self, self.trainer)
@@ -135,14 +135,14 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             processes = Processes(int(getattr(args, "world_size", 1)), self.wait_minutes)
             is_alone = processes.count == 1
             self._gates.seconds = inf if is_alone else _SHARE_OF_WAIT * 60 * self.wait_minutes
-            decision = processes.agree(lambda: self._begin(args, kwargs))
-            self._raise_or_tell(decision, processes, "no gate is evaluated", state)
+            agreement = processes.agree(lambda: self._begin(args, kwargs))
+            self._raise_or_tell(agreement, processes, "no gate is evaluated", state)
         except ConfigurationError as error:
             if self.required:
                 raise
             _tell_problem(f"no gate is evaluated: {error}", state)
             return
-        self._processes = None if decision.problem else processes
+        self._processes = None if agreement.problem else processes
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate the gates, with ``every="epoch"``."""
@@ -177,20 +177,22 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self._is_for_trainer = False
         if processes is None:
             return
-        decision = processes.agree(lambda: self._end(args, state))
-        self._log(state, decision)
+        agreement = processes.agree(lambda: self._end(args, state))
+        self._log(state, agreement)
         if processes.is_first:
             self._tell_best(args)
-        if isinstance(self._source, ModelInMemory):
-            self._source.stop()
-        self._source = None
-        self._raise_or_tell(decision, processes, "at the end", state)
+        if self._memory is not None:
+            self._memory.stop()
+        self._memory = None
+        self._raise_or_tell(agreement, processes, "at the end", state)
 
     # What is decided, in the first process ------------------------------------------------------
 
     def _begin(self, args: Any, kwargs: Mapping[str, Any]) -> Agreement:
         """Take over what answers; request the replies of a base that will change."""
         if self.through:
+            if strategy(args, "save") == "no":
+                raise ConfigurationError("through= evaluates what is saved; write save_strategy=")
             if loads_here(self._gates.content, self.through) and is_deepspeed_zero3_enabled():
                 raise ConfigurationError(
                     f'through="{self.through}": under ZeRO-3 Transformers splits every model that '
@@ -208,11 +210,11 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         if tokenizer is None:
             raise ConfigurationError("the trainer has no tokenizer; write processing_class= there")
-        self._source = source = ModelInMemory(model, tokenizer, self.batch_size)
-        source.compute_as_in_training(args)
-        if not source.has_adapter:
-            self._gates.ask_base(source)
-            source.is_trained = True
+        self._memory = memory = ModelInMemory(model, tokenizer, self.batch_size)
+        memory.compute_as_in_training(args)
+        if not memory.has_adapter:
+            self._gates.ask_base(memory)
+            memory.is_trained = True
         return Agreement()
 
     def _check(self, args: Any, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
@@ -220,17 +222,18 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         processes, step = self._processes, state.global_step
         if processes is None or (self._settled and self._settled[0] == step):
             return
-        decision = processes.agree(lambda: self._decide(args, state, kwargs))
-        self._settled = step, decision
-        self._log(state, decision)
-        if decision.stops and self.stopped_at is None:
+        self._settled = step, Agreement()
+        agreement = processes.agree(lambda: self._decide(args, state, kwargs))
+        self._settled = step, agreement
+        self._log(state, agreement)
+        if agreement.stops and self.stopped_at is None:
             self.stopped_at = step
             control.should_training_stop = True
-        self._raise_or_tell(decision, processes, f"step {step}", state)
+        self._raise_or_tell(agreement, processes, f"step {step}", state)
 
     def _decide(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Agreement:
-        source = self._answering(args, state.global_step)
-        checkpoint = self._gates.evaluate(source, state.global_step, self._gates.cases)
+        weights = self._weights(args, state.global_step)
+        checkpoint = self._gates.evaluate(weights, state.global_step, self._gates.cases)
         stops = self._gates.stops(checkpoint)
         problem = self._problem(checkpoint)
         is_good = not (checkpoint.drops or stops or checkpoint.result.not_evaluated)
@@ -238,7 +241,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             self.best = checkpoint
             folder = Path(args.output_dir) / BEST_FOLDER
             try:
-                self._save_best(folder, source, kwargs)
+                self._save_best(folder, weights, kwargs)
             except Exception as error:  # noqa: BLE001 - such as a full disk
                 problem = f"{folder} was not written: {reason(error)}"
         metrics = checkpoint.metrics()
@@ -257,54 +260,54 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         step = state.global_step
         if args.load_best_model_at_end and state.best_model_checkpoint:
             step = int(state.best_global_step or step)
+        elif self.through:
+            # An older training may have left later checkpoints in the folder.
+            step = self._settled[0] if self._settled else step
         last = self.checkpoints[-1] if self.checkpoints else None
         is_new = self._gates.cases is not None or last is None or last.step != step
         if not (self.at_end and is_new):
             return Agreement()
-        source = self._answering(args, step, is_last=True)
-        checkpoint = self._gates.evaluate(source, step, cases=None)
+        checkpoint = self._gates.evaluate(self._weights(args, step), step, cases=None)
         return Agreement(problem=self._problem(checkpoint), figures=checkpoint.figures())
 
-    def _answering(self, args: Any, step: int, *, is_last: bool = False) -> TrainedWeights:
-        """Return what answers: the model in memory, or the folder of the checkpoint of *step*."""
-        if isinstance(self._source, ModelInMemory):
-            return self._source
+    def _weights(self, args: Any, step: int) -> TrainedWeights:
+        """Return what is evaluated: the model in memory, or the folder of the saved checkpoint."""
+        if self._memory is not None:
+            return self._memory
         folder = Path(args.output_dir).absolute() / f"checkpoint-{step}"
-        if is_last and not folder.is_dir() and self._source:
-            folder = self._source
-        if not any(folder.glob("*.safetensors")):
+        if self._settled is None or not any(folder.glob("*.safetensors")):
             raise ConfigurationError(
-                f"{folder} has no *.safetensors; let the trainer save whole weights there, with a "
-                'save_strategy, fsdp_config={"state_dict_type": "FULL_STATE_DICT"} for FSDP, and '
+                f"{folder} has no *.safetensors of this training; let the trainer save whole "
+                "weights there: save_strategy=; "
+                'fsdp_config={"state_dict_type": "FULL_STATE_DICT"} for FSDP; '
                 "stage3_gather_16bit_weights_on_model_save for ZeRO-3"
             )
-        self._source = folder
         return folder
 
-    def _save_best(self, folder: Path, source: TrainedWeights, kwargs: Mapping[str, Any]) -> None:
+    def _save_best(self, folder: Path, weights: TrainedWeights, kwargs: Mapping[str, Any]) -> None:
         if self.keep != "best":
             return
-        if isinstance(source, Path):
+        if isinstance(weights, Path):
             # The trainer may delete its own checkpoint later.
-            shutil.copytree(source, folder, ignore=_TRAINER_STATE, dirs_exist_ok=True)
+            shutil.copytree(weights, folder, ignore=_TRAINER_STATE, dirs_exist_ok=True)
             return
         whole_model(kwargs["model"]).save_pretrained(str(folder))
         if tokenizer := kwargs.get("processing_class"):
             tokenizer.save_pretrained(str(folder))
 
     def _raise_or_tell(
-        self, decision: Agreement, processes: Processes, place: str, state: Any
+        self, agreement: Agreement, processes: Processes, place: str, state: Any
     ) -> None:
         """Tell a problem once, and go on.
 
         Raises:
             FtgateError: the training goes on only without problems; in all processes alike.
         """
-        if not decision.problem:
+        if not agreement.problem:
             return
         if self.required:
-            raise FtgateError(f"{place}: {decision.problem}") from processes.error
-        _tell_problem(f"{place}: {decision.problem}", state)
+            raise FtgateError(f"{place}: {agreement.problem}") from processes.error
+        _tell_problem(f"{place}: {agreement.problem}", state)
 
     def _check_metric(self, args: Any) -> None:
         """Note whether the trainer chooses by one of our metrics.
@@ -322,8 +325,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
                 f'metric_for_best_model="{chosen}": the suite has {", ".join(names)}'
                 f"{did_you_mean(chosen, names)}"
             )
-        strategy = getattr(args, "eval_strategy", "no")
-        if self._is_for_trainer and str(getattr(strategy, "value", strategy)) == "no":
+        if self._is_for_trainer and strategy(args, "eval") == "no":
             asks = f'metric_for_best_model="{chosen}"' if is_ours else 'every="evaluate"'
             raise ConfigurationError(f'{asks} needs eval_strategy="steps" or "epoch"')
         if is_ours and self.through:
@@ -332,11 +334,11 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
                 "through= evaluates; leave one of them out, since keep= keeps the best checkpoint"
             )
 
-    def _log(self, state: Any, decision: Agreement) -> None:
+    def _log(self, state: Any, agreement: Agreement) -> None:
         """Log the figures through the trainer."""
-        if not decision.figures:
+        if not agreement.figures:
             return
-        figures = {**decision.figures, **decision.metrics}
+        figures = {**agreement.figures, **agreement.metrics}
         if self.trainer is None:
             state.log_history.append({**figures, "epoch": state.epoch, "step": state.global_step})
             return
@@ -388,4 +390,4 @@ def _before_early_stopping(callback: GateCallback, trainer: Any) -> None:
 
 def _tell_problem(sentence: str, state: Any) -> None:
     if state.is_world_process_zero:
-        tell(f"warning: {sentence}; the training goes on (required=True would end it)")
+        tell(f"warning: {sentence}; the training is not ended (required=True would end it)")

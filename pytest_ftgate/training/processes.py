@@ -85,11 +85,11 @@ class Processes:
             self._wait(key)
             return _read(self._store.get(key))
         # Left as it is if the process is interrupted.
-        decision = Agreement(problem="process 0 was interrupted")
+        agreement = Agreement(problem="process 0 was interrupted")
         try:
-            decision = self._decided(decide)
+            agreement = self._decided(decide)
         finally:
-            taken = self._store.compare_set(key, "", json.dumps(asdict(decision)))
+            taken = self._store.compare_set(key, "", json.dumps(asdict(agreement)))
         return _read(taken)
 
     def _decided(self, decide: Callable[[], Agreement]) -> Agreement:

@@ -38,10 +38,15 @@ def planned_checkpoints(every: str | int, args: Any, state: Any) -> int:
         return max(1, steps // every)
     if every in ("save", "evaluate"):
         name = {"save": "save", "evaluate": "eval"}[every]
-        strategy = getattr(args, f"{name}_strategy")
-        if str(getattr(strategy, "value", strategy)) == "steps":
+        if strategy(args, name) == "steps":
             return max(1, ceil(steps / max(1, int(getattr(state, f"{name}_steps")))))
     return max(1, ceil(float(state.num_train_epochs)))
+
+
+def strategy(args: Any, event: str) -> str:
+    """Return when a trainer with *args* does *event*, ``save`` or ``eval``, as its own word."""
+    value = getattr(args, f"{event}_strategy")
+    return str(getattr(value, "value", value))
 
 
 def stop_level(number: int, planned: int, tests: int = 1) -> float:
