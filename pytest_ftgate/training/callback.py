@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from math import inf, nan
+from math import nan
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,8 +31,6 @@ _TRAINER_STATE = shutil.ignore_patterns(
     *("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state*", "training_args*"),
     *("pytorch_model_fsdp*", "global_step*", "latest", "zero_to_fp32.py"),
 )
-#: The part of their time that others wait in which requests are sent; scoring takes the rest.
-_SHARE_OF_WAIT = 0.9
 
 
 class GateCallback(TrainerCallback):  # type: ignore[misc]
@@ -131,17 +129,10 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         self._gates.planned = planned_checkpoints(self.every, args, state)
         self._check_metric(args)
         _before_early_stopping(self, self.trainer)
-        try:
-            processes = Processes(int(getattr(args, "world_size", 1)), self.wait_minutes)
-            is_alone = processes.count == 1
-            self._gates.seconds = inf if is_alone else _SHARE_OF_WAIT * 60 * self.wait_minutes
-            agreement = processes.agree(lambda: self._begin(args, kwargs))
-            self._raise_or_tell(agreement, processes, "no gate is evaluated", state)
-        except ConfigurationError as error:
-            if self.required:
-                raise
-            _tell_problem(f"no gate is evaluated: {error}", state)
-            return
+        processes = Processes(self.wait_minutes)
+        self._gates.seconds = processes.seconds
+        agreement = processes.agree(lambda: self._begin(args, processes.count, kwargs))
+        self._raise_or_tell(agreement, processes, "no gate is evaluated", state)
         self._processes = None if agreement.problem else processes
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -188,16 +179,15 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
 
     # What is decided, in the first process ------------------------------------------------------
 
-    def _begin(self, args: Any, kwargs: Mapping[str, Any]) -> Agreement:
+    def _begin(self, args: Any, count: int, kwargs: Mapping[str, Any]) -> Agreement:
         """Take over what answers; request the replies of a base that will change."""
+        if count < args.world_size:
+            raise ConfigurationError(
+                f"{args.world_size} processes train without a process group of torch's, so they "
+                "cannot agree; start them with torchrun or accelerate launch"
+            )
         if self.through:
-            if strategy(args, "save") == "no":
-                raise ConfigurationError("through= evaluates what is saved; write save_strategy=")
-            if loads_here(self._gates.content, self.through) and is_deepspeed_zero3_enabled():
-                raise ConfigurationError(
-                    f'through="{self.through}": under ZeRO-3 Transformers splits every model that '
-                    "this process loads; name a variant that a server or llama.cpp answers"
-                )
+            self._check_through(args)
             return Agreement()
         model = whole_model(kwargs["model"])
         if is_split(model):
@@ -217,6 +207,15 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             memory.is_trained = True
         return Agreement()
 
+    def _check_through(self, args: Any) -> None:
+        if strategy(args, "save") == "no":
+            raise ConfigurationError("through= evaluates what is saved; write save_strategy=")
+        if loads_here(self._gates.content, self._gates.variant) and is_deepspeed_zero3_enabled():
+            raise ConfigurationError(
+                f'through="{self.through}": under ZeRO-3 Transformers splits every model that '
+                "this process loads; name a variant that a server or llama.cpp answers"
+            )
+
     def _check(self, args: Any, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
         """Evaluate a step once, and do in each process what the first one decides."""
         processes, step = self._processes, state.global_step
@@ -235,7 +234,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         weights = self._weights(args, state.global_step)
         checkpoint = self._gates.evaluate(weights, state.global_step, self._gates.cases)
         stops = self._gates.stops(checkpoint)
-        problem = self._problem(checkpoint)
+        problem = self._gates.problem(checkpoint)
         is_good = not (checkpoint.drops or stops or checkpoint.result.not_evaluated)
         if is_good and (self.best is None or checkpoint.mean > self.best.mean):
             self.best = checkpoint
@@ -248,12 +247,6 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         return Agreement(
             problem=problem, stops=stops, figures=checkpoint.figures(), metrics=metrics
         )
-
-    def _problem(self, checkpoint: EvaluatedCheckpoint) -> str:
-        problem = checkpoint.problem()
-        if problem and checkpoint.seconds > self._gates.seconds:
-            return f"{problem}; raise wait_minutes= of the callback, or lower cases="
-        return problem
 
     def _end(self, args: Any, state: Any) -> Agreement:
         """Evaluate the gates on all cases, of the model that the training leaves."""
@@ -268,7 +261,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         if not (self.at_end and is_new):
             return Agreement()
         checkpoint = self._gates.evaluate(self._weights(args, step), step, cases=None)
-        return Agreement(problem=self._problem(checkpoint), figures=checkpoint.figures())
+        return Agreement(problem=self._gates.problem(checkpoint), figures=checkpoint.figures())
 
     def _weights(self, args: Any, step: int) -> TrainedWeights:
         """Return what is evaluated: the model in memory, or the folder of the saved checkpoint."""
@@ -307,7 +300,9 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             return
         if self.required:
             raise FtgateError(f"{place}: {agreement.problem}") from processes.error
-        _tell_problem(f"{place}: {agreement.problem}", state)
+        if state.is_world_process_zero:
+            told = f"warning: {place}: {agreement.problem}"
+            tell(f"{told}; the training is not ended (required=True would end it)")
 
     def _check_metric(self, args: Any) -> None:
         """Note whether the trainer chooses by one of our metrics.
@@ -386,8 +381,3 @@ def _before_early_stopping(callback: GateCallback, trainer: Any) -> None:
         known = trainer.callback_handler.callbacks
         # In place: the trainer is going through this list, and what follows keeps its place.
         known[:] = [callback, *(one for one in known if one is not callback)]
-
-
-def _tell_problem(sentence: str, state: Any) -> None:
-    if state.is_world_process_zero:
-        tell(f"warning: {sentence}; the training is not ended (required=True would end it)")

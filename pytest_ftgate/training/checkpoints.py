@@ -98,14 +98,6 @@ class EvaluatedCheckpoint:
             return dict(self.rates)
         return {**self.rates, SCORE: self.mean - bool(self.drops)}
 
-    def problem(self) -> str:
-        """Return which gates have no verdict, by reason; "" if all have one."""
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for row in self.result.not_evaluated:
-            by_reason[row.reason].append(row.node.rpartition("::")[2])
-        told = (f"{', '.join(names)} not evaluated: {why}" for why, names in by_reason.items())
-        return "; ".join(told)
-
 
 class CheckpointGates:
     """The gates of one suite, at one checkpoint of a training after another.
@@ -176,6 +168,16 @@ class CheckpointGates:
             if self.cases is None or verdict.gate in checkpoint.doubtful:
                 tell(f"step {checkpoint.step}: {distance_text(verdict, check, needed)}")
         return False
+
+    def problem(self, checkpoint: EvaluatedCheckpoint) -> str:
+        """Return which gates of *checkpoint* have no verdict, by reason; "" if all have one."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for row in checkpoint.result.not_evaluated:
+            by_reason[row.reason].append(row.node.rpartition("::")[2])
+        told = [f"{', '.join(names)} not evaluated: {why}" for why, names in by_reason.items()]
+        if told and checkpoint.seconds > self.seconds:
+            told.append("raise wait_minutes= of the callback, or lower cases=")
+        return "; ".join(told)
 
     def _stop_tests(
         self, verdicts: Sequence[Verdict], number: int

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from itertools import count
+from math import inf
 from typing import Any
 
 from torch import distributed
 
-from pytest_ftgate.errors import ConfigurationError, EngineError, FtgateError, unexpected
+from pytest_ftgate.errors import EngineError, FtgateError, unexpected
 from pytest_ftgate.providers.generation import is_out_of_memory
 from pytest_ftgate.training.memory import TOO_LITTLE_MEMORY
 
 #: The trainings of this process that have several ones; all processes count alike.
 _TRAININGS = count()
+#: The part of the time that others wait in which requests are sent; scoring takes the rest.
+_SHARE_OF_WAIT = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +46,16 @@ class Processes:
     limit of its own, after which its backend ends the process.
 
     Args:
-        planned: the number of processes that the trainer knows.
         minutes: the most that the others wait.
 
-    Raises:
-        ConfigurationError: the processes have no process group of torch's.
+    Attributes:
+        count: the number of processes in torch's process group; 1 without one.
+        is_first: True in the one that decides.
+        seconds: the most in which it should send requests.
+        error: the exception that kept it from deciding, or None.
     """
 
-    def __init__(self, planned: int, minutes: float) -> None:
+    def __init__(self, minutes: float) -> None:
         self._limit = timedelta(minutes=minutes)
         self._given_up = Agreement(
             problem=f"process 0 did not answer within {minutes:g} minutes; raise wait_minutes= of "
@@ -58,14 +63,9 @@ class Processes:
         )
         is_joined = distributed.is_available() and distributed.is_initialized()
         self.count = distributed.get_world_size() if is_joined else 1
-        if self.count < planned:
-            raise ConfigurationError(
-                f"{planned} processes train without a process group of torch's, so they cannot "
-                "agree; start them with torchrun or accelerate launch"
-            )
         self.is_first = self.count == 1 or distributed.get_rank() == 0
+        self.seconds = inf if self.count == 1 else _SHARE_OF_WAIT * 60 * minutes
         self._turns = count()
-        #: The exception that kept the first process from deciding, or None.
         self.error: Exception | None = None
         if self.count > 1:
             # The one store that every launcher makes; no public name leads to it.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from math import isnan
 from pathlib import Path
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.launches import LAUNCHERS, launch, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
@@ -102,3 +106,72 @@ def test_split_weights_are_told_once_with_what_to_write(launched):
         assert "no gate is evaluated: the weights are split over the processes" in warning
         assert "write through=VARIANT" in warning
         assert launched("fsdp")[0][name]["steps"] == 4
+
+
+#: Two trainings at once of the embedded model, under gates in memory and by llama.cpp.
+REAL = """
+import os, sys
+from datasets import Dataset
+from ftgate_testing.checkpoints import load_model, load_tokenizer
+from peft import LoraConfig
+from pytest_ftgate.training import GateCallback
+from trl import SFTConfig, SFTTrainer
+
+rows = [{"prompt": f"Ticket {n}: my parcel is late.", "completion": " late"} for n in range(8)]
+options = SFTConfig(
+    output_dir="out", max_steps=2, per_device_train_batch_size=1, learning_rate=1e-3, use_cpu=True,
+    bf16=False, gradient_checkpointing=False, save_strategy="steps", save_steps=2, report_to="none",
+)
+trainer = SFTTrainer(
+    model=load_model(), args=options, train_dataset=Dataset.from_list(rows),
+    processing_class=load_tokenizer(), peft_config=LoraConfig(r=4, target_modules="all-linear"),
+)
+shared = {"cases": 4, "stop_on": (), "at_end": False, "trainer": trainer, "keep": None}
+inside = GateCallback("s.ftgate.yaml", every=2, **shared)
+through = GateCallback("s.ftgate.yaml", through="tuned", **shared)
+trainer.add_callback(inside)
+trainer.add_callback(through)
+trainer.train()
+if os.environ["RANK"] == "0":
+    for callback in (inside, through):
+        (one,) = callback.checkpoints
+        sent = one.result.report.requests.sent
+        print("CAME", one.step, len(one.result.verdicts), sent)
+print("ROWS", sum("ftgate/seconds" in row for row in trainer.state.log_history))
+"""
+REAL_SUITE = """
+cases: cases.jsonl
+reply: {format: {choice: [late, broken]}, score: choice, max_tokens: 4}
+variants:
+  base: {provider: llamacpp, model: smollm2-135m, gated: false}
+  tuned: {like: base, adapter: not-there-yet, gated: true}
+baseline: base
+gates:
+  accuracy: {min: 0.5}
+  forgetting: {skills: general-small, max_drop: 0.3}
+"""
+
+
+def test_the_embedded_model_is_evaluated_in_memory_and_by_llama_cpp(tmp_path):
+    cases = [
+        {"id": f"c{n}", "input": f"Parcel {n} is late.", "expected": "late"} for n in range(60)
+    ]
+    write_rows(tmp_path / "cases.jsonl", cases)
+    (tmp_path / "s.ftgate.yaml").write_text(REAL_SUITE, "utf-8")
+    (tmp_path / "real.py").write_text(REAL, "utf-8")
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc-per-node=2", "real.py"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-2_000:]
+    came = [line.split() for line in done.stdout.splitlines() if line.startswith("CAME")]
+    # Both have a verdict of each gate, by replies of their own.
+    assert [line[:-1] for line in came] == [["CAME", "2", "2"]] * 2
+    assert all(int(line[-1]) > 0 for line in came)
+    assert done.stdout.count("ROWS 2") == 2
