@@ -100,6 +100,8 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         rules = get_args(StopRule)
         if stop_rule not in rules:
             raise ConfigurationError(f"stop_rule={stop_rule!r}: write {' or '.join(rules)}")
+        if not (isinstance(wait_minutes, int | float) and wait_minutes > 0):
+            raise ConfigurationError(f"wait_minutes={wait_minutes!r}: write minutes above 0")
         path = Path(suite).absolute()
         if not path.is_file():
             raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
@@ -225,7 +227,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         agreement = processes.agree(lambda: self._decide(args, state, kwargs))
         self._settled = step, agreement
         self._log(state, agreement)
-        if agreement.stops and self.stopped_at is None:
+        if agreement.stops:
             self.stopped_at = step
             control.should_training_stop = True
         self._raise_or_tell(agreement, processes, f"step {step}", state)

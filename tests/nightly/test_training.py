@@ -205,6 +205,8 @@ def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
         GateCallback("s.ftgate.yaml", stop_rule="half")
     with pytest.raises(ConfigurationError, match='no gate "forgeting"; did you mean "forgetting"'):
         GateCallback("s.ftgate.yaml", stop_on=["forgeting"])
+    with pytest.raises(ConfigurationError, match="wait_minutes=0: write minutes above 0"):
+        GateCallback("s.ftgate.yaml", wait_minutes=0)
     with pytest.raises(ConfigurationError, match=r'through= evaluates what .* write every="save"'):
         GateCallback("s.ftgate.yaml", through="tuned", every=5)
     with pytest.raises(
