@@ -26,21 +26,21 @@ sys.path.insert(0, str(EXAMPLE))
 import train  # noqa: E402 - the example's trainer
 
 from pytest_ftgate import headline, weights  # noqa: E402
-from pytest_ftgate.training import GateCallback  # noqa: E402
+from pytest_ftgate.training import callback, checkpoints  # noqa: E402
 
 
-class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
+class TimedGates(checkpoints.CheckpointGates):
     """Prints what each evaluation took."""
 
     def _run(
         self,
-        provider: Any,
+        source: Any,
         cases: int | None,
         whole: Collection[str] = (),
         step: int | None = None,
     ) -> Any:
         start, cpu = time.perf_counter(), time.process_time()
-        result = super()._run(provider, cases, whole, step)
+        result = super()._run(source, cases, whole, step)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         part = f"all cases of {', '.join(whole)}" if whole else f"{cases} cases of each gate"
         sent = result.report.requests.sent
@@ -49,9 +49,10 @@ class TimedCallback(GateCallback):  # type: ignore[misc, unused-ignore]
             print(f"  {verdict.outcome:<12} {headline(verdict)}", flush=True)
         return result
 
-    def _evaluate(self, provider: Any, step: int, cases: int | None) -> Any:
+    def evaluate(self, source: Any, step: int, cases: int | None) -> Any:
+        """Print the step before its evaluation."""
         print(f"step {step}", flush=True)
-        return super()._evaluate(provider, step, cases)
+        return super().evaluate(source, step, cases)
 
 
 def keep_figures(log: Path, kept: Path) -> None:
@@ -78,7 +79,7 @@ def main() -> None:
     tokenizer = train.AutoTokenizer.from_pretrained(
         args.weights.parent, gguf_file=args.weights.name
     )
-    train.GateCallback = TimedCallback
+    callback.CheckpointGates = TimedGates  # type: ignore[misc, unused-ignore]
     train.train(args.variant, args, tokenizer)
     if args.log:
         keep_figures(args.out / f"log-{args.variant}.json", args.log)

@@ -2,93 +2,50 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
-from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.needs import ScoreRequest, When
-from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.readers.yaml import read_yaml
-from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.number_text import quantity
-from pytest_ftgate.reporting.stop import distance_text, stop_text
-from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.reporting.trackers import comparing_check, logged_figures
-from pytest_ftgate.requests.request_groups import base_name
-from pytest_ftgate.runner.evaluate import EvaluateResult, Project, evaluate_loaded
-from pytest_ftgate.runner.planner import GateRun, full_look
-from pytest_ftgate.runner.session import Session
-from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.training.memory import ModelInMemory
-from pytest_ftgate.training.stop import (
-    StopRule,
-    StopTest,
-    doubtful_gates,
-    drops,
-    may_exceed,
-    planned_checkpoints,
-    stop_level,
-    stop_tests,
+from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
+from pytest_ftgate.training.checkpoints import (
+    CheckpointGates,
+    EvaluatedCheckpoint,
+    TrainedWeights,
+    tell,
 )
-from pytest_ftgate.training.suite import (
-    IN_MEMORY,
-    count_questions,
-    extra_of,
-    in_memory_content,
-    trained_variant,
-    with_fewer_cases,
-    with_weights,
-    without_base_readings,
-)
+from pytest_ftgate.training.memory import ModelInMemory, is_split, whole_model
+from pytest_ftgate.training.processes import Agreement, Processes, reason
+from pytest_ftgate.training.stop import StopRule, planned_checkpoints, strategy
+from pytest_ftgate.training.suite import METRICS, loads_here, saved_key
 
 #: The folder of the best checkpoint, in the output folder of the training.
 BEST_FOLDER = "ftgate-best"
-_EVENTS = ("epoch", "save")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatedCheckpoint:
-    """The gates at one step of a training.
-
-    Attributes:
-        step: the number of the training step.
-        seconds: the time that the evaluation took.
-        result: the run; its ``verdicts`` are on a part of the cases unless it *is_whole*.
-        drops: the gates with a drop that is shown and may exceed its limit.
-        mean: the mean of what its gates rate (accuracy, format, general skills), of the cases that
-            each checkpoint has.
-        is_whole: True if all cases of the suite were used.
-        doubtful: the gates that were evaluated on all cases, since part of them left a drop beyond
-            the limit possible.
-    """
-
-    step: int
-    seconds: float
-    result: EvaluateResult
-    drops: tuple[str, ...]
-    mean: float
-    is_whole: bool
-    doubtful: tuple[str, ...] = ()
+_EVENTS = ("epoch", "save", "evaluate")
+#: What a trainer saves to go on from, beside the model.
+_TRAINER_STATE = shutil.ignore_patterns(
+    *("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state*", "training_args*"),
+    *("pytorch_model_fsdp*", "global_step*", "latest", "zero_to_fp32.py"),
+)
 
 
 class GateCallback(TrainerCallback):  # type: ignore[misc]
-    """Evaluates the gates of a suite on the model in memory, for the trainers of Transformers.
+    """Evaluates the gates of a suite while a model is trained, for the trainers of Transformers.
 
     The base is the same model without its adapter. Its replies are requested once, and kept in the
-    cache by a digest of its weights.
+    cache by a digest of its weights. With several processes the first one evaluates, the others
+    wait, and all do what it decides. Nothing that goes wrong after the start ends a training: it is
+    a warning on standard error.
 
     Args:
         suite: the path of a ``*.ftgate.yaml`` file. One of its variants is being trained; what it
-            declares of provider, model and adapter does not matter here.
-        every: ``epoch``, ``save``, or a number of steps.
+            declares of provider, model and adapter does not matter without *through*.
+        every: ``epoch``, ``save``, ``evaluate`` (each evaluation of the trainer), or a number of
+            steps; by default ``epoch``, with *through* ``save``.
         stop_on: the gates that end the training. All cases decide: a gate whose cases leave a drop
             beyond its limit possible is evaluated on all of them at once.
         stop_rule: ``half_limit`` ends the training once it has surely lost more than half of what a
@@ -100,59 +57,68 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         cases: the number of cases, and of skills cases, at each checkpoint; None for all.
         at_end: True to evaluate the gates on all cases at the end of the training.
         variant: the name of the variant that is being trained; by default the one that is tuned.
+        through: the name of the variant whose own provider answers, with each checkpoint that the
+            trainer saves as its adapter or model; None for the model in memory. Weights that are
+            split over processes (FSDP, ZeRO-3) are evaluated in no other way.
         trainer: the trainer, for trackers such as W&B, MLflow and TensorBoard:
             ``trainer.add_callback(GateCallback(suite, trainer=trainer))``. Without it the figures
             are in ``trainer.state.log_history`` alone.
         rootdir: as for ``pytest_ftgate.evaluate``.
-        batch_size: the number of requests that the model answers at once.
+        batch_size: the number of requests that the model in memory answers at once.
+        wait_minutes: the most that other processes wait for the first one at a checkpoint.
+        required: True to end the training by an error where something cannot be evaluated.
 
     Attributes:
-        checkpoints: what was evaluated so far.
+        checkpoints: what was evaluated so far; in the first process alone, as *best*.
         best: of those without a drop the one whose gates rate highest; None if there is none.
         stopped_at: the step at which a gate ended the training, or None.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+        SuiteError: the suite has errors; the message has all of them, each with its line.
     """
 
     def __init__(  # noqa: PLR0913 - each by its name
         self,
         suite: str | Path,
         *,
-        every: Literal["epoch", "save"] | int = "epoch",
+        every: Literal["epoch", "save", "evaluate"] | int | None = None,
         stop_on: Sequence[str] = ("forgetting",),
         stop_rule: StopRule = "half_limit",
         keep: Literal["best"] | None = "best",
         cases: int | None = 60,
         at_end: bool = True,
         variant: str | None = None,
+        through: str | None = None,
         trainer: Any = None,
         rootdir: str | Path | None = None,
         batch_size: int = 32,
+        wait_minutes: float = 60,
+        required: bool = False,
     ) -> None:
-        if every not in _EVENTS and not (isinstance(every, int) and every > 0):
-            raise ConfigurationError(f"every={every!r}: write epoch, save, or a number of steps")
+        self.every = _checked_event(every, through)
         rules = get_args(StopRule)
         if stop_rule not in rules:
             raise ConfigurationError(f"stop_rule={stop_rule!r}: write {' or '.join(rules)}")
+        if not (isinstance(wait_minutes, int | float) and wait_minutes > 0):
+            raise ConfigurationError(f"wait_minutes={wait_minutes!r}: write minutes above 0")
         path = Path(suite).absolute()
         if not path.is_file():
             raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
-        self.every, self.keep, self.cases, self.trainer = every, keep, cases, trainer
-        self.at_end, self.batch_size, self.stop_rule = at_end, batch_size, stop_rule
-        self._project = Project.of_suite(path, rootdir)
-        content = read_yaml(path.read_text("utf-8"), path.name).value
-        content = content if isinstance(content, dict) else {}
-        self.variant = trained_variant(content, variant)
-        gates = content.get("gates") or {}
-        for gate in set(stop_on) - {*gates, "forgetting"}:
-            raise ConfigurationError(
-                f'stop_on: the suite has no gate "{gate}"{did_you_mean(gate, gates)}'
-            )
-        self.stop_on = tuple(gate for gate in stop_on if gate in gates)
-        self._extra = extra_of(content, self.variant)
-        self._provider: ModelInMemory | None = None
-        self._planned = 1
-        #: The room to think of both sides, chosen at the first checkpoint.
-        self._room: int | None = None
-        self.checkpoints: list[EvaluatedCheckpoint] = []
+        variant = _same_variant(variant, through)
+        self._gates = CheckpointGates(path, rootdir, variant, stop_on, stop_rule, cases)
+        if through:
+            saved_key(self._gates.content, through)
+        self.keep, self.at_end, self.trainer = keep, at_end, trainer
+        self.through, self.batch_size = through, batch_size
+        self.wait_minutes, self.required = wait_minutes, required
+        #: None while no checkpoint is evaluated.
+        self._processes: Processes | None = None
+        self._memory: ModelInMemory | None = None
+        #: The last step that was tried, and what came of it.
+        self._settled: tuple[int, Agreement] | None = None
+        self._is_for_trainer = False
+        self.checkpoints = self._gates.evaluated
         self.best: EvaluatedCheckpoint | None = None
         self.stopped_at: int | None = None
 
@@ -161,21 +127,15 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take over the model; request the replies of a base that the training will change."""
         del control
-        self._planned = planned_checkpoints(self.every, args, state)
-        if getattr(args, "world_size", 1) > 1 or getattr(args, "deepspeed", None):
-            raise ConfigurationError(
-                "GateCallback needs the whole model in one process; save checkpoints, and evaluate "
-                "them with pytest_ftgate.evaluate"
-            )
-        tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
-        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
-        if tokenizer is None:
-            raise ConfigurationError("GateCallback needs the trainer's processing_class")
-        self._provider = ModelInMemory(kwargs["model"], tokenizer, self.batch_size)
-        self._provider.compute_as_in_training(args)
-        if not self._provider.has_adapter:
-            self._ask_base(self._provider)
-            self._provider.is_trained = True
+        self._processes = self._memory = self._settled = None
+        self._gates.planned = planned_checkpoints(self.every, args, state)
+        self._check_metric(args)
+        _before_early_stopping(self, self.trainer)
+        processes = Processes(self.wait_minutes)
+        self._gates.seconds = processes.seconds
+        agreement = processes.agree(lambda: self._begin(args, processes.count, kwargs))
+        self._raise_or_tell(agreement, processes, "no gate is evaluated", state)
+        self._processes = None if agreement.problem else processes
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate the gates, with ``every="epoch"``."""
@@ -192,193 +152,234 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         if self.every == "save":
             self._check(args, state, control, kwargs)
 
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Add the figures to the trainer's metrics, by which it chooses its best checkpoint.
+
+        What could not be evaluated is ``nan``, which is never better than anything.
+        """
+        if not self._is_for_trainer or kwargs.get("metrics") is None:
+            return
+        self._check(args, state, control, kwargs)
+        found = self._settled[1].metrics if self._settled else {}
+        kwargs["metrics"].update({name: found.get(name, nan) for name in self._gates.metric_names})
+
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Name the best checkpoint; with *at_end*, evaluate the gates on all cases before."""
         del control, kwargs
-        provider = self._provider
-        if provider is None:
+        processes, self._processes = self._processes, None
+        self._is_for_trainer = False
+        if processes is None:
             return
-        last = self.checkpoints[-1] if self.checkpoints else None
-        is_new = self.cases is not None or last is None or last.step != state.global_step
-        if self.at_end and is_new:
-            self._log(state, self._evaluate(provider, state.global_step, cases=None))
-        if self.best is None and self.checkpoints:
-            _tell("no checkpoint is without a drop, so none is the best")
-        elif self.best:
-            place = f", saved in {Path(args.output_dir) / BEST_FOLDER}" if self.keep else ""
-            _tell(f"the best checkpoint is that of step {self.best.step}{place}")
-        provider.stop()
-        self._provider = None
+        agreement = processes.agree(lambda: self._end(args, state))
+        self._log(state, agreement)
+        if processes.is_first:
+            self._tell_best(args)
+        if self._memory is not None:
+            self._memory.stop()
+        self._memory = None
+        self._raise_or_tell(agreement, processes, "at the end", state)
 
-    # Evaluation ---------------------------------------------------------------------------------
+    # What is decided, in the first process ------------------------------------------------------
+
+    def _begin(self, args: Any, count: int, kwargs: Mapping[str, Any]) -> Agreement:
+        """Take over what answers; request the replies of a base that will change."""
+        if count < args.world_size:
+            raise ConfigurationError(
+                f"{args.world_size} processes train without a process group of torch's, so they "
+                "cannot agree; start them with torchrun or accelerate launch"
+            )
+        if self.through:
+            self._check_through(args)
+            return Agreement()
+        model = whole_model(kwargs["model"])
+        if is_split(model):
+            raise ConfigurationError(
+                "the weights are split over the processes (FSDP, ZeRO-3, tensor parallelism); "
+                "write through=VARIANT, so that the provider of this variant answers with each "
+                "saved checkpoint"
+            )
+        tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+        if tokenizer is None:
+            raise ConfigurationError("the trainer has no tokenizer; write processing_class= there")
+        self._memory = memory = ModelInMemory(model, tokenizer, self.batch_size)
+        memory.compute_as_in_training(args)
+        if not memory.has_adapter:
+            self._gates.ask_base(memory)
+            memory.is_trained = True
+        return Agreement()
+
+    def _check_through(self, args: Any) -> None:
+        if strategy(args, "save") == "no":
+            raise ConfigurationError("through= evaluates what is saved; write save_strategy=")
+        if loads_here(self._gates.content, self._gates.variant) and is_deepspeed_zero3_enabled():
+            raise ConfigurationError(
+                f'through="{self.through}": under ZeRO-3 Transformers splits every model that '
+                "this process loads; name a variant that a server or llama.cpp answers"
+            )
 
     def _check(self, args: Any, state: Any, control: Any, kwargs: Mapping[str, Any]) -> None:
-        if self._provider is None:
+        """Evaluate a step once, and do in each process what the first one decides."""
+        processes, step = self._processes, state.global_step
+        if processes is None or (self._settled and self._settled[0] == step):
             return
-        checkpoint = self._evaluate(self._provider, state.global_step, self.cases)
-        self._log(state, checkpoint)
-        stops = self._is_stopped(checkpoint)
-        is_good = not (checkpoint.drops or stops)
+        self._settled = step, Agreement()
+        agreement = processes.agree(lambda: self._decide(args, state, kwargs))
+        self._settled = step, agreement
+        self._log(state, agreement)
+        if agreement.stops:
+            self.stopped_at = step
+            control.should_training_stop = True
+        self._raise_or_tell(agreement, processes, f"step {step}", state)
+
+    def _decide(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> Agreement:
+        weights = self._weights(args, state.global_step)
+        checkpoint = self._gates.evaluate(weights, state.global_step, self._gates.cases)
+        stops = self._gates.stops(checkpoint)
+        problem = self._gates.problem(checkpoint)
+        is_good = not (checkpoint.drops or stops or checkpoint.result.not_evaluated)
         if is_good and (self.best is None or checkpoint.mean > self.best.mean):
             self.best = checkpoint
-            if self.keep == "best":
-                folder = Path(args.output_dir) / BEST_FOLDER
-                kwargs["model"].save_pretrained(str(folder))
-                if tokenizer := kwargs.get("processing_class"):
-                    tokenizer.save_pretrained(str(folder))
-        if stops and self.stopped_at is None:
-            self.stopped_at = state.global_step
-            control.should_training_stop = True
-
-    def _is_stopped(self, checkpoint: EvaluatedCheckpoint) -> bool:
-        """Return True if the last checkpoint ends the training; say why, or what a stop needs."""
-        number = len(self.checkpoints)
-        tests, level = self._stop_tests(checkpoint.result.verdicts, number)
-        found = [(test.verdict, test.part) for test in tests if test.p <= level]
-        if found:
-            place = f"checkpoint {number} of {max(number, self._planned)}"
-            why = stop_text(found, surely_half=self.stop_rule == "half_limit")
-            _tell(f"step {checkpoint.step}: stopped at {place}: {why}")
-            return True
-        for verdict, check, needed in drops(tests, level) if self.stop_rule == "half_limit" else ():
-            # Part of the cases stops nothing.
-            if self.cases is None or verdict.gate in checkpoint.doubtful:
-                _tell(f"step {checkpoint.step}: {distance_text(verdict, check, needed)}")
-        return False
-
-    def _stop_tests(
-        self, verdicts: Sequence[Verdict], number: int
-    ) -> tuple[tuple[StopTest, ...], float]:
-        """Return what may end the training at the checkpoint *number*, and the level of each."""
-        tests = stop_tests(verdicts, self.stop_on, self.stop_rule)
-        return tests, stop_level(number, self._planned, len(tests))
-
-    def _evaluate(
-        self, provider: ModelInMemory, step: int, cases: int | None
-    ) -> EvaluatedCheckpoint:
-        """Evaluate the gates now, and append what came of it."""
-        start = time.perf_counter()
-        provider.name_weights()
-        first = result = self._run(provider, cases, step=step)
-        doubtful = self._gates_in_doubt(first) if cases is not None else []
-        if doubtful:
-            names = ", ".join(doubtful)
-            _tell(f"step {step}: {names} may have dropped too far, and is evaluated on all cases")
-            result = self._run(provider, cases, doubtful)
-        checkpoint = EvaluatedCheckpoint(
-            step=step,
-            seconds=time.perf_counter() - start,
-            result=result,
-            drops=tuple(verdict.gate for verdict in result.verdicts if may_exceed(verdict)),
-            mean=_mean(first),
-            is_whole=cases is None,
-            doubtful=tuple(doubtful),
+            folder = Path(args.output_dir) / BEST_FOLDER
+            try:
+                self._save_best(folder, weights, kwargs)
+            except Exception as error:  # noqa: BLE001 - such as a full disk
+                problem = f"{folder} was not written: {reason(error)}"
+        metrics = checkpoint.metrics()
+        return Agreement(
+            problem=problem, stops=stops, figures=checkpoint.figures(), metrics=metrics
         )
-        self.checkpoints.append(checkpoint)
-        return checkpoint
 
-    def _gates_in_doubt(self, result: EvaluateResult) -> list[str]:
-        """Return the gates that are evaluated on all cases, since these decide."""
-        tests, level = self._stop_tests(result.verdicts, len(self.checkpoints) + 1)
-        found = {test.verdict.gate for test in tests if test.p <= level}
-        found |= {*doubtful_gates(result.verdicts, self.stop_on)}
-        return [gate for gate in self.stop_on if gate in found]
+    def _end(self, args: Any, state: Any) -> Agreement:
+        """Evaluate the gates on all cases, of the model that the training leaves."""
+        step = state.global_step
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            step = int(state.best_global_step or step)
+        elif self.through:
+            # An older training may have left later checkpoints in the folder.
+            step = self._settled[0] if self._settled else step
+        last = self.checkpoints[-1] if self.checkpoints else None
+        is_new = self._gates.cases is not None or last is None or last.step != step
+        if not (self.at_end and is_new):
+            return Agreement()
+        checkpoint = self._gates.evaluate(self._weights(args, step), step, cases=None)
+        return Agreement(problem=self._gates.problem(checkpoint), figures=checkpoint.figures())
 
-    def _run(
-        self,
-        provider: ModelInMemory,
-        cases: int | None,
-        whole: Collection[str] = (),
-        step: int | None = None,
-    ) -> EvaluateResult:
-        """Evaluate the gates, on *cases* cases unless they are among *whole*.
+    def _weights(self, args: Any, step: int) -> TrainedWeights:
+        """Return what is evaluated: the model in memory, or the folder of the saved checkpoint."""
+        if self._memory is not None:
+            return self._memory
+        folder = Path(args.output_dir).absolute() / f"checkpoint-{step}"
+        if self._settled is None or not any(folder.glob("*.safetensors")):
+            raise ConfigurationError(
+                f"{folder} has no *.safetensors of this training; let the trainer save whole "
+                "weights there: save_strategy=; "
+                'fsdp_config={"state_dict_type": "FULL_STATE_DICT"} for FSDP; '
+                "stage3_gather_16bit_weights_on_model_save for ZeRO-3"
+            )
+        return folder
 
-        With *step*, say how many questions that and what may follow it asks.
+    def _save_best(self, folder: Path, weights: TrainedWeights, kwargs: Mapping[str, Any]) -> None:
+        if self.keep != "best":
+            return
+        if isinstance(weights, Path):
+            # The trainer may delete its own checkpoint later.
+            shutil.copytree(weights, folder, ignore=_TRAINER_STATE, dirs_exist_ok=True)
+            return
+        whole_model(kwargs["model"]).save_pretrained(str(folder))
+        if tokenizer := kwargs.get("processing_class"):
+            tokenizer.save_pretrained(str(folder))
+
+    def _raise_or_tell(
+        self, agreement: Agreement, processes: Processes, place: str, state: Any
+    ) -> None:
+        """Tell a problem once, and go on.
+
+        Raises:
+            FtgateError: the training goes on only without problems; in all processes alike.
         """
-        with self._opened(provider) as (session, loaded):
-            suite = loaded if cases is None else with_fewer_cases(loaded, cases, whole)
-            if step is not None:
-                _tell(f"step {step}: {self._count(suite, loaded, cases)}")
-            variant = suite.variants[self.variant]
-            if self._room is not None:
-                session.probe.keep_room(suite, variant, self._room)
-            result = evaluate_loaded(session, self._project, suite, is_whole=False)
-            self._room = session.probe.facts(suite, variant).room
-            return result
+        if not agreement.problem:
+            return
+        if self.required:
+            raise FtgateError(f"{place}: {agreement.problem}") from processes.error
+        if state.is_world_process_zero:
+            told = f"warning: {place}: {agreement.problem}"
+            tell(f"{told}; the training is not ended (required=True would end it)")
 
-    def _count(self, suite: Suite, loaded: Suite, cases: int | None) -> str:
-        """Return how many questions a checkpoint asks at first, and if every gate is in doubt."""
-        text = quantity(count_questions(suite), "question")
-        if cases is None:
-            return text
-        # Gates that cannot end the training take their few cases alone.
-        most = count_questions(with_fewer_cases(loaded, cases, self.stop_on))
-        return f"{text}, at most {most:,}"
+    def _check_metric(self, args: Any) -> None:
+        """Note whether the trainer chooses by one of our metrics.
 
-    @contextmanager
-    def _opened(self, provider: ModelInMemory) -> Iterator[tuple[Session, Suite]]:
-        """Open a session that *provider* answers, and load the suite with its names."""
-        settings = Settings.of_evaluation(self._project.root)
-        with self._project.open_session(settings, {IN_MEMORY: provider}) as (session, load):
-            suite = load(lambda content: in_memory_content(content, self.variant))
-            names = (provider.name, provider.base_name)
-            suite = with_weights(suite, self.variant, *names, self._extra)
-            yield session, suite if provider.has_adapter else without_base_readings(suite)
+        Raises:
+            ConfigurationError: there is none of that name, or none would come.
+        """
+        chosen = str(getattr(args, "metric_for_best_model", None) or "")
+        chosen = f"eval_{chosen.removeprefix('eval_')}"
+        is_ours = chosen.startswith(METRICS)
+        self._is_for_trainer = is_ours or self.every == "evaluate"
+        names = self._gates.metric_names
+        if is_ours and chosen not in names:
+            raise ConfigurationError(
+                f'metric_for_best_model="{chosen}": the suite has {", ".join(names)}'
+                f"{did_you_mean(chosen, names)}"
+            )
+        if self._is_for_trainer and strategy(args, "eval") == "no":
+            asks = f'metric_for_best_model="{chosen}"' if is_ours else 'every="evaluate"'
+            raise ConfigurationError(f'{asks} needs eval_strategy="steps" or "epoch"')
+        if is_ours and self.through:
+            raise ConfigurationError(
+                f'metric_for_best_model="{chosen}": the trainer chooses before it saves what '
+                "through= evaluates; leave one of them out, since keep= keeps the best checkpoint"
+            )
 
-    def _ask_base(self, provider: ModelInMemory) -> None:
-        """Ask for all replies of the base, which the cache keeps."""
-        provider.name_weights()
-        with self._opened(provider) as (session, suite):
-            for requests in _base_requests(session, suite, self.variant):
-                session.replies.results(requests)
+    def _log(self, state: Any, agreement: Agreement) -> None:
+        """Log the figures through the trainer."""
+        if not agreement.figures:
+            return
+        figures = {**agreement.figures, **agreement.metrics}
+        if self.trainer is None:
+            state.log_history.append({**figures, "epoch": state.epoch, "step": state.global_step})
+            return
+        control = self.trainer.control
+        # To log clears the mark that the trainer itself is about to log its loss.
+        is_due = control.should_log
+        # TRL's own would add what it has gathered for the next line of the training, and clear it.
+        Trainer.log(self.trainer, figures)
+        control.should_log = is_due
 
-    def _log(self, state: Any, checkpoint: EvaluatedCheckpoint) -> None:
-        """Log the figures through the trainer, and say them in a line."""
-        verdicts = checkpoint.result.report.gate_verdicts
-        figures = logged_figures(verdicts)
-        figures["ftgate/seconds"] = round(checkpoint.seconds, 1)
-        if self.trainer is not None:
-            control = self.trainer.control
-            # To log clears the mark that the trainer itself is about to log its loss.
-            is_due = control.should_log
-            self.trainer.log(dict(figures))
-            control.should_log = is_due
-        else:
-            entry = {**figures, "epoch": state.epoch, "step": checkpoint.step}
-            state.log_history.append(entry)
-        for verdict in verdicts:
-            is_whole = checkpoint.is_whole or verdict.gate in checkpoint.doubtful
-            cases = "all cases" if is_whole else f"{self.cases} cases"
-            word = verdict.outcome.upper() if verdict.gated else "not gated:"
-            _tell(f"step {checkpoint.step}, {cases}: {word} {headline(verdict)}")
-        for row in checkpoint.result.not_evaluated:
-            _tell(f"step {checkpoint.step}: {row.node} was not evaluated: {row.reason}")
+    def _tell_best(self, args: Any) -> None:
+        if self.best is None and self.checkpoints:
+            tell("no checkpoint is without a drop, so none is the best")
+        elif self.best:
+            place = f", saved in {Path(args.output_dir) / BEST_FOLDER}" if self.keep else ""
+            tell(f"the best checkpoint is that of step {self.best.step}{place}")
 
 
-def _mean(result: EvaluateResult) -> float:
-    """Return the mean of what the gates rate; a divergence is no rate."""
-    checks = filter(None, map(comparing_check, result.verdicts))
-    rated = [check.after for check in checks if check.unit != "nats"]
-    return sum(rated) / len(rated) if rated else 0.0
+def _checked_event(every: Any, through: str | None) -> Any:
+    found = ("save" if through else "epoch") if every is None else every
+    if found not in _EVENTS and not (isinstance(found, int) and found > 0):
+        raise ConfigurationError(
+            f"every={every!r}: write {', '.join(_EVENTS)}, or a number of steps"
+        )
+    if through and found != "save":
+        raise ConfigurationError(
+            f'every={every!r}: through= evaluates what the trainer saves; write every="save", and '
+            "save_steps= of the trainer"
+        )
+    return found
 
 
-def _base_requests(session: Session, suite: Suite, name: str) -> list[Any]:
-    variant, baseline = suite.variants[name], suite.variants[suite.baseline]
-    plan = session.probe.plan(suite, variant)
-    needs = [
-        need for gate in suite.gates.values() for need in GateRun(suite, gate, variant).needs()
-    ]
-    groups: list[Any] = [
-        plan.requests(need)
-        for need in needs
-        if isinstance(need, ScoreRequest) and need.variant == base_name(variant)
-        if need.when is When.ALWAYS
-    ]
-    groups += session.probe.first_probes(suite, variant)[1:]
-    if baseline.provider == IN_MEMORY and baseline.name != name:
-        groups.append(session.built.task(suite, baseline, full_look(suite)))
-    return groups
+def _same_variant(variant: str | None, through: str | None) -> str | None:
+    if variant and through and variant != through:
+        raise ConfigurationError(
+            f'variant="{variant}", through="{through}": the variant that answers is the one '
+            "that is trained; leave variant= out"
+        )
+    return through or variant
 
 
-def _tell(sentence: str) -> None:
-    sys.stderr.write(f"ftgate: {escape_controls(sentence)}\n")
+def _before_early_stopping(callback: GateCallback, trainer: Any) -> None:
+    """Let *callback* add its metrics before the callbacks that read them."""
+    if trainer is not None:
+        known = trainer.callback_handler.callbacks
+        # In place: the trainer is going through this list, and what follows keeps its place.
+        known[:] = [callback, *(one for one in known if one is not callback)]

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from pytest_ftgate.errors import ProviderRejected
+from pytest_ftgate.errors import ProviderRejected, RequestRejected
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.generation import ChatModel, answer_each, has_fast_16_bits
+from pytest_ftgate.providers.generation import (
+    OUT_OF_MEMORY,
+    ChatModel,
+    answer_each,
+    has_fast_16_bits,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+
+#: What to do where a device has too little memory for one request beside a training.
+TOO_LITTLE_MEMORY = (
+    "the device has too little memory for replies beside the training; write through=VARIANT, so "
+    "that the provider of a variant answers, or lower max_tokens"
+)
 
 
 class ModelInMemory(Provider):
@@ -34,6 +49,8 @@ class ModelInMemory(Provider):
         self._chat = ChatModel(model, tokenizer)
         self.has_adapter = hasattr(model, "disable_adapter") and hasattr(model, "peft_config")
         self.is_trained = False
+        #: The time, by `time.monotonic`, after which no request is answered; None for none.
+        self.deadline: float | None = None
         #: The names of the two in requests; they change with the weights.
         self.name = self.base_name = ""
         # Computed once: it reads all weights.
@@ -65,8 +82,13 @@ class ModelInMemory(Provider):
             return answer_each(requests, self._write, self._distributions)
 
     def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise ProviderRejected("the time that other processes wait is used up")
         with self._side(requests[0].model):
-            return self._chat.generate(requests)
+            replies = self._chat.generate(requests)
+        too_much = OUT_OF_MEMORY.format(device=self._chat.model.device)
+        mended = RequestRejected(TOO_LITTLE_MEMORY)
+        return [mended if str(reply) == too_much else reply for reply in replies]
 
     def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
         tokens, tuned = self._chat.distributions(request)
@@ -92,6 +114,37 @@ class ModelInMemory(Provider):
     def stop(self) -> None:
         """End the thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def whole_model(model: Any) -> Any:
+    """Return *model* without what copies it to other processes or devices."""
+    while isinstance(model, DataParallel | DistributedDataParallel):
+        model = model.module
+    return model
+
+
+def is_split(model: Any) -> bool:
+    """Return True if this process has a part of the weights alone.
+
+    So it is under FSDP, ZeRO-3 and tensor parallelism, where each computation needs all processes.
+    """
+    # Names, since a build of torch may lack the classes.
+    wrapped = any("_fsdp_wrapped_module" in name for name, _ in model.named_modules())
+    parameters = model.parameters()
+    return wrapped or any(hasattr(one, "placements") or hasattr(one, "ds_id") for one in parameters)
+
+
+@contextmanager
+def kept_random_states() -> Iterator[None]:
+    """Leave the generators of Python, NumPy and torch as they were, on this process's GPU too."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a trainer's
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 @contextmanager

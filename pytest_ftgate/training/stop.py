@@ -36,9 +36,17 @@ def planned_checkpoints(every: str | int, args: Any, state: Any) -> int:
     steps = int(state.max_steps)
     if isinstance(every, int):
         return max(1, steps // every)
-    if every == "save" and str(getattr(args.save_strategy, "value", args.save_strategy)) == "steps":
-        return max(1, ceil(steps / max(1, int(state.save_steps))))
+    if every in ("save", "evaluate"):
+        name = {"save": "save", "evaluate": "eval"}[every]
+        if strategy(args, name) == "steps":
+            return max(1, ceil(steps / max(1, int(getattr(state, f"{name}_steps")))))
     return max(1, ceil(float(state.num_train_epochs)))
+
+
+def strategy(args: Any, event: str) -> str:
+    """Return when a trainer with *args* does *event*, ``save`` or ``eval``, as its own word."""
+    value = getattr(args, f"{event}_strategy")
+    return str(getattr(value, "value", value))
 
 
 def stop_level(number: int, planned: int, tests: int = 1) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
@@ -27,6 +29,8 @@ _KEPT_KEYS = (
 )
 #: The keys of a suite that concern other variants.
 _DROPPED_KEYS = ("serves", "challengers", "economics", "ladder")
+#: How the names of metrics begin; trainers want eval_ there.
+METRICS = "eval_ftgate_"
 _TUNED_KEYS = ("adapter", "base", "base_replies")
 
 
@@ -85,22 +89,79 @@ def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[str, Any]) -> Suite:
-    """Return *suite* with the names of the weights in memory; gates on money and time are left out.
+    """Return *suite* with the names of the weights in memory.
 
-    Both sides are in this process, so that no replies need to prove which of them answered. A
-    checkpoint has a cheap look of its own, so that gates on skills have no other.
+    Both sides are in this process, so that no replies need to prove which of them answered.
     """
     variants = {
         key: replace(variant, model=base, extra=extra) if variant.provider == IN_MEMORY else variant
         for key, variant in suite.variants.items()
     }
     trained = replace(suite.variants[name], model=model, base=base, extra=extra, is_proven=True)
+    return replace(suite, variants={**variants, name: trained})
+
+
+def saved_content(content: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """Return the content of a suite whose variant *name* has what a training saved in *folder*.
+
+    That is its adapter, or its model. Of the others its baseline and its base stay.
+    """
+    variants = content["variants"]
+    keys = {**_keys_of(variants, name), saved_key(content, name): str(folder), "gated": True}
+    baseline = content.get("baseline") or next(iter(variants))
+    others = [str(other) for other in (baseline, keys.get("base")) if other in variants]
+    kept = {other: {**_keys_of(variants, other), "gated": False} for other in others}
+    rest = {key: value for key, value in content.items() if key not in _DROPPED_KEYS}
+    found = {key: _without_like(value) for key, value in {**kept, name: keys}.items()}
+    return {**rest, "variants": found, "baseline": baseline}
+
+
+def saved_key(content: Mapping[str, Any], name: str) -> str:
+    """Return the key of the variant *name* that names what a training saves.
+
+    Raises:
+        ConfigurationError: its provider cannot read such a folder.
+    """
+    keys = _keys_of(content["variants"], name)
+    if "adapter" in keys:
+        return "adapter"
+    spec = provider_spec(keys.get("provider"))
+    if spec.weights == "checkpoint" or spec == provider_spec(None):
+        return "model"
+    raise ConfigurationError(
+        f'through="{name}": no key of this variant names the folder that a training saves; write '
+        "adapter: FOLDER there, or provider: transformers with the folder as its model"
+    )
+
+
+def loads_here(content: Mapping[str, Any], name: str) -> bool:
+    """Return True if the variant *name* is read by Transformers in this process."""
+    return (
+        provider_spec(_keys_of(content["variants"], name).get("provider")).weights == "checkpoint"
+    )
+
+
+def _without_like(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if key != "like"}
+
+
+def checkpoint_gates(suite: Suite) -> Suite:
+    """Return *suite* without gates on money and time.
+
+    A checkpoint has a cheap look of its own, so that gates on skills have no other.
+    """
     gates = {
         key: replace(gate, stop_early=False) if compares_skills(gate) else gate
         for key, gate in suite.gates.items()
         if reads_contents(gate)
     }
-    return replace(suite, variants={**variants, name: trained}, gates=gates)
+    return replace(suite, gates=gates)
+
+
+def metric_name(gate: Gate) -> str:
+    """Return the name of what *gate* rates, for the trainer: ``eval_ftgate_general_skills``."""
+    name = "general_skills" if compares_skills(gate) else re.sub(r"\W+", "_", gate.name)
+    return f"{METRICS}{name}"
 
 
 def without_base_readings(suite: Suite) -> Suite:

@@ -2,70 +2,44 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from ftgate_testing.answer_files import write_rows
-from ftgate_testing.tiny_model import save_model
+from ftgate_testing.tiny_training import SKILLS, loaded, save_project
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from pytest_ftgate import ConfigurationError, Outcome
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.providers.generation import ChatModel
 from pytest_ftgate.training import GateCallback
+from pytest_ftgate.training.checkpoints import CheckpointGates
+from pytest_ftgate.training.memory import kept_random_states
 from pytest_ftgate.training.stop import stop_level
 
-STEPS, SKILLS = 6, 240
-SUITE = """
-cases: cases.jsonl
-reply: {format: {choice: [w1, w2]}, score: choice, max_tokens: 2}
-variants:
-  base: {provider: transformers, model: tiny, gated: false}
-  tuned: {like: base, adapter: not-there-yet, gated: true}
-baseline: base
-gates:
-  accuracy: {min: 0.5, max_drop: none}
-  forgetting: {skills: [places], max_drop: 0.2}
-  divergence: {prompts: cases}
-"""
-#: The base says w5 to everything that the skill asks.
-PLACES = """
-from pathlib import Path
-
-def pytest_ftgate_skills():
-    return {"places": Path(__file__).with_name("places.jsonl")}
-"""
+STEPS = 6
+SKILLS_METRIC = "eval_ftgate_general_skills"
+#: A trainer that chooses its best checkpoint by a gate.
+CHOSEN = {
+    **dict.fromkeys(("eval_strategy", "save_strategy"), "steps"),
+    **dict.fromkeys(("eval_steps", "save_steps"), 1),
+    "load_best_model_at_end": True,
+    "metric_for_best_model": SKILLS_METRIC,
+}
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model(tmp_path / "tiny", context=512)
-    tasks = [{"id": f"t{n}", "input": f"w{n % 50}", "expected": "w1"} for n in range(60)]
-    tasks = [{**row, "input": f"{row['input']} w{n}"} for n, row in enumerate(tasks)]
-    write_rows(tmp_path / "cases.jsonl", tasks)
-    model, tokenizer = loaded(tmp_path / "tiny")
-    asked = [f"w{n % 57} w{n // 57} w3" for n in range(SKILLS)]
-    tokens = tokenizer(
-        [f"{text} " for text in asked], return_tensors="pt", add_special_tokens=False
-    )
-    said = map(tokenizer.decode, model(**tokens).logits[:, -1].argmax(-1, keepdim=True))
-    skills = [
-        {"id": f"p{number}", "input": text, "expected": word, "skill": "places"}
-        for number, (text, word) in enumerate(zip(asked, said, strict=True))
-    ]
-    write_rows(tmp_path / "places.jsonl", skills)
-    (tmp_path / "conftest.py").write_text(PLACES, "utf-8")
-    (tmp_path / "s.ftgate.yaml").write_text(SUITE, "utf-8")
-    return tmp_path
+    return save_project(tmp_path)
 
 
-def loaded(folder: Path):
-    tokenizer = AutoTokenizer.from_pretrained(folder, pad_token="</s>")
-    return AutoModelForCausalLM.from_pretrained(folder), tokenizer
-
-
-def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
+def train(
+    folder: Path, *, adapter: bool = True, rate: float = 0.0, args=None, early=False, **options
+):
     """Train on "w1" for everything; return the trainer and the callback."""
     torch.manual_seed(3)
     model, tokenizer = loaded(folder / "tiny")
@@ -78,13 +52,16 @@ def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
         model=model,
         args=TrainingArguments(
             output_dir=str(folder / "out"), max_steps=STEPS, per_device_train_batch_size=8,
-            learning_rate=rate, seed=5, use_cpu=True, report_to="none", save_strategy="no",
-            logging_steps=1, disable_tqdm=True,
+            learning_rate=rate, seed=5, use_cpu=True, report_to="none", logging_steps=1,
+            disable_tqdm=True, **{"save_strategy": "no", **(args or {})},
         ),
         train_dataset=rows,
+        eval_dataset=rows[:8],
         processing_class=tokenizer,
     )  # fmt: skip
     callback = None
+    if early:
+        trainer.add_callback(EarlyStoppingCallback(1))
     if options:
         callback = GateCallback("s.ftgate.yaml", rootdir=folder, trainer=trainer, **options)
         trainer.add_callback(callback)
@@ -94,6 +71,12 @@ def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
 
 def losses(trainer) -> list[float]:
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
+def figures(trainer) -> list[dict[str, float]]:
+    """Return the rows of the gates, without the time that they took."""
+    found = [row for row in trainer.state.log_history if "ftgate/seconds" in row]
+    return [{name: row[name] for name in row if name != "ftgate/seconds"} for row in found]
 
 
 def test_the_base_is_asked_once_and_the_figures_are_logged(tiny, capsys):
@@ -214,7 +197,7 @@ def test_the_training_is_the_same_with_the_callback_as_without_it(tiny):
 
 
 def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
-    with pytest.raises(ConfigurationError, match="every='step': write epoch, save, or a number"):
+    with pytest.raises(ConfigurationError, match="every='step': write epoch, save, evaluate, or a"):
         GateCallback("s.ftgate.yaml", every="step")
     with pytest.raises(ConfigurationError, match=r"t\.ftgate\.yaml is no file"):
         GateCallback("t.ftgate.yaml")
@@ -222,3 +205,129 @@ def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
         GateCallback("s.ftgate.yaml", stop_rule="half")
     with pytest.raises(ConfigurationError, match='no gate "forgeting"; did you mean "forgetting"'):
         GateCallback("s.ftgate.yaml", stop_on=["forgeting"])
+    with pytest.raises(ConfigurationError, match="wait_minutes=0: write minutes above 0"):
+        GateCallback("s.ftgate.yaml", wait_minutes=0)
+    with pytest.raises(ConfigurationError, match=r'through= evaluates what .* write every="save"'):
+        GateCallback("s.ftgate.yaml", through="tuned", every=5)
+    with pytest.raises(
+        ConfigurationError, match=r'variant="base", through="tuned": .* leave variant='
+    ):
+        GateCallback("s.ftgate.yaml", through="tuned", variant="base")
+
+
+def test_an_error_in_the_suite_is_raised_before_the_training(tiny):
+    suite = tiny / "s.ftgate.yaml"
+    suite.write_text(suite.read_text("utf-8").replace("max_drop: 0.2", "max_dorp: 0.2"), "utf-8")
+
+    with pytest.raises(SuiteError, match="max_dorp"):
+        GateCallback("s.ftgate.yaml", rootdir=tiny)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        ({"metric_for_best_model": "eval_ftgate_acuracy"}, 'did you mean "eval_ftgate_accuracy"'),
+        ({"eval_strategy": "no"}, 'metric_for_best_model="eval_ftgate_score" needs eval_strategy='),
+    ],
+)
+def test_a_metric_that_would_not_come_is_an_error_before_the_first_step(tiny, chosen, reason):
+    args = {"metric_for_best_model": "eval_ftgate_score", "eval_strategy": "steps", **chosen}
+
+    with pytest.raises(ConfigurationError, match=reason):
+        train(tiny, every="epoch", args=args)
+
+
+def test_the_trainer_loads_its_best_checkpoint_by_what_the_gates_rate(tiny, capsys):
+    trainer, callback = train(
+        tiny, rate=0.01, every=2, cases=30, stop_on=(), early=True, args=CHOSEN
+    )
+
+    rated = [row[SKILLS_METRIC] for row in trainer.state.log_history if SKILLS_METRIC in row]
+    # The second evaluation is no better than the first, which ends the training.
+    assert [one.step for one in callback.checkpoints] == [1, 2, 1]
+    assert rated[1] <= rated[0] == trainer.state.best_metric
+    assert trainer.state.best_global_step == 1
+    # What it leaves is the first checkpoint, and this is evaluated on all cases.
+    assert "ftgate: step 1: 300 questions" in capsys.readouterr().err
+
+
+def test_what_could_not_be_evaluated_is_no_number_to_the_trainer(tiny, monkeypatch, capsys):
+    def fail(*_given, **_options):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(CheckpointGates, "evaluate", fail)
+    trainer, _ = train(tiny, every="evaluate", args=CHOSEN)
+
+    assert trainer.state.global_step == STEPS
+    assert trainer.state.best_global_step is None
+    warnings = capsys.readouterr().err.count("ftgate: warning: step ")
+    assert warnings == STEPS
+
+
+def test_through_its_provider_a_saved_checkpoint_gives_the_figures_of_the_model_in_memory(tiny):
+    plain, _ = train(tiny, rate=0.001)
+    saved = {"save_strategy": "steps", "save_steps": 3}
+    inside, _ = train(tiny, rate=0.001, every="save", cases=20, stop_on=(), args=saved)
+
+    through, callback = train(tiny, rate=0.001, through="tuned", cases=20, stop_on=(), args=saved)
+
+    # Loading a model draws random numbers, of which the training must see nothing.
+    assert losses(through) == losses(plain)
+    assert figures(through) == figures(inside)
+    assert [one.step for one in callback.checkpoints] == [3, 6, 6]
+    kept = {path.name for path in (tiny / "out/ftgate-best").iterdir()}
+    assert {"adapter_model.safetensors", "tokenizer.json"} <= kept
+    assert not kept & {"optimizer.pt", "trainer_state.json", "rng_state.pth"}
+
+
+def test_a_provider_that_does_not_answer_is_one_warning_at_each_checkpoint(tiny, capsys):
+    suite = tiny / "s.ftgate.yaml"
+    served = "{provider: openai-compatible, base_url: 'http://127.0.0.1:9', model: t, base: b,"
+    text = suite.read_text("utf-8").replace("{like: base,", served)
+    suite.write_text(text, "utf-8")
+
+    trainer, callback = train(
+        tiny, through="tuned", at_end=False, args={"save_strategy": "steps", "save_steps": 6}
+    )
+
+    assert trainer.state.global_step == STEPS
+    assert callback.best is None
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "step 6: accuracy[tuned], forgetting[tuned], divergence[tuned] not evaluated:" in warning
+    assert "start the server of b" in warning
+
+
+def test_without_saved_checkpoints_nothing_is_evaluated_through_a_provider(tiny, capsys):
+    trainer, callback = train(tiny, through="tuned")
+
+    assert trainer.state.global_step == STEPS
+    assert callback.checkpoints == []
+    assert "through= evaluates what is saved; write save_strategy=" in capsys.readouterr().err
+
+
+def test_too_little_memory_says_what_to_do_beside_a_training(tiny, monkeypatch, capsys):
+    def fail(*_given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ChatModel, "_generate", fail)
+    trainer, _ = train(tiny, every=6, cases=3, at_end=False)
+
+    assert trainer.state.global_step == STEPS
+    assert "too little memory for replies beside the training; write through=" in (
+        capsys.readouterr().err
+    )
+
+
+def test_generators_are_as_they_were_after_an_evaluation():
+    def drawn():
+        return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002
+
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(4)
+    expected = drawn()
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(4)
+    with kept_random_states():
+        drawn()
+
+    assert drawn() == expected

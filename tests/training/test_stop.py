@@ -156,10 +156,17 @@ def test_what_a_stop_needs_is_told_of_checks_that_have_dropped():
 
 
 @every_row(
-    ("every", "strategy", "count"), [(50, "no", 4), ("epoch", "no", 3), ("save", "steps", 7)]
+    ("every", "strategy", "count"),
+    [
+        (50, "no", 4),
+        ("epoch", "no", 3),
+        ("save", "steps", 7),
+        ("evaluate", "steps", 5),
+        ("evaluate", "epoch", 3),
+    ],
 )
 def test_the_trainer_says_how_many_checkpoints_there_will_be(every, strategy, count):
-    args = SimpleNamespace(save_strategy=strategy)
-    state = SimpleNamespace(max_steps=200, save_steps=30, num_train_epochs=3)
+    args = SimpleNamespace(save_strategy=strategy, eval_strategy=strategy)
+    state = SimpleNamespace(max_steps=200, save_steps=30, eval_steps=40, num_train_epochs=3)
 
     assert planned_checkpoints(every, args, state) == count

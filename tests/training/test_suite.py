@@ -15,9 +15,13 @@ from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.training.suite import (
     IN_MEMORY,
+    checkpoint_gates,
     count_questions,
     extra_of,
     in_memory_content,
+    metric_name,
+    saved_content,
+    saved_key,
     trained_variant,
     with_fewer_cases,
     with_weights,
@@ -59,7 +63,8 @@ def loaded(tmp_path):
     plugins = PluginContributions(providers=(IN_MEMORY,))
     trained = partial(in_memory_content, name="tuned")
     suite = load_suite(tmp_path / "t.ftgate.yaml", tmp_path, plugins, trained)
-    return with_weights(suite, "tuned", "trained 1", "base 0", extra_of(CONTENT, "tuned"))
+    suite = with_weights(suite, "tuned", "trained 1", "base 0", extra_of(CONTENT, "tuned"))
+    return checkpoint_gates(suite)
 
 
 def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
@@ -72,6 +77,42 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
     two = {"variants": {"a": {"adapter": "x"}, "b": {"like": "a"}}}
     with pytest.raises(ConfigurationError, match="write variant=, one of a, b"):
         trained_variant(two, None)
+
+
+@every_row(
+    ("keys", "named"),
+    [
+        ({"provider": "llamacpp", "model": "base.gguf", "adapter": "out/1"}, "adapter"),
+        ({"provider": "openai-compatible", "model": "t", "adapter": "o", "base": "b"}, "adapter"),
+        ({"provider": "transformers", "model": "out/merged", "base": "org/base"}, "model"),
+        ({"provider": "house", "model": "out/merged"}, "model"),
+    ],
+)
+def test_a_saved_checkpoint_takes_the_place_of_the_adapter_or_of_the_model(keys, named, tmp_path):
+    variants = {"dear": {"provider": "anthropic", "model": "m"}, "base": {"model": "x"}}
+    content = {**CONTENT, "variants": {**variants, "tuned": keys}, "baseline": "dear"}
+
+    kept = saved_content(content, "tuned", tmp_path / "checkpoint-8")
+
+    assert kept["variants"]["tuned"] == {
+        **keys, named: str(tmp_path / "checkpoint-8"), "gated": True
+    }  # fmt: skip
+    assert kept["variants"]["dear"] == {**variants["dear"], "gated": False}
+    assert [*kept["variants"]] == ["dear", "tuned"]
+    assert not kept.keys() & {"serves", "challengers"}
+
+
+def test_a_variant_whose_provider_reads_no_folder_is_an_error():
+    served = {"provider": "openai-compatible", "model": "t", "base": "b"}
+    for keys in (served, {"provider": "llamacpp", "model": "tuned.gguf", "base": "base.gguf"}):
+        with pytest.raises(ConfigurationError, match="write adapter: FOLDER there"):
+            saved_key({"variants": {"tuned": keys}}, "tuned")
+
+
+def test_a_metric_is_named_by_what_its_gate_rates(loaded):
+    assert [metric_name(gate) for gate in loaded.gates.values()] == [
+        "eval_ftgate_accuracy", "eval_ftgate_general_skills", "eval_ftgate_divergence"
+    ]  # fmt: skip
 
 
 @every_row(
