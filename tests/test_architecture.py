@@ -111,7 +111,7 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     promptfoo proportions ray readers recommend recorded references regressions repair reporter
     reports resampling result results rows rule rules runner scaffold scoring selection sequential
     served settings source sqlite state stats structured summary table tables text transformers
-    ungated usage weights wording writer yaml
+    architecture ungated usage weights wording writer yaml
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
