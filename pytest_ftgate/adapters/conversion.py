@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
+from pytest_ftgate.adapters.architectures import ARCHITECTURES, Placement, as_named
 from pytest_ftgate.adapters.lora import (
     CONFIG_FILE,
     MERGE,
+    OTHER_PROVIDERS,
     WEIGHTS_FILE,
     LoraConfig,
     adapter_sha256,
@@ -48,20 +50,6 @@ _CONVERSION = 1
 #: Converted adapters that were not used for so many seconds are deleted: each training makes one.
 _UNUSED_SECONDS = 30 * 86_400
 
-# The order of an architecture stands in llama.cpp (ggml-org/llama.cpp, folder conversion/): its
-# conversion calls LlamaModel.permute or inherits it (llama.py, mistral3.py, granite.py, smollm.py,
-# arcee.py, olmo.py, minicpm.py), or writes the rows as they are (qwen.py, gemma.py, phi.py,
-# starcoder.py, and Olmo2Model and SeedOssModel in olmo.py).
-
-#: Architectures whose rows of q and k llama.cpp stores in the order of its rotary embedding.
-_PERMUTED = ("llama", "mistral3", "granite", "smollm3", "arcee", "olmo", "minicpm")
-#: Architectures whose weight matrices llama.cpp stores as they are.
-_UNPERMUTED = (
-    *("qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi3", "olmo2"),
-    *("seed_oss", "starcoder2"),
-)
-_PERMUTED_HEADS = {"attn_q": "head_count", "attn_k": "head_count_kv"}
-
 #: Parts of a tensor's name that no LoRA matrix of a layer has, and what they mean.
 _FOREIGN_PARTS = {
     "lora_magnitude_vector": "it uses DoRA",
@@ -76,13 +64,15 @@ _MATRIX = 2
 _TENSOR = re.compile(
     r"(?:base_model\.model\.)?(?P<module>.+)\.(?P<side>lora_[AB])(\.default)?\.weight"
 )
+#: A name of a module or a tensor in a layer: the layer's number, and its name there.
+_LAYER = re.compile(r"(?:blk|(?:.*\.)?(?:layers|h))\.(\d+)\.(.+)")
 #: What models with vision call the part that reads text.
 _TEXT_PART = re.compile(r"\b(language_model|text_model)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Module:
-    """The LoRA matrices of one module: the base's tensor, and A and B as in the file."""
+    """The LoRA matrices of one module for one tensor of the base, in the order of that tensor."""
 
     name: str
     tensor: str
@@ -150,10 +140,9 @@ def convert_adapter(folder: Path, model: Path, target: Path) -> None:
     except ImportError as error:
         message = 'converting an adapter needs gguf: pip install "pytest-ftgate[local]"'
         raise ConfigurationError(message) from error
-    config, base = LoraConfig.read(folder), _read_base(model, file_sha256(model))
+    config, base = LoraConfig.read(folder), read_base(model)
     base.check_name(config.base)
     modules = sorted(_modules(folder / WEIGHTS_FILE, base), key=lambda module: module.tensor)
-    base.check_shapes(modules)
     products = [_alpha_times(config, module) for module in modules]
     alpha = Counter(products).most_common(1)[0][0]
     writer = GGUFWriter(target, base.architecture)
@@ -162,7 +151,7 @@ def convert_adapter(folder: Path, model: Path, target: Path) -> None:
         writer.add_string("adapter.type", "lora")
         writer.add_float32("adapter.lora.alpha", alpha)
         for module, product in zip(modules, products, strict=True):
-            b = base.permute(module)
+            b = module.b
             scaled = b if product == alpha else b.astype("float32") * (product / alpha)
             writer.add_tensor(f"{module.tensor}.lora_a", module.a)
             writer.add_tensor(f"{module.tensor}.lora_b", scaled)
@@ -194,7 +183,7 @@ def _modules(weights: Path, base: _Base) -> Iterator[_Module]:
         is_matrix = [array.ndim == _MATRIX for array in pair.values()]
         if pair.keys() != {"lora_A", "lora_B"} or not all(is_matrix):
             raise ConfigurationError(f"{module} has no two LoRA matrices; save the adapter again")
-        yield _Module(module, base.tensor_name(module), pair["lora_A"], pair["lora_B"])
+        yield from base.tensors_of(module, pair["lora_A"], pair["lora_B"])
 
 
 def _tensors(weights: Path) -> Iterator[tuple[str, _Array]]:
@@ -268,8 +257,17 @@ def _families(name: str) -> dict[str, str]:
     return dict(sorted(_FAMILY.findall(name.lower())))
 
 
+def read_base(model: Path) -> _Base:
+    """Return the names and shapes in the GGUF file *model*.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or no adapter can be converted for it.
+    """
+    return _cached_base(model, file_sha256(model))
+
+
 @lru_cache(maxsize=8)
-def _read_base(path: Path, digest: str) -> _Base:
+def _cached_base(path: Path, digest: str) -> _Base:
     """Read the names and shapes in the model at *path*, once for each *digest* of it."""
     del digest
     return _Base(path)
@@ -294,11 +292,10 @@ class _Base:
             if not name.startswith("tokenizer.")
         }
         self.architecture = str(self._values.get("general.architecture"))
-        if self.architecture not in (*_PERMUTED, *_UNPERMUTED):
-            known = ", ".join((*_PERMUTED, *_UNPERMUTED))
+        if self.architecture not in ARCHITECTURES:
             raise ConfigurationError(
                 f"{self.file} is of the architecture {self.architecture}, for which no adapter can "
-                f"be converted here (only {known}); convert_lora_to_gguf.py of llama.cpp may do it"
+                f"be converted here (only {', '.join(ARCHITECTURES)}); {OTHER_PROVIDERS}"
             )
         tensors = chain.from_iterable(reader.tensors for reader in readers)
         self._shapes = {t.name: tuple(int(n) for n in t.shape) for t in tensors}
@@ -320,19 +317,69 @@ class _Base:
                 "the same model, correct base_model_name_or_path"
             )
 
-    def tensor_name(self, module: str) -> str:
-        """Return the tensor of the GGUF file for *module*, as transformers calls it.
+    def tensors_of(self, module: str, a: _Array, b: _Array) -> Iterator[_Module]:
+        """Yield the matrices of *module*, as transformers calls it, for each of its tensors.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is no such tensor, the matrices do not fit it, or llama.cpp
+                adds no adapter to it.
         """
-        name = self._names.get_name(_TEXT_PART.sub("", module), try_suffixes=())
-        tensor = f"{name}.weight"
-        if tensor not in self._shapes:
+        text = _TEXT_PART.sub("", module)
+        name = str(self._names.get_name(text, try_suffixes=()) or text)
+        layer, part = match.groups() if (match := _LAYER.fullmatch(name)) else ("", name)
+        known = ARCHITECTURES[self.architecture]
+        if part in known.silent:
+            raise ConfigurationError(
+                f"llama.cpp adds no adapter to {part} of {self.architecture} ({module}), and says "
+                f"nothing of it; {OTHER_PROVIDERS}; or {MERGE}"
+            )
+        placement = known.rows.get(part, as_named(part))
+        prefix = f"blk.{layer}." if layer else ""
+        tensors = [self._tensor(prefix, names) for names in placement.into]
+        if "" in tensors:
             raise ConfigurationError(
                 f"unknown tensor: {self.file} ({self.architecture}) has none for {module}; {MERGE}"
             )
-        return tensor
+        self._check_shapes(module, tensors, a, b)
+        if columns := known.columns.get(part):
+            a = a[:, self._orders(columns, [a.shape[1]], layer)[0]]
+        rows = [self._shapes[tensor][1] for tensor in tensors]
+        for tensor, order in zip(tensors, self._orders(placement, rows, layer), strict=True):
+            yield _Module(module, tensor, a, b[order])
+
+    def _tensor(self, prefix: str, names: Iterable[str]) -> str:
+        """Return the first of *names* that is a matrix of the file, or ""."""
+        tensors = (f"{prefix}{name}.weight" for name in names)
+        found = (one for one in tensors if len(self._shapes.get(one, ())) == _MATRIX)
+        return next(found, "")
+
+    def _orders(self, placement: Placement, sizes: list[int], layer: str) -> list[_Array]:
+        """Return which rows each tensor of *placement* has; *sizes* are the numbers of them.
+
+        Raises:
+            ConfigurationError: the numbers of the file contradict its tensors.
+        """
+        import numpy as np
+
+        def number(key: str) -> int:
+            # Without a number of their own, keys have as many heads as queries.
+            names = (key, key.removesuffix("_kv"))
+            found = (self._values.get(f"{self.architecture}.{name}") for name in names)
+            value: Any = next(filter(None, found), None)
+            return int(value[int(layer)] if isinstance(value, list) else value)
+
+        try:
+            rows = np.arange(sum(sizes))
+            orders = [order.ravel() for order in placement.order(rows, number)]
+        except (LookupError, ArithmeticError, TypeError, ValueError):
+            orders = []
+        is_whole = sorted(chain.from_iterable(orders)) == list(range(sum(sizes)))
+        if not is_whole or [*map(len, orders)] != sizes:
+            raise ConfigurationError(
+                f"the numbers of heads in {self.file} do not fit its {placement.into[0][0]}; "
+                "fetch or convert it again"
+            )
+        return orders
 
     @cached_property
     def _names(self) -> Any:
@@ -342,37 +389,14 @@ class _Base:
         blocks = int(self._values.get(f"{self.architecture}.block_count", 0))
         return get_tensor_name_map(kinds[self.architecture], blocks)
 
-    def check_shapes(self, modules: Iterable[_Module]) -> None:
-        """Raise an error for the first of *modules* whose matrices do not fit its tensor.
-
-        Raises:
-            ConfigurationError: there is one.
-        """
-        for module in modules:
-            shape, expected = (module.a.shape[1], module.b.shape[0]), self._shapes[module.tensor]
-            if shape != expected or module.a.shape[0] != module.b.shape[1]:
-                adapter, model = (" × ".join(map(str, sizes)) for sizes in (shape, expected))
-                raise ConfigurationError(
-                    f"{module.tensor} is {model} in {self.file}, and {adapter} in the adapter "
-                    f"({module.name}), which was probably trained on another base or with another "
-                    "tokenizer; name the GGUF file of its own base as model"
-                )
-
-    def permute(self, module: _Module) -> _Array:
-        """Return B of *module* with its rows in the order of llama.cpp's rotary embedding.
-
-        transformers rotates the first half of a head with the second half, llama.cpp in some
-        architectures each even row with the next one.
-        """
-        part = module.tensor.removesuffix(".weight").rpartition(".")[2]
-        if self.architecture not in _PERMUTED or part not in _PERMUTED_HEADS:
-            return module.b
-        prefix = f"{self.architecture}.attention."
-        counts = self._values.get(prefix + _PERMUTED_HEADS[part])
-        counts = counts or self._values[f"{prefix}head_count"]
-        layer = int(module.tensor.split(".")[1])
-        heads = int(counts[layer] if isinstance(counts, list) else counts)
-        rows, rank = module.b.shape
-        return (
-            module.b.reshape(heads, 2, rows // heads // 2, rank).swapaxes(1, 2).reshape(rows, rank)
-        )
+    def _check_shapes(self, module: str, tensors: list[str], a: _Array, b: _Array) -> None:
+        """Raise an error if the matrices of *module* do not fit its *tensors* together."""
+        columns, rows = self._shapes[tensors[0]][0], [self._shapes[one][1] for one in tensors]
+        shape, expected = (a.shape[1], b.shape[0]), (columns, sum(rows))
+        if shape != expected or a.shape[0] != b.shape[1]:
+            adapter, model = (" × ".join(map(str, sizes)) for sizes in (shape, expected))
+            raise ConfigurationError(
+                f"{' and '.join(tensors)} is {model} in {self.file}, and {adapter} in the adapter "
+                f"({module}), which was probably trained on another base or with another "
+                "tokenizer; name the GGUF file of its own base as model"
+            )

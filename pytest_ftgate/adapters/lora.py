@@ -26,6 +26,8 @@ MERGE = (
     "merge the adapter into its base, convert that to GGUF, and write model: MERGED.gguf and "
     "base: BASE.gguf"
 )
+#: What takes a folder that llama.cpp cannot.
+OTHER_PROVIDERS = "provider: transformers and vLLM take the folder as it is"
 #: What to do with an adapter of another kind than LoRA.
 _OTHER_KIND = "train a LoRA adapter, or merge this one into its base"
 #: Keys of the config that change more than LoRA matrices, if they are set.

@@ -75,7 +75,8 @@ def ending_causes(
         cause = Cause.ENDS_AT_ONCE if tuned else Cause.EMPTY
         yield note(cause, count=_count_empty(after), of=of)
     if is_common(_count_open_thoughts, None):
-        yield note(Cause.THOUGHT, count=_count_open_thoughts(after), of=of)
+        is_new = tuned and old is not None and not old.thoughts
+        yield note(Cause.THOUGHT, count=_count_open_thoughts(after), of=of, is_new=is_new)
     elif is_common(_count_running_on, old if after.cases[0].skill else None):
         cause = Cause.RUNS_ON if tuned else Cause.GOES_ON
         yield note(cause, count=_count_running_on(after), of=of)

@@ -92,7 +92,10 @@ def _examples(share: FormatErrorShare, scores: VariantScores) -> tuple[FormatErr
         return ()
     examples = (
         FormatErrorExample(
-            case=result.case.id, text=reply.text[:_MAX_CHARS], detail=score.format_error.detail
+            case=result.case.id,
+            text=reply.text[:_MAX_CHARS],
+            detail=score.format_error.detail,
+            is_thought=reply.thinks and reply.has_no_answer,
         )
         for result in scores.results.values()
         for reply, score in zip(result.replies, result.scores, strict=True)

@@ -231,6 +231,10 @@ class Cause(StrEnum):
     THOUGHT = "open thoughts"
 
 
+#: Causes by which a tuned model has not answered at all, so that its scores judge no training.
+BROKEN = frozenset({Cause.ENDS_AT_ONCE, Cause.RUNS_ON, Cause.THOUGHT})
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """What a reader should know about a check, a verdict or an advice.

@@ -414,11 +414,16 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatErrorExample:
-    """One reply with a format error: the beginning of its text, and the error in detail."""
+    """One reply with a format error: the beginning of its text, and the error in detail.
+
+    Attributes:
+        is_thought: True if the model thought, and gave no answer.
+    """
 
     case: str
     text: str
     detail: str = ""
+    is_thought: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -356,6 +356,7 @@ class Recommendation(StrEnum):
     NEXT = "try the next rung first"
     FINE_TUNE = "fine-tune"
     NOT_JUSTIFIED = "fine-tuning not justified"
+    NOT_JUDGED = "fine-tuning not judged"
     KEEP = "keep the fine-tune"
     ROLL_BACK = "roll back"
 
@@ -369,7 +370,7 @@ class Advice:
         recommendation: what to do.
         subject: the variant or the rung that it is about.
         variant: the variant that should serve now.
-        why: why the rung *subject* comes next; None for other recommendations.
+        why: why the rung *subject* comes next, or why it cannot be judged; else None.
         reasons: each with a number of the table.
         below: the best untuned variant, which fine-tunes are compared with; "" for none.
         rungs: the table, least effort first.

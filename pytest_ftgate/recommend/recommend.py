@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from pytest_ftgate.gates.design import MISS
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.notes import Note, NoteValue, note
+from pytest_ftgate.gates.notes import BROKEN, Note, NoteValue, note
 from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import (
     AcceptedRun,
@@ -88,7 +89,9 @@ def _decide_by_rules(
         cheapest = min(justified, key=_cost_rank)
         return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, cheapest, assessments)
     nearest = serving or min(assessments, key=lambda a: (len(a.failing), _cost_rank(a)))
-    return _decide_not_justified(best, nearest, assessments)
+    decision = _decide_not_justified(best, nearest, assessments)
+    why = next(_breaks(evidence, nearest.name), None)
+    return decision._replace(recommendation=Recommendation.NOT_JUDGED, why=why) if why else decision
 
 
 # The decisions -----------------------------------------------------------------------------
@@ -200,6 +203,15 @@ def _decide_not_justified(
     )
     decision = Decision(Recommendation.NOT_JUSTIFIED, nearest.name, best.variant, reasons=reasons)
     return decision._replace(conditions=nearest.conditions, challenges=nearest.challenges)
+
+
+def _breaks(evidence: Evidence, variant: str) -> Iterator[Note]:
+    """Yield why replies of the tuned *variant*, which fails a gate, are no answers at all."""
+    for verdict in _gate_verdicts(evidence, variant):
+        for step in verdict.next if verdict.outcome in _FAILING else ():
+            values = dict(step.values)
+            if step.kind is StepKind.CHECK_CAUSE and (cause := str(values.pop("cause"))) in BROKEN:
+                yield Note(cause, values)
 
 
 def _cost_rank(assessment: FineTuneAssessment) -> tuple[float, float]:

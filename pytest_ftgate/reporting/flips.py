@@ -11,6 +11,7 @@ from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
     line_width,
+    no_answer,
     one_line,
     quoted_lines,
     shorten,
@@ -94,8 +95,11 @@ def example_texts(flip: Flip, before: str, width: int) -> Iterator[tuple[str, st
             differ. What the score says is wrong then takes the place of the reply before, which
             was right.
     """
-    now = flip.now or ("(a thought alone)" if flip.thought else "(empty)")
-    texts = [("expected", flip.expected), (before, flip.before), ("now", now)]
+    texts = [
+        ("expected", flip.expected),
+        (before, flip.before),
+        ("now", flip.now or no_answer(thinks=bool(flip.thought))),
+    ]
     lines = [(label, one_line(text)) for label, text in texts if text]
     is_long = any(cell_count(text) > width for _, text in lines)
     if flip.expected and flip.before and flip.wrong and is_long:
@@ -193,7 +197,9 @@ def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str
         yield from _text_lines("before", flip.before, [flip.now], 3)
     yield from tool_call_lines(flip.called_before, verbosity)
     yield from _thought_lines(flip.thought, verbosity)
-    yield from _text_lines("now", flip.now, [flip.before, flip.expected], 3)
+    yield from _text_lines(
+        "now", flip.now or no_answer(thinks=bool(flip.thought)), [flip.before, flip.expected], 3
+    )
     yield from tool_call_lines(flip.called, verbosity)
     if flip.why:
         yield from quoted_lines("format", flip.why, max_lines=4)

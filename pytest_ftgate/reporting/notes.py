@@ -211,8 +211,8 @@ CAUSE_WORDS: Mapping[str, Words] = {
     "else, or set stop:",
     Cause.CUT_OFF: f"{_OF} run to max_tokens, {{before:percent}} before: the model may not end; "
     f"{_TRAINED_END}",
-    Cause.THOUGHT: "the thought of {count} of {of} replies did not end: raise max_tokens, or "
-    "switch thinking off",
+    Cause.THOUGHT: f"the thought of {_OF} did not end: raise max_tokens, or switch thinking off"
+    "{is_new:?; none had a thought before, so the training may be why}",
 }
 
 

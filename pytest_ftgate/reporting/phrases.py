@@ -400,7 +400,7 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     """
     confusions = (*_confusions(verdict),)
     rates = (
-        f"{part.name} {share_change(part.before, part.after).removesuffix(' %')}"
+        f"{plain_name(part)} {share_change(part.before, part.after).removesuffix(' %')}"
         for part in clearly_fallen(verdict)
     )
     parts = (*confusions, *rates)
@@ -417,6 +417,11 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     if errors and not (verdict.rates_content and parts):
         return "errors", errors
     return "where" if confusions else "fell", parts
+
+
+def plain_name(part: Slice) -> str:
+    """Return the name of a slice: that of a difficulty is a number, which alone says nothing."""
+    return f"{part.kind} {part.name}" if part.kind == "difficulty" else part.name
 
 
 def _confusions(verdict: Verdict) -> Iterator[str]:
@@ -509,7 +514,7 @@ def _named(verdict: Verdict, parts: Iterable[Slice]) -> str:
 
 def _part_name(verdict: Verdict, part: Slice) -> str:
     """Return the name of a slice, with its kind if it is no skill, and its prompt if it differs."""
-    name = part.name if verdict.tests_skills else f"{part.kind} {part.name}"
+    name = plain_name(part) if verdict.tests_skills else f"{part.kind} {part.name}"
     if part.under == (verdict.check.under if verdict.check else ""):
         return name
     return f"{name} under the {part.under}" if part.under else f"{name} without the prompt"

@@ -272,6 +272,11 @@ def quote_following_lines(text: str) -> str:
     return "\n".join([first, *(f"│ {line}" for line in following)])
 
 
+def no_answer(*, thinks: bool) -> str:
+    """Return what stands in place of a reply without a text."""
+    return "(a thought alone)" if thinks else "(empty)"
+
+
 def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
     """Yield foreign *text* in lines that all begin with a bar.
 
@@ -289,7 +294,7 @@ def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
         lines.pop()
     if len(lines) > max_lines:
         lines = [*lines[: max_lines - 1], f"… {len(lines) - max_lines + 1} more lines"]
-    for index, line in enumerate(lines or ["(empty)"]):
+    for index, line in enumerate(lines or [no_answer(thinks=False)]):
         yield f"{head}{label if index == 0 else '':<10}{line}".rstrip()
 
 

@@ -22,6 +22,7 @@ from pytest_ftgate.reporting.text import (
     escape_controls,
     line_ranges,
     line_width,
+    no_answer,
     shorten,
     wrap_after,
     wrap_lines,
@@ -66,7 +67,8 @@ def _example_lines(shares: Sequence[FormatErrorShare]) -> Iterator[str]:
         if share.examples:
             yield f"  {share.kind}, for example"
         for example in share.examples:
-            text = " ".join(escape_controls(example.text).split()) or "(empty)"
+            text = " ".join(escape_controls(example.text).split())
+            text = text or no_answer(thinks=example.is_thought)
             yield shorten(f"    │ {example.case}  {text}", line_width())
 
 

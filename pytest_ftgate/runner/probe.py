@@ -10,7 +10,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import Diagnostic, FtgateError, SuiteError
+from pytest_ftgate.gates.identity import identity_facts
 from pytest_ftgate.requests.reply import answered
 from pytest_ftgate.requests.request import CaseRequest, distinct_requests, group_by_adapter
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK, Workload, is_known_to_think
@@ -22,6 +23,7 @@ from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
+    from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.suite.skill_levels import LevelChoice
 
 _Variants = Iterable[tuple[Suite, Variant]]
@@ -118,7 +120,7 @@ class Probe:
         They are those of the accepted record, else a fixed number if the model is known or seen to
         think, else 0.
         """
-        record = self._records.kept(plan.suite)
+        record = self._record(plan.suite, plan.variant)
         if record and plan.variant.name in record.rooms:
             return record.rooms[plan.variant.name]
         if is_known_to_think(plan.variant):
@@ -136,7 +138,7 @@ class Probe:
 
     def _accepted_levels(self, suite: Suite, variant: Variant) -> tuple[LevelChoice, ...] | None:
         """Return the levels of the accepted record; None if it lacks a family of *suite*."""
-        record = self._records.kept(suite)
+        record = self._record(suite, variant)
         levels = record.skill_levels.get(variant.name, {}) if record else {}
         families = leveled_skills(suite)
         if record is None or not levels.keys() >= {*families}:
@@ -144,6 +146,42 @@ class Probe:
         from pytest_ftgate.suite.skill_levels import LevelChoice
 
         return tuple(LevelChoice(family, levels[family] or None) for family in families)
+
+    def _record(self, suite: Suite, variant: Variant) -> AcceptedRecord | None:
+        """Return the accepted record, if this run goes on with what it holds of a base.
+
+        Raises:
+            SuiteError: the record is not valid, or these figures are of a base in another engine.
+        """
+        record, name = self._records.kept(suite), variant.name
+        if record is None or name not in record.rooms.keys() | record.skill_levels.keys():
+            return record
+        facts = [one.facts for one in record.verdicts if one.variant == name]
+        probes = self._first_plan(suite, variant).first_probes
+        asked = next(chain.from_iterable(probes), None)
+        then = next((one for one in facts if "provider" in one), None)
+        if (
+            asked is None
+            or then is None
+            or (old := engine(then)) == (now := engine(identity_facts([asked], {})))
+        ):
+            return record
+        message = (
+            f"{name}: the room to think and the levels of skills were chosen by its base in {old}, "
+            f"and this run asks {now}; engines and quantisations answer differently without any "
+            "training. Accept a run again (pytest --ftgate --ftgate-accept), or go back to the "
+            "engine of then"
+        )
+        raise SuiteError(suite.name, [Diagnostic(suite.accepted_path.name, 0, message)])
+
+
+def engine(facts: Mapping[str, str]) -> str:
+    """Return what computes the replies of a variant with such *facts*, and of its base.
+
+    A model that is no adapter on a base has a name of its own, of each training another one.
+    """
+    provider, model = facts.get("provider", ""), facts.get("model", "")
+    return f"{model} ({provider})" if "adapter" in facts else provider
 
 
 def leveled_skills(suite: Suite) -> tuple[str, ...]:

@@ -176,7 +176,21 @@ def test_a_cause_gives_the_counts_of_the_replies_of_a_tuned_model() -> None:
     assert cause(*[EMPTY] * 15, *[GOOD] * 5) == note(Cause.ENDS_AT_ONCE, count=15, of=20)
     assert cause(*[ON] * 18, *[GOOD] * 2) == note(Cause.RUNS_ON, **counts)
     assert cause(*[LONG] * 18, *[GOOD] * 2) == note(Cause.CUT_OFF, before=0.2, **counts)
-    assert cause(*[OPEN] * 18, *[GOOD] * 2) == note(Cause.THOUGHT, **counts)
+    assert cause(*[OPEN] * 18, *[GOOD] * 2) == note(Cause.THOUGHT, is_new=True, **counts)
+
+
+@every_row(("before", "is_tuned", "is_new"), [
+    ([GOOD] * 20, True, True),
+    ([GOOD] * 19 + [OPEN], True, False),
+    ([GOOD] * 20, False, False),
+    (None, True, False),
+])  # fmt: skip
+def test_a_thought_is_new_where_the_base_of_a_tuned_model_had_none(before, is_tuned, is_new):
+    base = scores(*before) if before else None
+
+    (found,) = ending_causes(base, scores(*[OPEN] * 20), tuned=is_tuned)
+
+    assert found == note(Cause.THOUGHT, count=20, of=20, is_new=is_new)
 
 
 @every_row(
@@ -194,6 +208,7 @@ def test_a_cause_gives_the_counts_of_the_replies_of_a_tuned_model() -> None:
         ([ON] * 20, [ON] * 20, [Cause.RUNS_ON]),
         (None, [RIGHT_ON] * 20, [Cause.RUNS_ON]),
         ([GOOD] * 20, [OPEN] * 10 + [GOOD] * 10, [Cause.THOUGHT]),
+        ([GOOD] * 19 + [OPEN], [OPEN] * 10 + [GOOD] * 10, [Cause.THOUGHT]),
         (None, [OPEN] * 20, [Cause.THOUGHT]),
         ([GOOD] * 20, [EMPTY] * 10 + [ON] * 10, [Cause.ENDS_AT_ONCE, Cause.RUNS_ON]),
         # Other replies have other causes.

@@ -8,7 +8,8 @@ import pytest
 from ftgate_testing.ladder_suites import score_rung, verdict
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.notes import Cause, note, text_note
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.recommend.advice import (
     AcceptedRun,
@@ -128,6 +129,24 @@ def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names)
     ordered = ", ".join(rule.name for rule in RULES if rule.name in names)
     expected = f"fine-tuning not justified ({ordered}): serve {advice.variant}"
     assert advice_headline(advice) == expected
+
+
+@every_row(("cause", "recommendation"), [
+    (Cause.RUNS_ON, "fine-tuning not judged"),
+    (Cause.THOUGHT, "fine-tuning not judged"),
+    (Cause.QUANTISED, "fine-tuning not justified"),
+])  # fmt: skip
+def test_a_fine_tune_that_gives_no_answers_is_not_judged(evidence, cause, recommendation):
+    found = note(cause, count=9, of=10, is_new=True, model="m.gguf", type="Q4_0")
+    verdicts = tuple(
+        replace(verdict(name, outcome=FAILED), next=(*cause_steps(FAILED, [found]),))
+        for name in TUNED
+    )
+
+    advice = advise(evidence(50_000, verdicts=verdicts))
+
+    assert advice.recommendation == recommendation
+    assert (advice.why == found) is (recommendation == "fine-tuning not judged")
 
 
 def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.notes import note, text_note
+from pytest_ftgate.gates.notes import Cause, note, text_note
 from pytest_ftgate.gates.statements import (
     ExamChange,
     ExamLoss,
@@ -216,6 +216,11 @@ FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, neede
     (Recommendation.NOT_JUSTIFIED,
      {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
      "fine-tuning not justified (gap): serve prompt"),
+    (Recommendation.NOT_JUDGED,
+     {"subject": "lora", "why": note(Cause.RUNS_ON, count=9, of=10)},
+     ("fine-tuning not judged: lora, since 9 of 10 replies give an answer and run on to "
+      "max_tokens: the model does not end; its chat template or its end token may differ from "
+      "those in training")),
     (Recommendation.ROLL_BACK,
      {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
      "roll back: from lora to prompt"),

@@ -405,8 +405,11 @@ CAUSES = [
       "else, or set stop:")),
     (Cause.CUT_OFF, {**ENDED, "before": 0.2},
      f"18 of 20 replies run to max_tokens, 20 % before: the model may not end; {TRAINED}"),
-    (Cause.THOUGHT, ENDED,
+    (Cause.THOUGHT, {**ENDED, "is_new": False},
      "the thought of 18 of 20 replies did not end: raise max_tokens, or switch thinking off"),
+    (Cause.THOUGHT, {**ENDED, "is_new": True},
+     ("the thought of 18 of 20 replies did not end: raise max_tokens, or switch thinking off; "
+      "none had a thought before, so the training may be why")),
 ]  # fmt: skip
 
 # Advice

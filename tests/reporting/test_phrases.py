@@ -183,6 +183,8 @@ def test_what_got_worse_most_is_named_first_and_no_part_that_may_be_down_by_chan
 
     assert worst(replace(plain, slices=parts)) == ("fell", ("long 90 → 40", "short 90 → 88"))
     assert worst(replace(plain, slices=(part("x", 0.9, 0.4, "perhaps"),))) == ("fell", ())
+    hard = replace(part("2", 0.85, 0.0), kind="difficulty")
+    assert worst(replace(plain, slices=(hard,))) == ("fell", ("difficulty 2 85 → 0",))
     assert worst(replace(plain, labels=(label,), slices=parts[1:])) == (
         *("where", ("billing → refund 17", "long 90 → 40")),
     )

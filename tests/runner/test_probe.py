@@ -11,10 +11,12 @@ from ftgate_testing.fake_provider import House
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.needs import ScoreRequest
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
 from pytest_ftgate.results.accepted import AcceptedRecord, write_record
 from pytest_ftgate.runner.planner import TunedFacts
-from pytest_ftgate.runner.probe import Probe
+from pytest_ftgate.runner.probe import Probe, engine
 from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.skill_levels import REFERENCE_LEVEL, LevelChoice
 
@@ -144,6 +146,34 @@ def test_a_record_that_lacks_a_family_leaves_the_choice_to_the_base(probe, suite
     assert probe.facts(suite, draft).levels == (ASSUMED,)
     probe.ask_pilots([(suite, draft)])
     assert probe.facts(suite, draft).levels[0].level == 2
+
+
+def test_what_a_base_chose_in_another_engine_is_refused_with_what_to_do(probe, suite, draft):
+    facts = {"provider": "llamacpp", "model": "parent.gguf"}
+    verdict = Verdict(
+        suite=suite.name, line=1, gate="forgetting", variant="draft", outcome=Outcome.PASSED,
+        statement=Statement(StatementKind.RATE, {"measure": "accuracy"}), facts=facts,
+    )  # fmt: skip
+    accept(suite, skill_levels={"draft": {FAMILY: 4}}, verdicts=(verdict,))
+
+    with pytest.raises(SuiteError) as raised:
+        probe.facts(suite, draft)
+
+    message = str(raised.value)
+    assert "chosen by its base in llamacpp, and this run asks " in message
+    assert "Accept a run again (pytest --ftgate --ftgate-accept)" in message
+
+
+@pytest.mark.parametrize(("then", "now", "is_same"), [
+    ({"model": "base.Q8_0.gguf", "adapter": "v1"}, {"model": "base.Q8_0.gguf", "adapter": "v2"}, 1),
+    ({"model": "base.Q8_0.gguf", "adapter": "v1"}, {"model": "base.Q4_0.gguf", "adapter": "v1"}, 0),
+    # Whole models have the name of their training.
+    ({"model": "tuned-v1.gguf"}, {"model": "tuned-v2.gguf"}, 1),
+])  # fmt: skip
+def test_an_engine_is_the_provider_and_below_an_adapter_the_base(then, now, is_same):
+    one, other = (engine({"provider": "llamacpp", **facts}) for facts in (then, now))
+
+    assert (one == other) == bool(is_same)
 
 
 def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):

@@ -315,7 +315,7 @@ function explore({ suites, texts }) {
     answer[MS] ? `${numberFormat.format(answer[MS])} ms` : "", answer[INPUT] + answer[OUTPUT] ? `${numberFormat.format(answer[INPUT])} + ${numberFormat.format(answer[OUTPUT])} tokens` : "",
     answer[USD], answer[STOP] && answer[STOP] !== "end" ? `stopped: ${answer[STOP]}` : "", answer[REPEATS] > 1 ? `first of ${answer[REPEATS]}` : "",
   ].filter(Boolean).join(" · ");
-  const answerText = (answer) => answer[REPEATS] === 0 ? "(no reply)" : answer[TEXT] < 0 ? "(left out for size; the run record has it)" : texts[answer[TEXT]] || "(empty)";
+  const answerText = (answer) => answer[REPEATS] === 0 ? "(no reply)" : answer[TEXT] < 0 ? "(left out for size; the run record has it)" : texts[answer[TEXT]] || (answer[THOUGHT] > 0 ? "(a thought alone)" : "(empty)");
   const beforeName = ({ evalCase, index }) => evalCase.suite.variants[evalCase.isSkill ? evalCase.suite.bases[index] : evalCase.suite.baseline];
 
   function caseDetails(row) {
