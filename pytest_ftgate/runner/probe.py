@@ -119,8 +119,8 @@ class Probe:
         think, else 0.
         """
         record = self._records.kept(plan.suite)
-        if record and plan.variant.name in record.rooms:
-            return record.rooms[plan.variant.name]
+        if record and plan.variant.declared_name in record.rooms:
+            return record.rooms[plan.variant.declared_name]
         if is_known_to_think(plan.variant):
             return ROOM_TO_THINK
         probes = [*chain.from_iterable(plan.first_probes)]
@@ -137,7 +137,7 @@ class Probe:
     def _accepted_levels(self, suite: Suite, variant: Variant) -> tuple[LevelChoice, ...] | None:
         """Return the levels of the accepted record; None if it lacks a family of *suite*."""
         record = self._records.kept(suite)
-        levels = record.skill_levels.get(variant.name, {}) if record else {}
+        levels = record.skill_levels.get(variant.declared_name, {}) if record else {}
         families = leveled_skills(suite)
         if record is None or not levels.keys() >= {*families}:
             return None

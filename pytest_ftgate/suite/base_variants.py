@@ -106,6 +106,8 @@ def _with_named_base(
     suite: SuiteDraft, variant: Variant, variants: Mapping[str, Variant]
 ) -> Variant:
     name = variant.base
+    if any(name == one.declared_name != one.name for one in variants.values()):
+        _add_base_error(suite, variant, f"variant {name} is several checkpoints; name one model")
     named = variants.get(name or "")
     if named is None or named is variant or variant.base_fields:
         return variant
@@ -118,8 +120,11 @@ def _with_named_base(
     elif all(getattr(named, field) == getattr(variant, field) for field in _WEIGHTS):
         message = f"variant {name} has the same model at the same address; name the untuned one"
     if message:
-        suite.source.add_error_at(
-            ("variants", variant.name, "base"), f'variant "{variant.name}": base: {message}'
-        )
+        _add_base_error(suite, variant, message)
     fields = {field: getattr(named, field) for field in _LENT}
     return replace(variant, base=named.model, base_fields=fields)
+
+
+def _add_base_error(suite: SuiteDraft, variant: Variant, message: str) -> None:
+    name = variant.declared_name
+    suite.source.add_error_at(("variants", name, "base"), f'variant "{name}": base: {message}')

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
+from pytest_ftgate.suite.checkpoints import representative
 from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
@@ -70,13 +71,15 @@ def resolve_ladder(
     declared, economics = suite.declared, suite.declared.economics
     current = variants.get(baseline)
     spend = {
-        name: _resolve_spend(economics, name, rung_of(variant, current))
+        name: _resolve_spend(economics, variant.declared_name, rung_of(variant, current))
         for name, variant in variants.items()
         if economics and current
     }
     return {
-        "serves": declared.serves or "",
-        "challengers": tuple(dict.fromkeys(declared.challengers)),
+        "serves": representative(variants, declared.serves or ""),
+        "challengers": tuple(
+            dict.fromkeys(representative(variants, name) for name in declared.challengers)
+        ),
         "economics": economics and economics.model_copy(update={"variants": spend}),
         "ladder": declared.ladder,
     }

@@ -20,11 +20,12 @@ from pytest_ftgate.suite.base_variants import (
     resolve_base,
     with_named_bases,
 )
+from pytest_ftgate.suite.checkpoints import find_checkpoints
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
-from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
+from pytest_ftgate.suite.model import Case, Checkpoint, Retrieval, Suite, Variant
 from pytest_ftgate.suite.providers import (
     OPTIONAL_EFFORTS,
     PROVIDERS,
@@ -288,10 +289,33 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
             suite.source.add_error_at(("variants", name), message)
     written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {
-        name: _VariantResolver(suite, name, variant, written=written).variant()
+        one.name: one.variant()
         for name, variant in declared.items()
+        for one in _resolvers(_VariantResolver(suite, name, variant, written=written))
     }
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
+
+
+def _resolvers(resolver: _VariantResolver) -> Iterator[_VariantResolver]:
+    """Yield what resolves a declared variant: itself, or one for each of its checkpoints."""
+    merged, suite, name = resolver.merge_keys(), resolver.suite, resolver.name
+    found = find_checkpoints(resolver, merged) if merged else None
+    if found is None:
+        yield resolver
+        return
+    if found and name == (suite.declared.baseline or next(iter(suite.declared.variants))):
+        message = "the baseline is one model; name one checkpoint, or another baseline"
+        resolver.add_error(next(iter(found[0].changes)), message)
+    for one in found:
+        yield replace(
+            resolver,
+            name=one.name,
+            declared=resolver.declared.model_copy(update=dict(one.changes)),
+            outer_path=resolver.key_path,
+            outer_name=resolver.display_name,
+            written={**resolver.written, one.name: {**resolver.written[name], **one.changes}},
+            checkpoint=one.checkpoint,
+        )
 
 
 def resolve_variant(location: VariantLocation) -> Variant | None:
@@ -319,6 +343,7 @@ class _VariantResolver(VariantLocation):
     """Resolves one variant, and adds errors at its keys; *written* has those of all variants."""
 
     written: _Written = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
 
     def variant(self) -> Variant | None:
         """Return the variant, or None if an error leaves no usable one."""
@@ -357,6 +382,7 @@ class _VariantResolver(VariantLocation):
             tariff=resolve_tariff(self, merged),
             rung=merged.rung or "",
             prompt_path=path,
+            checkpoint=self.checkpoint,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
             options=self.options(merged),
         )
