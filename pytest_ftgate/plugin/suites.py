@@ -22,7 +22,6 @@ from pytest_ftgate.settings import Settings, short_path
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.overrides import unknown_override
 
 #: The plugin that contributed each name, for the whole run.
 _owners_key = pytest.StashKey[Owners]()
@@ -104,8 +103,11 @@ def override_error(config: pytest.Config) -> str:
     """Return what is wrong with an option that sets a key of a variant in no suite; or ""."""
     session, loaded = config.stash[session_key], config.stash.setdefault(_suites_key, {})
     # A suite with errors may have had the variant.
-    if not session.suites or any(isinstance(one, SuiteError) for one in loaded.values()):
+    has_errors = any(isinstance(one, SuiteError) for one in loaded.values())
+    if has_errors or not (session.suites and session.settings.overrides):
         return ""
+    from pytest_ftgate.suite.overrides import unknown_override
+
     variants = (one for suite in session.suites for one in suite.variants.values())
     names = [*dict.fromkeys(variant.declared_name for variant in variants)]
     return unknown_override(session.settings.overrides, names)

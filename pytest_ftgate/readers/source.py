@@ -152,7 +152,7 @@ class Source:
         *pattern* is a path or a glob, relative to the suite's folder. *line* is its line in the
         suite, and *what* its key, for messages.
         """
-        if not any(wildcard in pattern for wildcard in "*?["):
+        if not is_glob(pattern):
             path = self.find_file(pattern, line, what)
             return [path] if path else []
         try:
@@ -248,6 +248,11 @@ def real_path(path: Path) -> Path:
     ``Path.resolve`` fails for a link that leads to itself and for a path with a null character.
     """
     return Path(os.path.realpath(str(path).replace("\0", "\ufffd")))
+
+
+def is_glob(path: str) -> bool:
+    """Return True if *path* has a wildcard."""
+    return any(wildcard in path for wildcard in "*?[")
 
 
 @lru_cache(maxsize=256)

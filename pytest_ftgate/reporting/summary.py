@@ -12,7 +12,6 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import tables
-from pytest_ftgate.reporting.checkpoints import closing_lines, training_lines
 from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_line
@@ -103,7 +102,10 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
     """
     lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
-    lines += training_lines(report) if verbosity >= 0 else ()
+    if verbosity >= 0 and report.has_checkpoints:
+        from pytest_ftgate.reporting.checkpoints import training_lines
+
+        lines += training_lines(report)
     closing = _closing_notes(report)
     if verbosity >= 0 and len(closing) > _note_room(report):
         lines += closing
@@ -351,7 +353,10 @@ def _tail_lines(report: Report) -> Iterator[str]:
     lines = _limited(fit_parts(green), _MAX_GREEN) if blocked else []
     yield from _joined(lines, _limited(ungated_summary(report), _MAX_GREEN))
     yield from _fallen_lines(passed)
-    yield from closing_lines(report)
+    if report.has_checkpoints:
+        from pytest_ftgate.reporting.checkpoints import closing_lines
+
+        yield from closing_lines(report)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(tables.usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)

@@ -395,6 +395,11 @@ class Report:
         return tuple(found)
 
     @property
+    def has_checkpoints(self) -> bool:
+        """True if a variant is several checkpoints of a training."""
+        return any(verdict.checkpoint for verdict in self.verdicts)
+
+    @property
     def errors(self) -> tuple[NotEvaluated | FailedTest, ...]:
         """What blocks beside verdicts: gates that were not evaluated, and tests that failed."""
         return (*self.not_evaluated, *self.failed_tests)

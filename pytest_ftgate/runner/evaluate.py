@@ -34,10 +34,9 @@ from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import check_feasibility, prepare_suite
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.settings import Settings
+from pytest_ftgate.settings import Override, Settings
 from pytest_ftgate.suite.loader import Transform, load_suite
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.overrides import unknown_override
 from pytest_ftgate.suite.providers import PROVIDERS
 
 #: A file or folder that stands at the top of a project.
@@ -222,9 +221,7 @@ class Project:
             given, safe = settings.overrides, settings.safe
             place = self.path, self.root, contributions, transform
             suite = load_suite(*place, safe=safe, overrides=given)
-            names = [*dict.fromkeys(one.declared_name for one in suite.variants.values())]
-            if error := unknown_override(settings.overrides, names):
-                raise ConfigurationError(error)
+            _check_overrides(given, suite)
             prepared = prepare_suite(session, suite)
             # A test may have patched what functions use, so it has their replies for itself.
             test = os.environ.get("PYTEST_CURRENT_TEST")
@@ -234,6 +231,17 @@ class Project:
             yield session, load
         finally:
             session.close()
+
+
+def _check_overrides(overrides: Sequence[Override], suite: Suite) -> None:
+    """Raise a ConfigurationError if *suite* lacks a variant of *overrides*."""
+    if not overrides:
+        return
+    from pytest_ftgate.suite.overrides import unknown_override
+
+    names = [*dict.fromkeys(one.declared_name for one in suite.variants.values())]
+    if error := unknown_override(overrides, names):
+        raise ConfigurationError(error)
 
 
 def _find_root(path: Path) -> Path:

@@ -33,7 +33,6 @@ from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.checkpoints import with_chosen
 from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.variants import with_batching
@@ -203,7 +202,10 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
     if session.settings.accept:
         _raise_if_several(suite)
     suite = exclude_unrunnable_skills(suite)
-    suite = with_chosen(suite, session.settings.variants)
+    if session.settings.variants:
+        from pytest_ftgate.suite.checkpoints import with_chosen
+
+        suite = with_chosen(suite, session.settings.variants)
     suite = with_batching(suite) if session.settings.batch else suite
     session.replies.use_committed_replies(suite)
     session.replies.user_messages += _messages(session, suite)

@@ -9,11 +9,11 @@ from os.path import relpath
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from pytest_ftgate.readers.source import real_path
+from pytest_ftgate.readers.source import is_glob, real_path
 from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Checkpoint, Suite, Variant
-from pytest_ftgate.suite.overrides import glob_paths, is_glob
+from pytest_ftgate.suite.overrides import glob_paths
 from pytest_ftgate.suite.providers import provider_spec
 
 _NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
@@ -148,9 +148,3 @@ def _deciding(variant: Variant, *, decides: bool) -> Variant:
 def only_deciding(suite: Suite) -> Suite:
     """Return *suite* with one checkpoint of each training: that by which the build goes."""
     return replace(suite, variants={k: v for k, v in suite.variants.items() if v.decides})
-
-
-def representative(variants: Mapping[str, Variant], name: str) -> str:
-    """Return the variant that stands for *name*: the last checkpoint, where it is several."""
-    found = [one.name for one in variants.values() if one.declared_name == name and one.decides]
-    return found[-1] if found and name not in variants else name

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.checkpoints import representative
 from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
@@ -76,13 +75,19 @@ def resolve_ladder(
         if economics and current
     }
     return {
-        "serves": representative(variants, declared.serves or ""),
+        "serves": _representative(variants, declared.serves or ""),
         "challengers": tuple(
-            dict.fromkeys(representative(variants, name) for name in declared.challengers)
+            dict.fromkeys(_representative(variants, name) for name in declared.challengers)
         ),
         "economics": economics and economics.model_copy(update={"variants": spend}),
         "ladder": declared.ladder,
     }
+
+
+def _representative(variants: Mapping[str, Variant], name: str) -> str:
+    """Return the variant that stands for *name*: the last checkpoint, where it is several."""
+    found = [one.name for one in variants.values() if one.declared_name == name and one.decides]
+    return found[-1] if found and name not in variants else name
 
 
 def _resolve_spend(declared: Economics, name: str, rung: str) -> Spend:

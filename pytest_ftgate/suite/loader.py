@@ -33,7 +33,6 @@ from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks, Variant
-from pytest_ftgate.suite.overrides import with_overrides
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import SCORE_KINDS, resolve_score
 from pytest_ftgate.suite.templates import check_template
@@ -268,6 +267,10 @@ def _content(
     if transform and isinstance(source.document.value, dict):
         content = dict(transform(source.document.value))
         source = replace(source, document=replace(source.document, value=content))
+    if not overrides:
+        return source
+    from pytest_ftgate.suite.overrides import with_overrides
+
     return with_overrides(source, overrides)
 
 

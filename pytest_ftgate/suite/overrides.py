@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from glob import escape, glob
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.readers.source import is_glob
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import Override
 from pytest_ftgate.suite.draft import SuiteSource
@@ -18,11 +20,6 @@ from pytest_ftgate.suite.draft import SuiteSource
 _FILES = ("adapter", "base_replies", "prompt", "replies", "response_schema", "training_data")
 #: The keys that say what is judged.
 _JUDGING = ("gated", "compared")
-
-
-def is_glob(path: str) -> bool:
-    """Return True if *path* has a wildcard."""
-    return any(wildcard in path for wildcard in "*?[")
 
 
 def glob_paths(folder: Path, pattern: str) -> list[str]:
@@ -112,7 +109,9 @@ def _absence(source: SuiteSource, value: str, start: Path) -> str:
 
 
 def _exists(folder: Path, written: str) -> bool:
-    path = folder / written.replace("\0", "\ufffd")
+    # A shell expands no ~ within a word.
+    written = expanduser(written.replace("\0", "\ufffd"))  # noqa: PTH111 - fails for no user
+    path = folder / written
     return path.exists() or (is_glob(written) and bool(glob_paths(folder, written)))
 
 
@@ -123,7 +122,7 @@ def _from_suite(source: SuiteSource, key_path: KeyPath, value: Any, start: Path)
     if not is_path or deeper or not isinstance(value, str) or Path(value).is_absolute():
         return value
     # The real folder of the suite, from which a path with .. leads where it seems to.
-    return os.path.relpath(start.resolve() / value, source.path.parent)
+    return os.path.relpath(start.resolve() / expanduser(value), source.path.parent)  # noqa: PTH111
 
 
 def _with_value(document: Document, key_path: KeyPath, own: Document, line: int) -> Document:

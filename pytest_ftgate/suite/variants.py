@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.source import is_glob
 from pytest_ftgate.suite.base_variants import (
     NO_SCHEME,
     address_error,
@@ -20,7 +21,6 @@ from pytest_ftgate.suite.base_variants import (
     resolve_base,
     with_named_bases,
 )
-from pytest_ftgate.suite.checkpoints import find_checkpoints
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file
@@ -299,7 +299,11 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
 def _resolvers(resolver: _VariantResolver) -> Iterator[_VariantResolver]:
     """Yield what resolves a declared variant: itself, or one for each of its checkpoints."""
     merged, suite, name = resolver.merge_keys(), resolver.suite, resolver.name
-    found = find_checkpoints(resolver, merged) if merged else None
+    found = None
+    if merged and is_glob(merged.adapter or merged.model or ""):
+        from pytest_ftgate.suite.checkpoints import find_checkpoints
+
+        found = find_checkpoints(resolver, merged)
     if found is None:
         yield resolver
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ftgate_testing.trained import LEARNS_AND_FORGETS, asked, training
+from ftgate_testing.trained import LEARNS_AND_FORGETS, TUNED, asked, training
 
 from pytest_ftgate.cli.main import main
 
@@ -209,3 +209,23 @@ def test_the_ladder_has_one_rung_for_a_training(trained):
     ladder = result.stdout.str().partition("rung")[2]
     assert "tuned-checkpoint-100" in ladder
     assert "tuned-checkpoint-20 " not in ladder.partition("====")[0]
+
+
+def test_a_marked_function_reports_each_checkpoint_and_fails_by_the_last(trained):
+    trained.marked(
+        "def test_it(case, reply):\n    assert reply.text == case.expected\n", mark="min=0.5"
+    )
+    result = trained.run("test_marked.py")
+
+    assert result.parseoutcomes() == {"passed": 1, "reported": 2}
+    result.stdout.fnmatch_lines(["tuned: checkpoints that pass all of their gates: *"])
+
+
+def test_a_variant_without_gates_is_measured_at_each_checkpoint(desk):
+    tuned = TUNED.replace("}", ", gated: false}")
+    training(desk, **LEARNS_AND_FORGETS, tuned=tuned, gates="{accuracy: {min: 0.0}}")
+    desk.edit("model: small, gated: false}\n  tuned", "model: small}\n  tuned")
+
+    result = desk.run(FILE, "-v")
+
+    result.stdout.fnmatch_lines(["  tuned-checkpoint-9 *40 %*", "  tuned-checkpoint-100 *98 %*"])

@@ -118,6 +118,9 @@ def test_of_several_suites_those_with_the_variant_are_changed(weak):
 
     assert weak.run(SET, "variants.draft.replies=new/better.jsonl").ret == 0
     assert weak.run(SET, "variants.third.replies=new/better.jsonl").ret == 4
+    spread = weak.run(SET, "variants.third.replies=new/better.jsonl", "-n2")
+    assert spread.ret == 4
+    assert 'no suite of this run has a variant "third"' in spread.stdout.str()
 
 
 def test_without_a_suite_in_the_run_nothing_is_wrong(weak):

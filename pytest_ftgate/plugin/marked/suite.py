@@ -29,7 +29,6 @@ from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import drop_limit, unlimited_error
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
-from pytest_ftgate.suite.overrides import with_overrides
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
@@ -89,7 +88,10 @@ def suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     plugins = contributions_for(location.session, location.source.path)
     run = location.session.config.stash[session_key]
     source = replace(location.source, plugins=plugins, document=document)
-    source = with_overrides(source, run.settings.overrides)
+    if run.settings.overrides:
+        from pytest_ftgate.suite.overrides import with_overrides
+
+        source = with_overrides(source, run.settings.overrides)
     suite = resolve_suite(source)
     # The function is part of the name: each function of a module has a suite of its own.
     return prepare_suite(run, replace(suite, name=f"{suite.name}::{location.name}"))
