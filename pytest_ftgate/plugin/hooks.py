@@ -123,8 +123,12 @@ def pytest_report_header(config: pytest.Config) -> list[str] | None:
     cache = short_path(settings.cache, settings.start)
     safe = ", safe mode" if settings.safe else ""
     told = f"ftgate: replies {settings.replies}{safe}, cache {cache}"
-    shown = ", ".join(one.shown for one in settings.overrides)
-    return [told, *([f"ftgate: set on the command line: {shown}"] if shown else [])]
+    if not settings.overrides:
+        return [told]
+    from pytest_ftgate.reporting.tables import override_line
+    from pytest_ftgate.results.builder import shown_overrides
+
+    return [told, f"ftgate: {override_line(shown_overrides(settings))}"]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:

@@ -169,10 +169,11 @@ def _plan_lines(
     patched: Iterable[str],
 ) -> Iterator[str]:
     from pytest_ftgate.reporting import checkpoints, plan, tables
+    from pytest_ftgate.results.builder import shown_overrides
     from pytest_ftgate.runner import plan as preview
 
     estimates, problems = preview.estimate_variants(run, gate_runs, told=blocked)
-    yield from filter(None, [tables.override_line(one.shown for one in run.settings.overrides)])
+    yield from filter(None, [tables.override_line(shown_overrides(run.settings))])
     yield from plan.plan_lines(estimates, problems, run.settings.max_usd)
     found = (run.variant.checkpoint for run in gate_runs)
     yield from checkpoints.planned_lines(one for one in found if one)

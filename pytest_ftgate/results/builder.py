@@ -71,12 +71,17 @@ def build_report(
         max_usd=settings.max_usd,
         notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*messages, *notes)))),
         facts=facts,
-        options=settings.options,
-        overrides=tuple(redact_text(one.shown, os.environ) for one in settings.overrides),
+        options=tuple(redact_text(option, os.environ) for option in settings.options),
+        overrides=shown_overrides(settings),
         suites=_suite_runs(settings.root, chain.from_iterable(part.suites for part in parts)),
         **found,
     )
     return with_steps(replace(report, verdict=overall_verdict(report)))
+
+
+def shown_overrides(settings: Settings) -> tuple[str, ...]:
+    """Return the keys that were set outside the suites, as reports may show them."""
+    return tuple(redact_text(one.shown, os.environ) for one in settings.overrides)
 
 
 def _merge_counts(counts: Sequence[RequestCounts]) -> RequestCounts:

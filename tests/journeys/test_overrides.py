@@ -155,6 +155,25 @@ def test_credentials_within_an_address_are_in_no_report(desk):
     assert "hush" not in text
 
 
+def test_a_secret_of_the_environment_is_named_and_not_shown(weak, monkeypatch):
+    monkeypatch.setenv("TEAM_TOKEN", "hush-hush-hush-1")
+
+    result = weak.run(SET, "variants.draft.options={key: hush-hush-hush-1}", "--ftgate-json=r.json")
+
+    assert "variants.draft.options={key: [TEAM_TOKEN]}" in result.stdout.str()
+    assert "hush" not in json.dumps(json.loads(weak.path("r.json").read_text("utf-8"))["options"])
+
+
+def test_no_step_advises_to_accept_what_was_set(desk):
+    desk.suite("{accuracy: {max_drop: 0.05}}", current=5)
+
+    advised = [
+        desk.run(*options).stdout.str() for options in ([], [SET, "variants.current.rung=rag"])
+    ]
+
+    assert ["--ftgate-accept" in text for text in advised] == [True, False]
+
+
 def test_a_build_server_marks_the_line_of_the_suite(weak, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(weak.path(".")))
