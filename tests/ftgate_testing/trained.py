@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from ftgate_testing.reports import report
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.suite.model import Checkpoint
+
 #: Each checkpoint is a folder with one file: how many of the 100 tickets, and of the 100 general
 #: questions, it has wrong. The base has all tickets wrong, and all questions right.
 CONFTEST = """\
@@ -69,3 +74,37 @@ LEARNS_AND_FORGETS = {"s9": (60, 0), "s20": (10, 2), "s100": (2, 60)}
 def asked(desk) -> list[str]:
     """Return who was asked what, in the order of the requests."""
     return desk.path("asked.txt").read_text().splitlines()
+
+
+# A report without a run --------------------------------------------------------------------------
+
+LETTERS = {
+    "p": Outcome.PASSED, "f": Outcome.FAILED, "?": Outcome.INCONCLUSIVE, "i": Outcome.INVALID,
+}  # fmt: skip
+
+
+def _verdict(step, gate, letter, *, last, after=0.5, minimum=False):
+    kinds = {"accuracy": CheckKind.BASELINE, "forgetting": CheckKind.BASE}
+    before = None if minimum else 0.6
+    check = Check(
+        kind=CheckKind.MINIMUM if minimum else kinds[gate], outcome=LETTERS[letter], limit=0.1,
+        before=before, after=after, low=-0.15, high=-0.05, n=100,
+    )  # fmt: skip
+    checkpoint = Checkpoint(of="tuned", label=f"step-{step}", step=step, decides=last)
+    return Verdict(
+        suite="s.ftgate.yaml", line=1, gate=gate, variant=f"tuned-step-{step}",
+        outcome=LETTERS[letter], statement=Statement(StatementKind.NO_REPLIES, {}), gated=last,
+        checks=() if letter == "i" else (check,), checkpoint=checkpoint,
+    )  # fmt: skip
+
+
+def training_report(accuracy, forgetting, *, minimum=False):
+    """Return the report of a training by the outcomes of its checkpoints, one letter each."""
+    steps = range(1, len(accuracy) + 1)
+    made = [
+        _verdict(step, gate, letter, last=step == len(accuracy), minimum=minimum and gate[0] == "a")
+        for gate, letters in (("accuracy", accuracy), ("forgetting", forgetting))
+        for step, letter in zip(steps, letters, strict=True)
+    ]
+    # In whatever order they come in.
+    return report(*reversed(made))

@@ -7,9 +7,8 @@ import json
 import pytest
 from ftgate_testing.reports import report
 from ftgate_testing.tables import every_row
+from ftgate_testing.trained import training_report
 
-from pytest_ftgate.gates.statements import Statement, StatementKind
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.checkpoints import (
     checkpoint_table,
     loss_sentences,
@@ -18,42 +17,10 @@ from pytest_ftgate.reporting.checkpoints import (
 )
 from pytest_ftgate.reporting.html.charts import checkpoint_charts
 from pytest_ftgate.reporting.text import cell_count, terminal_width
-from pytest_ftgate.suite.model import Checkpoint
-
-LETTERS = {
-    "p": Outcome.PASSED, "f": Outcome.FAILED, "?": Outcome.INCONCLUSIVE, "i": Outcome.INVALID,
-}  # fmt: skip
-
-
-def verdict(step, gate, letter, *, last, after=0.5, minimum=False):
-    kinds = {"accuracy": CheckKind.BASELINE, "forgetting": CheckKind.BASE}
-    before = None if minimum else 0.6
-    check = Check(
-        kind=CheckKind.MINIMUM if minimum else kinds[gate], outcome=LETTERS[letter], limit=0.1,
-        before=before, after=after, low=-0.15, high=-0.05, n=100,
-    )  # fmt: skip
-    checkpoint = Checkpoint(of="tuned", label=f"step-{step}", step=step, decides=last)
-    return Verdict(
-        suite="s.ftgate.yaml", line=1, gate=gate, variant=f"tuned-step-{step}",
-        outcome=LETTERS[letter], statement=Statement(StatementKind.NO_REPLIES, {}), gated=last,
-        checks=() if letter == "i" else (check,), checkpoint=checkpoint,
-    )  # fmt: skip
-
-
-def run(accuracy, forgetting, *, minimum=False):
-    """Return the report of a training by the outcomes of its checkpoints, one letter each."""
-    steps = range(1, len(accuracy) + 1)
-    made = [
-        verdict(step, gate, letter, last=step == len(accuracy), minimum=minimum and gate[0] == "a")
-        for gate, letters in (("accuracy", accuracy), ("forgetting", forgetting))
-        for step, letter in zip(steps, letters, strict=True)
-    ]
-    # In whatever order they come in.
-    return report(*reversed(made))
 
 
 def told(accuracy, forgetting, **more):
-    (training,) = trainings(run(accuracy, forgetting, **more))
+    (training,) = trainings(training_report(accuracy, forgetting, **more))
     return [text.removeprefix("tuned: ") for text in loss_sentences(training)]
 
 
@@ -95,7 +62,7 @@ def test_an_invalid_checkpoint_is_named_with_its_reason_and_is_no_loss():
 
 
 def test_the_outcome_by_which_the_build_goes_is_in_capitals():
-    (training,) = trainings(run("f?f", "pif"))
+    (training,) = trainings(training_report("f?f", "pif"))
 
     assert checkpoint_table(training, whole=False).rows == [
         ["1", "50 % (−10)", "50 % (−10)", "failed: accuracy"],
@@ -106,7 +73,7 @@ def test_the_outcome_by_which_the_build_goes_is_in_capitals():
 
 
 def test_the_picture_has_the_intervals_the_limits_and_the_last_before_the_loss():
-    (chart,) = checkpoint_charts(run("ppp", "pff"))
+    (chart,) = checkpoint_charts(training_report("ppp", "pff"))
 
     drawn = json.loads(chart.json)
     assert (drawn["kind"], drawn["x"], drawn["marked"]["at"]) == ("lines", ["1", "2", "3"], 0)
@@ -117,7 +84,7 @@ def test_the_picture_has_the_intervals_the_limits_and_the_last_before_the_loss()
 
 
 def test_a_picture_of_an_invalid_checkpoint_has_a_gap_and_no_band():
-    (chart,) = checkpoint_charts(run("pip", "ppp"))
+    (chart,) = checkpoint_charts(training_report("pip", "ppp"))
 
     series = json.loads(chart.json)["series"]
     assert series[0]["values"] == [0.5, None, 0.5]
@@ -133,5 +100,5 @@ def test_without_checkpoints_nothing_is_drawn_and_nothing_is_said():
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_lines_fit_the_terminal(width):
     with terminal_width(width):
-        lines = [*training_lines(run("f?f", "pif"))]
+        lines = [*training_lines(training_report("f?f", "pif"))]
     assert max(map(cell_count, lines)) <= width
