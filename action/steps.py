@@ -127,6 +127,8 @@ def command(environ: Mapping[str, str], folder: Path) -> list[str]:
     words += [f"--ftgate-inconclusive={environ['IN_INCONCLUSIVE']}"]
     words += [f"--ftgate-max-usd={environ['IN_MAX_USD']}"] if environ["IN_MAX_USD"] else []
     words += [f"--ftgate-variant={name}" for name in environ["IN_VARIANTS"].split()]
+    lines = map(str.strip, environ["IN_SET"].splitlines())
+    words += [f"--ftgate-set={line}" for line in lines if line]
     return [*words, "--", *environ["IN_PATHS"].split()]
 
 

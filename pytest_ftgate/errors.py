@@ -60,6 +60,11 @@ class Diagnostic:
     message: str
     address: str = field(default="", compare=False)
 
+    @property
+    def is_in_file(self) -> bool:
+        """False for a value that was set outside the files, whose option stands for the path."""
+        return not self.path.startswith(("--ftgate-set ", "overrides "))
+
     def __str__(self) -> str:
         """Return ``path:line: message``, which editors show as a link."""
         place = f"{self.path}:{self.line}" if self.line else self.path

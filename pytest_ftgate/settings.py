@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -66,6 +67,86 @@ class KeyRule:
         return cls(name, host, port)
 
 
+_WRITE_KEY = "write variants.NAME.KEY=VALUE, such as variants.tuned.adapter=out/checkpoint-300"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A key of a variant that is set outside the suite: ``variants.NAME.KEY=VALUE``.
+
+    Attributes:
+        key: the key, such as ``variants.tuned.adapter``.
+        text: its value as YAML.
+        start: the folder where relative paths begin: where the command was typed.
+        option: what it was given to, for messages.
+    """
+
+    key: str
+    text: str
+    start: Path
+    option: str = "--ftgate-set"
+
+    @classmethod
+    def read(cls, written: str, start: Path) -> Override:
+        """Return the override that a command line in the folder *start* has *written*.
+
+        Raises:
+            ConfigurationError: it is none, or its key is not one of a variant.
+        """
+        key, equals, text = written.partition("=")
+        return _checked(cls(key.strip(), text, start), has_value=bool(equals))
+
+    @classmethod
+    def of(cls, key: str, value: Any, start: Path) -> Override:
+        """Return the override of *key* by a *value* of Python: a path, a text, a number, a list.
+
+        Raises:
+            ConfigurationError: the key is not one of a variant, or YAML has no such value.
+        """
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"overrides: {key} is no value of YAML: {error}") from error
+        return _checked(cls(key, text, start, "overrides"), has_value=True)
+
+    def __str__(self) -> str:
+        """Return how it was given."""
+        return f"{self.option} {self.shown}"
+
+    @property
+    def shown(self) -> str:
+        """The key with its value, without credentials within an address."""
+        return f"{self.key}={without_credentials(self.text)}"
+
+
+#: The keys of a suite that say what is judged, and by what.
+_JUDGING = (
+    *("gates", "cases", "columns", "baseline", "reply", "repeats", "serves", "challengers"),
+    *("economics", "ladder"),
+)
+
+
+def _checked(override: Override, *, has_value: bool) -> Override:
+    top, _, rest = override.key.partition(".")
+    if top in _JUDGING:
+        problem = f"{top} decides what is judged, and only the suite may; edit it there"
+    elif top != "variants" or not has_value or not all(rest.rpartition(".")[::2]):
+        problem = _WRITE_KEY
+    else:
+        return override
+    raise ConfigurationError(f"{override}: {problem}")
+
+
+#: User and password within an address.
+_CREDENTIALS = re.compile(r"(?<=:)//[^/@\s]*@")
+
+
+def without_credentials(text: str) -> str:
+    """Return *text* without the users and passwords of addresses in it."""
+    return _CREDENTIALS.sub("//", text)
+
+
 def docs_page(name: str, section: str = "") -> str:
     """Return the address of the page ``docs/NAME.md``, or of a section of it."""
     return f"{DOCS_URL}{name}/" + (f"#{section}" if section else "")
@@ -126,6 +207,7 @@ class Settings:
         source_url: the address of the root directory at this commit, or "".
         keys: the pairs of a key and a host that the repository allows.
         safe: True if the authors of suites are strangers: no code, no keys to new hosts.
+        overrides: the keys of variants that are set outside the suites; the last one of a key.
         options: the options given on the command line that decide how replies come and what a run
             may spend, as they are typed; a command that goes on with this run repeats them.
         annotation_prefix: the root directory relative to the repository, for GitHub annotations;
@@ -162,6 +244,7 @@ class Settings:
     annotation_prefix: str | None = None
     keys: tuple[KeyRule, ...] = ()
     safe: bool = False
+    overrides: tuple[Override, ...] = ()
     options: tuple[str, ...] = ()
 
     @property
@@ -198,23 +281,30 @@ class Settings:
             start=config.invocation_params.dir,
             reports=_reports(config),
             keys=tuple(map(KeyRule.read, config.getini("ftgate_keys"))),
+            overrides=_overrides(config),
             options=tuple(_repeated_options(config)),
             **_build_settings(os.environ, config.rootpath),
         )
 
     @classmethod
     def of_evaluation(
-        cls, root: Path, *, replies: str = "auto", variants: Sequence[str] = ()
+        cls,
+        root: Path,
+        *,
+        replies: str = "auto",
+        variants: Sequence[str] = (),
+        overrides: Mapping[str, Any] | None = None,
     ) -> Settings:
         """Return the settings of an evaluation without pytest, which reads no configuration.
 
         Raises:
-            ConfigurationError: *replies* is not allowed.
+            ConfigurationError: *replies*, or one of the *overrides*, is not allowed.
         """
         start = Path.cwd()
         return cls(
             replies=_one_of("replies", replies, _REPLIES),
             variants=tuple(variants),
+            overrides=tuple(Override.of(*one, start) for one in (overrides or {}).items()),
             cache=_cache_folder(start, root) / "cache.sqlite",
             root=root,
             start=start,
@@ -222,8 +312,17 @@ class Settings:
         )
 
 
+def _overrides(config: PytestConfig) -> tuple[Override, ...]:
+    """Return the last one of each key: what is typed follows the addopts of a configuration."""
+    start = config.invocation_params.dir
+    found = [Override.read(one, start) for one in config.getoption("ftgate_set") or ()]
+    return tuple({one.key: one for one in found}.values())
+
+
 #: The options that a command which goes on with a run must repeat.
-_REPEATED = ("variant", "replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe")
+_REPEATED = (
+    *("variant", "set", "replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe"),
+)
 
 
 def _repeated_options(config: PytestConfig) -> Iterator[str]:
@@ -233,7 +332,8 @@ def _repeated_options(config: PytestConfig) -> Iterator[str]:
             yield option
         elif value:
             values = value if isinstance(value, list | tuple) else [value]
-            yield from (f"{option}={shlex.quote(str(one))}" for one in values)
+            texts = (without_credentials(str(one)) for one in values)
+            yield from (f"{option}={shlex.quote(text)}" for text in texts)
 
 
 def _cache_path(config: PytestConfig, written: str) -> Path:
@@ -320,11 +420,16 @@ def _need_enabled(config: PytestConfig) -> None:
     evaluating = ("accept", "accept-anchor", "accept-failed", "ladder", "plan", *REPORT_FORMATS)
     given = [
         name
-        for name in (*evaluating, "variant", "case")
+        for name in (*evaluating, "variant", "set", "case")
         if config.getoption(f"ftgate_{name.replace('-', '_')}")
     ]
     if given and not config.getoption("ftgate_enabled"):
         raise ConfigurationError(f"--ftgate-{given[0]} does nothing without --ftgate; add it")
+    if "set" in given and {"accept", "accept-anchor"} & {*given}:
+        raise ConfigurationError(
+            "--ftgate-set: what is accepted is what the suite itself says; write the key there, or "
+            "leave out --ftgate-accept"
+        )
     if "accept-failed" in given and not {"accept", "accept-anchor"} & {*given}:
         raise ConfigurationError(
             "--ftgate-accept-failed does nothing by itself; add --ftgate-accept, or "
@@ -417,6 +522,9 @@ _OPTIONS = (
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",
             {"action": "append", "metavar": "NAME"}),
+    _Option("set", "Set a key of a variant for this run, such as variants.tuned.adapter=PATH; may "
+            "be given several times. Paths start where pytest is started.",
+            {"action": "append", "metavar": "KEY=VALUE"}),
     _Option("case", "Run this case alone, by its id, as ordinary tests (--pdb works), and "
             "evaluate no gate; may be given several times.",
             {"action": "append", "metavar": "ID"}),

@@ -4,6 +4,7 @@
     python train.py replay     tickets-replay.gguf: tickets and general prompts
     python train.py narrow --epochs 1 --out /tmp/short     a gentler one, to compare
     python train.py narrow --gates 10 --out /tmp/gated     with gates at every tenth step
+    python train.py narrow --save-every 10 --out /tmp/kept     with a checkpoint at every tenth step
 
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
@@ -157,7 +158,8 @@ def make_trainer(
         use_cpu=True,
         seed=SEED,
         logging_steps=10,
-        save_strategy="no",
+        save_strategy="steps" if args.save_every else "no",
+        save_steps=args.save_every or 1,
         report_to="none",
         disable_tqdm=True,
     )
@@ -235,6 +237,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
     parser.add_argument("--gates", type=int, metavar="N", help="evaluate the gates every N steps")
     parser.add_argument("--go-on", action="store_true", help="do not stop where a gate drops")
+    parser.add_argument(
+        "--save-every", type=int, metavar="N", help="save a checkpoint every N steps"
+    )
     parser.add_argument("--epochs", type=int, default=TICKET_EPOCHS, help="over the tickets")
     parser.add_argument("--rank", type=int, default=RANK, help="of the LoRA matrices")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)

@@ -82,11 +82,13 @@ def shared_levels(suite: Suite, count_accepted: CountAccepted = lambda *_: 0) ->
 
     They depend on the suite and its accepted record, and not on the selected gates.
     """
+    # The build goes by one checkpoint of a training, and by no more checks for the others.
+    one_of_each = {variant.declared_name: variant for variant in suite.variants.values()}
     checks = sum(
         gate.drop_checks(
             (name != suite.baseline and variant.compared) + count_accepted(name, gate.name)
         )
-        for name, variant in suite.variants.items()
+        for name, variant in one_of_each.items()
         for gate in suite.gates_for(variant)
     )
     return Levels(alarm=ALARM / max(1, checks), shared=max(1, checks))

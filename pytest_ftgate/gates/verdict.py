@@ -12,7 +12,7 @@ from pydantic import Field
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.model import Checkpoint, Gate, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +482,8 @@ class Verdict:
         notes: what else a reader must know: identity, missing replies.
         next: what to do.
         facts: provider, model, digests and server facts of the variant.
+        checkpoint: the checkpoint of a training that the variant is, or None. The verdict of one
+            that does not decide is not gated, and has its own outcome.
     """
 
     suite: str
@@ -515,6 +517,12 @@ class Verdict:
     notes: tuple[Note, ...] = ()
     next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def is_ungated(self) -> bool:
+        """True if the variant is only measured; a checkpoint that does not decide has gates."""
+        return not self.gated and self.checkpoint is None
 
     @property
     def always_blocks(self) -> bool:

@@ -115,14 +115,20 @@ def _register_tracker(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(f"--ftgate-track: {error}") from error
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Return the header line: where replies come from, and the cache file."""
+def pytest_report_header(config: pytest.Config) -> list[str] | None:
+    """Return the header: where replies come from, the cache file, and what the command sets."""
     settings = config.stash[settings_key]
     if not settings.enabled:
         return None
     cache = short_path(settings.cache, settings.start)
     safe = ", safe mode" if settings.safe else ""
-    return f"ftgate: replies {settings.replies}{safe}, cache {cache}"
+    told = f"ftgate: replies {settings.replies}{safe}, cache {cache}"
+    if not settings.overrides:
+        return [told]
+    from pytest_ftgate.reporting.tables import override_line
+    from pytest_ftgate.results.builder import shown_overrides
+
+    return [told, f"ftgate: {override_line(shown_overrides(settings))}"]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:

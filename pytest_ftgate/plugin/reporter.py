@@ -339,8 +339,10 @@ class Reporter:
 
     def _nothing_selected(self) -> str:
         """Return why the run has no gate, and what to do."""
-        if self._verdicts.by_node:
-            return "nothing can fail the selected gates"
+        if found := self._verdicts.by_node.values():
+            told = [verdict.variant for verdict in found if verdict.checkpoint]
+            hint = f"; to gate a checkpoint: --ftgate-variant={told[0]}" if told else ""
+            return f"nothing can fail the selected gates{hint}"
         if self._verdicts.selects_gates:
             return "every gate was skipped"
         names, start = " or ".join(self._settings.files), self._config.invocation_params.dir
@@ -497,15 +499,17 @@ def gate_status(
     # pytest has its own words for expected failures.
     if verdict is None or hasattr(report, "wasxfail"):
         return None
-    outcome = json.loads(str(verdict))["outcome"]
+    told = json.loads(str(verdict))
+    outcome = told["outcome"]
     # A verdict that is shown on a line of its own needs no letter.
     letter = "" if shows_verdict(report, config) else "?!r"
+    only_told = told["checkpoint"] and not told["gated"] and report.skipped
+    if only_told or (outcome == "failed" and report.passed):
+        return "reported", letter[2:], ("REPORTED", {"yellow": True})
     if outcome == "inconclusive":
         return "inconclusive", letter[:1], ("INCONCLUSIVE", {"yellow": True})
     if outcome == "invalid":
         return "invalid", letter[1:2], ("INVALID", {"red": True})
-    if outcome == "failed" and report.passed:
-        return "reported", letter[2:], ("REPORTED", {"yellow": True})
     if letter or report.skipped:
         return None
     return ("passed", "", "PASSED") if report.passed else ("failed", "", "FAILED")

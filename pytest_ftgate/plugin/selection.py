@@ -10,6 +10,7 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.item import gates_in
 from pytest_ftgate.plugin.patching import patching_key, variant_scope
 from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, settings_key, uses_fixture
+from pytest_ftgate.plugin.suites import override_error
 from pytest_ftgate.reporting.text import break_command
 from pytest_ftgate.runner.planner import GateRun
 from pytest_ftgate.runner.session import Session
@@ -23,8 +24,9 @@ def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.
     """Put gates after ordinary tests, and deselect variants that ``--ftgate-variant`` omits.
 
     Raises:
-        pytest.UsageError: a named variant is in no suite, or has no gates; a named case is in no
-            suite. A worker of pytest-xdist, which must not raise it, notes it and runs nothing.
+        pytest.UsageError: a named variant is in no suite, or has no gates; a named case, or the
+            variant of a key that is set, is in no suite. A worker of pytest-xdist, which must not
+            raise it, notes it and runs nothing.
     """
     choose = _chosen_cases if settings.cases else _arranged_gates
     try:
@@ -50,7 +52,7 @@ def _chosen_cases(
     """
     from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 
-    if error := unknown_case_error(config):
+    if error := override_error(config) or unknown_case_error(config):
         raise pytest.UsageError(error)
     return [
         item
@@ -63,16 +65,19 @@ def _chosen_cases(
 def _arranged_gates(
     config: pytest.Config, settings: Settings, items: Sequence[pytest.Item]
 ) -> list[pytest.Item]:
+    if error := override_error(config):
+        raise pytest.UsageError(error)
     gates = gates_in(items)
-    gated = {gate_run.variant.name for gate_run in gates.values()}
-    known = {name for gate_run in gates.values() for name in gate_run.suite.variants}
+    gated = {name for gate_run in gates.values() for name in gate_run.names}
+    variants = [one for run in gates.values() for one in run.suite.variants.values()]
+    known = {name for one in variants for name in (one.name, one.declared_name)}
     for name in settings.variants if gates else ():
         if name not in gated:
             unknown = f"is in no suite{did_you_mean(name, known)}"
             reason = "is not gated" if name in known else unknown
             raise pytest.UsageError(f'--ftgate-variant: "{name}" {reason}')
-    chosen = settings.variants or gated
-    selected = _by_variant({i: run for i, run in gates.items() if run.variant.name in chosen})
+    chosen = {*(settings.variants or gated)}
+    selected = _by_variant({i: run for i, run in gates.items() if not chosen.isdisjoint(run.names)})
     others = [item for item in items if item not in gates]
     early = _early_gates(config, [*others, *selected])
     return [*early, *others, *(item for item in selected if item not in early)]
@@ -163,11 +168,15 @@ def _plan_lines(
     blocked: Mapping[str, Sequence[str]],
     patched: Iterable[str],
 ) -> Iterator[str]:
-    from pytest_ftgate.reporting import plan
+    from pytest_ftgate.reporting import checkpoints, plan, tables
+    from pytest_ftgate.results.builder import shown_overrides
     from pytest_ftgate.runner import plan as preview
 
     estimates, problems = preview.estimate_variants(run, gate_runs, told=blocked)
+    yield from filter(None, [tables.override_line(shown_overrides(run.settings))])
     yield from plan.plan_lines(estimates, problems, run.settings.max_usd)
+    found = (run.variant.checkpoint for run in gate_runs)
+    yield from checkpoints.planned_lines(one for one in found if one)
     yield from preview.adapter_lines(gate_runs)
     yield from plan.contamination_lines(preview.contaminations(gate_runs))
     yield from preview.variant_lines(run, gate_runs)

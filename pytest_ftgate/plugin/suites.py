@@ -58,7 +58,8 @@ def load_suite_once(session: pytest.Session, path: Path) -> Suite:
         try:
             run, root = session.config.stash[session_key], session.config.rootpath
             found = contributions_for(session, path)
-            suite = load_suite(path, root, found, safe=run.settings.safe)
+            safe, overrides = run.settings.safe, run.settings.overrides
+            suite = load_suite(path, root, found, safe=safe, overrides=overrides)
             suites[path] = prepare_suite(run, suite)
         except SuiteError as error:
             suites[path] = error
@@ -96,6 +97,20 @@ def unselected_suites(config: pytest.Config, selected: Collection[str]) -> tuple
             found.update(path for path in alike if path.match(glob))
     paths = (path.relative_to(root).as_posix() for path in sorted(found))
     return tuple(path for path in paths if path not in selected)
+
+
+def override_error(config: pytest.Config) -> str:
+    """Return what is wrong with an option that sets a key of a variant in no suite; or ""."""
+    session, loaded = config.stash[session_key], config.stash.setdefault(_suites_key, {})
+    # A suite with errors may have had the variant.
+    has_errors = any(isinstance(one, SuiteError) for one in loaded.values())
+    if has_errors or not (session.suites and session.settings.overrides):
+        return ""
+    from pytest_ftgate.suite.overrides import unknown_override
+
+    variants = (one for suite in session.suites for one in suite.variants.values())
+    names = [*dict.fromkeys(variant.declared_name for variant in variants)]
+    return unknown_override(session.settings.overrides, names)
 
 
 _T = TypeVar("_T")

@@ -51,6 +51,8 @@ class Source:
         safe: True if the author is a stranger, who may name no files in hidden folders.
         limits: the most that is read of the files.
         tally: what has been counted of that; grows as well.
+        origins: where values come from that do not stand in the suite file. Line −1 of the suite
+            is the first of them.
     """
 
     root: Path
@@ -62,6 +64,7 @@ class Source:
     safe: bool = False
     limits: FileLimits = NO_LIMITS
     tally: Tally = field(default_factory=Tally)
+    origins: tuple[str, ...] = ()
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
@@ -69,11 +72,17 @@ class Source:
 
     def add_error(self, line: int, message: str, path: Path | None = None) -> None:
         """Add an error at *line* of the suite file, or of *path*."""
-        self.errors.append(Diagnostic(self.display_path(path or self.path), line, message))
+        self.errors.append(Diagnostic(*self.place(line, path), message))
 
     def add_warning(self, line: int, message: str, path: Path | None = None) -> None:
         """Add a warning at *line* of the suite file, or of *path*."""
-        self.warnings.append(Diagnostic(self.display_path(path or self.path), line, message))
+        self.warnings.append(Diagnostic(*self.place(line, path), message))
+
+    def place(self, line: int, path: Path | None = None) -> tuple[str, int]:
+        """Return what messages name for *line* of the suite, or of *path*: a file, and its line."""
+        if line < 0 and path is None:
+            return self.origins[-line - 1], 0
+        return self.display_path(path or self.path), line
 
     def find_file(
         self, written: str, line: int, what: str, *, anywhere: bool = False, folders: bool = False
@@ -143,7 +152,7 @@ class Source:
         *pattern* is a path or a glob, relative to the suite's folder. *line* is its line in the
         suite, and *what* its key, for messages.
         """
-        if not any(wildcard in pattern for wildcard in "*?["):
+        if not is_glob(pattern):
             path = self.find_file(pattern, line, what)
             return [path] if path else []
         try:
@@ -239,6 +248,11 @@ def real_path(path: Path) -> Path:
     ``Path.resolve`` fails for a link that leads to itself and for a path with a null character.
     """
     return Path(os.path.realpath(str(path).replace("\0", "\ufffd")))
+
+
+def is_glob(path: str) -> bool:
+    """Return True if *path* has a wildcard."""
+    return any(wildcard in path for wildcard in "*?[")
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,12 @@ from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting import tables
+from pytest_ftgate.reporting.checkpoints import (
+    CAUTION,
+    checkpoint_table,
+    loss_sentences,
+    trainings,
+)
 from pytest_ftgate.reporting.headlines import headline, verdict_words
 from pytest_ftgate.reporting.html.case_data import verdict_link
 from pytest_ftgate.reporting.ladder import (
@@ -96,8 +102,9 @@ def _perhaps_section(report: Report) -> Iterator[str]:
 def _usage_section(report: Report) -> Iterator[str]:
     run = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield tables.usage_line(report) + run + _page_mark(report)
-    for line in filter(None, (tables.changes_line(report.file_changes), unselected_line(report))):
-        yield escape_markdown(line)
+    changes = tables.changes_line(report.file_changes)
+    lines = (tables.override_line(report.overrides), changes, unselected_line(report))
+    yield from map(escape_markdown, filter(None, lines))
 
 
 def _table_section(report: Report) -> Iterator[str]:
@@ -114,6 +121,14 @@ def _table_section(report: Report) -> Iterator[str]:
         if len(table.rows) > _MAX_ROWS:
             count = quantity(len(table.rows) - _MAX_ROWS, "more gate")
             yield f"_{count}, none worse than the last shown._"
+
+
+def _training_section(report: Report) -> Iterator[str]:
+    for training in trainings(report):
+        sentences = "".join(f"- {escape_markdown(text)}\n" for text in loss_sentences(training))
+        table = markdown_table(checkpoint_table(training))
+        yield f"**{escape_markdown(training.name)} by checkpoint**\n\n{sentences}\n{table}"
+        yield f"<sub>{CAUTION}</sub>"
 
 
 def _headline_section(report: Report) -> Iterator[str]:
@@ -249,7 +264,7 @@ def _note_section(report: Report) -> Iterator[str]:
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
     *(_verdict_section, _error_section, _headline_section, _perhaps_section, _usage_section),
-    *(_table_section, _detail_section),
+    *(_training_section, _table_section, _detail_section),
     *(_ungated_section, _ladder_section, _note_section),
 )
 
@@ -268,7 +283,11 @@ def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
     missing = [one for one in report.not_evaluated if not one.errors]
     commands = [
         *(_verdict_command(report, verdict, prefix) for verdict in shown),
-        *(_suite_command(error, prefix) for file in report.unread_files for error in file.errors),
+        *(
+            _suite_command(error, file.node, prefix)
+            for file in report.unread_files
+            for error in file.errors
+        ),
         *(_error_command(one, "not evaluated", prefix) for one in missing),
         *(_error_command(test, "failed test", prefix) for test in report.failed_tests),
         *(_verdict_command(report, verdict, prefix) for verdict in blocking[len(shown) :]),
@@ -294,9 +313,11 @@ def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> s
     return _command("error", normpath(join(prefix, suite)), 1, title, text)
 
 
-def _suite_command(error: Diagnostic, prefix: str) -> str:
-    file, address = normpath(join(prefix, error.path)), f"\n{error.address}" * bool(error.address)
-    return _command("error", file, error.line or 1, "error in a suite", error.message + address)
+def _suite_command(error: Diagnostic, suite: str, prefix: str) -> str:
+    text, path = (error.message, error.path) if error.is_in_file else (str(error), suite)
+    address = f"\n{error.address}" * bool(error.address)
+    file = normpath(join(prefix, path))
+    return _command("error", file, error.line or 1, "error in a suite", text + address)
 
 
 def _command(level: str, file: str, line: int, title: str, message: str) -> str:

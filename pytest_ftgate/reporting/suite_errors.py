@@ -34,6 +34,10 @@ def unread_lines(report: Report, file: NotEvaluated) -> Iterator[str]:
     yield from wrap_lines(escape_controls(first), 4, keep_long_words=True)
     place = file.errors[0]
     yield ""
+    if not place.is_in_file:
+        # The command that follows would set it again.
+        yield step_head("fix") + escape_controls(place.path)
+        return
     yield step_head("fix") + escape_controls(f"{place.path}:{place.line or 1}")
     yield rerun_line(report, file.node)
 

@@ -102,6 +102,10 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
     """
     lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
+    if verbosity >= 0 and report.has_checkpoints:
+        from pytest_ftgate.reporting.checkpoints import training_lines
+
+        lines += training_lines(report)
     closing = _closing_notes(report)
     if verbosity >= 0 and len(closing) > _note_room(report):
         lines += closing
@@ -349,6 +353,10 @@ def _tail_lines(report: Report) -> Iterator[str]:
     lines = _limited(fit_parts(green), _MAX_GREEN) if blocked else []
     yield from _joined(lines, _limited(ungated_summary(report), _MAX_GREEN))
     yield from _fallen_lines(passed)
+    if report.has_checkpoints:
+        from pytest_ftgate.reporting.checkpoints import closing_lines
+
+        yield from closing_lines(report)
     if report.requests.replies or report.requests.sent:
         yield from fit_parts(tables.usage_line(report).split(" · "), 2, gap=" · ")
     yield from _selection_lines(report)
@@ -374,7 +382,8 @@ def _selection_lines(report: Report) -> list[str]:
     lines = (tables.changes_line(report.file_changes, most) for most in range(_MAX_FILES, 0, -1))
     line = next((line for line in lines if cell_count(line) <= line_width()), "")
     line = line or shorten(tables.changes_line(report.file_changes, 1), line_width())
-    return [*filter(None, (line, shorten(unselected_line(report), line_width())))]
+    told = (line, shorten(unselected_line(report), line_width()))
+    return [*wrap_lines(tables.override_line(report.overrides), 0), *filter(None, told)]
 
 
 def _passed(report: Report) -> list[Verdict]:
@@ -397,7 +406,7 @@ def _is_blocked(report: Report) -> bool:
 
 def _passed_notes(report: Report) -> list[str]:
     # A gate that nothing can fail, or that was not measured, says what to do about it.
-    ungated = [verdict for verdict in report.verdicts if not verdict.gated and verdict.next]
+    ungated = [verdict for verdict in report.verdicts if verdict.is_ungated and verdict.next]
     return _note_lines([*_passed(report), *ungated], with_steps=not _is_blocked(report))
 
 

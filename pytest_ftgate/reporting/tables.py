@@ -557,6 +557,12 @@ def comparison_line(changes: FileChanges) -> str:
     return changes_line(changes, len(changes.files)) or same
 
 
+def override_line(overrides: Iterable[object]) -> str:
+    """Return which keys were set outside the suites; "" if none were."""
+    shown = escape_controls(", ".join(map(str, overrides)))
+    return f"set on the command line: {shown}" if shown else ""
+
+
 def usage_line(report: Report) -> str:
     """Return how many replies were used and requested, how long that took, and its cost."""
     requests, cost = report.requests, cost_phrase(report.cost)

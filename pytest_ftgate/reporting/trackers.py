@@ -12,6 +12,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.tables import override_line
 from pytest_ftgate.results.run import Report
 
 #: Outcomes as numbers, since trackers draw numbers alone.
@@ -35,7 +36,7 @@ def verdict_figures(verdict: Verdict) -> dict[str, float]:
     check, names = comparing_check(verdict), ("before", "after", "change", "low", "high")
     values = {name: getattr(check, name) for name in names} if check else {}
     figures = {name: float(value) for name, value in values.items() if value is not None}
-    return figures | ({"outcome": _NUMBERS[verdict.outcome]} if verdict.gated else {})
+    return figures | ({} if verdict.is_ungated else {"outcome": _NUMBERS[verdict.outcome]})
 
 
 def logged_figures(verdicts: Sequence[Verdict]) -> dict[str, float]:
@@ -116,7 +117,8 @@ def _headlines(report: Report) -> dict[str, str]:
         ".".join(("ftgate", *path)): headline(verdict)
         for path, verdict in _paths(report.gate_verdicts)
     }
-    return {"ftgate": report.verdict, **headlines}
+    told = {"ftgate.set": override_line(report.overrides)} if report.overrides else {}
+    return {"ftgate": report.verdict, **told, **headlines}
 
 
 def _run_name(report: Report) -> str:

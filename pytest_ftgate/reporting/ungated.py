@@ -46,7 +46,7 @@ def unselected_line(report: Report) -> str:
 def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield a table of the variants without gates, then why some could not be measured."""
     checks: dict[str, dict[str, Check]] = defaultdict(dict)
-    ungated = [verdict for verdict in verdicts if not verdict.gated]
+    ungated = [verdict for verdict in verdicts if verdict.is_ungated]
     for verdict in ungated:
         if verdict.check is not None:
             checks[verdict.variant][verdict.gate] = verdict.check
@@ -100,7 +100,7 @@ def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 def ungated_summary(report: Report) -> list[str]:
     """Return the rates of the variants without gates, and which were not measured."""
-    ungated = [verdict for verdict in report.verdicts if not verdict.gated]
+    ungated = [verdict for verdict in report.verdicts if verdict.is_ungated]
     measured = [v for v in ungated if v.statement.kind is not StatementKind.NOT_GATED]
     rates = [
         f"{v.variant} {percent(v.check.after)}{_of_part(v)}{_brief_change(v)}"
@@ -138,7 +138,7 @@ def unfailing_gates(report: Report) -> Iterator[str]:
     gates: dict[str, list[str]] = defaultdict(list)
     for verdict in report.gate_verdicts:
         check = verdict.check
-        if not verdict.gated:
+        if verdict.is_ungated:
             figure = f" {amount(check.after, check.unit)}" if check else ""
             why = "no limit is set" if check and has_no_limit(check) else headline(verdict)
             gates[why].append(f"{gate_name(report, verdict)}{figure}{_brief_change(verdict)}")

@@ -15,6 +15,7 @@ from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
+from pytest_ftgate.suite.addresses import resolve_base_urls
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels
@@ -24,7 +25,6 @@ from pytest_ftgate.suite.templates import (
     render_template,
     template_variables,
 )
-from pytest_ftgate.suite.variants import resolve_base_urls
 
 if TYPE_CHECKING:
     from pytest_ftgate.requests.retrieval import Passages

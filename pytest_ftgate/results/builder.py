@@ -24,7 +24,7 @@ from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.results.history import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.steps import with_steps
-from pytest_ftgate.settings import Settings
+from pytest_ftgate.settings import Settings, without_credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +71,17 @@ def build_report(
         max_usd=settings.max_usd,
         notes=tuple(dict.fromkeys(map(replace_lone_surrogates, (*messages, *notes)))),
         facts=facts,
-        options=settings.options,
+        options=tuple(redact_text(option, os.environ) for option in settings.options),
+        overrides=shown_overrides(settings),
         suites=_suite_runs(settings.root, chain.from_iterable(part.suites for part in parts)),
         **found,
     )
     return with_steps(replace(report, verdict=overall_verdict(report)))
+
+
+def shown_overrides(settings: Settings) -> tuple[str, ...]:
+    """Return the keys that were set outside the suites, as reports may show them."""
+    return tuple(redact_text(one.shown, os.environ) for one in settings.overrides)
 
 
 def _merge_counts(counts: Sequence[RequestCounts]) -> RequestCounts:
@@ -139,7 +145,7 @@ def run_facts(
         "replies": settings.replies,
         "run": settings.run_url,
         "source": settings.source_url,
-        "command": redact_text(shlex.join(command), os.environ),
+        "command": redact_text(without_credentials(shlex.join(command)), os.environ),
         "duration": duration(seconds),
         **(dict(_git_facts(settings)) if calls_git else {}),
         "suites": _suite_digests(settings.root, parts),

@@ -104,13 +104,14 @@ def merge_exams(parts: Iterable[Exam]) -> Exam:
 def exam_of(suite: Suite) -> Exam:
     """Return what decides the gates of *suite* today."""
     gates, tables = dict[str, GateExam](), dict[str, Mapping[str, ExamCase]]()
-    uncompared = tuple(variant.name for variant in suite.variants.values() if not variant.compared)
+    variants = {variant.declared_name: variant for variant in suite.variants.values()}
+    uncompared = tuple(name for name, variant in variants.items() if not variant.compared)
     for gate in suite.gates.values():
         table = gate.name if gate.function or gate.own_cases else _SUITE
         found = {**gate.limits, **_judge_limits(suite, gate)}
         gates[gate.name] = GateExam(
             limits={k: float(v) if isinstance(v, int) else v for k, v in found.items()},
-            variants=tuple(v.name for v in suite.variants.values() if gate in suite.gates_for(v)),
+            variants=tuple(name for name, v in variants.items() if gate in suite.gates_for(v)),
             baseline=suite.baseline,
             uncompared=uncompared,
             cases=table,

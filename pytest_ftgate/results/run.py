@@ -354,6 +354,7 @@ class Report:
         unselected: the suites below the root directory in which no gate was selected.
         left_out: the gates that were deselected or skipped, by node id.
         options: the options of the command line that a command which goes on repeats.
+        overrides: the keys of variants that were set outside the suites: ``KEY=VALUE``.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -374,6 +375,7 @@ class Report:
     unselected: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def unread_files(self) -> tuple[NotEvaluated, ...]:
@@ -387,9 +389,15 @@ class Report:
 
     @property
     def gate_verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts of gates, with those that nothing can fail."""
+        """The verdicts of gates, with those that nothing can fail, or that decide nothing."""
         kinds = (StatementKind.NOT_GATED, StatementKind.USAGE)
-        return tuple(v for v in self.verdicts if v.gated or v.statement.kind in kinds)
+        found = (v for v in self.verdicts if not v.is_ungated or v.statement.kind in kinds)
+        return tuple(found)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """True if a variant is several checkpoints of a training."""
+        return any(verdict.checkpoint for verdict in self.verdicts)
 
     @property
     def errors(self) -> tuple[NotEvaluated | FailedTest, ...]:

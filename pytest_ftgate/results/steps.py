@@ -36,7 +36,8 @@ def with_steps(report: Report) -> Report:
 
 def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
     # A verdict that has been in another report has steps of that one.
-    own = [step for step in verdict.next if step.kind not in _OF_THE_RUN]
+    left_out = {*_OF_THE_RUN, *_impossible_steps(report, verdict)}
+    own = [step for step in verdict.next if step.kind not in left_out]
     steps = [*own, *_ship_steps(report, verdict), *_see_steps(verdict)]
     steps.sort(key=lambda step: (_ORDER.index(step.role), *_urgency(report, step)))
     values: dict[str, Value] = {"node": node_id(verdict)}
@@ -53,6 +54,18 @@ def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         if step.kind is StepKind.RUN_AGAIN and _MONEY in report.cost.stopped:
             completed = completed.add(max_usd=more_budget(report))
         yield completed
+
+
+def _impossible_steps(report: Report, verdict: Verdict) -> Iterator[StepKind]:
+    """Yield the steps that the suite file of *verdict* does not let one take.
+
+    Neither a run with a key that was set nor one of several checkpoints is accepted, and none of
+    these is a variant that the file could name as its baseline.
+    """
+    if report.overrides or verdict.checkpoint:
+        yield from (*_ACCEPTING, StepKind.ACCEPT_RUN)
+    if verdict.checkpoint:
+        yield StepKind.MAKE_BASELINE
 
 
 def _urgency(report: Report, step: NextStep) -> tuple[bool, bool]:

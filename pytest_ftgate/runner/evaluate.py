@@ -34,7 +34,7 @@ from pytest_ftgate.runner.record import RunResult, collect_suite_runs, run_part
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.suite import check_feasibility, prepare_suite
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.settings import Settings
+from pytest_ftgate.settings import Override, Settings
 from pytest_ftgate.suite.loader import Transform, load_suite
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -128,6 +128,7 @@ def evaluate(
     variants: Sequence[str] | None = None,
     replies: str = "auto",
     rootdir: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> EvaluateResult:
     """Evaluate the gates of *suite*, as ``pytest --ftgate`` does, and return the run.
 
@@ -144,6 +145,9 @@ def evaluate(
         rootdir: the top of the project. The ``conftest.py`` files from there down to the suite
             are imported. By default none are, and the top is the nearest folder with a
             ``pyproject.toml``, a configuration of pytest's, or ``.git``.
+        overrides: keys of variants that are set for this run, such as
+            ``{"variants.tuned.adapter": path}``, as ``--ftgate-set`` does: relative paths begin at
+            the working folder.
 
     Raises:
         SuiteError: the suite has errors; the message has all of them, each with its line.
@@ -155,7 +159,9 @@ def evaluate(
     if not path.is_file():
         raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")
     project = Project.of_suite(path, rootdir)
-    settings = Settings.of_evaluation(project.root, replies=replies, variants=variants or ())
+    settings = Settings.of_evaluation(
+        project.root, replies=replies, variants=variants or (), overrides=overrides
+    )
     with project.open_session(settings, providers or {}) as (session, load):
         loaded = load(None)
         check_feasibility(loaded)
@@ -212,7 +218,10 @@ class Project:
                 raise ConfigurationError(f'provider "{name}" is offered by {plugin} as well')
             factories.update(found)
             contributions = replace(contributions, providers=tuple(factories))
-            suite = load_suite(self.path, self.root, contributions, transform, safe=settings.safe)
+            given, safe = settings.overrides, settings.safe
+            place = self.path, self.root, contributions, transform
+            suite = load_suite(*place, safe=safe, overrides=given)
+            _check_overrides(given, suite)
             prepared = prepare_suite(session, suite)
             # A test may have patched what functions use, so it has their replies for itself.
             test = os.environ.get("PYTEST_CURRENT_TEST")
@@ -222,6 +231,17 @@ class Project:
             yield session, load
         finally:
             session.close()
+
+
+def _check_overrides(overrides: Sequence[Override], suite: Suite) -> None:
+    """Raise a ConfigurationError if *suite* lacks a variant of *overrides*."""
+    if not overrides:
+        return
+    from pytest_ftgate.suite.overrides import unknown_override
+
+    names = [*dict.fromkeys(one.declared_name for one in suite.variants.values())]
+    if error := unknown_override(overrides, names):
+        raise ConfigurationError(error)
 
 
 def _find_root(path: Path) -> Path:
@@ -346,13 +366,14 @@ class _Run:
 
 
 def _chosen_gates(suite: Suite, names: Sequence[str]) -> list[GateRun]:
-    gated = [variant.name for variant in suite.variants.values() if variant.gated]
+    variants = [variant for variant in suite.variants.values() if variant.gated]
+    gated = [*dict.fromkeys(name for one in variants for name in (one.name, one.declared_name))]
     for name in names:
         if name not in gated:
             reason = "is not gated" if name in suite.variants else "is not in the suite"
             raise ConfigurationError(f'variant "{name}" {reason}{did_you_mean(name, gated)}')
-    gate_runs = gate_runs_of(suite)
-    return [run for name in names or gated for run in gate_runs if run.variant.name == name]
+    chosen = {*(names or gated)}
+    return [run for run in gate_runs_of(suite) if not chosen.isdisjoint(run.names)]
 
 
 def _scores_by_variant(

@@ -36,7 +36,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import GateRun, Plan, full_look, look_size, runs_in_blocks
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.suite import with_exam
+from pytest_ftgate.runner.suite import final_verdict
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
 from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite
@@ -96,10 +96,10 @@ def evaluate_gate(
     looks = gate_run.looks
     if not gate_run.sends_requests:
         verdict = evaluate_look(session, gate_run, looks[0])
-        return GateResult(with_exam(session, gate_run, verdict), looks[0])
+        return GateResult(final_verdict(session, gate_run, verdict), looks[0])
     identity = request_first_look(session, gate_run, submit_with)
     if invalid := identity.invalid_verdict(gate_run):
-        return GateResult(invalid, looks[0])
+        return GateResult(final_verdict(session, gate_run, invalid), looks[0])
     for look in looks:
         session.replies.checked_results(session.groups(gate_run, look), gate_run.suite.name)
         verdict = evaluate_look(session, gate_run, look)
@@ -107,7 +107,7 @@ def evaluate_gate(
         is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
         if is_decided and not needs_all:
             break
-    return GateResult(with_exam(session, gate_run, identity.add_to(verdict)), look)
+    return GateResult(final_verdict(session, gate_run, identity.add_to(verdict)), look)
 
 
 def request_first_look(

@@ -488,11 +488,13 @@ def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:
 def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEstimate]:
     """Return what each of *gates* can detect, given the cached replies.
 
-    Cost and latency have no estimate: their gates compare them with the limits directly.
+    Cost and latency have no estimate: their gates compare them with the limits directly. Of the
+    checkpoints of a training, those have one by which the build goes.
     """
     found = [
         ((gate_run.gate_suite.name, gate_run.variant.name), estimate)
         for gate_run in gates
+        if gate_run.variant.decides
         for estimate in _estimates_of_gate(session, gate_run)
     ]
     return [

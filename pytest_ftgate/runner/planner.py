@@ -75,6 +75,11 @@ class GateRun:
         return self.gate.name
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names that select the gate: of its variant, and of the training it is one of."""
+        return self.variant.name, self.variant.declared_name
+
+    @property
     def gate_suite(self) -> Suite:
         """The suite with the cases and limits that the statistics use."""
         return self.function_suite or self.suite
@@ -82,7 +87,7 @@ class GateRun:
     @property
     def accepted_name(self) -> str:
         """The name in the accepted record, which holds all functions of a module."""
-        name = self.variant.name
+        name = self.variant.declared_name
         return f"{self.gate.name}[{name}]" if self.function_suite else name
 
     @property

@@ -121,8 +121,8 @@ class Probe:
         think, else 0.
         """
         record = self._record(plan.suite, plan.variant)
-        if record and plan.variant.name in record.rooms:
-            return record.rooms[plan.variant.name]
+        if record and plan.variant.declared_name in record.rooms:
+            return record.rooms[plan.variant.declared_name]
         if is_known_to_think(plan.variant):
             return ROOM_TO_THINK
         probes = [*chain.from_iterable(plan.first_probes)]
@@ -139,7 +139,7 @@ class Probe:
     def _accepted_levels(self, suite: Suite, variant: Variant) -> tuple[LevelChoice, ...] | None:
         """Return the levels of the accepted record; None if it lacks a family of *suite*."""
         record = self._record(suite, variant)
-        levels = record.skill_levels.get(variant.name, {}) if record else {}
+        levels = record.skill_levels.get(variant.declared_name, {}) if record else {}
         families = leveled_skills(suite)
         if record is None or not levels.keys() >= {*families}:
             return None
@@ -153,7 +153,7 @@ class Probe:
         Raises:
             SuiteError: the record is not valid, or these figures are of a base in another engine.
         """
-        record, name = self._records.kept(suite), variant.name
+        record, name = self._records.kept(suite), variant.declared_name
         if record is None or name not in record.rooms.keys() | record.skill_levels.keys():
             return record
         facts = [one.facts for one in record.verdicts if one.variant == name]

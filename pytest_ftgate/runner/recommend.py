@@ -27,6 +27,7 @@ from pytest_ftgate.runner.evaluate_gate import GateResult, evaluate_gate
 from pytest_ftgate.runner.planner import full_look, gate_runs_of, look_size
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.checkpoints import only_deciding
 from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
@@ -44,7 +45,8 @@ def suite_advice(
     are evaluated again, on the same replies. *ungated* are the measurements of variants without
     gates.
     """
-    return _Advisor(session, suite, dict(known)).advice(tuple(ungated))
+    # The rung of a training is the checkpoint by which the build goes.
+    return _Advisor(session, only_deciding(suite), dict(known)).advice(tuple(ungated))
 
 
 @dataclass(frozen=True, slots=True)

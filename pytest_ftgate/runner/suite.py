@@ -42,14 +42,28 @@ if TYPE_CHECKING:
     from pytest_ftgate.results.exam import ExamCase
 
 
-def with_exam(
+def final_verdict(
     session: Session, gate_run: GateRun, verdict: Verdict, hidden: frozenset[str] = frozenset()
+) -> Verdict:
+    """Return *verdict* as reports show it: with its checkpoint, and with how the exam has changed.
+
+    A checkpoint that does not decide fails no build. *hidden* are accepted gates that this run
+    leaves out.
+    """
+    if verdict.outcome is not Outcome.INVALID:
+        verdict = _with_exam(session, gate_run, verdict, hidden)
+    variant = gate_run.variant
+    gated = verdict.gated and variant.decides
+    return replace(verdict, checkpoint=variant.checkpoint, gated=gated)
+
+
+def _with_exam(
+    session: Session, gate_run: GateRun, verdict: Verdict, hidden: frozenset[str]
 ) -> Verdict:
     """Return *verdict* with how the exam has changed since a run was accepted.
 
     What is left of the exam decides first: a failed verdict stays. Any other one is inconclusive if
     the exam has shrunk. A run that is accepted asks for nothing that is gone, nor to be accepted.
-    *hidden* are accepted gates that this run leaves out.
     """
     if session.settings.accept:
         steps = (step for step in verdict.next if step.kind is not StepKind.ACCEPT)
@@ -84,14 +98,14 @@ def _exam_change(
 
     if record.exam is None:
         return ExamChange(is_older=True)
-    name, variant = gate_run.name, gate_run.variant
-    right, uncounted = record.right(name, variant.name), frozenset[str]()
+    name, variant, accepted = gate_run.name, gate_run.variant, gate_run.variant.declared_name
+    right, uncounted = record.right(name, accepted), frozenset[str]()
     if is_rate(gate_run.gate):
         # Those that were trained on before were not accepted.
         uncounted = session.built.contaminated_cases(gate_run.suite, variant) & right.keys()
     before = record.exam.without(gates=hidden - {name})
     now = session.records.exam(gate_run.gate_suite).without(cases=uncounted)
-    return compare_exams(before, now, name, variant.name, right)
+    return compare_exams(before, now, name, accepted, right)
 
 
 def check_accepted_limits(session: Session, suite: Suite) -> None:
@@ -177,14 +191,21 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
 
     Raises:
         SuiteError: the committed replies or the accepted record cannot be read, or a gate has too
-            few cases for a default limit; or safe mode does not allow what the suite names.
+            few cases for a default limit; or safe mode does not allow what the suite names; or a
+            variant that is several checkpoints is to be accepted.
     """
     if session.settings.safe:
         from pytest_ftgate.suite.safe_mode import check_safe
 
         variables = {rule.variable for rule in session.settings.keys}
         check_safe(suite, session.settings.root, variables)
+    if session.settings.accept:
+        _raise_if_several(suite)
     suite = exclude_unrunnable_skills(suite)
+    if session.settings.variants:
+        from pytest_ftgate.suite.checkpoints import with_chosen
+
+        suite = with_chosen(suite, session.settings.variants)
     suite = with_batching(suite) if session.settings.batch else suite
     session.replies.use_committed_replies(suite)
     session.replies.user_messages += _messages(session, suite)
@@ -196,6 +217,22 @@ def prepare_suite(session: Session, suite: Suite) -> Suite:
         suite = replace(suite, repeats=needed_repeats(suite))
     session.suites.append(suite)
     return suite
+
+
+def _raise_if_several(suite: Suite) -> None:
+    """Raise a SuiteError if a variant is several checkpoints: a record has one result of each."""
+    errors = [
+        Diagnostic(
+            suite.name,
+            variant.line,
+            f'variant "{variant.declared_name}": --ftgate-accept: it is several checkpoints; write '
+            "the one that you accept into the suite",
+        )
+        for variant in suite.variants.values()
+        if variant.checkpoint
+    ]
+    if errors:
+        raise SuiteError(suite.name, errors)
 
 
 def _messages(session: Session, suite: Suite) -> Iterator[str]:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from pytest_ftgate.suite.addresses import MORE_URLS, address_errors, address_fields
 from pytest_ftgate.suite.declaration import DeclaredBase, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft
 from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.providers import extra_errors, misplaced_keys, provider_spec
 
-#: A variable of a shell within an address.
-_VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)")
-NO_SCHEME = "the address does not begin with http:// or https://"
 _ADDRESS = ("base_url", "base_url_env")
-#: The further servers of a model beside the first one.
-_MORE = "more_urls"
 #: Fields that say which model answers, and where.
-_WEIGHTS = ("model", *_ADDRESS, _MORE, "extra", "adapter", "scale")
+_WEIGHTS = ("model", *_ADDRESS, MORE_URLS, "extra", "adapter", "scale")
 #: What a variant lends to those that name it as their base.
 _LENT = (*_WEIGHTS, "api_key_env", "api_version", "served_model", "runtime", "options", "tariff")
 
@@ -56,48 +50,6 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
         yield "base: it is the model itself; give it a model, an address or extra of its own"
 
 
-def address_fields(written: str | Sequence[str] | None) -> dict[str, Any]:
-    """Return the addresses in a ``base_url``, one or several, as fields of `Variant`."""
-    urls = [written] if isinstance(written, str) else [*(written or ())]
-    return {"base_url": urls[0] if urls else None, _MORE: tuple(urls[1:])}
-
-
-def address_errors(written: str | Sequence[str] | None, provider: str) -> Iterator[str]:
-    """Yield why a ``base_url`` of *provider* cannot be used, and what to write instead."""
-    if written is None or isinstance(written, str):
-        urls = [written] if written else []
-    else:
-        urls = [*written]
-        if not urls:
-            yield "base_url is an empty list; name an address, or remove the key"
-        elif len(urls) > 1 and not provider_spec(provider).any_server:
-            yield f"provider {provider} has one address; several are for openai-compatible"
-    yield from filter(None, map(_address_error, urls))
-    if twice := next((url for url in urls if urls.count(url) > 1), ""):
-        yield f"base_url names {twice} twice; name each server once"
-
-
-def _address_error(url: str) -> str:
-    """Return why *url* is no address, and what to write instead; "" if it is one."""
-    if variable := _VARIABLE.search(url):
-        name = variable[1] or variable[2]
-        return (
-            f"variables are not read here; write base_url_env: {name}, with the address in {name}"
-        )
-    if not url.lower().startswith(("http://", "https://")):
-        return f"{NO_SCHEME}; write http://{url}"
-    return broken_address(url)
-
-
-def broken_address(url: str) -> str:
-    """Return why *url* cannot be read as an address; "" if it can."""
-    try:
-        _ = urlsplit(url).port
-    except ValueError as error:
-        return f"no address: {error}; write it as http://localhost:8080/v1"
-    return ""
-
-
 def _written(base: DeclaredBase) -> dict[str, Any]:
     return base.model_dump(exclude_unset=True, exclude_none=True)
 
@@ -125,6 +77,8 @@ def _with_named_base(
     suite: SuiteDraft, variant: Variant, variants: Mapping[str, Variant]
 ) -> Variant:
     name = variant.base
+    if any(name == one.declared_name != one.name for one in variants.values()):
+        _add_base_error(suite, variant, f"variant {name} is several checkpoints; name one model")
     named = variants.get(name or "")
     if named is None or named is variant or variant.base_fields:
         return variant
@@ -137,8 +91,11 @@ def _with_named_base(
     elif all(getattr(named, field) == getattr(variant, field) for field in _WEIGHTS):
         message = f"variant {name} has the same model at the same address; name the untuned one"
     if message:
-        suite.source.add_error_at(
-            ("variants", variant.name, "base"), f'variant "{variant.name}": base: {message}'
-        )
+        _add_base_error(suite, variant, message)
     fields = {field: getattr(named, field) for field in _LENT}
     return replace(variant, base=named.model, base_fields=fields)
+
+
+def _add_base_error(suite: SuiteDraft, variant: Variant, message: str) -> None:
+    name = variant.declared_name
+    suite.source.add_error_at(("variants", name, "base"), f'variant "{name}": base: {message}')

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.base_variants import address_fields
+from pytest_ftgate.suite.addresses import address_fields
 from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
@@ -71,16 +71,24 @@ def resolve_ladder(
     declared, economics = suite.declared, suite.declared.economics
     current = variants.get(baseline)
     spend = {
-        name: _resolve_spend(economics, name, rung_of(variant, current))
+        name: _resolve_spend(economics, variant.declared_name, rung_of(variant, current))
         for name, variant in variants.items()
         if economics and current
     }
     return {
-        "serves": declared.serves or "",
-        "challengers": tuple(dict.fromkeys(declared.challengers)),
+        "serves": _representative(variants, declared.serves or ""),
+        "challengers": tuple(
+            dict.fromkeys(_representative(variants, name) for name in declared.challengers)
+        ),
         "economics": economics and economics.model_copy(update={"variants": spend}),
         "ladder": declared.ladder,
     }
+
+
+def _representative(variants: Mapping[str, Variant], name: str) -> str:
+    """Return the variant that stands for *name*: the last checkpoint, where it is several."""
+    found = [one.name for one in variants.values() if one.declared_name == name and one.decides]
+    return found[-1] if found and name not in variants else name
 
 
 def _resolve_spend(declared: Economics, name: str, rung: str) -> Spend:

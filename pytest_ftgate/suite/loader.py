@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -18,7 +18,7 @@ from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, read_here
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
-from pytest_ftgate.settings import docs_page
+from pytest_ftgate.settings import Override, docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
 from pytest_ftgate.suite.declaration import (
     UNION_TAGS,
@@ -32,7 +32,7 @@ from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSour
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
-from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks
+from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks, Variant
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
 from pytest_ftgate.suite.scorers import SCORE_KINDS
@@ -85,21 +85,21 @@ def key_address(*key_path: str | int) -> str:
     return docs_page(PAGE)
 
 
-def with_addresses(errors: Iterable[Diagnostic], document: Document) -> list[Diagnostic]:
-    """Return *errors* with the address of its key at each one that lies in *document*.
+def with_addresses(errors: Iterable[Diagnostic], source: SuiteSource) -> list[Diagnostic]:
+    """Return *errors* with the address of its key at each one that lies in the suite file.
 
     The keys of a marked function stand in Python, and have a page of their own.
     """
+    document = source.document
     if not document.path.endswith((".yaml", ".yml")):
         return [*errors]
-    by_line = defaultdict[int, list[KeyPath]](list)
+    by_place = defaultdict[tuple[str, int], list[KeyPath]](list)
     for key_path, line in document.lines.items():
-        by_line[line].append(key_path)
+        by_place[source.place(line)].append(key_path)
+    keys = ((error, by_place.get((error.path, error.line))) for error in errors)
     return [
-        replace(error, address=key_address(*_key_of(error.message, by_line[error.line])))
-        if error.path == document.path and error.line in by_line
-        else error
-        for error in errors
+        replace(error, address=key_address(*_key_of(error.message, found))) if found else error
+        for error, found in keys
     ]
 
 
@@ -224,13 +224,14 @@ def load_suite(
     plugins: PluginContributions | None = None,
     transform: Transform | None = None,
     *,
+    overrides: Sequence[Override] = (),
     safe: bool = False,
 ) -> Suite:
     """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
     *root* is the directory that holds every file that the suite names. *transform* changes the
-    content before it is validated. If *safe*, the author is a stranger: no more is read of the
-    files than safe mode allows.
+    content before it is validated; *overrides* then set keys of its variants. If *safe*, the author
+    is a stranger: no more is read of the files than safe mode allows.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
@@ -248,7 +249,8 @@ def load_suite(
         raise SuiteError(path.name, [Diagnostic(path.name, 0, message)])
     name = source.display_path(source.path)
     try:
-        return read_here(partial(_load, source, transform), name, source.files)
+        content = partial(_content, source, transform, overrides)
+        return read_here(lambda: resolve_suite(content()), name, source.files)
     except ConfigurationError as error:
         raise SuiteError(name, [Diagnostic(name, 0, str(error).removeprefix(f"{name} "))]) from None
 
@@ -259,12 +261,18 @@ def _safe_limits() -> FileLimits:
     return SAFE_LIMITS
 
 
-def _load(source: SuiteSource, transform: Transform | None) -> Suite:
+def _content(
+    source: SuiteSource, transform: Transform | None, overrides: Sequence[Override]
+) -> SuiteSource:
     source = _read_document(source)
     if transform and isinstance(source.document.value, dict):
         content = dict(transform(source.document.value))
         source = replace(source, document=replace(source.document, value=content))
-    return resolve_suite(source)
+    if not overrides:
+        return source
+    from pytest_ftgate.suite.overrides import with_overrides
+
+    return with_overrides(source, overrides)
 
 
 def _read_document(source: SuiteSource) -> SuiteSource:
@@ -287,13 +295,13 @@ def resolve_suite(source: SuiteSource) -> Suite:
     declared = read_declared(source)
     suite = _build_suite(source, declared) if declared else None
     if source.errors or suite is None:
-        errors = with_addresses(source.errors, source.document)
+        errors = with_addresses(source.errors, source)
         raise SuiteError(source.display_path(source.path), errors)
     return replace(
         suite,
         files=tuple(source.files),
         globs=tuple(source.globs),
-        places=_places(source),
+        places=_places(source, suite.variants.values()),
         warnings=tuple(dict.fromkeys(source.warnings)),
     )
 
@@ -302,12 +310,25 @@ def resolve_suite(source: SuiteSource) -> Suite:
 _PLACED = ("baseline", "variants", "gates", "reply", "ladder")
 
 
-def _places(source: SuiteSource) -> Mapping[str, str]:
+def _places(source: SuiteSource, variants: Iterable[Variant]) -> Mapping[str, str]:
     """Return where the keys stand that others ask for."""
+    places = _written_places(source)
+    for variant in variants:
+        name, own = f"variants.{variant.declared_name}", f"variants.{variant.name}"
+        places |= {
+            own + key.removeprefix(name): place
+            for key, place in places.items()
+            if variant.checkpoint and (key == name or key.startswith(f"{name}."))
+        }
+    return places
+
+
+def _written_places(source: SuiteSource) -> dict[str, str]:
     file = source.display_path(source.path)
     return {
         ".".join(map(str, key_path)): f"{file}:{line}"
         for key_path, line in source.document.lines.items()
+        if line > 0  # it stands in the file
         if key_path and key_path[0] in _PLACED and len(key_path) <= 3  # noqa: PLR2004 - gates.G.key
     }
 

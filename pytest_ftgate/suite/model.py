@@ -300,6 +300,23 @@ class Retrieval:
     function: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """One of the checkpoints of a training, all of which a variant names by a glob.
+
+    Attributes:
+        of: the variant, as the suite declares it.
+        label: the checkpoint, such as ``checkpoint-300``.
+        step: the step of the training: the number in *label*.
+        decides: True if the build goes by it: the last one, or those that a run selects.
+    """
+
+    of: str
+    label: str
+    step: int
+    decides: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Variant:
     """One way of answering the cases; keys as in the suite file.
@@ -331,6 +348,7 @@ class Variant:
         tariff: the price of requests.
         rung: the declared rung of the ladder, or "" to derive it.
         prompt_path: the file of the system prompt, or None.
+        checkpoint: the checkpoint that it is, of a declared variant that is several; else None.
     """
 
     name: str
@@ -374,6 +392,17 @@ class Variant:
     tariff: Tariff = field(default_factory=Tariff)
     rung: str = ""
     prompt_path: Path | None = None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def declared_name(self) -> str:
+        """The name that the suite file has: that of all checkpoints of a training."""
+        return self.checkpoint.of if self.checkpoint else self.name
+
+    @property
+    def decides(self) -> bool:
+        """True unless it is a checkpoint that is only told of."""
+        return self.checkpoint is None or self.checkpoint.decides
 
     def __repr__(self) -> str:
         # A parameter of tests, which reports such as Allure's show.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, permutations
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.source import is_glob
+from pytest_ftgate.suite.addresses import address_errors, address_fields, check_shared_servers
 from pytest_ftgate.suite.base_variants import (
-    NO_SCHEME,
-    address_errors,
-    address_fields,
     base_errors,
-    broken_address,
     resolve_base,
     with_named_bases,
 )
@@ -25,7 +22,7 @@ from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
-from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
+from pytest_ftgate.suite.model import Case, Checkpoint, Retrieval, Suite, Variant
 from pytest_ftgate.suite.providers import (
     LOADING_KEYS,
     OPTIONAL_EFFORTS,
@@ -47,40 +44,6 @@ from pytest_ftgate.suite.templates import (
     template_variables,
     unfilled_placeholders,
 )
-
-
-def resolve_base_urls(variant: Variant, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the base URLs of the variant, of one model; () for the provider's default.
-
-    The URLs are part of fingerprints and reports, so credentials, query and fragment are removed.
-
-    Raises:
-        ConfigurationError: the variable of ``base_url_env`` is not set, or the URL is not valid.
-    """
-    name = variant.base_url_env
-    if name is not None and not environ.get(name):
-        raise ConfigurationError(f"{name} is not set; set it to the address of the server")
-    url = environ[name] if name else variant.base_url
-    # The SDKs read their own variable too, so it must be part of the fingerprint.
-    url = url or environ.get(provider_spec(variant.provider).base_url_variable)
-    more = () if name else variant.more_urls
-    return tuple(_usable_url(variant, one) for one in (url, *more)) if url else ()
-
-
-def _usable_url(variant: Variant, url: str) -> str:
-    name = variant.base_url_env
-    if broken := broken_address(url):
-        raise ConfigurationError(f"{name}: {broken}" if name else broken)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise ConfigurationError(NO_SCHEME)
-    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    url = urlunsplit(parts)
-    if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
-        own = None if variant.base_url else provider_spec(variant.provider).base_url_variable
-        message = f"{name or own or url}: the Messages API adds /v1 itself; remove it"
-        raise ConfigurationError(message)
-    return url
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
@@ -296,26 +259,38 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
             suite.source.add_error_at(("variants", name), message)
     written = {name: _written_keys(variant) for name, variant in declared.items()}
     resolved = {
-        name: _VariantResolver(suite, name, variant, written=written).variant()
+        one.name: one.variant()
         for name, variant in declared.items()
+        for one in _resolvers(_VariantResolver(suite, name, variant, written=written))
     }
-    _check_shared_servers(suite, [variant for variant in resolved.values() if variant])
+    check_shared_servers(suite, [variant for variant in resolved.values() if variant])
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
 
-def _check_shared_servers(suite: SuiteDraft, variants: Sequence[Variant]) -> None:
-    """Add an error where two variants share some of their servers.
+def _resolvers(resolver: _VariantResolver) -> Iterator[_VariantResolver]:
+    """Yield what resolves a declared variant: itself, or one for each of its checkpoints."""
+    merged, suite, name = resolver.merge_keys(), resolver.suite, resolver.name
+    found = None
+    if merged and is_glob(merged.adapter or merged.model or ""):
+        from pytest_ftgate.suite.checkpoints import find_checkpoints
 
-    Servers get the requests to one model at a time, all servers of a variant together.
-    """
-    for one, other in permutations(variants, 2):
-        shared = {*one.more_urls} & {other.base_url or "", *other.more_urls}
-        if shared and one.base_url != other.base_url:
-            suite.source.add_error_at(
-                ("variants", one.name, "base_url"),
-                f'variant "{one.name}": base_url: variant {other.name} has {min(shared)} too; let '
-                "both lists begin with the same address, or have none in common",
-            )
+        found = find_checkpoints(resolver, merged)
+    if found is None:
+        yield resolver
+        return
+    if found and name == (suite.declared.baseline or next(iter(suite.declared.variants))):
+        message = "the baseline is one model; name one checkpoint, or another baseline"
+        resolver.add_error(next(iter(found[0].changes)), message)
+    for one in found:
+        yield replace(
+            resolver,
+            name=one.name,
+            declared=resolver.declared.model_copy(update=dict(one.changes)),
+            outer_path=resolver.key_path,
+            outer_name=resolver.display_name,
+            written={**resolver.written, one.name: {**resolver.written[name], **one.changes}},
+            checkpoint=one.checkpoint,
+        )
 
 
 def resolve_variant(location: VariantLocation) -> Variant | None:
@@ -343,6 +318,7 @@ class _VariantResolver(VariantLocation):
     """Resolves one variant, and adds errors at its keys; *written* has those of all variants."""
 
     written: _Written = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
 
     def variant(self) -> Variant | None:
         """Return the variant, or None if an error leaves no usable one."""
@@ -382,6 +358,7 @@ class _VariantResolver(VariantLocation):
             tariff=resolve_tariff(self, merged),
             rung=merged.rung or "",
             prompt_path=path,
+            checkpoint=self.checkpoint,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
             options=self.options(merged),
         )

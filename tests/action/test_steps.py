@@ -60,6 +60,15 @@ def runner(tmp_path, api):
     return made
 
 
+def test_keys_of_variants_are_set_one_in_each_line(runner):
+    replies(runner.folder, "worse", 60)
+
+    ended = runner.run(set="variants.draft.replies=worse.jsonl\n\n  variants.draft.rung=prompt\n")
+
+    assert ended.outputs["failed"] == "1", ended.log
+    assert "set on the command line: variants.draft.replies=worse.jsonl, variants" in ended.summary
+
+
 def test_a_good_run_ends_green_and_says_so_in_one_comment(runner, api):
     ended = runner.run()
 

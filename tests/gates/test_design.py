@@ -35,6 +35,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import change_counts, is_noninferior
 from pytest_ftgate.suite.gate_kinds import CostGate, ForgettingGate, RateGate
+from pytest_ftgate.suite.model import Checkpoint
 from pytest_ftgate.suite.rule import Rule
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -432,3 +433,22 @@ def test_weights_that_are_all_the_same_are_one():
 def test_a_design_is_plain_or_counts_groups_if_its_cases_are_alike(design, counts_groups, is_plain):
     assert (design.counts_groups, design.is_plain) == (counts_groups, is_plain)
     assert Design((1.0,), (0,)).counts == {"cases": 1, "unrelated": 0}
+
+
+def test_the_checkpoints_of_a_training_share_the_alarm_level_as_one_variant():
+    alone = suite(ACCURACY, variants=("current", "tuned"))
+    steps = {
+        f"tuned-{step}": replace(
+            alone.variants["tuned"],
+            name=f"tuned-{step}",
+            checkpoint=Checkpoint(of="tuned", label=f"{step}", step=step, decides=step == 9),
+        )
+        for step in range(10)
+    }
+    several = replace(alone, variants={"current": alone.variants["current"], **steps})
+
+    assert shared_levels(several) == shared_levels(alone)
+    # Each is compared with what was accepted of the variant.
+    count = {"tuned": 2, "current": 1}
+    accepted = [shared_levels(one, lambda name, _: count.get(name, 0)) for one in (several, alone)]
+    assert accepted[0] == accepted[1]

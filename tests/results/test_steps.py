@@ -21,6 +21,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.results.run import RequestCounts
 from pytest_ftgate.results.steps import more_budget, with_steps
+from pytest_ftgate.suite.model import Checkpoint
 
 RIGHT, WRONG = [1.0] * 100, [1.0] * 80 + [0.0] * 20
 
@@ -231,3 +232,18 @@ def test_steps_and_variants_of_another_report_are_not_offered_again():
 
     assert step(StepKind.SHIP_OTHER, first.verdicts[0].next) is not None
     assert step(StepKind.SHIP_OTHER, alone.next) is None
+
+
+@every_row("overrides, checkpoint, left", [
+    ((), None, ["accept", "accept run", "make baseline"]),
+    (("variants.a.model=m",), None, ["make baseline"]),
+    ((), Checkpoint(of="a", label="step-1", step=1, decides=True), []),
+])  # fmt: skip
+def test_no_step_is_advised_that_the_suite_does_not_let_one_take(overrides, checkpoint, left):
+    kinds = (StepKind.ACCEPT, StepKind.ACCEPT_RUN, StepKind.MAKE_BASELINE)
+    steps = tuple(NextStep(kind, {}) for kind in kinds)
+    one = replace(failing_run().verdicts[0], next=steps, checkpoint=checkpoint)
+
+    (found,) = with_steps(replace(report(one), overrides=overrides)).verdicts
+
+    assert sorted(step.kind for step in found.next if step.kind in kinds) == left

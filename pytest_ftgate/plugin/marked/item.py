@@ -38,7 +38,7 @@ from pytest_ftgate.runner.evaluate_gate import (
     request_first_look,
 )
 from pytest_ftgate.runner.planner import GateRun
-from pytest_ftgate.runner.suite import with_exam
+from pytest_ftgate.runner.suite import final_verdict
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.function_references import without_static
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -335,8 +335,9 @@ class FunctionGate:
     def _use_identity(self, identity: IdentityReport) -> None:
         """Keep *identity* for the verdict, which it is itself if the variant is invalid."""
         self._identity = identity
-        invalid = identity.invalid_verdict(self.state.gate_run, self.item.nodeid)
-        if invalid:
+        gate_run = self.state.gate_run
+        if invalid := identity.invalid_verdict(gate_run, self.item.nodeid):
+            invalid = final_verdict(self.state.session, gate_run, invalid)
             self._wrap()
             self._keep(invalid, self.state.section(invalid))
 
@@ -437,7 +438,7 @@ class FunctionGate:
             store_accepted(self.item, gate_run, self.runner.scores)
         verdict = self._identity.add_to(verdict) if self._identity else verdict
         record = session.records.of(gate_run.gate_suite)
-        return with_exam(session, gate_run, verdict, self._left_out(record))
+        return final_verdict(session, gate_run, verdict, self._left_out(record))
 
     def _require_scored(self) -> None:
         """Check that the function leaves out few of the cases that it scored before.

@@ -86,12 +86,15 @@ def suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
         *(location.lines, {}),
     )
     plugins = contributions_for(location.session, location.source.path)
-    suite = resolve_suite(replace(location.source, plugins=plugins, document=document))
+    run = location.session.config.stash[session_key]
+    source = replace(location.source, plugins=plugins, document=document)
+    if run.settings.overrides:
+        from pytest_ftgate.suite.overrides import with_overrides
+
+        source = with_overrides(source, run.settings.overrides)
+    suite = resolve_suite(source)
     # The function is part of the name: each function of a module has a suite of its own.
-    return prepare_suite(
-        location.session.config.stash[session_key],
-        replace(suite, name=f"{suite.name}::{location.name}"),
-    )
+    return prepare_suite(run, replace(suite, name=f"{suite.name}::{location.name}"))
 
 
 def _as_yaml(value: Any) -> Any:

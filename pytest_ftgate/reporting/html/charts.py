@@ -11,6 +11,16 @@ from typing import Any
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import CostByVolume
+from pytest_ftgate.reporting.checkpoints import (
+    CAUTION,
+    RATES,
+    CheckpointRow,
+    Training,
+    checkpoint_table,
+    loss_sentences,
+    rate_check,
+    trainings,
+)
 from pytest_ftgate.reporting.html.case_data import cases_link, verdict_link
 from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.number_text import (
@@ -137,6 +147,67 @@ def _limits(
         yield {"at": _share(before - drop), "label": "allowed drop", "dashed": True}
         if is_two_sided:
             yield {"at": _share(before + drop), "label": "allowed rise", "dashed": True}
+
+
+def checkpoint_charts(report: Report) -> Iterator[Chart]:
+    """Yield the rates of each training by checkpoint."""
+    for training in trainings(report):
+        if training.gates:
+            yield _checkpoint_chart(training)
+
+
+def _checkpoint_chart(training: Training) -> Chart:
+    name, rows, kept = escape_controls(training.name), training.rows, training.before_loss
+    mark = {} if kept is None else {"marked": {"at": kept, "label": "last before the loss"}}
+    found = "; ".join(loss_sentences(training))
+    return Chart(
+        title=f"{name} by checkpoint",
+        caption=escape_controls(
+            f"{found}. Bands: 95 % intervals. Dashed: the least that a limit allows. {CAUTION}"
+        ),
+        label=f"Rates of {name} at {quantity(len(rows), 'checkpoint')}",
+        kind="lines",
+        values={
+            "series": [_rate_series(training, gate) for gate in training.gates],
+            "x": [f"{row.checkpoint.step}" for row in rows],
+            "axis": "step of the training",
+            **mark,
+        },
+        table=checkpoint_table(training),
+    )
+
+
+def _rate_series(training: Training, gate: str) -> Mapping[str, Any]:
+    """Return the rates of *gate* by checkpoint, their intervals, and the least that it allows."""
+    checks = [rate_check(row, gate) for row in training.rows]
+    bounds = [_level_bounds(check) for check in checks]
+    known = [bound for bound in bounds if bound]
+    floor = max(map(_least, _share_checks(training.rows[-1], gate)), default=0.0)
+    return {
+        "name": RATES[gate],
+        "values": [check and _share(check.after) for check in checks],
+        **({"low": [one[0] for one in known], "high": [one[1] for one in known]}
+           if len(known) == len(bounds) else {}),
+        **({"floor": _share(floor)} if floor > 0.0 else {}),
+    }  # fmt: skip
+
+
+def _share_checks(row: CheckpointRow, gate: str) -> Sequence[Check]:
+    verdict = row.verdicts.get(gate)
+    kinds = (CheckKind.MINIMUM, CheckKind.BASELINE, CheckKind.BASE)
+    return [one for one in verdict.checks if one.kind in kinds] if verdict else []
+
+
+def _least(check: Check) -> float:
+    """Return the least rate that the limit of *check* allows."""
+    return check.limit if check.before is None else check.before - check.limit
+
+
+def _level_bounds(check: Check | None) -> tuple[float, float] | None:
+    """Return the 95 % interval of the rate of *check*, given the rate that it compares with."""
+    if check is None or check.low is None or check.high is None:
+        return None
+    return _share((check.before or 0.0) + check.low), _share((check.before or 0.0) + check.high)
 
 
 def forgetting_charts(report: Report) -> Iterator[Chart]:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting import (
+    checkpoints,
     explain,
     headlines,
     ladder,
@@ -37,7 +38,7 @@ from pytest_ftgate.settings import DOCS_URL
 
 #: What the templates call.
 _MODULES = (
-    *(case_data, charts, explain, headlines, ladder, next_steps, run),
+    *(case_data, charts, checkpoints, explain, headlines, ladder, next_steps, run),
     *(skills, suite_errors, summary, tables, text, ungated, verdict),
 )
 #: The heading of a run by the worst outcome of its gates.
@@ -181,6 +182,7 @@ def _pictures(
 #: The sections of the page, in their order.
 PAGE_SECTIONS = (
     PageSection("verdicts", "Verdicts", "verdicts.html", lambda report: report),
+    _pictures("checkpoints", "Checkpoints", charts.checkpoint_charts),
     PageSection("cases", "Cases", "cases.html", _cases),
     _pictures("forgetting", "Skills", charts.forgetting_charts),
     _pictures("format-errors", "Format errors", charts.format_error_charts),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.reports import HOSTILE, failing_run, large
+from ftgate_testing.trained import training_report
 
 from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.results.run import read_run
@@ -273,6 +274,20 @@ def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page
     badge = row.locator(".badge").bounding_box()
     assert badge["x"] + badge["width"] < 390
     assert badge["y"] <= row.locator("a").bounding_box()["y"] + 4
+
+
+def test_the_picture_of_a_training_has_bands_limits_and_the_last_checkpoint_before_a_loss(opened):
+    one = opened(replace(training_report("ppp", "p?f"), suites=failing_run().suites))
+    chart = one.page.locator("#checkpoints .chart")
+
+    assert one.trouble == []
+    assert "last before the loss" in chart.inner_text()
+    assert "general skills" in chart.inner_text()
+    # A band and a dashed limit for each of two rates, and the line before the loss.
+    assert chart.locator("polygon").count() == 2
+    assert chart.locator("line[stroke-dasharray]").count() == 3
+    chart.locator(".mark").last.hover()
+    assert "general skills: 50 % (45 % to 55 %)" in one.page.locator(".tip").inner_text()
 
 
 #: The elements that a reader would have to scroll sideways for, but for those that scroll by

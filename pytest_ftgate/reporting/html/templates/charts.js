@@ -156,7 +156,7 @@ const CHARTS = (() => {
     return [svg, bottom + 44];
   }
   // Lines end in their names, moved apart; a narrow page has a legend instead.
-  function drawSeries({ series, x: xs, axis, declared }, width, { isLog, y, ticks, show }) {
+  function drawSeries({ series, x: xs, axis, declared, marked }, width, { isLog, y, ticks, show }) {
     const isNarrow = width < NARROW, top = 12, bottom = isNarrow ? 230 : 270, left = 54;
     const right = width - (isNarrow ? 14 : Math.min(0.3 * width, widest(series.map((one) => one.name)) + 16));
     const position = (index) => isLog ? (Math.log10(xs[index]) - Math.log10(xs[0])) / (Math.log10(xs.at(-1)) - Math.log10(xs[0]) || 1) : index / Math.max(1, xs.length - 1);
@@ -170,11 +170,13 @@ const CHARTS = (() => {
       lastEnd = px(index) + half;
     });
     if (declared) { const at = left + (Math.log10(declared) - Math.log10(xs[0])) / (Math.log10(xs.at(-1)) - Math.log10(xs[0])) * (right - left); svg.append(line(at, top, at, bottom, "muted", 1.5, { "stroke-dasharray": "5 4" })); }
+    if (marked) svg.append(line(px(marked.at), top, px(marked.at), bottom, "muted", 1.5, { "stroke-dasharray": "5 4" }), small(px(marked.at) + (marked.at ? -5 : 5), bottom - 6, marked.label, { "text-anchor": marked.at ? "end" : "start" }));
     const ends = [];
     series.forEach((one, number) => {
       const colour = SERIES[number % SERIES.length], known = one.values.map((value, index) => [value, index]).filter(([value]) => value !== null);
       if (one.low) svg.append(createShape("polygon", { points: [...one.high.map((value, index) => `${px(index)},${py(value)}`), ...one.low.map((value, index) => `${px(index)},${py(value)}`).reverse()].join(" "), class: `f-${colour} faint` }));
       svg.append(createShape("polyline", { points: known.map(([value, index]) => `${px(index)},${py(value)}`).join(" "), class: `s-${colour}`, fill: "none", "stroke-width": 2.2 }));
+      if (one.floor) svg.append(line(left, py(one.floor), right, py(one.floor), colour, 1.5, { "stroke-dasharray": "5 4" }));
       if (!isLog) for (const [value, index] of known) svg.append(createShape("circle", { cx: px(index), cy: py(value), r: 3.5, class: `f-${colour}` }));
       ends.push({ name: one.name, colour, y: py(known.at(-1)[0]), x: px(known.at(-1)[1]) });
     });
@@ -184,7 +186,7 @@ const CHARTS = (() => {
     }
     xs.forEach((value, index) => {
       const from = index ? (px(index - 1) + px(index)) / 2 : left, to = index < xs.length - 1 ? (px(index) + px(index + 1)) / 2 : right;
-      const told = series.filter((one) => one.values[index] !== null).map((one) => `${one.name}: ${isLog ? `${numberFormat.format(one.values[index])} USD` : percentText(one.values[index])}`);
+      const told = series.filter((one) => one.values[index] !== null).map((one) => `${one.name}: ${isLog ? `${numberFormat.format(one.values[index])} USD` : percentText(one.values[index])}${one.low && !isLog ? ` (${percentText(one.low[index])} to ${percentText(one.high[index])})` : ""}`);
       const mark = markElement(`${isLog ? `${numberFormat.format(value)} ${axis}` : value}\n${told.join("\n")}`);
       mark.append(hitArea(from, top, Math.max(1, to - from), bottom - top));
       svg.append(mark);
