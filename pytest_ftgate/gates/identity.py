@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -373,12 +374,17 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         from pytest_ftgate.adapters.lora import adapter_facts
 
         facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
-    for reply in replies:
-        facts |= reply.facts
+    facts |= _server_facts(request, replies)
+    return {key: value for key, value in facts.items() if value}
+
+
+def _server_facts(request: Request, replies: Sequence[Reply]) -> dict[str, str]:
+    """Return what servers state with *replies*, and how many each of several servers gave."""
+    facts = dict(chain.from_iterable(reply.facts.items() for reply in replies))
     if request.more_urls:
         served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
         facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
-    return {key: value for key, value in facts.items() if value}
+    return facts
 
 
 #: The drift check repeats one case in *_CASES_PER_REPEAT*, and at least *_MIN_REPEATED_CASES*.

@@ -322,17 +322,23 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
 
 
+def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
+    return DropRule(
+        against=suite.baseline,
+        margin=gate.max_drop or 0.0,
+        levels=levels,
+        guess_rate=guess_rate(suite, gate),
+        two_sided=gate.two_sided,
+    )
+
+
 def _rate_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
     """Yield the checks of what the gate rates, by its own rules alone."""
     scores, compared = comparison.scores, comparison.compared_scores
     evidence, labels = comparison.judge_evidence, suite.labels
-    chance, margin = guess_rate(suite, gate), gate.max_drop or 0.0
-    rule = DropRule(
-        against=suite.baseline, margin=margin, levels=shared, guess_rate=chance,
-        two_sided=gate.two_sided,
-    )  # fmt: skip
+    rule = _drop_rule(suite, gate, shared)
     if gate.metric == "macro_f1":
         from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 

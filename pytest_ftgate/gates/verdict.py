@@ -202,8 +202,7 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        two_sided: True if *limit* is the largest allowed change, up or down. *p_pass* is then the
-            larger of both sides, and *p_fail* the smaller.
+        two_sided: True if *limit* holds up and down; *p_pass* is the larger, *p_fail* the smaller.
         limit_cases: how many cases that are, those to come and those without a reply included.
         unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
         n: the number of cases compared.

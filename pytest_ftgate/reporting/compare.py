@@ -106,12 +106,9 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
-    if is_open:
-        yield ""
-        yield from wrap_lines(told, 2)
-    if is_open or check.is_rise:
-        for step in verdict.next:
-            yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+    yield from ["", *wrap_lines(told, 2)] if is_open else ()
+    for step in verdict.next if is_open or check.is_rise else ():
+        yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
 
 
 def _rates_text(check: Check) -> str:

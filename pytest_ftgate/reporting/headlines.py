@@ -17,6 +17,7 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
+from pytest_ftgate.reporting.note_templates import fill
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
@@ -26,7 +27,6 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.word_templates import fill
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance

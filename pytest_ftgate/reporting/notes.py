@@ -15,6 +15,7 @@ from pytest_ftgate.gates.notes import (
     ReplyNote,
 )
 from pytest_ftgate.recommend.advice import ReasonKind
+from pytest_ftgate.reporting.note_templates import Words, fill
 from pytest_ftgate.reporting.number_text import (
     amount,
     builds_passed,
@@ -29,7 +30,6 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.word_templates import Words, fill
 
 # Training data ----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
+from pytest_ftgate.reporting.note_templates import fill
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
@@ -37,7 +38,6 @@ from pytest_ftgate.reporting.number_text import (
     unsigned_points,
     with_more,
 )
-from pytest_ftgate.reporting.word_templates import fill
 
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
@@ -231,7 +231,8 @@ def limit(check: Check, *, nested: bool = False) -> str:
         return f"limit {value if check.before is None else f'+{declared_percent(check.limit)}'}"
     if check.before is None:
         return f"min {declared_percent(check.limit)}"
-    text = f"limit {'±' * check.two_sided}{unsigned_points(check.limit)}"
+    sign = "±" * check.two_sided
+    text = f"limit {sign}{unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
     reason = f"what {quantity(check.limit_cases or check.n, 'case')} can show"
