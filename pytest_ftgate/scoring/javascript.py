@@ -77,15 +77,19 @@ def require_javascript(rule: Rule, folder: Path) -> None:
 def _run(rule: Rule, case: Case, reply: Reply, folder: Path) -> Mapping[str, Any]:
     """Return what the function returned, as ``pass``, ``score`` and ``reason``, or what it threw.
 
-    A reply in which ``throws: wrong`` sees the cause has ``threw``.
+    A reply in which ``throws: wrong`` sees the cause has ``threw``, without a result too.
     """
     context = _context(rule, case, reply)
     output = context["providerResponse"]["output"]
     result = _ask(rule, folder, {"output": output, "context": context})
     if "returned" in result:
-        problem = f"returned {result['returned']}"
         wanted = "return true, false, a number, or {pass, score, reason}"
-        raise ScorerError(f"{source_name(rule)}: {problem}; {wanted}")
+        problem = f"returned {result['returned']}; {wanted}"
+        # A function that is not called says nothing about any reply.
+        is_of_code = result["returned"].startswith(("[Function", "[AsyncFunction"))
+        if is_of_code or rule.options.get("throws") != "wrong":
+            raise ScorerError(f"{source_name(rule)}: {problem}")
+        return {"threw": problem}
     return result
 
 

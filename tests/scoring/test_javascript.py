@@ -208,6 +208,17 @@ def test_a_value_that_is_no_score_is_an_error_of_score_and_format(text, shown):
         format_error(code(text))
 
 
+@every_row(("text", "shown"), NO_SCORES.items())
+def test_no_score_is_a_wrong_reply_where_an_exception_is_unless_it_is_a_function(text, shown):
+    rule = code(text, throws="wrong")
+    if "Function" in shown:
+        assert error_of(rule) == Like(f"{text}: returned {shown}; ...")
+    else:
+        assert score(rule) == (0.0, Like(f"returned {shown}; return true, ..."))
+        assert format_error(rule).kind == "javascript"
+        assert score(code(text, throws="wrong", inverse=True)).value == 0.0
+
+
 @every_row(
     ("text", "message"),
     [
