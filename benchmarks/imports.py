@@ -34,6 +34,7 @@ from imports_promptfoo import (
     COMPARISONS,
     NAME,
     Broken,
+    NoJudgement,
     Promptfoo,
     failing_kinds,
     is_error,
@@ -54,7 +55,7 @@ _GUARDS_SAID = ("outer white space", "must only not be empty")
 _STUB = "fill me in"
 MEANINGS = {
     "same": "runs, and every reply passes or fails as in promptfoo",
-    "guards": "the same but for blank replies, the question again and outer white space: named",
+    "guards": "the same but for blank replies, the question again and outer space, as it says",
     "stubs": "runs once the functions are filled in that the import names",
     "said": "runs; every difference is one that the import names",
     "differs": "runs; replies pass or fail otherwise, and the import does not say so",
@@ -108,7 +109,7 @@ def compared(tool: Promptfoo, config: Path, folder: Path) -> Found:
     found = Found(str(config.relative_to(folder.parent)))
     try:
         tests = read_tests(tool, config, yaml.safe_load(config.read_text("utf-8")))
-    except (Broken, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+    except (NoJudgement, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         found.why = f"promptfoo: {error}"[:600]
         return found
     made = import_file(config, folder)
@@ -118,6 +119,8 @@ def compared(tool: Promptfoo, config: Path, folder: Path) -> Found:
     found.tests, found.notes = len(tests), made.notes
     try:
         _compare(tool, config, folder, tests, found)
+    except NoJudgement as error:
+        found.why = f"promptfoo: {error}"[:600]
     except Broken as error:
         found.why = str(error)
         found.outcome = "crashes" if "Traceback" in found.why else "blocked"
@@ -256,9 +259,12 @@ def shares(found: Sequence[Found]) -> Iterator[str]:
         weight = sum(some.count(outcome) / len(some) for some in by_repository.values())
         cells = f"{files} ({files / count:.0%})", f"{weight:.1f} ({weight / voices:.0%})"
         yield f"{outcome:9}{cells[0]:>17}{cells[1]:>17}   {meaning}"
-    pairs, different = sum(one.pairs for one in judged), sum(one.different for one in judged)
     yield f"{len(judged)} configurations of {len(by_repository)} repositories"
-    yield f"{pairs:,} replies compared, {different:,} judged otherwise"
+    pairs, passes = sum(one.pairs for one in judged), sum(one.passes for one in judged)
+    different = sum(one.different for one in judged)
+    mixed = sum(0 < one.passes < one.pairs for one in judged)
+    yield f"{pairs:,} replies compared: {passes:,} pass in promptfoo, {different:,} differ here"
+    yield f"{mixed} configurations have replies that pass and replies that fail in promptfoo"
     left_out = len(found) - len(judged)
     yield f"{left_out} left out: promptfoo itself cannot read or judge them here"
 

@@ -19,12 +19,16 @@ STUB = Path(__file__).with_name("imports_stub.mjs")
 NAME = f"ftgate_check_{os.getpid()}"
 #: Assertions on what a stub does not show, and those on several replies.
 GATES, COMPARISONS = ("latency", "cost"), ("select-best", "max-score")
-_SECONDS = 300
+_SECONDS = 900
 _OFF = ("TELEMETRY", "UPDATE", "REMOTE_GENERATION", "SHARING", "REDTEAM_REMOTE_GENERATION")
 
 
 class Broken(Exception):
     """A tool ends without a result; the text says why."""
+
+
+class NoJudgement(Broken):
+    """promptfoo itself ends without results."""
 
 
 def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
@@ -81,9 +85,12 @@ class Promptfoo:
         command = [self.node, str(self.folder / "node_modules/promptfoo/dist/src/entrypoint.js")]
         command += ["eval", "-c", written.name, "-o", str(out), "--no-cache", "--no-write"]
         command += ["--no-table", "--no-progress-bar", "-j", "8"]
-        told = run(command, config.parent, self._environ(grade))
+        try:
+            told = run(command, config.parent, self._environ(grade))
+        except Broken as error:
+            raise NoJudgement(str(error)) from error
         if not out.is_file():
-            raise Broken(told[:1500])
+            raise NoJudgement(told[:1500])
         return json.loads(out.read_text("utf-8"))["results"]["results"]
 
     def _environ(self, grade: str) -> dict[str, str]:
@@ -108,7 +115,7 @@ def read_tests(tool: Promptfoo, config: Path, document: Mapping[str, Any]) -> li
     Each has its variables and all its assertions, those of ``defaultTest`` too.
 
     Raises:
-        Broken: promptfoo cannot read it.
+        NoJudgement: promptfoo cannot read it.
     """
     left_out = ("targets", "sharing", "outputPath", "redteam", "commandLineOptions", "extensions")
     kept = {key: value for key, value in document.items() if key not in left_out}
@@ -147,7 +154,7 @@ def judged_replies(
     """Yield the place of a test, a reply to it, and promptfoo's result; graders all give *grade*.
 
     Raises:
-        Broken: promptfoo ends without results.
+        NoJudgement: promptfoo ends without results.
     """
     asked = [(n, one) for n, test in enumerate(tests) for one in replies_to(test, config.parent)]
     numbered = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import re._constants as codes
-import re._parser as parser
+import re._constants as codes  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

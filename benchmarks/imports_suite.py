@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import yaml
 from imports_promptfoo import NAME, Broken, run
 
+from pytest_ftgate.readers.imported_suite import slug
+
 _SUITE, _CASES = f"{NAME}.ftgate.yaml", f"{NAME}.cases.jsonl"
 _NOT_DRAWN = "not-drawn"
 _JUDGE = """\
@@ -153,15 +155,21 @@ def _passing(
 def matched_cases(
     tests: Sequence[Mapping[str, Any]], cases: Sequence[dict[str, Any]]
 ) -> list[str | None]:
-    """Return the id of the case of each test: that with its variables, nearest to its place."""
-    free = {number: _values(case) for number, case in enumerate(cases)}
+    """Return the id of the case of each test: by variables, description and place."""
+    free = {number: (_values(case), case["id"]) for number, case in enumerate(cases)}
+    is_placed = len(cases) == len(tests)
     ids: list[str | None] = []
     for place, test in enumerate(tests):
         wanted = {k: _text(v) for k, v in (test.get("vars") or {}).items() if v not in (None, "")}
-        fits = [number for number, values in free.items() if wanted.items() <= values.items()]
-        # Files of variables are read by one tool alone, so the place decides where none fits.
-        fits = fits or [place] * (len(cases) == len(tests) and place in free)
-        chosen = min(fits, key=lambda number: abs(number - place), default=None)
+        name = slug(str(test.get("description") or ""))
+        likeness = {
+            number: 2 * (wanted.items() <= values.items())
+            + 2 * bool(name and case_id.startswith(name))
+            + (is_placed and number == place)
+            for number, (values, case_id) in free.items()
+        }
+        alike = [number for number, like in likeness.items() if like]
+        chosen = max(alike, key=lambda n: (likeness[n], -abs(n - place)), default=None)
         ids.append(None if chosen is None else cases[chosen]["id"])
         free.pop(-1 if chosen is None else chosen, None)
     return ids
