@@ -79,7 +79,7 @@ def main() -> None:
     tokenizer = train.AutoTokenizer.from_pretrained(
         args.weights.parent, gguf_file=args.weights.name
     )
-    callback.CheckpointGates = TimedGates  # type: ignore[misc, unused-ignore]
+    callback.CheckpointGates = TimedGates  # type: ignore[attr-defined, misc, unused-ignore]
     train.train(args.variant, args, tokenizer)
     if args.log:
         keep_figures(args.out / f"log-{args.variant}.json", args.log)
