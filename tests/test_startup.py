@@ -95,7 +95,7 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
 
 
 #: The most modules of the package that a run of one case may import.
-MOST_MODULES = 118
+MOST_MODULES = 119
 ONE_CASE = """\
 prompt: one.md
 cases: [{{id: a, input: hello, expected: ok}}]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from pytest_ftgate.errors import ReplyError, RetryableError
@@ -16,12 +16,14 @@ from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
-from pytest_ftgate.providers.pool import ServerPool
 from pytest_ftgate.providers.served import BareError, Response, ServedAdapters, Server
 from pytest_ftgate.providers.server_template import ServedTemplate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
+
+if TYPE_CHECKING:
+    from pytest_ftgate.providers.pool import ServerPool
 
 
 def chat_messages(request: Request) -> list[dict[str, Any]]:
@@ -449,8 +451,12 @@ def open_openai(
     Raises:
         ConfigurationError: the environment variable of the key is not set.
     """
-    servers = [(_name(one), open_server([one], environ)) for one in requests[0].by_server()]
-    return ServerPool(servers) if len(servers) > 1 else servers[0][1]
+    by_server = requests[0].by_server()
+    if len(by_server) == 1:
+        return open_server(requests, environ)
+    from pytest_ftgate.providers.pool import ServerPool
+
+    return ServerPool([(_name(one), open_server([one], environ)) for one in by_server])
 
 
 def _name(request: Request) -> str:

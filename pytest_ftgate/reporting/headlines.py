@@ -17,10 +17,10 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
-from pytest_ftgate.reporting.note_templates import fill
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
+    fill,
     first_names,
     percent,
     quantity,

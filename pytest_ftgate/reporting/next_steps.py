@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.reporting.note_templates import fill
 from pytest_ftgate.reporting.notes import named_note_text
-from pytest_ftgate.reporting.number_text import quantity
+from pytest_ftgate.reporting.number_text import fill, quantity
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]

@@ -15,12 +15,13 @@ from pytest_ftgate.gates.notes import (
     ReplyNote,
 )
 from pytest_ftgate.recommend.advice import ReasonKind
-from pytest_ftgate.reporting.note_templates import Words, fill
 from pytest_ftgate.reporting.number_text import (
+    Words,
     amount,
     builds_passed,
     declared_percent,
     digits_beside,
+    fill,
     interval_text,
     level_span,
     percent,

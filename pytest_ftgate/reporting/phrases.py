@@ -19,13 +19,13 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.note_templates import fill
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
     change_size,
     declared_percent,
     digits_beside,
+    fill,
     first_names,
     interval_text,
     level,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import Diagnostic, FtgateError, SuiteError
-from pytest_ftgate.gates.identity import identity_facts
 from pytest_ftgate.requests.reply import answered
 from pytest_ftgate.requests.request import CaseRequest, distinct_requests, group_by_adapter
 from pytest_ftgate.requests.request_groups import ROOM_TO_THINK, Workload, is_known_to_think
@@ -156,6 +155,8 @@ class Probe:
         record, name = self._records.kept(suite), variant.declared_name
         if record is None or name not in record.rooms.keys() | record.skill_levels.keys():
             return record
+        from pytest_ftgate.gates.identity import identity_facts
+
         facts = [one.facts for one in record.verdicts if one.variant == name]
         probes = self._first_plan(suite, variant).first_probes
         asked = next(chain.from_iterable(probes), None)

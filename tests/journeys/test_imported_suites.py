@@ -84,6 +84,15 @@ def read_rows(path):
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
+def stand_in(score):
+    """Let a function grade in place of the model of each judge in *score*."""
+    if isinstance(score, dict) and "judge" in score:
+        score["judge"]["model"] = {"provider": "python", "function": "judges:grade"}
+    for part in score if isinstance(score, list) else (score or {}).values():
+        if isinstance(part, dict | list):
+            stand_in(part)
+
+
 def evaluated(folder, tests):
     """Return the record of the suite that is made of *tests*, with their replies and a judge."""
     written = [
@@ -97,8 +106,6 @@ def evaluated(folder, tests):
     (folder / "r.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in texts), "utf-8")
     (folder / "judges.py").write_text(JUDGE, "utf-8")
     suite = yaml.safe_load((folder / "a.ftgate.yaml").read_text("utf-8"))
-    judge = (suite["reply"].get("score") or {}) if "reply" in suite else {}
-    if "judge" in judge:
-        judge["judge"]["model"] = {"provider": "python", "function": "judges:grade"}
+    stand_in(suite.get("reply", {}).get("score"))
     (folder / "a.ftgate.yaml").write_text(yaml.safe_dump(suite), "utf-8")
     return evaluate("a.ftgate.yaml", rootdir=str(folder)).report

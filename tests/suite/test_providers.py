@@ -16,8 +16,8 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 
 #: Modules that providers share.
 SHARED = {
-    *("__init__", "answers", "api", "base", "decoding", "generation", "http", "logprobs", "served"),
-    "server_template",
+    *("__init__", "answers", "api", "base", "decoding", "generation", "http", "logprobs", "pool"),
+    *("served", "server_template"),
 }
 ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "a",
