@@ -246,14 +246,9 @@ class _Reader:
         """Return what the assertions of *test* become; what they lose goes to the suite."""
         assertions = [self.assertion(one) for one in test.get("assert") or ()]
         threshold, transform = test.get("threshold"), _mapping(test.get("options")).get("transform")
-        try:
-            threshold = None if threshold in (None, "") else float(threshold)
-            rules = carry_assertions(
-                assertions, variables, self, threshold=threshold, transform=transform
-            )
-        except (ConfigurationError, ValueError) as error:
-            self.suite.note(f"the assertions of a test: {error}")
-            return CarriedRules(dropped=["assertions"])
+        rules = carry_assertions(
+            assertions, variables, self, threshold=threshold, transform=transform
+        )
         for text in (*rules.notes, *rules.dropped):
             self.suite.note(text)
         self.suite.counts.update({**rules.counts, "dropped": len(rules.dropped)})
