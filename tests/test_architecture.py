@@ -105,13 +105,13 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     answer anthropic api attempt builder callback charts child classification cli client collect
     compare config converse conversion cost declaration decoding decorator demo diagnosis doctor
     draft estimate eval evals explain export external f1 facts feasibility file files forgetting
-    generation grammar history hooks hookspecs html http import imported imports init inspect item
-    label llamacpp lm loader local lora machine macro main maintenance markdown marks measures
-    memory number openai page paired pairing phrases planner plugin plugins power prices progress
-    promptfoo proportions ray readers recommend recorded references regressions repair reporter
-    reports resampling result results rows rule rules runner scaffold scoring selection sequential
-    served settings source sqlite state stats structured summary table tables text transformers
-    ungated usage weights wording writer yaml
+    generation grammar history hooks hookspecs html http import imported imports init inspect
+    item label llamacpp lm loader local lora machine macro main maintenance markdown marks
+    measures memory number openai page paired pairing phrases planner plugin plugins pool power
+    prices progress promptfoo proportions ray readers recommend recorded references regressions
+    repair reporter reports resampling result results rows rule rules runner scaffold scoring
+    selection sequential served settings source sqlite state stats structured summary table
+    tables text transformers ungated usage weights word wording writer yaml
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {

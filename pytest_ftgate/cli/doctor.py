@@ -29,7 +29,7 @@ from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.providers.base import Provider, open_provider, retirement_date
+from pytest_ftgate.providers.base import Provider, known_retirement, open_provider
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
@@ -220,7 +220,7 @@ def _variant(
 
 def _retirement(suite: Suite, variant: Variant) -> Iterator[Diagnosis]:
     """Yield when the model of *variant* retires, as far as the SDK and the price list know it."""
-    retires = retirement_date(variant.provider, variant.model)
+    retires = known_retirement(variant.provider, variant.model)
     remedy = "compare its successor: add it as a variant, with like:, and run"
     with suppress(ValueError):
         days = (date.fromisoformat(retires) - datetime.now(UTC).date()).days

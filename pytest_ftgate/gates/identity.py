@@ -23,7 +23,7 @@ from pytest_ftgate.requests.reply import (
     without_date,
     wrong_model,
 )
-from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.requests.request_groups import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
@@ -368,17 +368,28 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
     }
     if request.adapter:
-        facts["adapter"] = f"{request.adapter.path.name} x {request.adapter.scale:g}"
-        facts["adapter sha256"] = request.adapter.sha256
-        from pytest_ftgate.adapters.lora import adapter_facts
-
-        facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
+        facts |= _facts_of_adapter(request.adapter)
     for reply in replies:
         facts |= reply.facts
     if request.more_urls:
-        served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
-        facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
+        facts[SERVER_FACT] = _replies_by_server(replies)
     return {key: value for key, value in facts.items() if value}
+
+
+def _facts_of_adapter(adapter: Adapter) -> dict[str, str]:
+    from pytest_ftgate.adapters.lora import adapter_facts
+
+    facts = {
+        "adapter": f"{adapter.path.name} x {adapter.scale:g}",
+        "adapter sha256": adapter.sha256,
+    }
+    facts |= adapter_facts(adapter.path, adapter.sha256, adapter.scale)
+    return facts
+
+
+def _replies_by_server(replies: Sequence[Reply]) -> str:
+    served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
 
 
 #: The drift check repeats one case in *_CASES_PER_REPEAT*, and at least *_MIN_REPEATED_CASES*.

@@ -196,7 +196,7 @@ def import_providers(requests: Iterable[Request]) -> None:
             import_module(f"{PACKAGE}.{name}")
 
 
-def retirement_date(provider: str, model: str) -> str:
+def known_retirement(provider: str, model: str) -> str:
     """Return the day on which *model* retires (ISO), if the SDK of *provider* knows it; else ""."""
     module = provider_spec(provider).module
     if not module:
