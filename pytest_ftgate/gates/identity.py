@@ -6,7 +6,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -24,7 +23,7 @@ from pytest_ftgate.requests.reply import (
     without_date,
     wrong_model,
 )
-from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.requests.request_groups import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
@@ -369,22 +368,28 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
     }
     if request.adapter:
-        facts["adapter"] = f"{request.adapter.path.name} x {request.adapter.scale:g}"
-        facts["adapter sha256"] = request.adapter.sha256
-        from pytest_ftgate.adapters.lora import adapter_facts
-
-        facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
-    facts |= _server_facts(request, replies)
+        facts |= _facts_of_adapter(request.adapter)
+    for reply in replies:
+        facts |= reply.facts
+    if request.more_urls:
+        facts[SERVER_FACT] = _replies_by_server(replies)
     return {key: value for key, value in facts.items() if value}
 
 
-def _server_facts(request: Request, replies: Sequence[Reply]) -> dict[str, str]:
-    """Return what servers state with *replies*, and how many each of several servers gave."""
-    facts = dict(chain.from_iterable(reply.facts.items() for reply in replies))
-    if request.more_urls:
-        served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
-        facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
+def _facts_of_adapter(adapter: Adapter) -> dict[str, str]:
+    from pytest_ftgate.adapters.lora import adapter_facts
+
+    facts = {
+        "adapter": f"{adapter.path.name} x {adapter.scale:g}",
+        "adapter sha256": adapter.sha256,
+    }
+    facts |= adapter_facts(adapter.path, adapter.sha256, adapter.scale)
     return facts
+
+
+def _replies_by_server(replies: Sequence[Reply]) -> str:
+    served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
 
 
 #: The drift check repeats one case in *_CASES_PER_REPEAT*, and at least *_MIN_REPEATED_CASES*.

@@ -62,7 +62,7 @@ def rate_next_steps(
     elif verdict.outcome is Outcome.FAILED and check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
-    elif verdict.outcome is Outcome.FAILED and check.is_rise:
+    elif verdict.outcome is Outcome.FAILED and _is_rise(verdict, check):
         yield from _rise_step(verdict)
         yield from _accepting_steps(suite, gate, verdict)
     elif verdict.outcome is Outcome.FAILED:
@@ -137,6 +137,14 @@ def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
     counts = {"count": verdict.regressed, "open": is_open}
     yield next_step(StepKind.FIX_CASES, cases=", ".join(cases), **counts, **differences)
+
+
+def _is_rise(verdict: Verdict, check: Check) -> bool:
+    """Return True if a rise decides: that of *check*, or that of each part that decides."""
+    if check.outcome is Outcome.FAILED:
+        return check.is_rise
+    parts = [part for part in verdict.slices if part.state == "regressed"]
+    return bool(parts) and all(part.change > 0 for part in parts)
 
 
 def _rise_step(verdict: Verdict) -> Iterator[NextStep]:

@@ -337,15 +337,15 @@ def _rate_checks(
 ) -> Iterator[Check]:
     """Yield the checks of what the gate rates, by its own rules alone."""
     scores, compared = comparison.scores, comparison.compared_scores
-    evidence, labels = comparison.judge_evidence, suite.labels
+    evidence = comparison.judge_evidence
     rule = _drop_rule(suite, gate, shared)
     if gate.metric == "macro_f1":
         from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 
         if gate.min:
-            yield check_macro_minimum(scores, labels, minimum=gate.min, levels=unshared)
+            yield check_macro_minimum(scores, suite.labels, minimum=gate.min, levels=unshared)
         if gate.max_drop is not None and compared is not None:
-            yield check_macro_drop(compared, scores, labels, rule)
+            yield check_macro_drop(compared, scores, suite.labels, rule)
         return
     samples = samples_from_scores(scores, gate.kind)
     if gate.min:
@@ -358,11 +358,10 @@ def _rate_checks(
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
     ):
-        # There is nothing to compare with if all accepted cases have changed, or if a judge
-        # compared the accepted replies with another baseline.
+        # Nothing is left if all accepted cases have changed, or a judge had another baseline.
         if accepted is not None and len(accepted) and not evidence.is_pairwise:
-            of_kind = replace(rule, against=kind.value, kind=kind)
-            yield check_graded_drop(evidence, accepted, samples, of_kind)
+            accepted_rule = replace(rule, against=kind.value, kind=kind)
+            yield check_graded_drop(evidence, accepted, samples, accepted_rule)
 
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:
@@ -376,7 +375,9 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     accepted = comparison.accepted if is_baseline else None
     before = accepted or samples_from_scores(comparison.baseline, gate.kind)
     members = slice_members(comparison.scores.cases, gate.slices)
-    return slice_results(before, after, members, margin=gate.max_drop, levels=levels)
+    return slice_results(
+        before, after, members, margin=gate.max_drop, levels=levels, two_sided=gate.two_sided
+    )
 
 
 def _label_metrics(

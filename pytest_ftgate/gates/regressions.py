@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,14 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import contains_answer, expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
-from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
+from pytest_ftgate.stats.paired import (
+    PairedCounts,
+    change_interval,
+    holm,
+    is_noninferior,
+    p_drop,
+    turned,
+)
 from pytest_ftgate.stats.proportions import fisher_p
 from pytest_ftgate.suite.gate_kinds import RateGate, SkillPart
 from pytest_ftgate.suite.model import Case
@@ -79,7 +86,10 @@ def slice_samples(
     return samples
 
 
-def adjusted_drops(pairs: Mapping[SkillPart, PairedCounts]) -> dict[SkillPart, float]:
+_Key = TypeVar("_Key")
+
+
+def adjusted_drops(pairs: Mapping[_Key, PairedCounts]) -> dict[_Key, float]:
     """Return the p-value of a drop of each slice, after Holm's correction over all of them."""
     adjusted = holm([p_drop(counts) for counts in pairs.values()])
     return dict(zip(pairs, map(float, adjusted), strict=True))
@@ -154,22 +164,34 @@ def slice_of(
 
 
 def slice_results(
-    before: Samples, after: Samples, members: SliceMembers, *, margin: float, levels: Levels
+    before: Samples,
+    after: Samples,
+    members: SliceMembers,
+    *,
+    margin: float,
+    levels: Levels,
+    two_sided: bool = False,
 ) -> tuple[Slice, ...]:
     """Return the result of each slice, largest drop first.
 
     A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
-    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
+    shown, after Holm's correction over all slices, and else inconclusive. With *two_sided* a rise
+    counts as a drop does, and is corrected as one more slice. *members* are the case
     ids of each slice, by kind and name of the slice. All slices share the alarm level, and the miss
     level to be named, which decides nothing.
     """
     samples = slice_samples(before, after, members)
     pairs = {key: pair_samples(*both) for key, both in samples.items()}
-    results = []
-    for key, p in adjusted_drops(pairs).items():
-        state = slice_state(pairs[key], p, margin, levels)
-        alone = p_alone(pairs[key])
-        results.append(slice_of(key, samples[key], pairs[key], p, state, p_alone=alone))
+    sides = {(key, 0): counts for key, counts in pairs.items()}
+    if two_sided:
+        sides |= {(key, 1): turned(counts) for key, counts in pairs.items()}
+    adjusted, results = adjusted_drops(sides), []
+    for key, counts in pairs.items():
+        own = [side for side in ((key, 0), (key, 1)) if side in sides]
+        states = {slice_state(sides[one], adjusted[one], margin, levels) for one in own}
+        state = next(one for one in ("regressed", "inconclusive", "kept") if one in states)
+        p, alone = min(adjusted[one] for one in own), p_alone(counts)
+        results.append(slice_of(key, samples[key], counts, p, state, p_alone=alone))
     return with_names(sorted(results, key=lambda result: result.change), levels.miss)
 
 

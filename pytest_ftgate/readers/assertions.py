@@ -7,27 +7,20 @@ import re
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import yaml
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import text_of
+from pytest_ftgate.readers.assertion_kinds import MAKERS, document_of, listed_texts
 from pytest_ftgate.readers.checks import (
     ReplyCheck,
-    avoided,
-    contained,
-    equal,
-    escaped,
     json_form,
-    matching,
     merged,
-    sized,
 )
-from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled, parse_document
+from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
 from pytest_ftgate.readers.javascript import (
     code_after,
     is_whole_function,
@@ -64,6 +57,7 @@ class CarriedRules:
     Attributes:
         threshold: the share of the checks that must hold, by their weights; None for all.
         rubrics: what a judge grades by.
+        judged_weight: how much they count together in a mean.
         limits: of latency in milliseconds, and of cost in USD, by the assertion's type.
         notes: a sentence for each thing that is different here.
         counts: how many assertions are ``carried``, how many are ``stubs``.
@@ -73,6 +67,7 @@ class CarriedRules:
     threshold: float | None = None
     checks: list[ReplyCheck] = field(default_factory=list)
     rubrics: list[str] = field(default_factory=list)
+    judged_weight: float = 0
     limits: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -83,8 +78,6 @@ class CarriedRules:
 
         A case whose score names no judge is scored without one, and unscored without a check.
         """
-        if self.threshold == 0:
-            return {}
         counted = self.threshold is not None
         forms = [] if counted else [check for check in self.checks if check.is_form]
         content = [check for check in self.checks if counted or not check.is_form]
@@ -97,15 +90,32 @@ class CarriedRules:
         return keys | ({"format": formats} if formats else {})
 
     def _score_keys(self, checks: list[ReplyCheck]) -> dict[str, Any]:
-        judges = ["judge"] * bool(self.rubrics)
-        if len(checks) == 1 and checks[0].score and not judges and self.threshold is None:
+        counted = self.threshold is not None
+        if len(checks) == 1 and checks[0].score and not self.rubrics and not counted:
             return {"expected": checks[0].expected, "score": checks[0].score}
         if not checks:
             return {}
-        read, expected = _read_checks(checks)
+        if counted:
+            judges = [_weighted("judge", self.judged_weight)] * bool(self.rubrics)
+            # Of what counts, an assertion that is written twice counts twice.
+            rules = [*judges, *(_part(check, []) for check in checks)]
+            return {"score": {"all": {"rules": rules, "min": self.threshold}}}
+        judges, (read, expected) = ["judge"] * bool(self.rubrics), _read_checks(checks)
         rules = [*judges, *_distinct(_part(check, read) for check in checks)]
-        joined = {"rules": rules, "min": self.threshold} if self.threshold else rules
-        return ({"expected": expected} if read else {}) | {"score": {"all": joined}}
+        return ({"expected": expected} if read else {}) | {"score": {"all": rules}}
+
+    def limit(self, kind: str, limit: float) -> None:
+        """Keep the smallest limit of *kind*."""
+        self.limits[kind] = min(limit, self.limits.get(kind, limit))
+
+    def take(self, inner: CarriedRules) -> None:
+        """Add all of *inner* but its checks."""
+        self.rubrics += inner.rubrics
+        self.notes += inner.notes
+        self.counts += inner.counts
+        self.dropped += inner.dropped
+        for kind, limit in inner.limits.items():
+            self.limit(kind, limit)
 
 
 def _read_checks(checks: list[ReplyCheck]) -> tuple[list[ReplyCheck], Any]:
@@ -131,10 +141,13 @@ def _merge(into: dict[str, Any], fields: Mapping[str, Any]) -> bool:
 
 
 def _part(check: ReplyCheck, read: list[ReplyCheck]) -> Any:
-    part = check.score if check in read else dict(check.rule)
-    if check.weight == 1:
+    return _weighted(check.score if check in read else dict(check.rule), check.weight)
+
+
+def _weighted(part: Any, weight: float) -> Any:
+    if weight == 1:
         return part
-    return {**({part: {}} if isinstance(part, str) else part), "weight": check.weight}
+    return {**({part: {}} if isinstance(part, str) else part), "weight": weight}
 
 
 def _distinct(rules: Iterable[Any]) -> list[Any]:
@@ -146,15 +159,21 @@ def carry_assertions(
     variables: Mapping[str, Any],
     place: Place,
     *,
-    threshold: float | None = None,
+    threshold: Any = None,
     transform: Any = None,
 ) -> CarriedRules:
     """Return what *assertions* become.
 
-    *threshold* is the share of them that must hold, None for all; *transform* changes the reply
+    *threshold* is the share of them that must hold, as it is written; *transform* changes the reply
     before it is read.
     """
-    rules = CarriedRules(threshold)
+    rules = CarriedRules()
+    if threshold not in (None, "", 0):
+        if _is_number(threshold) and 0 < threshold <= 1:
+            rules.threshold = float(threshold)
+        else:
+            why = "is no number from 0 to 1: all assertions must hold"
+            rules.notes.append(f"threshold: {threshold!r} {why}")
     carrier = _Carrier(rules, variables, place, transform)
     for assertion in assertions:
         carrier.carry(assertion)
@@ -179,25 +198,41 @@ class _Carrier:
         elif assertion.get("type") == "assert-set":
             self.carry_set(assertion)
         else:
-            self.carry_one(assertion, str(assertion.get("type") or ""))
+            kind = str(assertion.get("type") or "")
+            try:
+                self.carry_one(assertion, kind)
+            except ConfigurationError as error:
+                rules.notes.append(f"assertion {kind}: {error}")
+                self.stub(assertion, kind, [])
+
+    def weight(self, assertion: Mapping[str, Any]) -> float:
+        """Return how much *assertion* counts in a mean."""
+        written = assertion.get("weight")
+        if written is None or (_is_number(written) and written > 0):
+            return float(1 if written is None else written)
+        self.rules.notes.append(f"weight: {written!r} is no number from 0 on: it counts as 1")
+        return 1.0
 
     def carry_set(self, assertion: Mapping[str, Any]) -> None:
-        inner = assertion.get("assert") or ()
-        threshold = assertion.get("threshold")
-        if threshold is None:
+        inner, threshold = assertion.get("assert") or (), assertion.get("threshold") or None
+        is_counted = self.rules.threshold is not None
+        if threshold is None and not is_counted:
             for one in inner:
                 self.carry(one)
             return
+        # Of a set within what counts, its mean counts, whatever its own threshold.
+        share = self.rules.threshold if is_counted else threshold
         joined = carry_assertions(
-            inner, self.variables, self.place, threshold=threshold, transform=self.transform
+            inner, self.variables, self.place, threshold=share, transform=self.transform
         )
-        score = joined.keys().get("score")
-        self.rules.rubrics += joined.rubrics
-        self.rules.notes += joined.notes
-        self.rules.counts += joined.counts
-        self.rules.dropped += joined.dropped
-        if score:
-            parts = {"rules": [*map(_inlined, joined.checks)], "min": threshold}
+        self.rules.take(joined)
+        parts = {"rules": [*map(_inlined, joined.checks)], "min": joined.threshold or 1}
+        if is_counted:
+            total = sum(check.weight for check in joined.checks) + joined.judged_weight
+            scale = self.weight(assertion) / (total or 1)
+            self.rules.judged_weight += joined.judged_weight * scale
+            self.rules.checks += (one._replace(weight=one.weight * scale) for one in joined.checks)
+        elif joined.checks:
             self.rules.checks.append(ReplyCheck({"all": parts}))
 
     def carry_one(self, assertion: Mapping[str, Any], kind: str) -> None:
@@ -219,14 +254,17 @@ class _Carrier:
         if made is None:
             self.stub(assertion, kind, transforms)
             return
-        weight = float(assertion.get("weight") or 1)
+        weight = self.weight(assertion)
+        # Of what counts, an assertion counts once, however many checks it makes.
+        made = _as_one(made) if rules.threshold is not None else made
         rules.checks += (check._replace(weight=weight) for check in made)
+        rules.judged_weight += 0 if made else weight
         rules.counts["carried"] += 1
 
     def carry_limit(self, assertion: Mapping[str, Any], kind: str) -> None:
         threshold = assertion.get("threshold")
         if isinstance(threshold, int | float) and threshold > 0:
-            self.rules.limits[kind] = float(threshold)
+            self.rules.limit(kind, float(threshold))
         self.rules.counts["limits"] += 1
 
     def value(self, written: Any, kind: str) -> Any:
@@ -235,7 +273,7 @@ class _Carrier:
             return [self.value(one, "") for one in written]
         if isinstance(written, str) and written.startswith(_FILE) and not _script(written):
             text = self.place.read(written)
-            return _document(text) if kind.endswith("json") else filled(text, self.variables)
+            return document_of(text) if kind.endswith("json") else filled(text, self.variables)
         return filled(written, self.variables)
 
     def judged(
@@ -263,10 +301,10 @@ class _Carrier:
             return make(value, assertion, transforms, inverse=base != kind)
         if _script(value):
             return None
-        maker = None if transforms else _MAKERS.get(kind)
+        maker = None if transforms else MAKERS.get(kind)
         made = maker(value) if maker else None
         if made is None:
-            value = _texts(value) if base.endswith(("-any", "-all")) else value
+            value = listed_texts(value) if base.endswith(("-any", "-all")) else value
             return self.transformed(text_code(kind, value), transforms)
         if base == "contains-json":
             return [self.function("has_json", made[0].rule["contains_json"])]
@@ -314,6 +352,8 @@ class _Carrier:
     ) -> list[ReplyCheck] | None:
         if transforms or not isinstance(value, str) or not value.strip():
             return None
+        if self.rules.threshold is not None:
+            self.rules.notes.append("threshold: what python returns counts as right or wrong")
         settings = {"threshold": assertion.get("threshold"), "inverse": inverse or None}
         settings["config"] = assertion.get("config")
         given = ", ".join(f"{k}={v!r}" for k, v in settings.items() if v is not None)
@@ -342,7 +382,8 @@ class _Carrier:
             f"{comment}"
             f"    raise NotImplementedError({_stub_message(kind)!r})\n"
         )
-        self.rules.checks.append(self.function(re.sub(r"\W+", "_", kind), source))
+        check = self.function(re.sub(r"\W+", "_", kind), source)
+        self.rules.checks.append(check._replace(weight=self.weight(assertion)))
         self.rules.counts["stubs"] += 1
         self.rules.notes.append(f"assertion {kind} is a function to fill in")
 
@@ -353,6 +394,20 @@ def _stub_message(kind: str) -> str:
 
 def _inlined(check: ReplyCheck) -> Any:
     return _part(check, [])
+
+
+def _as_one(checks: list[ReplyCheck]) -> list[ReplyCheck]:
+    """Return *checks* as one that holds if all of them do."""
+    if not checks[1:]:
+        return checks
+    others = [check for check in checks if check.rule != json_form().rule]
+    # A schema says that the reply is JSON.
+    kept = others if any("json_schema" in check.rule for check in others) else checks
+    return [ReplyCheck({"all": [dict(check.rule) for check in kept]})] if kept[1:] else kept
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _node(keys: Mapping[str, Any]) -> ReplyCheck:
@@ -384,13 +439,6 @@ def _is_python(source: str) -> bool:
     return True
 
 
-def _document(text: str) -> Any:
-    try:
-        return parse_document(text, "", core=True)
-    except ConfigurationError:
-        return text
-
-
 def _strings(value: Any) -> Iterator[str]:
     inner = value.values() if isinstance(value, Mapping) else value
     if isinstance(inner, str):
@@ -398,145 +446,6 @@ def _strings(value: Any) -> Iterator[str]:
     elif inner is not None and not isinstance(inner, bool | int | float):
         for item in inner:
             yield from _strings(item)
-
-
-# One maker for each kind: it returns the checks, or None if the value is none that it can keep.
-
-_Maker = Callable[[Any], list[ReplyCheck] | None]
-
-
-#: A field of a text that lists values: in quotes, or up to the next comma.
-_FIELD = re.compile(r'[\s,]*(?:"((?:[^"\\]|""|\\.)*)"\s*(?=,|$)|([^",\s][^,]*))', re.DOTALL)
-
-
-def _texts(value: Any) -> list[str] | None:
-    """Return the texts of a list, or of one text that separates them by commas; None for others."""
-    if isinstance(value, list):
-        return [text_of(one) or "" for one in value]
-    if not isinstance(value, str) or not value:
-        return None
-    texts, end = list[str](), 0
-    while value[end:].strip(", \t\r\n"):
-        match = _FIELD.match(value, end)
-        if not match:
-            return None
-        quoted, plain = match.groups()
-        texts.append(
-            plain.strip() if quoted is None else re.sub(r'"(")|\\(["\\])', r"\1\2", quoted)
-        )
-        end = match.end()
-    return texts
-
-
-def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> _Maker:
-    """Return the maker of ``contains`` of one text (*every* is None), of all or of any."""
-
-    def make(value: Any) -> list[ReplyCheck] | None:
-        texts = [text_of(value) or ""] if every is None else _texts(value)
-        if isinstance(value, bool | Mapping) or not texts or not all(texts):
-            # Of a list with an empty text JavaScript knows the answer.
-            return None
-        if inverse:
-            return [avoided(texts, case=case)]
-        return [contained(texts, case=case, every=bool(every))]
-
-    return make
-
-
-def _equals(value: Any) -> list[ReplyCheck] | None:
-    if isinstance(value, Mapping | list):
-        return [ReplyCheck({"json_schema": {"const": value}})]
-    text = _shown(value)
-    return [equal(text)] if text.strip() else None
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else text_of(value) or ""
-
-
-def _pattern(*, inverse: bool) -> _Maker:
-    def make(value: Any) -> list[ReplyCheck] | None:
-        found = matching(value, inverse=inverse) if isinstance(value, str) and value else None
-        return [found] if found else None
-
-    return make
-
-
-def _edge(form: str) -> _Maker:
-    def make(value: Any) -> list[ReplyCheck] | None:
-        found = matching(form.format(escaped(value))) if isinstance(value, str) and value else None
-        return [found] if found else None
-
-    return make
-
-
-def _not_equal(value: Any) -> list[ReplyCheck] | None:
-    if isinstance(value, Mapping | list) or not _shown(value).strip():
-        return None
-    return [equal(_shown(value), inverse=True)]
-
-
-def _schema(value: Any) -> Any:
-    """Return the schema of an assertion: {} for none, None for what is none."""
-    schema = _document(value) if isinstance(value, str) else value
-    if schema in (None, "", True, False):
-        return {}
-    if not isinstance(schema, Mapping):
-        return None
-    # promptfoo reads drafts up to 7, whose lists of items are tuples.
-    old = "$schema" not in schema and re.search(r"'(?:items': \[|dependencies')", repr(schema))
-    return {**({"$schema": "http://json-schema.org/draft-07/schema#"} if old else {}), **schema}
-
-
-def _is_json(value: Any) -> list[ReplyCheck] | None:
-    schema = _schema(value)
-    return None if schema is None else [json_form(schema)]
-
-
-def _contains_json(value: Any) -> list[ReplyCheck] | None:
-    schema = _schema(value)
-    if schema is None:
-        return None
-    call = f"contains_json(reply.text, {schema!r})"
-    return [ReplyCheck({"contains_json": f"def NAME(case, reply):\n    return {call}\n"})]
-
-
-def _words(value: Any) -> list[ReplyCheck] | None:
-    bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
-    limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
-    return [sized("words", limits.get("min"), limits.get("max"))] if any(limits.values()) else None
-
-
-def _is_sql(value: Any) -> list[ReplyCheck] | None:
-    if value or not find_spec("sqlglot"):
-        return None
-    return [ReplyCheck({"code": "sql"}, is_form=True)]
-
-
-_MAKERS: Mapping[str, _Maker] = {
-    "equals": _equals,
-    "not-equals": _not_equal,
-    "contains": _contains(case=True, every=None),
-    "icontains": _contains(case=False, every=None),
-    "contains-all": _contains(case=True, every=True),
-    "icontains-all": _contains(case=False, every=True),
-    "contains-any": _contains(case=True, every=False),
-    "icontains-any": _contains(case=False, every=False),
-    "not-contains": _contains(case=True, every=None, inverse=True),
-    "not-icontains": _contains(case=False, every=None, inverse=True),
-    "not-contains-any": _contains(case=True, every=False, inverse=True),
-    "not-icontains-any": _contains(case=False, every=False, inverse=True),
-    "regex": _pattern(inverse=False),
-    "not-regex": _pattern(inverse=True),
-    "starts-with": _edge("^{}"),
-    "not-starts-with": _edge("^(?!{})"),
-    "ends-with": _edge("{}$"),
-    "is-json": _is_json,
-    "contains-json": _contains_json,
-    "is-sql": _is_sql,
-    "word-count": _words,
-    "not-empty": lambda _: [sized("characters", 1, None)],
-}
 
 
 def assertion_of_cell(text: str) -> dict[str, Any]:
@@ -552,7 +461,7 @@ def assertion_of_cell(text: str) -> dict[str, Any]:
             "value": text,
         }
     known = kind.removeprefix("not-")
-    is_known = kind in _MAKERS or known in (*_JUDGED, *_AGREED, "javascript", "python", "similar")
+    is_known = kind in MAKERS or known in (*_JUDGED, *_AGREED, "javascript", "python", "similar")
     if not colon and kind not in ("is-json", "not-empty", "contains-json", "is-sql"):
         return {"type": "equals", "value": text}
     if not is_known and not re.fullmatch(r"[a-z][a-z-]+", kind):

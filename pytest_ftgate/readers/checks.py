@@ -113,9 +113,11 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCh
 
     None for a pattern that has another meaning in Python, or none.
     """
-    if {*flags} - {*"gimsuv"}:
+    named = "u" in flags or "v" in flags
+    bare = re.sub(r"\\[^u]", "__", pattern, flags=re.DOTALL)
+    if {*flags} - {*"gimsuv"} or _OF_PYTHON.search(bare) or ("\\u{" in bare and not named):
         return None
-    body = "".join(_translated(pattern, named="u" in flags or "v" in flags))
+    body = "".join(_translated(pattern, named=named))
     options = "".join(flag for flag in "ims" if flag in flags)
     start = f"(?{options})" if options else ""
     whole = f"{start}^(?!(?s:.*)(?:{body}))" if inverse else f"{start}{body}"
@@ -127,9 +129,13 @@ def matching(pattern: str, flags: str = "", *, inverse: bool = False) -> ReplyCh
     return check if inverse or not body else check._replace(score="regex", expected=whole)
 
 
+#: What only Python reads: groups with options, what is not tried again, classes by their names.
+_OF_PYTHON = re.compile(r"\(\?(?![:=!]|<[=!]|<[A-Za-z_$]\w*>)|[*+?}]\+|\[[^\]]*\[:")
 #: Letters behind a backslash that mean something in JavaScript.
 _ESCAPES = {*"dDwWsSbBfnrtvcxuk"}
-_TOKEN = re.compile(r"\\u\{[0-9a-fA-F]+\}|\\.|\[\^\]|\[\]|\{\d+(?:,\d*)?\}|.", re.DOTALL)
+_TOKEN = re.compile(
+    r"\\u\{[0-9a-fA-F]+\}|\\[pP]\{[^}]*\}|\\.|\[\^\]|\[\]|\{\d+(?:,\d*)?\}|.", re.DOTALL
+)
 
 
 def _translated(pattern: str, *, named: bool) -> Iterable[str]:
@@ -145,6 +151,10 @@ def _translated(pattern: str, *, named: bool) -> Iterable[str]:
             yield f"\\U{int(part[3:-1], 16):08x}"
         elif part[0] == "\\" and part[1:].lower() in _CLASSES:
             yield _class(part[1], in_class=in_class) or part
+        elif part[:3] in (r"\p{", r"\P{"):
+            yield part if named else f"{part[1]}\\{part[2:]}"
+        elif part in (r"\b", r"\B") and not in_class:
+            yield f"(?a:{part})"
         elif part == "\\/" or (part[0] == "\\" and part[1].isalpha() and not named):
             # A letter that means nothing there is the letter.
             yield part[1] if part[1] not in _ESCAPES else part

@@ -47,7 +47,11 @@ def readable_checks(code: str, variables: Mapping[str, Any]) -> list[ReplyCheck]
     code = re.sub(r"^return\b", "", _without_name(code.strip().rstrip("; \n"))).strip()
     choice = _CHOICE.fullmatch(code)
     parts = _conjuncts(_with_values(choice[1] if choice else code, variables))
-    checks = [_check(part) for part in parts or ()]
+    try:
+        checks = [_check(part) for part in parts or ()]
+    except ValueError:
+        # A text with an escape that only JavaScript has.
+        return None
     if not checks or None in checks:
         return None
     found = [one for several in checks for one in several or ()]
@@ -82,7 +86,9 @@ def _without_name(code: str) -> str:
     if not match:
         return code
     rest = re.sub(r"^return\b\s*", "", code[match.end() :])
-    return re.sub(rf"(?<![\w.'\"]){match['name']}(?=[.\[])", "JSON.parse(output)", rest)
+    named = re.sub(rf"(?<![\w.'\"]){match['name']}(?=[.\[])", "JSON.parse(output)", rest)
+    # Code that never reads the name still fails where the reply is no JSON.
+    return code if named == rest else named
 
 
 def _with_values(code: str, variables: Mapping[str, Any]) -> str:
@@ -221,8 +227,8 @@ def _listed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
 
 
 def _typed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
-    kind = "array" if match["array"] else match["type"]
-    types = {"object": ["object", "array", "null"], "undefined": None}.get(kind, kind)
+    kinds = {one: one for one in ("array", "string", "number", "boolean")}
+    types = {**kinds, "object": ["object", "array", "null"]}.get(match["type"] or "array")
     negated = match["sign"] == "!==" if match["sign"] else False
     if inverse or types is None or negated:
         return None
@@ -246,7 +252,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str], bool], _Made]], ...] = (
     (rf"{_FIELD}\s*(?P<sign>[!=]==)\s*{_LITERAL}", _field),
     (rf"{_LIST}\.includes\((?:{_FIELD}|{_OUTPUT})\)", _listed),
     (rf"{_TYPE}|(?P<array>Array\.isArray)\({_FIELD_2}\)", _typed),
-    (rf"{_FIELD}\s*!==?\s*undefined", _present),
+    (rf"{_FIELD}\s*!==\s*undefined", _present),
 )
 
 

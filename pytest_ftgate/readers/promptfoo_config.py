@@ -244,16 +244,11 @@ class _Reader:
 
     def rules(self, test: Mapping[str, Any], variables: Mapping[str, Any]) -> CarriedRules:
         """Return what the assertions of *test* become; what they lose goes to the suite."""
-        assertions = [self.assertion(one) for one in test.get("assert") or ()]
+        assertions = [self.assertion(one) for one in _listed(test.get("assert"))]
         threshold, transform = test.get("threshold"), _mapping(test.get("options")).get("transform")
-        try:
-            threshold = None if threshold in (None, "") else float(threshold)
-            rules = carry_assertions(
-                assertions, variables, self, threshold=threshold, transform=transform
-            )
-        except (ConfigurationError, ValueError) as error:
-            self.suite.note(f"the assertions of a test: {error}")
-            return CarriedRules(dropped=["assertions"])
+        rules = carry_assertions(
+            assertions, variables, self, threshold=threshold, transform=transform
+        )
         for text in (*rules.notes, *rules.dropped):
             self.suite.note(text)
         self.suite.counts.update({**rules.counts, "dropped": len(rules.dropped)})
@@ -298,6 +293,11 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _listed(written: Any) -> list[Any]:
+    """Return the assertions of a test; one that is no list is a list of one."""
+    return written if isinstance(written, list) else [] if written is None else [written]
+
+
 def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[str, Any]) -> None:
     suite = reader.suite
     tests = [*reader.tests(document.get("tests")), *reader.scenarios(document.get("scenarios"))]
@@ -328,7 +328,7 @@ def _add_rubrics(cases: Sequence[dict[str, Any]], rubrics: Sequence[str]) -> Non
 def _judge(reader: _Reader, tests: Iterable[Mapping[str, Any]]) -> ImportedModel | None:
     """Return the first model that grades by a rubric, if the configuration names one."""
     for test in tests:
-        owners = (test.get("options"), *(test.get("assert") or ()))
+        owners = (test.get("options"), *_listed(test.get("assert")))
         for provider in filter(None, (_mapping(owner).get("provider") for owner in owners)):
             return next(reader.models(_mapping(provider).get("text", provider)), None)
     return None
@@ -343,7 +343,7 @@ def _merge(default: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any
     # Options of a test may leave the assertions of the default out.
     is_free = _mapping(test.get("options")).get("disableDefaultAsserts")
     lists = (None if is_free else default.get("assert"), test.get("assert"))
-    both["assert"] = [one for listed in lists if isinstance(listed, list) for one in listed]
+    both["assert"] = [one for written in lists for one in _listed(written)]
     return both
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
@@ -87,9 +88,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     if check is None or check.before is None:
         yield f"{label}  {escape_controls(verdict.outcome)}"
         return
-    part_decides = verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
-    part = ", but a part regressed" if part_decides else ""
-    yield from wrap_lines(f"{label}  {_rates_text(check)}{part}", 0)
+    yield from wrap_lines(f"{label}  {_rates_text(check)}{_part_text(verdict, check)}", 0)
     counts = changed_cases(verdict)
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
@@ -100,15 +99,26 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         if text not in told:
             yield from wrap_lines(f"note: {escape_controls(text)}", 2)
     if check.after == check.before == 0.0 and score_kind != RECORDED:
-        hint = "for replies with more text try --scorer contains, or numeric"
-        if score_kind == "contains":
-            hint = "for long texts try --scorer similarity"
-        yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
+        yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
     yield from ["", *wrap_lines(told, 2)] if is_open else ()
-    for step in verdict.next if is_open or check.is_rise else ():
-        yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+    if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
+        for step in verdict.next:
+            yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+
+
+def _part_text(verdict: Verdict, check: Check) -> str:
+    if verdict.outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED:
+        return ""
+    return f", but a part {'changed too far' if check.two_sided else 'regressed'}"
+
+
+def _other_score(score_kind: str) -> str:
+    hint = "for replies with more text try --scorer contains, or numeric"
+    if score_kind == "contains":
+        hint = "for long texts try --scorer similarity"
+    return f'no reply is right by "{score_kind}": {hint}'
 
 
 def _rates_text(check: Check) -> str:
@@ -117,17 +127,17 @@ def _rates_text(check: Check) -> str:
 
 
 def _worst_tag(verdict: Verdict, tag: str) -> str:
-    """Return the tag that fell most, and if that may be chance; "" if none fell.
+    """Return the tag that decides, or fell most, and if that may be chance; "" if none fell.
 
     *tag* is what a tag is called.
     """
+    regressed = [part for part in verdict.slices if part.state == "regressed"]
     fallen = [part for part in verdict.slices if part.change < 0]
-    if not fallen:
+    if not regressed and not fallen:
         return ""
-    regressed = [part for part in fallen if part.state == "regressed"]
-    worst = (regressed or fallen)[0]
+    worst = max(regressed, key=lambda part: abs(part.change)) if regressed else fallen[0]
     rates = f"{percent(worst.before)} → {percent(worst.after)}"
-    word = "regressed" if regressed else "worst"
+    word = "worst" if not regressed else "risen" if worst.change > 0 else "regressed"
     chance = "" if regressed or worst.named == "clearly" else ", which may be chance"
     name = escape_controls(worst.name).replace("\n", " ")
     return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} cases){chance}"

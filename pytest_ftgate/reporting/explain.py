@@ -145,8 +145,9 @@ def _part_sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if regressed and check and check.outcome is not Outcome.FAILED:
         yield (
-            f"A drop is shown in {', '.join(regressed)} (Holm over {len(gated)} tested parts), "
-            "and a regressed part fails the gate whatever the average says."
+            f"A {'change' if check.two_sided else 'drop'} is shown in {', '.join(regressed)} (Holm "
+            f"over {len(gated)} tested parts), and such a part fails the gate whatever the average "
+            "says."
         )
     if check and any(part.named for part in verdict.slices):
         parts = quantity(sum(part.p_alone is not None for part in verdict.slices), "part")

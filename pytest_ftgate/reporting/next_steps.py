@@ -216,6 +216,14 @@ def _words(
     return words
 
 
+def _find_rise(values: _Values) -> StepWords:
+    # The cases that are shown may all be ones that regressed.
+    named = "{cases} are right now{count:?, # in all}"
+    which = fill(named if values["cases"] else "{count:#case} became right", values)
+    remark = "another chat template, answer extraction, stop text or max_tokens?"
+    return StepWords(f"find out why {which}", remark)
+
+
 def _fresh_command(values: _Values) -> str:
     return _command(values, "--ftgate-replies=fresh")
 
@@ -232,10 +240,7 @@ _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.FIX_CASES: _fix_cases,
-    StepKind.FIND_RISE: _words(
-        "find out why {cases} are right now{count:?, # in all}",
-        "another chat template, answer extraction, stop text or max_tokens?",
-    ),
+    StepKind.FIND_RISE: _find_rise,
     StepKind.FIX_PART: _words("{kind} {name}: {regressed} of {n:#case} regressed"),
     StepKind.FIX_MUST_PASS: _words(
         "{cases}", "{repeated:every reply/the reply} must be right; or remove must_pass there", _AT

@@ -561,7 +561,8 @@ def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.outcome is not verdict.outcome is Outcome.INCONCLUSIVE:
         unproven = [part for part in here if part.required and part.state == "inconclusive"]
     if regressed:
-        yield f"but regressed: {_named(verdict, regressed)}"
+        turn = "changed" if any(part.change > 0 for part in regressed) else "regressed"
+        yield f"but {turn}: {_named(verdict, regressed)}"
     if unproven:
         yield f"but inconclusive: {first_names([part.name for part in unproven])}"
     if fallen := [part for part in clearly_fallen(verdict) if part not in regressed]:

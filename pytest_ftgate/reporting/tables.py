@@ -373,10 +373,14 @@ def slice_cells(part: Slice) -> list[str]:
     return [part.name, percent(part.before), percent(part.after), change_cell(part), str(part.n)]
 
 
+def _state(part: Slice) -> str:
+    return "rose" if part.state == "regressed" and part.change > 0 else part.state
+
+
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
     kinds = {part.kind for part in slices}
-    rows = [[*slice_cells(part), part.state] for part in slices]
+    rows = [[*slice_cells(part), _state(part)] for part in slices]
     return [
         [f"{part.kind} {name}" if len(kinds) > 1 else name, *cells]
         for part, (name, *cells) in zip(slices, rows, strict=True)

@@ -61,16 +61,20 @@ def _parse_all(value: Any, info: ValidationInfo) -> Rule:
     if isinstance(least, bool) or not isinstance(least, int | float) or not 0 < least <= 1:
         raise rule_error(f"all: min must be above 0 and at most 1, not {least}")
     parts = map(_split_weight, rules)
-    parsed = tuple((_parse_part(part, info), weight) for part, weight in parts)
-    return Rule("all", parsed, {"min": least} if "min" in keys else {})
+    is_mean = "min" in keys
+    parsed = tuple((_parse_part(part, info, is_mean=is_mean), weight) for part, weight in parts)
+    return Rule("all", parsed, {"min": least} if is_mean else {})
 
 
-def _parse_part(raw: Any, info: ValidationInfo) -> Rule:
+def _parse_part(raw: Any, info: ValidationInfo, *, is_mean: bool) -> Rule:
     """Return a part of ``all``: a format if its name is one's, else a score."""
     name = next(iter(raw), None) if isinstance(raw, Mapping) else raw
     # The judge of the suite: cases cannot declare one.
-    if raw == "judge":
+    if raw in ("judge", {"judge": {}}):
         return Rule("judge")
+    if is_mean and name == JAVASCRIPT:
+        # The mean takes the number that it returns.
+        return _parse_single(raw, info)
     formats = info.context.formats if info.context else {}
     if isinstance(name, str) and (name in FORMAT_KINDS or name in formats):
         return Rule("holds", parse_format(raw, info))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from ftgate_testing.tables import every_row
+from pathlib import Path
 
+from ftgate_testing.tables import every_row
+from pydantic import TypeAdapter
+
+from pytest_ftgate.cli import import_suite
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import PATH, SCORES, ImportedSuite
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.score_rules import DeclaredScore
 
 TEXT = "(typeof output === 'string' ? output : JSON.stringify(output))"
 NO_JSON = f"!(() => {{ try {{ JSON.parse({TEXT}); return true }} catch {{ return false }} }})()"
@@ -182,10 +190,104 @@ def test_with_a_threshold_the_mean_of_all_decides_by_their_weights():
 
     rules = [{"contains": found(["a"], case=True), "weight": 2}, {"json_schema": {}}]
     assert keys == {"score": {"all": {"rules": rules, "min": 0.5}}}
-    assert carried(contains, threshold=0).keys() == {}
+    assert carried(contains, threshold=0).keys() == alone(CASED, "a")
     assert carried({"type": "assert-set", "threshold": 0.5, "assert": [contains, form]}).keys() == {
         "score": {"all": [{"all": {"rules": rules, "min": 0.5}}]}
     }
+
+
+def part(text, **weight):
+    return {"contains": found([text], case=True), **weight}
+
+
+A, B = ({"type": "contains", "value": text} for text in "ab")
+
+
+@every_row(
+    ("assertions", "rules"),
+    [
+        (
+            [{"type": "javascript", "value": "output.includes('a') && output.includes('b')"}],
+            [{"all": [part("a"), part("b")]}],
+        ),
+        (
+            [{"type": "javascript", "value": "JSON.parse(output).a === 1"}],
+            [
+                {
+                    "json_schema": {
+                        "type": "object",
+                        "properties": {"a": {"const": 1}},
+                        "required": ["a"],
+                    }
+                }
+            ],
+        ),
+        ([A, A, B], [part("a"), part("a"), part("b")]),
+        (
+            [{"type": "assert-set", "threshold": 0.1, "weight": 3, "assert": [A, A]}, B],
+            [part("a", weight=1.5), part("a", weight=1.5), part("b")],
+        ),
+        (
+            [{"type": "llm-rubric", "value": "r", "weight": 2}, A],
+            [{"judge": {}, "weight": 2}, part("a")],
+        ),
+    ],
+)
+def test_with_a_threshold_each_assertion_counts_as_often_as_in_promptfoo(assertions, rules):
+    keys = carried(*assertions, threshold=0.6).keys()
+
+    assert keys == {"score": {"all": {"rules": rules, "min": 0.6}}}
+    assert TypeAdapter(DeclaredScore).validate_python(keys["score"]).options == {"min": 0.6}
+
+
+@every_row(
+    ("keys", "threshold", "said"),
+    [
+        ({"weight": "high"}, 0.5, "weight: 'high' is no number from 0 on: it counts as 1"),
+        ({"weight": -1}, 0.5, "weight: -1 is no number from 0 on: it counts as 1"),
+        ({}, "lots", "threshold: 'lots' is no number from 0 to 1: all assertions must hold"),
+        ({}, 3, "threshold: 3 is no number from 0 to 1: all assertions must hold"),
+    ],
+)
+def test_a_number_that_is_none_is_named_and_its_assertion_kept(keys, threshold, said):
+    rules = carried({**A, **keys}, threshold=threshold)
+
+    assert rules.notes == [said]
+    assert rules.checks == carried(A).checks
+
+
+def test_an_assertion_that_cannot_be_read_is_a_stub_beside_the_others():
+    rules = carried({"type": "contains", "value": "file://none.txt"}, A)
+
+    assert rules.notes == [
+        "assertion contains: file://none.txt",
+        "assertion contains is a function to fill in",
+    ]
+    assert rules.keys() == all_of({"python": f"{SCORES}:contains"}, part("a"))
+
+
+def test_limits_within_a_set_are_kept_and_the_smallest_counts():
+    limits = [{"type": "latency", "threshold": limit} for limit in (300, 200, 400)]
+
+    assert carried({"type": "assert-set", "threshold": 0.5, "assert": limits}).limits == {
+        "latency": 200
+    }
+
+
+@every_row("inverse", [False, True])
+def test_a_function_of_python_that_fails_passes_nothing(inverse):
+    file = Path(import_suite.__file__).with_name("starter") / "scores.py.txt"
+    names = {}
+    exec(file.read_text("utf-8"), names)
+
+    @names["promptfoo"](inverse=inverse)
+    def fails(output, context):
+        return output.nothing
+
+    reason = fails(
+        Case(id="a", location="c.jsonl:1", input="q", score=Rule("exact")), Reply(text="x")
+    )
+    assert reason == "AttributeError: 'str' object has no attribute 'nothing'"
 
 
 def test_a_transform_is_javascript_before_the_assertion():

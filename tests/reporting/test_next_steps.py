@@ -3,7 +3,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 import pytest_ftgate
-from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.gates.statements import NextStep, StepKind, next_step
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 
 #: A value for each key that any kind of step has.
@@ -26,6 +26,12 @@ VALUES = {
 @every_row("kind", StepKind)
 def test_every_kind_of_step_has_a_sentence(kind):
     assert step_text(NextStep(kind, VALUES))
+
+
+def test_without_a_case_to_show_a_rise_is_told_by_its_number():
+    step = next_step(StepKind.FIND_RISE, cases="", count=3)
+
+    assert step_text(step).startswith("find out why 3 cases became right (")
 
 
 def test_a_command_stands_after_its_sentence():

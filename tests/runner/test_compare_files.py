@@ -172,6 +172,27 @@ def test_each_value_of_a_column_is_compared_and_the_worst_is_named():
     assert "topic: sums 100 % → 70 %" in str(result)
 
 
+@every_row(
+    ("fallen", "said"),
+    [
+        ((), "a part changed too far 0 of 400 cases regressed, 60 fixed; risen topic: sums"),
+        (range(200, 230), "30 of 400 cases regressed, 60 fixed; risen topic: sums 70 % → 100 %"),
+    ],
+)
+def test_with_a_limit_on_both_sides_a_part_that_rises_decides(fallen, said):
+    topics = ["sums"] * 200 + ["words"] * 200
+    base = answer_rows(400, range(60), topic=lambda n: topics[n])
+    new = answer_rows(400, fallen, topic=lambda n: topics[n])
+
+    result = compare(base, new, two_sided=0.2, by="topic")
+
+    printed = " ".join(str(result).split())
+    assert result.outcome is Outcome.FAILED
+    assert said in printed
+    assert "fix: find out why" in printed
+    assert compare(base, new, max_drop=0.2, by="topic").passed
+
+
 def test_missing_replies_cannot_pass_unseen():
     some = compare(answer_rows(100), answer_rows(100)[10:])
 

@@ -34,6 +34,8 @@ def scored(rules, text, expected=None, stop="end", judged=None):
         ("{rules: [exact, {avoids: [x], weight: 2}], min: 0.7}", "y", 0, None),
         ("[{all: {rules: [exact, {avoids: [x]}], min: 0.5}}, {avoids: [z]}]", "y", 1, None),
         ("[{json_schema: {type: object}}]", "[]", 0, None),
+        ('{rules: [{javascript: "0.3"}, {avoids: [x]}], min: 0.7}', "y", 0, None),
+        ('[{javascript: "0.3"}, {avoids: [x]}]', "y", 1, None),
     ],
 )
 def test_a_reply_is_right_if_every_part_is(rules, text, value, reason):

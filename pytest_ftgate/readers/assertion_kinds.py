@@ -1,0 +1,168 @@
+"""The assertions of promptfoo by their types: what each checks of a reply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answer_rows import text_of
+from pytest_ftgate.readers.checks import (
+    ReplyCheck,
+    avoided,
+    contained,
+    equal,
+    escaped,
+    json_form,
+    matching,
+    sized,
+)
+from pytest_ftgate.readers.imported_suite import parse_document
+
+# One maker for each kind: it returns the checks, or None if the value is none that it can keep.
+
+Maker = Callable[[Any], list[ReplyCheck] | None]
+
+
+def document_of(text: str) -> Any:
+    """Return what *text* is as YAML or JSON, or *text* itself if it is none."""
+    try:
+        return parse_document(text, "", core=True)
+    except ConfigurationError:
+        return text
+
+
+#: A field of a text that lists values: in quotes, or up to the next comma.
+_FIELD = re.compile(r'[\s,]*(?:"((?:[^"\\]|""|\\.)*)"\s*(?=,|$)|([^",\s][^,]*))', re.DOTALL)
+
+
+def listed_texts(value: Any) -> list[str] | None:
+    """Return the texts of a list, or of one text that separates them by commas; None for others."""
+    if isinstance(value, list):
+        return [text_of(one) or "" for one in value]
+    if not isinstance(value, str) or not value:
+        return None
+    texts, end = list[str](), 0
+    while value[end:].strip(", \t\r\n"):
+        match = _FIELD.match(value, end)
+        if not match:
+            return None
+        quoted, plain = match.groups()
+        texts.append(
+            plain.strip() if quoted is None else re.sub(r'"(")|\\(["\\])', r"\1\2", quoted)
+        )
+        end = match.end()
+    return texts
+
+
+def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> Maker:
+    """Return the maker of ``contains`` of one text (*every* is None), of all or of any."""
+
+    def make(value: Any) -> list[ReplyCheck] | None:
+        texts = [text_of(value) or ""] if every is None else listed_texts(value)
+        if isinstance(value, bool | Mapping) or not texts or not all(texts):
+            # Of a list with an empty text JavaScript knows the answer.
+            return None
+        if inverse:
+            return [avoided(texts, case=case)]
+        return [contained(texts, case=case, every=bool(every))]
+
+    return make
+
+
+def _equals(value: Any) -> list[ReplyCheck] | None:
+    if isinstance(value, Mapping | list):
+        return [ReplyCheck({"json_schema": {"const": value}})]
+    text = _shown(value)
+    return [equal(text)] if text.strip() else None
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else text_of(value) or ""
+
+
+def _pattern(*, inverse: bool) -> Maker:
+    def make(value: Any) -> list[ReplyCheck] | None:
+        found = matching(value, inverse=inverse) if isinstance(value, str) and value else None
+        return [found] if found else None
+
+    return make
+
+
+def _edge(form: str) -> Maker:
+    def make(value: Any) -> list[ReplyCheck] | None:
+        found = matching(form.format(escaped(value))) if isinstance(value, str) and value else None
+        return [found] if found else None
+
+    return make
+
+
+def _not_equal(value: Any) -> list[ReplyCheck] | None:
+    if isinstance(value, Mapping | list) or not _shown(value).strip():
+        return None
+    return [equal(_shown(value), inverse=True)]
+
+
+def _schema(value: Any) -> Any:
+    """Return the schema of an assertion: {} for none, None for what is none."""
+    schema = document_of(value) if isinstance(value, str) else value
+    if schema in (None, "", True, False):
+        return {}
+    if not isinstance(schema, Mapping):
+        return None
+    # promptfoo reads drafts up to 7, whose lists of items are tuples.
+    old = "$schema" not in schema and re.search(r"'(?:items': \[|dependencies')", repr(schema))
+    return {**({"$schema": "http://json-schema.org/draft-07/schema#"} if old else {}), **schema}
+
+
+def _is_json(value: Any) -> list[ReplyCheck] | None:
+    schema = _schema(value)
+    return None if schema is None else [json_form(schema)]
+
+
+def _contains_json(value: Any) -> list[ReplyCheck] | None:
+    schema = _schema(value)
+    if schema is None:
+        return None
+    call = f"contains_json(reply.text, {schema!r})"
+    return [ReplyCheck({"contains_json": f"def NAME(case, reply):\n    return {call}\n"})]
+
+
+def _words(value: Any) -> list[ReplyCheck] | None:
+    bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
+    limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
+    return [sized("words", limits.get("min"), limits.get("max"))] if any(limits.values()) else None
+
+
+def _is_sql(value: Any) -> list[ReplyCheck] | None:
+    if value or not find_spec("sqlglot"):
+        return None
+    return [ReplyCheck({"code": "sql"}, is_form=True)]
+
+
+MAKERS: Mapping[str, Maker] = {
+    "equals": _equals,
+    "not-equals": _not_equal,
+    "contains": _contains(case=True, every=None),
+    "icontains": _contains(case=False, every=None),
+    "contains-all": _contains(case=True, every=True),
+    "icontains-all": _contains(case=False, every=True),
+    "contains-any": _contains(case=True, every=False),
+    "icontains-any": _contains(case=False, every=False),
+    "not-contains": _contains(case=True, every=None, inverse=True),
+    "not-icontains": _contains(case=False, every=None, inverse=True),
+    "not-contains-any": _contains(case=True, every=False, inverse=True),
+    "not-icontains-any": _contains(case=False, every=False, inverse=True),
+    "regex": _pattern(inverse=False),
+    "not-regex": _pattern(inverse=True),
+    "starts-with": _edge("^{}"),
+    "not-starts-with": _edge("^(?!{})"),
+    "ends-with": _edge("{}$"),
+    "is-json": _is_json,
+    "contains-json": _contains_json,
+    "is-sql": _is_sql,
+    "word-count": _words,
+    "not-empty": lambda _: [sized("characters", 1, None)],
+}
