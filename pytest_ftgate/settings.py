@@ -76,7 +76,7 @@ class Override:
 
     Attributes:
         key: the key, such as ``variants.tuned.adapter``.
-        text: its value as YAML.
+        text: its value as YAML; never blank.
         start: the folder where relative paths begin: where the command was typed.
         option: what it was given to, for messages.
     """
@@ -94,6 +94,10 @@ class Override:
             ConfigurationError: it is none, or its key is not one of a variant.
         """
         key, equals, text = written.partition("=")
+        if equals and not text.strip():
+            # As of a variable that the shell does not have: it would be the base that is judged.
+            problem = f"{key} has no value; write {key}=null to leave the key out"
+            raise ConfigurationError(f"--ftgate-set {written}: {problem}")
         return _checked(cls(key.strip(), text, start), has_value=bool(equals))
 
     @classmethod

@@ -6,6 +6,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import comb
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -89,7 +91,8 @@ def compare_with_base(probes: Sequence[_Requests], results: RequestResults) -> I
     agree, base_agrees = (sum(map(eq, replies, base)) for replies in (tuned, repeated))
     longer, shorter = _compare_prefixes(tuned, base, repeated)
     if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
-        return IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=n - agree, of=n))
+        proven = IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=n - agree, of=n))
+        return _same_at_one_server(probes[0], results, texts) or proven
     if n < MIN_COMPARED_REPLIES:
         few = _unproven(IdentityNote.FEW_REPLIES, count=n, needed=MIN_COMPARED_REPLIES)
         return _unanswered(probes, results, recorded=False) or few
@@ -99,6 +102,41 @@ def compare_with_base(probes: Sequence[_Requests], results: RequestResults) -> I
         return _unproven(IdentityNote.BASE_VARIES, **counts)
     request = probes[0][0].request
     return _invalid(_same_kind(request), **counts, model=request.model)
+
+
+def _same_at_one_server(
+    tuned_requests: _Requests, results: RequestResults, texts: Sequence[Mapping[str, str]]
+) -> IdentityResult | None:
+    """Return which of several servers replies as the base does, where the others do not.
+
+    Which server got a case is chance. So the number of its replies that are the base's is
+    hypergeometric if all servers have the same model. *texts* are those of the tuned variant, of
+    its base, and of its base again, by case.
+    """
+    tuned, base, repeated = texts
+    by_server = defaultdict[str, list[str]](list)
+    for one, reply in answered(tuned_requests, results):
+        if all(one.case.id in side for side in texts):
+            by_server[reply.facts.get(SERVER_FACT, "")].append(one.case.id)
+    compared = [*chain.from_iterable(by_server.values())]
+    same = {case_id for case_id in compared if tuned[case_id] == base[case_id]}
+    level = _DIFFERENCE_ALPHA / len(PROBE_STAGES) / max(1, len(by_server))
+    for server, ids in sorted(by_server.items()):
+        agree, base_agrees = len(same & {*ids}), sum(repeated[one] == base[one] for one in ids)
+        chance = _chance_of_more(agree, len(ids), len(same), len(compared))
+        if agree >= base_agrees and chance <= level:
+            counts = {"agree": agree, "of": len(ids), "base_agrees": base_agrees}
+            return _invalid(IdentityNote.SAME_AT_ONE_SERVER, **counts, server=server)
+    return None
+
+
+def _chance_of_more(count: int, drawn: int, marked: int, total: int) -> float:
+    """Return the chance of *count* or more of the *marked* among *drawn* of *total*."""
+    ways = (
+        comb(marked, k) * comb(total - marked, drawn - k)
+        for k in range(count, min(drawn, marked) + 1)
+    )
+    return sum(ways) / comb(total, drawn)
 
 
 def _same_kind(request: Request) -> IdentityNote:

@@ -193,6 +193,7 @@ class IdentityNote(StrEnum):
     SAME_BY_FILES = "same by files"
     SAME_BY_HOST = "same by host"
     SAME_BY_SERVER = "same by server"
+    SAME_AT_ONE_SERVER = "same at server"
     SAME_AS_RECORDED = "same as recorded"
     # Why nothing is proven.
     BASE_VARIES = "base varies"

@@ -44,11 +44,6 @@ class CheckpointRow:
         """The gates that failed by a drop."""
         return [name for name, verdict in self.verdicts.items() if _is_loss(verdict)]
 
-    @property
-    def passes(self) -> bool:
-        """True if all gates passed."""
-        return self.keeps([*self.verdicts])
-
     def keeps(self, gates: Iterable[str]) -> bool:
         """Return True if *gates* passed."""
         found = map(self.verdicts.get, gates)
@@ -163,12 +158,11 @@ def loss_sentences(training: Training) -> Iterator[str]:
         reasons = {headline(v) for v in row.verdicts.values() if v.outcome is Outcome.INVALID}
         for reason in reasons if not row.checkpoint.decides else ():
             yield f"{training.name}: {row.checkpoint.label} is invalid: {reason}"
-    passing = [row.checkpoint.label for row in rows if row.passes]
-    if len(passing) == len(rows):
-        yield f"{training.name}: all checkpoints pass their gates"
-    else:
-        named = first_names(passing) if passing else "none"
-        yield f"{training.name}: checkpoints that pass all of their gates: {named}"
+    # Of those that are not evaluated, a row or a verdict is missing.
+    judged = {gate for row in rows for gate in row.verdicts}
+    passing = [row.checkpoint.label for row in rows if row.keeps(judged)]
+    named = first_names(passing) if passing else "none"
+    yield f"{training.name}: checkpoints that pass all of their gates: {named}"
 
 
 def _loss_text(rows: Sequence[CheckpointRow]) -> str:

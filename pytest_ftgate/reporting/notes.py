@@ -167,6 +167,9 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is its "
     "adapter?), or the server may apply it to the base as well (is the base the same with "
     "--ftgate-concurrency=1?)",
+    IdentityNote.SAME_AT_ONE_SERVER: f"{_SAME}{_REPEATS}; "
+    "these are the replies of {server}, and those of the other servers differ: give it the same "
+    "model, or take it out of base_url",
     IdentityNote.SAME_AS_RECORDED: f"{_SAME}{_EQUAL}",
     IdentityNote.BASE_VARIES: f"tuned model not proven: {_REPEATS}",
     IdentityNote.BASE_RECORDED: f"tuned model not proven, its base is recorded: {_EQUAL}",

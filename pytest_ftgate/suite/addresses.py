@@ -15,6 +15,8 @@ from pytest_ftgate.suite.providers import provider_spec
 
 #: A variable of a shell within an address.
 _VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)")
+#: What stands between addresses in one text.
+_SEPARATED = re.compile(r"[,;\s]+(?=https?://)")
 NO_SCHEME = "the address does not begin with http:// or https://"
 #: The further servers of a model beside the first one.
 MORE_URLS = "more_urls"
@@ -37,6 +39,7 @@ def address_errors(written: str | Sequence[str] | None, provider: str) -> Iterat
         elif len(urls) > 1 and not provider_spec(provider).any_server:
             yield f"provider {provider} has one address; several are for openai-compatible"
     yield from filter(None, map(_address_error, urls))
+    urls = [url.rstrip("/") for url in urls]
     if twice := next((url for url in urls if urls.count(url) > 1), ""):
         yield f"base_url names {twice} twice; name each server once"
 
@@ -55,6 +58,9 @@ def _address_error(url: str) -> str:
 
 def broken_address(url: str) -> str:
     """Return why *url* cannot be read as an address; "" if it can."""
+    if _SEPARATED.search(url):
+        # It may stand in the environment, with a password in it, and is not shown.
+        return "one text is one address; write several as base_url: [ADDRESS, ADDRESS]"
     try:
         _ = urlsplit(url).port
     except ValueError as error:

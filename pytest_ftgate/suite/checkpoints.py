@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from os.path import relpath
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -17,6 +19,8 @@ from pytest_ftgate.suite.overrides import glob_paths
 from pytest_ftgate.suite.providers import provider_spec
 
 _NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
+#: A number that is no step: epoch 1.5 comes after epoch 1.25.
+_FRACTION = re.compile(r"[0-9]\.[0-9]+(?=[^0-9]*$)")
 #: What a name may hold in node ids, in ``-k``, and in the figures of trackers.
 _NAME = re.compile(r"[\w.+-]+")
 _ONE_TRAINING = "a glob names the checkpoints of one training, such as out/checkpoint-*"
@@ -79,16 +83,21 @@ class _Search:
 
     def labels(self) -> dict[str, str]:
         """Return the path of each checkpoint by its label; none after an error was added."""
-        found = {} if self.problem() else dict(self.found())
+        pairs = [] if self.problem() else sorted(self.found())
+        found = dict(pairs)
         shapes = {_NUMBER.sub("N", label, count=1) for label in found}
         names = self.location.suite.declared.variants
         if odd := next((label for label in found if not _NAME.fullmatch(label)), ""):
             self.add_error(f"{odd!r} cannot be a part of a name; write letters, digits and . _ + -")
         elif odd := next((label for label in found if _step(label) < 0), ""):
-            self.add_error(f"{odd} has no step, a number in its name; {_ONE_TRAINING}")
+            self.add_error(f"{odd} has no step, a number in its name; {self.narrower(odd)}")
+        elif odd := next(filter(_FRACTION.search, found), ""):
+            self.add_error(f"{odd} has a fraction, and steps are whole numbers; rename it")
         elif len(shapes) > 1:
             several = " and ".join(sorted(found, key=len)[:: max(1, len(found) - 1)])
             self.add_error(f"it matches {several}; {_ONE_TRAINING}")
+        elif twice := _of_one_step(pairs):
+            self.add_error(f"{' and '.join(twice)} are one step; {_ONE_TRAINING}")
         elif taken := {f"{self.location.name}-{label}" for label in found} & names.keys():
             self.add_error(f"a variant is called {min(taken)} already; rename it")
         else:
@@ -112,7 +121,9 @@ class _Search:
         shown = source.display_path(folder)
         if "**" in self.parts:
             self.add_error(f"** takes in folders of any depth; {_ONE_TRAINING}")
-        elif source.safe and not folder.is_relative_to(source.root):
+        elif ".." in self.parts[fixed:]:
+            self.add_error(f"no .. may follow a wildcard; {_ONE_TRAINING}")
+        elif source.safe and self.leads_outside(fixed):
             self.add_error(f"it leads outside {source.root}; --ftgate-safe does not allow it")
         elif not glob_paths(source.path.parent, self.pattern):
             what = "" if folder.is_dir() else ", which is no folder"
@@ -121,8 +132,36 @@ class _Search:
             return False
         return True
 
+    def leads_outside(self, fixed: int) -> bool:
+        """Return whether the pattern, or a link that it matches, leads outside the root.
+
+        *fixed* is the number of parts before the first wildcard. Of what lies behind such a link
+        nobody is told.
+        """
+        source = self.location.source
+        folder = source.path.parent
+        ends = range(fixed + 1, len(self.parts) + 1)
+        patterns = (str(Path(*self.parts[:end])) for end in ends)
+        found = (path for pattern in patterns for path in glob_paths(folder, pattern))
+        paths = chain([folder / Path(*self.parts[:fixed])], map(Path, found))
+        return any(not real_path(path).is_relative_to(source.root) for path in paths)
+
+    def narrower(self, odd: str) -> str:
+        """Return how a glob leaves *odd* out, which has no step."""
+        if self.pattern.endswith("-*"):
+            return f'write "{self.pattern.removesuffix("*")}[0-9]*", or remove {odd}'
+        return _ONE_TRAINING
+
     def add_error(self, message: str) -> None:
         self.location.add_error(self.key, f"{self.key}: {self.pattern}: {message}")
+
+
+def _of_one_step(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return two paths of *pairs*, labels with paths, whose labels have the same step; or []."""
+    by_step = defaultdict[int, list[str]](list)
+    for label, path in pairs:
+        by_step[_step(label)].append(path)
+    return next((paths[:2] for paths in by_step.values() if len(paths) > 1), [])
 
 
 def with_chosen(suite: Suite, names: tuple[str, ...]) -> Suite:

@@ -66,7 +66,7 @@ def with_overrides(source: SuiteSource, overrides: Sequence[Override]) -> SuiteS
     source = replace(source, origins=tuple(str(one) for one, _ in found))
     document, errors = source.document, list[Diagnostic]()
     for number, (one, key_path) in enumerate(found, start=1):
-        read = read_yaml(one.text or "null", str(one))
+        read = read_yaml(one.text, str(one))
         message = _problem(source, key_path, read.value, one.start)
         errors += [Diagnostic(str(one), 0, error.message) for error in read.errors]
         if message:

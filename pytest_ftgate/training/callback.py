@@ -25,6 +25,8 @@ from pytest_ftgate.training.suite import METRICS, loads_here, saved_key
 
 #: The folder of the best checkpoint, in the output folder of the training.
 BEST_FOLDER = "ftgate-best"
+#: The most minutes to wait; more than torch can count would be no limit.
+_YEAR = 525_600
 _EVENTS = ("epoch", "save", "evaluate")
 #: What a trainer saves to go on from, beside the model.
 _TRAINER_STATE = shutil.ignore_patterns(
@@ -100,8 +102,10 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         rules = get_args(StopRule)
         if stop_rule not in rules:
             raise ConfigurationError(f"stop_rule={stop_rule!r}: write {' or '.join(rules)}")
-        if not (isinstance(wait_minutes, int | float) and wait_minutes > 0):
-            raise ConfigurationError(f"wait_minutes={wait_minutes!r}: write minutes above 0")
+        if not (isinstance(wait_minutes, int | float) and 0 < wait_minutes <= _YEAR):
+            raise ConfigurationError(
+                f"wait_minutes={wait_minutes!r}: write minutes above 0, and at most {_YEAR:,}"
+            )
         path = Path(suite).absolute()
         if not path.is_file():
             raise ConfigurationError(f"{suite} is no file; name a *.ftgate.yaml file")

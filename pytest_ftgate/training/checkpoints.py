@@ -292,9 +292,9 @@ class CheckpointGates:
 
 
 def _rates(result: EvaluateResult) -> dict[str, float]:
-    """Return what each gate rates, by the names of metrics."""
+    """Return what each gate rates, by the names of metrics; also of one without a limit."""
     gates = result.suite.gates
-    pairs = ((gates[one.gate], comparing_check(one)) for one in result.verdicts)
+    pairs = ((gates[one.gate], comparing_check(one)) for one in result.report.gate_verdicts)
     return {metric_name(gate): check.after for gate, check in pairs if check}
 
 

@@ -99,12 +99,16 @@ def _verdict(step, gate, letter, *, last, after=0.5, minimum=False):
 
 
 def training_report(accuracy, forgetting, *, minimum=False):
-    """Return the report of a training by the outcomes of its checkpoints, one letter each."""
+    """Return the report of a training by the outcomes of its checkpoints, one letter each.
+
+    For ``-`` there is no verdict.
+    """
     steps = range(1, len(accuracy) + 1)
     made = [
         _verdict(step, gate, letter, last=step == len(accuracy), minimum=minimum and gate[0] == "a")
         for gate, letters in (("accuracy", accuracy), ("forgetting", forgetting))
         for step, letter in zip(steps, letters, strict=True)
+        if letter != "-"
     ]
     # In whatever order they come in.
     return report(*reversed(made))

@@ -78,6 +78,9 @@ REFUSED = [
     ("cases=x", [], "cases decides what is judged, and only the suite may; edit it there"),
     ("draft.model=m", [], "write variants.NAME.KEY=VALUE, such as *"),
     ("variants.draft.model", [], "write variants.NAME.KEY=VALUE, such as *"),
+    # A variable that the shell does not have.
+    ("variants.draft.replies=", [],
+     "variants.draft.replies has no value; write variants.draft.replies=null to leave the key out"),
     ("variants.draf.model=m", [],
      'no suite of this run has a variant "draf"; did you mean "draft"?'),
 ]  # fmt: skip

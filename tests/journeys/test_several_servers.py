@@ -62,6 +62,29 @@ def test_a_server_that_ends_on_the_way_loses_no_reply_and_is_named(evaluated):
     assert f"{host(other.url)} failed, and the other servers replied:" in printed
 
 
+def test_a_server_that_lacks_the_adapter_is_not_hidden_by_the_others(desk):
+    def tuned(_) -> Said:
+        return Said("billing")
+
+    def of_base(_) -> Said:
+        return Said("It depends.")
+
+    with chat_server(tuned) as one, chat_server(of_base) as other, chat_server(of_base) as base:
+        desk.suite_of(
+            {
+                "b": f"{{provider: openai-compatible, model: b, base_url: '{base.url}'}}",
+                "tuned": POOL.format(one.url, other.url).replace("m,", "m, base: b,"),
+            },
+            "{accuracy: {min: 0.2}}",
+        )
+        result = desk.run("--ftgate-variant=tuned", "-n0")
+
+    printed = " ".join(result.stdout.str().split())
+    assert result.ret == 1
+    assert "1 of 1 gate invalid" in printed
+    assert f"these are the replies of {host(other.url)}, and those of the other servers" in printed
+
+
 def test_a_further_server_asks_for_nothing_again(desk, evaluated):
     with chat_server(label) as one, chat_server(label) as other, chat_server(label) as third:
         evaluated((one.url, other.url))

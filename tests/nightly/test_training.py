@@ -205,8 +205,9 @@ def test_arguments_that_cannot_be_used_are_errors_at_once(tiny):
         GateCallback("s.ftgate.yaml", stop_rule="half")
     with pytest.raises(ConfigurationError, match='no gate "forgeting"; did you mean "forgetting"'):
         GateCallback("s.ftgate.yaml", stop_on=["forgeting"])
-    with pytest.raises(ConfigurationError, match="wait_minutes=0: write minutes above 0"):
-        GateCallback("s.ftgate.yaml", wait_minutes=0)
+    for minutes in (0, float("inf"), float("nan"), 1e9):
+        with pytest.raises(ConfigurationError, match=f"wait_minutes={minutes!r}: write minutes"):
+            GateCallback("s.ftgate.yaml", wait_minutes=minutes)
     with pytest.raises(ConfigurationError, match=r'through= evaluates what .* write every="save"'):
         GateCallback("s.ftgate.yaml", through="tuned", every=5)
     with pytest.raises(
@@ -249,6 +250,16 @@ def test_the_trainer_loads_its_best_checkpoint_by_what_the_gates_rate(tiny, caps
     assert trainer.state.best_global_step == 1
     # What it leaves is the first checkpoint, and this is evaluated on all cases.
     assert "ftgate: step 1: 300 questions" in capsys.readouterr().err
+
+
+def test_a_trainer_may_choose_by_a_divergence_that_has_no_limit(tiny):
+    args = {**CHOSEN, "metric_for_best_model": "ftgate_divergence", "greater_is_better": False}
+
+    trainer, _ = train(tiny, rate=0.01, every="evaluate", cases=8, stop_on=(), args=args)
+
+    # The model leaves its base from the first step on.
+    assert trainer.state.best_global_step == 1
+    assert 0 < trainer.state.best_metric < 1
 
 
 def test_what_could_not_be_evaluated_is_no_number_to_the_trainer(tiny, monkeypatch, capsys):

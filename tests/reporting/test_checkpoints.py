@@ -28,7 +28,11 @@ PASSING = "checkpoints that pass all of their gates: "
 BEFORE = "the last checkpoint before the loss: "
 #: The outcomes of accuracy and forgetting by checkpoint, and what is said.
 TOLD = [
-    ("ppp", "ppp", ["all checkpoints pass their gates"]),
+    ("ppp", "ppp", [f"{PASSING}step-1, step-2, step-3"]),
+    # Those that are not evaluated pass nothing.
+    ("-pp", "-pp", [f"{PASSING}step-2, step-3"]),
+    ("ppp", "p-p", [f"{PASSING}step-1, step-3"]),
+    ("ppp", "pp-", [f"{PASSING}step-1, step-2"]),
     ("ppp", "ppf", [f"{BEFORE}step-2 (forgetting failed from step-3 on)",
                     f"{PASSING}step-1, step-2"]),
     ("ffp", "p?f", [f"{BEFORE}step-1 (forgetting is inconclusive at step-2, failed from step-3 on)",

@@ -337,6 +337,9 @@ IDENTITIES = [
      (f"{SAME}the tuned model may not be loaded (does /v1/models list m, and at which scale is "
      "its adapter?), or the server may apply it to the base as well (is the base the same with "
      "--ftgate-concurrency=1?)")),
+    (IdentityNote.SAME_AT_ONE_SERVER, {**COUNTS, "server": "b:1"},
+     (f"{SAME}these are the replies of b:1, and those of the other servers differ: give it the "
+     "same model, or take it out of base_url")),
     (IdentityNote.SAME_AS_RECORDED, {"agree": 30, "of": 30},
      "replies no different from the base model's: 30 of 30 replies equal those of the base"),
     (IdentityNote.BASE_VARIES, COUNTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.suite_files import PEFT, Like, errors_of, load_variants, write_files
+from ftgate_testing.suite_files import PEFT, Like, errors_of, load_variants, suite_text, write_files
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
@@ -84,7 +84,20 @@ WRONG = [
     ([BASE, TUNED], {}, f"{AT}nothing matches it (looked in out/, which is no folder)"),
     ([BASE, TUNED], {"out/a.txt": ""}, f"{AT}nothing matches it (looked in out/)"),
     ([BASE, TUNED], saved("out/checkpoint-1", "out/checkpoint-best"),
-     f"{AT}checkpoint-best has no step, a number in its name; {ONE_TRAINING}"),
+     (f'{AT}checkpoint-best has no step, a number in its name; write "out/checkpoint-[0-9]*", or '
+     "remove checkpoint-best")),
+    ([BASE, "tuned: {like: base, model: s*}"], {"s.gguf": ""},
+     f'5: variant "tuned": model: s*: s has no step, a number in its name; {ONE_TRAINING}'),
+    # In whichever order these would stand, the wrong one might decide.
+    ([BASE, TUNED], saved("out/checkpoint-1.5", "out/checkpoint-1.25"),
+     f"{AT}checkpoint-1.25 has a fraction, and steps are whole numbers; rename it"),
+    ([BASE, TUNED], saved("out/checkpoint-9", "out/checkpoint-09"),
+     f"{AT}out/checkpoint-09 and out/checkpoint-9 are one step; {ONE_TRAINING}"),
+    ([BASE, TUNED], {**saved("out/checkpoint-9"), "out/checkpoint-9.gguf": ""},
+     f"{AT}out/checkpoint-9 and out/checkpoint-9.gguf are one step; {ONE_TRAINING}"),
+    ([BASE, "tuned: {like: base, adapter: 'out/*/../checkpoint-9'}"], THREE,
+     ('5: variant "tuned": adapter: out/*/../checkpoint-9: no .. may follow a wildcard; '
+     f"{ONE_TRAINING}")),
     ([BASE, TUNED], saved("out/checkpoint-1") | {"out/checkpoint-2.tar": ""},
      f"{AT}it matches checkpoint-1 and checkpoint-2.tar; {ONE_TRAINING}"),
     ([BASE, TUNED], saved("out/checkpoint-1[x]"),
@@ -135,18 +148,17 @@ def test_checkpoints_that_a_run_selects_decide(tmp_path, names, deciding):
     assert [*only_deciding(suite).variants] == deciding
 
 
-def test_in_safe_mode_no_glob_looks_outside_the_root(tmp_path):
+@every_row("pattern", ["../secret-*", "link*/*", "link*/nothing*"])
+def test_in_safe_mode_no_glob_looks_outside_the_root(tmp_path, pattern):
     root = tmp_path / "root"
     write_files(tmp_path, saved("secret-1"))
-    text = "tuned: {like: base, adapter: ../secret-*}"
-    load_variants(root, BASE, text)
+    text = suite_text(BASE, f"tuned: {{like: base, adapter: '{pattern}'}}")
+    write_files(root, {"s.ftgate.yaml": text, "t.jsonl": "", "m.gguf": ""})
+    (root / "link-1").symlink_to(tmp_path)
 
     with pytest.raises(SuiteError) as caught:
         load_suite(root / "s.ftgate.yaml", root, safe=True)
 
-    assert [str(one) for one in caught.value.errors] == [
-        (
-            's.ftgate.yaml:5: variant "tuned": adapter: ../secret-*: it leads outside '
-            f"{root}; --ftgate-safe does not allow it"
-        )
-    ]
+    # Of what lies there nothing is told.
+    told = f"{pattern}: it leads outside {root}; --ftgate-safe does not allow it"
+    assert [error.message for error in caught.value.errors] == [f'variant "tuned": adapter: {told}']

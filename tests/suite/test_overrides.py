@@ -43,8 +43,8 @@ def errors(folder, *written, **more):
     ("variants.v1.5.temperature=0", "v1.5", "sampling", {"temperature": 0}),
     ("variants.v1.max_tokens=5", "v1", "max_tokens", 5),
     ("variants.v1.max_tokens=5", "current", "max_tokens", None),
-    # Without a value, a key is as if it were empty in the file.
-    ("variants.v1.5.temperature=", "v1.5", "sampling", {}),
+    # Without it, a key is as if it were not in the file.
+    ("variants.v1.5.temperature=null", "v1.5", "sampling", {}),
     # Keys within a key, which the file may lack.
     ("variants.tuned.extra.a.b=1", "tuned", "extra", {"a": {"b": 1}}),
     # What another suite has is none of this one's.

@@ -60,6 +60,7 @@ REFUSED = [
     (f"{MODEL}, base_url: ['http://a', 'http://b']", ONE_ADDRESS),
     (f"{SERVER}, base_url: []", "base_url is an empty list; name an address, or remove the key"),
     (f"{SERVER}, base_url: ['http://a', 'http://a']", f"base_url names {TWICE}"),
+    (f"{SERVER}, base_url: ['http://a/', 'http://a']", f"base_url names {TWICE}"),
     (f"{SERVER}, base_url: ['http://a', 'b:1']", f"{NO_SCHEME}; write http://b:1"),
     (f"{SERVER}, base_url: ['http://a', 'http://b'], batch: true", ONE_FOR_BATCHES),
     *(
@@ -142,6 +143,10 @@ REFUSED = [
             "no address: Port could not be cast to integer value as 'PORT'; write it as "
             "http://localhost:8080/v1"
         ),
+    ),
+    (
+        f'{SERVER}, base_url: "http://a/v1, http://b/v1"',
+        "one text is one address; write several as base_url: [ADDRESS, ADDRESS]",
     ),
     *(
         (
