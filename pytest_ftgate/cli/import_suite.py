@@ -434,6 +434,8 @@ def _is_used(line: str, code: str) -> bool:
 def _judged(score: Any, judge: Mapping[str, Any]) -> Any:
     """Return *score* with *judge* in place of its name."""
     if isinstance(score, Mapping):
+        if score.get("judge") == {}:
+            return {**score, **judge}
         return {key: _judged(inner, judge) for key, inner in score.items()}
     if isinstance(score, list):
         return [_judged(inner, judge) for inner in score]

@@ -137,12 +137,14 @@ class _Reader:
             if isinstance(provider, str) and provider.startswith(_FILE) and provider.endswith("ml"):
                 yield from self.models(self.resolve(provider))
             elif isinstance(provider, str):
-                yield ImportedModel(provider, provider)
+                yield self.model(provider, {})
             elif isinstance(provider, Mapping):
                 named = {str(provider["id"]): provider} if "id" in provider else provider
                 yield from (self.model(str(name), _mapping(named[name])) for name in named)
 
     def model(self, name: str, keys: Mapping[str, Any]) -> ImportedModel:
+        # An address may hold a password, or a key behind its question mark.
+        name = re.sub(r"^(https?://)(?:[^/?#]*@)?([^?#]*).*", r"\1\2", name, flags=re.DOTALL)
         for key in ("prompts", "transform", "delay"):
             if keys.get(key):
                 self.suite.note(f"{key} of the provider {name}")
@@ -189,11 +191,11 @@ class _Reader:
                 yield from (_merge(config, test) for test in self.tests(keys.get("tests")) or [{}])
 
     def cases(self, test: Mapping[str, Any], rubrics: list[str]) -> Iterator[dict[str, Any]]:
-        for key in ("provider", "providers"):
+        for key in ("provider", "providers", "prompts", "assertScoringFunction"):
             if test.get(key):
                 self.suite.note(f"{key} of a test")
         for key in _mapping(test.get("options")):
-            if key not in ("provider", "_conversation", "transform"):
+            if key not in ("provider", "_conversation", "transform", "postprocess"):
                 self.suite.note(f"options.{key} of a test")
         for values in self.combinations(_mapping(self.resolve(test.get("vars")))):
             yield self.case(test, values, rubrics)
@@ -245,9 +247,10 @@ class _Reader:
     def rules(self, test: Mapping[str, Any], variables: Mapping[str, Any]) -> CarriedRules:
         """Return what the assertions of *test* become; what they lose goes to the suite."""
         assertions = [self.assertion(one) for one in _listed(test.get("assert"))]
-        threshold, transform = test.get("threshold"), _mapping(test.get("options")).get("transform")
+        options = _mapping(test.get("options"))
+        transform = options.get("transform") or options.get("postprocess")
         rules = carry_assertions(
-            assertions, variables, self, threshold=threshold, transform=transform
+            assertions, variables, self, threshold=test.get("threshold"), transform=transform
         )
         for text in (*rules.notes, *rules.dropped):
             self.suite.note(text)

@@ -395,14 +395,17 @@ def rest(values: Mapping[str, Any]) -> str:
 
 
 def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
-    """Return the parts that got worse most, with their label: ``fell``, ``where`` or ``errors``.
+    """Return the parts that got worse most: ``fell``, ``rose``, ``where`` or ``errors``, and which.
 
-    They are the slices that clearly fell, with confusions of labels before them, or format errors.
+    They are the slices that clearly fell, with confusions of labels before them, those that rose
+    where a rise decides, or format errors.
     """
     confusions = (*_confusions(verdict),)
+    risen = [part for part in verdict.slices if part.state == "regressed" and part.change > 0]
+    fallen = clearly_fallen(verdict)
     rates = (
         f"{plain_name(part)} {share_change(part.before, part.after).removesuffix(' %')}"
-        for part in clearly_fallen(verdict)
+        for part in fallen or risen
     )
     parts = (*confusions, *rates)
     errors = tuple(
@@ -417,7 +420,7 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     )
     if errors and not (verdict.rates_content and parts):
         return "errors", errors
-    return "where" if confusions else "fell", parts
+    return "where" if confusions else "rose" if risen and not fallen else "fell", parts
 
 
 def plain_name(part: Slice) -> str:

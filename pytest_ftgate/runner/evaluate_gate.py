@@ -421,12 +421,15 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
     The session is closed, and no request is in flight.
     """
     progress = session.replies.progress
+    if not progress.failed:
+        # All replies came: scoring them is what was interrupted, and takes as long once more.
+        return
     submitted = {
         (gate_run.gate_suite.name, gate_run.variant.name): gate_run
         for gate_run in gates
         if is_rate(gate_run.gate) and gate_run.planned and session.is_submitted(gate_run)
     }
-    if submitted and progress.failed:
+    if submitted:
         count = f"{progress.failed:,} of {progress.to_send:,} requests were not answered"
         yield f"interrupted: {count}; the same command continues, and no reply is paid for twice"
     for gate_run in submitted.values():

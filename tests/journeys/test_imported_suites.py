@@ -47,6 +47,7 @@ ASSERTIONS = (
     {"type": "factuality", "value": "Bonn"},
     {"type": "model-graded-closedqa", "value": "Short"},
     {"type": "contains", "value": "a", "weight": 2},
+    {"type": "llm-rubric", "value": "Kind", "weight": 2},
     {"type": "assert-set", "threshold": 0.5, "assert": [{"type": "contains", "value": "a"},
                                                        {"type": "llm-rubric", "value": "Kind"}]},
     {"type": "latency", "threshold": 100},
@@ -84,13 +85,12 @@ def read_rows(path):
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
-def stand_in(score):
-    """Let a function grade in place of the model of each judge in *score*."""
-    if isinstance(score, dict) and "judge" in score:
-        score["judge"]["model"] = {"provider": "python", "function": "judges:grade"}
-    for part in score if isinstance(score, list) else (score or {}).values():
-        if isinstance(part, dict | list):
-            stand_in(part)
+def judges_of(score):
+    """Yield the judges of a score, which may be one of several."""
+    if isinstance(score, list):
+        yield from (one for part in score for one in judges_of(part))
+    elif isinstance(score, dict):
+        yield from [score["judge"]] if "judge" in score else judges_of([*score.values()])
 
 
 def evaluated(folder, tests):
@@ -106,6 +106,7 @@ def evaluated(folder, tests):
     (folder / "r.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in texts), "utf-8")
     (folder / "judges.py").write_text(JUDGE, "utf-8")
     suite = yaml.safe_load((folder / "a.ftgate.yaml").read_text("utf-8"))
-    stand_in(suite.get("reply", {}).get("score"))
+    for judge in judges_of(suite.get("reply", {}).get("score")):
+        judge["model"] = {"provider": "python", "function": "judges:grade"}
     (folder / "a.ftgate.yaml").write_text(yaml.safe_dump(suite), "utf-8")
     return evaluate("a.ftgate.yaml", rootdir=str(folder)).report

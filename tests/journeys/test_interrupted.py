@@ -176,3 +176,33 @@ def test_interrupted_during_an_import_it_ends_in_order_and_the_import_is_whole(d
         soon(lambda: desk.path("imported").exists())
         desk.path("go").touch()
         assert "Error" not in ended(run)
+
+
+#: The second call ends as Ctrl-C ends it.
+INTERRUPTED_SCORER = """\
+def score(case, reply):
+    with open("scored.txt", "a") as stream:
+        stream.write(case.id + "\\n")
+    if len(open("scored.txt").readlines()) == 2:
+        raise KeyboardInterrupt
+    return True
+"""
+
+
+def test_interrupted_while_it_scores_no_reply_is_scored_again(desk):
+    path = desk.pytester.path
+    (path / "scores.py").write_text(INTERRUPTED_SCORER, "utf-8")
+    for name, key in (("cases", "input"), ("replies", "reply")):
+        rows = [f'{{"id": "c{n}", "{key}": "q{n}"}}\n' for n in range(20)]
+        (path / f"{name}.jsonl").write_text("".join(rows), "utf-8")
+    (path / "s.ftgate.yaml").write_text(
+        'user: "{{ input }}"\ncases: cases.jsonl\nreply: {score: {python: "scores:score"}}\n'
+        "variants: {a: {provider: recorded, replies: replies.jsonl}}\n"
+        "gates: {accuracy: {min: 0.5}}\n",
+        "utf-8",
+    )
+
+    result = desk.pytester.runpytest_subprocess("--ftgate", "s.ftgate.yaml")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert (path / "scored.txt").read_text("utf-8") == "c0\nc1\n"

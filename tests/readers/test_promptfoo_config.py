@@ -208,3 +208,31 @@ def test_variables_name_each_other_and_assertions_compute_with_them(tmp_path):
 
     assert suite.cases[0]["vars"] == {"a": "Bonn", "b": "in Bonn"}
     assert suite.cases[0]["expected"] == "IN BONN"
+
+
+@every_row(
+    "written",
+    [
+        "https://user:hunter2@api.example.com/v1?key=hunter2#hunter2",
+        "{id: 'https://user:hunter2@api.example.com/v1?key=hunter2'}",
+        "{'https://user:hunter2@api.example.com/v1?key=hunter2': {prompts: [a]}}",
+    ],
+)
+def test_an_address_loses_its_password_and_its_key(tmp_path, written):
+    suite = read(tmp_path, f"providers: [{written}]\ntests: [{{vars: {{x: a}}}}]")
+
+    assert suite.models[0].name == "https://api.example.com/v1"
+    assert "hunter2" not in repr(suite)
+
+
+def test_what_decides_a_test_in_another_way_is_named(tmp_path):
+    suite = read(
+        tmp_path,
+        "tests: [{vars: {x: a}, prompts: [one], assertScoringFunction: file://s.js, "
+        "assert: {type: equals, value: a}, options: {postprocess: output.b}}, {assert: 5}]",
+    )
+
+    assert {"prompts of a test", "assertScoringFunction of a test", '"5", which is no mapping'} <= {
+        *suite.notes
+    }
+    assert "output.b" in suite.cases[0]["score"]["all"][0]["javascript"]["code"]

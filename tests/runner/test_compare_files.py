@@ -14,7 +14,7 @@ from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.notes import UNCHANGED
-from pytest_ftgate.reporting.phrases import Relation, cases, doubt, relation
+from pytest_ftgate.reporting.phrases import Relation, cases, doubt, relation, worst
 
 
 def test_equal_replies_pass_as_unchanged():
@@ -190,6 +190,8 @@ def test_with_a_limit_on_both_sides_a_part_that_rises_decides(fallen, said):
     assert result.outcome is Outcome.FAILED
     assert said in printed
     assert "fix: find out why" in printed
+    parts = ("fell", ("words 100 → 85",)) if fallen else ("rose", ("sums 70 → 100",))
+    assert worst(result.verdicts[0]) == parts
     assert compare(base, new, max_drop=0.2, by="topic").passed
 
 
