@@ -127,9 +127,11 @@ def _fix_format(values: _Values) -> StepWords:
 
 def _check_identity(values: _Values) -> StepWords:
     if values["claims"] == "adapter":
-        text = "check that the adapter is loaded: its path, the server's --enable-lora, and the "
+        # The cache has the replies of the server as it was.
         return StepWords(
-            f"{text}model name that is requested; or that the merged weights are served"
+            "check that the adapter is loaded: its path, the server's --enable-lora, and the model "
+            "name that is requested; or that the merged weights are served; then run with "
+            "--ftgate-replies=fresh"
         )
     return StepWords("check which model the server serves, or declare it: served_model:")
 
