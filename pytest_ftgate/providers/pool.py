@@ -37,6 +37,11 @@ class _Member:
     error: str = ""
     is_lost: bool = False
 
+    @property
+    def reason(self) -> str:
+        """How it failed, without what to start: one reason for all models of a server."""
+        return self.error.partition(": start the server")[0]
+
     def fail(self, error: ReplyError) -> None:
         """Let the server rest after *error*, or leave it out."""
         seconds = min(_REST * 2**self.failures, _LONGEST_REST)
@@ -89,7 +94,7 @@ class ServerPool(Provider):
         finally:
             member.in_flight -= 1
         member.failures, member.rests_until = 0, 0.0
-        failed = {f"{FAILED_SERVER_FACT}{m.name}": m.error for m in self._members if m.error}
+        failed = {f"{FAILED_SERVER_FACT}{m.name}": m.reason for m in self._members if m.error}
         return replace(reply, facts={**reply.facts, SERVER_FACT: member.name, **failed})
 
     def _next(self, asked: Sequence[_Member]) -> _Member | None:

@@ -143,3 +143,12 @@ def test_a_request_that_cannot_succeed_is_sent_to_one_server_alone(servers, to):
 
     assert str(found) == "400 too long"
     assert servers[0].requests == []
+
+
+def test_a_server_that_ended_is_told_in_the_same_words_for_each_of_its_models(servers, to):
+    with failing(500, "busy") as gone:
+        urls = [f"{gone}/v1", servers[0].url]
+    replies = ask_all(open_openai, [to(urls)])
+
+    told = replies[0].facts[f"{FAILED_SERVER_FACT}{name(gone)}"]
+    assert told == f"nothing answers at {gone}/v1 (connection refused)"
