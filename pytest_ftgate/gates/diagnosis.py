@@ -158,7 +158,11 @@ def _weights_causes(request: Request, facts: Mapping[str, str]) -> Iterator[Note
     base = trained_on.rstrip("/").rpartition("/")[2]
     # The names of one model differ in case, and in dots, dashes and underscores.
     base, served = (re.sub(r"[\W_]+", "", text).casefold() for text in (base, name))
-    if base not in served:
+    # Weights that were read from a GGUF file have the folder of that file as their name.
+    is_its_folder = (
+        Path(trained_on).is_absolute() and Path(trained_on) == Path(request.model).parent
+    )
+    if base not in served and not is_its_folder:
         yield note(Cause.OTHER_BASE, base=trained_on, model=name)
     kind = quantised_type(Path(request.model))
     if kind:

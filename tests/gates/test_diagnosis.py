@@ -102,6 +102,8 @@ def test_a_base_of_another_name_is_named(call, narrow):
     facts = {"adapter base": "HuggingFaceTB/SmolLM2.5-135M"}
 
     assert causes(call, narrow, facts, model="/w/smollm2_5-135m-instruct.Q8_0.gguf") == []
+    # A trainer that reads a GGUF file names its folder.
+    assert causes(call, narrow, {"adapter base": "/cache/"}, model="/cache/smol.gguf") == []
     (cause,) = causes(call, narrow, {"adapter base": "/work/old-base/"})
     assert cause == note(Cause.OTHER_BASE, base="/work/old-base/", model="m.gguf")
 
