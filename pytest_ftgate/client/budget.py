@@ -34,7 +34,7 @@ class Progress:
         in_flight: requests in flight now.
         peak_in_flight: the largest number of requests in flight so far.
         failing: why the request that failed last is sent again; "" once a reply came.
-        told: what providers say of how they work, a sentence each.
+        notices: what providers say of how they work, a sentence each.
         usd: the cost of the replies of this run, as far as their price is known.
         possible: requests that may follow, if the replies so far do not decide.
         has_more: True if further requests, of a number that replies decide, follow those.
@@ -50,7 +50,7 @@ class Progress:
     in_flight: int = 0
     peak_in_flight: int = 0
     failing: str = ""
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     usd: float = 0.0
     possible: int = 0
     has_more: bool = False

@@ -160,7 +160,7 @@ class Engine:
             in_flight=len(self._in_flight),
             peak_in_flight=self._peak_in_flight,
             failing=self._failing(),
-            told=tuple(told for one in [*self._schedulers.values()] for told in one.told),
+            notices=tuple(text for one in [*self._schedulers.values()] for text in one.notices),
         )
 
     def _failing(self) -> str:

@@ -405,11 +405,11 @@ class Scheduler:
         return self._models.setdefault((request.base_url, request.model), _ModelState())
 
     @property
-    def told(self) -> list[str]:
+    def notices(self) -> list[str]:
         """What the open providers say of how they work; may be read in another thread."""
         providers = [model.provider for model in [*self._models.values()]]
-        told = [getattr(provider, "told", "") for provider in providers]
-        return [text for text in told if isinstance(text, str) and text]
+        notices = [getattr(provider, "notice", "") for provider in providers]
+        return [text for text in notices if isinstance(text, str) and text]
 
     def error_of(self, request: Request) -> FtgateError | None:
         """Return the error that affects all requests to the model of *request*, if there is one."""

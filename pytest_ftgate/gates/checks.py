@@ -176,7 +176,7 @@ def check_drop(
         return _drop_with_missing(check, before, after, rule, pairing)
     if check.outcome is not Outcome.PASSED and levels.last:
         check = replace(check, shown_limit=_shown_limit(pairs, rule))
-    # What is needed is told of the side that may be beyond.
+    # The cases that are needed are those of the side that may be beyond the limit.
     return _with_needs(check, turned(pairs) if rule.two_sided and pairs.delta > 0.0 else pairs)
 
 

@@ -340,8 +340,8 @@ class Reporter:
     def _nothing_selected(self) -> str:
         """Return why the run has no gate, and what to do."""
         if found := self._verdicts.by_node.values():
-            told = [verdict.variant for verdict in found if verdict.checkpoint]
-            hint = f"; to gate a checkpoint: --ftgate-variant={told[0]}" if told else ""
+            name = next((verdict.variant for verdict in found if verdict.checkpoint), "")
+            hint = f"; to gate a checkpoint: --ftgate-variant={name}" if name else ""
             return f"nothing can fail the selected gates{hint}"
         if self._verdicts.selects_gates:
             return "every gate was skipped"

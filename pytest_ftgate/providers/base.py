@@ -126,14 +126,14 @@ class Provider(Protocol):
         batch_size: the largest number of requests that ``generate_many`` gets.
         rate_limit_headers: the headers of the last response, which state what is left of a rate
             limit; their names are in lower case.
-        told: a sentence on how it works that a run shows once; "" if there is none.
+        notice: a sentence on how it works that a run shows once; "" if there is none.
     """
 
     concurrency: int = PLUGIN_PROVIDER.concurrency
     max_concurrency: int = PLUGIN_PROVIDER.max_concurrency
     batch_size: int = 16
     rate_limit_headers: Mapping[str, str] = MappingProxyType({})
-    told: str = ""
+    notice: str = ""
 
     def __init__(self, requests: Sequence[Request], environ: Mapping[str, str]) -> None:
         del requests, environ

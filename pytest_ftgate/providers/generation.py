@@ -50,11 +50,11 @@ class BatchSize:
 
     Attributes:
         most: the largest batch that is tried; 0 without a limit.
-        told: one sentence on it, once batches have become smaller; "" before.
+        notice: one sentence on it, once batches have become smaller; "" before.
     """
 
     def __init__(self) -> None:
-        self.most, self.told = 0, ""
+        self.most, self.notice = 0, ""
         self._fitted = self._failed = 0
 
     def fail(self, size: int) -> None:
@@ -68,8 +68,8 @@ class BatchSize:
     def fit(self, size: int, device: str) -> None:
         """Note that a batch of *size* requests was answered on *device*."""
         self._fitted = max(self._fitted, size)
-        if self._failed and not self.told:
-            self.told = (
+        if self._failed and not self.notice:
+            self.notice = (
                 f"{self._failed} requests at once do not fit into the memory of {device}: "
                 f"{self.most} are sent at once from here on (slots: {self.most} starts with that)"
             )

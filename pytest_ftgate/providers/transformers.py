@@ -74,9 +74,9 @@ class TransformersProvider(Provider):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ftgate-transformers")
 
     @property
-    def told(self) -> str:  # type: ignore[override]
+    def notice(self) -> str:  # type: ignore[override]
         """What a run shows of it: how many requests fit into memory at once."""
-        return self._chat.batches.told
+        return self._chat.batches.notice
 
     def serves(self, request: Request) -> bool:
         """Return True for the same weights, loaded alike; adapters are added to them."""

@@ -254,7 +254,7 @@ class RunLog:
         self._variants: list[_VariantLog] | None = None
         self._has_reply = False
         self._failing, self._failing_at = "", -_INTERVAL
-        self._told: list[str] = []
+        self._notices: list[str] = []
         self._identities: set[tuple[str, str]] = set()
         self._proofs: list[_ProofLog] | None = None
         self._further: _Further | None = None
@@ -307,9 +307,9 @@ class RunLog:
         if is_stuck and is_due and progress.failing != self._failing:
             self._failing, self._failing_at = progress.failing, progress.seconds
             yield f"{head}no reply yet, trying again: {progress.failing}"
-        new = [told for told in progress.told if told not in self._told]
-        self._told += new
-        yield from (head + told for told in new)
+        new = [text for text in progress.notices if text not in self._notices]
+        self._notices += new
+        yield from (head + text for text in new)
         yield from (head + line for line in self._identity_lines(progress.seconds))
         if self._variants is None:
             self._variants = [*self._variant_logs()]

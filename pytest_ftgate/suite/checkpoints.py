@@ -135,8 +135,8 @@ class _Search:
     def leads_outside(self, fixed: int) -> bool:
         """Return whether the pattern, or a link that it matches, leads outside the root.
 
-        *fixed* is the number of parts before the first wildcard. Of what lies behind such a link
-        nobody is told.
+        *fixed* is the number of parts before the first wildcard. An error does not
+        say what lies behind such a link.
         """
         source = self.location.source
         folder = source.path.parent

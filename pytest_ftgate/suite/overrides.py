@@ -90,7 +90,7 @@ def _problem(source: SuiteSource, key_path: KeyPath, value: Any, start: Path) ->
             return f"{'.'.join(map(str, key_path[: depth + 2]))} is no mapping in the suite"
         outer = outer.get(part, {})
     is_path = key in _FILES and not deeper and isinstance(value, str)
-    # Of a stranger's paths nobody is told which exist.
+    # An error must not say which paths exist outside of the repository.
     if is_path and not source.safe and not _exists(start, value):
         return f'variant "{name}": {key}: {value} {_absence(source, value, start)}'
     return ""

@@ -208,15 +208,15 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_size_that_fits_is_kept(fold
 
 def test_what_was_found_is_told_in_one_sentence():
     batches = generation.BatchSize()
-    assert batches.told == ""
+    assert batches.notice == ""
     for size in (16, 8):
         batches.fail(size)
     batches.fit(4, "cuda:0")
-    told = batches.told
+    told = batches.notice
     batches.fail(4)
     batches.fit(2, "cuda:0")
 
-    assert (batches.most, batches.told) == (2, told)
+    assert (batches.most, batches.notice) == (2, told)
     assert told == (
         "8 requests at once do not fit into the memory of cuda:0: 4 are sent at once from here on "
         "(slots: 4 starts with that)"

@@ -203,7 +203,7 @@ def test_a_scorer_that_is_slow_is_not_called_for_the_log(house):
     "changes, told",
     [
         ({"failing": "503 loading"}, ["[0:02]  no reply yet, trying again: 503 loading"]),
-        ({"told": ("8 at once",)}, ["[0:02]  8 at once"]),
+        ({"notices": ("8 at once",)}, ["[0:02]  8 at once"]),
         # Others are replied to, so that one request alone waits.
         ({"failing": "503 loading", "rate": 0.5}, []),
         ({}, []),

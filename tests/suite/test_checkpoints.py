@@ -159,6 +159,6 @@ def test_in_safe_mode_no_glob_looks_outside_the_root(tmp_path, pattern):
     with pytest.raises(SuiteError) as caught:
         load_suite(root / "s.ftgate.yaml", root, safe=True)
 
-    # Of what lies there nothing is told.
+    # The error does not say what lies there.
     told = f"{pattern}: it leads outside {root}; --ftgate-safe does not allow it"
     assert [error.message for error in caught.value.errors] == [f'variant "tuned": adapter: {told}']
