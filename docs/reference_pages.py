@@ -32,6 +32,7 @@ TITLES = {
     "DeclaredVariant": "A variant",
     "DeclaredBase": "base",
     "DeclaredExamples": "examples",
+    "DeclaredCommand": "command",
     "DeclaredRetrieve": "retrieve",
     "DeclaredGates": "gates",
     "DeclaredAccuracy": "gates.accuracy",

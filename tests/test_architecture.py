@@ -28,6 +28,7 @@ ORDER = (
         "errors",
         "settings",
         "machine",
+        "processes",
         "weights_file",
         "weights",
         "adapters",
@@ -61,8 +62,8 @@ TRICKS = {
     # SIGTERM ends a run like Ctrl-C, while it waits for replies.
     ("plugin.progress", "signal.signal"),
 }
-#: Names of providers that are words for other things as well: a language, a mode of a run.
-OTHER_MEANINGS = {"python", "recorded"}
+#: Names of providers that are words for other things as well: a key, a language, a mode of a run.
+OTHER_MEANINGS = {"command", "python", "recorded"}
 #: The kinds of gates, as classes and as words of the suite file.
 GATE_CLASSES = {
     name

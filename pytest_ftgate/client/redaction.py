@@ -45,11 +45,15 @@ def redact_reply(reply: Reply, request: Request, environ: Mapping[str, str]) -> 
 
     Other secrets of *environ* were not sent, so a server cannot repeat them.
     """
-    prefixes = provider_spec(request.provider).sdk_variables
+    spec = provider_spec(request.provider)
+    prefixes = spec.sdk_variables
+    given = request.options["env"] if spec.starts_programs else ()
     names = [
         name
         for name in environ
-        if name == request.api_key_env or (name.startswith(prefixes) and _SECRET_NAME.search(name))
+        if name == request.api_key_env
+        or name in given
+        or (name.startswith(prefixes) and _SECRET_NAME.search(name))
     ]
     values = [environ[name] for name in names if len(environ[name]) >= SHORTEST_SECRET]
     if not values:

@@ -126,6 +126,7 @@ class RequestBuilder:
             from pytest_ftgate.suite.external_cases import files_of_replies
 
             files += files_of_replies(variant.replies)
+        files += [path for _, path in variant.runtime.get("files", ())]
         return _digests([*files, *filter(None, [self.training_data])])
 
     def _fingerprint_fields(self) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Any
 from weakref import finalize
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
+from pytest_ftgate.processes import kill_group
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.sandbox import kill_group
 from pytest_ftgate.scoring.score import ContentScore, FormatError
 from pytest_ftgate.suite.javascript import LEAST_NODE, NEEDS_NODE, node_path, source_name
 from pytest_ftgate.suite.model import Case

@@ -5,19 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from secrets import token_hex
-from tempfile import mkdtemp
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
+from pytest_ftgate.processes import entries_of, kill_group, temporary_folder
 from pytest_ftgate.scoring import sandbox_child
 from pytest_ftgate.scoring.score import CORRECT, ContentScore
 from pytest_ftgate.scoring.structured import last_code_block
@@ -76,7 +74,7 @@ def _run_tests(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: 
 
     The result is cached, because each look of a gate scores the same replies again.
     """
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         token = token_hex(16).encode()
         for name, source in zip(sandbox_child.FILE_NAMES, (reply, tests), strict=True):
             Path(folder, name).write_bytes(source.encode("utf-8", "surrogatepass"))
@@ -100,49 +98,6 @@ def _start(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subproc
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[str]:
-    """Make a folder, and remove it at the end."""
-    folder = mkdtemp(prefix="ftgate-")
-    try:
-        yield folder
-    finally:
-        with suppress(OSError):
-            _empty(folder)
-            Path(folder).rmdir()
-
-
-def _empty(top: str) -> None:
-    """Remove what *top* contains. Folders may be nested so deeply that no path reaches them.
-
-    So each folder is moved into *top* before it is emptied.
-    """
-    folders = [top]
-    while folders:
-        folder = folders.pop()
-        for entry in [*_entries(folder)]:
-            if not entry.is_dir(follow_symlinks=False):
-                Path(entry.path).unlink()
-                continue
-            # Without the right to write, a folder cannot be moved.
-            Path(entry.path).chmod(0o700)
-            folders.append(str(Path(top, token_hex())))
-            Path(entry.path).rename(folders[-1])
-        if folder != top:
-            Path(folder).rmdir()
-
-
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries of *folder*, even if the code took the right to read away."""
-    try:
-        entries = os.scandir(folder)
-    except PermissionError:
-        Path(folder).chmod(0o700)
-        entries = os.scandir(folder)
-    with entries:
-        yield from entries
 
 
 def _wait(process: subprocess.Popen[bytes], token: bytes, folder: str, seconds: float) -> str:
@@ -169,7 +124,7 @@ def _is_full(top: str) -> bool:
     size, files, folders = 0, 0, [top]
     while folders and size <= _MAX_BYTES and files <= _MAX_FILES:
         try:
-            for entry in _entries(folders.pop()):
+            for entry in entries_of(folders.pop()):
                 files += 1
                 size += entry.stat(follow_symlinks=False).st_size
                 if entry.is_dir(follow_symlinks=False):
@@ -181,16 +136,6 @@ def _is_full(top: str) -> bool:
             if error.errno == errno.ENAMETOOLONG:
                 return True
     return size > _MAX_BYTES or files > _MAX_FILES
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and its whole group, and so the processes that it left behind."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
 
 
 def _read_failure(process: subprocess.Popen[bytes], token: bytes) -> str:

@@ -304,6 +304,18 @@ _Attention = Literal[
 ]
 
 
+class DeclaredCommand(Declared):
+    """A program that answers one case, such as a coding agent."""
+
+    #: The program and its arguments, each a template.
+    run: Annotated[tuple[Text, ...], Field(min_length=1)]
+    #: What is copied into the folder in which it runs.
+    files: tuple[Text, ...] = ()
+    #: The variables of the environment that it may read.
+    env: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 600
+
+
 class DeclaredVariant(Declared):
     """One way of answering the cases."""
 
@@ -344,6 +356,7 @@ class DeclaredVariant(Declared):
     # replies without a model
     function: str | None = None
     replies: str | None = None
+    command: DeclaredCommand | None = None
     # llama.cpp in process
     slots: Count | None = None
     threads: Count | None = None

@@ -27,10 +27,12 @@ _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "pr
 _RESTRICTED_KEYS = (
     *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_CHECKPOINT_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
-    *("function", "replies", "base_replies", *_PRICE_KEYS, "extra", "options"),
+    *("function", "replies", "base_replies", "command", *_PRICE_KEYS, "extra", "options"),
 )
 #: Keys that providers from plugins do not read.
-_PACKAGE_KEYS = (*_RUNTIME_KEYS, *_CHECKPOINT_KEYS, "function", "replies", "batch", "extra")
+_PACKAGE_KEYS = (
+    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS, "function", "replies", "command", "batch", "extra"),
+)
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
 
@@ -52,6 +54,7 @@ class ProviderSpec:
         local: True if its model, if any, runs on this machine.
         prompted: True if it answers a prompt, False if it answers the case itself.
         calls_code: True if it calls a function of the project, which a test may have patched.
+        starts_programs: True if it starts a program of the project for each request.
         adapter: how it takes an adapter. ``gguf``: on top of the weights in ``model``, as a GGUF
             file; a trainer's folder is converted. ``peft``: on top of the weights in ``model``, as
             the folder that a trainer writes. ``served``: a server serves it under a name of
@@ -93,6 +96,7 @@ class ProviderSpec:
     local: bool = False
     prompted: bool = True
     calls_code: bool = False
+    starts_programs: bool = False
     adapter: Literal["gguf", "peft", "served", "path", ""] = "path"
     recorded: bool = False
     classifier: bool = False
@@ -182,6 +186,16 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         prompted=False,
         classifier=True,
         deterministic=True,
+        concurrency=1,
+    ),
+    # Each request is a process, so that "slots" says how many run at once.
+    "command": _plain(
+        module="command",
+        required=("command",),
+        reads=("command", "slots", *_PRICE_KEYS),
+        local=True,
+        prompted=False,
+        starts_programs=True,
         concurrency=1,
     ),
     "llamacpp": ProviderSpec(

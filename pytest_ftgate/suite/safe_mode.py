@@ -69,6 +69,8 @@ def _variant_errors(variant: Variant, folder: Path, root: Path) -> Iterator[str]
     spec = provider_spec(variant.provider)
     if variant.provider not in PROVIDERS:
         yield f"provider {variant.provider} is a plugin's"
+    if spec.starts_programs:
+        yield "command: it runs a program"
     if variant.function:
         yield f"function: {variant.function} is Python"
     if variant.retrieve and variant.retrieve.function:

@@ -378,6 +378,10 @@ class _VariantResolver(VariantLocation):
     def options(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return settings that one provider alone reads, or the columns of recorded replies."""
         columns = self.suite.declared.columns
+        if merged.command is not None:
+            from pytest_ftgate.suite.commands import command_options
+
+            return command_options(self, merged.command)
         if merged.replies is None or columns is None:
             return {**merged.options, **_written_values(merged, LOADING_KEYS)}
         return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
@@ -388,6 +392,10 @@ class _VariantResolver(VariantLocation):
         What is missing here is found out when requests are sent: recorded replies need none of it.
         """
         values = _written_values(merged, _RUNTIME_KEYS)
+        if merged.command is not None:
+            from pytest_ftgate.suite.commands import command_files
+
+            values["files"] = command_files(self, merged.command)
         places = {
             key: f"{self.source.display_path(self.source.path)}:{self.key_line(key)}"
             for key in LOADING_KEYS

@@ -78,6 +78,7 @@ def errors_of(suite):
 
 PASSAGES = "user: '{{ passages }}'"
 VARIANTS = {
+    "provider: command, command: {run: [python3]}": "command: it runs a program",
     "provider: python, function: 'm:f'": "function: m:f is Python",
     f"{HOSTED}, tools: ['m:f']": "tools: m:f is Python",
     f"{HOSTED}, retrieve: 'm:f', {PASSAGES}": "retrieve: m:f is Python",

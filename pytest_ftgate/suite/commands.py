@@ -1,0 +1,75 @@
+"""The key ``command`` of a variant: a program that answers one case at a time, such as an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from pytest_ftgate.suite.declaration import DeclaredCommand
+from pytest_ftgate.suite.draft import VariantLocation
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.templates import TemplateError, render_template
+
+#: The names of programs that read a line of text as commands.
+_SHELLS = ("sh", "bash", "zsh", "dash", "fish", "cmd", "cmd.exe", "powershell", "pwsh")
+#: The variable of a template that has the number of the run of a case, from 1.
+RUN = "run"
+
+
+def command_options(location: VariantLocation, declared: DeclaredCommand) -> dict[str, Any]:
+    """Return what can change a reply of a command; errors go to the source of *location*."""
+    for message in _errors(location, declared):
+        location.add_error("command", f"command: {message}")
+    return {
+        "run": list(declared.run),
+        "files": [name for name, _ in command_files(location, declared)],
+        "env": list(declared.env),
+        "seconds": declared.seconds,
+    }
+
+
+def _errors(location: VariantLocation, declared: DeclaredCommand) -> Iterator[str]:
+    program, folder = declared.run[0], location.source.path.parent
+    if "{{" in program:
+        yield "run: the program cannot be a template; write its name, and templates as arguments"
+        return
+    if Path(program).stem.lower() in _SHELLS and {"-c", "/c", "/C"} & {*declared.run}:
+        yield "run: a shell reads its text as commands; name the program and its arguments"
+    is_here = (folder / program).is_file()
+    if not which(program) and not (is_here and program in declared.files):
+        remedy = "name it under files as well" if is_here else "install it, or write its path"
+        yield f"run: there is no program {program}; {remedy}"
+    for case in location.suite.cases[:1]:
+        try:
+            command_arguments(declared.run, case, 0)
+        except TemplateError as error:
+            yield f"run: {error}"
+
+
+def command_files(
+    location: VariantLocation, declared: DeclaredCommand
+) -> tuple[tuple[str, Path], ...]:
+    """Return the files that a command is given, each with its path in the folder where it runs."""
+    source, line = location.source, location.line("command")
+    found: dict[str, Path] = {}
+    for written in declared.files:
+        path = source.find_file(
+            written, line, f"{location.display_name}: command: files", folders=True
+        )
+        inner = sorted(path.rglob("*")) if path and path.is_dir() else filter(None, [path])
+        for file in inner:
+            if file.is_file() and "__pycache__" not in file.parts:
+                found[file.relative_to(source.path.parent.resolve()).as_posix()] = file
+    return tuple(found.items())
+
+
+def command_arguments(run: tuple[str, ...], case: Case, repeat: int) -> list[str]:
+    """Return the program and its arguments for *case*: each stays one argument, whatever it holds.
+
+    Raises:
+        TemplateError: an argument cannot be rendered for the case.
+    """
+    values: Mapping[str, Any] = {**case.template_values, RUN: repeat + 1}
+    return [run[0], *(render_template(text, values) if "{" in text else text for text in run[1:])]

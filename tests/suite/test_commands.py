@@ -1,0 +1,77 @@
+"""The key ``command``: what a suite may declare of a program, and what it is refused."""
+
+from __future__ import annotations
+
+import pytest
+from ftgate_testing.tables import every_row
+
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.requests.builder import RequestBuilder
+from pytest_ftgate.suite.loader import load_suite
+
+SUITE = """
+cases: [{{id: a, input: "do it"}}]
+reply: {{score: recorded}}
+variants: {{new: {{provider: command, slots: 2, command: {command}}}}}
+gates: {{accuracy: {{min: 0.5}}}}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    (tmp_path / "agent.py").write_text("print(1)")
+    (tmp_path / "skill").mkdir()
+    (tmp_path / "skill" / "SKILL.md").write_text("one")
+
+    def read(command, *, safe=False):
+        path = tmp_path / "s.ftgate.yaml"
+        path.write_text(SUITE.format(command=command))
+        return load_suite(path, tmp_path, safe=safe)
+
+    return read
+
+
+def fingerprint(suite) -> str:
+    builder = RequestBuilder(suite, suite.variants["new"], {})
+    return builder.build(suite.cases[0], (), 0).fingerprint
+
+
+def test_a_folder_is_given_with_all_its_files(load):
+    suite = load("{run: [python3, agent.py], files: [agent.py, skill]}")
+
+    names = [name for name, _ in suite.variants["new"].runtime["files"]]
+    assert names == ["agent.py", "skill/SKILL.md"]
+
+
+def test_a_changed_file_is_asked_again_and_the_number_at_once_is_not(load, tmp_path):
+    command = "{run: [python3, agent.py], files: [agent.py, skill]}"
+    before = fingerprint(load(command))
+    (tmp_path / "other.txt").write_text("not given")
+
+    assert fingerprint(load(command)) == before
+    assert fingerprint(load(f"{command[:-1]}, seconds: 5}}")) != before
+    (tmp_path / "skill" / "SKILL.md").write_text("two")
+    assert fingerprint(load(command)) != before
+
+
+@every_row(
+    ("command", "message"),
+    [
+        ("{run: [no-such-program]}", "there is no program no-such-program; install it"),
+        ("{run: [agent.py]}", "there is no program agent.py; name it under files as well"),
+        ('{run: ["{{ id }}"]}', "the program cannot be a template"),
+        ('{run: [bash, -c, "echo {{ input }}"]}', "a shell reads its text as commands"),
+        ('{run: [python3, "{{ no_such }}"]}', "no_such"),
+        ("{run: [python3], files: [gone.py]}", "gone.py"),
+        ("{run: []}", "run"),
+        ('{run: [python3], env: ["A=1"]}', "env"),
+        ("python3 agent.py", "command"),
+    ],
+)
+def test_a_command_that_cannot_run_is_an_error_with_its_line(load, command, message):
+    with pytest.raises(SuiteError) as raised:
+        load(command)
+
+    (error,) = raised.value.errors
+    assert message in error.message
+    assert error.line == 4
