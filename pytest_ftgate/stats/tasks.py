@@ -25,11 +25,9 @@ from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.power import (
     certifiable_margin,
-    detectable_drop,
     graded_certifiable_margin,
-    graded_detectable_drop,
 )
-from pytest_ftgate.stats.proportions import Numbers, find_root, log_choose, require_share
+from pytest_ftgate.stats.proportions import find_root, log_choose, require_share
 from pytest_ftgate.stats.rates import MeanScore, mean_score
 from pytest_ftgate.stats.resampling import ratio_interval
 
@@ -81,6 +79,10 @@ class TaskRuns:
     def means(self) -> Array:
         """The mean reward of each task, shape (tasks,): pass@1 of right or wrong runs."""
         return np.asarray(self.sums / self.runs)
+
+    def first_sums(self, k: int) -> Array:
+        """Return the sum of the first *k* rewards of each task; all have as many runs."""
+        return np.asarray(self._seen.reshape(len(self.rewards), -1)[:, :k].sum(axis=1))
 
     @property
     def is_counted(self) -> bool:
@@ -145,8 +147,10 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
     """Return the comparison of two agents on these tasks, whose runs are the sample.
 
     Tests and intervals are those of `stats.paired`. With runs that are right or wrong, as many for
-    each task, they count: n is tasks times the harmonic mean of the runs of both sides. Otherwise
-    every run is compared with every run of the other side, by `bounded.p_mean`.
+    each task, they count: n is tasks times the runs of the side with fewer, since a loss that was
+    not drawn hides behind those, however often the other side ran. As many of its first runs enter
+    the permutation: with more of them few failures would do, and half of a limit fail too often.
+    Otherwise every run is compared with every run of the other side, by `bounded.p_mean`.
 
     Args:
         before: the runs of the baseline.
@@ -160,20 +164,21 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
         msg = "of replies that do not vary the drop on these tasks is a plain count"
         raise ValueError(msg)
     _require_same_tasks(before, after)
-    h = _harmonic_mean(before.runs, after.runs)
+    fewer = np.minimum(before.runs, after.runs)
     equal = np.ptp(before.runs) == np.ptp(after.runs) == 0.0
     if not (equal and before.is_counted and after.is_counted):
-        return _compared_runs(before, after, h)
-    b, c, n = before.means, after.means, float(np.sum(h))
+        return _compared_runs(before, after, fewer)
+    b, c, n = before.means, after.means, float(np.sum(fewer))
+    first = (before.first_sums(int(fewer[0])), after.first_sums(int(fewer[0])))
     return PairedCounts(
         n=n,
         delta=float(np.mean(c - b)),
-        fixed=float(h @ ((1.0 - b) * c)),
-        regressed=float(h @ (b * (1.0 - c))),
+        fixed=float(fewer @ ((1.0 - b) * c)),
+        regressed=float(fewer @ (b * (1.0 - c))),
         effective=n,
         before=float(np.mean(b)),
         after=float(np.mean(c)),
-        permuted=p_permuted(before.sums, after.sums, before.runs, after.runs),
+        permuted=p_permuted(*first, fewer, fewer),
     )
 
 
@@ -221,20 +226,15 @@ def _hypergeometric(marked: float, drawn: float, n: float) -> Array:
     return np.asarray(np.exp(ways - log_choose(n, drawn)))
 
 
-def _harmonic_mean(first: Numbers, second: Numbers) -> Numbers:
-    # In this order equal whole numbers have their own mean, without rounding.
-    return 2.0 * first * second / (first + second)
-
-
 def _require_same_tasks(before: TaskRuns, after: TaskRuns) -> None:
     if len(before.rewards) != len(after.rewards):
         raise ValueError("both sides need the same tasks")
 
 
-def _compared_runs(before: TaskRuns, after: TaskRuns, h: Array) -> PairedCounts:
-    """Return the comparison of every run with every one of the other side, h of them a task."""
+def _compared_runs(before: TaskRuns, after: TaskRuns, fewer: Array) -> PairedCounts:
+    """Return the comparison of every run with each of the other side; they weigh *fewer* runs."""
     changes = after.rewards[:, None, :] - before.rewards[:, :, None]
-    size, count = np.mean(h) / h, h / (before.runs * after.runs)
+    size, count = np.mean(fewer) / fewer, fewer / (before.runs * after.runs)
     seen = ~np.isnan(changes)
     rows = np.nonzero(seen)[0]
     # Few differences are distinct, unless rewards are fine; two numbers sort fast as one complex.
@@ -376,7 +376,7 @@ class TaskPlan:
     """
 
     tasks: int
-    runs: tuple[float, float]
+    runs: tuple[int, int]
     disagreement: float
     is_graded: bool = False
     miss: float = 0.05
@@ -385,7 +385,7 @@ class TaskPlan:
     @property
     def pairs(self) -> float:
         """The number of runs as the test of these tasks counts them."""
-        return self.tasks * _harmonic_mean(*self.runs)
+        return float(self.tasks * min(self.runs))
 
     def limit(self, power: float = 0.9) -> float:
         """Return the smallest limit that an unchanged agent passes on these tasks; 1 for none."""
@@ -407,22 +407,17 @@ class TaskPlan:
     def found_drop(self, limit: float, power: float = 0.9) -> float:
         """Return the smallest drop on these tasks that fails a gate with this *limit*; 1 for none.
 
-        It must be shown, and the observed drop must reach the limit.
+        It must be shown, and the observed drop must reach the limit. What is lost adds to the
+        disagreement, as where runs that surely succeeded fail.
         """
-        if self.is_graded:
-            pairs = self._unchanged(self.pairs)
-            return min(1.0, graded_detectable_drop(pairs, power, self.alarm, limit))
+        alarm, lack = -float(ndtri(self.alarm)), float(ndtri(power))
 
         def excess(drop: float) -> float:
-            spread = max(self.disagreement, drop) - drop**2
-            return drop - limit - float(ndtri(power)) * sqrt(max(0.0, spread) / self.pairs)
+            differ = min(1.0, self.disagreement + drop)
+            error = sqrt((differ - drop**2) / self.pairs)
+            return drop - lack * error - max(limit, alarm * sqrt(differ / self.pairs))
 
-        reached = find_root(excess, limit, 1.0, xtol=1e-9) if excess(limit) < 0.0 else limit
-        try:
-            shown = detectable_drop(self.pairs, self.disagreement, power, self.alarm)
-        except ValueError:
-            return 1.0
-        return max(reached, shown)
+        return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
 
     def _unchanged(self, units: float) -> PairedCounts:
         """Return the comparison of an unchanged agent on so many units, in the mean."""

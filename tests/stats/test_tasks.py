@@ -150,13 +150,23 @@ def test_the_p_value_passes_where_the_gate_does_and_the_interval_is_near(seed, m
         assert (low > -margin) == is_noninferior(pairs, margin, 0.05)
 
 
-def test_more_replies_of_the_baseline_count_by_the_harmonic_mean():
+def test_a_baseline_with_more_runs_counts_as_many_as_the_candidate_has():
     before, after = ([[1] * runs] * 4 for runs in (20, 5))
 
     pairs = these_tasks(task_runs(*before), task_runs(*after))
 
-    assert pairs.n == 4 * 8.0
-    assert p_noninferior(pairs, 0.1) == p_noninferior(paired_counts([1] * 32, [1] * 32), 0.1)
+    assert (pairs.n, pairs.permuted) == (20, 0.5)
+    assert p_noninferior(pairs, 0.1) == p_noninferior(paired_counts([1] * 20, [1] * 20), 0.1)
+
+
+def test_the_first_runs_of_a_larger_baseline_enter_the_permutation():
+    candidate = task_runs(*[[1, 0]] * 3)
+    baselines = [task_runs(*[first + rest] * 3) for first, rest in (([1, 1], [0]), ([1, 0], [1]))]
+
+    shown = [these_tasks(baseline, candidate) for baseline in baselines]
+
+    assert [pairs.permuted for pairs in shown] == pytest.approx([1 / 16, 0.5])
+    assert shown[0].delta == shown[1].delta == pytest.approx(1 / 2 - 2 / 3)
 
 
 def test_a_drop_in_all_runs_of_some_tasks_fails_and_one_task_like_these_does_not():
@@ -177,10 +187,10 @@ def test_unequal_runs_are_compared_each_with_each(seed):
 
     pairs = these_tasks(before, after)
 
-    h = [stats.hmean([len(b), len(c)]) for b, c in zip(*rows, strict=True)]
+    fewer = [min(len(b), len(c)) for b, c in zip(*rows, strict=True)]
     lost = [np.mean(b) * (1 - np.mean(c)) for b, c in zip(*rows, strict=True)]
-    assert pairs.n == pytest.approx(sum(h))
-    assert pairs.regressed == pytest.approx(np.dot(h, lost))
+    assert pairs.n == pytest.approx(sum(fewer))
+    assert pairs.regressed == pytest.approx(np.dot(fewer, lost))
     assert pairs.delta == pytest.approx(np.mean(after.means) - np.mean(before.means))
     if pairs.changes is not None:
         values = pairs.changes
@@ -290,8 +300,7 @@ def test_a_plan_is_the_finer_the_more_runs_there_are(is_graded):
     assert limits == sorted(limits, reverse=True)
     assert drops == sorted(drops, reverse=True)
     assert plans[0].found_drop(0.9) > 0.9
-    # A baseline of five runs has the weight of eight with those of the candidate.
-    assert plans[0].pairs == pytest.approx(64.0)
+    assert [plan.pairs for plan in plans] == [40, 80, 160, 160]
     assert plans[0].limit_like_these() == pytest.approx(1 - 0.05 ** (1 / 8), abs=0.12)
 
 
