@@ -6,9 +6,9 @@ others; five tasks show little of a sixth, however often they run. Either claim 
 that the tests of `stats.paired` and `stats.rates` take, with runs or with tasks as units.
 
 Of these tasks each run is taken as if it had one of the other side beside it. Which one is chance,
-so the counts are those of all ways to pair them, on average. Where tasks differ, so do the runs of
-both sides alike, and the test is the more careful for it. A drop is shown by the exact permutation
-of the runs within each task.
+so the counts are those of all ways to pair them, on average. Changes that differ from task to task
+then count as chance too, which is careful. A drop is shown by the exact permutation of the runs
+within each task.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class TaskRuns:
         return np.asarray(self.sums / self.runs)
 
     def first_sums(self, k: int) -> Array:
-        """Return the sum of the first *k* rewards of each task; all have as many runs."""
+        """Return the sum of the first *k* rewards of each task; all tasks need as many runs."""
         return np.asarray(self._seen.reshape(len(self.rewards), -1)[:, :k].sum(axis=1))
 
     @property
