@@ -20,7 +20,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice, product
+from itertools import count, islice, product
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from error_rates_means import exit_status
 from trials import FAILED, INCONCLUSIVE, PASSED, Codes, decide, judge_again
 
 from pytest_ftgate.gates.checks import ROUNDING, drop_outcome
-from pytest_ftgate.gates.design import MAX_LOOKS, Levels, Look, look_levels
+from pytest_ftgate.gates.design import MAX_LOOKS, Levels, Look, look_levels, round_up_to_point
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import ChangeCounts, PairedCounts, is_noninferior
 from pytest_ftgate.stats.rates import score_interval
@@ -348,13 +348,13 @@ def print_looks(report: Report, rng: Rng, suites: int) -> None:
 
 def print_plans(rng: Rng, suites: int) -> None:
     """Print what a plan says of mixed tasks, and what is measured at its limits and drops."""
-    print("\nPlans: limit, drop that fails it, limit for tasks like these, in points;")
+    print("\nPlans: limit in whole points, drop that fails it, limit for tasks like these;")
     print("measured: unchanged passes, the drop fails, unchanged passes on tasks like these\n")
     for tasks, runs in DESIGNS:
         rates = mixed(None, suites, tasks)
         disagreement = 2.0 * float(np.mean(rates[0] * (1.0 - rates[0])))
         plan = TaskPlan(tasks=tasks, runs=(runs, runs), disagreement=disagreement)
-        limit, like = plan.limit(), plan.limit_like_these()
+        limit, like = map(round_up_to_point, (plan.limit(), plan.limit_like_these()))
         drop = plan.found_drop(limit)
         same = judged(rng, (rates, rates), (runs, runs), limit, PASSED)
         lost = in_proportion(rng, rates, drop)
@@ -397,21 +397,9 @@ def print_intervals(rng: Rng, suites: int) -> None:
         print(f"{tasks:3} x {runs:<3}" + "".join(f"{100 * one / suites:7.1f}" for one in missed))
 
 
-def print_task_rows(replicates: int, seed: int) -> bool:
-    """Simulate and print all rows. Return True if every promise is met."""
-    report, few = Report(), replicates // ONE_BY_ONE
-    print(f"{replicates} suites a figure, {few} where they are judged one by one, seed {seed};")
-    print("in per cent. Limits of 5, 10, 15 and 20 points, or those that are named\n")
-    print(f"{'':34}{'unchanged: passed':24}  {'limit: passed, half the':24}  twice the limit:")
-    print(f"{'tasks x runs':34}{'':24}  {'limit, unchanged: failed':24}  failed")
-    for number, (tasks, runs) in enumerate(DESIGNS):
-        rng = np.random.default_rng([seed, number])
-        judge = counted_judge(rng, replicates, tasks, (runs, runs))
-        print_row(report, f"{tasks} x {runs}", judge, LIMITS)
-    rng = np.random.default_rng([seed, len(DESIGNS)])
-    judge = counted_judge(rng, replicates, 10, (20, 5))
-    print_row(report, "10 x 5, the baseline 20", judge, LIMITS)
-    print("\nOne by one\n")
+def print_one_by_one(report: Report, rng: Rng, suites: int) -> None:
+    """Print rows of suites that are judged one by one."""
+    print("\nOne by one, with the limits that are named\n")
     rows: tuple[tuple[str, Callable[..., PairedCounts], int, int, tuple[float, ...]], ...] = (
         ("graded", graded, 5, 5, (0.15, 0.20)),
         ("graded", graded, 20, 5, (0.05, 0.10)),
@@ -422,12 +410,29 @@ def print_task_rows(replicates: int, seed: int) -> bool:
         ("tasks like these", like_these, 40, 5, (0.10, 0.15)),
     )
     for name, compare, tasks, runs, limits in rows:
-        one_by_one = judge_one_by_one(rng, few, tasks, partial(compare, runs=runs))
+        judge = judge_one_by_one(rng, suites, tasks, partial(compare, runs=runs))
         named = " / ".join(f"{100 * limit:g}" for limit in limits)
-        print_row(report, f"{name}, {tasks} x {runs}, {named}", one_by_one, limits)
-    print_looks(report, rng, replicates)
-    print_plans(rng, replicates)
-    print_intervals(rng, few)
+        print_row(report, f"{name}, {tasks} x {runs}, {named}", judge, limits)
+
+
+def print_task_rows(replicates: int, seed: int) -> bool:
+    """Simulate and print all rows. Return True if every promise is met."""
+    report, few = Report(), replicates // ONE_BY_ONE
+    print(f"{replicates} suites a figure, {few} where they are judged one by one, seed {seed};")
+    print("in per cent. Limits of 5, 10, 15 and 20 points, or those that are named\n")
+    print(f"{'':34}{'unchanged: passed':24}  {'limit: passed, half the':24}  twice the limit:")
+    print(f"{'tasks x runs':34}{'':24}  {'limit, unchanged: failed':24}  failed")
+    rngs = (np.random.default_rng([seed, number]) for number in count())
+    for (tasks, runs), rng in zip(DESIGNS, rngs, strict=False):
+        judge = counted_judge(rng, replicates, tasks, (runs, runs))
+        print_row(report, f"{tasks} x {runs}", judge, LIMITS)
+    for tasks, runs in ((5, 4), (10, 5)):
+        judge = counted_judge(next(rngs), replicates, tasks, (20, runs))
+        print_row(report, f"{tasks} x {runs}, the baseline 20", judge, LIMITS)
+    print_one_by_one(report, next(rngs), few)
+    print_looks(report, next(rngs), replicates)
+    print_plans(next(rngs), replicates)
+    print_intervals(next(rngs), few)
     smallest = " ".join(f"{t}: {100 * smallest_shown_drop(t):.1f}" for t in (5, 10, 20, 40, 80))
     print(f"\nThe smallest limit that tasks can show of tasks like these: {smallest}")
     return report.kept

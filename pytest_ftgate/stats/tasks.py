@@ -408,14 +408,16 @@ class TaskPlan:
         """Return the smallest drop on these tasks that fails a gate with this *limit*; 1 for none.
 
         It must be shown, and the observed drop must reach the limit. What is lost adds to the
-        disagreement, as where runs that surely succeeded fail.
+        disagreement at most, as where runs that surely succeeded fail.
         """
         alarm, lack = -float(ndtri(self.alarm)), float(ndtri(power))
 
         def excess(drop: float) -> float:
             differ = min(1.0, self.disagreement + drop)
             error = sqrt((differ - drop**2) / self.pairs)
-            return drop - lack * error - max(limit, alarm * sqrt(differ / self.pairs))
+            # Permuted runs have the variance of the mean rate of both sides.
+            permuted = sqrt((differ - drop**2 / 2.0) / self.pairs)
+            return drop - lack * error - max(limit, alarm * permuted)
 
         return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
 
