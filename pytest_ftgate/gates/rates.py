@@ -270,9 +270,10 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
     measure = "format" if gate.kind == "format" else gate.metric
     if comparison.judge_evidence.is_pairwise and is_plain:
         measure = "preferred"
-    values = {"function": gate.function} if gate.function else {"measure": measure}
+    named = {"function": gate.function} if gate.function else {"measure": measure}
+    tasks: dict[str, Value] = {"tasks": check.tasks} if check.tasks else {}
     habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    return Statement(StatementKind.RATE, {**values, **habit})
+    return Statement(StatementKind.RATE, {**named, **tasks, **habit})
 
 
 def _notes(
@@ -329,6 +330,7 @@ def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
         levels=levels,
         guess_rate=guess_rate(suite, gate),
         two_sided=gate.two_sided,
+        claims_these=gate.claims_these,
     )
 
 
@@ -348,7 +350,11 @@ def _rate_checks(
             yield check_macro_drop(compared, scores, suite.labels, rule)
         return
     samples = samples_from_scores(scores, gate.kind)
-    if gate.min:
+    if gate.min and gate.claims_these:
+        from pytest_ftgate.gates.tasks import check_task_minimum
+
+        yield check_task_minimum(samples, minimum=gate.min, levels=unshared)
+    elif gate.min:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
     if gate.max_drop is None:
         return
