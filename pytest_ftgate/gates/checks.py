@@ -103,7 +103,8 @@ class DropRule:
         against: the name in reports of what the variant is compared with.
         margin: the largest allowed drop, a share from 0 to 1.
         two_sided: True if a rise of *margin* is not allowed either.
-        claims_these: True if the check is about these tasks, whose replies are the sample.
+        pairing: pairs two samples; by default each case counts by its weight.
+        fewest: fewer cases show nothing.
         levels: the error rates.
         kind: what the variant is compared with.
         guess_rate: the rate that guessing reaches, a share from 0 to 1.
@@ -115,25 +116,8 @@ class DropRule:
     kind: CheckKind = CheckKind.BASELINE
     guess_rate: float = 0.0
     two_sided: bool = False
-    claims_these: bool = False
-
-    @property
-    def pairing(self) -> Pairing:
-        """What pairs two samples: each case counts by its weight, or each reply of these tasks."""
-        if not self.claims_these:
-            return pair_samples
-        from pytest_ftgate.gates.tasks import pair_tasks
-
-        return pair_tasks
-
-    @property
-    def fewest(self) -> int:
-        """Fewer cases show nothing."""
-        if not self.claims_these:
-            return _FEWEST
-        from pytest_ftgate.stats.tasks import FEWEST_TASKS
-
-        return FEWEST_TASKS
+    pairing: Pairing | None = None
+    fewest: int = _FEWEST
 
     def sides(self, pairs: PairedCounts) -> tuple[PairedCounts, ...]:
         """Return *pairs*, and turned as well if a rise counts as a drop does."""
@@ -172,7 +156,7 @@ def check_drop(
     *pairing* pairs the samples; by default that of the rule.
     """
     before, after = align(before, after)
-    pairing = pairing or rule.pairing
+    pairing = pairing or rule.pairing or pair_samples
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
     if n < rule.fewest:
@@ -183,7 +167,6 @@ def check_drop(
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
     check, levels = replace(_drop_check(pairs, rule), missing=missing), rule.levels
-    check = replace(check, tasks=n if rule.claims_these else 0)
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
     if pairs.before == pairs.after == 0.0:
         return uninformative(check, note(NoteKind.NOTHING_RIGHT))

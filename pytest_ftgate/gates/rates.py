@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
 from pytest_ftgate.gates.design import (
@@ -309,6 +310,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         drifted = drift if check.kind is CheckKind.BASELINE else None
         if gate.evidence == "point" and drifted is None:
             check = check_point(check)
+        if gate.claims_these:
+            check = replace(check, tasks=len(comparison.scores.cases) - check.missing)
         if check.kind is CheckKind.MINIMUM:
             yield inconclusive_at_chance(check, guess_rate(suite, gate))
         elif drifted is not None:
@@ -330,8 +333,18 @@ def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
         levels=levels,
         guess_rate=guess_rate(suite, gate),
         two_sided=gate.two_sided,
-        claims_these=gate.claims_these,
+        **_of_these(gate),
     )
+
+
+def _of_these(gate: RateGate) -> dict[str, Any]:
+    """Return the fields of a rule about these tasks alone; {} for one about others like them."""
+    if not gate.claims_these:
+        return {}
+    from pytest_ftgate.gates.tasks import pair_tasks
+    from pytest_ftgate.stats.tasks import FEWEST_TASKS
+
+    return {"pairing": pair_tasks, "fewest": FEWEST_TASKS}
 
 
 def _rate_checks(

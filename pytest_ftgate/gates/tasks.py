@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -34,8 +33,7 @@ def check_task_minimum(after: Samples, *, minimum: float, levels: Levels) -> Che
     if tasks < FEWEST_TASKS:
         few = note(NoteKind.TOO_FEW_REPLIES, n=tasks, of=len(after))
         return check_of_figure(rate_figure(after), CheckKind.MINIMUM, minimum, notes=(few,))
-    check = check_minimum(after, minimum=minimum, levels=levels, rating=_task_rate)
-    return replace(check, tasks=tasks)
+    return check_minimum(after, minimum=minimum, levels=levels, rating=_task_rate)
 
 
 def _task_rate(samples: Samples) -> MeanScore:
