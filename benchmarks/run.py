@@ -84,6 +84,7 @@ FIGURES = (
     Figure("means", "benchmarks/error_rates_means.py", is_long=True),
     Figure("parts", "benchmarks/error_rates_parts.py", is_long=True),
     Figure("looks", "benchmarks/error_rates_looks.py", is_long=True),
+    Figure("tasks", "benchmarks/error_rates_tasks.py", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(

@@ -103,6 +103,8 @@ class DropRule:
         against: the name in reports of what the variant is compared with.
         margin: the largest allowed drop, a share from 0 to 1.
         two_sided: True if a rise of *margin* is not allowed either.
+        pairing: pairs two samples; by default each case counts by its weight.
+        fewest: fewer cases show nothing.
         levels: the error rates.
         kind: what the variant is compared with.
         guess_rate: the rate that guessing reaches, a share from 0 to 1.
@@ -114,6 +116,8 @@ class DropRule:
     kind: CheckKind = CheckKind.BASELINE
     guess_rate: float = 0.0
     two_sided: bool = False
+    pairing: Pairing | None = None
+    fewest: int = _FEWEST
 
     def sides(self, pairs: PairedCounts) -> tuple[PairedCounts, ...]:
         """Return *pairs*, and turned as well if a rise counts as a drop does."""
@@ -145,16 +149,17 @@ def pair_samples(before: Samples, after: Samples) -> PairedCounts:
 
 
 def check_drop(
-    before: Samples, after: Samples, rule: DropRule, pairing: Pairing = pair_samples
+    before: Samples, after: Samples, rule: DropRule, pairing: Pairing | None = None
 ) -> Check:
     """Compare two samples case by case, by *rule*.
 
-    *pairing* pairs the samples; by default each case counts by its weight.
+    *pairing* pairs the samples; by default that of the rule.
     """
     before, after = align(before, after)
+    pairing = pairing or rule.pairing or pair_samples
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
-    if n < _FEWEST:
+    if n < rule.fewest:
         few = note(NoteKind.FEW_PAIRS, n=n, of=n + missing)
         return Check(
             kind=rule.kind, against=rule.against, outcome=Outcome.INCONCLUSIVE, limit=rule.margin,

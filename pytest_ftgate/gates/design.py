@@ -10,6 +10,7 @@ from math import ceil, floor, log10
 from statistics import NormalDist
 
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.requests.request_groups import side_repeats
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.skills import leveled_family
 from pytest_ftgate.suite.gate_kinds import RateGate, scores_content
@@ -47,6 +48,8 @@ CONFIDENCE = 0.95
 TYPICAL_DISCORDANCE = 0.10
 #: The same where a repeated request gets the same reply, as of a local model at temperature 0.
 STEADY_DISCORDANCE = 0.05
+#: With fewer cases and so many runs of each, the claim may be about these cases alone.
+MANY_TASKS, SEVERAL_RUNS = 30, 3
 #: The miss level of the last of five looks: O'Brien and Fleming's 1.7397.
 LAST_LOOK_MISS = 1 - NormalDist().cdf(1.7397)
 
@@ -353,6 +356,8 @@ class Design:
 def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> Design:
     """Return the design of *gate* in *suite*, with *repeats* replies of baseline and variant."""
     cases = gate.evaluated_cases(suite.cases)
+    if isinstance(gate, RateGate) and gate.claims_these:
+        return _design_of_these(suite, gate, cases)
     design = design_of_rows(
         gate.case_weights(cases),
         [case.group or f"\0{case.id}" for case in cases],
@@ -361,6 +366,29 @@ def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> De
     # Of gates on skills only the last look can pass.
     spends = gate.stop_early and not gate.own_cases
     return replace(design, repeats=repeats, miss=LAST_LOOK_MISS if spends else MISS)
+
+
+def _design_of_these(suite: Suite, gate: RateGate, cases: Sequence[Case]) -> Design:
+    """Return the design of these cases alone: each pair of runs is a unit."""
+    before, after = suite_repeats(suite)
+    n = max(1, round(len(cases) * 2 * before * after / (before + after)))
+    is_graded = any(case.score.is_graded for case in cases)
+    spent = bool(gate.settle)
+    return Design((1.0,) * n, tuple(range(n)), is_graded, miss=LAST_LOOK_MISS if spent else MISS)
+
+
+def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:
+    """Return the least numbers of replies to each case, of the baseline and of other variants.
+
+    *repeats* is that of a variant; by default what the suite declares.
+    """
+    count = repeats or suite.repeats or 1
+    baseline = suite.variants[suite.baseline]
+    others = [variant for variant in suite.variants.values() if variant is not baseline]
+    return (
+        side_repeats(suite, baseline, count),
+        min(side_repeats(suite, variant, count) for variant in (others or [baseline])),
+    )
 
 
 def design_of_rows(

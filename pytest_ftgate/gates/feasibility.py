@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.design import (
     CONFIDENCE,
+    MANY_TASKS,
     MIN_CASES_FOR_F1,
     MIN_CASES_PER_LABEL,
     MIN_CASES_WITHOUT_BOUND,
     MIN_GROUPS,
     MISS,
+    SEVERAL_RUNS,
     SIDE,
     Design,
     build_checks,
     design_of,
+    suite_repeats,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.suite.gate_kinds import (
@@ -56,10 +59,24 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if gate.metric == "macro_f1":
         yield from _macro_f1_problems(suite, gate, design)
         return
+    if gate.claims_these:
+        from pytest_ftgate.gates.task_limits import task_problems
+
+        yield from task_problems(suite, gate, design)
+        return
     if design.n == 1 and (gate.max_drop is not None or gate.min):
         yield (note(NoteKind.LONE_CASE),)
         return
-    yield from _limit_problems(design, gate.max_drop, gate.min, gate.drop_key)
+    for problem in _limit_problems(design, gate.max_drop, gate.min, gate.drop_key):
+        yield (*problem, *_claim_of_these(suite, gate, design))
+
+
+def _claim_of_these(suite: Suite, gate: RateGate, design: Design) -> Iterator[Note]:
+    """Yield that few cases with several runs can be gated as they are, if no claim is declared."""
+    if gate.reads_grades and not gate.claim and design.n < MANY_TASKS:
+        runs = suite_repeats(suite)
+        if min(runs) >= SEVERAL_RUNS:
+            yield note(NoteKind.CLAIM_THESE, n=design.n, runs=min(runs))
 
 
 def _limit_problems(

@@ -276,14 +276,22 @@ def _steps_if_inconclusive(
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
-        yield from case_count_steps(check, "case")
-        repeats = _repeats_for_needed(suite, check, look)
+        yield from () if check.tasks else case_count_steps(check, "case")
+        repeats = _repeats_of_tasks(check) or _repeats_for_needed(suite, check, look)
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
             where = gate_place(suite, gate, "settle")
             yield next_step(StepKind.SETTLE, setting=setting, repeats=repeats, where=where)
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def _repeats_of_tasks(check: Check) -> int:
+    """Return how many runs of each task settle a check on these tasks; 0 if none is known to."""
+    needed = check.needed_unchanged or check.needed
+    if not check.tasks or not needed or needed > _MAX_MORE_CASES * check.n:
+        return 0
+    return ceil((check.n + needed) / check.tasks)
 
 
 def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
@@ -367,6 +375,8 @@ def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep
     now = max(look.repeats, suite.baseline_repeats)
     varies = _vary(suite, suite.baseline)
     if check.kind is not CheckKind.BASELINE or not varies or now >= _BASELINE_REPEATS:
+        return
+    if check.tasks:
         return
     # The probability is known for cases that are right or wrong, independent and equal.
     if check.discordance is None or (check.units or check.n) < check.n:

@@ -36,10 +36,11 @@ from pytest_ftgate.gates.design import (
     checks_by_gate,
     design_of,
     round_up_to_point,
+    suite_repeats,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.verdict import Check
-from pytest_ftgate.requests.request_groups import replies_vary, side_repeats
+from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
 from pytest_ftgate.stats.paired import (
     ChangeCounts,
@@ -237,20 +238,6 @@ def _is_steady(variant: Variant) -> bool:
     """Return True if *variant* declares that its replies do not vary; recorded ones may have."""
     spec, temperature = provider_spec(variant.provider), variant.sampling.get("temperature")
     return not spec.recorded and (temperature == 0 or (spec.deterministic and not temperature))
-
-
-def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:
-    """Return the least numbers of replies to each case, of the baseline and of other variants.
-
-    *repeats* is that of a variant; by default what the suite declares.
-    """
-    count = repeats or suite.repeats or 1
-    baseline = suite.variants[suite.baseline]
-    others = [variant for variant in suite.variants.values() if variant is not baseline]
-    return (
-        side_repeats(suite, baseline, count),
-        min(side_repeats(suite, variant, count) for variant in (others or [baseline])),
-    )
 
 
 def build_power(checks: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
 from pytest_ftgate.gates.design import (
@@ -270,9 +271,10 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
     measure = "format" if gate.kind == "format" else gate.metric
     if comparison.judge_evidence.is_pairwise and is_plain:
         measure = "preferred"
-    values = {"function": gate.function} if gate.function else {"measure": measure}
+    named = {"function": gate.function} if gate.function else {"measure": measure}
+    tasks: dict[str, Value] = {"tasks": check.tasks} if check.tasks else {}
     habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    return Statement(StatementKind.RATE, {**values, **habit})
+    return Statement(StatementKind.RATE, {**named, **tasks, **habit})
 
 
 def _notes(
@@ -308,6 +310,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         drifted = drift if check.kind is CheckKind.BASELINE else None
         if gate.evidence == "point" and drifted is None:
             check = check_point(check)
+        if gate.claims_these:
+            check = replace(check, tasks=len(comparison.scores.cases) - check.missing)
         if check.kind is CheckKind.MINIMUM:
             yield inconclusive_at_chance(check, guess_rate(suite, gate))
         elif drifted is not None:
@@ -329,7 +333,18 @@ def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
         levels=levels,
         guess_rate=guess_rate(suite, gate),
         two_sided=gate.two_sided,
+        **_of_these(gate),
     )
+
+
+def _of_these(gate: RateGate) -> dict[str, Any]:
+    """Return the fields of a rule about these tasks alone; {} for one about others like them."""
+    if not gate.claims_these:
+        return {}
+    from pytest_ftgate.gates.tasks import pair_tasks
+    from pytest_ftgate.stats.tasks import FEWEST_TASKS
+
+    return {"pairing": pair_tasks, "fewest": FEWEST_TASKS}
 
 
 def _rate_checks(
@@ -348,7 +363,11 @@ def _rate_checks(
             yield check_macro_drop(compared, scores, suite.labels, rule)
         return
     samples = samples_from_scores(scores, gate.kind)
-    if gate.min:
+    if gate.min and gate.claims_these:
+        from pytest_ftgate.gates.tasks import check_task_minimum
+
+        yield check_task_minimum(samples, minimum=gate.min, levels=unshared)
+    elif gate.min:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
     if gate.max_drop is None:
         return

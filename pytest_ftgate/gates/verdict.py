@@ -206,6 +206,8 @@ class Check:
         limit_cases: how many cases that are, those to come and those without a reply included.
         unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
         n: the number of cases compared.
+        tasks: the number of tasks, if the check is about these alone; *n* then counts their runs
+            in pairs. 0 if the cases are the sample.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
         error: the standard error of the change or rate; None if right and wrong are counted.
@@ -249,6 +251,7 @@ class Check:
     before: float | None = None
     against: str = ""
     case_ids: tuple[str, ...] = ()
+    tasks: int = 0
     units: int | None = None
     effective: float = 0.0
     error: float | None = None

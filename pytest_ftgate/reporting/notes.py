@@ -502,6 +502,15 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}, even if "
     "every reply is the same; it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
     "or {key}: {possible:g}",
+    NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
+    "whose {runs} replies each are the sample",
+    NoteKind.FEW_TASKS: "claim: these_tasks needs {needed} tasks or more, and there {n:is/are} "
+    "{n}; add tasks",
+    NoteKind.COPIED_RUNS: "claim: these_tasks: the replies do not vary, so that more of them add "
+    "nothing, and on these tasks the drop is a plain count; remove claim, or write evidence: point",
+    NoteKind.RUNS_NEVER_SHOW: "{key}: {limit:g} can never be shown with {tasks} tasks and "
+    "{runs:#run} each, even if every run goes alike; {needed:?write repeats: #, or }"
+    "{key}: {possible:.2g}",
     NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}, even if "
     "every reply is right; {needed:?it takes # cases, or }min: {possible:g}",
     NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}, "

@@ -110,6 +110,8 @@ def subject(verdict: Verdict) -> str:
 
 def measure_name(values: Mapping[str, Any]) -> str:
     """Return what a gate measures, from the values of its statement."""
+    if "tasks" in values:
+        return f"success on these {values['tasks']:,} tasks"
     if "function" not in values:
         measure = str(values["measure"])
         return _MEASURES.get(measure, measure)
@@ -235,8 +237,16 @@ def limit(check: Check, *, nested: bool = False) -> str:
     text = f"limit {sign}{unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
-    reason = f"what {quantity(check.limit_cases or check.n, 'case')} can show"
+    cases = quantity(check.limit_cases or check.n, "case")
+    shown_by = f"{check.tasks:,} tasks × {runs_text(check)}" if check.tasks else cases
+    reason = f"what {shown_by} can show"
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
+
+
+def runs_text(check: Check) -> str:
+    """Return ``5 runs``: of each task, on average, if a check is about these tasks alone."""
+    runs = check.n / check.tasks
+    return quantity(round(runs), "run") if runs == round(runs) else f"{runs:.1f} runs"
 
 
 def has_no_limit(check: Check) -> bool:
@@ -278,6 +288,9 @@ def must_pass_text(check: Check) -> str:
 def cases(verdict: Verdict) -> str:
     """Return ``34 of 300 cases regressed, 0 fixed``."""
     check = verdict.check
+    if check is not None and check.tasks:
+        what = f"{check.tasks:,} tasks, {runs_text(check)} each"
+        return f"{verdict.regressed:,} of {what}, went worse, {verdict.fixed:,} better"
     total = f" of {check.n:,}" if check is not None else ""
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"

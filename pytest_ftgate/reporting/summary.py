@@ -238,7 +238,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
     limiting = minimum if minimum is not None and has_nothing else shown
-    parts = [_change_text(verdict, shown), limit(limiting, nested=True)]
+    tasks = f"on these {shown.tasks:,} tasks" if shown.tasks else ""
+    parts = [_change_text(verdict, shown), limit(limiting, nested=True), tasks]
     return with_more(after, ", ".join(filter(None, parts)))
 
 

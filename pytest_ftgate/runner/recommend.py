@@ -189,12 +189,11 @@ def _rare_labels(suite: Suite) -> dict[str, int]:
 
 def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     """Yield the gates that cannot rule out a drop of ten points for an unchanged variant."""
-    from pytest_ftgate.gates.design import POWER, design_of
+    from pytest_ftgate.gates.design import POWER, design_of, suite_repeats
     from pytest_ftgate.gates.power import (
         assumed_discordance,
         design_certifiable_limit,
         design_pass_probability,
-        suite_repeats,
     )
 
     discordance = assumed_discordance(suite)

@@ -155,6 +155,8 @@ class BoundedValues:
             average.
         low, high: the least and the largest value of one case.
         kept: the value of a case that loses nothing; None if none has such a value.
+        counts: how many units have each value, shape (units,), fractions allowed; None for one
+            each. Units of different sizes then have no *kept*.
     """
 
     sums: Array
@@ -162,6 +164,7 @@ class BoundedValues:
     low: float
     high: float
     kept: float | None = None
+    counts: Array | None = None
 
     @classmethod
     def of_cases(
@@ -181,16 +184,20 @@ class BoundedValues:
     def turned(self) -> BoundedValues:
         """Return the values with their signs changed."""
         kept = None if self.kept is None else -self.kept
-        return BoundedValues(-self.sums, self.sizes, -self.high, -self.low, kept)
+        return BoundedValues(-self.sums, self.sizes, -self.high, -self.low, kept, self.counts)
+
+    def total(self, values: Array) -> Array:
+        """Return the sum over all units of *values*, shape (..., units), one for each value."""
+        return np.asarray(np.sum(values, axis=-1) if self.counts is None else values @ self.counts)
 
     def p_at_most(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at most *mean*"."""
-        return p_mean(self.sums - mean * self.sizes, -self.unseen_loss(mean))
+        return p_mean(self.sums - mean * self.sizes, -self.unseen_loss(mean), self.counts)
 
     def p_at_least(self, mean: float) -> Array:
         """Return the p-value of "the true mean is at least *mean*"."""
-        observed = np.sum(self.sums, axis=-1) / np.sum(self.sizes)
-        return p_mean(mean * self.sizes - self.sums, -self.unseen_gain(mean, observed))
+        unseen = self.unseen_gain(mean, self.total(self.sums) / self.total(self.sizes))
+        return p_mean(mean * self.sizes - self.sums, -unseen, self.counts)
 
     def unseen_loss(self, mean: float) -> float:
         """Return by how much the unit that is added lies below a hypothesis of *mean*."""
@@ -228,7 +235,7 @@ class BoundedValues:
 
     def _end(self, excess: Callable[[float], float], end: float) -> float:
         """Return where *excess* is 0 between the observed mean and *end*."""
-        mean = float(np.sum(self.sums) / np.sum(self.sizes))
+        mean = float(self.total(self.sums) / self.total(self.sizes))
         near, far = mean, end + (mean - end) * _NEAR
         if near == far or excess(near) <= 0.0 or excess(far) >= 0.0:
             return end
@@ -259,7 +266,7 @@ class PlannedMean:
     @property
     def n(self) -> float:
         """The number of cases."""
-        return self.times * float(np.sum(self.values.sizes))
+        return self.times * float(self.values.total(self.values.sizes))
 
     def chance(self, distance: float) -> float:
         """Return the probability that a true *distance* is shown."""
@@ -297,9 +304,9 @@ class PlannedMean:
             unseen = self.values.unseen_loss(self.mean - distance)
         if not self.spread:
             # Values that do not vary have a p-value in closed form.
-            shown = self.times * float(np.sum(np.log1p(distance * sizes / unseen)))
+            shown = self.times * float(self.values.total(np.log1p(distance * sizes / unseen)))
             return shown + log(self.alpha)
-        squares = self.times * float(sizes @ sizes)
+        squares = self.times * float(self.values.total(sizes * sizes))
         variance = self.n * self.spread + distance**2 * squares + unseen**2
         quantile = _quantile(-float(ndtri(self.alpha)), unseen / sqrt(variance))
         return self.n * distance - unseen - quantile * sqrt(variance)

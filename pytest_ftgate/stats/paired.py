@@ -24,6 +24,7 @@ from pytest_ftgate.stats.proportions import (
     Numbers,
     critical_z,
     exact_noninferior_p,
+    exact_p_of_z,
     find_root,
     mcnemar_midp,
     needs_exact_test,
@@ -81,10 +82,13 @@ class ChangeCounts(Generic[Numbers]):
     groups: int | None = None
     whole: GroupLosses | None = None
     changes: BoundedValues | None = field(default=None, compare=False, repr=False)
+    permuted: Numbers | None = None
 
     @property
     def allows_exact_test(self) -> bool | NDArray[np.bool_]:
         """True if exact tests apply: whole counts of independent cases, not rescaled."""
+        if self.permuted is not None:
+            return True
         whole: bool | NDArray[np.bool_] = (self.fixed % 1.0 == 0.0) & (self.regressed % 1.0 == 0.0)
         unscaled: bool | NDArray[np.bool_] = self.effective == self.n
         return self.countable & whole & unscaled if self.groups is None else False
@@ -100,7 +104,7 @@ class PairedCounts(ChangeCounts[float]):
 
 def turned(pairs: PairedCounts) -> PairedCounts:
     """Return *pairs* with each side in the other's place, so that a rise is a drop."""
-    whole, changes = pairs.whole, pairs.changes
+    whole, changes, permuted = pairs.whole, pairs.changes, pairs.permuted
     return replace(
         pairs,
         delta=-pairs.delta,
@@ -110,6 +114,7 @@ def turned(pairs: PairedCounts) -> PairedCounts:
         after=pairs.before,
         whole=None if whole is None else replace(whole, lost=-whole.lost),
         changes=None if changes is None else changes.turned(),
+        permuted=None if permuted is None else 1.0 - permuted,
     )
 
 
@@ -337,6 +342,8 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
         ValueError: unless 0 < margin < 1.
     """
     if needs_exact_test(pairs.n, margin) and pairs.allows_exact_test:
+        if pairs.permuted is not None:
+            return exact_p_of_z(_score(pairs, -margin), int(pairs.n), margin)
         return exact_noninferior_p(pairs.fixed, pairs.regressed, int(pairs.n), margin)
     return _noninferior_tail(pairs, margin)
 
@@ -364,9 +371,12 @@ def _p_whole_groups(pairs: ChangeCounts[Numbers], delta: float) -> float:
 def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
     """Return the p-value of "it did not drop", one per suite.
 
-    The test is McNemar's one-sided mid-p for plain counts, otherwise the test of `p_noninferior`
-    at 0. The value is 1 when nothing changed.
+    The test is McNemar's one-sided mid-p for plain counts, the permutation of `stats.tasks` for
+    replies to few tasks, otherwise the test of `p_noninferior` at 0. The value is 1 when nothing
+    changed.
     """
+    if pairs.permuted is not None:
+        return pairs.permuted
     score = tail(_score(pairs, 0.0, rescaled=True), pairs.groups)
     if pairs.changes is not None:
         score = _where_graded(pairs, score, pairs.changes.p_at_least(0.0))

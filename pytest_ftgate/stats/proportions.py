@@ -115,10 +115,10 @@ def require_share(name: str, value: float) -> None:
 def binomial_pmf(k: float | Array, n: float | Array, p: float | Array) -> Array:
     """Return P(X = k) for X ~ Binomial(n, p). Shapes broadcast; k and n are whole."""
     k, n, p = (np.asarray(value, np.float64) for value in (k, n, p))
-    return cast("Array", np.exp(_log_choose(n, k) + xlogy(k, p) + xlog1py(n - k, -p)))
+    return cast("Array", np.exp(log_choose(n, k) + xlogy(k, p) + xlog1py(n - k, -p)))
 
 
-def _log_choose(n: float | Array, k: float | Array) -> Array:
+def log_choose(n: float | Array, k: float | Array) -> Array:
     """Return the logarithm of the number of ways to choose k of n. Shapes broadcast."""
     return cast("Array", gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0))
 
@@ -144,8 +144,8 @@ def fisher_p(hits: int, drawn: int, marked: int, n: int) -> float:
     `scipy.stats.fisher_exact`, whose import takes a second.
     """
     counts = np.arange(max(hits, drawn + marked - n), min(drawn, marked) + 1, dtype=np.float64)
-    ways = _log_choose(marked, counts) + _log_choose(n - marked, drawn - counts)
-    return float(min(1.0, np.exp(ways - _log_choose(n, drawn)).sum()))
+    ways = log_choose(marked, counts) + log_choose(n - marked, drawn - counts)
+    return float(min(1.0, np.exp(ways - log_choose(n, drawn)).sum()))
 
 
 def mcnemar_midp(fixed: Numbers, regressed: Numbers) -> Numbers:
@@ -212,8 +212,23 @@ def exact_noninferior_p(fixed: float, regressed: float, n: int, margin: float) -
     if fixed % 1 or regressed % 1 or min(fixed, regressed) < 0 or fixed + regressed > n:
         msg = f"fixed {fixed} and regressed {regressed} must be whole and fit in {n} cases"
         raise ValueError(msg)
+    return _exact_p(tango_z(float(fixed), float(regressed), float(n), -margin), n, margin)
+
+
+def exact_p_of_z(score: float, n: int, margin: float) -> float:
+    """Return the `exact_noninferior_p` of fractional counts whose `tango_z` is *score*.
+
+    It is that of the best outcome in whole counts that is not better, as for `critical_z`.
+    """
+    fixed = np.arange(n + 1.0)
+    others = max_regressed(fixed, n, margin, score + _TOLERANCE) + 1.0
+    possible = fixed + others <= n
+    best = tango_z(fixed[possible], others[possible], float(n), -margin).max()
+    return _exact_p(float(best), n, margin)
+
+
+def _exact_p(observed: float, n: int, margin: float) -> float:
     fixed_counts = np.arange(n + 1.0)
-    observed = tango_z(float(fixed), float(regressed), float(n), -margin)
     limits = max_regressed(fixed_counts, n, margin, observed - _TOLERANCE)
     coarse = _discordances(margin)
     p = trinomial_region(limits, fixed_counts, n, coarse, margin)

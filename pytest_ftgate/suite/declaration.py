@@ -394,6 +394,8 @@ class DeclaredRate(Declared):
 class DeclaredAccuracy(DeclaredRate):
     """The accuracy gate: over all cases, or the mean over the labels."""
 
+    claim: Literal["these_tasks", "tasks_like_these"] | None = None
+
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 

@@ -19,6 +19,10 @@ FINDING_KINDS = (
 )
 
 
+#: The claim about the cases of a suite themselves.
+THESE_TASKS = "these_tasks"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateGate(Gate):
     """The accuracy or the format gate.
@@ -29,6 +33,8 @@ class RateGate(Gate):
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
         two_sided: True if *max_drop* limits a rise as well: it is declared as ``max_change``.
+        claim: ``these_tasks`` if the cases are all that the verdict is about, and their repeated
+            replies are the sample; "" or ``tasks_like_these`` if the cases are the sample.
         limits_by_default: False if ``max_drop: none`` switches the comparison off.
         max_thought_drop: the largest allowed drop of the share of replies with a thought, or None.
         max_thought_rise: the largest allowed rise of the length of a thought, as a share of it, or
@@ -41,6 +47,7 @@ class RateGate(Gate):
     max_drop: float | None = None
     two_sided: bool = False
     limits_by_default: bool = True
+    claim: str = ""
     metric: str = "accuracy"
     evidence: str = "statistics"
     slices: tuple[str, ...] = ()
@@ -51,7 +58,7 @@ class RateGate(Gate):
     max_thought_drop: float | None = None
     max_thought_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = (
-        *("min", "max_drop", "evidence", "metric", "slices", "max_thought_drop"),
+        *("min", "max_drop", "claim", "evidence", "metric", "slices", "max_thought_drop"),
         "max_thought_rise",
     )
 
@@ -70,6 +77,11 @@ class RateGate(Gate):
     def name(self) -> str:
         """The marked test function, or the kind."""
         return self.function or self.kind
+
+    @property
+    def claims_these(self) -> bool:
+        """True if the verdict is about these cases alone, and not about others like them."""
+        return self.claim == THESE_TASKS
 
     @property
     def reads_grades(self) -> bool:

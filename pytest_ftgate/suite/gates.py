@@ -494,6 +494,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
     yield from _two_sided_errors(gate, suite)
+    yield from (("claim", f"claim: these_tasks {why}") for why in _claim_errors(gate, suite))
     if gate.slices and not gate.limits_drop:
         yield "slices", f"slices compare with the baseline, and {gate.uncompared_key} does not"
     for kind in gate.slices:
@@ -507,6 +508,22 @@ def _two_sided_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     what = "macro-F1" if gate.metric == "macro_f1" else "the grades of a judge" * is_judged
     if gate.two_sided and what:
         yield "max_change", f"max_change does not limit {what}; write max_drop: {gate.max_drop:g}"
+
+
+def _claim_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[str]:
+    """Yield what a verdict about these cases alone does not go with."""
+    if not gate.claims_these:
+        return
+    if gate.metric == "macro_f1" or gate.evidence == "point":
+        yield f"does not go with {gate.uncompared_key}; remove one"
+    if gate.stop_early:
+        yield "asks every case; write settle: N in place of stop_early"
+    if gate.slices:
+        yield "is about these cases, and slices are about others like them; remove slices"
+    if len({case.weight for case in suite.cases}) > 1:
+        yield "counts each case the same; remove weight from the cases"
+    if any(part.kind == "judge" for part in suite.reply.score.parts):
+        yield "takes scores as they are, and those of a judge err; score by a rule"
 
 
 def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:

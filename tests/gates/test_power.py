@@ -11,7 +11,14 @@ from ftgate_testing.score_columns import case, suite, variant_scores
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.design import LAST_LOOK_MISS, Design, Levels, design_of, design_of_rows
+from pytest_ftgate.gates.design import (
+    LAST_LOOK_MISS,
+    Design,
+    Levels,
+    design_of,
+    design_of_rows,
+    suite_repeats,
+)
 from pytest_ftgate.gates.feasibility import smallest_limit
 from pytest_ftgate.gates.measures import pairs_of_scores
 from pytest_ftgate.gates.notes import NoteKind, note
@@ -29,7 +36,6 @@ from pytest_ftgate.gates.power import (
     grouped_cases_needed,
     needed_repeats,
     smallest_uneven_limit,
-    suite_repeats,
 )
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome

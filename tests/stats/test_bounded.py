@@ -175,6 +175,24 @@ def test_values_at_one_bound_are_not_bounded_on_that_side():
         ones.interval(1.0)
 
 
+@given(SEEDS, st.floats(-0.9, 0.9))
+def test_values_with_counts_are_as_many_units(seed, mean):
+    rng = np.random.default_rng(seed)
+    values, sizes, counts = rng.uniform(-1, 1, 8), rng.uniform(0.5, 2, 8), rng.integers(1, 5, 8)
+    some = BoundedValues(values * sizes, sizes, -1.0, 1.0, counts=counts.astype(float))
+    units, each = np.repeat(values * sizes, counts), np.repeat(sizes, counts)
+    every = BoundedValues(units, each, -1.0, 1.0)
+
+    for of in (some.p_at_most, some.p_at_least, some.turned().p_at_most):
+        same = getattr(every.turned() if of.__self__ is not some else every, of.__name__)
+        assert float(of(mean)) == pytest.approx(float(same(mean)), abs=1e-9)
+    assert some.interval(0.9) == pytest.approx(every.interval(0.9), abs=1e-6)
+    for spread in (0.0, 0.1):
+        plans = [one.plan(spread) for one in (some, every)]
+        assert plans[0].n == pytest.approx(plans[1].n)
+        assert plans[0].distance(0.9) == pytest.approx(plans[1].distance(0.9))
+
+
 # --- plans ----------------------------------------------------------------------------------------
 
 

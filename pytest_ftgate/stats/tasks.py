@@ -1,0 +1,431 @@
+"""Few tasks with many runs each, as of agents: what the runs show, and of which tasks.
+
+There are two claims. *These tasks* are fixed, and their runs are the sample: a poll of twelve rooms
+shows how those rooms think. *Tasks like these* have the tasks as the sample, which then stand for
+others; five tasks show little of a sixth, however often they run. Either claim makes the values
+that the tests of `stats.paired` and `stats.rates` take, with runs or with tasks as units.
+
+Of these tasks each run is taken as if it had one of the other side beside it. Which one is chance,
+so the counts are those of all ways to pair them, on average. Changes that differ from task to task
+then count as chance too, which is careful. A drop is shown by the exact permutation of the runs
+within each task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, log, log1p, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtri
+
+from pytest_ftgate.stats.bounded import BoundedValues
+from pytest_ftgate.stats.paired import PairedCounts
+from pytest_ftgate.stats.power import (
+    certifiable_margin,
+    graded_certifiable_margin,
+)
+from pytest_ftgate.stats.proportions import find_root, log_choose, require_share
+from pytest_ftgate.stats.rates import MeanScore, mean_score
+from pytest_ftgate.stats.resampling import ratio_interval
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from pytest_ftgate.stats.proportions import Array
+
+#: Fewer tasks show nothing, not even of themselves: one that breaks is a third of all.
+FEWEST_TASKS = 3
+#: A variance needs two runs.
+_FEWEST_RUNS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskRuns:
+    """The rewards of the runs of each task by one agent; each task weighs the same.
+
+    Attributes:
+        rewards: the reward of each run in the order of the requests, 0 to 1, shape (tasks, runs).
+            A task with fewer runs has NaN in the other places.
+
+    Raises:
+        ValueError: fewer than three tasks, a task without a run, or a reward outside 0 to 1.
+    """
+
+    rewards: Array
+
+    def __post_init__(self) -> None:
+        """Check the rewards."""
+        if self.rewards.ndim != 2 or len(self.rewards) < FEWEST_TASKS:  # noqa: PLR2004 - axes
+            raise ValueError(f"runs of at least {FEWEST_TASKS} tasks are needed, one row a task")
+        if not np.all(self.runs):
+            raise ValueError("every task needs a run")
+        if not np.all((self._seen >= 0.0) & (self._seen <= 1.0)):
+            raise ValueError("rewards must lie between 0 and 1")
+
+    @property
+    def runs(self) -> Array:
+        """The number of runs of each task, shape (tasks,)."""
+        return np.asarray(np.count_nonzero(~np.isnan(self.rewards), axis=1), np.float64)
+
+    @property
+    def sums(self) -> Array:
+        """The sum of the rewards of each task, shape (tasks,)."""
+        return np.asarray(np.nansum(self.rewards, axis=1), np.float64)
+
+    @property
+    def means(self) -> Array:
+        """The mean reward of each task, shape (tasks,): pass@1 of right or wrong runs."""
+        return np.asarray(self.sums / self.runs)
+
+    def first_sums(self, k: int) -> Array:
+        """Return the sum of the first *k* rewards of each task; all tasks need as many runs."""
+        return np.asarray(self._seen.reshape(len(self.rewards), -1)[:, :k].sum(axis=1))
+
+    @property
+    def is_counted(self) -> bool:
+        """True if every run is right or wrong."""
+        return bool(np.all((self._seen == 0.0) | (self._seen == 1.0)))
+
+    @property
+    def disagreement(self) -> float:
+        """How often two runs of one task differ; of graded rewards the mean squared difference.
+
+        It is twice the variance within a task, over the tasks with two runs or more, and 0 if there
+        is none.
+        """
+        repeated = self.runs >= _FEWEST_RUNS
+        if not np.any(repeated):
+            return 0.0
+        variances: Array = np.nanvar(self.rewards[repeated], axis=1, ddof=1)
+        return 2.0 * float(np.mean(variances))
+
+    def pass_rates(self, k: int) -> Array:
+        """Return the unbiased estimate of pass^k of each task: that k runs are right, all of them.
+
+        With s right of n runs it is C(s, k) / C(n, k); shape (tasks,).
+
+        Raises:
+            ValueError: a reward is graded, or a task has fewer than *k* runs.
+        """
+        self._require(k)
+        right, runs = self.sums, self.runs
+        chosen = log_choose(np.maximum(right, k), float(k)) - log_choose(runs, float(k))
+        return np.where(right >= k, np.exp(chosen), 0.0)
+
+    def blocks(self, k: int) -> TaskRuns:
+        """Return blocks of *k* runs, one after the other, each right if all of its runs are.
+
+        Runs that fill no block are left out. Gates on pass^k compare blocks: they are independent.
+
+        Raises:
+            ValueError: see `pass_rates`.
+        """
+        self._require(k)
+        blocks = np.full((len(self.rewards), int(self.runs.max()) // k), np.nan)
+        for row, rewards in zip(blocks, self.rewards, strict=True):
+            seen = rewards[~np.isnan(rewards)]
+            whole = seen[: seen.size // k * k].reshape(-1, k)
+            row[: len(whole)] = whole.min(axis=1)
+        return TaskRuns(blocks)
+
+    @property
+    def _seen(self) -> Array:
+        return np.asarray(self.rewards[~np.isnan(self.rewards)], np.float64)
+
+    def _require(self, k: int) -> None:
+        if not self.is_counted or not 1 <= k <= self.runs.min():
+            raise ValueError(f"pass^{k} needs {k} runs of each task, all right or wrong")
+
+
+# Comparisons --------------------------------------------------------------------------------------
+
+
+def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True) -> PairedCounts:
+    """Return the comparison of two agents on these tasks, whose runs are the sample.
+
+    Tests and intervals are those of `stats.paired`. With runs that are right or wrong, as many for
+    each task, they count: n is tasks times the runs of the side with fewer, since a loss that was
+    not drawn hides behind those, however often the other side ran. As many of its first runs enter
+    the permutation: with more of them few failures would do, and half of a limit fail too often.
+    Otherwise every run is compared with every run of the other side, by `bounded.p_mean`.
+
+    Args:
+        before: the runs of the baseline.
+        after: the runs of the candidate, of the same tasks in the same order.
+        replies_vary: whether another run may go otherwise.
+
+    Raises:
+        ValueError: the numbers of tasks differ, or runs do not vary.
+    """
+    if not replies_vary:
+        msg = "of replies that do not vary the drop on these tasks is a plain count"
+        raise ValueError(msg)
+    _require_same_tasks(before, after)
+    fewer = np.minimum(before.runs, after.runs)
+    equal = np.ptp(before.runs) == np.ptp(after.runs) == 0.0
+    if not (equal and before.is_counted and after.is_counted):
+        return _compared_runs(before, after, fewer)
+    b, c, n = before.means, after.means, float(np.sum(fewer))
+    first = (before.first_sums(int(fewer[0])), after.first_sums(int(fewer[0])))
+    return PairedCounts(
+        n=n,
+        delta=float(np.mean(c - b)),
+        fixed=float(fewer @ ((1.0 - b) * c)),
+        regressed=float(fewer @ (b * (1.0 - c))),
+        effective=n,
+        before=float(np.mean(b)),
+        after=float(np.mean(c)),
+        permuted=p_permuted(*first, fewer, fewer),
+    )
+
+
+def tasks_like_these(before: TaskRuns, after: TaskRuns) -> PairedCounts:
+    """Return the comparison of two agents on tasks like these, which are the sample.
+
+    The mean change of each task is one value of `bounded.p_mean`.
+
+    Raises:
+        ValueError: the numbers of tasks differ.
+    """
+    _require_same_tasks(before, after)
+    ones = np.ones(len(before.means))
+    return _graded_pairs(after.means - before.means, ones, ones, before, after)
+
+
+def p_permuted(
+    before_right: Array, after_right: Array, before_runs: Array, after_runs: Array
+) -> float:
+    """Return the mid-p-value of "nothing changed in any task" against a drop; all shapes (tasks,).
+
+    Given how many runs of a task are right on both sides together, those of the candidate follow a
+    hypergeometric distribution if it is unchanged; their sum over the tasks has the convolution of
+    them. This is the exact conditional test of Cochran, Mantel and Haenszel (Mantel & Haenszel
+    1959, JNCI 22:719-748). It is 0.5 where no run could have gone otherwise.
+    """
+    chances, least = np.ones(1), 0.0
+    for right, drawn, n in zip(
+        before_right + after_right, after_runs, before_runs + after_runs, strict=True
+    ):
+        chances = np.convolve(chances, _hypergeometric(right, drawn, n))
+        least += max(0.0, right + drawn - n)
+    seen = round(float(np.sum(after_right)) - least)
+    return float(min(1.0, np.sum(chances[:seen]) + chances[seen] / 2.0))
+
+
+@lru_cache(maxsize=4096)
+def _hypergeometric(marked: float, drawn: float, n: float) -> Array:
+    """Return the chance of each possible number of *marked* among the *drawn* of n, from the least.
+
+    The import of `scipy.stats` takes a second.
+    """
+    counts = np.arange(max(0.0, marked + drawn - n), min(marked, drawn) + 1.0)
+    ways = log_choose(marked, counts) + log_choose(n - marked, drawn - counts)
+    return np.asarray(np.exp(ways - log_choose(n, drawn)))
+
+
+def _require_same_tasks(before: TaskRuns, after: TaskRuns) -> None:
+    if len(before.rewards) != len(after.rewards):
+        raise ValueError("both sides need the same tasks")
+
+
+def _compared_runs(before: TaskRuns, after: TaskRuns, fewer: Array) -> PairedCounts:
+    """Return the comparison of every run with each of the other side; they weigh *fewer* runs."""
+    changes = after.rewards[:, None, :] - before.rewards[:, :, None]
+    size, count = np.mean(fewer) / fewer, fewer / (before.runs * after.runs)
+    seen = ~np.isnan(changes)
+    rows = np.nonzero(seen)[0]
+    # Few differences are distinct, unless rewards are fine; two numbers sort fast as one complex.
+    keys, places = np.unique(changes[seen] + 1j * size[rows], return_inverse=True)
+    counts = np.bincount(places, count[rows]).astype(np.float64)
+    return _graded_pairs(keys.real, keys.imag, counts, before, after)
+
+
+def _graded_pairs(
+    changes: Array, sizes: Array, counts: Array, before: TaskRuns, after: TaskRuns
+) -> PairedCounts:
+    """Return the comparison of units with these *changes*, weights and numbers."""
+    n, delta = float(np.sum(counts)), float(np.mean(after.means - before.means))
+    return PairedCounts(
+        n=n,
+        delta=delta,
+        fixed=float(np.sum(counts[changes > 0.0])),
+        regressed=float(np.sum(counts[changes < 0.0])),
+        effective=n,
+        countable=False,
+        spread=_spread(changes - delta, sizes, counts),
+        before=float(np.mean(before.means)),
+        after=float(np.mean(after.means)),
+        changes=BoundedValues(sizes * changes, sizes, -1.0, 1.0, counts=counts),
+    )
+
+
+def _spread(residuals: Array, sizes: Array, counts: Array) -> float:
+    return float(counts @ (sizes * residuals) ** 2) / max(float(np.sum(counts)) - 1.0, 1.0)
+
+
+# Rates and costs ----------------------------------------------------------------------------------
+
+
+def score_of_these(runs: TaskRuns, k: int = 1) -> MeanScore:
+    """Return the mean reward of these tasks, or their pass^k, for `rates.score_interval`.
+
+    Runs are the sample. With the same number of runs for each task the interval is that of Clopper
+    and Pearson for all runs together. It is wide enough, since unlike tasks vary less in sum than
+    equal ones (Hoeffding 1956, Ann. Math. Statist. 27:713-721). For pass^k a task
+    counts as many units as it has disjoint blocks of k runs.
+
+    Raises:
+        ValueError: see `TaskRuns.pass_rates`.
+    """
+    units = runs.runs if k == 1 else runs.runs // k
+    sizes = np.mean(units) / units
+    if runs.is_counted:
+        rates = runs.means if k == 1 else runs.pass_rates(k)
+        values = np.repeat([1.0, 0.0], rates.size)
+        sizes, counts = np.tile(sizes, 2), np.concatenate([rates * units, (1.0 - rates) * units])
+    else:
+        seen = ~np.isnan(runs.rewards)
+        rates, values, sizes = runs.means, runs.rewards[seen], sizes[np.nonzero(seen)[0]]
+        counts = np.ones(values.size)
+    rate = float(np.mean(rates))
+    return MeanScore(
+        n=int(np.sum(units)),
+        rate=rate,
+        countable=False,
+        spread=_spread(values - rate, sizes, counts),
+        values=BoundedValues(sizes * values, sizes, 0.0, 1.0, counts=counts),
+    )
+
+
+def score_of_tasks_like_these(runs: TaskRuns, k: int = 1) -> MeanScore:
+    """Return the mean reward of tasks like these, or their pass^k; the tasks are the sample.
+
+    Raises:
+        ValueError: see `TaskRuns.pass_rates`.
+    """
+    return mean_score(runs.means if k == 1 else runs.pass_rates(k))
+
+
+def cost_per_success(
+    costs: ArrayLike, runs: TaskRuns, confidence: float, *, like_these: bool = False
+) -> tuple[float, float, float] | None:
+    """Return what a success costs with its interval (ratio, low, high), or None without a success.
+
+    It is the mean cost over the mean reward, each a mean over the tasks, so that failures pay too.
+    The interval is that of `resampling.ratio_interval`.
+
+    Args:
+        costs: the cost of each run, shape (tasks, runs); NaN where *runs* has none.
+        runs: the rewards of the runs.
+        confidence: a share.
+        like_these: True if the tasks are the sample, False if their runs are.
+
+    Raises:
+        ValueError: the shapes differ, or *confidence* is outside 0 to 1.
+    """
+    paid, rewards, share = np.asarray(costs, np.float64), runs.rewards, 1.0 / runs.runs
+    if paid.shape != rewards.shape or np.any(np.isnan(paid) != np.isnan(rewards)):
+        raise ValueError("every run needs one cost")
+    if not np.any(runs.means):
+        return None
+    above, below = (np.asarray(values * share[:, None]) for values in (paid, rewards))
+    ratio, seen = float(np.nansum(above) / np.nansum(below)), ~np.isnan(rewards)
+    if like_these:
+        ends = ratio_interval(np.nansum(above, axis=1), np.nansum(below, axis=1), confidence)
+    else:
+        ends = ratio_interval(above[seen], below[seen], confidence)
+    return ratio, *ends
+
+
+# Plans --------------------------------------------------------------------------------------------
+
+
+def smallest_shown_drop(units: float, alpha: float = 0.05) -> float:
+    """Return the smallest drop that so many tasks, or runs of these tasks, can rule out.
+
+    It is the drop m of which (1 - m)^units of samples show nothing at all.
+    """
+    require_share("alpha", alpha)
+    return float(1.0 - alpha ** (1.0 / units))
+
+
+def runs_needed(tasks: int, margin: float, alpha: float = 0.05) -> int:
+    """Return how many runs of each task can rule out a drop of *margin* on these tasks.
+
+    Raises:
+        ValueError: unless 0 < margin < 1.
+    """
+    require_share("margin", margin)
+    # A number of runs that is just enough must not be one more by rounding.
+    return ceil(log(alpha) / log1p(-margin) / tasks - 1e-9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """What tasks with so many runs can show of an agent.
+
+    Attributes:
+        tasks: the number of tasks.
+        runs: the numbers of runs of each task, of the baseline and of the candidate.
+        disagreement: how often two runs of one task differ; see `TaskRuns.disagreement`.
+        is_graded: True if a run may be right in part.
+        miss, alarm: the levels of a pass and of a fail.
+    """
+
+    tasks: int
+    runs: tuple[int, int]
+    disagreement: float
+    is_graded: bool = False
+    miss: float = 0.05
+    alarm: float = 0.01
+
+    @property
+    def pairs(self) -> float:
+        """The number of runs as the test of these tasks counts them."""
+        return float(self.tasks * min(self.runs))
+
+    def limit(self, power: float = 0.9) -> float:
+        """Return the smallest limit that an unchanged agent passes on these tasks; 1 for none."""
+        if self.is_graded:
+            found = graded_certifiable_margin(self._unchanged(self.pairs), power, self.miss)
+            return min(1.0, found)
+        try:
+            return certifiable_margin(self.pairs, self.disagreement, power, self.miss)
+        except ValueError:
+            return 1.0
+
+    def limit_like_these(self, power: float = 0.9) -> float:
+        """Return the smallest limit that an unchanged agent passes on tasks like these.
+
+        Its tasks differ by the chance of their runs alone. The result is 1 for none.
+        """
+        return min(1.0, graded_certifiable_margin(self._unchanged(self.tasks), power, self.miss))
+
+    def found_drop(self, limit: float, power: float = 0.9) -> float:
+        """Return the smallest drop on these tasks that fails a gate with this *limit*; 1 for none.
+
+        It must be shown, and the observed drop must reach the limit. What is lost adds to the
+        disagreement at most, as where runs that surely succeeded fail.
+        """
+        alarm, lack = -float(ndtri(self.alarm)), float(ndtri(power))
+
+        def excess(drop: float) -> float:
+            differ = min(1.0, self.disagreement + drop)
+            error = sqrt((differ - drop**2) / self.pairs)
+            # Permuted runs have the variance of the mean rate of both sides.
+            permuted = sqrt((differ - drop**2 / 2.0) / self.pairs)
+            return drop - lack * error - max(limit, alarm * permuted)
+
+        return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
+
+    def _unchanged(self, units: float) -> PairedCounts:
+        """Return the comparison of an unchanged agent on so many units, in the mean."""
+        counts, spread = np.array([units]), self.disagreement * units / self.pairs
+        values = BoundedValues(np.zeros(1), np.ones(1), -1.0, 1.0, counts=counts)
+        return PairedCounts(
+            n=units, delta=0.0, fixed=0.0, regressed=0.0, effective=units, countable=False,
+            spread=spread, before=0.5, after=0.5, changes=values,
+        )  # fmt: skip
