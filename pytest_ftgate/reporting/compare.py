@@ -28,12 +28,14 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     paired_by: str,
     score_kind: str,
     cases: int,
+    repeats: tuple[int, int],
     notes: Sequence[str],
     verbosity: int = 0,
 ) -> Iterator[str]:
     """Yield the lines of a comparison, the verdict of each candidate first.
 
-    *files* has the base first, *verdicts* one verdict for each other file.
+    *files* has the base first, *verdicts* one verdict for each other file. *repeats* are the least
+    and the most replies of a file to a case.
     """
     own = files[0].columns.get("score", "score")
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
@@ -44,7 +46,7 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
-        facts = f"{quantity(cases, 'case')} {paired}"
+        facts = f"{_cases_text(files[0].unit, cases, repeats)} {paired}"
         one_line = f"{head}   {facts}"
         yield from (
             [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
@@ -53,6 +55,16 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for note in (*_column_notes(files), *notes):
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
+
+
+def _cases_text(unit: str, cases: int, repeats: tuple[int, int]) -> str:
+    """Return how many cases there are, and replies to each if these are several."""
+    least, most = repeats
+    if most == 1:
+        return quantity(cases, unit)
+    each = quantity(most, "reply" if unit == "case" else "run")
+    span = "" if least == most else f"{least:,} to "
+    return f"{quantity(cases, unit)}, {span}{each} each,"
 
 
 def _verdict_table(files: Sequence[AnswerFile], verdicts: Sequence[Verdict]) -> TextTable:

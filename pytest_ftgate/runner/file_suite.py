@@ -45,12 +45,19 @@ class ComparedSuite:
         declared: the value of ``reply`` in the suite file.
         case_rows: the lines of the file of cases, as values.
         reply_rows: by variant, the lines of its file of replies, as values.
+        usual_repeats: how many replies to each case the limit is sized for.
     """
 
     suite: Suite
     declared: Mapping[str, Any]
     case_rows: Sequence[Mapping[str, Any]]
     reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    usual_repeats: int = 1
+
+    @property
+    def planned(self) -> Suite:
+        """The suite whose limit fits the replies, of which some cases may have fewer."""
+        return replace(self.suite, repeats=self.usual_repeats)
 
     def requests(self, variant: str) -> tuple[CaseRequest, ...]:
         """Return a request for each reply of *variant*, and for each case without one."""
@@ -120,7 +127,9 @@ class ComparedSuite:
             declared = keys if variant.gated else {**keys, "gated": False}
             yield f"  {json.dumps(name)}: {json.dumps(declared, ensure_ascii=False)}"
         yield f"baseline: {json.dumps(self.suite.baseline)}"
-        limit = {} if gate.has_default_limit else {gate.drop_key: gate.max_drop}
+        # A run sizes the limit for as many replies to each case.
+        is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
+        limit = {} if is_sized else {gate.drop_key: gate.max_drop}
         slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
@@ -173,16 +182,17 @@ def build_suite(
         raise SuiteError(files[0].name, source.errors)
     slices = ("tag",) if any(case.tags for case in built) else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
-    suite = _suite(files, built, reply, gate, paired.repeats)
+    suite, usual = _suite(files, built, reply, gate, paired.repeats[1]), paired.usual_repeats
     if gate.max_drop is None:
-        limited = replace(gate, **_shown_limit(suite, gate))
-        suite = replace(suite, gates={gate.kind: limited})
+        shown = _shown_limit(replace(suite, repeats=usual), gate)
+        suite = replace(suite, gates={gate.kind: replace(gate, **shown)})
     reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
     return ComparedSuite(
         suite=suite,
         declared=declared,
         case_rows=case_rows,
         reply_rows=dict(zip(suite.variants, reply_rows, strict=True)),
+        usual_repeats=usual,
     )
 
 
