@@ -146,7 +146,7 @@ def document_in(path: Path) -> Mapping[str, Any]:
     """
     try:
         document = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         remedy = "let the tool write it again, or remove it"
         raise ConfigurationError(f"{path} is not JSON: {error}; {remedy}") from error
     if not isinstance(document, Mapping):

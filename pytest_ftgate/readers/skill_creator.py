@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ def arms_of(answers: str | os.PathLike[str]) -> tuple[str, str] | None:
     """
     written = os.fspath(answers)
     path = Path(written)
-    document = document_in(path) if path.suffix == ".json" and path.is_file() else {}
-    runs = _runs(document)
+    runs = list[Mapping[str, Any]]()
+    # What is wrong with a file is said where its answers are read.
+    with suppress(ConfigurationError):
+        runs = _runs(document_in(path)) if path.suffix == ".json" and path.is_file() else []
     if not runs:
         return None
     names = _names(written, runs)

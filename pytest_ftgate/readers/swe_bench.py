@@ -41,8 +41,11 @@ _PREDICTIONS = ("all_preds.jsonl", "preds.jsonl", "preds.json")
 
 def reports_in(folder: RawFile) -> RawFile | None:
     """Return the reports of the tasks in a folder of logs; None if there are none."""
-    reports = [document_in(file) for file in sorted(folder.path.glob(f"*/{_REPORT}"))]
-    tasks = {task: value for report in reports for task, value in report.items()}
+    files = sorted(folder.path.glob(f"*/{_REPORT}"))
+    reports = ((file, document_in(file)) for file in files)
+    # Some submissions leave out the task, which the folder names.
+    named = ({file.parent.name: one} if "resolved" in one else one for file, one in reports)
+    tasks = {task: value for one in named for task, value in one.items()}
     return replace(folder, document=tasks) if _are_reports(tasks) else None
 
 

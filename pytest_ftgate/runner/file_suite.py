@@ -261,7 +261,8 @@ def file_limit(max_drop: float | None, two_sided: float | None) -> dict[str, Any
 
 def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:
     """Return a short and unique name for each file: its stem, its folder, or with a number."""
-    for name_of in (_stem, lambda file: f"{file.path.absolute().parent.name}-{_stem(file)}"):
+    whole = (_stem, lambda file: file.path.stem or file.name)
+    for name_of in (*whole, lambda file: f"{file.path.absolute().parent.name}-{_stem(file)}"):
         names = [re.sub(r"[^\w.-]+", "-", name_of(file)).strip("-.") for file in files]
         if all(names) and len({*names}) == len(names):
             return tuple(names)
@@ -270,7 +271,8 @@ def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:
 
 def _stem(file: AnswerFile) -> str:
     part = file.name.partition("::")[2]
-    return part or (file.path.name.partition(".")[0] if file.path.suffix else file.name)
+    is_file = bool(file.path.suffix) and not file.path.is_dir()
+    return part or (file.path.name.partition(".")[0] if is_file else file.name)
 
 
 def _declared_reply(
