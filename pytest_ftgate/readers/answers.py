@@ -93,9 +93,10 @@ def _with_listed_rows(raw: RawFile, document: Mapping[str, Any]) -> RawFile:
         raise ConfigurationError(f"{raw.name} holds several lists: {', '.join(lists)}; {remedy}")
     by_id = [{"id": k, **v} for k, v in document.items() if isinstance(v, Mapping)]
     # Figures of whole models or tasks have no replies.
-    if len(by_id) == len(document) and "reply" in guess_columns([*by_id[0]], ("reply", "expected")):
+    roles = guess_columns([*by_id[0]], ("reply", "expected")) if by_id else {}
+    if len(by_id) == len(document) and "reply" in roles:
         return replace(raw, rows=_rows_of(raw, by_id))
-    keys = ", ".join([*document][:8])
+    keys = ", ".join([*document][:8]) or "none"
     raise ConfigurationError(
         f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
         'such as [{"id": "1", "expected": "4", "reply": "4"}]'

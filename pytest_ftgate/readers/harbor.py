@@ -126,7 +126,8 @@ def _notes(raw: RawFile, rows: Sequence[Row]) -> Iterator[str]:
 
 def _rewards(trial: Mapping[str, Any]) -> Mapping[str, Any]:
     rewards = value_at(trial, "verifier_result.rewards")
-    return rewards if isinstance(rewards, Mapping) else {}
+    known = rewards if isinstance(rewards, Mapping) else {}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _exceptions(trial: Mapping[str, Any]) -> list[Mapping[str, Any]]:
