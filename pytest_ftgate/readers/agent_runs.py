@@ -53,7 +53,7 @@ class RunFacts:
     uses: tuple[str, ...] | None = None
 
 
-def amount(value: Any) -> float | None:
+def stated_amount(value: Any) -> float | None:
     """Return *value* if it is a finite number of at least 0, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) and value >= 0 else None
@@ -61,12 +61,12 @@ def amount(value: Any) -> float | None:
 
 def measured(value: Any) -> float | None:
     """Return *value* if it is a number above 0, else None: tools write 0 for what they lack."""
-    return amount(value) or None
+    return stated_amount(value) or None
 
 
 def count_of(value: Any) -> int | None:
     """Return *value* as a whole number of at least 0, else None."""
-    number = amount(value)
+    number = stated_amount(value)
     return None if number is None else int(number)
 
 
@@ -116,10 +116,8 @@ def missing_note(reasons: Iterable[str], runs: int) -> Iterator[str]:
     if counts:
         named = [f"{reason} ({n:,})" for reason, n in counts.most_common(_MAX_REASONS)]
         more = ", …" * (len(counts) > _MAX_REASONS)
-        yield (
-            f"{counts.total():,} of {runs:,} runs count as missing, not as wrong: "
-            f"{', '.join(named)}{more}"
-        )
+        verb = f"count{'s' * (counts.total() == 1)} as missing, not as wrong"
+        yield f"{counts.total():,} of {runs:,} runs {verb}: {', '.join(named)}{more}"
 
 
 def require_version(name: str, document: Mapping[str, Any], known: Sequence[int]) -> None:

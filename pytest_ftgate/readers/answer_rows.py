@@ -531,11 +531,8 @@ def part_of(raw: RawFile, names: Sequence[str], what: str) -> str:
         return matches[0]
     path = raw.name.partition("::")[0]
     known = ", ".join(f'"{path}::{name}"' for name in names)
-    problem = (
-        f': none of its {what} alone is called "{raw.part}"'
-        if raw.part
-        else f" holds {len(names)} {what}"
-    )
+    several = f" holds {len(names)} {what}"
+    problem = f': none of its {what} alone is called "{raw.part}"' if raw.part else several
     raise ConfigurationError(f"{path}{problem}; write one of {known}")
 
 

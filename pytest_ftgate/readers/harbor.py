@@ -10,13 +10,13 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.agent_runs import (
     RunFacts,
-    amount,
     document_in,
     measured,
     missing_note,
     require_version,
     seconds_between,
     skills_read,
+    stated_amount,
     token_facts,
 )
 from pytest_ftgate.readers.answer_rows import (
@@ -121,7 +121,7 @@ def _notes(raw: RawFile, rows: Sequence[Row]) -> Iterator[str]:
     yield from missing_note(filter(None, reasons), len(rows))
     started = len([*raw.path.glob(f"*__*/{_CONFIG}")]) if raw.path.is_dir() else 0
     if started > len(raw.rows):
-        yield f"{started - len(raw.rows):,} trials have no {_RESULT}: the job has not ended"
+        yield f"trials without a {_RESULT}: {started - len(raw.rows):,}; the job has not ended"
 
 
 def _rewards(trial: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -172,7 +172,7 @@ def _run_facts(row: Row) -> RunFacts:
     return RunFacts(
         model=_model(value_at(trial, "agent_info.model_info")),
         status=_name(exceptions[0]) if exceptions else "completed",
-        cost_usd=_sum([amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
+        cost_usd=_sum([stated_amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
         seconds=_sum([_seconds(part) for part in parts]),
         tool_calls=None if calls is None else len(calls),
         uses=None if calls is None else skills_read(calls),

@@ -14,7 +14,6 @@ from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
@@ -222,8 +221,7 @@ def _evaluate(
         for variant in suite.variants.values()
         if variant.gated
     )
-    planned = compared.planned
-    coarse = tuple(coarse_limit(planned, gate, default_limit(planned, gate)))
+    coarse = tuple(compared.coarse_limit(gate))
     verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
     equal = filter(None, [equal_inputs(suite.cases)])
     notes = (*paired.notes, *equal, *_file_notes(files, paired.key))

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
 from pytest_ftgate.gates.kinds import infeasible_limits
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
@@ -26,7 +27,7 @@ from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
@@ -54,10 +55,12 @@ class ComparedSuite:
     reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
     usual_repeats: int = 1
 
-    @property
-    def planned(self) -> Suite:
-        """The suite whose limit fits the replies, of which some cases may have fewer."""
-        return replace(self.suite, repeats=self.usual_repeats)
+    def coarse_limit(self, gate: Gate) -> Iterator[Note]:
+        """Yield what the cases can show if the default limit of *gate* is coarse, or None."""
+        from pytest_ftgate.gates.power import coarse_limit, default_limit
+
+        planned = replace(self.suite, repeats=self.usual_repeats)
+        yield from coarse_limit(planned, gate, default_limit(planned, gate))
 
     def requests(self, variant: str) -> tuple[CaseRequest, ...]:
         """Return a request for each reply of *variant*, and for each case without one."""

@@ -9,23 +9,23 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.agent_runs import (
-    amount,
     document_in,
     measured,
     missing_note,
     seconds_between,
     skills_read,
+    stated_amount,
     token_facts,
 )
 
 
 @every_row("value", [None, True, "3", -1, math.nan, math.inf, [1]])
 def test_what_is_no_amount_is_not_stated(value):
-    assert amount(value) is None
+    assert stated_amount(value) is None
 
 
 def test_a_cost_may_be_zero_and_tokens_and_times_of_zero_were_not_measured():
-    assert (amount(0), measured(0), measured(2)) == (0.0, None, 2.0)
+    assert (stated_amount(0), measured(0), measured(2)) == (0.0, None, 2.0)
 
 
 def test_the_total_of_tokens_is_the_sum_unless_the_file_states_it():

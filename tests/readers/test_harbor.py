@@ -102,7 +102,7 @@ def test_trials_without_a_result_are_counted(tmp_path):
     job = harbor_job(tmp_path / "job", {"a": [1.0, 0.0]})
     (job / "a__0000001" / "result.json").unlink()
 
-    assert read(job).notes == ("1 trials have no result.json: the job has not ended",)
+    assert read(job).notes == ("trials without a result.json: 1; the job has not ended",)
 
 
 def test_a_job_without_a_trial_says_so(tmp_path):

@@ -48,7 +48,7 @@ def test_a_run_that_was_not_graded_is_missing(written):
     file = read(f"{written(document)}::with_skill")
 
     assert [row.score for row in file.rows] == [1.0, None, 1.0]
-    assert file.notes[0] == "1 of 3 runs count as missing, not as wrong: not graded (1)"
+    assert file.notes[0] == "1 of 3 runs counts as missing, not as wrong: not graded (1)"
 
 
 def test_a_model_that_the_tool_does_not_know_is_none(written):

@@ -72,7 +72,7 @@ def test_an_error_of_the_runner_is_missing_and_a_timeout_of_the_agent_is_wrong(
     file = read(trial(), trial("other", score, status, end))
 
     assert file.rows[1].score == wanted
-    assert any("count as missing" in note for note in file.notes) is (wanted is None)
+    assert any("as missing, not" in note for note in file.notes) is (wanted is None)
 
 
 def test_stimuli_of_one_name_in_two_files_are_two_tasks(read):
