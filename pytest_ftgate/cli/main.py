@@ -173,6 +173,8 @@ examples:
   pytest-ftgate compare base.csv tuned.csv --reply answer --scorer contains
   pytest-ftgate compare old.eval new.eval --by metadata.topic --max-drop 0.03
   pytest-ftgate compare results.json::old-model results.json::new-model
+  pytest-ftgate compare jobs/old jobs/new
+  pytest-ftgate compare benchmark.json
   pytest-ftgate compare base.jsonl tuned.jsonl --write qa.ftgate.yaml
 
 exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive,
@@ -214,7 +216,8 @@ _VERBS = (
     _Verb("compare", "compare files of answers, of any tool; needs no suite",
         _call, "cli.compare:compare_files", (
         _option("base", "the answers that others are compared with", "BASE"),
-        _option("candidates", "the answers to judge", "CANDIDATE", nargs="+"),
+        _option("candidates", "the answers to judge; not needed where BASE holds both arms of a "
+            "benchmark", "CANDIDATE", nargs="*"),
         _option("--cases", "a file with the questions and the expected answers, if BASE and "
             "CANDIDATE have only replies", "FILE"),
         _column("id", "what pairs the rows (default: ids, else a column of unique values, else "

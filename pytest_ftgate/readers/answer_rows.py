@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.readers.table import Row
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
@@ -108,6 +109,7 @@ class AnswerRow:
         reply: its text, or None if there is none.
         score: 0 to 1 as the file states it, or None.
         choices: the number of answers of which the model chose one, or 0.
+        run: what the file says about the run that brought the reply, or None.
     """
 
     line: int
@@ -118,6 +120,7 @@ class AnswerRow:
     score: float | None = None
     tags: tuple[str, ...] = ()
     choices: int = 0
+    run: RunFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,7 @@ class AnswerFile:
         others: the values of each other column with a text or a number in all rows.
         unread: the columns that have no role.
         notes: sentences on what the file has and the rows have not.
+        unit: what the tool calls a case: ``case``, ``task`` or ``test``.
     """
 
     path: Path
@@ -141,6 +145,7 @@ class AnswerFile:
     others: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unit: str = "case"
 
 
 def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
@@ -468,6 +473,7 @@ class ToolFormat(NamedTuple):
         read: returns one reply with the score of a name, which is "" if the file has none; or None
             if it has no such score.
         tags: where its tags are, or "".
+        unit: what it calls a case, as in `AnswerFile`.
     """
 
     name: str
@@ -476,6 +482,7 @@ class ToolFormat(NamedTuple):
     find: Callable[[RawFile], Found | None]
     read: Callable[[Any, str], Sample | None]
     tags: str = ""
+    unit: str = "case"
 
 
 class Found(NamedTuple):
@@ -507,6 +514,26 @@ class Sample(NamedTuple):
     is_error: bool = False
     line: int = 1
     choices: int = 0
+    run: RunFacts | None = None
+
+
+def part_of(raw: RawFile, names: Sequence[str], what: str) -> str:
+    """Return the one of *names* that the user wants, by a part of it that no other has.
+
+    *what* are the results that the file holds, for messages.
+
+    Raises:
+        ConfigurationError: no name, or several, have that part.
+    """
+    exact = [name for name in names if name == raw.part]
+    matches = exact or [name for name in names if raw.part in name]
+    if len(matches) == 1:
+        return matches[0]
+    path = raw.name.partition("::")[0]
+    known = ", ".join(f'"{path}::{name}"' for name in names)
+    several = f" holds {len(names)} {what}"
+    problem = f': none of its {what} alone is called "{raw.part}"' if raw.part else several
+    raise ConfigurationError(f"{path}{problem}; write one of {known}")
 
 
 def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | None:
@@ -535,6 +562,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         path=raw.path,
         name=raw.name,
         tool=tool.name,
+        unit=tool.unit,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
         notes=(
@@ -557,7 +585,7 @@ def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) 
     place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
     tags = tags_of(sample.record, columns, tool.tags)
     row = _answer_row(sample.line, values, tags, f"{raw.name}:{place}")
-    return replace(row, choices=sample.choices)
+    return replace(row, choices=sample.choices, run=sample.run)
 
 
 def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:

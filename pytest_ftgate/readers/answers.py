@@ -22,13 +22,18 @@ from pytest_ftgate.readers.answer_rows import (
 from pytest_ftgate.readers.eval_reports import DEEPEVAL, PYDANTIC_EVALS
 from pytest_ftgate.readers.eval_samples import BATCH, EVERY_EVAL, HELM
 from pytest_ftgate.readers.file_limits import read_here
+from pytest_ftgate.readers.harbor import HARBOR, trials_in
 from pytest_ftgate.readers.inspect import INSPECT, read_archive
 from pytest_ftgate.readers.lm_eval import LM_EVAL, newest_by_task, sample_files
 from pytest_ftgate.readers.openai_evals import OPENAI_EVENTS, OPENAI_ITEMS
 from pytest_ftgate.readers.promptfoo import PROMPTFOO_RESULTS
+from pytest_ftgate.readers.skill_creator import SKILL_CREATOR
 from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.swe_bench import SWE_BENCH, reports_in
 from pytest_ftgate.readers.table import Row, read_delimited, read_parquet, read_rows
+from pytest_ftgate.readers.terminal_bench import TERMINAL_BENCH, runs_in
 from pytest_ftgate.readers.text import replace_in_json, values_checked
+from pytest_ftgate.readers.vally import VALLY, results_in
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
@@ -55,9 +60,11 @@ def read_answers(
 def _read_answers(
     answers: Answers, columns: Columns, name: str, *, needs_reply: bool
 ) -> AnswerFile:
-    if isinstance(answers, str | os.PathLike) and Path(answers).is_dir():
-        return _checked(_read_folder(Path(answers), columns), columns)
-    raw = _read_raw(answers, name, columns)
+    folder = _folder(answers)
+    raw = _gathered(folder, columns) if folder else None
+    if folder and raw is None:
+        return _checked(_read_samples(folder.path, columns), columns)
+    raw = raw or _read_raw(answers, name, columns)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
     for tool in _TOOLS:
@@ -86,9 +93,10 @@ def _with_listed_rows(raw: RawFile, document: Mapping[str, Any]) -> RawFile:
         raise ConfigurationError(f"{raw.name} holds several lists: {', '.join(lists)}; {remedy}")
     by_id = [{"id": k, **v} for k, v in document.items() if isinstance(v, Mapping)]
     # Figures of whole models or tasks have no replies.
-    if len(by_id) == len(document) and "reply" in guess_columns([*by_id[0]], ("reply", "expected")):
+    roles = guess_columns([*by_id[0]], ("reply", "expected")) if by_id else {}
+    if len(by_id) == len(document) and "reply" in roles:
         return replace(raw, rows=_rows_of(raw, by_id))
-    keys = ", ".join([*document][:8])
+    keys = ", ".join([*document][:8]) or "none"
     raise ConfigurationError(
         f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
         'such as [{"id": "1", "expected": "4", "reply": "4"}]'
@@ -107,10 +115,33 @@ def _rows_of(raw: RawFile, values: Iterable[Mapping[str, Any]]) -> tuple[Row, ..
 _TOOLS = (
     *(LM_EVAL, INSPECT, PROMPTFOO_RESULTS, OPENAI_ITEMS, OPENAI_EVENTS),
     *(DEEPEVAL, PYDANTIC_EVALS, HELM, EVERY_EVAL, BATCH),
+    *(HARBOR, TERMINAL_BENCH, SKILL_CREATOR, VALLY, SWE_BENCH),
 )
+#: What gathers the results in a folder that a runner of agents wrote, each by other names.
+_FOLDERS = (trials_in, runs_in, results_in, reports_in)
 
 
-def _read_folder(path: Path, columns: Columns) -> AnswerFile:
+def _folder(answers: Answers) -> RawFile | None:
+    """Return the folder that *answers* name, or None."""
+    if not isinstance(answers, str | os.PathLike):
+        return None
+    written, _, part = os.fspath(answers).partition("::")
+    path = Path(written)
+    return RawFile(path, os.fspath(answers), part=part) if path.is_dir() else None
+
+
+def _gathered(folder: RawFile, columns: Columns) -> RawFile | None:
+    """Return the results in *folder*; None if no runner of agents wrote it."""
+    with values_checked(folder.name):
+        found = next(filter(None, (gather(folder) for gather in _FOLDERS)), None)
+    # Of a folder that is one file, the file is read.
+    if found is None or found.path == folder.path:
+        return found
+    rows = _read_raw(found.path, "", columns).rows
+    return replace(folder, rows=rows)
+
+
+def _read_samples(path: Path, columns: Columns) -> AnswerFile:
     """Return the newest samples of each task below a folder that lm-evaluation-harness wrote.
 
     Raises:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_ftgate.readers.agent_runs import (
+    RunFacts,
+    count_of,
+    measured,
+    seconds_of,
+    skills_read,
+    token_facts,
+)
 from pytest_ftgate.readers.answer_rows import (
     Found,
     RawFile,
@@ -54,7 +62,7 @@ HELM = ToolFormat(
 
 # Every Eval Ever ----------------------------------------------------------------------------------
 
-_EVERY_KEYS = {"schema_version", "sample_id", "input", "output", "evaluation"}
+_EVERY_KEYS = {"schema_version", "sample_id", "input", "evaluation"}
 
 
 def _find_evaluations(raw: RawFile) -> Found | None:
@@ -67,14 +75,38 @@ def _evaluation(row: Row, score: str) -> Sample:
     record = row.value
     reply, choices = value_at(record, "output.raw"), value_at(record, "input.choices")
     first = reply[0] if isinstance(reply, list) and reply else reply
+    # Agents have messages in place of an output.
+    text = text_of(first) if reply is not None else text_of(record.get("messages"))
     return Sample(
         record,
         value_at(record, score),
-        {"reply": text_of(first)},
+        {"reply": text},
         is_error=bool(record.get("error")),
         line=row.line,
         choices=len(choices) if isinstance(choices, list) else 0,
+        run=_run_facts(record),
     )
+
+
+def _run_facts(record: Mapping[str, Any]) -> RunFacts:
+    messages, usage = record.get("messages"), record.get("token_usage") or {}
+    turns = [one for one in messages or () if isinstance(one, Mapping)]
+    calls = [call for turn in turns for call in turn.get("tool_calls") or ()]
+    sent = [measured(value_at(usage, key)) or 0.0 for key in _SENT]
+    return RunFacts(
+        model=text_of(record.get("model_id")) or "",
+        status="error" if record.get("error") else "completed",
+        seconds=seconds_of(value_at(record, "performance.latency_ms")),
+        tool_calls=count_of(value_at(record, "evaluation.tool_calls_count")),
+        uses=skills_read((str(call["name"]), call.get("arguments")) for call in calls)
+        if turns
+        else None,
+        **token_facts(sum(sent), usage.get("output_tokens"), usage.get("total_tokens")),
+    )
+
+
+#: The tokens that were sent.
+_SENT = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")
 
 
 EVERY_EVAL = ToolFormat(

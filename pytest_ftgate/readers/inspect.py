@@ -14,11 +14,14 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, token_facts
 from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, text_of, value_at
 from pytest_ftgate.readers.text import replace_in_json
 
 _KEYS = {"eval", "status"}
 _SAMPLES = "samples/"
+#: The tokens that were sent, of which those from a cache are counted apart.
+_SENT = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")
 #: How Inspect names a log: by its time, the task and an id.
 _LOG_NAME = re.compile(r"\d{4}-\d\d-\d\dT[\d+-]+_(.+)_[0-9A-Za-z]{22}")
 #: The compression that Inspect uses and that zipfile reads from Python 3.14 on.
@@ -28,7 +31,10 @@ _DECOMPRESSORS = ("compression.zstd", "backports.zstd", "zstandard")
 #: The most bytes that a log unpacks to, and how many times its size if that is more.
 _MAX_BYTES, _MAX_RATIO = 500_000_000, 100
 #: The keys of a sample that are read, whatever columns the user names: its events are most of it.
-_READ = ("id", "epoch", "input", "target", "output", "scores", "metadata", "error")
+_READ = (
+    *("id", "epoch", "input", "target", "output", "scores", "metadata", "error", "limit"),
+    *("model_usage", "total_time"),
+)
 
 
 def task_of_log(path: Path) -> str:
@@ -77,8 +83,9 @@ def _check_size(path: Path, name: str, entries: Iterable[ZipInfo]) -> None:
 
 def _kept(sample: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
     """Return *sample* with *keys* alone; of its messages those that call tools."""
-    calls = [{"tool_calls": True}] if _tool_calls(sample) else []
-    return {"messages": calls} | {key: sample[key] for key in keys if key in sample}
+    calls = _tool_calls(sample)
+    messages = [{"tool_calls": calls}] if calls else []
+    return {"messages": messages} | {key: sample[key] for key in keys if key in sample}
 
 
 def _load(archive: ZipFile, entry: ZipInfo, name: str) -> Mapping[str, Any]:
@@ -131,7 +138,8 @@ def _find_samples(raw: RawFile) -> Found | None:
         return None
     samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
     names = (name for sample in samples for name in _scores(sample))
-    return Found(samples, names, _notes(log, samples))
+    model = str(log["eval"].get("model") or "")
+    return Found([(sample, model) for sample in samples], names, _notes(log, samples))
 
 
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -144,9 +152,15 @@ def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator
         yield "not read: tool calls"
 
 
-def _tool_calls(sample: Mapping[str, Any]) -> bool:
-    messages = sample.get("messages") or ()
-    return any(message.get("tool_calls") for message in messages if isinstance(message, Mapping))
+def _tool_calls(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the calls of tools in a sample: their functions, with the arguments."""
+    messages = (one for one in sample.get("messages") or () if isinstance(one, Mapping))
+    calls = (call for message in messages for call in message.get("tool_calls") or ())
+    return [
+        {key: call.get(key) for key in ("function", "arguments")}
+        for call in calls
+        if isinstance(call, Mapping)
+    ]
 
 
 def _scores(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,9 +175,36 @@ def _scores(sample: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _sample(sample: Mapping[str, Any], score: str) -> Sample:
+def _sample(found: tuple[Mapping[str, Any], str], score: str) -> Sample:
+    sample, model = found
     record = {**(sample.get("metadata") or {}), **sample, "completion": _completion(sample)}
-    return Sample(record, _scores(sample).get(score), is_error=bool(sample.get("error")))
+    return Sample(
+        record,
+        _scores(sample).get(score),
+        is_error=bool(sample.get("error")),
+        run=_run_facts(sample, model),
+    )
+
+
+def _run_facts(sample: Mapping[str, Any], model: str) -> RunFacts:
+    usage = sample.get("model_usage") or {}
+    # Models that grade have a usage of their own.
+    used = [usage[model]] if model in usage else [*usage.values()]
+    sums = {
+        key: sum(measured(value_at(one, key)) or 0.0 for one in used)
+        for key in (*_SENT, "output_tokens", "total_tokens", "total_cost")
+    }
+    calls = _tool_calls(sample)
+    limit = text_of(value_at(sample, "limit.type"))
+    return RunFacts(
+        model=model,
+        status="error" if sample.get("error") else f"limit: {limit}" if limit else "completed",
+        cost_usd=measured(sums["total_cost"]),
+        seconds=measured(sample.get("total_time")),
+        tool_calls=len(calls),
+        uses=skills_read((str(call["function"]), call["arguments"]) for call in calls),
+        **token_facts(sum(sums[key] for key in _SENT), sums["output_tokens"], sums["total_tokens"]),
+    )
 
 
 def _completion(sample: Mapping[str, Any]) -> str | None:

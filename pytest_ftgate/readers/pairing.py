@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
+from statistics import harmonic_mean
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
@@ -42,14 +43,24 @@ class PairedRows:
         key: what pairs them: ``id``, ``input``, ``line``, or the name of a column.
         rows: for each file, the base first, its rows by the id of the case. A case that a file
             lacks has no rows there.
-        repeats: the number of rows that each file has for each other case.
         notes: sentences on what does not pair.
     """
 
     key: str
     rows: tuple[_Rows, ...]
-    repeats: int = 1
     notes: tuple[str, ...] = ()
+
+    @property
+    def repeats(self) -> tuple[int, int]:
+        """The least and the most rows with a reply that a file has of a case."""
+        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
+        return min(counts), max(counts)
+
+    @property
+    def usual_repeats(self) -> int:
+        """The number of replies to each case that would show as much as those there are."""
+        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
+        return int(harmonic_mean(counts))
 
     @property
     def cases(self) -> Mapping[str, AnswerRow]:
@@ -80,8 +91,7 @@ def pair_files(
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     for file, side in zip(files, sides, strict=True):
         _require_one_model(file, side)
-    repeats = min(len(rows) for side in sides for rows in side.values())
-    notes += [*_repeat_notes(files, sides, repeats)]
+    notes += [*_repeat_notes(files, sides)]
     notes += [*_unpaired_notes(files, sides, key, effect)]
     sides, differing = _with_same_answers(files, sides, effect)
     notes += differing
@@ -100,10 +110,9 @@ def pair_files(
     names = {i: i if has_names else f"line-{sides[0][i][0].line}" for i in ids}
     is_text = not has_names and key not in ("input", "line")
     rows = tuple(
-        {names[i]: _asking(side.get(i, ())[:repeats], i if is_text else "") for i in ids}
-        for side in sides
+        {names[i]: _asking(side.get(i, ()), i if is_text else "") for i in ids} for side in sides
     )
-    return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
+    return PairedRows(key=key, rows=rows, notes=tuple(notes))
 
 
 def _asking(rows: Sequence[AnswerRow], text: str) -> tuple[AnswerRow, ...]:
@@ -389,16 +398,20 @@ def _require_one_model(file: AnswerFile, side: _Rows) -> None:
             )
 
 
-def _repeat_notes(
-    files: Sequence[AnswerFile], sides: Sequence[_Rows], repeats: int
-) -> Iterator[str]:
-    """Yield how many replies to each case count, and which cases have more."""
-    if repeats > 1:
-        yield f"each case has {repeats} replies, which are averaged"
-    for file, side in zip(files, sides, strict=True):
-        more = [_short(case) for case, rows in side.items() if len(rows) > repeats]
-        first = "the first of each counts" if repeats == 1 else f"the first {repeats} count"
-        yield from _note(more, f"with further replies in {file.name}; {first}")
+def _reply_counts(side: _Rows) -> list[int]:
+    """Return the number of replies to each case that has some."""
+    return [len(rows) for rows in side.values() if rows and _is_answered(rows[0])]
+
+
+def _repeat_notes(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> Iterator[str]:
+    """Yield how many replies to a case each file has, if these differ."""
+    counts = [_reply_counts(side) or [0] for side in sides]
+    if len(set(chain.from_iterable(counts))) > 1:
+        spans = (" to ".join(map(str, sorted({min(one), max(one)}))) for one in counts)
+        named = (f"{span} in {file.name}" for file, span in zip(files, spans, strict=True))
+        unit = files[0].unit
+        runs = "replies" if unit == "case" else "runs"
+        yield f"{runs} of a {unit}: {', '.join(named)}; each {unit} counts once, by their mean"
 
 
 def _unpaired_notes(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import gcd
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, seconds_of, token_facts
 from pytest_ftgate.readers.answer_rows import (
     Found,
     RawFile,
     Sample,
     ToolFormat,
     joined_values,
+    part_of,
     text_at,
     text_of,
     value_at,
@@ -37,10 +40,31 @@ def _find_results(raw: RawFile) -> Found | None:
     if not results or not all(result.keys() >= _KEYS for result in results):
         return None
     outputs = _outputs(results)
-    output = _chosen(raw, [*outputs])
+    output = part_of(raw, [*outputs], "outputs")
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
-    return Found(kept, ("success", "score", *named), _notes(kept))
+    return Found([*_numbered(kept)], ("success", "score", *named), _notes(kept))
+
+
+def _numbered(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Yield each result with the number of its test.
+
+    With ``--repeat`` each run of a test has a ``testIdx`` of its own. Runs are recognised by
+    variables and assertions, if these are there as often for each test.
+    """
+    in_order = sorted(results, key=lambda result: int(result["testIdx"]))
+    keys = [_test_key(result) for result in in_order]
+    counts = Counter(keys)
+    is_repeated = len(counts) > 1 and gcd(*counts.values()) > 1
+    numbers = {key: number for number, key in enumerate(counts)}
+    for result, key in zip(in_order, keys, strict=True):
+        yield result, numbers[key] if is_repeated else result["testIdx"]
+
+
+def _test_key(result: Mapping[str, Any]) -> str:
+    case = result.get("testCase") if isinstance(result.get("testCase"), Mapping) else {}
+    parts = [result.get("vars"), *((case or {}).get(key) for key in ("description", "assert"))]
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
@@ -75,19 +99,6 @@ def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]
     return {f"{key[0]} {label}" if several else label: key for key, label in labels.items()}
 
 
-def _chosen(raw: RawFile, names: Sequence[str]) -> str:
-    exact = [name for name in names if name == raw.part]
-    matches = exact or [name for name in names if raw.part in name]
-    if len(matches) == 1:
-        return matches[0]
-    path = raw.name.partition("::")[0]
-    known = ", ".join(f'"{path}::{name}"' for name in names)
-    what = (
-        f': no single output is called "{raw.part}"' if raw.part else f" holds {len(names)} outputs"
-    )
-    raise ConfigurationError(f"{path}{what}; write one of {known}")
-
-
 def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     errors = sum(_is_error(result) for result in results)
     if errors:
@@ -113,13 +124,32 @@ def _expected(result: Mapping[str, Any]) -> Any:
     return None
 
 
-def _sample(result: Mapping[str, Any], score: str) -> Sample:
+def _sample(numbered: tuple[Mapping[str, Any], Any], score: str) -> Sample:
+    result, number = numbered
     variables = result.get("vars") or {}
     return Sample(
         {**(value_at(result, "testCase.metadata") or {}), **variables, **result},
         result.get(score, (result.get("namedScores") or {}).get(score)),
-        {"input": joined_values(variables), "expected": _expected(result)},
+        {"id": number, "input": joined_values(variables), "expected": _expected(result)},
         is_error=_is_error(result),
+        run=_run_facts(result),
+    )
+
+
+def _run_facts(result: Mapping[str, Any]) -> RunFacts:
+    usage = result.get("tokenUsage") or value_at(result, "response.tokenUsage")
+    calls = value_at(result, "response.metadata.toolCalls")
+    skills = value_at(result, "response.metadata.skillCalls")
+    # Agents list the tools that they called; the skills only if they read any.
+    named = skills if isinstance(skills, list) else [] if isinstance(calls, list) else None
+    return RunFacts(
+        model=text_at(result, "provider.id") or _provider(result),
+        status="error" if _is_error(result) else "passed" if result["success"] else "failed",
+        cost_usd=measured(result.get("cost")) or measured(value_at(result, "response.cost")),
+        seconds=seconds_of(result.get("latencyMs")),
+        tool_calls=len(calls) if isinstance(calls, list) else None,
+        uses=None if named is None else tuple(dict.fromkeys(text_at(one, "name") for one in named)),
+        **token_facts(*(value_at(usage, key) for key in ("prompt", "completion", "total"))),
     )
 
 
@@ -129,4 +159,5 @@ PROMPTFOO_RESULTS = ToolFormat(
     {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"},
     _find_results,
     _sample,
+    unit="test",
 )

@@ -14,11 +14,19 @@ from pytest_ftgate.reporting.number_text import change_size, level, percent, qua
 from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
 from pytest_ftgate.reporting.tables import TextTable, table_lines
-from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
+from pytest_ftgate.reporting.text import (
+    escape_controls,
+    line_width,
+    one_line,
+    shorten,
+    wrap_lines,
+)
 from pytest_ftgate.suite.providers import RECORDED
 
 #: The roles of columns in their order on the screen.
 _ROLES = ("id", "input", "expected", "reply", "score", "tags")
+#: How many regressed cases are named where no file has a reply to show.
+_MAX_NAMED = 5
 
 
 def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
@@ -28,12 +36,14 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     paired_by: str,
     score_kind: str,
     cases: int,
+    repeats: tuple[int, int],
     notes: Sequence[str],
     verbosity: int = 0,
 ) -> Iterator[str]:
     """Yield the lines of a comparison, the verdict of each candidate first.
 
-    *files* has the base first, *verdicts* one verdict for each other file.
+    *files* has the base first, *verdicts* one verdict for each other file. *repeats* are the least
+    and the most replies of a file to a case.
     """
     own = files[0].columns.get("score", "score")
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
@@ -44,15 +54,26 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
-        facts = f"{quantity(cases, 'case')} {paired}"
+        facts = f"{_cases_text(files[0].unit, cases, repeats)} {paired}"
         one_line = f"{head}   {facts}"
         yield from (
             [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
         )
-        yield from _verdict_lines(verdict, tag, score_kind, verbosity)
+        has_replies = any(row.reply for one in (files[0], file) for row in one.rows)
+        yield from _verdict_lines(verdict, tag, score_kind, verbosity, has_replies=has_replies)
         yield ""
     for note in (*_column_notes(files), *notes):
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
+
+
+def _cases_text(unit: str, cases: int, repeats: tuple[int, int]) -> str:
+    """Return how many cases there are, and replies to each if these are several."""
+    least, most = repeats
+    if most == 1:
+        return quantity(cases, unit)
+    each = quantity(most, "reply" if unit == "case" else "run")
+    span = "" if least == most else f"{least:,} to "
+    return f"{quantity(cases, unit)}, {span}{each} each,"
 
 
 def _verdict_table(files: Sequence[AnswerFile], verdicts: Sequence[Verdict]) -> TextTable:
@@ -82,7 +103,9 @@ def _head_lines(head: str) -> Iterator[str]:
     yield shorten(f"→ {candidate}", line_width())
 
 
-def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) -> Iterator[str]:
+def _verdict_lines(
+    verdict: Verdict, tag: str, score_kind: str, verbosity: int, *, has_replies: bool
+) -> Iterator[str]:
     check = verdict.check
     label = verdict.outcome.upper()
     if check is None or check.before is None:
@@ -101,11 +124,23 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     if check.after == check.before == 0.0 and score_kind != RECORDED:
         yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
-        yield from flip_lines(verdict, verbosity, None, {})
+        if has_replies:
+            yield from flip_lines(verdict, verbosity, None, {})
+        else:
+            yield from _regressed_names(verdict, verbosity)
     yield from ["", *wrap_lines(told, 2)] if is_open else ()
     if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+
+
+def _regressed_names(verdict: Verdict, verbosity: int) -> Iterator[str]:
+    """Yield the ids of the regressed cases, of which nothing else is known."""
+    names = [one_line(escape_controls(flip.case)) for flip in verdict.flips if flip.regressed]
+    shown = names if verbosity > 0 else names[:_MAX_NAMED]
+    more = f", … (-v shows {len(names)})" if len(shown) < len(names) else ""
+    if names:
+        yield from wrap_lines(f"regressed: {', '.join(shown)}{more}", 2)
 
 
 def _part_text(verdict: Verdict, check: Check) -> str:

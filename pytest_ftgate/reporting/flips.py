@@ -189,7 +189,8 @@ def _vary_skills(shown: Sequence[Flip], regressed: Sequence[Flip]) -> list[Flip]
 
 def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str]:
     shown = escape_controls(flip.shown).replace("\n", " ")
-    yield f"    {flip.case}  {shorten(shown, line_width() - 8 - cell_count(flip.case))}"
+    case = escape_controls(flip.case).replace("\n", " ")
+    yield f"    {case}  {shorten(shown, line_width() - 8 - cell_count(case))}"
     if flip.expected:
         yield from _text_lines("expected", flip.expected, [flip.now], 2)
     yield from _thought_lines(flip.thought_before, verbosity)

@@ -169,8 +169,7 @@ def _require_read(suite: Suite, variant: Variant, counts: Mapping[str, int]) -> 
         return
     from pytest_ftgate.suite.external_cases import reply_columns
 
-    # A table of another tool may hold several runs of a case, of which `compare` counts the first
-    # too, and says so.
+    # A table of another tool may hold several runs of a case, of which the first ones count.
     if reply_columns(variant.replies, variant.options) is not None:
         return
     settled = (gate.settle or 1 for gate in suite.gates.values())

@@ -14,12 +14,12 @@ from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.gates.power import coarse_limit, default_limit
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
+from pytest_ftgate.readers.skill_creator import arms_of
 from pytest_ftgate.reporting.compare import comparison_lines
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
@@ -44,6 +44,7 @@ class CompareResult(RunResult):
     Attributes:
         files: what was read, the base first.
         paired_by: ``id``, ``input``, ``line``, or the name of a column.
+        repeats: the least and the most replies of a file to a case.
         verdicts: one for each candidate, in their order.
         notes: sentences on what does not pair, and on what was not read.
         report: the run record, which the reports are made of.
@@ -52,6 +53,7 @@ class CompareResult(RunResult):
 
     files: tuple[AnswerFile, ...]
     paired_by: str
+    repeats: tuple[int, int]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
     suite: ComparedSuite
@@ -77,6 +79,7 @@ class CompareResult(RunResult):
                 paired_by=self.paired_by,
                 score_kind=suite.reply.score.kind,
                 cases=len(suite.cases),
+                repeats=self.repeats,
                 notes=self.notes,
                 verbosity=verbosity,
             )
@@ -93,7 +96,7 @@ class CompareResult(RunResult):
 
 def compare(  # noqa: PLR0913 - the columns, each by its name
     base: Answers,
-    candidate: Answers | Sequence[Answers],
+    candidate: Answers | Sequence[Answers] = (),
     *,
     id: str | None = None,  # noqa: A002 - the name of the column and of the option
     input: str | None = None,  # noqa: A002
@@ -115,7 +118,8 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
 
     Args:
         base: the answers that others are compared with.
-        candidate: the answers to judge; several files give a verdict each.
+        candidate: the answers to judge; several files give a verdict each. Of a file with both
+            arms of a benchmark, such as ``benchmark.json`` of skill-creator, there need be none.
         id: the column that pairs the rows; by default ids, a column of unique values, or inputs.
         input: the column of the question.
         reply: the column of the reply.
@@ -143,7 +147,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
     columns = Columns(scores=scorer is None, **chosen)
-    candidates = _candidates(candidate)
+    base, candidates = _sides(base, candidate)
     _require_others(base, candidates)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
     read = [read_answers(answers, columns, name) for name, answers in named_sides]
@@ -157,14 +161,28 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     return _evaluate(files, compared, paired, started)
 
 
-def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
-    """Return the candidates; rows are one candidate."""
+def _sides(
+    base: Answers, candidate: Answers | Sequence[Answers]
+) -> tuple[Answers, Sequence[Answers]]:
+    """Return the base and its candidates; rows are one candidate.
+
+    Raises:
+        ConfigurationError: there is no candidate, nor are there two arms in the base.
+    """
+    if not candidate and isinstance(candidate, Sequence):
+        arms = None if isinstance(base, Sequence) and not isinstance(base, str) else arms_of(base)
+        if arms is None:
+            raise ConfigurationError(
+                "name a second file: compare BASE CANDIDATE; a file that holds both arms of a "
+                "benchmark, such as benchmark.json of skill-creator, may stand alone"
+            )
+        return arms[0], arms[1:]
     is_several = (
         isinstance(candidate, Sequence)
         and not isinstance(candidate, str)
         and not any(isinstance(member, Mapping) for member in candidate)
     )
-    return candidate if is_several else [candidate]  # type: ignore[list-item, return-value]
+    return base, candidate if is_several else [candidate]  # type: ignore[list-item, return-value]
 
 
 def _require_others(base: Answers, candidates: Sequence[Answers]) -> None:
@@ -203,7 +221,7 @@ def _evaluate(
         for variant in suite.variants.values()
         if variant.gated
     )
-    coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
+    coarse = tuple(compared.coarse_limit(gate))
     verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
     equal = filter(None, [equal_inputs(suite.cases)])
     notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
@@ -211,6 +229,7 @@ def _evaluate(
     return CompareResult(
         files=files,
         paired_by=paired.key,
+        repeats=paired.repeats,
         verdicts=verdicts,
         notes=notes,
         report=_report(verdicts, run, notes, started),

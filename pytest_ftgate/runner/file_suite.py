@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
 from pytest_ftgate.gates.kinds import infeasible_limits
+from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.table import Row
@@ -26,7 +27,7 @@ from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
@@ -45,12 +46,21 @@ class ComparedSuite:
         declared: the value of ``reply`` in the suite file.
         case_rows: the lines of the file of cases, as values.
         reply_rows: by variant, the lines of its file of replies, as values.
+        usual_repeats: how many replies to each case the limit is sized for.
     """
 
     suite: Suite
     declared: Mapping[str, Any]
     case_rows: Sequence[Mapping[str, Any]]
     reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    usual_repeats: int = 1
+
+    def coarse_limit(self, gate: Gate) -> Iterator[Note]:
+        """Yield what the cases can show if the default limit of *gate* is coarse, or None."""
+        from pytest_ftgate.gates.power import coarse_limit, default_limit
+
+        planned = replace(self.suite, repeats=self.usual_repeats)
+        yield from coarse_limit(planned, gate, default_limit(planned, gate))
 
     def requests(self, variant: str) -> tuple[CaseRequest, ...]:
         """Return a request for each reply of *variant*, and for each case without one."""
@@ -120,7 +130,9 @@ class ComparedSuite:
             declared = keys if variant.gated else {**keys, "gated": False}
             yield f"  {json.dumps(name)}: {json.dumps(declared, ensure_ascii=False)}"
         yield f"baseline: {json.dumps(self.suite.baseline)}"
-        limit = {} if gate.has_default_limit else {gate.drop_key: gate.max_drop}
+        # A run sizes the limit for as many replies to each case.
+        is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
+        limit = {} if is_sized else {gate.drop_key: gate.max_drop}
         slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
@@ -173,16 +185,17 @@ def build_suite(
         raise SuiteError(files[0].name, source.errors)
     slices = ("tag",) if any(case.tags for case in built) else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
-    suite = _suite(files, built, reply, gate, paired.repeats)
+    suite, usual = _suite(files, built, reply, gate, paired.repeats[1]), paired.usual_repeats
     if gate.max_drop is None:
-        limited = replace(gate, **_shown_limit(suite, gate))
-        suite = replace(suite, gates={gate.kind: limited})
+        shown = _shown_limit(replace(suite, repeats=usual), gate)
+        suite = replace(suite, gates={gate.kind: replace(gate, **shown)})
     reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
     return ComparedSuite(
         suite=suite,
         declared=declared,
         case_rows=case_rows,
         reply_rows=dict(zip(suite.variants, reply_rows, strict=True)),
+        usual_repeats=usual,
     )
 
 
@@ -251,7 +264,8 @@ def file_limit(max_drop: float | None, two_sided: float | None) -> dict[str, Any
 
 def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:
     """Return a short and unique name for each file: its stem, its folder, or with a number."""
-    for name_of in (_stem, lambda file: f"{file.path.absolute().parent.name}-{_stem(file)}"):
+    whole = (_stem, lambda file: file.path.stem or file.name)
+    for name_of in (*whole, lambda file: f"{file.path.absolute().parent.name}-{_stem(file)}"):
         names = [re.sub(r"[^\w.-]+", "-", name_of(file)).strip("-.") for file in files]
         if all(names) and len({*names}) == len(names):
             return tuple(names)
@@ -260,7 +274,8 @@ def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:
 
 def _stem(file: AnswerFile) -> str:
     part = file.name.partition("::")[2]
-    return part or (file.path.name.partition(".")[0] if file.path.suffix else file.name)
+    is_file = bool(file.path.suffix) and not file.path.is_dir()
+    return part or (file.path.name.partition(".")[0] if is_file else file.name)
 
 
 def _declared_reply(

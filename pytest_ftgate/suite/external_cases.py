@@ -158,7 +158,11 @@ def is_samples_file(path: Path) -> bool:
 
 def files_of_replies(path: Path) -> tuple[Path, ...]:
     """Return the files that hold recorded replies: *path*, or what is read in this folder."""
-    return (*newest_by_task(sample_files(path)).values(),) if path.is_dir() else (path,)
+    if not path.is_dir():
+        return (path,)
+    samples = newest_by_task(sample_files(path)).values()
+    # Runners of agents write a file for each trial, or for each run.
+    return (*samples,) or (*sorted(path.glob("*.json*")), *sorted(path.glob("*/*.json*")))
 
 
 @reads_once(files=16)

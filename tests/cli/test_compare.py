@@ -6,6 +6,7 @@ import json
 import shlex
 
 import pytest
+from ftgate_testing.agent_files import benchmark, harbor_job, harbor_trial, write_document
 from ftgate_testing.answer_files import answer_rows, write_rows
 from ftgate_testing.tables import every_row
 
@@ -86,6 +87,7 @@ def only(rows, *keys):
     (2, "base.jsonl base.jsonl::answer"),
     (2, "base.jsonl models.jsonl"),
     (2, "batch.jsonl batch_worse.jsonl"),
+    (2, "base.jsonl"),
     (2, "batch.jsonl batch_worse.jsonl --cases labels.jsonl"),
     (2, "labels.jsonl labels_2.jsonl"),
     (3, "base.jsonl unsure.jsonl --max-drop 0.05"),
@@ -162,3 +164,75 @@ def test_the_tag_that_fell_most_is_told_and_whether_it_may_be_chance(
     text = " ".join(capsys.readouterr().out.split())
     assert said in text
     assert (f"{said}, which may be chance" in text) is may_be_chance
+
+
+# Results of agents -------------------------------------------------------------------------------
+
+JOBS = """\
+old → new   12 tasks, 5 runs each, paired by id, scored by the files' "reward"
+"""
+ARMS = """\
+benchmark.json::without_skill → benchmark.json::with_skill
+  12 tasks, 3 runs each, paired by id, scored by the files' "pass_rate"
+"""
+
+
+def test_two_jobs_of_agents_are_compared_task_by_task(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    harbor_job(tmp_path / "old", {f"task-{n}": [1.0] * 5 for n in range(12)})
+    harbor_job(tmp_path / "new", {f"task-{n}": [float(n > 7)] * 5 for n in range(12)})
+
+    assert main(["compare", "old", "new"]) == 1
+
+    printed = capsys.readouterr().out
+    assert printed.startswith(JOBS)
+    assert "8 of 12 cases regressed, 0 fixed" in printed
+    # The files have no texts to show.
+    assert "  regressed: task-0, task-1, task-2, task-3, task-4, … (-v shows 8)" in printed
+    assert "(empty)" not in printed
+
+
+def test_every_run_of_a_task_counts_and_missing_ones_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lost = ["EnvironmentStartTimeoutError"] * 4
+    harbor_job(tmp_path / "old", {f"task-{n}": [1.0] * 5 for n in range(40)})
+    others = {f"task-{n}": [1.0] * 5 for n in range(39)}
+    harbor_job(tmp_path / "new", {**others, "task-39": [1.0, *lost]})
+
+    assert main(["compare", "old", "new"]) == 0
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert "40 tasks, 1 to 5 runs each, paired by id" in text
+    runs = "runs of a task: 5 in old, 1 to 5 in new; each task counts once, by their mean"
+    missing = "new: 4 of 200 runs count as missing, not as wrong: EnvironmentStartTimeoutError (4)"
+    assert f"note: {runs}" in text
+    assert f"note: {missing}" in text
+
+
+def test_a_benchmark_alone_compares_its_arms(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arms = {"with_skill": [1.0] * 36, "without_skill": [0.5] * 36}
+    write_document(tmp_path / "benchmark.json", benchmark(arms))
+
+    assert main(["compare", "benchmark.json"]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.startswith(ARMS)
+    assert "accuracy 50.0 % → 100.0 %, up 50.0 points" in printed
+
+
+def test_names_in_results_of_agents_cannot_speak_to_the_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    act = "\x1b[2J\n::error::x"
+    for name, outcomes in (("old", [1.0] * 5), ("new", [0.0] * 4 + [act])):
+        for number, outcome in enumerate(outcomes):
+            trial = harbor_trial(f"{act}{number}", outcome)
+            write_document(tmp_path / name / f"t__{number}" / "result.json", trial)
+
+    assert main(["compare", "old", "new"]) in (1, 2, 3)
+
+    captured = capsys.readouterr()
+    printed = captured.out + captured.err
+    assert "error::x" in printed
+    assert "\x1b" not in printed
+    assert not any(line.startswith("::") for line in printed.splitlines())

@@ -50,6 +50,7 @@ LONG = "a step of benchmarks/regenerate.py, which sends hours of requests"
 #: What pages print, by page and first words: the test that prints it, or why none does.
 PRINTED = {
     "docs/compare.md: base.jsonl": "tests/docs/test_compare.py",
+    "docs/compare.md: old": "tests/docs/test_compare.py",
     "docs/data.md: train.jsonl": "the rows are those of banking77, which is not in the repository",
     "docs/forgetting.md: ": LONG,
     "docs/hooks.md: $ pytest": "tests/docs/test_hooks.py",

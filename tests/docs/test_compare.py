@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from ftgate_testing.agent_files import harbor_job
 from ftgate_testing.answer_files import answer_rows, write_rows
 from ftgate_testing.pages import page
 
@@ -35,6 +36,20 @@ def test_few_cases_end_as_the_page_shows(tmp_path, monkeypatch, capsys):
     main(["compare", "base.jsonl", "tuned.jsonl"])
 
     assert re.sub(r"^    ", "", shown, flags=re.MULTILINE) in capsys.readouterr().out
+
+
+def test_two_jobs_of_agents_end_as_the_page_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    all_right = {f"task-{n:02}": [1.0] * 5 for n in range(40)}
+    one_lost = {"task-39": [1.0] * 4 + ["VerifierTimeoutError"]}
+    wrong = {f"task-{n:02}": [0.0] * 5 for n in range(12)}
+    harbor_job(tmp_path / "jobs" / "old", {**all_right, **one_lost})
+    harbor_job(tmp_path / "jobs" / "new", {**all_right, **wrong})
+    (shown,) = re.findall(r"^```\n(old → new\n.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+    main(["compare", "jobs/old", "jobs/new"])
+
+    assert capsys.readouterr().out == shown
 
 
 def test_every_column_that_can_be_named_is_in_the_table():

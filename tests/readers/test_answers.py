@@ -142,6 +142,7 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
         ("a.json", '{"a": [{}], "b": [{}]}', r"holds several lists: a, b; name .*a\.json::a"),
         ("a.json", '{"m": {"score": 1}}', r"JSON object of no known tool \(keys: m\)"),
         ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
+        ("a.json", "{}", r"JSON object of no known tool \(keys: none\)"),
         ("a.json", "3", r"holds no rows; write a list of objects"),
         ("a.jsonl", "", r"has no rows"),
         (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
@@ -11,6 +13,7 @@ import pytest
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 
@@ -72,7 +75,8 @@ def test_a_file_of_a_tool_is_read_by_its_first_score_or_the_one_that_is_named(
 ):
     file = excerpt(name, **columns)
 
-    assert (file.tool, file.rows[0]) == (TOOLS[name.partition("::")[0]], row)
+    first = replace(file.rows[0], run=None)
+    assert (file.tool, first) == (TOOLS[name.partition("::")[0]], row)
     assert [one.score for one in file.rows] == scores
     failed = ["1 of 3 cases failed: they have no reply"] if name == PYDANTIC else []
     assert [*file.notes] == [*failed, f"scores not read: {unread} (--score names one)"]
@@ -191,6 +195,27 @@ def test_a_damaged_archive_is_no_log(tmp_path):
         read_answers(path, Columns())
 
 
+def test_a_sample_of_an_agent_has_what_it_used(tmp_path):
+    call = {"id": "1", "function": "read_file", "arguments": {"path": "skills/pdf/SKILL.md"}}
+    usage = {"input_tokens": 10, "input_tokens_cache_read": 90, "output_tokens": 5}
+    sample = {
+        **LOG["samples"][0],
+        "messages": [{"role": "assistant", "content": "", "tool_calls": [call, call]}],
+        # The model that grades is another.
+        "model_usage": {"mockllm/model": usage, "openai/grader": {"input_tokens": 1000}},
+        "total_time": 12.5,
+        "limit": {"type": "time"},
+    }
+
+    row = read(tmp_path, {**LOG, "samples": [sample, {**sample, "epoch": 2}]}).rows[1]
+
+    tokens = {"input_tokens": 100, "output_tokens": 5, "total_tokens": 105}
+    used = {"seconds": 12.5, "tool_calls": 2, "uses": ("pdf",)}
+    assert (row.id, row.run) == (
+        "w0", RunFacts(model="mockllm/model", status="limit: time", **tokens, **used)
+    )  # fmt: skip
+
+
 # promptfoo ---------------------------------------------------------------------------------------
 
 RESULTS = json.loads((DATA / PROMPTFOO).read_text("utf-8"))["results"]["results"]
@@ -223,6 +248,46 @@ def test_an_error_of_the_provider_is_no_wrong_answer(tmp_path):
 
     assert (file.rows[0].reply, file.rows[0].score) == (None, None)
     assert file.notes[0] == "1 of 4 results are errors: they have no reply"
+
+
+def repeated(times, **more):
+    """Return the results of one provider with ``--repeat``, as the runs end: in no order."""
+    own = [one for one in RESULTS if one["provider"] == RESULTS[0]["provider"]]
+    runs = [one for one in own for _ in range(times)]
+    numbered = [{**run, "testIdx": number, **more} for number, run in enumerate(runs)]
+    return {"results": {"results": numbered[::-1]}}
+
+
+def test_runs_of_a_repeated_test_are_repeats_of_one_case(tmp_path):
+    file = read(tmp_path, repeated(3))
+
+    assert file.unit == "test"
+    assert Counter(row.id for row in file.rows) == {str(n): 3 for n in range(4)}
+
+
+def test_equal_tests_among_others_are_no_repeats(tmp_path):
+    document = repeated(1)
+    results = document["results"]["results"]
+    results.append({**results[0], "testIdx": 9})
+
+    assert [row.id for row in read(tmp_path, document).rows] == ["0", "1", "2", "3", "9"]
+
+
+def test_a_result_of_an_agent_has_what_it_used(tmp_path):
+    skills = [{"name": "pdf", "path": "skills/pdf/SKILL.md"}]
+    metadata = {"toolCalls": [{"name": "Read"}] * 2, "skillCalls": skills}
+    more = {
+        "response": {"output": "x", "metadata": metadata},
+        "cost": 0.5,
+        "latencyMs": 1500,
+        "tokenUsage": {"prompt": 10, "completion": 5, "total": 18},
+    }
+
+    run = read(tmp_path, repeated(1, **more)).rows[0].run
+
+    tokens = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 18}
+    used = {"cost_usd": 0.5, "seconds": 1.5, "tool_calls": 2, "uses": ("pdf",)}
+    assert run == RunFacts(model="openai:chat:old", status="passed", **tokens, **used)
 
 
 # OpenAI Evals ------------------------------------------------------------------------------------

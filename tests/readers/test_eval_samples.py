@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.readers.answer_rows import AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 
@@ -55,12 +57,39 @@ def test_samples_of_every_eval_ever_are_read_with_their_choices(tmp_path):
     }
     failed = {**row, "sample_id": "s8", "output": {"raw": [""]}, "error": "timeout"}
 
-    first, second = read(tmp_path, [row, failed], "m_samples.jsonl").rows
+    read_rows = read(tmp_path, [row, failed], "m_samples.jsonl").rows
+    first, second = (replace(one, run=None) for one in read_rows)
 
     assert first == AnswerRow(
         line=1, id="s7", input="2 + 2?", expected=["4"], reply="4", score=1.0, choices=2
     )
     assert (second.reply, second.score) == (None, None)
+
+
+def test_a_sample_of_an_agent_has_messages_in_place_of_an_output(tmp_path):
+    call = {"id": "1", "name": "skill", "arguments": {"skill": "pdf"}}
+    row = {
+        "schema_version": "instance_level_eval_0.2.1",
+        "sample_id": "s7",
+        "model_id": "m",
+        "interaction_type": "agentic",
+        "input": {"raw": "Fill the form.", "reference": []},
+        "output": None,
+        "messages": [
+            {"turn_idx": 0, "role": "assistant", "content": "", "tool_calls": [call]},
+            {"turn_idx": 1, "role": "assistant", "content": "Done."},
+        ],
+        "evaluation": {"score": 0.5, "is_correct": False, "tool_calls_count": 1},
+        "token_usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+        "performance": {"latency_ms": 1500},
+    }
+
+    (read_row,) = read(tmp_path, [row], "m_samples.jsonl").rows
+
+    tokens = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    used = {"seconds": 1.5, "tool_calls": 1, "uses": ("pdf",)}
+    assert (read_row.reply, read_row.score) == ("Done.", 0.5)
+    assert read_row.run == RunFacts(model="m", status="completed", **tokens, **used)
 
 
 OPENAI = {"status_code": 200, "body": {"choices": [{"message": {"content": "refund"}}]}}

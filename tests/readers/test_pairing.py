@@ -392,19 +392,15 @@ def test_files_that_mostly_expect_other_answers_are_an_error_that_names_the_opti
         pair(answer_rows(3), expecting(answer_rows(3), "q1", "q2"))
 
 
-def test_several_replies_to_each_case_are_averaged():
-    paired = pair(answer_rows(2) * 2, answer_rows(2) * 3)
+def test_every_reply_to_a_case_counts_and_a_sentence_says_where_their_numbers_differ():
+    equal = pair(answer_rows(2) * 2, answer_rows(2) * 2)
+    uneven = pair(answer_rows(2) * 2, [*answer_rows(2), *answer_rows(1, [0]), *answer_rows(1)])
 
-    assert [len(rows) for side in paired.rows for rows in side.values()] == [2, 2, 2, 2]
-    assert paired.repeats == 2
-    assert paired.notes[0] == "each case has 2 replies, which are averaged"
-
-
-def test_duplicate_ids_are_counted_and_the_first_reply_is_taken():
-    paired = pair(answer_rows(2), [*answer_rows(2), *answer_rows(1, [0])])
-
-    assert [row.reply for row in paired.rows[1]["q0"]] == ["word 0"]
-    assert paired.notes == ("1 case with further replies in b; the first of each counts: q0",)
+    assert (equal.repeats, equal.usual_repeats, equal.notes) == ((2, 2), 2, ())
+    assert [row.reply for row in uneven.rows[1]["q0"]] == ["word 0", "none", "word 0"]
+    assert (uneven.repeats, uneven.usual_repeats) == ((1, 3), 1)
+    said = "replies of a case: 2 in a, 1 to 3 in b; each case counts once, by their mean"
+    assert uneven.notes == (said,)
 
 
 def test_a_row_without_a_reply_does_not_count_beside_another():

@@ -356,9 +356,10 @@ def topic(n):
             [*answer_rows(90), *answer_rows(90, range(8)), *answer_rows(90, range(9))],
             {},
         ),
+        (answer_rows(90) * 3, [*answer_rows(90), *answer_rows(30, range(8))], {"max_drop": 0.1}),
         (*([{"id": n, "score": (n + more) % 7 / 6} for n in range(90)] for more in (0, 1)), {}),
     ],
-    ids=["inconclusive", "slices and missing replies", "repeats", "graded"],
+    ids=["inconclusive", "slices and missing replies", "repeats", "uneven repeats", "graded"],
 )
 def test_the_written_suite_has_the_same_verdict_to_the_digit(
     tmp_path, monkeypatch, base, candidate, options

@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
+from ftgate_testing.agent_files import harbor_job, harbor_trial, write_document
 from ftgate_testing.answer_files import answer_rows, write_rows
 from ftgate_testing.suite_files import Like, errors_of, load_text, load_variants
 from ftgate_testing.tables import every_row
@@ -250,3 +251,18 @@ def test_a_log_that_cannot_be_used_is_an_error_with_a_remedy(logs, skills, messa
     (error,) = errors_of(logs, skills)
 
     assert message in error
+
+
+def test_a_job_of_agents_is_read_as_recorded_replies_and_each_result_in_it_counts(tmp_path):
+    job = harbor_job(tmp_path / "job", {f"t{n}": [1.0, 0.0] for n in range(30)})
+    write_document(tmp_path / "cases.json", [{"id": f"t{n}", "input": "x"} for n in range(30)])
+
+    def requests():
+        loaded = suite(tmp_path, "cases.json", "job", more="repeats: 2\nreply: {score: recorded}\n")
+        return task_requests(loaded, loaded.variants["a"], {}, 2)
+
+    before = requests()
+    write_document(job / "t0__0000000" / "result.json", harbor_trial("t0", 0.0))
+
+    assert len(before) == 60
+    assert {one.fingerprint for one in before}.isdisjoint(one.fingerprint for one in requests())

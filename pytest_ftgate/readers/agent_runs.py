@@ -1,0 +1,153 @@
+"""What a runner of agents says about one run beside its score: cost, tokens, time and tools."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.text import replace_in_json
+
+#: How a path to the text of a skill ends; its folder has the name of the skill.
+_SKILL_FILE = re.compile(r"([\w.-]+)[/\\]+SKILL\.md\b")
+#: Tools that load a skill, and the arguments that name it.
+_LOADS_SKILL = re.compile(r"(?:(?:use|load|read|invoke)_?)?skill", re.IGNORECASE)
+_NAMES_SKILL = ("skill", "skill_name", "name", "command")
+#: Tools that write the text of a skill do not read it.
+_WRITES = re.compile(r"write|edit|create|patch|replace", re.IGNORECASE)
+#: The most reasons that a note names, and the most characters of one.
+_MAX_REASONS, _MAX_REASON = 4, 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """One run of an agent, as the file of its runner states it; None for what it does not state.
+
+    Attributes:
+        model: the model that the agent used, or "".
+        status: how the run ended, in the words of the runner, or "".
+        cost_usd: what it cost, in US dollars.
+        input_tokens: tokens that were sent, those from a cache included.
+        output_tokens: tokens that came back.
+        total_tokens: all tokens; the sum, where a file states the parts.
+        seconds: how long the agent worked, by the clock.
+        tool_calls: how many times the agent called a tool.
+        uses: the skills that were read according to the trace; None without a trace.
+    """
+
+    model: str = ""
+    status: str = ""
+    cost_usd: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    total_tokens: float | None = None
+    seconds: float | None = None
+    tool_calls: int | None = None
+    uses: tuple[str, ...] | None = None
+
+
+def stated_amount(value: Any) -> float | None:
+    """Return *value* if it is a finite number of at least 0, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) and value >= 0 else None
+
+
+def measured(value: Any) -> float | None:
+    """Return *value* if it is a number above 0, else None: tools write 0 for what they lack."""
+    return stated_amount(value) or None
+
+
+def count_of(value: Any) -> int | None:
+    """Return *value* as a whole number of at least 0, else None."""
+    number = stated_amount(value)
+    return None if number is None else int(number)
+
+
+def token_facts(sent: Any, received: Any, total: Any = None) -> dict[str, Any]:
+    """Return the fields of tokens, of which no run has 0; the total of the parts if unstated."""
+    parts = [measured(sent), measured(received)]
+    known = [part for part in parts if part]
+    whole = measured(total) or (sum(known) if known else None)
+    return {"input_tokens": parts[0], "output_tokens": parts[1], "total_tokens": whole}
+
+
+def seconds_of(milliseconds: Any) -> float | None:
+    """Return *milliseconds* as seconds, of which no run has 0, or None."""
+    value = measured(milliseconds)
+    return None if value is None else value / 1_000
+
+
+def seconds_between(start: Any, end: Any) -> float | None:
+    """Return the seconds between two times in ISO 8601, or None."""
+    try:
+        times = [datetime.fromisoformat(str(value)) for value in (start, end)]
+        return measured((times[1] - times[0]).total_seconds())
+    # Times with and without a zone have no difference.
+    except (ValueError, TypeError):
+        return None
+
+
+def skills_read(calls: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+    """Return the names of the skills that calls of tools read, each once.
+
+    *calls* are names of tools with their arguments. A tool called ``skill`` names one, and so does
+    a path to a file ``SKILL.md`` in what another tool reads.
+    """
+    found: dict[str, None] = {}
+    for tool, arguments in calls:
+        if _LOADS_SKILL.fullmatch(tool) and isinstance(arguments, Mapping):
+            named = (arguments.get(key) for key in _NAMES_SKILL)
+            found |= dict.fromkeys([str(name) for name in named if name][:1])
+        elif not _WRITES.search(tool):
+            found |= dict.fromkeys(_SKILL_FILE.findall(json.dumps(arguments, default=str)))
+    return tuple(found)
+
+
+def missing_note(reasons: Iterable[str], runs: int) -> Iterator[str]:
+    """Yield how many of so many *runs* are missing, by *reasons* of which each run has one."""
+    counts = Counter(reason[:_MAX_REASON] for reason in reasons)
+    if counts:
+        named = [f"{reason} ({n:,})" for reason, n in counts.most_common(_MAX_REASONS)]
+        more = ", …" * (len(counts) > _MAX_REASONS)
+        verb = f"count{'s' * (counts.total() == 1)} as missing, not as wrong"
+        yield f"{counts.total():,} of {runs:,} runs {verb}: {', '.join(named)}{more}"
+
+
+def require_version(name: str, document: Mapping[str, Any], known: Sequence[int]) -> None:
+    """Raise an error if *document* has a ``schema_version`` that is not *known*.
+
+    Raises:
+        ConfigurationError: it has.
+    """
+    version = document.get("schema_version", known[0])
+    if version not in known:
+        read = " and ".join(map(str, known))
+        raise ConfigurationError(
+            f"{name} has schema_version {str(version)[:_MAX_REASON]}, and {read} can be read; "
+            "update pytest-ftgate, or write its rows as JSON lines, such as "
+            '{"id": "task-1", "score": 1}'
+        )
+
+
+def document_in(path: Path) -> Mapping[str, Any]:
+    """Return the object in a file of JSON.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds no object.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        remedy = "let the tool write it again, or remove it"
+        raise ConfigurationError(f"{path} is not JSON: {error}; {remedy}") from error
+    if not isinstance(document, Mapping):
+        raise ConfigurationError(f"{path} holds no JSON object; let the tool write it again")
+    whole: Mapping[str, Any] = replace_in_json(document)
+    return whole

@@ -1,0 +1,215 @@
+"""Jobs of Harbor: a folder with a ``result.json`` for each trial of an agent at a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.agent_runs import (
+    RunFacts,
+    document_in,
+    measured,
+    missing_note,
+    require_version,
+    seconds_between,
+    skills_read,
+    stated_amount,
+    token_facts,
+)
+from pytest_ftgate.readers.answer_rows import (
+    Found,
+    RawFile,
+    Sample,
+    ToolFormat,
+    part_of,
+    text_at,
+    value_at,
+)
+from pytest_ftgate.readers.table import Row
+
+_KEY, _OUTCOMES = "task_name", {"verifier_result", "exception_info"}
+_RESULT, _CONFIG, _TRACE = "result.json", "config.json", Path("agent", "trajectory.json")
+_SCHEMAS = (1,)
+#: The reward that is read, unless the user names another.
+_REWARD = "reward"
+#: Exceptions that are the agent's own failure, so that the verdict of the verifier stands. Newer
+#: results state that themselves; see harbor/models/trial/error_policy.py.
+_OF_THE_AGENT = frozenset(
+    (
+        *("AgentTimeoutError", "NonZeroAgentExitCodeError", "AgentSafetyRefusalError"),
+        *("ContextWindowExceededError", "ContextLengthExceededError", "OutputTokenExceededError"),
+        *("OutputLengthExceededError", "ContentPolicyViolationError"),
+    )
+)
+
+
+def trials_in(folder: RawFile) -> RawFile | None:
+    """Return the results of the trials in the folder of a job; None if it is no such folder.
+
+    Raises:
+        ConfigurationError: it holds several jobs, or no trial that has ended.
+    """
+    path = folder.path
+    results = [Row(file, 1, document_in(file)) for file in sorted(path.glob(f"*/{_RESULT}"))]
+    rows = tuple(row for row in results if _is_trial(row.value))
+    if rows:
+        return replace(folder, rows=rows)
+    jobs = [row.path.parent for row in results if _is_job(row.value)]
+    if jobs:
+        named = ", ".join(map(str, jobs))
+        raise ConfigurationError(f"{path} holds jobs of Harbor; name one of {named}")
+    own = path / _RESULT
+    if own.is_file() and _is_job(document_in(own)):
+        raise ConfigurationError(
+            f"{path} is a job of Harbor in which no trial has ended: it has no */{_RESULT}; "
+            "let it end (harbor jobs resume), or name another job"
+        )
+    return None
+
+
+def _is_trial(document: Mapping[str, Any]) -> bool:
+    return _KEY in document and not _OUTCOMES.isdisjoint(document)
+
+
+def _is_job(document: Mapping[str, Any]) -> bool:
+    return "n_total_trials" in document and "stats" in document
+
+
+def _find_trials(raw: RawFile) -> Found | None:
+    if raw.document is not None and _is_job(raw.document):
+        listed = raw.document.get("trial_results")
+        folder = raw.path.parent
+        if not listed:
+            raise ConfigurationError(
+                f"{raw.name} sums up a job of Harbor; name its folder: {folder}"
+            )
+        raw = replace(raw, rows=tuple(Row(raw.path, 1, trial) for trial in listed))
+    if not raw.rows or not all(_is_trial(row.value) for row in raw.rows):
+        return None
+    agents = dict.fromkeys(_agent(row.value) for row in raw.rows)
+    agent = part_of(raw, [*agents], "agents")
+    rows = [row for row in raw.rows if _agent(row.value) == agent]
+    for row in rows:
+        require_version(str(row.path), row.value, _SCHEMAS)
+    names = dict.fromkeys(name for row in rows for name in _rewards(row.value))
+    first = [_REWARD] if _REWARD in names or not names else []
+    return Found(rows, (*first, *names), _notes(raw, rows))
+
+
+def _agent(trial: Mapping[str, Any]) -> str:
+    """Return the agent of a trial with its model, as one text."""
+    model = value_at(trial, "agent_info.model_info")
+    parts = [text_at(trial, "agent_info.name") or text_at(trial, "config.agent.name")]
+    parts += [_model(model) or text_at(trial, "config.agent.model_name")]
+    return " ".join(filter(None, parts))
+
+
+def _model(info: Any) -> str:
+    named = (
+        [str(info[key]) for key in ("provider", "name") if info.get(key)]
+        if isinstance(info, Mapping)
+        else []
+    )
+    return "/".join(named)
+
+
+def _notes(raw: RawFile, rows: Sequence[Row]) -> Iterator[str]:
+    reasons = [_missing_reason(row.value) for row in rows]
+    yield from missing_note(filter(None, reasons), len(rows))
+    started = len([*raw.path.glob(f"*__*/{_CONFIG}")]) if raw.path.is_dir() else 0
+    if started > len(raw.rows):
+        yield f"trials without a {_RESULT}: {started - len(raw.rows):,}; the job has not ended"
+
+
+def _rewards(trial: Mapping[str, Any]) -> Mapping[str, Any]:
+    rewards = value_at(trial, "verifier_result.rewards")
+    known = rewards if isinstance(rewards, Mapping) else {}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _exceptions(trial: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the exceptions of a trial and of its steps."""
+    steps = trial.get("step_results") or ()
+    found = [one.get("exception_info") for one in (trial, *steps) if isinstance(one, Mapping)]
+    return [one for one in found if isinstance(one, Mapping)]
+
+
+def _name(exception: Mapping[str, Any]) -> str:
+    return str(exception.get("exception_type") or "an exception")
+
+
+def _is_of_the_agent(exception: Mapping[str, Any]) -> bool:
+    stated = value_at(exception, "policy.has_valid_reward")
+    return stated if isinstance(stated, bool) else _name(exception) in _OF_THE_AGENT
+
+
+def _missing_reason(trial: Mapping[str, Any]) -> str:
+    """Return why a trial says nothing about the agent; "" if it does."""
+    exceptions = _exceptions(trial)
+    others = [_name(one) for one in exceptions if not _is_of_the_agent(one)]
+    if others or exceptions:
+        return next(iter(others), "")
+    return "" if _rewards(trial) else "no reward"
+
+
+def _trial(row: Row, score: str) -> Sample:
+    trial = row.value
+    rewards = _rewards(trial)
+    # An agent that ended by its own failure, and that was not verified, did not do the task.
+    value = rewards.get(score) if rewards else 0.0
+    return Sample(trial, value, is_error=bool(_missing_reason(trial)), run=_run_facts(row))
+
+
+def _run_facts(row: Row) -> RunFacts:
+    trial = row.value
+    steps = [one for one in trial.get("step_results") or () if isinstance(one, Mapping)]
+    parts = [trial] if trial.get("agent_result") else steps or [trial]
+    calls = _tool_calls(row.path.parent / _TRACE)
+    exceptions = _exceptions(trial)
+    return RunFacts(
+        model=_model(value_at(trial, "agent_info.model_info")),
+        status=_name(exceptions[0]) if exceptions else "completed",
+        cost_usd=_sum([stated_amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
+        seconds=_sum([_seconds(part) for part in parts]),
+        tool_calls=None if calls is None else len(calls),
+        uses=None if calls is None else skills_read(calls),
+        **token_facts(
+            *(
+                _sum([measured(value_at(part, f"agent_result.{key}")) for part in parts])
+                for key in ("n_input_tokens", "n_output_tokens")
+            )
+        ),
+    )
+
+
+def _seconds(part: Mapping[str, Any]) -> float | None:
+    times = (value_at(part, f"agent_execution.{key}") for key in ("started_at", "finished_at"))
+    return seconds_between(*times)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _tool_calls(path: Path) -> list[tuple[str, Any]] | None:
+    """Return the calls of tools in a trajectory (ATIF), each with its arguments; None without."""
+    if not path.is_file():
+        return None
+    steps = document_in(path).get("steps")
+    found = (step.get("tool_calls") for step in steps or () if isinstance(step, Mapping))
+    calls = [call for some in found for call in some or () if isinstance(call, Mapping)]
+    return [(str(call.get("function_name")), call.get("arguments")) for call in calls]
+
+
+HARBOR = ToolFormat(
+    "Harbor job",
+    "task",
+    {"id": _KEY},
+    _find_trials,
+    _trial,
+    unit="task",
+)
