@@ -104,6 +104,9 @@ class _RateKind(GateKind[RateGate]):
         else:
             yield replace(baseline, when=When.IF_SENT)
         yield sides.task(graded=graded)
+        if _reads_inputs(gate, sides):
+            yield sides.of_inputs(suite.baseline)
+            yield sides.of_inputs()
         if graded and (ids := must_pass_ids(suite)):
             yield (first := _must_pass(sides, ids))
             yield _repeated(first, ids)
@@ -119,6 +122,12 @@ class _RateKind(GateKind[RateGate]):
         source, baseline = given.source, given.task(given.suite.baseline, graded=True)
         scores = source.scores(given.task(graded=True))
         yield measure_rate(given.suite, gate, scores, source.sent_scores(baseline))
+
+
+def _reads_inputs(gate: RateGate, sides: Sides) -> bool:
+    """Return True if the gate compares the replies to inputs: two variants, by a drop."""
+    is_other = sides.variant.name != sides.suite.baseline
+    return bool(sides.suite.inputs and gate.reads_inputs and is_other and sides.variant.compared)
 
 
 def _must_pass(sides: Sides, ids: frozenset[str]) -> ScoreRequest:

@@ -42,6 +42,7 @@ class ScoreRequest:
         variant: its name; a base has one too.
         of_gate: the gate whose own cases are scored, such as ``forgetting``; "" for those of the
             suite.
+        of_inputs: True for the inputs of the suite in place of its cases.
         ids: the ids of the cases that count; None for all.
         repeats: the number of replies to each case, if they vary.
         under: for skills, ``prompt`` to ask them under the prompt of the variant.
@@ -52,6 +53,7 @@ class ScoreRequest:
 
     variant: str
     of_gate: str = ""
+    of_inputs: bool = False
     ids: frozenset[str] | None = None
     repeats: int = 1
     under: str = ""
@@ -104,6 +106,11 @@ class Sides:
         """Return the request for the scores of the suite's cases; by default of the variant."""
         name, look = variant or self.variant.name, self.look
         return ScoreRequest(variant=name, ids=look.cases, repeats=look.repeats, graded=graded)
+
+    def of_inputs(self, variant: str = "") -> ScoreRequest:
+        """Return the request for the replies to the suite's inputs; by default of the variant."""
+        name = variant or self.variant.name
+        return ScoreRequest(variant=name, of_inputs=True, repeats=self.look.repeats)
 
     @property
     def base(self) -> str:

@@ -358,6 +358,8 @@ class ScoreCache:
         for (_, (_, request), _), scores in found:
             if not isinstance(request, ScoreRequest):
                 continue
+            if request.of_inputs:
+                continue
             if not request.of_gate:
                 yield task, scores
             elif request.repeats == 1 and not request.under:

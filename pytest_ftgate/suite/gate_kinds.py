@@ -82,6 +82,11 @@ class RateGate(Gate):
         return self.reads_grades and not self.function
 
     @property
+    def reads_inputs(self) -> bool:
+        """True if inputs without an expected answer take part in its comparison."""
+        return self.is_graded and self.metric == "accuracy" and self.max_drop is not None
+
+    @property
     def limits_drop(self) -> bool:
         """True if the gate declares a drop, or limits what its cases can show."""
         return self.max_drop is not None or not self.uncompared_key

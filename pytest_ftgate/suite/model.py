@@ -18,6 +18,7 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
     from pytest_ftgate.suite.declaration import Economics, Thresholds
+    from pytest_ftgate.suite.inputs import Inputs
 
 #: The default grades of a judge, with their scores.
 DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
@@ -437,6 +438,7 @@ class Suite:
         name: its path relative to the root directory, with forward slashes.
         repeats: number of replies per case, or None for the number that the gates need.
         baseline_repeats: a larger number of replies per case of the baseline, or 0.
+        inputs: inputs without an expected answer, or None if not declared.
         holdout: cases that are requested for the chosen rung only.
         serves: the variant that serves users, or "" if not declared.
         challengers: variants that may now be as good as a fine-tuned one.
@@ -463,6 +465,7 @@ class Suite:
     ladder: Thresholds
     repeats: int | None = 1
     baseline_repeats: int = 0
+    inputs: Inputs | None = None
     holdout: tuple[Case, ...] = ()
     serves: str = ""
     challengers: tuple[str, ...] = ()
@@ -508,6 +511,13 @@ class Suite:
     def holdout_suite(self) -> Suite:
         """This suite with the held-out cases as its cases."""
         return replace(self, name=f"{self.name} (held out)", cases=self.holdout, holdout=())
+
+    @property
+    def inputs_suite(self) -> Suite:
+        """This suite with its inputs as its cases, under a name of its own."""
+        cases = self.inputs.cases if self.inputs else ()
+        name = f"{self.name} (inputs)"
+        return replace(self, name=name, cases=cases, holdout=(), inputs=None)
 
     @property
     def accepted_path(self) -> Path:
