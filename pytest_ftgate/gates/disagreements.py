@@ -13,10 +13,9 @@ from hashlib import sha256
 from itertools import takewhile
 from statistics import fmean
 
-from pytest_ftgate.scoring.normal_text import normal_text
+from pytest_ftgate.scoring.normalised_text import normal_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
-from pytest_ftgate.suite.inputs import Inputs, input_digest
-from pytest_ftgate.suite.model import Case, digest
+from pytest_ftgate.suite.model import Case, Inputs, digest, input_digest
 from pytest_ftgate.suite.pair_labels import NO_ANSWER, PairLabel
 
 #: By the digest of an input and a normalised text: whether it is right, 0 to 1, or None where all

@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredInputs
 from pytest_ftgate.suite.draft import SuiteDraft
-from pytest_ftgate.suite.model import Case, digest
-from pytest_ftgate.suite.pair_labels import PairLabel, read_pair_labels
+from pytest_ftgate.suite.model import INSTRUCTION, Case, Inputs, input_digest
+from pytest_ftgate.suite.pair_labels import read_pair_labels
 from pytest_ftgate.suite.rule import Rule
 
-#: What people are asked unless the suite says it.
-INSTRUCTION = "Is the reply right? Judge by the input alone, not by the wording."
 #: The keys of a case that an input may have.
 _KEYS = ("id", "input", "messages", "vars", "tags", "language", "max_tokens")
-#: The looks at the labels of one draw, of which the last has all of them.
-LOOKS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """The inputs of a suite, and the labels of replies to them.
-
-    Attributes:
-        line: the line of the suite that names them.
-        cases: the inputs, each as a case that expects nothing and has no score.
-        score: the score of the suite, by which the texts of replies are normalised.
-        labels: what people, or a judge, say of replies, in the order of their file.
-        labels_path: the file of labels, which need not exist.
-        instruction: what people are asked.
-        most_labels: the most labels of one draw, declared beforehand; None for all that differ.
-    """
-
-    line: int
-    cases: tuple[Case, ...]
-    score: Rule
-    labels: tuple[PairLabel, ...]
-    labels_path: Path
-    instruction: str = INSTRUCTION
-    most_labels: int | None = None
-
-    @property
-    def version(self) -> str:
-        """The version of the instruction and of the normalisation; labels of others are stale."""
-        return digest([self.instruction, self.score.key])[:8]
-
-
 #: Returns the rows of a file of cases.
 ReadRows = Callable[[Path], Iterable[Row]]
 
@@ -103,8 +69,3 @@ def _without_cases(draft: SuiteDraft, inputs: tuple[Case, ...], line: int) -> tu
         verb = "input is a case" if count == 1 else "inputs are cases"
         draft.source.add_warning(line, f"inputs: {count:,} {verb} as well, and left out here")
     return left
-
-
-def input_digest(case: Case) -> str:
-    """Return the digest of what *case* asks: equal inputs have the same."""
-    return digest([case.input, case.messages, dict(case.vars)])[:16]

@@ -32,7 +32,7 @@ from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSour
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
-from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks, Variant
+from pytest_ftgate.suite.model import Case, Inputs, Judge, ReplyRules, Suite, ThoughtMarks, Variant
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
 from pytest_ftgate.suite.scorers import SCORE_KINDS
@@ -40,7 +40,6 @@ from pytest_ftgate.suite.templates import check_template
 from pytest_ftgate.suite.variants import check_tool_names, resolve_variants
 
 if TYPE_CHECKING:
-    from pytest_ftgate.suite.inputs import Inputs
     from pytest_ftgate.suite.judges import JudgeDeclaration
 
 PAGE = "reference/suite-keys"

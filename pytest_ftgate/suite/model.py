@@ -18,7 +18,7 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
     from pytest_ftgate.suite.declaration import Economics, Thresholds
-    from pytest_ftgate.suite.inputs import Inputs
+    from pytest_ftgate.suite.pair_labels import PairLabel
 
 #: The default grades of a judge, with their scores.
 DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
@@ -427,6 +427,43 @@ class ReplyRules:
     score: Rule
     max_tokens: int = 1024
     thoughts: ThoughtMarks | None = None
+
+
+#: What people are asked unless the suite says it.
+INSTRUCTION = "Is the reply right? Judge by the input alone, not by the wording."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The inputs of a suite, and the labels of replies to them.
+
+    Attributes:
+        line: the line of the suite that names them.
+        cases: the inputs, each as a case that expects nothing and has no score.
+        score: the score of the suite, by which the texts of replies are normalised.
+        labels: what people, or a judge, say of replies, in the order of their file.
+        labels_path: the file of labels, which need not exist.
+        instruction: what people are asked.
+        most_labels: the most labels of one draw, declared beforehand; None for all that differ.
+    """
+
+    line: int
+    cases: tuple[Case, ...]
+    score: Rule
+    labels: tuple[PairLabel, ...]
+    labels_path: Path
+    instruction: str = INSTRUCTION
+    most_labels: int | None = None
+
+    @property
+    def version(self) -> str:
+        """The version of the instruction and of the normalisation; labels of others are stale."""
+        return digest([self.instruction, self.score.key])[:8]
+
+
+def input_digest(case: Case) -> str:
+    """Return the digest of what *case* asks: equal inputs have the same."""
+    return digest([case.input, case.messages, dict(case.vars)])[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ NO_ANSWER = ""
 _TELLING_KEYS = ("variant", "variants", "model", "prompt", "side")
 
 
-class Answer(StrEnum):
+class PairAnswer(StrEnum):
     """What a label says of the two replies: which of them is right."""
 
     FIRST = "first"
@@ -59,7 +59,7 @@ class PairLabel:
     input: str
     first: str
     second: str | None
-    answer: Answer
+    answer: PairAnswer
     instruction: str
     by: str
     judge: bool = False
@@ -72,11 +72,11 @@ class PairLabel:
         """For each text 1 if the label calls it right, 0 if wrong, None if it cannot say."""
         texts = [self.first] if self.second is None else [self.first, self.second]
         right = {
-            Answer.FIRST: (1.0, 0.0),
-            Answer.SECOND: (0.0, 1.0),
-            Answer.BOTH: (1.0, 1.0),
-            Answer.NEITHER: (0.0, 0.0),
-            Answer.UNKNOWN: (None, None),
+            PairAnswer.FIRST: (1.0, 0.0),
+            PairAnswer.SECOND: (0.0, 1.0),
+            PairAnswer.BOTH: (1.0, 1.0),
+            PairAnswer.NEITHER: (0.0, 0.0),
+            PairAnswer.UNKNOWN: (None, None),
         }[self.answer]
         return dict(zip(texts, right, strict=False))
 
@@ -98,7 +98,7 @@ class _LabelRow(Declared):
     input: Text
     first: str
     second: str | None
-    answer: Answer
+    answer: PairAnswer
     instruction: Text
     by: Annotated[str, Field(min_length=1)]
     judge: StrictBool = False
