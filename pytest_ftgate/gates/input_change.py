@@ -24,6 +24,7 @@ class InputChange:
         look, looks: the look that was reached, and the number of looks; 0 for none.
         to_label: how many further labels the next look takes; 0 if there is none.
         chance: how surely the check passes then if nothing else has changed, 0 to 1.
+        to_last, chance_at_last: the same for the last look.
         is_blocked: True if no number of further labels decides it; the first note says why.
     """
 
@@ -40,6 +41,8 @@ class InputChange:
     looks: int = 0
     to_label: int = 0
     chance: float = 0.0
+    to_last: int = 0
+    chance_at_last: float = 0.0
     is_blocked: bool = False
 
     @property

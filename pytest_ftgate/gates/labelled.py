@@ -49,7 +49,7 @@ _MAX_UNKNOWN = 0.1
 _NOTHING, _LOST, _GAINED = 0.0, -1.0, 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class InputReplies:
     """The inputs of a suite, and the replies of the baseline and of the variant."""
 
@@ -308,6 +308,8 @@ def _input_change(
         looks=len(evidence.looks),
         to_label=later[0] - labelled if later else 0,
         chance=_chance(evidence, rule, later[0]) if later else 0.0,
+        to_last=later[-1] - labelled if later else 0,
+        chance_at_last=_chance(evidence, rule, later[-1]) if later else 0.0,
     )
 
 
