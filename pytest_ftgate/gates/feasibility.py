@@ -23,6 +23,7 @@ from pytest_ftgate.gates.design import (
     build_checks,
     design_of,
     suite_repeats,
+    with_inputs,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.suite.gate_kinds import (
@@ -67,6 +68,10 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if design.n == 1 and (gate.max_drop is not None or gate.min):
         yield (note(NoteKind.LONE_CASE),)
         return
+    if suite.inputs is not None and gate.reads_inputs:
+        yield from _limit_problems(design, None, gate.min)
+        yield from _limit_problems(with_inputs(design, suite), gate.max_drop, None, gate.drop_key)
+        return
     for problem in _limit_problems(design, gate.max_drop, gate.min, gate.drop_key):
         yield (*problem, *_claim_of_these(suite, gate, design))
 
@@ -77,6 +82,30 @@ def _claim_of_these(suite: Suite, gate: RateGate, design: Design) -> Iterator[No
         runs = suite_repeats(suite)
         if min(runs) >= SEVERAL_RUNS:
             yield note(NoteKind.CLAIM_THESE, n=design.n, runs=min(runs))
+
+
+def limit_of_cases(suite: Suite, gate: RateGate) -> float | None:
+    """Return to which limit the cases of *gate* alone are held, where inputs bear the declared one.
+
+    It is the declared limit if they can show it, else what they can show; None if that is too much.
+    """
+    declared = gate.max_drop or 0.0
+    if suite.inputs is None or not gate.reads_inputs:
+        return declared
+    if smallest_limit(design_of(suite, gate)) <= declared and not gate.has_default_limit:
+        return declared
+    from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
+
+    shown = default_limit(replace(suite, inputs=None), gate)
+    return None if shown is None or shown > COARSE_LIMIT else max(shown, declared)
+
+
+def limit_of_cases_notes(suite: Suite, gate: RateGate) -> Iterator[Note]:
+    """Yield how accepted results are compared, if the cases alone cannot show the limit."""
+    limit, declared = limit_of_cases(suite, gate), gate.max_drop or 0.0
+    if limit != declared:
+        counts = design_of(suite, gate).counts
+        yield note(NoteKind.CASES_SHOW_NO_DROP, **counts, limit=declared, possible=limit or 0.0)
 
 
 def _limit_problems(
@@ -384,12 +413,19 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
         if not lacks_limit(gate) or not isinstance(gate, RateGate | ForgettingGate):
             continue
         limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
-        can_show = accepted is not None and accepted >= smallest_limit(design_of(suite, gate))
+        can_show = accepted is not None and accepted >= _smallest_pooled(suite, gate)
         if accepted is not None and can_show and accepted <= MAX_DEFAULT_LIMIT:
             limit = min(accepted, limit or accepted)
         if limit is not None:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
     return replace(suite, gates=gates)
+
+
+def _smallest_pooled(suite: Suite, gate: Gate) -> float:
+    """Return the smallest limit that *gate* can show, with inputs if it may read some."""
+    design = design_of(suite, gate)
+    pools = is_rate(gate) and gate.may_read_inputs
+    return smallest_limit(with_inputs(design, suite) if pools else design)
 
 
 def lacks_limit(gate: Gate) -> bool:

@@ -47,9 +47,10 @@ from pytest_ftgate.suite.gate_kinds import (
     LatencyGate,
     RateGate,
 )
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.labelled import InputReplies
     from pytest_ftgate.gates.rates import Comparison
 
 _Gate = TypeVar("_Gate", bound=Gate)
@@ -104,6 +105,9 @@ class _RateKind(GateKind[RateGate]):
         else:
             yield replace(baseline, when=When.IF_SENT)
         yield sides.task(graded=graded)
+        if pools_inputs(suite, gate, sides.variant):
+            yield sides.of_inputs(suite.baseline)
+            yield sides.of_inputs()
         if graded and (ids := must_pass_ids(suite)):
             yield (first := _must_pass(sides, ids))
             yield _repeated(first, ids)
@@ -119,6 +123,13 @@ class _RateKind(GateKind[RateGate]):
         source, baseline = given.source, given.task(given.suite.baseline, graded=True)
         scores = source.scores(given.task(graded=True))
         yield measure_rate(given.suite, gate, scores, source.sent_scores(baseline))
+
+
+def pools_inputs(suite: Suite, gate: Gate, variant: Variant) -> bool:
+    """Return True if *gate* compares the replies of *variant* to the inputs with the baseline's."""
+    reads = isinstance(gate, RateGate) and gate.reads_inputs
+    is_other = variant.name != suite.baseline and variant.compared
+    return suite.inputs is not None and reads and is_other
 
 
 def _must_pass(sides: Sides, ids: frozenset[str]) -> ScoreRequest:
@@ -151,8 +162,20 @@ def _comparison(gate: RateGate, given: Given) -> Comparison:
         levels=given.levels,
         shown_baseline=None if compares else source.sent_scores(request),
     )
+    if pools_inputs(suite, gate, given.variant):
+        comparison = replace(comparison, inputs=_input_replies(given))
     judges = source.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison
+
+
+def _input_replies(given: Given) -> InputReplies | None:
+    from pytest_ftgate.gates.labelled import InputReplies
+
+    if given.suite.inputs is None:
+        return None
+    baseline, variant = (given.of_inputs(given.suite.baseline), given.of_inputs())
+    sides = (given.source.scores(request) for request in (baseline, variant))
+    return InputReplies(given.suite.inputs, *sides)
 
 
 def _must_pass_scores(given: Given) -> tuple[VariantScores, VariantScores | None] | None:

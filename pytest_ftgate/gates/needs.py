@@ -42,6 +42,7 @@ class ScoreRequest:
         variant: its name; a base has one too.
         of_gate: the gate whose own cases are scored, such as ``forgetting``; "" for those of the
             suite.
+        of_inputs: True for the inputs of the suite in place of its cases.
         ids: the ids of the cases that count; None for all.
         repeats: the number of replies to each case, if they vary.
         under: for skills, ``prompt`` to ask them under the prompt of the variant.
@@ -52,6 +53,7 @@ class ScoreRequest:
 
     variant: str
     of_gate: str = ""
+    of_inputs: bool = False
     ids: frozenset[str] | None = None
     repeats: int = 1
     under: str = ""
@@ -105,6 +107,11 @@ class Sides:
         name, look = variant or self.variant.name, self.look
         return ScoreRequest(variant=name, ids=look.cases, repeats=look.repeats, graded=graded)
 
+    def of_inputs(self, variant: str = "") -> ScoreRequest:
+        """Return the request for the replies to the suite's inputs; by default of the variant."""
+        name = variant or self.variant.name
+        return ScoreRequest(variant=name, of_inputs=True, repeats=self.look.repeats)
+
     @property
     def base(self) -> str:
         """The name of the base of the variant, if it is tuned."""
@@ -153,15 +160,17 @@ class GivenScores(ScoreSource):
     Attributes:
         drift: how the baseline has drifted since it was recorded, or None.
         shown: the scores of the baseline where the change from it is only shown, or None.
+        of_inputs: the replies to the inputs of the suite, by variant.
     """
 
     by_variant: Mapping[str, VariantScores]
     drift: Note | None = None
     shown: VariantScores | None = None
+    of_inputs: Mapping[str, VariantScores] = field(default_factory=dict)
 
     def scores(self, request: ScoreRequest) -> VariantScores:
         """Return the scores of the variant of *request*."""
-        return self.by_variant[request.variant]
+        return (self.of_inputs if request.of_inputs else self.by_variant)[request.variant]
 
     def sent_scores(self, request: ScoreRequest) -> VariantScores | None:  # noqa: ARG002
         """Return the scores of the baseline that are only shown, if any."""

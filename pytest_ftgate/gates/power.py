@@ -37,6 +37,7 @@ from pytest_ftgate.gates.design import (
     design_of,
     round_up_to_point,
     suite_repeats,
+    with_inputs,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.verdict import Check
@@ -253,10 +254,12 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     """Return the limit of a gate that declares none, or None if its cases are too few.
 
     It is the smallest limit in whole points with which all checks of an unchanged variant pass 9
-    times in 10; see `build_checks`.
+    times in 10; see `build_checks`. Inputs count as cases.
     """
-    checks = build_checks(suite, gate)
-    return limit_of_design(planned_design(suite, gate), assumed_discordance(suite), checks)
+    checks, design = build_checks(suite, gate), planned_design(suite, gate)
+    if is_rate(gate) and gate.may_read_inputs:
+        design = with_inputs(design, suite)
+    return limit_of_design(design, assumed_discordance(suite), checks)
 
 
 def planned_design(suite: Suite, gate: Gate) -> Design:

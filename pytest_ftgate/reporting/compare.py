@@ -35,15 +35,14 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     *,
     paired_by: str,
     score_kind: str,
-    cases: int,
-    repeats: tuple[int, int],
+    cases: str,
     notes: Sequence[str],
     verbosity: int = 0,
 ) -> Iterator[str]:
     """Yield the lines of a comparison, the verdict of each candidate first.
 
-    *files* has the base first, *verdicts* one verdict for each other file. *repeats* are the least
-    and the most replies of a file to a case.
+    *files* has the base first, *verdicts* one verdict for each other file. *cases* says how many
+    there are.
     """
     own = files[0].columns.get("score", "score")
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
@@ -54,7 +53,7 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
-        facts = f"{_cases_text(files[0].unit, cases, repeats)} {paired}"
+        facts = f"{cases} {paired}"
         one_line = f"{head}   {facts}"
         yield from (
             [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
@@ -66,7 +65,7 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
 
 
-def _cases_text(unit: str, cases: int, repeats: tuple[int, int]) -> str:
+def cases_text(unit: str, cases: int, repeats: tuple[int, int]) -> str:
     """Return how many cases there are, and replies to each if these are several."""
     least, most = repeats
     if most == 1:
@@ -80,7 +79,8 @@ def _verdict_table(files: Sequence[AnswerFile], verdicts: Sequence[Verdict]) -> 
     """Return the verdict on each candidate in one row, below the base."""
     rows = [_table_row(*pair) for pair in zip(files[1:], verdicts, strict=True)]
     checks = [verdict.check for verdict in verdicts if verdict.check]
-    base = level(checks[0].before or 0.0, digits=1) if checks else ""
+    has_level = checks and not checks[0].inputs
+    base = level(checks[0].before or 0.0, digits=1) if has_level else ""
     first = [escape_controls(files[0].name), base, "", ""]
     return TextTable(["", "accuracy", "change (95 % CI)", "verdict"], [first, *rows], (1,))
 
@@ -89,7 +89,8 @@ def _table_row(file: AnswerFile, verdict: Verdict) -> list[str]:
     check = verdict.check
     if check is None:
         return [escape_controls(file.name), "", "", verdict.outcome]
-    figures = (level(check.after, digits=1), size_with_interval(check, digits=1))
+    after = "" if check.inputs else level(check.after, digits=1)
+    figures = (after, size_with_interval(check, digits=1))
     return [escape_controls(file.name), *figures, verdict.outcome]
 
 
@@ -121,7 +122,7 @@ def _verdict_lines(
     for text in map(note_text, verdict.notes):
         if text not in told:
             yield from wrap_lines(f"note: {escape_controls(text)}", 2)
-    if check.after == check.before == 0.0 and score_kind != RECORDED:
+    if check.after == check.before == 0.0 and not check.inputs and score_kind != RECORDED:
         yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         if has_replies:
@@ -157,6 +158,8 @@ def _other_score(score_kind: str) -> str:
 
 
 def _rates_text(check: Check) -> str:
+    if check.inputs is not None:
+        return f"accuracy {size_with_interval(check)}, {limit(check)}"
     rates = " → ".join(level(value, digits=1) for value in (check.before or 0.0, check.after))
     return f"accuracy {rates}, {size_with_interval(check, digits=1)}, {limit(check)}"
 

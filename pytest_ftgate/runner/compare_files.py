@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
@@ -14,21 +16,23 @@ from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.statements import StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
 from pytest_ftgate.readers.skill_creator import arms_of
-from pytest_ftgate.reporting.compare import comparison_lines
+from pytest_ftgate.reporting.compare import cases_text, comparison_lines
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite, file_limit
 from pytest_ftgate.runner.record import RunResult
-from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.model import Inputs, Suite
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
@@ -78,8 +82,7 @@ class CompareResult(RunResult):
                 self.verdicts,
                 paired_by=self.paired_by,
                 score_kind=suite.reply.score.kind,
-                cases=len(suite.cases),
-                repeats=self.repeats,
+                cases=_asked(suite, self.files[0].unit, self.repeats),
                 notes=self.notes,
                 verbosity=verbosity,
             )
@@ -110,6 +113,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     by: str | Sequence[str] = (),
     paired_only: bool = False,
     by_line: bool = False,
+    labels: str | Path | None = None,
 ) -> CompareResult:
     """Return whether *candidate* is worse than *base*.
 
@@ -134,15 +138,59 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
         by_line: pair rows by their line, where nothing else does and both files are in one order.
+        labels: a file of labels that ``pytest-ftgate label`` writes. Rows without an expected
+            answer and a score are inputs then: of those, the replies that differ are labelled.
 
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
-    started, limit = monotonic(), file_limit(max_drop, two_sided)
+    started = monotonic()
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
-    chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
-    chosen |= {"by": paths}
+    read = read_compared(
+        base,
+        candidate,
+        named={role: path for role, path in named.items() if path} | {"by": paths},
+        scorer=scorer,
+        cases=cases,
+        limit=file_limit(max_drop, two_sided),
+        paired_only=paired_only,
+        by_line=by_line,
+        labels=labels,
+    )
+    return _evaluate(read, started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedFiles:
+    """Files of answers, how they pair, and the suite that compares them."""
+
+    files: tuple[AnswerFile, ...]
+    paired: PairedRows
+    compared: ComparedSuite
+    scorer: str | Mapping[str, Any] | None
+
+
+def read_compared(  # noqa: PLR0913 - the options of compare
+    base: Answers,
+    candidate: Answers | Sequence[Answers],
+    *,
+    named: Mapping[str, Any],
+    scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
+    limit: Mapping[str, Any] = MappingProxyType({}),
+    paired_only: bool = False,
+    by_line: bool = False,
+    labels: str | Path | None = None,
+) -> ComparedFiles:
+    """Return *base* and *candidate* as the suite that compares them; see `compare`.
+
+    *named* are the columns by role, and *limit* the fields of the gate for a declared limit.
+
+    Raises:
+        FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
+    """
+    chosen = dict(named)
     asked: dict[str, Any] = {
         role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
@@ -156,9 +204,18 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     if cases is not None:
         known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
         files = with_cases(files, known, by_line=by_line)
-    paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
-    compared = build_suite(files, paired, scorer, limit)
-    return _evaluate(files, compared, paired, started)
+    by_id = "id" in chosen
+    paired = pair_files(files, by_id=by_id, by_line=by_line, paired_only=paired_only)
+    path = None if labels is None else Path(labels)
+    compared = build_suite(files, paired, scorer, limit, path)
+    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+
+
+def _asked(suite: Suite, unit: str, repeats: tuple[int, int]) -> str:
+    """Return how many cases, and inputs, the files have; *repeats* as in `CompareResult`."""
+    cases = [cases_text(unit, len(suite.cases), repeats)] if suite.cases else []
+    inputs = [quantity(len(suite.inputs.cases), "input")] if suite.inputs else []
+    return ", ".join([*cases, *inputs])
 
 
 def _sides(
@@ -203,26 +260,27 @@ def _require_other_replies(files: Sequence[AnswerFile]) -> None:
             raise ConfigurationError(f"{base.name} and {file.name} are the same replies")
 
 
-def _evaluate(
-    files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
-) -> CompareResult:
-    suite, folder = compared.suite, compared.suite.path.parent
-    scores = {
-        name: score_replies(name, compared.requests(name), compared.results(name), folder)
-        for name in suite.variants
-    }
+def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
+    files, paired, compared = read.files, read.paired, read.compared
+    suite = compared.suite
+    scores = {name: compared.scores(name, suite) for name in suite.variants}
     _require_replies(files, scores.values())
+    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
-    source, levels = GivenScores(scores), shared_levels(suite)
+    source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()
         if variant.gated
     )
-    coarse = tuple(compared.coarse_limit(gate))
-    verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
+    coarse = () if suite.inputs else tuple(compared.coarse_limit(gate))
+    base, *others = (file.name for file in files)
+    verdicts = tuple(
+        _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)
+        for each, other in zip(given, others, strict=True)
+    )
     equal = filter(None, [equal_inputs(suite.cases)])
     notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
@@ -237,15 +295,28 @@ def _evaluate(
     )
 
 
-def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
+def _told(
+    verdict: Verdict,
+    coarse: Sequence[Note],
+    files: tuple[str, str],
+    inputs: Inputs | None,
+    scorer: str | Mapping[str, Any] | None,
+) -> Verdict:
     """Return *verdict* with what the cases can show, in place of the steps that take a suite.
 
-    *coarse* says so if that is little.
+    *coarse* says so if that is little. The replies of two *files* to *inputs* may be labelled.
     """
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         coarse = ()
     kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
-    steps = (step for step in verdict.next if step.kind in kinds)
+    steps = [step for step in verdict.next if step.kind in kinds]
+    if inputs is not None:
+        named: dict[str, Value] = {"files": files, "labels": str(inputs.labels_path)}
+        # The labels belong to the normalisation of this score.
+        named |= (
+            {"scorer": scorer if isinstance(scorer, str) else json.dumps(scorer)} if scorer else {}
+        )
+        steps += [step.add(**named) for step in verdict.next if step.kind is StepKind.LABEL]
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
     notes = (one for one in verdict.notes if one.kind not in weaker)
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))

@@ -16,6 +16,7 @@ from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look, checks_by_gate, design_of, guess_rate
 from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit
+from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest, When, replies_of
 from pytest_ftgate.gates.power import (
@@ -72,7 +73,7 @@ _Row = tuple[str, str]
 def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
     """Return the complete cached replies of *variant*, each with its case."""
     case_requests = session.built.task(suite, variant, full_look(suite))
-    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
+    replies = known_replies(session, variant.name, case_requests, only_cached=True)
     return [
         (case_request.case, reply.text)
         for case_request, reply in answered(case_requests, replies)
@@ -110,19 +111,19 @@ def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRe
 def _reply_requests(
     session: Session, suite: Suite, sides: Mapping[str, Sequence[CaseRequest]], *, only_cached: bool
 ) -> Iterator[Sequence[JudgeRequest]]:
-    known_replies = partial(_known_replies, session, only_cached=only_cached)
+    known = partial(known_replies, session, only_cached=only_cached)
     for variant, requests in sides.items():
         case_requests = tuple(requests)
         baseline_requests = session.judges.baseline_requests(suite, case_requests)
-        baseline_replies = known_replies(suite.baseline, baseline_requests)
-        replies = known_replies(variant, case_requests)
+        baseline_replies = known(suite.baseline, baseline_requests)
+        replies = known(variant, case_requests)
         entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
         for _, _, requests_or_score in entries:
             if not isinstance(requests_or_score, ContentScore):
                 yield requests_or_score
 
 
-def _known_replies(
+def known_replies(
     session: Session, variant: str, case_requests: _Requests, *, only_cached: bool
 ) -> Mapping[str, Reply]:
     """Return the cached and recorded replies, and unless *only_cached* stand-ins for others."""
@@ -291,7 +292,7 @@ def _reading_requests(session: Session, gate_run: GateRun, look: Look) -> list[_
     for need in gate_run.needs(look):
         if isinstance(need, ReadingRequest):
             base, tuned = session.plan(gate_run).readings(need)
-            replies = _known_replies(session, need.replies.variant, base, only_cached=False)
+            replies = known_replies(session, need.replies.variant, base, only_cached=False)
             found += reading_requests(base, tuned, replies)
     return found
 
@@ -427,7 +428,7 @@ def _thought_warnings(
     if not case_requests or not provider_spec(variant.provider).prompted:
         return
     limit = max(case_request.request.max_tokens for case_request in case_requests)
-    known = _known_replies(session, variant.name, case_requests, only_cached=True)
+    known = known_replies(session, variant.name, case_requests, only_cached=True)
     replies = [reply for _, reply in answered(case_requests, known)]
     if not replies:
         cache = session.replies.open_cache()
@@ -540,7 +541,8 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         estimate = estimate_minimum_power(gate, variant.name, design, measured)
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
         yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
-    if gate.max_drop is not None:
+    # Of inputs labels are planned, and not cases: see runner/inputs.py.
+    if gate.max_drop is not None and not pools_inputs(gate_run.suite, gate, variant):
         checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
         yield replace(_drop_estimate(session, gate_run), checks=checks)
 
@@ -582,7 +584,7 @@ def _measurable_scores(
         case_requests = session.built.task(suite, variant, full_look(suite))
     except FtgateError:
         return None
-    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
+    replies = known_replies(session, variant.name, case_requests, only_cached=True)
     if not {case_request.fingerprint for case_request in case_requests} <= replies.keys():
         return None
     return score_replies(variant.name, case_requests, replies, suite.path.parent)

@@ -293,7 +293,8 @@ class Plan:
         requests = [replies_of(need) for need in needs]
         groups = [self.requests(one) for one in requests if one.when is When.ALWAYS]
         if not requests[0].of_gate:
-            same_seed = Workload.of(same_seed_requests(groups[-1])[1])
+            own = next(one for one in reversed(requests) if not one.of_inputs)
+            same_seed = Workload.of(same_seed_requests(self.requests(own))[1])
             groups += [same_seed] if same_seed else []
         return groups
 
@@ -337,9 +338,10 @@ class Plan:
             cases = self._chosen_cases(gate)
             found = self._skills(side, cases, whole, under=request.under, repeats=request.repeats)
             return found if request.ids is None else self._of_cases(found, request.ids)
+        suite = self.suite.inputs_suite if request.of_inputs else self.suite
         if request.greedy:
-            return self.built.greedy_task(self.suite, side)
-        return self.built.task(self.suite, side, Look(cases=request.ids, repeats=request.repeats))
+            return self.built.greedy_task(suite, side)
+        return self.built.task(suite, side, Look(cases=request.ids, repeats=request.repeats))
 
     def readings(self, request: ReadingRequest) -> tuple[Workload, Workload]:
         """Return the greedy requests to the base of a tuned variant, and the same to the variant.

@@ -47,7 +47,7 @@ _ROUNDING = 1e-9
 def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     """Score the JSON in *text* by the share of correct fields; the best accepted answer counts."""
     try:
-        value = _parse_json(text)
+        value = parse_json(text)
     # Nested too deep, or a number of thousands of digits: a program cannot read such JSON.
     except (ValueError, RecursionError) as error:
         return ContentScore(0.0, f"no JSON: {error}")
@@ -57,8 +57,13 @@ def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     return scores[0] if len(scores) == 1 else max(scores, key=lambda score: score.value or 0.0)
 
 
-def _parse_json(text: str) -> Any:
-    """Return *text* as JSON, or else the JSON in its last code block."""
+def parse_json(text: str) -> Any:
+    """Return *text* as JSON, or else the JSON in its last code block.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deep.
+    """
     from pytest_ftgate.scoring.structured import last_code_block, read_json
 
     try:
@@ -144,15 +149,16 @@ def _score_list(value: Any, expected: list[Any], rule: Rule) -> ContentScore:
 
 
 def _item_text(value: Any) -> str:
-    return json.dumps(_normalise_numbers(value), sort_keys=True)
+    return json.dumps(normalise_numbers(value), sort_keys=True)
 
 
-def _normalise_numbers(value: Any) -> Any:
+def normalise_numbers(value: Any) -> Any:
+    """Return JSON in which equal numbers are written alike: 1 for 1.0."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
-        return {key: _normalise_numbers(item) for key, item in value.items()}
-    return [_normalise_numbers(item) for item in value] if isinstance(value, list) else value
+        return {key: normalise_numbers(item) for key, item in value.items()}
+    return [normalise_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _count_shared(first: list[str], second: list[str], kind: str) -> int:

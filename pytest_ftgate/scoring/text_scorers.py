@@ -20,12 +20,20 @@ _ROUNDING = 1e-9
 
 
 def _score_exact(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
-    options = rule.options
-    if not options:
+    if not rule.options:
         return binary_score(text in accepted)
-    steps = (*options.get("normalise", ()), *(["case"] if options.get("ignore_case") else ()))
-    normalised = _normalise(text, steps)
+    steps, normalised = _steps(rule), normal_exact_text(text, rule)
     return binary_score(any(normalised == _normalise_answer(answer, steps) for answer in accepted))
+
+
+def _steps(rule: Rule) -> tuple[str, ...]:
+    options = rule.options
+    return (*options.get("normalise", ()), *(["case"] if options.get("ignore_case") else ()))
+
+
+def normal_exact_text(text: str, rule: Rule) -> str:
+    """Return *text* after the normalisation of ``exact``."""
+    return _normalise(text, _steps(rule))
 
 
 def _normalise(text: str, steps: Sequence[str]) -> str:
@@ -89,14 +97,8 @@ def score_labels(parts: Iterable[str], accepted: list[Any], rule: Rule) -> Conte
     ``partial``.
     """
     options = rule.options
-    label_by_synonym = {
-        _strip_known_label(word): _strip_known_label(label)
-        for label, synonyms in options.get("synonyms", {}).items()
-        for word in synonyms
-    }
     none = _strip_known_label(options.get("none") or "")
-    words = {_strip_label(part.lstrip().lstrip(_BULLETS)) for part in parts} - {""}
-    labels = {label_by_synonym.get(word, word) for word in words}
+    labels = _known_labels(parts, rule)
     expected = {_strip_known_label(label) for label in accepted} - {none}
     # An empty reply does not state that no label fits.
     if not labels:
@@ -110,6 +112,22 @@ def score_labels(parts: Iterable[str], accepted: list[Any], rule: Rule) -> Conte
         f"{mistake}: {', '.join(sorted(names))}" for mistake, names in mistakes if names
     )
     return ContentScore(f1 if options.get("partial") else 0.0, reason)
+
+
+def _known_labels(parts: Iterable[str], rule: Rule) -> set[str]:
+    """Return the labels that *parts* name, with the label in place of each synonym."""
+    label_by_synonym = {
+        _strip_known_label(word): _strip_known_label(label)
+        for label, synonyms in rule.options.get("synonyms", {}).items()
+        for word in synonyms
+    }
+    words = {_strip_label(part.lstrip().lstrip(_BULLETS)) for part in parts} - {""}
+    return {label_by_synonym.get(word, word) for word in words}
+
+
+def normal_labels(text: str, rule: Rule) -> set[str]:
+    """Return the labels that the whole of *text* names, as ``labels`` compares them."""
+    return _known_labels(text.split(rule.options.get("separator", ",")), rule)
 
 
 # Words and numbers -----------------------------------------------------------------------------

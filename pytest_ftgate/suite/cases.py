@@ -19,7 +19,7 @@ from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.formats import resolve_format
-from pytest_ftgate.suite.model import Case, ReplyRules, digest
+from pytest_ftgate.suite.model import Case, ReplyRules, digest, input_digest
 from pytest_ftgate.suite.rule import JAVASCRIPT, Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score, with_judge
 from pytest_ftgate.suite.scorers import (
@@ -253,7 +253,7 @@ def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
     """Return *cases* with identical inputs in one group, since they are not independent."""
     by_input = defaultdict[str, list[Case]](list)
     for case in cases:
-        by_input[digest([case.input, case.messages, dict(case.vars)])].append(case)
+        by_input[input_digest(case)].append(case)
     alike = [group for group in by_input.values() if len(group) > 1]
     groups = {case.id: f"{_SAME_INPUT}{group[0].id}" for group in alike for case in group}
     return tuple(

@@ -492,6 +492,21 @@ class DeclaredGates(Declared):
     data: DeclaredData | None = None
 
 
+class DeclaredInputs(Declared):
+    """Inputs without an expected answer, and how the replies to them are labelled."""
+
+    source: Text = Field(alias="from")
+    #: The most labels of one draw.
+    labels: Count | None = None
+    instruction: Text | None = None
+
+
+_Inputs = Annotated[
+    Annotated[DeclaredInputs, Tag(UNION_TAGS[0])] | Annotated[Text | None, Tag(UNION_TAGS[1])],
+    Discriminator(_mapping_tag),
+]
+
+
 class DeclaredRepeats(Declared):
     """Replies per case, where the cached baseline has more than its variants."""
 
@@ -512,6 +527,7 @@ class DeclaredSuite(Declared):
     prompt: str | None = None
     user: str = "{{ input }}"
     cases: str | list[DeclaredCase]
+    inputs: _Inputs = None
     columns: DeclaredColumns | None = None
     reply: DeclaredReply = DeclaredReply()
     variants: dict[str, DeclaredVariant]

@@ -32,7 +32,7 @@ from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSour
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
-from pytest_ftgate.suite.model import Case, Judge, ReplyRules, Suite, ThoughtMarks, Variant
+from pytest_ftgate.suite.model import Case, Inputs, Judge, ReplyRules, Suite, ThoughtMarks, Variant
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
 from pytest_ftgate.suite.scorers import SCORE_KINDS
@@ -349,6 +349,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
         path=source.path,
         name=source.display_path(source.path),
         cases=tuple(case for case in cases if not case.holdout),
+        inputs=_inputs(draft),
         holdout=tuple(case for case in cases if case.holdout),
         reply=reply,
         variants=variants,
@@ -367,6 +368,15 @@ def _judges(draft: SuiteDraft, declarations: tuple[JudgeDeclaration, ...]) -> tu
     from pytest_ftgate.suite.judges import resolve_judges
 
     return resolve_judges(draft, declarations)
+
+
+def _inputs(draft: SuiteDraft) -> Inputs | None:
+    if draft.declared.inputs is None:
+        return None
+    from pytest_ftgate.suite.inputs import resolve_inputs
+
+    rows_of = partial(_rows_of, draft.source, draft.declared, reply=draft.reply, key="inputs")
+    return resolve_inputs(draft, draft.declared.inputs, rows_of)
 
 
 def _repeats(declared: DeclaredSuite) -> tuple[int | None, int]:
@@ -461,11 +471,16 @@ def _emptiness(source: SuiteSource, declared: DeclaredSuite) -> str:
 
 
 def _rows_of(
-    source: SuiteSource, declared: DeclaredSuite, path: Path, reply: ReplyRules
+    source: SuiteSource,
+    declared: DeclaredSuite,
+    path: Path,
+    *,
+    reply: ReplyRules,
+    key: str = "cases",
 ) -> Iterable[Row]:
-    line = source.line("cases")
+    line = source.line(key)
     if declared.columns is None and path.suffix.lower() not in TOOL_SUFFIXES:
-        return read_rows(source, path, line)
+        return read_rows(source, path, line, key)
     from pytest_ftgate.suite.external_cases import case_rows
 
     return case_rows(source, path, line, declared.columns, reply.score.kind)
@@ -480,7 +495,7 @@ def _read_cases(
         rows = rows_at(source.path, source.document, ("cases",))
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
-        rows = chain.from_iterable(_rows_of(source, declared, path, reply) for path in paths)
+        rows = chain.from_iterable(_rows_of(source, declared, path, reply=reply) for path in paths)
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"

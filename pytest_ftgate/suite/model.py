@@ -18,6 +18,7 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
     from pytest_ftgate.suite.declaration import Economics, Thresholds
+    from pytest_ftgate.suite.pair_labels import PairLabel
 
 #: The default grades of a judge, with their scores.
 DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
@@ -428,6 +429,43 @@ class ReplyRules:
     thoughts: ThoughtMarks | None = None
 
 
+#: What people are asked unless the suite says it.
+INSTRUCTION = "Is the reply right? Judge by the input alone, not by the wording."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The inputs of a suite, and the labels of replies to them.
+
+    Attributes:
+        line: the line of the suite that names them.
+        cases: the inputs, each as a case that expects nothing and has no score.
+        score: the score of the suite, by which the texts of replies are normalised.
+        labels: what people, or a judge, say of replies, in the order of their file.
+        labels_path: the file of labels, which need not exist.
+        instruction: what people are asked.
+        most_labels: the most labels of one draw, declared beforehand; None for all that differ.
+    """
+
+    line: int
+    cases: tuple[Case, ...]
+    score: Rule
+    labels: tuple[PairLabel, ...]
+    labels_path: Path
+    instruction: str = INSTRUCTION
+    most_labels: int | None = None
+
+    @property
+    def version(self) -> str:
+        """The versions of the instruction and of the score; labels of others are stale."""
+        return "-".join(digest([part])[:6] for part in (self.instruction, self.score.key))
+
+
+def input_digest(case: Case) -> str:
+    """Return the digest of what *case* asks: equal inputs have the same."""
+    return digest([case.input, case.messages, dict(case.vars)])[:16]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """One suite file, resolved.
@@ -437,6 +475,7 @@ class Suite:
         name: its path relative to the root directory, with forward slashes.
         repeats: number of replies per case, or None for the number that the gates need.
         baseline_repeats: a larger number of replies per case of the baseline, or 0.
+        inputs: inputs without an expected answer, or None if not declared.
         holdout: cases that are requested for the chosen rung only.
         serves: the variant that serves users, or "" if not declared.
         challengers: variants that may now be as good as a fine-tuned one.
@@ -463,6 +502,7 @@ class Suite:
     ladder: Thresholds
     repeats: int | None = 1
     baseline_repeats: int = 0
+    inputs: Inputs | None = None
     holdout: tuple[Case, ...] = ()
     serves: str = ""
     challengers: tuple[str, ...] = ()
@@ -508,6 +548,13 @@ class Suite:
     def holdout_suite(self) -> Suite:
         """This suite with the held-out cases as its cases."""
         return replace(self, name=f"{self.name} (held out)", cases=self.holdout, holdout=())
+
+    @property
+    def inputs_suite(self) -> Suite:
+        """This suite with its inputs as its cases, under a name of its own."""
+        cases = self.inputs.cases if self.inputs else ()
+        name = f"{self.name} (inputs)"
+        return replace(self, name=name, cases=cases, holdout=(), inputs=None)
 
     @property
     def accepted_path(self) -> Path:

@@ -152,7 +152,8 @@ def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:
 
 def _all_cases(suite: Suite) -> Iterator[Case]:
     of_gates = (gate.own_cases for gate in suite.gates.values())
-    return chain(suite.cases, suite.holdout, *of_gates)
+    inputs = suite.inputs.cases if suite.inputs else ()
+    return chain(suite.cases, suite.holdout, inputs, *of_gates)
 
 
 def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
