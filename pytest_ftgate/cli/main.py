@@ -232,6 +232,9 @@ _VERBS = (
             "show, at most 0.15)", "SHARE", type=float),
         _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
             "model on two engines", "SHARE", type=float),
+        _option("--claim", "these_tasks for a verdict about these cases alone, whose several "
+            "replies are the sample, or tasks_like_these (default: the first, if there are fewer "
+            "than 30 cases with 3 replies or more each)", "CLAIM"),
         _path("--labels", "labels of the replies that differ to rows without an expected answer, "
               "as pytest-ftgate label writes them", "FILE"),
         _option("--by", "also compare within each value of this column; may be given several times",

@@ -132,6 +132,8 @@ class NoteKind(StrEnum):
     GROUP_TOO_LARGE = "group too large"
     DROP_NEVER_SHOWN = "drop never shown"
     CLAIM_THESE = "claim these"
+    ONLY_THESE = "only these"
+    RUNS_SHOW = "runs show"
     FEW_TASKS = "few tasks"
     COPIED_RUNS = "copied runs"
     RUNS_NEVER_SHOW = "runs never show"

@@ -302,6 +302,11 @@ def _notes(
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
     if comparison.accepted is not None and suite.inputs is not None:
         yield from limit_of_cases_notes(suite, gate)
+    if (check := verdict.check) is not None and check.tasks:
+        from pytest_ftgate.gates.task_limits import task_notes
+
+        before, _ = _compared_with(gate, comparison, check)
+        yield from task_notes(before, samples_from_scores(comparison.scores, gate.kind), check)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
     shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
     yield from drift_notes(drifts, gate, shares, passed=passed)

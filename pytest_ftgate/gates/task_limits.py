@@ -7,8 +7,16 @@ from math import ceil
 
 from pytest_ftgate.gates.design import Design, suite_repeats
 from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.samples import Samples, align
+from pytest_ftgate.gates.tasks import task_runs
+from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.requests.request_groups import replies_vary
-from pytest_ftgate.stats.tasks import FEWEST_TASKS, runs_needed, smallest_shown_drop
+from pytest_ftgate.stats.tasks import (
+    FEWEST_TASKS,
+    TaskPlan,
+    runs_needed,
+    smallest_shown_drop,
+)
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite
 
@@ -35,3 +43,42 @@ def task_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[tupl
             yield (
                 note(NoteKind.RUNS_NEVER_SHOW, key=key, limit=declared, possible=told, **counts),
             )
+
+
+#: The numbers of runs of each task that a note prices.
+_RUNS = (10, 20, 40, 80, 160)
+
+
+def task_notes(before: Samples | None, after: Samples, check: Check) -> Iterator[Note]:
+    """Yield that *check* is about these tasks alone, and what more runs or tasks would show.
+
+    The latter if it is inconclusive: the smallest limits that an unchanged agent passes 9 times in
+    10, as its runs vary here.
+    """
+    yield note(NoteKind.ONLY_THESE, n=check.tasks)
+    if before is None or check.outcome is not Outcome.INCONCLUSIVE:
+        return
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    if answered.sum() < FEWEST_TASKS:
+        return
+    sides = [task_runs(side.select(answered)) for side in (before, after)]
+    disagreement = sum(side.disagreement for side in sides) / 2.0
+    if disagreement <= 0.0:
+        return
+    is_graded = not all(side.is_counted for side in sides)
+
+    def shown(tasks: int, runs: int) -> int:
+        plan = TaskPlan(
+            tasks=tasks, runs=(runs, runs), disagreement=disagreement, is_graded=is_graded,
+            miss=check.miss,
+        )  # fmt: skip
+        return ceil(100 * plan.limit())
+
+    tasks, runs = check.tasks, round(check.n / check.tasks)
+    more = next((number for number in _RUNS if number > 1.5 * runs), 2 * runs)
+    yield note(
+        NoteKind.RUNS_SHOW, tasks=tasks, runs=runs, shown=shown(tasks, runs), more=more,
+        with_runs=shown(tasks, more), twice=2 * tasks, half=more // 2,
+        with_tasks=shown(2 * tasks, more // 2),
+    )  # fmt: skip

@@ -533,6 +533,9 @@ _WORDS: Mapping[str, Words] = {
     "or {key}: {possible:g}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
     "whose {runs} replies each are the sample",
+    NoteKind.ONLY_THESE: "about these {n} tasks alone: it says nothing of others like them",
+    NoteKind.RUNS_SHOW: "{tasks} tasks × {runs:#run} can show a drop of {shown} points; "
+    "{tasks} × {more} would show {with_runs}, and {twice} tasks × {half} {with_tasks}",
     NoteKind.FEW_TASKS: "claim: these_tasks needs {needed} tasks or more, and there {n:is/are} "
     "{n}; add tasks",
     NoteKind.COPIED_RUNS: "claim: these_tasks: the replies do not vary, so that more of them add "

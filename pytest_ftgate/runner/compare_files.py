@@ -32,6 +32,7 @@ from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Inputs, Suite
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
@@ -110,6 +111,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     cases: Answers | None = None,
     max_drop: float | None = None,
     two_sided: float | None = None,
+    claim: str | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
     by_line: bool = False,
@@ -135,6 +137,9 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
             *input*, *expected* and *by* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
         two_sided: the largest allowed change, up or down, a share; in place of *max_drop*.
+        claim: ``these_tasks`` for a verdict about the cases of the files alone, whose several
+            replies are the sample; ``tasks_like_these`` for others like them too. By default the
+            first, if there are fewer than 30 cases with three replies or more each.
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
         by_line: pair rows by their line, where nothing else does and both files are in one order.
@@ -153,7 +158,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         named={role: path for role, path in named.items() if path} | {"by": paths},
         scorer=scorer,
         cases=cases,
-        limit=file_limit(max_drop, two_sided),
+        limit=file_limit(max_drop, two_sided, claim),
         paired_only=paired_only,
         by_line=by_line,
         labels=labels,
@@ -268,14 +273,15 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
-    gate = next(iter(suite.gates.values()))
+    gate = next(filter(is_rate, suite.gates.values()))
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()
         if variant.gated
     )
-    coarse = () if suite.inputs else tuple(compared.coarse_limit(gate))
+    is_told = suite.inputs or gate.claims_these
+    coarse = () if is_told else tuple(compared.coarse_limit(gate))
     base, *others = (file.name for file in files)
     verdicts = tuple(
         _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)

@@ -12,7 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    FtgateError,
+    RequestRejected,
+    SuiteError,
+    did_you_mean,
+)
+from pytest_ftgate.gates.design import MANY_TASKS, SEVERAL_RUNS
 from pytest_ftgate.gates.kinds import infeasible_limits
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
@@ -27,7 +34,7 @@ from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
-from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
+from pytest_ftgate.suite.gate_kinds import CLAIMS, THESE_TASKS, RateGate, is_rate
 from pytest_ftgate.suite.model import (
     Case,
     Gate,
@@ -151,8 +158,9 @@ class ComparedSuite:
         yield f"baseline: {json.dumps(self.suite.baseline)}"
         # A run sizes the limit for as many replies to each case.
         is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
-        limit = {} if is_sized else {gate.drop_key: gate.max_drop}
+        limit: dict[str, Any] = {} if is_sized else {gate.drop_key: gate.max_drop}
         slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
+        limit |= {"claim": gate.claim} if gate.claim else {}
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
 
@@ -206,6 +214,8 @@ def build_suite(
         raise SuiteError(files[0].name, source.errors)
     slices = ("tag",) if any(case.tags for case in built) else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
+    if not gate.claim and inputs is None and _are_few_tasks(paired, slices):
+        gate = replace(gate, claim=THESE_TASKS)
     suite = _suite(files, built, reply, gate, paired.repeats[1], inputs)
     usual = paired.usual_repeats
     if gate.max_drop is None:
@@ -314,6 +324,11 @@ def _nothing_to_score(files: Sequence[AnswerFile], shown: str) -> ConfigurationE
     return ConfigurationError("; ".join((*parts, *files[0].notes, *columns)))
 
 
+def _are_few_tasks(paired: PairedRows, slices: tuple[str, ...]) -> bool:
+    """Return True if there are few cases with several replies each, as of agents."""
+    return len(paired.cases) < MANY_TASKS and paired.repeats[0] >= SEVERAL_RUNS and not slices
+
+
 def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     """Return the limit of a gate that declares none: what its cases can show, up to 15 points.
 
@@ -327,21 +342,27 @@ def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     return {"max_drop": shown, "has_default_limit": True}
 
 
-def file_limit(max_drop: float | None, two_sided: float | None) -> dict[str, Any]:
-    """Return the fields of the gate for a declared limit; {} if there is none.
+def file_limit(
+    max_drop: float | None, two_sided: float | None, claim: str | None = None
+) -> dict[str, Any]:
+    """Return the fields of the gate for what is declared of it; {} if nothing is.
 
     Raises:
-        ConfigurationError: it is no share, or both are declared.
+        ConfigurationError: the limit is no share, or both are declared; or the claim is unknown.
     """
+    if claim not in (None, *CLAIMS):
+        hint = did_you_mean(claim, CLAIMS) or f"; write {' or '.join(CLAIMS)}"
+        raise ConfigurationError(f'--claim: there is no claim "{claim}"{hint}')
+    claimed = {} if claim is None else {"claim": claim}
     if max_drop is not None and two_sided is not None:
         raise ConfigurationError("--two-sided limits a drop as well; leave --max-drop out")
     name, limit = ("max-drop", max_drop) if two_sided is None else ("two-sided", two_sided)
     if limit is None:
-        return {}
+        return claimed
     if not 0 < limit < 1:
         percent = f"; for {limit:g} points write {limit / 100:g}" if limit >= 1 else ""
         raise ConfigurationError(f"--{name} is {limit:g}, but is above 0 and below 1{percent}")
-    return {"max_drop": limit, "two_sided": two_sided is not None}
+    return {"max_drop": limit, "two_sided": two_sided is not None, **claimed}
 
 
 def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ FINDING_KINDS = (
 
 #: The claim about the cases of a suite themselves.
 THESE_TASKS = "these_tasks"
+CLAIMS = (THESE_TASKS, "tasks_like_these")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

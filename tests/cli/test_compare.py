@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 from ftgate_testing.agent_files import benchmark, harbor_job, harbor_trial, write_document
@@ -186,7 +187,7 @@ def test_two_jobs_of_agents_are_compared_task_by_task(tmp_path, monkeypatch, cap
 
     printed = capsys.readouterr().out
     assert printed.startswith(JOBS)
-    assert "8 of 12 cases regressed, 0 fixed" in printed
+    assert "8 of 12 tasks, 5 runs each, went worse, 0 better" in printed
     # The files have no texts to show.
     assert "  regressed: task-0, task-1, task-2, task-3, task-4, … (-v shows 8)" in printed
     assert "(empty)" not in printed
@@ -236,3 +237,43 @@ def test_names_in_results_of_agents_cannot_speak_to_the_terminal(tmp_path, monke
     assert "error::x" in printed
     assert "\x1b" not in printed
     assert not any(line.startswith("::") for line in printed.splitlines())
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Twelve tasks with five runs each, of an agent and of itself."""
+    monkeypatch.chdir(tmp_path)
+    for name, rewards in (("old", [1, 1, 1, 1, 0]), ("new", [0, 1, 1, 1, 1])):
+        rows = [
+            {"id": f"t{task}", "input": f"task {task}", "reply": f"{name} {run}", "score": reward}
+            for task in range(12)
+            for run, reward in enumerate(rewards)
+        ]
+        write_rows(tmp_path / f"{name}.jsonl", rows)
+
+
+def test_few_cases_with_several_replies_have_a_verdict_about_themselves(runs, capsys):
+    assert main(["compare", "old.jsonl", "new.jsonl"]) == 0
+    screen = capsys.readouterr().out
+    assert "about these 12 tasks alone: it says nothing of others like them" in screen
+
+    assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "tasks_like_these"]) == 0
+    assert "tasks alone" not in capsys.readouterr().out
+
+
+def test_an_open_comparison_prices_runs_against_tasks(runs, capsys):
+    assert main(["compare", "old.jsonl", "new.jsonl", "--max-drop", "0.1"]) == 3
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "12 tasks × 5 runs can show a drop of" in screen
+    assert "12 × 10 would show" in screen
+    assert "cases can rule out" not in screen
+
+
+def test_an_unknown_claim_is_refused_with_the_known_ones(runs, capsys):
+    assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "all"]) == 2
+    assert "write these_tasks or tasks_like_these" in capsys.readouterr().err
+
+
+def test_a_comparison_of_few_tasks_is_kept_with_its_claim(runs, capsys):
+    main(["compare", "old.jsonl", "new.jsonl", "--write", "kept.ftgate.yaml"])
+    assert '"claim": "these_tasks"' in Path("kept.ftgate.yaml").read_text("utf-8")
