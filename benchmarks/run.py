@@ -85,6 +85,7 @@ FIGURES = (
     Figure("parts", "benchmarks/error_rates_parts.py", is_long=True),
     Figure("looks", "benchmarks/error_rates_looks.py", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
+    Figure("labels", "benchmarks/error_rates_labels.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(
         "peers",
