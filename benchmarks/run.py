@@ -86,6 +86,7 @@ FIGURES = (
     Figure("looks", "benchmarks/error_rates_looks.py", is_long=True),
     Figure("tasks", "benchmarks/error_rates_tasks.py", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
+    Figure("labels", "benchmarks/error_rates_labels.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(
         "peers",

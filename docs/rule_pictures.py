@@ -19,6 +19,7 @@ from pytest_ftgate.reporting.number_text import points
 from pytest_ftgate.reporting.phrases import FALLS
 from pytest_ftgate.scoring.classification import LabelPredictions
 from pytest_ftgate.stats.bounded import BoundedValues
+from pytest_ftgate.stats.differing import LabelledChanges
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_within, paired_counts
 from pytest_ftgate.stats.power import certifiable_margin, pass_probability
 from pytest_ftgate.stats.rates import mean_score, score_interval
@@ -53,6 +54,7 @@ def pictures() -> dict[str, str]:
         "divergence": _divergence(),
         "latency": _latency(),
         "judges": _judges(),
+        "labels": _labels(),
     }
     return {f"{name}.svg": str(drawing) for name, drawing in made.items()}
 
@@ -322,4 +324,25 @@ def _judges() -> Drawing:
         kind = "passed" if found.lower >= minimum else "inconclusive"
         drawing.label(32 + 48 * place, "may gate" if kind == "passed" else "may not gate")
         drawing.interval(32 + 48 * place, (found.lower, found.upper), found.estimate, kind)
+    return drawing
+
+
+def _labels() -> Drawing:
+    rng, n, differing, limit = np.random.default_rng(14), 1_000, 50, 2
+    drawn = rng.permutation(np.repeat([-1.0, 0.0, 1.0], [17, 17, 16]))
+    title = f"{n:,} inputs, {differing} of which differ: the change, by the labels of these"
+    drawing = Drawing(title, -6, 6, 150)
+    drawing.ticks(range(-6, 7, 2), _points)
+    drawing.vertical("limit", -limit, "limit")
+    for place, labels in enumerate((10, 25, differing)):
+        found = LabelledChanges(
+            tied=np.ones(n - differing),
+            sampled=drawn[:labels],
+            sampled_sizes=np.ones(labels),
+            unlabelled=np.ones(differing - labels),
+        )
+        low, high = found.interval(CONFIDENCE)
+        kind = "passed" if found.p_noninferior(limit / 100) <= MISS else "inconclusive"
+        drawing.label(32 + 48 * place, f"{labels} labels")
+        drawing.interval(32 + 48 * place, (100 * low, 100 * high), 100 * found.change, kind)
     return drawing
