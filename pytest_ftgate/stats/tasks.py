@@ -65,6 +65,18 @@ class TaskRuns:
         if not np.all((self._seen >= 0.0) & (self._seen <= 1.0)):
             raise ValueError("rewards must lie between 0 and 1")
 
+    @classmethod
+    def of_counts(cls, right: ArrayLike, runs: ArrayLike) -> TaskRuns:
+        """Return runs of which only the numbers are known, both of shape (tasks,).
+
+        The right ones are spread evenly, so that the first runs have their share. `blocks` need the
+        true order.
+        """
+        s, n = (np.asarray(numbers, np.float64)[:, None] for numbers in (right, runs))
+        ends = np.arange(np.max(n) + 1.0)
+        rewards = np.diff(np.floor(ends * s / n + 0.5), axis=1)
+        return cls(np.where(ends[1:] <= n, rewards, np.nan))
+
     @property
     def runs(self) -> Array:
         """The number of runs of each task, shape (tasks,)."""

@@ -259,6 +259,20 @@ def test_of_tasks_like_these_each_task_is_one_value():
     assert pairs.spread == pytest.approx(np.var([-0.5, 0.0, 0.0], ddof=1))
 
 
+@given(SEEDS)
+def test_runs_of_which_the_numbers_are_known_have_them_evenly(seed):
+    rng = np.random.default_rng(seed)
+    runs = rng.integers(1, 30, 5)
+    right = rng.integers(0, runs + 1)
+
+    found = TaskRuns.of_counts(right, runs)
+
+    assert (found.sums.tolist(), found.runs.tolist()) == (right.tolist(), runs.tolist())
+    for row, share in zip(found.rewards, right / runs, strict=True):
+        seen = row[~np.isnan(row)]
+        assert np.abs(np.cumsum(seen) - share * np.arange(1, seen.size + 1)).max() <= 0.5 + 1e-9
+
+
 # --- what can be shown ----------------------------------------------------------------------------
 
 
