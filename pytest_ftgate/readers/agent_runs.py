@@ -16,7 +16,9 @@ from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.text import replace_in_json
 
 #: How a path to the text of a skill ends; its folder has the name of the skill.
-_SKILL_FILE = re.compile(r"([\w.-]+)[/\\]+SKILL\.md\b")
+_SKILL_FILE, _FOLDER = re.compile(r"[/\\]SKILL\.md\b"), re.compile(r"[\w.-]+$")
+#: The most characters of such a path that are looked at.
+_MAX_PATH = 200
 #: Tools that load a skill, and the arguments that name it.
 _LOADS_SKILL = re.compile(r"(?:(?:use|load|read|invoke)_?)?skill", re.IGNORECASE)
 _NAMES_SKILL = ("skill", "skill_name", "name", "command")
@@ -106,8 +108,16 @@ def skills_read(calls: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
             named = (arguments.get(key) for key in _NAMES_SKILL)
             found |= dict.fromkeys([str(name) for name in named if name][:1])
         elif not _WRITES.search(tool):
-            found |= dict.fromkeys(_SKILL_FILE.findall(json.dumps(arguments, default=str)))
+            found |= dict.fromkeys(_skills_named(json.dumps(arguments, default=str)))
     return tuple(found)
+
+
+def _skills_named(text: str) -> Iterator[str]:
+    """Yield the folder of each file of a skill in *text*, in a time that grows with its length."""
+    for match in _SKILL_FILE.finditer(text):
+        path = text[max(0, match.start() - _MAX_PATH) : match.start()].rstrip("/\\")
+        if folder := _FOLDER.search(path):
+            yield folder[0]
 
 
 def missing_note(reasons: Iterable[str], runs: int) -> Iterator[str]:
@@ -143,11 +153,12 @@ def document_in(path: Path) -> Mapping[str, Any]:
         ConfigurationError: the file cannot be read, or holds no object.
     """
     try:
-        document = json.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
+        document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         remedy = "let the tool write it again, or remove it"
         raise ConfigurationError(f"{path} is not JSON: {error}; {remedy}") from error
     if not isinstance(document, Mapping):
         raise ConfigurationError(f"{path} holds no JSON object; let the tool write it again")
-    whole: Mapping[str, Any] = replace_in_json(document)
+    whole: Mapping[str, Any] = replace_in_json(document) if "\\u" in text else document
     return whole

@@ -119,15 +119,15 @@ def _trial(found: tuple[Row, str], score: str) -> Sample:
 
 
 def _skills(record: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the skills that the events of a trajectory read; None without events."""
+    """Return the skills that were activated, or read by a tool; None without a trace."""
+    activated = value_at(record, "trajectory.metrics.skillActivationBreakdown")
     events = value_at(record, "trajectory.events")
-    if not isinstance(events, list):
+    if not isinstance(activated, Mapping) and not isinstance(events, list):
         return None
-    data = [
-        e["data"] for e in events if isinstance(e, Mapping) and isinstance(e.get("data"), Mapping)
-    ]
-    calls = [(str(one["toolName"]), one.get("arguments")) for one in data if "toolName" in one]
-    return skills_read(calls)
+    data = (event.get("data") for event in events or () if isinstance(event, Mapping))
+    calls = [one for one in data if isinstance(one, Mapping) and "toolName" in one]
+    read = skills_read((str(call["toolName"]), call.get("arguments")) for call in calls)
+    return tuple(dict.fromkeys((*map(str, activated or ()), *read)))
 
 
 VALLY = ToolFormat(

@@ -31,6 +31,7 @@ def trial(stimulus="tests", score=0.75, status="success", end="completed", **mor
             "metrics": {
                 "tokenUsage": {"inputTokens": 900, "outputTokens": 100, "totalTokens": 1000},
                 "toolCallCount": 4,
+                "skillActivationBreakdown": {"test-runner": 2},
                 "wallTimeMs": 1500,
             },
         },
@@ -51,7 +52,12 @@ def test_a_trial_is_a_run_of_its_stimulus(read):
     file = read({"type": "run-summary", "passRate": 1}, trial(), trial())
 
     tokens = {"input_tokens": 900, "output_tokens": 100, "total_tokens": 1000}
-    facts = {"model": "gpt-5.5", "seconds": 1.5, "tool_calls": 4, "uses": ("test-writer",)}
+    facts = {
+        "model": "gpt-5.5",
+        "seconds": 1.5,
+        "tool_calls": 4,
+        "uses": ("test-runner", "test-writer"),
+    }
     run = RunFacts(status="completed", **facts, **tokens)
     row = AnswerRow(line=2, id="tests", input="Write tests.", reply="Done.", score=0.75, run=run)
     assert (file.tool, file.rows[0], file.rows[1].id) == ("Vally results", row, "tests")
