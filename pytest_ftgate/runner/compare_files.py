@@ -271,8 +271,7 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     scores = {name: compared.scores(name, suite) for name in suite.variants}
     _require_replies(files, scores.values())
     asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
-    repeats = suite.repeats or 1
-    look = Look(repeats=repeats, replies_vary=repeats > 1)
+    look = Look(repeats=(repeats := suite.repeats or 1), replies_vary=repeats > 1)
     gate = next(filter(is_rate, suite.gates.values()))
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
