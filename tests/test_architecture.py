@@ -106,11 +106,12 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     classification cli client collect compare config converse conversion cost declaration
     decoding decorator demo diagnosis doctor draft estimate eval evals explain export external
     f1 facts feasibility file files forgetting generation grammar history hooks hookspecs html
-    http import imported imports init inspect item label llamacpp lm loader local lora machine
+    http import imported imports init inspect item keyboard label labelling llamacpp lm loader local
+    lora machine
     macro main maintenance markdown marks measures memory number openai page paired pairing
     phrases planner plugin plugins pool power prices processes progress promptfoo proportions ray
     readers recommend recorded references regressions repair reporter reports resampling result
-    results rows rule rules runner scaffold scoring selection sequential served settings source
+    results rows rule rules runner scaffold scoring screen selection sequential served settings source
     sqlite state stats structured summary table tables text transformers ungated usage weights
     wording writer yaml
 """))  # fmt: skip

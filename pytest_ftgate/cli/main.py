@@ -193,6 +193,18 @@ examples:
 exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
 4 an internal error
 """
+_LABEL_EXAMPLES = """\
+Where the baseline and the variant reply alike, nobody needs to look. The others are shown in a
+random order, without the names of the variants. Each label is a line of NAME.pairs.jsonl beside
+the suite: commit that file.
+
+examples:
+  pytest-ftgate label shop.ftgate.yaml
+  pytest-ftgate label shop.ftgate.yaml --page review.html
+  pytest-ftgate label shop.ftgate.yaml --import labels.jsonl --by Ada
+  pytest-ftgate label shop.ftgate.yaml --to-cases new-cases.jsonl
+  pytest-ftgate label base.jsonl tuned.jsonl --labels tuned.pairs.jsonl
+"""
 # fmt: off
 _VERBS = (
     _Verb("demo", "see a red build and what to do about it, in seconds and without a key",
@@ -272,14 +284,31 @@ _VERBS = (
         _option("--repeats", "replies to each case (default: 3)", type=int, default=3),
         _CACHE,
     )),
-    _Verb("labels", "write cached replies for people to grade",
-        _call_with_suite, "cli.suite:write_labels", (
-        _SUITE,
-        _out("labels"),
-        _option("--count", "the least number of replies (default: 200)", type=int, default=200),
-        _option("--seed", "the seed of the random draw (default: 0)", type=int, default=0),
+    _Verb("label", "label replies: those that differ between two variants, or those of a judge",
+        _call, "cli.label:label_replies", (
+        _path("files", "the suite file; or two files of answers, with --labels", "FILE", nargs="+"),
+        _option("--variant", "the variant that is compared with the baseline (default: the only "
+            "one)", "NAME"),
+        _option("--by", "who labels (default: git's user.name, or the login name)", "NAME"),
+        _flag("--second", "label what others have labelled, to see how far people agree"),
+        _path("--labels", "the file of labels of two files of answers, *.pairs.jsonl", "FILE"),
+        _path("--page", "write a page to label in, without a server", "FILE.html"),
+        _path("--csv", "write a table to label in, and its key", "FILE.csv", dest="table"),
+        _path("--import", "take over the labels of a page, a table, Label Studio or Argilla",
+            "FILE", dest="imported"),
+        _path("--key", "the key of the table (default: the one beside it)", "FILE.key.json"),
+        _option("--judge-name", "the labels of --import are those of this model", "MODEL"),
+        _path("--to-cases", "write labelled inputs as cases, where the right answer is known",
+            "FILE.jsonl"),
+        _flag("--judge", "write cached replies for people to grade, which examine a judge"),
+        _path("-o", "the file for --judge (default: NAME.labels.jsonl beside the suite)",
+            dest="out"),
+        _option("--count", "the most pairs of --page and --csv, the least number of replies for "
+            "--judge (default: 200)", type=int, default=200),
+        _option("--seed", "the seed of the random draw for --judge (default: 0)", type=int,
+            default=0),
         _CACHE,
-    )),
+    ), 1, _LABEL_EXAMPLES),
     _Verb("data", "check a training file", _call, "cli.suite:examine_data", (
         _path("file", "the training file"),
         _path("--suite", "also check against the cases and the format of a suite"),
