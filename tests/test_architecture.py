@@ -109,9 +109,9 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     http import imported imports init inspect item keyboard label labelling llamacpp lm loader local
     lora machine
     macro main maintenance markdown marks measures memory number openai page paired pairing
-    phrases planner plugin plugins pool power prices processes progress promptfoo proportions ray
+    phrases planner plugin screen plugins pool power prices processes progress promptfoo proportions ray
     readers recommend recorded references regressions repair reporter reports resampling result
-    results rows rule rules runner scaffold scoring screen selection sequential served settings source
+    results rows rule rules runner scaffold scoring selection sequential served settings source
     sqlite state stats structured summary table tables text transformers ungated usage weights
     wording writer yaml
 """))  # fmt: skip
