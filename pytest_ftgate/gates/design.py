@@ -13,7 +13,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.skills import leveled_family
 from pytest_ftgate.suite.gate_kinds import RateGate, scores_content
-from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant, input_digest
 
 #: The probability of passing a drop as large as the limit.
 MISS = 0.05
@@ -371,9 +371,25 @@ def design_of_rows(
     return Design(_equal_if_close(weights), tuple(numbers[name] for name in groups), is_graded)
 
 
+def with_inputs(design: Design, suite: Suite) -> Design:
+    """Return *design* with the inputs of *suite*, each of which counts as one more case."""
+    own, names = input_units(suite), len({*design.groups})
+    groups = (*design.groups, *(names + number for number in own))
+    weights = design.weights or (1.0,)
+    mean = sum(weights) / len(weights)
+    return replace(design, weights=(*design.weights, *(mean for _ in own)), groups=groups)
+
+
+def input_units(suite: Suite) -> list[int]:
+    """Return the number of the unit of each input of *suite*: equal inputs are one."""
+    cases = suite.inputs.cases if suite.inputs else ()
+    numbers = dict[str, int]()
+    return [numbers.setdefault(input_digest(case), len(numbers)) for case in cases]
+
+
 def _equal_if_close(weights: Sequence[float]) -> tuple[float, ...]:
     # As in the verdict: only the ratios of weights matter, and these but for rounding.
-    equal = max(weights) - min(weights) <= 1e-9 * max(weights)
+    equal = not weights or max(weights) - min(weights) <= 1e-9 * max(weights)
     return (1.0,) * len(weights) if equal else tuple(weights)
 
 

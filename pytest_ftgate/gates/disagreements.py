@@ -68,12 +68,14 @@ class Disagreements:
         missing: the number of inputs without a reply from one side.
         unsteady: the share of inputs on which the baseline differs from itself, of those with
             several replies; None without repeated replies.
+        replies: the digest of an input and a normalised text, for each reply of both sides.
     """
 
     tied: tuple[int, ...]
     differing: tuple[Disagreement, ...]
     missing: int = 0
     unsteady: float | None = None
+    replies: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def inputs(self) -> int:
@@ -89,11 +91,13 @@ def find_disagreements(
     for case in inputs.cases:
         units[input_digest(case)].append(case)
     tied, differing, missing, repeated = list[int](), list[Disagreement](), 0, list[bool]()
+    replies = set[tuple[str, str]]()
     for key, cases in units.items():
         before, after = (_texts(inputs, cases, side) for side in (baseline, variant))
         if not before or not after:
             missing += len(cases)
             continue
+        replies |= {(key, text) for text in (*before, *after)}
         repeated += [len({*before}) > 1] if len(before) > len(cases) else []
         if shifts := _shifts(before, after):
             differing.append(Disagreement(key=key, cases=tuple(cases), shifts=shifts))
@@ -101,7 +105,11 @@ def find_disagreements(
             tied.append(len(cases))
     unsteady = fmean(repeated) if repeated else None
     return Disagreements(
-        tied=tuple(tied), differing=tuple(differing), missing=missing, unsteady=unsteady
+        tied=tuple(tied),
+        differing=tuple(differing),
+        missing=missing,
+        unsteady=unsteady,
+        replies=frozenset(replies),
     )
 
 

@@ -20,6 +20,7 @@ from pytest_ftgate.gates.design import (
     Design,
     build_checks,
     design_of,
+    with_inputs,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.suite.gate_kinds import (
@@ -59,7 +60,33 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if design.n == 1 and (gate.max_drop is not None or gate.min):
         yield (note(NoteKind.LONE_CASE),)
         return
-    yield from _limit_problems(design, gate.max_drop, gate.min, gate.drop_key)
+    if suite.inputs is None or not gate.reads_inputs:
+        yield from _limit_problems(design, gate.max_drop, gate.min, gate.drop_key)
+        return
+    yield from _limit_problems(design, None, gate.min)
+    yield from _limit_problems(with_inputs(design, suite), gate.max_drop, None, gate.drop_key)
+
+
+def limit_of_cases(suite: Suite, gate: RateGate) -> float | None:
+    """Return to which limit the cases of *gate* alone are held, where inputs bear the declared one.
+
+    It is the declared limit if they can show it, else what they can show; None if that is too much.
+    """
+    declared = gate.max_drop or 0.0
+    if suite.inputs is None or smallest_limit(design_of(suite, gate)) <= declared:
+        return declared
+    from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
+
+    shown = default_limit(suite, gate)
+    return None if shown is None or shown > COARSE_LIMIT else max(shown, declared)
+
+
+def limit_of_cases_notes(suite: Suite, gate: RateGate) -> Iterator[Note]:
+    """Yield how accepted results are compared, if the cases alone cannot show the limit."""
+    limit, declared = limit_of_cases(suite, gate), gate.max_drop or 0.0
+    if limit != declared:
+        counts = design_of(suite, gate).counts
+        yield note(NoteKind.CASES_SHOW_NO_DROP, **counts, limit=declared, possible=limit or 0.0)
 
 
 def _limit_problems(

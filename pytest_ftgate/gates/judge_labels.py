@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import stdtr
 
 from pytest_ftgate.gates.design import CONFIDENCE
+from pytest_ftgate.gates.judge_validation import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation
 from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson
 from pytest_ftgate.stats.resampling import kappa_bounds

@@ -18,17 +18,11 @@ from pytest_ftgate.gates.checks import (
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
 from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import rate_figure
+from pytest_ftgate.gates.judge_validation import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import (
-    Check,
-    CheckKind,
-    IntervalEstimate,
-    JudgeValidation,
-    Outcome,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 
 if TYPE_CHECKING:
     from pytest_ftgate.stats.resampling import MeanEstimate

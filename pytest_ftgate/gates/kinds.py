@@ -50,6 +50,7 @@ from pytest_ftgate.suite.gate_kinds import (
 from pytest_ftgate.suite.model import Gate, Suite
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gates.labelled import InputReplies
     from pytest_ftgate.gates.rates import Comparison
 
 _Gate = TypeVar("_Gate", bound=Gate)
@@ -160,8 +161,20 @@ def _comparison(gate: RateGate, given: Given) -> Comparison:
         levels=given.levels,
         shown_baseline=None if compares else source.sent_scores(request),
     )
+    if _reads_inputs(gate, given):
+        comparison = replace(comparison, inputs=_input_replies(given))
     judges = source.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison
+
+
+def _input_replies(given: Given) -> InputReplies | None:
+    from pytest_ftgate.gates.labelled import InputReplies
+
+    if given.suite.inputs is None:
+        return None
+    baseline, variant = (given.of_inputs(given.suite.baseline), given.of_inputs())
+    sides = (given.source.scores(request) for request in (baseline, variant))
+    return InputReplies(given.suite.inputs, *sides)
 
 
 def _must_pass_scores(given: Given) -> tuple[VariantScores, VariantScores | None] | None:

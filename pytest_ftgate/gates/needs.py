@@ -160,15 +160,17 @@ class GivenScores(ScoreSource):
     Attributes:
         drift: how the baseline has drifted since it was recorded, or None.
         shown: the scores of the baseline where the change from it is only shown, or None.
+        of_inputs: the replies to the inputs of the suite, by variant.
     """
 
     by_variant: Mapping[str, VariantScores]
     drift: Note | None = None
     shown: VariantScores | None = None
+    of_inputs: Mapping[str, VariantScores] = field(default_factory=dict)
 
     def scores(self, request: ScoreRequest) -> VariantScores:
         """Return the scores of the variant of *request*."""
-        return self.by_variant[request.variant]
+        return (self.of_inputs if request.of_inputs else self.by_variant)[request.variant]
 
     def sent_scores(self, request: ScoreRequest) -> VariantScores | None:  # noqa: ARG002
         """Return the scores of the baseline that are only shown, if any."""

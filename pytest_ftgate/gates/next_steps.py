@@ -11,6 +11,7 @@ from math import ceil, inf
 
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.input_change import InputChange
 from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
@@ -272,8 +273,11 @@ def _steps_if_inconclusive(
     elif not check.informative:
         kind = _step_without_information(check)
         yield next_step(kind, where=gate_place(suite, gate, "min"))
-    elif check.missing:
+    elif check.missing and (check.inputs is None or check.inputs.is_blocked):
         yield from missing_steps(suite, gate, verdict, check.missing)
+    elif check.inputs is not None:
+        yield from _label_steps_of(suite, verdict, check.inputs)
+        yield from cases_step(suite, verdict)
     else:
         yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
         yield from case_count_steps(check, "case")
@@ -284,6 +288,22 @@ def _steps_if_inconclusive(
             yield next_step(StepKind.SETTLE, setting=setting, repeats=repeats, where=where)
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def _label_steps_of(suite: Suite, verdict: Verdict, inputs: InputChange) -> Iterator[NextStep]:
+    """Yield the step to label more inputs, if more labels can decide."""
+    compared = [v for v in suite.variants.values() if v.compared and v.name != suite.baseline]
+    if inputs.to_label:
+        several = {"variant": verdict.variant} if len(compared) > 1 else {}
+        yield next_step(
+            StepKind.LABEL,
+            n=inputs.to_label,
+            chance=inputs.chance,
+            last=inputs.to_last,
+            at_last=inputs.chance_at_last,
+            suite=suite.name,
+            **several,
+        )
 
 
 def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:

@@ -70,6 +70,24 @@ class NoteKind(StrEnum):
     SAMPLES_AGREE = "samples agree"
     ORDERS_AGREE = "orders agree"
 
+    # Labels of inputs that differ
+    EQUAL_IS_NOT_RIGHT = "equal is not right"
+    NEARLY_ALL_DIFFER = "nearly all differ"
+    LABELS_OF_NO_REPLY = "labels of no reply"
+    LABELS_CONTRADICT = "labels contradict"
+    LABELS_CANNOT_SAY = "labels cannot say"
+    LABELS_COULD_TURN = "labels could turn"
+    LABELS_USED_UP = "labels used up"
+    LABELS_WAIT = "labels wait"
+    LABELS_BEHIND_GAP = "labels behind gap"
+    LABELS_STALE = "labels stale"
+    LABELLERS_AGREE = "labellers agree"
+    BASELINE_UNSTEADY = "baseline unsteady"
+    JUDGE_NEEDS_LABELS = "judge needs labels"
+    JUDGE_LABELS = "judge labels"
+    JUDGE_SHOWS_NO_CHANGE = "judge shows no change"
+    CASES_SHOW_NO_DROP = "cases show no drop"
+
     # Thoughts
     RARE_THOUGHTS = "rare thoughts"
     OTHER_THOUGHTS = "other thoughts"

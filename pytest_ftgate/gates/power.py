@@ -36,6 +36,7 @@ from pytest_ftgate.gates.design import (
     checks_by_gate,
     design_of,
     round_up_to_point,
+    with_inputs,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.verdict import Check
@@ -262,14 +263,15 @@ def build_power(checks: int) -> float:
     return 1.0 - (1.0 - POWER) / checks
 
 
-def default_limit(suite: Suite, gate: Gate) -> float | None:
+def default_limit(suite: Suite, gate: Gate, *, counts_inputs: bool = False) -> float | None:
     """Return the limit of a gate that declares none, or None if its cases are too few.
 
     It is the smallest limit in whole points with which all checks of an unchanged variant pass 9
-    times in 10; see `build_checks`.
+    times in 10; see `build_checks`. With *counts_inputs* each input counts as a case.
     """
-    checks = build_checks(suite, gate)
-    return limit_of_design(planned_design(suite, gate), assumed_discordance(suite), checks)
+    checks, design = build_checks(suite, gate), planned_design(suite, gate)
+    design = with_inputs(design, suite) if counts_inputs else design
+    return limit_of_design(design, assumed_discordance(suite), checks)
 
 
 def planned_design(suite: Suite, gate: Gate) -> Design:

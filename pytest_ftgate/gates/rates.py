@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.checks import DropRule, check_point, inconclusive_at_chance
 from pytest_ftgate.gates.design import (
@@ -16,6 +17,7 @@ from pytest_ftgate.gates.design import (
     shared_levels,
 )
 from pytest_ftgate.gates.diagnosis import with_endings
+from pytest_ftgate.gates.feasibility import limit_of_cases, limit_of_cases_notes
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
@@ -61,6 +63,10 @@ from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite
+
+if TYPE_CHECKING:
+    # Suites without inputs load no module of theirs.
+    from pytest_ftgate.gates.labelled import InputReplies
 
 
 def rate_notes(
@@ -110,6 +116,7 @@ class Comparison:
         judge_evidence: the evidence about the judges that graded the replies.
         levels: the error rates of each drop check; by default those of the suite alone.
         shown_baseline: the baseline's scores where the change from it is only shown, or None.
+        inputs: the replies of both to inputs without an expected answer, or None.
     """
 
     scores: VariantScores
@@ -121,6 +128,7 @@ class Comparison:
     anchor: Samples | None = None
     levels: Levels | None = None
     shown_baseline: VariantScores | None = None
+    inputs: InputReplies | None = None
 
     @property
     def compared_scores(self) -> VariantScores | None:
@@ -182,7 +190,9 @@ def _verdict(
         **format_error_fields(gate, comparison.compared_scores, scores),
         drifts=reply_drifts(suite, gate, comparison.compared_scores, scores),
     )
-    verdict = replace(verdict, notes=tuple(_notes(gate, comparison, verdict, look, regressions)))
+    verdict = replace(
+        verdict, notes=tuple(_notes(suite, gate, comparison, verdict, look, regressions))
+    )
     return with_broken_formats(verdict, gate, before, comparison.compared_scores, scores)
 
 
@@ -276,7 +286,12 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
 
 
 def _notes(
-    gate: RateGate, comparison: Comparison, verdict: Verdict, look: Look, regressions: Regressions
+    suite: Suite,
+    gate: RateGate,
+    comparison: Comparison,
+    verdict: Verdict,
+    look: Look,
+    regressions: Regressions,
 ) -> Iterator[Note]:
     checks, drifts = verdict.checks, verdict.drifts
     yield from rate_notes(gate, comparison.scores, checks, look)
@@ -284,6 +299,8 @@ def _notes(
         yield from changed_texts(compared, comparison.scores, regressions)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
+    if comparison.inputs is not None and comparison.accepted is not None:
+        yield from limit_of_cases_notes(suite, gate)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
     shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
     yield from drift_notes(drifts, gate, shares, passed=passed)
@@ -353,7 +370,25 @@ def _rate_checks(
     if gate.max_drop is None:
         return
     if compared is not None:
-        yield check_graded_drop(evidence, samples_from_scores(compared, gate.kind), samples, rule)
+        yield _baseline_check(comparison, samples_from_scores(compared, gate.kind), samples, rule)
+    if comparison.inputs is not None:
+        rule = replace(rule, margin=limit_of_cases(suite, gate) or 0.0)
+    yield from _record_checks(comparison, samples, rule) if rule.margin else ()
+
+
+def _baseline_check(
+    comparison: Comparison, before: Samples, after: Samples, rule: DropRule
+) -> Check:
+    if comparison.inputs is None:
+        return check_graded_drop(comparison.judge_evidence, before, after, rule)
+    from pytest_ftgate.gates.labelled import check_labelled_drop
+
+    return check_labelled_drop(before, after, comparison.inputs, rule)
+
+
+def _record_checks(comparison: Comparison, samples: Samples, rule: DropRule) -> Iterator[Check]:
+    """Yield the checks against the accepted results, which have labelled cases alone."""
+    evidence = comparison.judge_evidence
     for kind, accepted in (
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
@@ -367,7 +402,8 @@ def _rate_checks(
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:
     is_baseline = comparison.scores is comparison.baseline
     nothing = not comparison.accepted if is_baseline else bool(comparison.baseline_drift)
-    if not gate.slices or gate.max_drop is None or nothing:
+    has_parts = gate.slices or comparison.inputs is not None
+    if not has_parts or gate.max_drop is None or nothing:
         return ()
     levels = look_levels(look, comparison.levels or shared_levels(suite))
     after = samples_from_scores(comparison.scores, gate.kind)
@@ -375,6 +411,8 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     accepted = comparison.accepted if is_baseline else None
     before = accepted or samples_from_scores(comparison.baseline, gate.kind)
     members = slice_members(comparison.scores.cases, gate.slices)
+    if comparison.inputs is not None:
+        members["cases", "labelled cases"] = set(after.case_ids)
     return slice_results(
         before, after, members, margin=gate.max_drop, levels=levels, two_sided=gate.two_sided
     )

@@ -91,6 +91,10 @@ class StepKind(StrEnum):
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
       Whether the gate then *fails*, and whether its limit is a *default* one.
+    * ``label``: *n* further inputs that differ, up to the next look; how surely an unchanged
+      variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
+      and the *variant* where several are compared; or the *files* that are compared, and their
+      *labels*.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
@@ -151,6 +155,7 @@ class StepKind(StrEnum):
     RAISE_MINIMUM = "raise minimum"
     DECLARE_LIMIT = "declare limit"
     ADD_CASES = "add cases"
+    LABEL = "label"
     DECIDE_OTHERWISE = "decide otherwise"
     SETTLE = "settle"
     REPEAT_BASELINE = "repeat baseline"

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pytest_ftgate.gates.input_change import InputChange
+from pytest_ftgate.gates.judge_validation import JudgeValidation
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -100,69 +102,6 @@ class LossKind:
     under: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalEstimate:
-    """A share or a kappa with its 95 % interval, and the number of ratings behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeValidation:
-    """The validation of one judge against human labels of the same replies.
-
-    Attributes:
-        judge, provider: the model of the judge, and its provider.
-        rubric: the beginning of the rubric.
-        labels: the number of replies with a human label; 0 if the judge was never validated.
-        unread: the number of labelled replies without a readable grade of the judge.
-        agreement: the share of replies on which judge and people agree.
-        kappa: Cohen's kappa, with quadratic weights for more than two grades.
-        sensitivity, specificity: the share of good, or bad, replies (by human label) that the
-            judge grades so too; None if the judge compares two replies.
-        consistency: the share of pairs with the same grade in both orders.
-        repeats: the share of replies with the same grade in two samples; None without repeats.
-        length, length_p: Spearman's correlation between the judge's error and the length of the
-            reply, and its p-value.
-        padded: the number of bad replies that were graded again with their text doubled.
-        padded_up, padded_down: the padded replies with a better, or a worse, grade.
-        minimum: the required minimum by figure; the lower end of the interval must reach it.
-        errors, warnings: why the judge may not gate, and its further weaknesses.
-        is_binary: the judge gives only two grades, so that rates can be corrected.
-    """
-
-    judge: str
-    provider: str
-    rubric: str
-    labels: int = 0
-    unread: int = 0
-    agreement: IntervalEstimate | None = None
-    kappa: IntervalEstimate | None = None
-    sensitivity: IntervalEstimate | None = None
-    specificity: IntervalEstimate | None = None
-    consistency: IntervalEstimate | None = None
-    repeats: IntervalEstimate | None = None
-    length: float | None = None
-    length_p: float | None = None
-    padded: int = 0
-    padded_up: int = 0
-    padded_down: int = 0
-    minimum: Mapping[str, float] = field(default_factory=dict)
-    errors: tuple[Note, ...] = ()
-    warnings: tuple[Note, ...] = ()
-    is_binary: bool = False
-
-    @property
-    def found_shares(self) -> tuple[IntervalEstimate, IntervalEstimate] | None:
-        """Sensitivity and specificity; None if either is unknown, or with more than two grades."""
-        if not self.is_binary or self.sensitivity is None or self.specificity is None:
-            return None
-        return self.sensitivity, self.specificity
-
-
 class Outcome(StrEnum):
     """The four possible outcomes of a gate. A failed request is an error, not an outcome."""
 
@@ -221,7 +160,7 @@ class Check:
         shared: the number of drop checks of the suite that share the alarm level.
         method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
             cost; ``order`` for latency; ``judge`` for grades with adjusted limits; ``labels`` for
-            grades corrected by human labels of the same replies.
+            grades corrected by human labels of the same replies; ``differing`` with *inputs*.
         discordance: the share of cases on which the two variants disagree.
         detectable: the smallest real drop that this many cases detect 9 times in 10.
         certifiable: the smallest limit that this many cases can certify 9 times in 10.
@@ -238,6 +177,8 @@ class Check:
             length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
+        inputs: what inputs without an expected answer add to the change, or None. With it, *before*
+            and *after* are the rates of the labelled cases alone, and *n* counts the inputs too.
         notes: what a reader should know about this check.
     """
 
@@ -284,17 +225,21 @@ class Check:
     measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
+    inputs: InputChange | None = None
     notes: tuple[Note, ...] = ()
 
     @property
     def change(self) -> float | None:
-        """The difference, after minus before."""
+        """The difference, after minus before; with inputs that of cases and inputs."""
+        if self.inputs is not None:
+            return self.inputs.change
         return None if self.before is None else self.after - self.before
 
     @property
     def is_rise(self) -> bool:
         """True if the check limits a rise, and the observed change is one."""
-        return self.two_sided and self.after > (self.before or 0.0)
+        change = self.after if self.change is None else self.change
+        return self.two_sided and change > 0.0
 
     @property
     def is_open_minimum(self) -> bool:

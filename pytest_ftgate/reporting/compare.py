@@ -59,7 +59,8 @@ def _verdict_table(files: Sequence[AnswerFile], verdicts: Sequence[Verdict]) -> 
     """Return the verdict on each candidate in one row, below the base."""
     rows = [_table_row(*pair) for pair in zip(files[1:], verdicts, strict=True)]
     checks = [verdict.check for verdict in verdicts if verdict.check]
-    base = level(checks[0].before or 0.0, digits=1) if checks else ""
+    has_level = checks and not checks[0].inputs
+    base = level(checks[0].before or 0.0, digits=1) if has_level else ""
     first = [escape_controls(files[0].name), base, "", ""]
     return TextTable(["", "accuracy", "change (95 % CI)", "verdict"], [first, *rows], (1,))
 
@@ -68,7 +69,8 @@ def _table_row(file: AnswerFile, verdict: Verdict) -> list[str]:
     check = verdict.check
     if check is None:
         return [escape_controls(file.name), "", "", verdict.outcome]
-    figures = (level(check.after, digits=1), size_with_interval(check, digits=1))
+    after = "" if check.inputs else level(check.after, digits=1)
+    figures = (after, size_with_interval(check, digits=1))
     return [escape_controls(file.name), *figures, verdict.outcome]
 
 
@@ -98,7 +100,7 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     for text in map(note_text, verdict.notes):
         if text not in told:
             yield from wrap_lines(f"note: {escape_controls(text)}", 2)
-    if check.after == check.before == 0.0 and score_kind != RECORDED:
+    if check.after == check.before == 0.0 and not check.inputs and score_kind != RECORDED:
         yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
@@ -122,6 +124,8 @@ def _other_score(score_kind: str) -> str:
 
 
 def _rates_text(check: Check) -> str:
+    if check.inputs is not None:
+        return f"accuracy {size_with_interval(check)}, {limit(check)}"
     rates = " → ".join(level(value, digits=1) for value in (check.before or 0.0, check.after))
     return f"accuracy {rates}, {size_with_interval(check, digits=1)}, {limit(check)}"
 

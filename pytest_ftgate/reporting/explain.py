@@ -10,6 +10,7 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.input_words import input_sentences
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
     declared_percent,
@@ -44,7 +45,11 @@ def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
     if verdict.statement.kind is StatementKind.NOT_GATED:
         yield "The gate has no check that could fail, so its test is skipped."
-    yield from _rule_sentences(verdict)
+    check = verdict.check
+    if check is not None and check.inputs is not None:
+        yield from input_sentences(check, check.inputs)
+    else:
+        yield from _rule_sentences(verdict)
     yield from _part_sentences(verdict)
 
 

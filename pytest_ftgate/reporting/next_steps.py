@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.notes import named_note_text
-from pytest_ftgate.reporting.number_text import fill, quantity
+from pytest_ftgate.reporting.number_text import fill, percent, quantity
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
@@ -74,8 +75,11 @@ def gate_command(path: str, *options: str, repeated: Iterable[str] = ()) -> str:
     """
     own = {option.partition("=")[0] for option in options}
     kept = [option for option in repeated if option.partition("=")[0] not in own]
-    quoted = path if re.fullmatch(r"[\w./\\~-]*", path) else f'"{path}"'
-    return " ".join(filter(None, ["pytest --ftgate", *kept, *options, quoted]))
+    return " ".join(filter(None, ["pytest --ftgate", *kept, *options, _quoted(path)]))
+
+
+def _quoted(path: str) -> str:
+    return path if re.fullmatch(r"[\w./\\~-]*", path) else f'"{path}"'
 
 
 def _command(values: _Values, *options: str, of: str = "suite") -> str:
@@ -187,6 +191,23 @@ def _rounded(count: int) -> str:
     return f"{-(-count // step) * step:,}"
 
 
+def _label(values: _Values) -> StepWords:
+    n = values["n"]
+    text = f"label {quantity(n, 'input')} that {'differs' if n == 1 else 'differ'}"
+    now, last = percent(values["chance"]), values["last"]
+    remark = f"if nothing has changed it passes then in {now}"
+    if last > n:
+        remark += f", with all {last:,} in {percent(values['at_last'])}"
+    return StepWords(text, remark, command=_label_command(values))
+
+
+def _label_command(values: _Values) -> str:
+    if files := values.get("files"):
+        return shlex.join(["pytest-ftgate", "label", *files, "--labels", values["labels"]])
+    variant = f" --variant {shlex.quote(values['variant'])}" if values.get("variant") else ""
+    return f"pytest-ftgate label {_quoted(values['suite'])}{variant}"
+
+
 def _record_command(values: _Values) -> str:
     """Return the command that accepts a change of what decides, where there is a record."""
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
@@ -284,6 +305,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "request all replies again, so that both sides are of today", does=_fresh_command
     ),
     StepKind.ADD_CASES: _add_cases,
+    StepKind.LABEL: _label,
     StepKind.DECIDE_OTHERWISE: _words(
         f"{{narrows:{_NARROW}/improve the replies}}: no affordable number of cases decides this",
         "it takes over five times the {n:#{cases}} that there {n:is/are}",

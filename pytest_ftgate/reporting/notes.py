@@ -407,6 +407,35 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.MISSING: _MISSING,
     NoteKind.MISSING_UNEVENLY: f"{_MISSING}, far more on one side than on the other",
     NoteKind.MISSING_COULD_TURN: f"{_MISSING}, and they could change the verdict",
+    NoteKind.EQUAL_IS_NOT_RIGHT: "equal replies are equal, not right: this is a difference, no "
+    "accuracy",
+    NoteKind.NEARLY_ALL_DIFFER: "{n:,} of {of:,} inputs differ, so that labels of them save "
+    "little: set a score that normalises replies, or label a random sample as cases",
+    NoteKind.LABELS_OF_NO_REPLY: "{n:,} of {of:#label} {n:belongs/belong} to no reply of this run",
+    NoteKind.LABELS_CONTRADICT: "labels contradict themselves in {n} of {of} pairs that were shown "
+    "twice: make the instruction clearer, and label again",
+    NoteKind.LABELS_CANNOT_SAY: "{n} of {of} labelled inputs cannot be judged, and a tenth may: "
+    "make the instruction clearer, or ask someone who knows",
+    NoteKind.LABELS_COULD_TURN: "{n} of {of} labelled inputs cannot be judged, and could change "
+    "the verdict",
+    NoteKind.LABELS_USED_UP: "{all:all {n:,} that differ are labelled/the {n:,} labels of the "
+    "suite are there}, and more inputs take a new draw",
+    NoteKind.LABELS_WAIT: "{n:#label} {n:waits/wait} for look {look}, and {n:decides/decide} "
+    "nothing before",
+    NoteKind.LABELS_BEHIND_GAP: "{n:#label} {n:stands/stand} behind one that is missing, and "
+    "{n:counts/count} once input {place} of the draw ({id}) is labelled",
+    NoteKind.LABELS_STALE: "{n:,} of {of:#label} in {file} {n:is/are} of another {changed}, and "
+    "{n:does/do} not count: restore it, or label again",
+    NoteKind.LABELLERS_AGREE: "{people} people agree on {n} of {of:#reply} that several labelled",
+    NoteKind.BASELINE_UNSTEADY: "the baseline differs from itself on {share:percent} of the inputs",
+    NoteKind.JUDGE_NEEDS_LABELS: "{n:#label} of a judge {n:counts/count} once people label "
+    "{missing} more of the same pairs",
+    NoteKind.JUDGE_LABELS: "{n:#label} {n:is/are} of a judge, which shows {share:percent} of a "
+    "true change at least, by {of} pairs that people labelled too; the limit is lowered by that",
+    NoteKind.JUDGE_SHOWS_NO_CHANGE: "{n:#label} of a judge {n:counts/count} for nothing: on {of} "
+    "pairs that people labelled too it shows no change that they see",
+    NoteKind.CASES_SHOW_NO_DROP: "{cases:#case} alone cannot show {limit:size} points, so that "
+    "accepted results {possible:are held to # points/are not compared}",
     NoteKind.PLAIN_THRESHOLD: "plain threshold: two runs like this one disagree {flips:percent} "
     "of the time",
     NoteKind.UNCHANGED: UNCHANGED,

@@ -19,6 +19,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
+from pytest_ftgate.reporting.input_words import input_counts
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
@@ -42,6 +43,8 @@ from pytest_ftgate.reporting.number_text import (
 #: What stands for the size of a change from a baseline that has drifted.
 _NOT_COMPARED = "not compared"
 
+#: A smaller change would read as none.
+_ONE_POINT = 0.01
 #: Fewer right answers may well be lost by chance.
 _MIN_LOST_CASES = 4
 
@@ -73,6 +76,13 @@ def _excludes_zero(check: Check) -> bool:
     return is_above or (check.high is not None and check.high < 0.0)
 
 
+def _is_blocked(check: Check) -> bool:
+    """Return True if the check is open for want of replies, or as its labels show nothing."""
+    if check.inputs is not None:
+        return check.inputs.is_blocked
+    return check.missing > 0 or check.n == 1
+
+
 #: The first that applies counts.
 _RELATIONS: Sequence[tuple[Relation, Callable[[Check], bool]]] = (
     (Relation.DRIFTED, lambda check: check.has_drifted),
@@ -80,7 +90,7 @@ _RELATIONS: Sequence[tuple[Relation, Callable[[Check], bool]]] = (
     (Relation.UNCHANGED, lambda check: check.is_unchanged),
     (Relation.BEYOND, lambda check: check.outcome is Outcome.FAILED),
     (Relation.WITHIN, lambda check: check.outcome is not Outcome.INCONCLUSIVE),
-    (Relation.MISSING, lambda check: check.missing > 0 or check.n == 1),
+    (Relation.MISSING, _is_blocked),
     (Relation.REAL, lambda check: check.drop_is_shown),
     (Relation.LIKELY_BEYOND, lambda check: check.is_beyond),
     (Relation.LIKELY, _excludes_zero),
@@ -143,6 +153,9 @@ def decimals(check: Check) -> int:
         return 0 if check.rise is None else digits_beside(limit, check.rise, *ends)
     if check.before is None:
         return digits_beside(limit, check.after, *ends)
+    if check.inputs is not None:
+        hides = digits_beside(-limit, check.inputs.change, *ends) or _hides_its_sign(check)
+        return int(hides or 0 < abs(check.inputs.change) < _ONE_POINT)
     change = check.after - check.before
     rounded = round(check.after * 100) - round(check.before * 100)
     hides = digits_beside(-limit, change, *ends) or _hides_its_sign(check)
@@ -178,7 +191,8 @@ def size(check: Check, digits: int | None = None) -> str:
         return _level_beside_limit(check, digits)
     if check.unit != "share":
         return "" if check.rise is None else _directed_percent(check.rise, digits)
-    return change_size(check.after - check.before, digits)
+    least = " at most" * (check.inputs is not None and check.inputs.is_bound)
+    return change_size(check.change or 0.0, digits) + least
 
 
 def _level_beside_limit(check: Check, digits: int) -> str:
@@ -250,6 +264,8 @@ def check_text(check: Check, variant: str = "") -> str:
         return must_pass_text(check)
     name = figure_name(check) if check.unit != "share" else ""
     text = f"{' '.join(filter(None, (name, size_with_interval(check))))}, {limit(check)}"
+    if check.inputs is not None:
+        return f"{text}: {input_counts(check.inputs)}"
     return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
 
@@ -261,7 +277,7 @@ def other_check(check: Check) -> str:
 
 def is_compared(check: Check) -> bool:
     """Return True if the check compares with a side that it may be compared with."""
-    return check.before is not None and not check.has_drifted
+    return check.before is not None and not check.has_drifted and check.inputs is None
 
 
 def must_pass_text(check: Check) -> str:
@@ -279,6 +295,8 @@ def cases(verdict: Verdict) -> str:
     """Return ``34 of 300 cases regressed, 0 fixed``."""
     check = verdict.check
     total = f" of {check.n:,}" if check is not None else ""
+    if check is not None and check.inputs is not None:
+        return input_counts(check.inputs, turns=True)
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
     noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
@@ -313,7 +331,8 @@ def doubt(check: Check) -> str:
     is_open_minimum = kind is Relation.OPEN and check.before is None
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
     turn = "change" if check.two_sided else "drop"
-    values = {"limit": check.limit, "n": check.n, "notes": notes_text(check.notes), "turn": turn}
+    notes = check.notes[:1] if check.inputs is not None else check.notes
+    values = {"limit": check.limit, "n": check.n, "notes": notes_text(notes), "turn": turn}
     return fill(words, {**values, "asked": _asked(check)})
 
 

@@ -230,6 +230,8 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     shown = next(compared, check)
     if brief and shown.kind is CheckKind.BASE:
         return levels(replace(shown, against=""))
+    if shown.inputs is not None:
+        return size(shown) if brief else with_more(size(shown), limit(shown, nested=True))
     after = level(shown.after, shown.unit, decimals(shown))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)

@@ -249,8 +249,9 @@ def _shortfall(verdict: Verdict) -> float:
         return 0.0
     if check.two_sided and check.change is not None:
         return abs(check.change) - check.limit
-    lowest = check.limit if check.before is None else check.before - check.limit
-    return lowest - check.after
+    if check.change is not None:
+        return -check.change - check.limit
+    return check.limit - check.after
 
 
 def _shown_check(verdict: Verdict) -> Check | None:
@@ -274,6 +275,8 @@ def _before_cell(verdict: Verdict) -> str:
     check = _shown_check(verdict)
     if check is None:
         return ""
+    if check.inputs is not None:
+        return ""
     if check.before is not None:
         return level(check.before, check.unit, decimals(check))
     shown = verdict.shown_change
@@ -282,7 +285,8 @@ def _before_cell(verdict: Verdict) -> str:
 
 def _short_after_cell(verdict: Verdict) -> str:
     check = _shown_check(verdict)
-    return level(check.after, check.unit, decimals(check)) if check else ""
+    has_level = check is not None and check.inputs is None
+    return level(check.after, check.unit, decimals(check)) if check and has_level else ""
 
 
 def _after_cell(verdict: Verdict) -> str:

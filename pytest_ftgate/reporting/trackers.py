@@ -34,7 +34,9 @@ def verdict_figures(verdict: Verdict) -> dict[str, float]:
     −1 for failed; a verdict that is not gated has none.
     """
     check, names = comparing_check(verdict), ("before", "after", "change", "low", "high")
-    values = {name: getattr(check, name) for name in names} if check else {}
+    # With inputs the change is more than that of the rates, which are those of the cases.
+    shown = names[2:] if check and check.inputs else names
+    values = {name: getattr(check, name) for name in shown} if check else {}
     figures = {name: float(value) for name, value in values.items() if value is not None}
     return figures | ({} if verdict.is_ungated else {"outcome": _NUMBERS[verdict.outcome]})
 

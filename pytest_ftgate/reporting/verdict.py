@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from pytest_ftgate.gates.judge_validation import JudgeValidation
 from pytest_ftgate.gates.notes import Finding, Severity
-from pytest_ftgate.gates.verdict import FormatErrorShare, JudgeValidation, Outcome, Slice, Verdict
+from pytest_ftgate.gates.verdict import FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import headline, shown_change_text
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import amount, percent, share_change

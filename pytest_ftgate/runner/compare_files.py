@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
@@ -26,7 +27,7 @@ from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite, file_limit
 from pytest_ftgate.runner.record import RunResult
-from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
 
@@ -107,6 +108,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     by: str | Sequence[str] = (),
     paired_only: bool = False,
     by_line: bool = False,
+    labels: str | Path | None = None,
 ) -> CompareResult:
     """Return whether *candidate* is worse than *base*.
 
@@ -130,15 +132,58 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         by: columns whose values are compared one by one as well.
         paired_only: leave out cases of the base that a candidate lacks.
         by_line: pair rows by their line, where nothing else does and both files are in one order.
+        labels: a file of labels that ``pytest-ftgate label`` writes. Rows without an expected
+            answer and a score are inputs then: of those, the replies that differ are labelled.
 
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
-    started, limit = monotonic(), file_limit(max_drop, two_sided)
+    started = monotonic()
     paths = (by,) if isinstance(by, str) else tuple(by)
     named = {"id": id, "input": input, "reply": reply, "expected": expected, "score": score}
-    chosen: dict[str, Any] = {role: path for role, path in named.items() if path}
-    chosen |= {"by": paths}
+    read = read_compared(
+        base,
+        candidate,
+        named={role: path for role, path in named.items() if path} | {"by": paths},
+        scorer=scorer,
+        cases=cases,
+        limit=file_limit(max_drop, two_sided),
+        paired_only=paired_only,
+        by_line=by_line,
+        labels=labels,
+    )
+    return _evaluate(read, started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedFiles:
+    """Files of answers, how they pair, and the suite that compares them."""
+
+    files: tuple[AnswerFile, ...]
+    paired: PairedRows
+    compared: ComparedSuite
+
+
+def read_compared(  # noqa: PLR0913 - the options of compare
+    base: Answers,
+    candidate: Answers | Sequence[Answers],
+    *,
+    named: Mapping[str, Any],
+    scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
+    limit: Mapping[str, Any] = MappingProxyType({}),
+    paired_only: bool = False,
+    by_line: bool = False,
+    labels: str | Path | None = None,
+) -> ComparedFiles:
+    """Return *base* and *candidate* as the suite that compares them; see `compare`.
+
+    *named* are the columns by role, and *limit* the fields of the gate for a declared limit.
+
+    Raises:
+        FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
+    """
+    chosen = dict(named)
     asked: dict[str, Any] = {
         role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
@@ -152,9 +197,11 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     if cases is not None:
         known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
         files = with_cases(files, known, by_line=by_line)
-    paired = pair_files(files, by_id=bool(id), by_line=by_line, paired_only=paired_only)
-    compared = build_suite(files, paired, scorer, limit)
-    return _evaluate(files, compared, paired, started)
+    by_id = "id" in chosen
+    paired = pair_files(files, by_id=by_id, by_line=by_line, paired_only=paired_only)
+    path = None if labels is None else Path(labels)
+    compared = build_suite(files, paired, scorer, limit, path)
+    return ComparedFiles(files=files, paired=paired, compared=compared)
 
 
 def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
@@ -185,19 +232,16 @@ def _require_other_replies(files: Sequence[AnswerFile]) -> None:
             raise ConfigurationError(f"{base.name} and {file.name} are the same replies")
 
 
-def _evaluate(
-    files: tuple[AnswerFile, ...], compared: ComparedSuite, paired: PairedRows, started: float
-) -> CompareResult:
-    suite, folder = compared.suite, compared.suite.path.parent
-    scores = {
-        name: score_replies(name, compared.requests(name), compared.results(name), folder)
-        for name in suite.variants
-    }
+def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
+    files, paired, compared = read.files, read.paired, read.compared
+    suite = compared.suite
+    scores = {name: compared.scores(name, suite) for name in suite.variants}
     _require_replies(files, scores.values())
+    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     repeats = suite.repeats or 1
     look = Look(repeats=repeats, replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
-    source, levels = GivenScores(scores), shared_levels(suite)
+    source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()

@@ -20,13 +20,15 @@ from pytest_ftgate.readers.table import Row
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant, digest
+from pytest_ftgate.suite.model import Case, Inputs, ReplyRules, Suite, Variant, digest
+from pytest_ftgate.suite.pair_labels import read_pair_labels
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
@@ -44,7 +46,8 @@ class ComparedSuite:
     Attributes:
         declared: the value of ``reply`` in the suite file.
         case_rows: the lines of the file of cases, as values.
-        reply_rows: by variant, the lines of its file of replies, as values.
+        reply_rows: by variant, the lines of its file of replies, as values. Replies to the inputs
+            of the suite are among them.
     """
 
     suite: Suite
@@ -61,9 +64,15 @@ class ComparedSuite:
         counts = Counter(row["id"] for row in rows)
         return tuple(
             CaseRequest(case, repeat, _request(case, repeat, shared))
-            for case in self.suite.cases
+            for case in (*self.suite.cases, *self.suite.inputs_suite.cases)
             for repeat in range(max(1, counts[case.id]))
         )
+
+    def scores(self, variant: str, suite: Suite) -> VariantScores:
+        """Return the scores of *variant* of the cases of *suite*: this one, or its inputs."""
+        asked = {case.id for case in suite.cases}
+        requests = [one for one in self.requests(variant) if one.case.id in asked]
+        return score_replies(variant, requests, self.results(variant), self.suite.path.parent)
 
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
@@ -79,6 +88,8 @@ class ComparedSuite:
     @property
     def problem(self) -> str:
         """Why a run would refuse the suite, whose cases can never show its limit; else ""."""
+        if self.suite.inputs is not None:
+            return "a suite with inputs and their labels is written by hand: see docs/suite.md"
         return "; ".join(notes_text(problem) for _, problem in infeasible_limits(self.suite))
 
     def write(self, path: Path, origin: str) -> list[Path]:
@@ -150,11 +161,13 @@ def build_suite(
     paired: PairedRows,
     scorer: str | Mapping[str, Any] | None,
     limit: Mapping[str, Any],
+    labels: Path | None = None,
 ) -> ComparedSuite:
     """Return the suite whose accuracy gate compares the candidates with the base.
 
     *scorer* is a score as in a suite file; None for the scores of the files, else for a rule that
     fits the expected answers. *limit* are the fields of the gate that `file_limit` returns.
+    *labels* is a file of labels; rows without an expected answer and a score are inputs then.
 
     Raises:
         ConfigurationError: the score or the limit cannot be used.
@@ -164,16 +177,16 @@ def build_suite(
     declared = _declared_reply(files, paired, cases, scorer)
     source = SuiteSource(root=Path.cwd(), path=Path.cwd() / f"compare{_SUFFIX}")
     reply = _resolve_reply(source, declared)
+    asked = {} if labels is None else _without_answer(cases, paired)
+    cases = {case_id: row for case_id, row in cases.items() if case_id not in asked}
     case_rows = [case_value(case_id, row, reply.score.kind) for case_id, row in cases.items()]
-    lines = (row.line for row in cases.values())
-    path = files[0].path.absolute()
-    rows = (Row(path, line, value) for line, value in zip(lines, case_rows, strict=True))
-    built = to_cases(source, rows, reply)
+    built = _cases(source, files[0], cases, case_rows, reply)
+    inputs = _inputs(source, files[0], asked, reply, labels) if labels and asked else None
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
     slices = ("tag",) if any(case.tags for case in built) else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
-    suite = _suite(files, built, reply, gate, paired.repeats)
+    suite = _suite(files, built, reply, gate, paired.repeats, inputs)
     if gate.max_drop is None:
         limited = replace(gate, **_shown_limit(suite, gate))
         suite = replace(suite, gates={gate.kind: limited})
@@ -186,20 +199,67 @@ def build_suite(
     )
 
 
+def _cases(
+    source: SuiteSource,
+    file: AnswerFile,
+    rows: Mapping[str, AnswerRow],
+    values: Sequence[Mapping[str, Any]],
+    reply: ReplyRules,
+) -> tuple[Case, ...]:
+    """Return the cases with these *values*, which are those of *rows* of *file*."""
+    path, lines = file.path.absolute(), (row.line for row in rows.values())
+    return to_cases(
+        source, (Row(path, line, value) for line, value in zip(lines, values, strict=True)), reply
+    )
+
+
+def _without_answer(cases: Mapping[str, AnswerRow], paired: PairedRows) -> dict[str, AnswerRow]:
+    """Return those of *cases* that have neither an expected answer nor a score in any file."""
+    scored = {
+        case_id
+        for side in paired.rows
+        for case_id, rows in side.items()
+        if any(row.score is not None for row in rows)
+    }
+    return {
+        case_id: row
+        for case_id, row in cases.items()
+        if row.expected is None and case_id not in scored
+    }
+
+
+def _inputs(
+    source: SuiteSource,
+    file: AnswerFile,
+    rows: Mapping[str, AnswerRow],
+    reply: ReplyRules,
+    labels: Path,
+) -> Inputs:
+    """Return *rows* as inputs whose replies are normalised as the score of *reply* does it."""
+    values = [case_value(case_id, row, reply.score.kind) for case_id, row in rows.items()]
+    cases = _cases(source, file, rows, values, replace(reply, score=Rule("exact")))
+    if labels.suffix != ".jsonl":
+        raise ConfigurationError(f"--labels {labels}: a file of labels ends in .pairs.jsonl")
+    return Inputs(
+        line=1,
+        cases=cases,
+        score=reply.score,
+        labels=read_pair_labels(source, labels.absolute()),
+        labels_path=labels,
+    )
+
+
 def _suite(
     files: Sequence[AnswerFile],
     cases: tuple[Case, ...],
     reply: ReplyRules,
     gate: RateGate,
     repeats: int,
+    inputs: Inputs | None,
 ) -> Suite:
     shown = " → ".join(file.name for file in files)
-    if not any(case.is_scorable for case in cases):
-        remedy = "name a column with --expected or --score, or a file that has them with --cases"
-        unread = files[0].unread
-        columns = [f"not read: {', '.join(unread)}"] if unread else []
-        parts = (f"{shown}: no expected answer and no score", remedy, *files[0].notes, *columns)
-        raise ConfigurationError("; ".join(parts))
+    if inputs is None and not any(case.is_scorable for case in cases):
+        raise _nothing_to_score(files, shown)
     # Repeated replies vary, as those in a file with several replies to a case do.
     sampling = {"temperature": 1.0} if repeats > 1 else {}
     variants = {
@@ -210,6 +270,7 @@ def _suite(
         path=Path.cwd() / f"compare{_SUFFIX}",
         name=shown,
         cases=cases,
+        inputs=inputs,
         reply=reply,
         variants=variants,
         baseline=next(iter(variants)),
@@ -219,6 +280,18 @@ def _suite(
     )
 
 
+def _nothing_to_score(files: Sequence[AnswerFile], shown: str) -> ConfigurationError:
+    remedies = [
+        "name a column with --expected or --score",
+        "a file that has them with --cases",
+        "or label the replies that differ with pytest-ftgate label and name the file by --labels",
+    ]
+    unread = files[0].unread
+    columns = [f"not read: {', '.join(unread)}"] if unread else []
+    parts = (f"{shown}: no expected answer and no score", ", ".join(remedies))
+    return ConfigurationError("; ".join((*parts, *files[0].notes, *columns)))
+
+
 def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     """Return the limit of a gate that declares none: what its cases can show, up to 15 points.
 
@@ -226,7 +299,7 @@ def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     """
     from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-    shown = default_limit(suite, gate)
+    shown = default_limit(suite, gate, counts_inputs=True)
     if shown is None or shown > COARSE_LIMIT:
         return {"max_drop": COARSE_LIMIT}
     return {"max_drop": shown, "has_default_limit": True}

@@ -1,14 +1,20 @@
-"""What the cache has of the inputs of a suite: on which two variants differ."""
+"""On which inputs two variants of a suite differ by what the cache has, or two files of replies."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.disagreements import Disagreements, find_disagreements
+from pytest_ftgate.readers.answers import Answers
+from pytest_ftgate.runner.compare_files import read_compared
 from pytest_ftgate.runner.plan import known_replies
 from pytest_ftgate.runner.planner import full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Inputs, Suite, Variant
 
 
 def cached_disagreements(session: Session, suite: Suite, variant: Variant) -> Disagreements:
@@ -38,3 +44,35 @@ def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantS
     asked = session.built.task(suite.inputs_suite, variant, full_look(suite))
     replies = known_replies(session, variant.name, asked, only_cached=True)
     return score_replies(variant.name, asked, replies, suite.path.parent)
+
+
+def file_disagreements(
+    base: Answers,
+    candidate: Answers,
+    labels: str | Path,
+    *,
+    scorer: str | Mapping[str, Any] | None = None,
+    by_line: bool = False,
+    **columns: Any,
+) -> tuple[Inputs, Disagreements]:
+    """Return the inputs of two files, and on which of them their replies differ.
+
+    The inputs are the rows without an expected answer and a score. *labels* is their file of
+    labels, which need not exist. The other arguments are those of `compare`; *columns* are ``id``,
+    ``input``, ``reply``, ``expected`` and ``score``.
+
+    Raises:
+        FtgateError: a file cannot be read, nothing pairs, or every row has an answer.
+    """
+    named = {role: path for role, path in columns.items() if path}
+    read = read_compared(
+        base, candidate, named=named, scorer=scorer, by_line=by_line, labels=labels
+    )
+    suite = read.compared.suite
+    if suite.inputs is None:
+        raise ConfigurationError(
+            f"{suite.name}: every row has an expected answer or a score, so nothing is left to "
+            "label; compare them without --labels"
+        )
+    sides = (read.compared.scores(name, suite.inputs_suite) for name in suite.variants)
+    return suite.inputs, find_disagreements(suite.inputs, *sides)

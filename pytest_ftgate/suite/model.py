@@ -457,8 +457,8 @@ class Inputs:
 
     @property
     def version(self) -> str:
-        """The version of the instruction and of the normalisation; labels of others are stale."""
-        return digest([self.instruction, self.score.key])[:8]
+        """The versions of the instruction and of the score; labels of others are stale."""
+        return "-".join(digest([part])[:6] for part in (self.instruction, self.score.key))
 
 
 def input_digest(case: Case) -> str:

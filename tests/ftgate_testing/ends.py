@@ -30,6 +30,7 @@ from ftgate_testing.score_columns import skill_scores, suite, variant_scores
 from pytest_ftgate.gates.diagnosis import cause_steps
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.identity import drift_note
+from pytest_ftgate.gates.judge_validation import JudgeValidation
 from pytest_ftgate.gates.notes import Cause, IdentityNote, Note, NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
@@ -43,7 +44,7 @@ from pytest_ftgate.gates.statements import (
     StatementKind,
     StepKind,
 )
-from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.gate_summary import gate_lines
 from pytest_ftgate.reporting.headlines import exam_sentences
 from pytest_ftgate.reporting.summary import summary_lines

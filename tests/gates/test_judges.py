@@ -13,6 +13,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import DropRule, check_minimum
 from pytest_ftgate.gates.design import Levels
+from pytest_ftgate.gates.judge_validation import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
     check_graded_drop,
@@ -24,14 +25,7 @@ from pytest_ftgate.gates.judges import (
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import (
-    Check,
-    CheckKind,
-    IntervalEstimate,
-    JudgeValidation,
-    Outcome,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.stats.resampling import two_phase_mean

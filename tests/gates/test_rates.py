@@ -16,12 +16,13 @@ from ftgate_testing.score_columns import (
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, Look
+from pytest_ftgate.gates.judge_validation import JudgeValidation
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import Samples, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
-from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate

@@ -3,17 +3,9 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.gates.judge_validation import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.statements import Statement, StatementKind
-from pytest_ftgate.gates.verdict import (
-    Check,
-    CheckKind,
-    IntervalEstimate,
-    JudgeValidation,
-    Outcome,
-    Slice,
-    Verdict,
-    combine_checks,
-)
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict, combine_checks
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 

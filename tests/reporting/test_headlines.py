@@ -5,6 +5,7 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.gates.judge_validation import JudgeValidation
 from pytest_ftgate.gates.notes import Cause, note, text_note
 from pytest_ftgate.gates.statements import (
     ExamChange,
@@ -14,14 +15,7 @@ from pytest_ftgate.gates.statements import (
     Statement,
     StatementKind,
 )
-from pytest_ftgate.gates.verdict import (
-    CheckKind,
-    JudgeValidation,
-    Outcome,
-    ShownChange,
-    Slice,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import CheckKind, Outcome, ShownChange, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, ReasonKind, Recommendation, Rollback
 from pytest_ftgate.reporting.headlines import (
     acceptance_lines,

@@ -19,17 +19,10 @@ from ftgate_testing.reports import (
     report,
 )
 
+from pytest_ftgate.gates.judge_validation import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, NoteKind, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.verdict import (
-    Drift,
-    Flip,
-    FormatErrorExample,
-    FormatErrorShare,
-    IntervalEstimate,
-    JudgeValidation,
-    Verdict,
-)
+from pytest_ftgate.gates.verdict import Drift, Flip, FormatErrorExample, FormatErrorShare, Verdict
 from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
 from pytest_ftgate.reporting.notes import note_text
