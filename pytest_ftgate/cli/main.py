@@ -241,6 +241,8 @@ _VERBS = (
             "show, at most 0.15)", "SHARE", type=float),
         _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
             "model on two engines", "SHARE", type=float),
+        _path("--labels", "labels of the replies that differ to rows without an expected answer, "
+              "as pytest-ftgate label writes them", "FILE"),
         _option("--by", "also compare within each value of this column; may be given several times",
             "COLUMN", action="append", default=[]),
         _flag("--paired-only",

@@ -73,11 +73,13 @@ def limit_of_cases(suite: Suite, gate: RateGate) -> float | None:
     It is the declared limit if they can show it, else what they can show; None if that is too much.
     """
     declared = gate.max_drop or 0.0
-    if suite.inputs is None or smallest_limit(design_of(suite, gate)) <= declared:
+    if suite.inputs is None or not gate.reads_inputs:
+        return declared
+    if smallest_limit(design_of(suite, gate)) <= declared and not gate.has_default_limit:
         return declared
     from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-    shown = default_limit(suite, gate)
+    shown = default_limit(replace(suite, inputs=None), gate)
     return None if shown is None or shown > COARSE_LIMIT else max(shown, declared)
 
 
@@ -394,12 +396,19 @@ def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> S
         if not lacks_limit(gate) or not isinstance(gate, RateGate | ForgettingGate):
             continue
         limit, accepted = default_limit(suite, gate), accepted_limits.get(gate.name)
-        can_show = accepted is not None and accepted >= smallest_limit(design_of(suite, gate))
+        can_show = accepted is not None and accepted >= _smallest_pooled(suite, gate)
         if accepted is not None and can_show and accepted <= MAX_DEFAULT_LIMIT:
             limit = min(accepted, limit or accepted)
         if limit is not None:
             gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
     return replace(suite, gates=gates)
+
+
+def _smallest_pooled(suite: Suite, gate: Gate) -> float:
+    """Return the smallest limit that *gate* can show, with inputs if it may read some."""
+    design = design_of(suite, gate)
+    pools = is_rate(gate) and gate.may_read_inputs
+    return smallest_limit(with_inputs(design, suite) if pools else design)
 
 
 def lacks_limit(gate: Gate) -> bool:

@@ -47,7 +47,7 @@ from pytest_ftgate.suite.gate_kinds import (
     LatencyGate,
     RateGate,
 )
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.labelled import InputReplies
@@ -105,7 +105,7 @@ class _RateKind(GateKind[RateGate]):
         else:
             yield replace(baseline, when=When.IF_SENT)
         yield sides.task(graded=graded)
-        if _reads_inputs(gate, sides):
+        if pools_inputs(suite, gate, sides.variant):
             yield sides.of_inputs(suite.baseline)
             yield sides.of_inputs()
         if graded and (ids := must_pass_ids(suite)):
@@ -125,10 +125,11 @@ class _RateKind(GateKind[RateGate]):
         yield measure_rate(given.suite, gate, scores, source.sent_scores(baseline))
 
 
-def _reads_inputs(gate: RateGate, sides: Sides) -> bool:
-    """Return True if the gate compares the replies to inputs: two variants, by a drop."""
-    is_other = sides.variant.name != sides.suite.baseline
-    return bool(sides.suite.inputs and gate.reads_inputs and is_other and sides.variant.compared)
+def pools_inputs(suite: Suite, gate: Gate, variant: Variant) -> bool:
+    """Return True if *gate* compares the replies of *variant* to the inputs with the baseline's."""
+    reads = isinstance(gate, RateGate) and gate.reads_inputs
+    is_other = variant.name != suite.baseline and variant.compared
+    return suite.inputs is not None and reads and is_other
 
 
 def _must_pass(sides: Sides, ids: frozenset[str]) -> ScoreRequest:
@@ -161,7 +162,7 @@ def _comparison(gate: RateGate, given: Given) -> Comparison:
         levels=given.levels,
         shown_baseline=None if compares else source.sent_scores(request),
     )
-    if _reads_inputs(gate, given):
+    if pools_inputs(suite, gate, given.variant):
         comparison = replace(comparison, inputs=_input_replies(given))
     judges = source.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison

@@ -263,14 +263,15 @@ def build_power(checks: int) -> float:
     return 1.0 - (1.0 - POWER) / checks
 
 
-def default_limit(suite: Suite, gate: Gate, *, counts_inputs: bool = False) -> float | None:
+def default_limit(suite: Suite, gate: Gate) -> float | None:
     """Return the limit of a gate that declares none, or None if its cases are too few.
 
     It is the smallest limit in whole points with which all checks of an unchanged variant pass 9
-    times in 10; see `build_checks`. With *counts_inputs* each input counts as a case.
+    times in 10; see `build_checks`. Inputs count as cases.
     """
     checks, design = build_checks(suite, gate), planned_design(suite, gate)
-    design = with_inputs(design, suite) if counts_inputs else design
+    if is_rate(gate) and gate.may_read_inputs:
+        design = with_inputs(design, suite)
     return limit_of_design(design, assumed_discordance(suite), checks)
 
 

@@ -299,7 +299,7 @@ def _notes(
         yield from changed_texts(compared, comparison.scores, regressions)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
-    if comparison.inputs is not None and comparison.accepted is not None:
+    if comparison.accepted is not None and suite.inputs is not None:
         yield from limit_of_cases_notes(suite, gate)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
     shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
@@ -331,12 +331,21 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             outcome = Outcome.INCONCLUSIVE
             yield replace(check, outcome=outcome, has_drifted=True, notes=(drifted,))
         else:
-            cases = len(gate.evaluated_cases(suite.cases)) if gate.has_default_limit else 0
-            yield replace(check, has_default_limit=gate.has_default_limit, limit_cases=cases)
+            yield _with_default_limit(suite, gate, check)
     if comparison.compared_scores is not None:
         from pytest_ftgate.gates.thoughts import thought_checks
 
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
+
+
+def _with_default_limit(suite: Suite, gate: RateGate, check: Check) -> Check:
+    """Return *check* with how many cases its limit is of, if that is not declared."""
+    if not gate.has_default_limit:
+        return check
+    cases = len(gate.evaluated_cases(suite.cases))
+    inputs = len(suite.inputs.cases) if suite.inputs and check.limit == gate.max_drop else 0
+    pooled = cases + inputs if gate.reads_inputs else cases
+    return replace(check, has_default_limit=True, limit_cases=pooled)
 
 
 def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
@@ -371,9 +380,7 @@ def _rate_checks(
         return
     if compared is not None:
         yield _baseline_check(comparison, samples_from_scores(compared, gate.kind), samples, rule)
-    if comparison.inputs is not None:
-        rule = replace(rule, margin=limit_of_cases(suite, gate) or 0.0)
-    yield from _record_checks(comparison, samples, rule) if rule.margin else ()
+    yield from _record_checks(suite, gate, comparison, rule)
 
 
 def _baseline_check(
@@ -386,16 +393,22 @@ def _baseline_check(
     return check_labelled_drop(before, after, comparison.inputs, rule)
 
 
-def _record_checks(comparison: Comparison, samples: Samples, rule: DropRule) -> Iterator[Check]:
+def _record_checks(
+    suite: Suite, gate: RateGate, comparison: Comparison, rule: DropRule
+) -> Iterator[Check]:
     """Yield the checks against the accepted results, which have labelled cases alone."""
     evidence = comparison.judge_evidence
+    samples = samples_from_scores(comparison.scores, gate.kind)
     for kind, accepted in (
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
     ):
         # Nothing is left if all accepted cases have changed, or a judge had another baseline.
-        if accepted is not None and len(accepted) and not evidence.is_pairwise:
-            accepted_rule = replace(rule, against=kind.value, kind=kind)
+        if accepted is None or not len(accepted) or evidence.is_pairwise:
+            continue
+        limit = limit_of_cases(suite, gate)
+        if limit is not None:
+            accepted_rule = replace(rule, against=kind.value, kind=kind, margin=limit)
             yield check_graded_drop(evidence, accepted, samples, accepted_rule)
 
 

@@ -93,8 +93,8 @@ class StepKind(StrEnum):
       Whether the gate then *fails*, and whether its limit is a *default* one.
     * ``label``: *n* further inputs that differ, up to the next look; how surely an unchanged
       variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
-      and the *variant* where several are compared; or the *files* that are compared, and their
-      *labels*.
+      and the *variant* where several are compared; or the *files* that are compared, their
+      *labels*, and the *scorer*.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then

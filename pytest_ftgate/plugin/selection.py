@@ -183,7 +183,11 @@ def _plan_lines(
     yield from patched
     yield from preview.coverage_lines(gate_runs)
     yield ""
-    notes = preview.limit_lines(gate_runs)
+    notes = [*preview.limit_lines(gate_runs)]
+    if any(one.suite.inputs for one in gate_runs):
+        from pytest_ftgate.runner.inputs import label_lines
+
+        notes += label_lines(run, gate_runs)
     yield from plan.power_lines(preview.power_estimates(run, gate_runs), notes)
     yield from dict.fromkeys(run.replies.user_messages)
     if blocked:

@@ -10,7 +10,7 @@ from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
+from pytest_ftgate.reporting.number_text import change_size, level, percent
 from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
 from pytest_ftgate.reporting.tables import TextTable, table_lines
@@ -27,13 +27,14 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     *,
     paired_by: str,
     score_kind: str,
-    cases: int,
+    cases: str,
     notes: Sequence[str],
     verbosity: int = 0,
 ) -> Iterator[str]:
     """Yield the lines of a comparison, the verdict of each candidate first.
 
-    *files* has the base first, *verdicts* one verdict for each other file.
+    *files* has the base first, *verdicts* one verdict for each other file. *cases* says how many
+    there are.
     """
     own = files[0].columns.get("score", "score")
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
@@ -44,7 +45,7 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
-        facts = f"{quantity(cases, 'case')} {paired}"
+        facts = f"{cases} {paired}"
         one_line = f"{head}   {facts}"
         yield from (
             [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]

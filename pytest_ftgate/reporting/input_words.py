@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pytest_ftgate.gates.input_change import InputChange
 from pytest_ftgate.gates.verdict import Check, Outcome
@@ -22,6 +23,43 @@ def input_counts(inputs: InputChange, *, turns: bool = False) -> str:
     if turns and labelled:
         text += f" ({inputs.better:,} better, {inputs.worse:,} worse)"
     return ", ".join([text, f"{inputs.equal:,} of {inputs.inputs:,} equal", *cases])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPlan:
+    """How many labels a gate takes, so that an unchanged variant passes 9 times in 10.
+
+    Attributes:
+        name: the gate with its variant.
+        inputs: the number of inputs.
+        differing: how many differ: by cached replies, or supposed if not *is_known*.
+        needed: the labels; 0 if it passes without any, None if all are too few.
+        labelled: how many of them there are.
+    """
+
+    name: str
+    inputs: int
+    differing: int
+    needed: int | None
+    labelled: int = 0
+    is_known: bool = True
+
+
+def label_plan_text(plan: LabelPlan) -> str:
+    """Return in a sentence how many labels a gate takes."""
+    inputs, differing = quantity(plan.inputs, "input"), f"{plan.differing:,}"
+    if plan.is_known:
+        text = f"{plan.name}: {differing} of {inputs} differ by the replies so far"
+    else:
+        text = f"{plan.name}: how many of {inputs} differ is not known yet; if 5 % do ({differing})"
+    if plan.needed is None:
+        return (
+            f"{text}: even all labels pass an unchanged variant less than 9 times in 10; add inputs"
+        )
+    if not plan.needed:
+        return f"{text}: no label is needed"
+    labels = f"{quantity(plan.needed, 'label')} pass an unchanged variant 9 times in 10"
+    return f"{text}: {labels}" + (f" ({plan.labelled:,} are there)" if plan.labelled else "")
 
 
 def input_sentences(check: Check, inputs: InputChange) -> Iterator[str]:

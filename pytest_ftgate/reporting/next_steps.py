@@ -203,7 +203,9 @@ def _label(values: _Values) -> StepWords:
 
 def _label_command(values: _Values) -> str:
     if files := values.get("files"):
-        return shlex.join(["pytest-ftgate", "label", *files, "--labels", values["labels"]])
+        scorer = ["--scorer", values["scorer"]] if "scorer" in values else []
+        named = ["--labels", values["labels"], *scorer]
+        return shlex.join(["pytest-ftgate", "label", *files, *named])
     variant = f" --variant {shlex.quote(values['variant'])}" if values.get("variant") else ""
     return f"pytest-ftgate label {_quoted(values['suite'])}{variant}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.notes import Note, NoteKind
 from pytest_ftgate.gates.power import coarse_limit, default_limit
-from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.statements import StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
 from pytest_ftgate.reporting.compare import comparison_lines
+from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.results.builder import RunPart, build_report, run_facts
 from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
@@ -30,6 +32,7 @@ from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
+from pytest_ftgate.suite.model import Inputs, Suite
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
@@ -77,7 +80,7 @@ class CompareResult(RunResult):
                 self.verdicts,
                 paired_by=self.paired_by,
                 score_kind=suite.reply.score.kind,
-                cases=len(suite.cases),
+                cases=_asked(suite),
                 notes=self.notes,
                 verbosity=verbosity,
             )
@@ -162,6 +165,7 @@ class ComparedFiles:
     files: tuple[AnswerFile, ...]
     paired: PairedRows
     compared: ComparedSuite
+    scorer: str | Mapping[str, Any] | None
 
 
 def read_compared(  # noqa: PLR0913 - the options of compare
@@ -201,7 +205,14 @@ def read_compared(  # noqa: PLR0913 - the options of compare
     paired = pair_files(files, by_id=by_id, by_line=by_line, paired_only=paired_only)
     path = None if labels is None else Path(labels)
     compared = build_suite(files, paired, scorer, limit, path)
-    return ComparedFiles(files=files, paired=paired, compared=compared)
+    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+
+
+def _asked(suite: Suite) -> str:
+    """Return how many cases, and inputs, the files have."""
+    cases = [quantity(len(suite.cases), "case")] if suite.cases else []
+    inputs = [quantity(len(suite.inputs.cases), "input")] if suite.inputs else []
+    return ", ".join([*cases, *inputs])
 
 
 def _candidates(candidate: Answers | Sequence[Answers]) -> Sequence[Answers]:
@@ -247,8 +258,13 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         for variant in suite.variants.values()
         if variant.gated
     )
-    coarse = tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
-    verdicts = tuple(_told(kind_of(gate).evaluate(gate, each), coarse) for each in given)
+    limit = default_limit(suite, gate)
+    coarse = () if suite.inputs else tuple(coarse_limit(suite, gate, limit))
+    base, *others = (file.name for file in files)
+    verdicts = tuple(
+        _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)
+        for each, other in zip(given, others, strict=True)
+    )
     equal = filter(None, [equal_inputs(suite.cases)])
     notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
@@ -262,15 +278,28 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     )
 
 
-def _told(verdict: Verdict, coarse: Sequence[Note]) -> Verdict:
+def _told(
+    verdict: Verdict,
+    coarse: Sequence[Note],
+    files: tuple[str, str],
+    inputs: Inputs | None,
+    scorer: str | Mapping[str, Any] | None,
+) -> Verdict:
     """Return *verdict* with what the cases can show, in place of the steps that take a suite.
 
-    *coarse* says so if that is little.
+    *coarse* says so if that is little. The replies of two *files* to *inputs* may be labelled.
     """
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         coarse = ()
     kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
-    steps = (step for step in verdict.next if step.kind in kinds)
+    steps = [step for step in verdict.next if step.kind in kinds]
+    if inputs is not None:
+        named: dict[str, Value] = {"files": files, "labels": str(inputs.labels_path)}
+        # The labels belong to the normalisation of this score.
+        named |= (
+            {"scorer": scorer if isinstance(scorer, str) else json.dumps(scorer)} if scorer else {}
+        )
+        steps += [step.add(**named) for step in verdict.next if step.kind is StepKind.LABEL]
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
     notes = (one for one in verdict.notes if one.kind not in weaker)
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))

@@ -299,7 +299,7 @@ def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     """
     from pytest_ftgate.gates.power import COARSE_LIMIT, default_limit
 
-    shown = default_limit(suite, gate, counts_inputs=True)
+    shown = default_limit(suite, gate)
     if shown is None or shown > COARSE_LIMIT:
         return {"max_drop": COARSE_LIMIT}
     return {"max_drop": shown, "has_default_limit": True}

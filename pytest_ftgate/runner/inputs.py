@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.disagreements import Disagreements, find_disagreements
+from pytest_ftgate.gates.design import LAST_LOOK_MISS
+from pytest_ftgate.gates.disagreements import (
+    Disagreements,
+    draw_pairs,
+    find_disagreements,
+    known_truths,
+)
+from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.readers.answers import Answers
+from pytest_ftgate.reporting.input_words import LabelPlan, label_plan_text
 from pytest_ftgate.runner.compare_files import read_compared
 from pytest_ftgate.runner.plan import known_replies
-from pytest_ftgate.runner.planner import full_look
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.stats.differing import labels_needed
 from pytest_ftgate.suite.model import Inputs, Suite, Variant
 
 
@@ -38,6 +47,40 @@ def cached_disagreements(session: Session, suite: Suite, variant: Variant) -> Di
             f"the inputs; run pytest --ftgate {typed} first"
         )
     return found
+
+
+#: The share of inputs that differ, as long as no reply shows it.
+_SUPPOSED_SHARE = 0.05
+
+
+def label_lines(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
+    """Yield how many labels each gate takes that reads inputs."""
+    for run in gates:
+        suite, gate = run.gate_suite, run.gate
+        if suite.inputs is None or not pools_inputs(suite, gate, run.variant):
+            continue
+        cases, inputs = len(gate.evaluated_cases(suite.cases)), len(suite.inputs.cases)
+        try:
+            found = cached_disagreements(session, suite, run.variant)
+        except ConfigurationError:
+            found = None
+        differing = len(found.differing) if found else round(_SUPPOSED_SHARE * inputs)
+        limit, alpha = gate.max_drop or 0.0, LAST_LOOK_MISS
+        plan = LabelPlan(
+            name=f"{gate.name}[{run.variant.name}]",
+            inputs=inputs,
+            differing=differing,
+            needed=labels_needed(cases + inputs, differing, limit, alpha=alpha),
+            labelled=_labelled(suite.inputs, found) if found else 0,
+            is_known=found is not None,
+        )
+        yield label_plan_text(plan)
+
+
+def _labelled(inputs: Inputs, found: Disagreements) -> int:
+    draw = draw_pairs(inputs, found)
+    truths = known_truths(inputs.labels, inputs.version)
+    return len(draw.known) + len(draw.labelled(truths))
 
 
 def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores:

@@ -82,9 +82,14 @@ class RateGate(Gate):
         return self.reads_grades and not self.function
 
     @property
+    def may_read_inputs(self) -> bool:
+        """True if inputs without an expected answer can take part in its comparison."""
+        return self.is_graded and self.metric == "accuracy" and self.limits_drop
+
+    @property
     def reads_inputs(self) -> bool:
         """True if inputs without an expected answer take part in its comparison."""
-        return self.is_graded and self.metric == "accuracy" and self.max_drop is not None
+        return self.may_read_inputs and self.max_drop is not None
 
     @property
     def limits_drop(self) -> bool:

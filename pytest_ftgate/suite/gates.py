@@ -370,9 +370,12 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     for kind in ("accuracy", "format"):
         if kind in written:
             gate = _rate_gate(kind, getattr(declared, kind) or DeclaredRate(), source)
-            for key, message in _rate_gate_errors(gate, suite):
+            for key, message in (*_rate_gate_errors(gate, suite), *_inputs_errors(gate, suite)):
                 source.add_error_at(("gates", kind, key), f"{kind}: {message}")
             gates[kind] = gate
+    if suite.declared.inputs is not None and "accuracy" not in written:
+        message = "inputs: no gate reads them; write accuracy: {max_drop: 0.03} under gates"
+        source.add_error_at(("inputs",), message)
     if "forgetting" in written:
         declared_forgetting = declared.forgetting or DeclaredForgetting()
         forgetting = _ForgettingResolver(source, declared_forgetting, read_skill).gate()
@@ -499,6 +502,25 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     for kind in gate.slices:
         if cases and not any(_has_slice(case, kind) for case in cases):
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
+
+
+def _inputs_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
+    """Yield what does not go with inputs, of which labels say which reply is right."""
+    if suite.declared.inputs is None or not gate.is_graded:
+        return
+    if gate.stop_early or gate.settle:
+        key = "stop_early" if gate.stop_early else "settle"
+        yield key, f"{key} does not go with inputs, whose labels have looks of their own; remove it"
+    if gate.evidence == "point":
+        yield "evidence", "evidence: point does not go with inputs, whose labels are a sample"
+    if gate.metric == "macro_f1":
+        yield "metric", "macro_f1 needs expected answers, which inputs lack; remove inputs"
+    kinds = {part.kind for part in suite.reply.score.parts}
+    for kind in ("margin", "judge"):
+        if kind in kinds:
+            yield "", f"score: {kind} does not tell which texts are equal; remove inputs"
+    if not gate.limits_drop:
+        yield "", f"inputs compare with the baseline, and {gate.uncompared_key} does not"
 
 
 def _two_sided_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
