@@ -102,18 +102,17 @@ STRING_METHODS = {
 
 #: Words of module names that every Python or machine-learning engineer knows.
 COMMON_WORDS = frozenset(re.findall(r"\w+", """
-    addresses answer anthropic api architecture attempt builder callback charts checkpoints child
-    classification cli client collect compare config converse conversion cost declaration
+    addresses answer anthropic api architecture attempt builder callback charts checkpoints
+    child classification cli client collect compare config converse conversion cost declaration
     decoding decorator demo diagnosis doctor draft estimate eval evals explain export external
     f1 facts feasibility file files forgetting generation grammar history hooks hookspecs html
-    http import imported imports init inspect item keyboard label labelling llamacpp lm loader local
-    lora machine
-    macro main maintenance markdown marks measures memory number openai page paired pairing
-    phrases planner plugin screen plugins pool power prices processes progress promptfoo proportions ray
-    readers recommend recorded references regressions repair reporter reports resampling result
-    results rows rule rules runner scaffold scoring selection sequential served settings source
-    sqlite state stats structured summary table tables text transformers ungated usage weights
-    wording writer yaml
+    http import imported imports init inspect item keyboard label labelling llamacpp lm loader
+    local lora machine macro main maintenance markdown marks measures memory number openai page
+    paired pairing phrases planner plugin plugins pool power prices processes progress promptfoo
+    proportions ray readers recommend recorded references regressions repair reporter reports
+    resampling result results rows rule rules runner scaffold scoring screen selection
+    sequential served settings source sqlite state stats structured summary table tables text
+    transformers ungated usage weights wording writer yaml
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {

@@ -12,13 +12,13 @@ from shutil import get_terminal_size
 from typing import Any
 
 from pytest_ftgate.cli import writing
+from pytest_ftgate.cli.compare import read_scorer
 from pytest_ftgate.cli.keyboard import END, Keyboard, keyboard
 from pytest_ftgate.cli.suite import write_labels
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.pairs import ShownPair
 from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.reporting.label_screen import (
-    behind_line,
     file_lines,
     keys_of,
     labelled_lines,
@@ -26,6 +26,7 @@ from pytest_ftgate.reporting.label_screen import (
     pair_lines,
     status_text,
 )
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import encodable, terminal_width
 from pytest_ftgate.results.history import GitError, git_output
@@ -33,7 +34,7 @@ from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.label_cases import TAG, labelled_cases
 from pytest_ftgate.runner.label_files import write_page, write_table
 from pytest_ftgate.runner.label_import import LabelImport
-from pytest_ftgate.runner.labelling import Labelling, suite_labelling
+from pytest_ftgate.runner.labelling import Labelling, file_labelling, suite_labelling
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.pair_labels import PairAnswer
@@ -59,6 +60,13 @@ class LabelOptions:
     out: Path | None = None
     count: int = 200
     seed: int = 0
+    id: str | None = None
+    input: str | None = None
+    reply: str | None = None
+    expected: str | None = None
+    score: str | None = None
+    scorer: str | None = None
+    by_line: bool = False
 
     @property
     def person(self) -> str:
@@ -118,12 +126,19 @@ def label_replies(files: Sequence[Path], cache: Path | None, **options: Any) -> 
 def _given(
     files: Sequence[Path], cache: Path | None, chosen: LabelOptions
 ) -> tuple[Labelling, tuple[Case, ...]]:
+    if chosen.labels is not None:
+        names = ("id", "input", "reply", "expected", "score", "by_line")
+        options = {name: getattr(chosen, name) for name in names}
+        scorer = read_scorer(chosen.scorer)
+        return file_labelling(files[0], files[1], chosen.labels, scorer=scorer, **options), ()
     return with_suite(
-        files[0], cache,
+        files[0],
+        cache,
         lambda suite, session: (
-            suite_labelling(suite, session, chosen.variant or ""), (*suite.cases, *suite.holdout)
+            suite_labelling(suite, session, chosen.variant or ""),
+            (*suite.cases, *suite.holdout),
         ),
-    )  # fmt: skip
+    )
 
 
 def _user_name() -> str:
@@ -184,7 +199,7 @@ def _answers(given: Labelling, by: str, keys: Keyboard, *, second: bool) -> Iter
 def _show(given: Labelling, pair: ShownPair, keys: Keyboard, *, whole: bool) -> None:
     is_screen = keys.is_terminal and sys.stdout.isatty()
     styled = is_screen and not os.environ.get("NO_COLOR")
-    status = status_text(given.labelled, len(given.found.differing))
+    status = status_text(given.labelled, len(given.found.differing), given.next_look)
     lines = pair_lines(pair, status, given.inputs.instruction, styled=styled, whole=whole)
     clear = "\x1b[2J\x1b[H" if is_screen else ""
     text = encodable("\n".join(lines), sys.stdout.encoding)
@@ -231,8 +246,8 @@ def _imported(given: Labelling, chosen: LabelOptions, path: Path) -> Iterator[st
         given.add(found.added)
     if found.repeated:
         yield f"{quantity(found.repeated, 'label')} taken over before"
-    if found.behind:
-        yield behind_line(found.behind, found.gap)
+    if found.gap:
+        yield note_text(found.gap)
     left = _left(given, chosen.person, second=False)
     yield from labelled_lines(len(found.added), left, _typed(given), given.command)
 

@@ -163,6 +163,22 @@ def _verbosity(what: str) -> _Option:
 
 _SUITE = _path("suite", "the suite file")
 _CACHE = _path("--cache", "the cache file (default: the one of pytest --ftgate)")
+_BY_LINE = _flag("--by-line", "pair rows by their line, if nothing else does")
+_COLUMNS = (
+    _column(
+        "id", "what pairs the rows (default: ids, else a column of unique values, else the inputs)"
+    ),
+    _column("input", "the questions"),
+    _column("reply", "the replies"),
+    _column("expected", "the expected answers"),
+    _column("score", "the file's own scores: 0 to 1, or true and false"),
+    _option(
+        "--scorer",
+        "score the replies by a rule, as in a suite: exact, choice, numeric, contains, regex, … "
+        "(default: the files' own scores, else exact, or numeric)",
+        "RULE",
+    ),
+)
 _COMPARE_EXAMPLES = """\
 Files may be .jsonl, .json, .csv, .tsv or .parquet tables, or what lm-evaluation-harness, Inspect,
 promptfoo, OpenAI Evals, deepeval or pydantic-evals write. Columns are guessed; the output names
@@ -229,14 +245,7 @@ _VERBS = (
         _option("candidates", "the answers to judge", "CANDIDATE", nargs="+"),
         _option("--cases", "a file with the questions and the expected answers, if BASE and "
             "CANDIDATE have only replies", "FILE"),
-        _column("id", "what pairs the rows (default: ids, else a column of unique values, else "
-            "the inputs)"),
-        _column("input", "the questions"),
-        _column("reply", "the replies"),
-        _column("expected", "the expected answers"),
-        _column("score", "the file's own scores: 0 to 1, or true and false"),
-        _option("--scorer", "score the replies by a rule, as in a suite: exact, choice, numeric, "
-            "contains, regex, … (default: the files' own scores, else exact, or numeric)", "RULE"),
+        *_COLUMNS,
         _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
             "show, at most 0.15)", "SHARE", type=float),
         _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
@@ -247,7 +256,7 @@ _VERBS = (
             "COLUMN", action="append", default=[]),
         _flag("--paired-only",
             "leave out cases that CANDIDATE lacks (default: they count as no reply)"),
-        _flag("--by-line", "pair rows by their line, if nothing else does"),
+        _BY_LINE,
         _path("--html", "write a page with every case", "FILE"),
         _path("--markdown", "write text for a comment", "FILE"),
         _path("--json", "write the run record", "FILE"),
@@ -294,6 +303,7 @@ _VERBS = (
         _option("--by", "who labels (default: git's user.name, or the login name)", "NAME"),
         _flag("--second", "label what others have labelled, to see how far people agree"),
         _path("--labels", "the file of labels of two files of answers, *.pairs.jsonl", "FILE"),
+        *_COLUMNS, _BY_LINE,
         _path("--page", "write a page to label in, without a server", "FILE.html"),
         _path("--csv", "write a table to label in, and its key", "FILE.csv", dest="table"),
         _path("--import", "take over the labels of a page, a table, Label Studio or Argilla",

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_ftgate.gates.pairs import ShownPair
 from pytest_ftgate.readers.text import json_or_text
-from pytest_ftgate.reporting.number_text import quantity
+from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.reporting.text import break_diff_marks, fit_parts, quoted_lines, wrap_lines
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.pair_labels import PairAnswer
@@ -161,9 +161,22 @@ def _styled(lines: list[str]) -> Iterator[str]:
         yield f"{head}{bar}{text}\x1b[0m" if is_open else f"{head}{bar}{text}"
 
 
-def status_text(labelled: int, differing: int) -> str:
-    """Return how many of the inputs that differ have labels."""
-    return f"{labelled:,} labelled of {differing:,} that differ"
+def status_text(
+    labelled: int, differing: int, looks: tuple[int, float, int, float] | None = None
+) -> str:
+    """Return how many of the inputs that differ have labels, and when the gate may decide.
+
+    *looks* has the number of labels that the next look takes, and how surely an unchanged variant
+    passes then; and the same for the last look.
+    """
+    text = f"{labelled:,} labelled of {differing:,} that differ"
+    if looks is None:
+        return text
+    size, chance, last, at_last = looks
+    if labelled >= size:
+        return f"{text}; enough for the next look: quit, and run the gate"
+    text += f"; next look at {size:,} (an unchanged variant passes in {percent(chance)})"
+    return f"{text}, last at {last:,} ({percent(at_last)})" if last > size else text
 
 
 def labelled_lines(added: int, left: int, path: str, command: str) -> Iterator[str]:
@@ -171,12 +184,6 @@ def labelled_lines(added: int, left: int, path: str, command: str) -> Iterator[s
     yield f"{quantity(added, 'label')} added to {path}; {quantity(left, 'pair')} left"
     if added:
         yield f"commit {path}, and run {command}"
-
-
-def behind_line(behind: int, gap: str) -> str:
-    """Return why labels behind an input without one do not count."""
-    verb = "does" if behind == 1 else "do"
-    return f'"{gap}" has no label, and {quantity(behind, "input")} behind it {verb} not count yet'
 
 
 def file_lines(instruction: str, *, is_page: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.gates.disagreements import known_truths
+from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.pairs import ShownPair
 from pytest_ftgate.readers.label_exports import ExportedLabel, read_exported
 from pytest_ftgate.readers.source import Source, fold_similar
@@ -56,14 +57,12 @@ class ImportedLabels:
     Attributes:
         added: the labels that are new.
         repeated: the number of those that were there already.
-        behind: the number of inputs whose labels do not count yet, since one before them has none.
-        gap: the id of that one, or "".
+        gap: the note on labels that do not count yet, since an input before them has none.
     """
 
     added: tuple[PairLabel, ...]
     repeated: int
-    behind: int
-    gap: str
+    gap: Note | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +95,19 @@ class LabelImport:
         if not found and not source.errors:
             source.add_error(0, "holds no label; fill in the column label, or label in the page")
         if source.errors:
-            note = f"{path} ({quantity(len(fine), 'label')} fine, none taken over)"
-            raise SuiteError(note, fold_similar(source.errors))
-        known = {replace(label, location="") for label in given.labels}
+            name = f"{path} ({quantity(len(fine), 'label')} fine, none taken over)"
+            raise SuiteError(name, fold_similar(source.errors))
+        known = {replace(label, location="") for label in given.inputs.labels}
         added = [label for label in fine if replace(label, location="") not in known]
         truths = known_truths([*given.labels, *added], given.inputs.version)
-        behind, prefix = given.draw.behind_gap(truths), len(given.draw.labelled(truths))
-        gap = given.draw.order[prefix].cases[0].id if behind else ""
+        behind, place = given.draw.behind_gap(truths), len(given.draw.labelled(truths))
+        gap = given.draw.order[place].cases[0].id if behind else ""
+        behind_gap = note(NoteKind.LABELS_BEHIND_GAP, n=behind, place=place + 1, id=gap)
         return ImportedLabels(
             added=tuple(replace(label, location="") for label in added),
-            repeated=len(fine) - len(added), behind=behind, gap=gap,
-        )  # fmt: skip
+            repeated=len(fine) - len(added),
+            gap=behind_gap if behind else None,
+        )
 
     def _labels(self, source: Source, given: Labelling, path: Path) -> Iterator[PairLabel | None]:
         beside = self.key or key_path(path)
@@ -153,7 +154,7 @@ def _without_contradictions(
     source: Source, given: Labelling, labels: Iterable[PairLabel]
 ) -> list[PairLabel]:
     """Return *labels* without those that say another thing than the same person did of a pair."""
-    known, fine = {_place(label): label for label in given.labels}, list[PairLabel]()
+    known, fine = {_place(label): label for label in given.inputs.labels}, list[PairLabel]()
     own = Counter[tuple[Any, ...]]()
     for label in labels:
         place, line = _place(label), int(label.location.rpartition(":")[2])

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.disagreements import Disagreements, Draw, draw_pairs, known_truths
+from pytest_ftgate.gates.label_quality import label_quality
 from pytest_ftgate.gates.pairs import ShownPair, drawn_pairs, open_pairs
-from pytest_ftgate.runner.inputs import cached_disagreements
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.results.run import load_verdicts
+from pytest_ftgate.runner.compare_files import compare
+from pytest_ftgate.runner.inputs import cached_disagreements, file_disagreements
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.suite.model import Inputs, Suite, Variant
 from pytest_ftgate.suite.pair_labels import PairLabel
+
+
+class NextLook(NamedTuple):
+    """When the gate may decide, by its last verdict.
+
+    Attributes:
+        labelled: the number of labelled inputs that the next look takes.
+        chance: how surely it passes then if nothing else has changed, 0 to 1.
+        last, chance_at_last: the same for the last look.
+    """
+
+    labelled: int
+    chance: float
+    last: int
+    chance_at_last: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +49,8 @@ class Labelling:
         found: on which of them two variants differ.
         draw: those in the order in which they are labelled.
         pairs: all pairs of the draw in their order.
-        labels: the labels of the file; grows with it.
+        labels: the labels of the file that count; grows with it.
+        next_look: when the gate may decide; None if its last verdict does not tell.
         typed: what the verb was given, as one types it.
         command: what makes a verdict of the labels.
     """
@@ -38,6 +60,7 @@ class Labelling:
     draw: Draw
     pairs: tuple[ShownPair, ...]
     labels: list[PairLabel] = field(default_factory=list)
+    next_look: NextLook | None
     typed: str
     command: str
 
@@ -120,16 +143,59 @@ def suite_labelling(suite: Suite, session: Session, variant: str) -> Labelling:
             f"{typed} has no inputs; write inputs: FILE, with what production was asked"
         )
     found = cached_disagreements(session, suite, _compared(suite, variant))
-    return labelling_of(suite.inputs, found, typed, f"pytest --ftgate {typed}")
+    verdicts = (
+        one for one in load_verdicts(session.settings.cache.parent) if one.suite == suite.name
+    )
+    return _labelling(suite.inputs, found, verdicts, typed, f"pytest --ftgate {typed}")
 
 
-def labelling_of(inputs: Inputs, found: Disagreements, typed: str, command: str) -> Labelling:
-    """Return the labelling of what was *found* on *inputs*."""
-    draw = draw_pairs(inputs, found)
+def file_labelling(
+    base: Path, candidate: Path, labels: Path, *, scorer: Any = None, **options: Any
+) -> Labelling:
+    """Return the labelling of the replies in two files; see `compare` for *scorer* and *options*.
+
+    Raises:
+        FtgateError: a file cannot be read, nothing pairs, or every row has an answer.
+    """
+    files = str(base), str(candidate)
+    inputs, found = file_disagreements(*files, labels, scorer=scorer, **options)
+    verdicts = compare(*files, labels=labels, scorer=scorer, **options).verdicts
+    named = ["--labels", str(labels), *(["--scorer", _written(scorer)] if scorer else [])]
+    typed = shlex.join([*files, *named])
+    return _labelling(inputs, found, verdicts, typed, f"pytest-ftgate compare {typed}")
+
+
+def _written(scorer: Any) -> str:
+    return scorer if isinstance(scorer, str) else json.dumps(scorer)
+
+
+def _labelling(
+    inputs: Inputs, found: Disagreements, verdicts: Iterable[Verdict], typed: str, command: str
+) -> Labelling:
+    # As the gate reads them: those of a judge only if enough of them are examined.
+    usable = replace(inputs, labels=label_quality(inputs, found).usable)
+    draw = draw_pairs(usable, found)
     return Labelling(
-        inputs=inputs, found=found, draw=draw, pairs=drawn_pairs(inputs, draw),
-        labels=[*inputs.labels], typed=typed, command=command,
-    )  # fmt: skip
+        inputs=inputs,
+        found=found,
+        draw=draw,
+        pairs=drawn_pairs(usable, draw),
+        labels=[*usable.labels],
+        next_look=_next_look(verdicts, found),
+        typed=typed,
+        command=command,
+    )
+
+
+def _next_look(verdicts: Iterable[Verdict], found: Disagreements) -> NextLook | None:
+    """Return the next look by the verdict that is of these replies."""
+    changes = (check.inputs for verdict in verdicts for check in verdict.checks if check.inputs)
+    alike = (found.inputs, len(found.differing))
+    for one in changes:
+        if one.to_label and (one.inputs, one.differing) == alike:
+            now = one.known + one.labelled
+            return NextLook(now + one.to_label, one.chance, now + one.to_last, one.chance_at_last)
+    return None
 
 
 def _compared(suite: Suite, name: str) -> Variant:
