@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 #: What ends the input: of a terminal Ctrl-C and Ctrl-D, of a pipe its end.
 END = ""
 _ENDS = ("\x03", "\x04")
+#: What an arrow and the like send: its last characters would be taken for keys.
+_ESCAPE = re.compile(r"\x1b(?:\[[\d;]*[@-~]|O.)?|[\x00\xe0].", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -34,8 +37,7 @@ class Keyboard:
             pressed = _pressed()
             if pressed in (END, *_ENDS):
                 return END
-            # Arrows and the like are escapes, whose last characters are keys as well.
-            self._pending.extend("" if pressed.startswith(("\x1b", "\x00", "\xe0")) else pressed)
+            self._pending.extend(_ESCAPE.sub("", pressed))
         key = self._pending.popleft()
         return END if key in _ENDS else key
 

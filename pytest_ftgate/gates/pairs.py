@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import zip_longest
 
 from pytest_ftgate.gates.disagreements import Draw, known_truths, shown_pairs
 from pytest_ftgate.suite.model import Case, Inputs, digest
@@ -85,13 +84,13 @@ def drawn_pairs(inputs: Inputs, draw: Draw) -> tuple[ShownPair, ...]:
 
 
 def _with_repeated(pairs: Sequence[ShownPair]) -> Iterator[ShownPair]:
-    chance = {pair.id: _chance(pair) for pair in pairs if pair.second is not None}
+    # Of the last ones nothing would stand in between.
+    chance = {pair.id: _chance(pair) for pair in pairs[:-_BETWEEN] if pair.second is not None}
     first = sorted(chance[pair.id] for pair in pairs[:_FIRST_PAIRS] if pair.id in chance)
     least = first[:_LEAST_REPEATED]
     repeated = {name for name, one in chance.items() if one < _REPEATED_SHARE or one in least}
-    for pair, before in zip_longest(pairs, [*[None] * _BETWEEN, *pairs]):
-        if pair:
-            yield pair
+    for pair, before in zip(pairs, (*[None] * _BETWEEN, *pairs), strict=False):
+        yield pair
         if before and before.id in repeated and before.second is not None:
             yield replace(before, first=before.second, second=before.first, again=True)
 
