@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +60,18 @@ def read_exported(source: Source, path: Path) -> Iterator[ExportedLabel]:
         try:
             yield from read(row)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            told = str(error) if type(error) is ValueError else f"not as expected: {error!r}"
+            is_own = type(error) is ValueError
+            told = str(error) if is_own else f"no label as this tool writes it: {error!r}"
             source.add_error(row.line, told, path)
+
+
+def quoted(value: Any) -> str:
+    """Return the beginning of foreign text in one line, in quotes."""
+    return json.dumps(str(value)[:_MOST_QUOTED], ensure_ascii=False)
+
+
+#: The most characters of foreign text in a message.
+_MOST_QUOTED = 40
 
 
 def _answer(written: Any) -> str:
@@ -72,7 +83,7 @@ def _answer(written: Any) -> str:
     word = str(written).strip().lower()
     if word not in _ANSWERS:
         known = ", ".join(words[0] for words in ANSWER_WORDS.values())
-        raise ValueError(f'label "{written}" is none; write {known}')
+        raise ValueError(f"label {quoted(written)} is none; write {known}")
     return _ANSWERS[word]
 
 

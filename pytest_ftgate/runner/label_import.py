@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.gates.disagreements import known_truths
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.pairs import ShownPair
-from pytest_ftgate.readers.label_exports import ExportedLabel, read_exported
+from pytest_ftgate.readers.label_exports import ExportedLabel, quoted, read_exported
 from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.runner.labelling import Labelling
@@ -123,7 +123,7 @@ class LabelImport:
             pair = pairs.get(exported.pair) if isinstance(exported.pair, str) else exported.pair
             if pair is None:
                 remedy = "name its key with --key, or write a new table; the replies have changed"
-                source.add_error(line, f'no pair has the id "{exported.pair}": {remedy}')
+                source.add_error(line, f"no pair has the id {quoted(exported.pair)}: {remedy}")
                 continue
             label = self._label(source, exported, pair)
             if label and (problem := _problem(given, inputs, label)):
@@ -144,7 +144,7 @@ def _problem(given: Labelling, inputs: set[str], label: PairLabel) -> str:
     if label.instruction != given.inputs.version:
         return "the instruction or the score has changed since: label the pairs again"
     if label.input not in inputs:
-        return f'the input "{label.id}" is none of this suite; import into the suite that wrote it'
+        return f"no input of this suite is {quoted(label.id)}; import into the suite that wrote it"
     if label.second is None and label.answer in (PairAnswer.SECOND, PairAnswer.BOTH):
         return "the row has one reply: write 1 where it is right, n where it is wrong, or s"
     return ""
@@ -158,12 +158,13 @@ def _without_contradictions(
     own = Counter[tuple[Any, ...]]()
     for label in labels:
         place, line = _place(label), int(label.location.rpartition(":")[2])
+        who = " ".join(label.by.split())
         own[place] += 1
         before = known.get(place)
         if own[place] > 1:
-            source.add_error(line, f'{label.by} labels "{label.id}" twice; keep one row')
+            source.add_error(line, f"{who} labels {quoted(label.id)} twice; keep one row")
         elif before and before.answer != label.answer:
-            problem = f'{label.by} answered "{label.id}" by {before.answer} before'
+            problem = f"{who} answered {quoted(label.id)} by {before.answer} before"
             remedy = f"remove {before.location or 'that label'}, or this row"
             source.add_error(line, f"{problem}, and {label.answer} here; {remedy}")
         else:

@@ -13,7 +13,9 @@ from collections import Counter
 
 import pytest
 from ftgate_testing.answer_files import write_rows
+from ftgate_testing.hostile import ACTING, COMMANDS
 from ftgate_testing.labelling import SUITE, read_lines, write_suite
+from ftgate_testing.reports import HOSTILE
 
 from pytest_ftgate.readers.label_exports import FORMULA_STARTS
 
@@ -201,6 +203,18 @@ def test_a_suite_without_inputs_says_what_to_write(pytester, label):
     assert "has no inputs; write inputs: FILE" in label(keys="1")[1]
 
 
+def test_no_screen_obeys_a_reply(pytester, label, kept):
+    texts = [*HOSTILE.values()]
+    write_suite(pytester.path, differing=len(texts), new=lambda n: texts[n])
+
+    printed = label(keys="m1" * len(texts))[1]
+
+    assert not ACTING.search(printed)
+    assert not COMMANDS.search(printed)
+    assert {text for row in kept() for text in (row["first"], row["second"])} >= {"ok"}
+    assert len(kept()) == len(texts)
+
+
 # A table --------------------------------------------------------------------------------------
 
 
@@ -275,7 +289,7 @@ def test_mistakes_are_told_with_their_lines_and_nothing_is_written(pytester, lab
         (
             f" by first before, and second here; remove {LABELS}:1, or this row",
             'label "maybe" is none; write 1, 2, b, n, s',
-            'no pair has the id "x": name its key with --key, or write a new table; the replies have',
+            'no pair has the id "x": name its key with --key, or write a new table',
             " twice; keep one row",
         ),
         strict=True,
@@ -352,7 +366,7 @@ def test_an_export_of_label_studio_is_taken_over(pytester, label, kept):
         }
 
     tasks = [
-        task(ids[0], chosen(selected="left"), chosen(by={"id": 2, "email": "b@x.org"}, choices=["both"])),
+        task(ids[0], chosen(selected="left"), chosen(by={"email": "b@x.org"}, choices=["both"])),
         task(ids[1], chosen(selected="right")),
         task(ids[2], {"completed_by": 1, "was_cancelled": True, "result": []}),
         task(ids[3]),

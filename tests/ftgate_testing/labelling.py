@@ -42,4 +42,4 @@ def write_suite(
 
 def read_lines(path: Path) -> list[dict[str, object]]:
     """Return the rows of a file of labels or of cases."""
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
