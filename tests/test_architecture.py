@@ -105,15 +105,16 @@ STRING_METHODS = {
 COMMON_WORDS = frozenset(re.findall(r"\w+", """
     addresses agent answer anthropic api architecture attempt bench builder callback charts
     checkpoints child classification cli client collect compare config converse conversion cost
-    creator declaration decoding decorator demo diagnosis doctor draft estimate eval evals explain
-    export external f1 facts feasibility file files forgetting generation grammar harbor history
-    hooks hookspecs html http import imported imports init inspect item label llamacpp lm loader
-    local lora machine macro main maintenance markdown marks measures memory number openai page
-    paired pairing phrases planner plugin plugins pool power prices processes progress promptfoo
-    proportions ray readers recommend recorded references regressions repair reporter reports
-    resampling result results rows rule rules runner runs scaffold scoring selection sequential
-    served settings source sqlite state stats structured summary swe table tables terminal text
-    transformers ungated usage vally weights wording writer yaml
+    creator declaration decoding decorator demo diagnosis doctor draft estimate eval evals
+    explain export external f1 facts feasibility file files forgetting generation grammar harbor
+    history hooks hookspecs html http import imported imports init inspect item keyboard label
+    labelling llamacpp lm loader local lora machine macro main maintenance markdown marks
+    measures memory number openai page paired pairing phrases planner plugin plugins pool power
+    prices processes progress promptfoo proportions ray readers recommend recorded references
+    regressions repair reporter reports resampling result results rows rule rules runner runs
+    scaffold scoring screen selection sequential served settings source sqlite state stats
+    structured summary swe table tables terminal text transformers ungated usage vally weights
+    wording writer yaml
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {

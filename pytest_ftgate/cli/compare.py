@@ -34,7 +34,7 @@ def compare_files(
     wanted = {name: options.pop(name) for name in REPORT_FORMATS}
     reports = {name: path for name, path in wanted.items() if path is not None}
     remove_reports(reports.values())
-    options["scorer"] = _scorer(options["scorer"])
+    options["scorer"] = read_scorer(options["scorer"])
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
     if write is None and not result.suite.problem:
@@ -42,7 +42,7 @@ def compare_files(
     return VerbOutput(tuple(lines), _EXIT_CODES[result.outcome])
 
 
-def _scorer(written: str | None) -> Any:
+def read_scorer(written: str | None) -> Any:
     """Return a score as in a suite file: a name, or a name with options."""
     if written is None:
         return None

@@ -163,6 +163,22 @@ def _verbosity(what: str) -> _Option:
 
 _SUITE = _path("suite", "the suite file")
 _CACHE = _path("--cache", "the cache file (default: the one of pytest --ftgate)")
+_BY_LINE = _flag("--by-line", "pair rows by their line, if nothing else does")
+_COLUMNS = (
+    _column(
+        "id", "what pairs the rows (default: ids, else a column of unique values, else the inputs)"
+    ),
+    _column("input", "the questions"),
+    _column("reply", "the replies"),
+    _column("expected", "the expected answers"),
+    _column("score", "the file's own scores: 0 to 1, or true and false"),
+    _option(
+        "--scorer",
+        "score the replies by a rule, as in a suite: exact, choice, numeric, contains, regex, … "
+        "(default: the files' own scores, else exact, or numeric)",
+        "RULE",
+    ),
+)
 _COMPARE_EXAMPLES = """\
 Files may be .jsonl, .json, .csv, .tsv or .parquet tables, or what lm-evaluation-harness, Inspect,
 promptfoo, OpenAI Evals, deepeval or pydantic-evals write. Columns are guessed; the output names
@@ -195,6 +211,18 @@ examples:
 exit codes: 0 the suite loads, 1 it was written and has errors to mend, 2 nothing was written,
 4 an internal error
 """
+_LABEL_EXAMPLES = """\
+Where the baseline and the variant reply alike, nobody needs to look. The others are shown in a
+random order, without the names of the variants. Each label is a line of NAME.pairs.jsonl beside
+the suite: commit that file.
+
+examples:
+  pytest-ftgate label shop.ftgate.yaml
+  pytest-ftgate label shop.ftgate.yaml --page review.html
+  pytest-ftgate label shop.ftgate.yaml --import labels.jsonl --by Ada
+  pytest-ftgate label shop.ftgate.yaml --to-cases new-cases.jsonl
+  pytest-ftgate label base.jsonl tuned.jsonl --labels tuned.pairs.jsonl
+"""
 # fmt: off
 _VERBS = (
     _Verb("demo", "see a red build and what to do about it, in seconds and without a key",
@@ -220,14 +248,7 @@ _VERBS = (
             "benchmark", "CANDIDATE", nargs="*"),
         _option("--cases", "a file with the questions and the expected answers, if BASE and "
             "CANDIDATE have only replies", "FILE"),
-        _column("id", "what pairs the rows (default: ids, else a column of unique values, else "
-            "the inputs)"),
-        _column("input", "the questions"),
-        _column("reply", "the replies"),
-        _column("expected", "the expected answers"),
-        _column("score", "the file's own scores: 0 to 1, or true and false"),
-        _option("--scorer", "score the replies by a rule, as in a suite: exact, choice, numeric, "
-            "contains, regex, … (default: the files' own scores, else exact, or numeric)", "RULE"),
+        *_COLUMNS,
         _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
             "show, at most 0.15)", "SHARE", type=float),
         _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
@@ -241,7 +262,7 @@ _VERBS = (
             "COLUMN", action="append", default=[]),
         _flag("--paired-only",
             "leave out cases that CANDIDATE lacks (default: they count as no reply)"),
-        _flag("--by-line", "pair rows by their line, if nothing else does"),
+        _BY_LINE,
         _path("--html", "write a page with every case", "FILE"),
         _path("--markdown", "write text for a comment", "FILE"),
         _path("--json", "write the run record", "FILE"),
@@ -280,14 +301,32 @@ _VERBS = (
         _option("--repeats", "replies to each case (default: 3)", type=int, default=3),
         _CACHE,
     )),
-    _Verb("labels", "write cached replies for people to grade",
-        _call_with_suite, "cli.suite:write_labels", (
-        _SUITE,
-        _out("labels"),
-        _option("--count", "the least number of replies (default: 200)", type=int, default=200),
-        _option("--seed", "the seed of the random draw (default: 0)", type=int, default=0),
+    _Verb("label", "label replies: those that differ between two variants, or those of a judge",
+        _call, "cli.label:label_replies", (
+        _path("files", "the suite file; or two files of answers, with --labels", "FILE", nargs="+"),
+        _option("--variant", "the variant that is compared with the baseline (default: the only "
+            "one)", "NAME"),
+        _option("--by", "who labels (default: git's user.name, or the login name)", "NAME"),
+        _flag("--second", "label what others have labelled, to see how far people agree"),
+        _path("--labels", "the file of labels of two files of answers, *.pairs.jsonl", "FILE"),
+        *_COLUMNS, _BY_LINE,
+        _path("--page", "write a page to label in, without a server", "FILE.html"),
+        _path("--csv", "write a table to label in, and its key", "FILE.csv", dest="table"),
+        _path("--import", "take over the labels of a page, a table, Label Studio or Argilla",
+            "FILE", dest="imported"),
+        _path("--key", "the key of the table (default: the one beside it)", "FILE.key.json"),
+        _option("--judge-name", "the labels of --import are those of this model", "MODEL"),
+        _path("--to-cases", "write labelled inputs as cases, where the right answer is known",
+            "FILE.jsonl"),
+        _flag("--judge", "write cached replies for people to grade, which examine a judge"),
+        _path("-o", "the file for --judge (default: NAME.labels.jsonl beside the suite)",
+            dest="out"),
+        _option("--count", "the most pairs of --page and --csv, the least number of replies for "
+            "--judge (default: 200)", type=int, default=200),
+        _option("--seed", "the seed of the random draw for --judge (default: 0)", type=int,
+            default=0),
         _CACHE,
-    )),
+    ), 1, _LABEL_EXAMPLES),
     _Verb("data", "check a training file", _call, "cli.suite:examine_data", (
         _path("file", "the training file"),
         _path("--suite", "also check against the cases and the format of a suite"),

@@ -141,7 +141,7 @@ def _check_identity(values: _Values) -> StepWords:
 
 
 def _improve_judge(values: _Values) -> StepWords:
-    remark = "pytest-ftgate labels writes replies to label"
+    remark = "pytest-ftgate label SUITE --judge writes replies to label"
     if "ungraded" in values:
         remark = "the same judge with the same rubric would only repeat its cached replies"
     return StepWords("sharpen the rubric, or take a stronger judge", remark)

@@ -332,7 +332,7 @@ def _matcher(expected: list[str], reply: list[str]) -> SequenceMatcher[str] | No
 def _diff_words(
     matcher: SequenceMatcher[str], expected: list[str], reply: list[str]
 ) -> Iterator[str]:
-    expected, reply = ([*map(_break_diff_marks, words)] for words in (expected, reply))
+    expected, reply = ([*map(break_diff_marks, words)] for words in (expected, reply))
     for kind, start, end, reply_start, reply_end in matcher.get_opcodes():
         if kind == "equal":
             equal = expected[start:end]
@@ -344,7 +344,7 @@ def _diff_words(
             yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
 
 
-def _break_diff_marks(word: str) -> str:
+def break_diff_marks(word: str) -> str:
     """Return *word* with its own diff marks broken up, so that a reply cannot forge ours."""
     return re.sub(r"(?<=[\[{])(?=[-+])|(?<=[-+])(?=[\]}])", "\\\\", word)
 

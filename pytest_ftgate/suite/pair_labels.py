@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import Field, StrictBool
 
 from pytest_ftgate.readers.source import Count, Declared, Source, Text, fold_similar
-from pytest_ftgate.readers.table import read_rows, validate_row
+from pytest_ftgate.readers.table import Row, read_rows, validate_row
 
 #: The normalised text of a reply without an answer: a refusal, or one that was cut off.
 NO_ANSWER = ""
@@ -113,16 +113,25 @@ def read_pair_labels(source: Source, path: Path) -> tuple[PairLabel, ...]:
     errors_before = len(source.errors)
     labels = []
     for row in read_rows(source, path, 0, "labels"):
-        if problem := _telling_key(row.value):
+        if problem := telling_key(row.value):
             source.add_error(row.line, problem, row.path)
-        elif (declared := validate_row(source, row, _LabelRow, "label")) is not None:
-            location = f"{source.display_path(row.path)}:{row.line}"
-            labels.append(PairLabel(**vars(declared), location=location))
+        elif label := pair_label(source, row):
+            labels.append(label)
     source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
     return tuple(labels)
 
 
-def _telling_key(value: Any) -> str:
+def pair_label(source: Source, row: Row) -> PairLabel | None:
+    """Return the label in *row*, or None after adding its errors to *source*."""
+    declared = validate_row(source, row, _LabelRow, "label")
+    if declared is None:
+        return None
+    location = f"{source.display_path(row.path)}:{row.line}"
+    return PairLabel(**vars(declared), location=location)
+
+
+def telling_key(value: Any) -> str:
+    """Return what is wrong with a label in *value* that says who answered, or ""."""
     keys = value if isinstance(value, Mapping) else ()
     told = next((key for key in _TELLING_KEYS if key in keys), "")
     remedy = "labels are given without knowing who answered: label the pairs again"

@@ -174,6 +174,21 @@ def suite(
     return {"pytest.ini": "[pytest]\n", "s.ftgate.yaml": text, "c.jsonl": cases, "r.jsonl": GOOD}
 
 
+def labelled(replies: str) -> dict[str, Any]:
+    """Return the files of a suite whose variant *replies* to inputs otherwise than its baseline."""
+    text = (
+        "cases: c.jsonl\ninputs: p.jsonl\nreply: {score: exact}\nvariants:\n"
+        "  current: {provider: recorded, replies: r.jsonl}\n"
+        f"  new: {{provider: recorded, replies: {replies}}}\n"
+        "gates: {accuracy: {max_drop: 0.5}}\n"
+    )
+    asked = [{"json": {"id": f"p{n}", "input": f"Parcel {n}"}} for n in range(6)]
+    said = [{"json": {"id": f"p{n}", "text": "sent"}} for n in range(6)]
+    other = [{"json": {"id": f"p{n}", "text": "lost"}} for n in range(6)]
+    files = {"s.ftgate.yaml": text, "p.jsonl": asked, "other.jsonl": other}
+    return {**suite(), **files, "r.jsonl": [*GOOD, *said]}
+
+
 def _run(*options: str) -> Callable[[str], Sequence[str]]:
     return lambda _: (*RUN, *options, "s.ftgate.yaml")
 
@@ -216,6 +231,11 @@ READERS = {
         lambda _: {"good.jsonl": [{"json": {**r, "reply": r["expected"]}} for r in ROWS]},
     ),
     "import": Reader(lambda name: ("import", name, "-o", "out.ftgate.yaml")),
+    "label": Reader(lambda _: ("label", "s.ftgate.yaml"), labelled),
+    "label page": Reader(lambda _: ("label", "s.ftgate.yaml", "--page", "r.html"), labelled),
+    "label import": Reader(
+        lambda name: ("label", "s.ftgate.yaml", "--import", name), lambda _: labelled("other.jsonl")
+    ),
     "report": Reader(lambda name: ("report", name, "--html=r.html", "--markdown=r.md")),
     "cache import": Reader(lambda name: ("cache", "import", name)),
     "cache check": Reader(lambda name: ("cache", "check", "--cache", name)),
@@ -225,9 +245,9 @@ READERS = {
 # What must hold -----------------------------------------------------------------------------------
 
 #: Characters that act on a terminal, or change the order of the others.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 #: Lines that a build server obeys.
-_COMMANDS = re.compile(r"^\s*::|##\[|##vso\[", re.MULTILINE)
+COMMANDS = re.compile(r"^\s*::|##\[|##vso\[", re.MULTILINE)
 _TRACEBACK = re.compile(r"Traceback \(most recent|INTERNALERROR|^E   .*\.py:\d+", re.MULTILINE)
 #: Tags that our Markdown has outside code.
 _OWN_TAGS = ("details", "summary", "br", "sub", "code", "span")
@@ -246,9 +266,9 @@ def problems(outcome: Outcome, ended: Ended, folder: Path) -> Iterator[str]:
         yield f"it does not say {outcome.says!r}"
     if outcome.kind == "refused" and (ended.code == 0 or re.search(r"\bPASSED\b +\d", words)):
         yield "it passes"
-    if found := _ACTING.search(ended.printed):
+    if found := ACTING.search(ended.printed):
         yield f"it prints {found[0]!r}"
-    if found := _COMMANDS.search(ended.printed):
+    if found := COMMANDS.search(ended.printed):
         yield f"it prints {found[0]!r}"
     # Code of a hostile input writes files of this name.
     if owned := [path.name for path in folder.parent.rglob("owned*")]:
@@ -280,7 +300,7 @@ def _junit_problems(text: str) -> Iterator[str]:
 
 
 def _acting(text: str) -> Iterator[str]:
-    if found := _ACTING.search(text):
+    if found := ACTING.search(text):
         yield f"{found[0]!r} in it"
 
 

@@ -404,7 +404,7 @@ def test_with_an_unqualified_judge_a_verdict_is_inconclusive_though_the_grades_f
 
     assert result.outcome is Outcome.INCONCLUSIVE
     assert headline(result) == "judge not qualified: m: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
-    assert "pytest-ftgate labels" in step_text(result.next[0])
+    assert "pytest-ftgate label SUITE --judge" in step_text(result.next[0])
 
 
 MINIMUM = Check(

@@ -182,7 +182,7 @@ def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grad
     judged.run()
     desk = judged.desk
     before = {name: one["outcome"] for name, one in desk.verdicts().items()}
-    told = typed("labels", "s.ftgate.yaml", "--count", "80")
+    told = typed("label", "s.ftgate.yaml", "--judge", "--count", "80")
     rows = [json.loads(line) for line in desk.path("s.labels.jsonl").read_text().splitlines()]
 
     assert told.splitlines()[:3] == [
@@ -193,7 +193,7 @@ def test_replies_are_written_for_people_unnamed_and_committed_ones_hold_the_grad
     assert {tuple(row) for row in rows} == {("case", "input", "reply", "grade")}
     # Whole cases, so that what people say of both variants can be compared.
     assert len({row["case"] for row in rows}) == 40
-    assert "is there already" in typed("labels", "s.ftgate.yaml")
+    assert "is there already" in typed("label", "s.ftgate.yaml", "--judge")
 
     assert typed("cache", "export", "s.ftgate.yaml").startswith("200 replies written to s.replies")
     (desk.path(".ftgate") / "cache.sqlite").unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -52,7 +52,7 @@ _MAX_NAMED = 6
 #: An address of a page of the documentation.
 _DOCS_LINK = re.compile(re.escape(DOCS_URL) + r"[\w/#-]*")
 #: The files of the script, in their order.
-_SCRIPTS = ("page.js", "charts.js", "cases.js")
+_SCRIPTS = ("elements.js", "page.js", "charts.js", "differences.js", "cases.js")
 
 
 def _top_values(report: Report) -> Mapping[str, Any]:
@@ -96,29 +96,29 @@ def html_page(report: Report) -> str:
     """Return *report* as a page."""
     found = [(section, section.data(report)) for section in PAGE_SECTIONS]
     shown = [
-        (section, _render(section.template, report=report, data=data))
+        (section, rendered(section.template, report=report, data=data))
         for section, data in found
         if data
     ]
-    style, script = _read_template("page.css"), _script()
-    page = _render(
+    style, script = read_template("page.css"), joined_script(_SCRIPTS)
+    page = rendered(
         "page.html",
         report=report,
         top=_top_values(report),
         sections=shown,
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704 - the same
-        policy=_content_security_policy(style, script),
+        policy=content_security_policy(style, script),
     )
     return f"{page}\n"
 
 
-def _script() -> str:
-    """Return the script of the page, whose names are its own."""
-    return "(() => {\n" + "".join(map(_read_template, _SCRIPTS)) + "})();\n"
+def joined_script(names: Iterable[str]) -> str:
+    """Return the script of the files *names*, whose names are its own."""
+    return "(() => {\n" + "".join(map(read_template, names)) + "})();\n"
 
 
-def _content_security_policy(style: str, script: str) -> str:
+def content_security_policy(style: str, script: str) -> str:
     """Return a policy that allows *style* and *script* by their hashes, and no request."""
     own = f"script-src '{_hash(script)}'; style-src '{_hash(style)}'"
     return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
@@ -128,7 +128,8 @@ def _hash(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _read_template(name: str) -> str:
+def read_template(name: str) -> str:
+    """Return a file of the folder of templates."""
     return files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
@@ -147,14 +148,15 @@ def _anchor(verdict: Verdict) -> str:
     return f"v{sha256(run.node_id(verdict).encode()).hexdigest()[:10]}"
 
 
-def _render(template: str, **values: Any) -> Markup:
+def rendered(template: str, **values: Any) -> Markup:
+    """Return a template with *values*, which are escaped where they are not `Markup`."""
     return Markup(_templates().get_template(template).render(values))  # noqa: S704 - autoescaped
 
 
 @cache
 def _templates() -> Environment:
     environment = Environment(
-        loader=FunctionLoader(_read_template), autoescape=True, undefined=StrictUndefined,
+        loader=FunctionLoader(read_template), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals |= {one.__name__.rpartition(".")[2]: one for one in _MODULES}
