@@ -149,7 +149,10 @@ def _read_samples(path: Path, columns: Columns) -> AnswerFile:
     """
     paths = sample_files(path)
     if not paths:
-        raise ConfigurationError(f"{path} is a folder; name a file that ends in {_SUFFIXES}")
+        raise ConfigurationError(
+            f"{path} is a folder; name a file that ends in {_SUFFIXES}, or a folder with the "
+            "results of one job, run or model"
+        )
     folders = sorted({str(file.parent) for file in paths})
     if len(folders) > 1:
         raise ConfigurationError(f"{path} holds several results; name one of {', '.join(folders)}")
