@@ -98,6 +98,7 @@ def test_with_one_run_a_task_counts_are_those_of_cases(seed, margin):
     cases = paired_counts(before[:, 0], after[:, 0])
     assert replace(pairs, permuted=None) == replace(cases, spread=0.0)
     assert is_noninferior(pairs, margin, 0.05) == is_noninferior(cases, margin, 0.05)
+    assert p_noninferior(pairs, margin) == p_noninferior(cases, margin)
     assert p_drop(pairs) == pytest.approx(mcnemar_midp(cases.fixed, cases.regressed))
 
 
