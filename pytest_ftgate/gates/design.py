@@ -370,8 +370,7 @@ def design_of(suite: Suite, gate: Gate, repeats: tuple[int, int] = (1, 1)) -> De
 
 def _design_of_these(suite: Suite, gate: RateGate, cases: Sequence[Case]) -> Design:
     """Return the design of these cases alone: each pair of runs is a unit."""
-    before, after = suite_repeats(suite)
-    n = max(1, round(len(cases) * 2 * before * after / (before + after)))
+    n = max(1, len(cases) * min(suite_repeats(suite)))
     is_graded = any(case.score.is_graded for case in cases)
     spent = bool(gate.settle)
     return Design((1.0,) * n, tuple(range(n)), is_graded, miss=LAST_LOOK_MISS if spent else MISS)

@@ -132,6 +132,7 @@ class NoteKind(StrEnum):
     GROUP_TOO_LARGE = "group too large"
     DROP_NEVER_SHOWN = "drop never shown"
     CLAIM_THESE = "claim these"
+    LOST_RUNS = "lost runs"
     ONLY_THESE = "only these"
     RUNS_SHOW = "runs show"
     FEW_TASKS = "few tasks"

@@ -331,6 +331,7 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         drifted = drift if check.kind is CheckKind.BASELINE else None
         if gate.evidence == "point" and drifted is None:
             check = check_point(check)
+        check = _without_lost_runs(check, comparison)
         if gate.claims_these:
             check = replace(check, tasks=len(comparison.scores.cases) - check.missing)
         if check.kind is CheckKind.MINIMUM:
@@ -344,6 +345,22 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         from pytest_ftgate.gates.thoughts import thought_checks
 
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
+
+
+def _without_lost_runs(check: Check, comparison: Comparison) -> Check:
+    """Return *check*, inconclusive if too many replies to cases with others are missing.
+
+    What got lost may have been what went wrong. Cases without any reply are counted elsewhere.
+    """
+    for side in filter(None, (comparison.compared_scores, comparison.scores)):
+        answered = [result for result in side.results.values() if result.replies]
+        lost = sum(len(result.missing_reasons) for result in answered)
+        total = sum(len(result.fingerprints) for result in answered)
+        if lost > MAX_MISSING_SHARE * total:
+            told = note(NoteKind.LOST_RUNS, lost=lost, of=total, variant=side.variant)
+            notes, outcome = (*check.notes, told), Outcome.INCONCLUSIVE
+            return replace(check, outcome=outcome, shown_limit=None, notes=notes)
+    return check
 
 
 def _with_default_limit(suite: Suite, gate: RateGate, check: Check) -> Check:

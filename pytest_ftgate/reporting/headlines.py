@@ -17,6 +17,7 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
+from pytest_ftgate.reporting.causes import cause
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
@@ -168,7 +169,7 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
         worst_label=label,
         worst=parts,
         perhaps=phrases.perhaps_fallen(verdict),
-        cause=phrases.cause(verdict),
+        cause=cause(verdict),
     )
     if check is None or verdict.statement.kind not in _MEASURED:
         return words

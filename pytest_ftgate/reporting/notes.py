@@ -538,6 +538,8 @@ _WORDS: Mapping[str, Words] = {
     "or {key}: {possible:g}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
     "whose {runs} replies each are the sample",
+    NoteKind.LOST_RUNS: "{lost:,} of {of:,} replies of {variant} are missing, and what got lost "
+    "may have been what went wrong",
     NoteKind.ONLY_THESE: "about these {n} tasks alone: it says nothing of others like them",
     NoteKind.RUNS_SHOW: "{tasks} tasks × {runs:#run} can show a drop of {shown} points; "
     "{tasks} × {more} would show {with_runs}, and {twice} tasks × {half} {with_tasks}",

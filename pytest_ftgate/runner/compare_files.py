@@ -266,28 +266,25 @@ def _require_other_replies(files: Sequence[AnswerFile]) -> None:
 
 
 def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
-    files, paired, compared = read.files, read.paired, read.compared
-    suite = compared.suite
+    files, paired, compared, suite = read.files, read.paired, read.compared, read.compared.suite
     scores = {name: compared.scores(name, suite) for name in suite.variants}
     _require_replies(files, scores.values())
+    gate = next(filter(is_rate, suite.gates.values()))
+    coarse = tuple(compared.coarse_limit(gate))
     asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     look = Look(repeats=(repeats := suite.repeats or 1), replies_vary=repeats > 1)
-    gate = next(filter(is_rate, suite.gates.values()))
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()
         if variant.gated
     )
-    is_told = suite.inputs or gate.claims_these
-    coarse = () if is_told else tuple(compared.coarse_limit(gate))
     base, *others = (file.name for file in files)
     verdicts = tuple(
         _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)
         for each, other in zip(given, others, strict=True)
     )
-    equal = filter(None, [equal_inputs(suite.cases)])
-    notes = (*paired.notes, *equal, *_file_notes(files, paired.key))
+    notes = (*paired.notes, *_equal_inputs(suite), *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -298,6 +295,10 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         report=_report(verdicts, run, notes, started),
         suite=compared,
     )
+
+
+def _equal_inputs(suite: Suite) -> Iterator[str]:
+    yield from filter(None, [equal_inputs(suite.cases)])
 
 
 def _told(

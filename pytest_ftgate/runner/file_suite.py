@@ -37,7 +37,6 @@ from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import CLAIMS, THESE_TASKS, RateGate, is_rate
 from pytest_ftgate.suite.model import (
     Case,
-    Gate,
     Inputs,
     ReplyRules,
     Suite,
@@ -73,10 +72,13 @@ class ComparedSuite:
     reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
     usual_repeats: int = 1
 
-    def coarse_limit(self, gate: Gate) -> Iterator[Note]:
+    def coarse_limit(self, gate: RateGate) -> Iterator[Note]:
         """Yield what the cases can show if the default limit of *gate* is coarse, or None."""
         from pytest_ftgate.gates.power import coarse_limit, default_limit
 
+        # Inputs may show more, and of these tasks alone their runs are told.
+        if self.suite.inputs or gate.claims_these:
+            return
         planned = replace(self.suite, repeats=self.usual_repeats)
         yield from coarse_limit(planned, gate, default_limit(planned, gate))
 
@@ -102,9 +104,11 @@ class ComparedSuite:
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
         given: dict[str, list[Reply | FtgateError]] = defaultdict(list)
-        for row in self.reply_rows[variant]:
-            given[row["id"]].append(Reply(text=row["text"], score=row.get("score")))
         missing = [RequestRejected(f"{variant} has no reply")]
+        for row in self.reply_rows[variant]:
+            came = row["text"] is not None
+            reply = Reply(text=row["text"], score=row.get("score")) if came else missing[0]
+            given[row["id"]].append(reply)
         return {
             case_request.fingerprint: (given[case_request.case.id] or missing)[case_request.repeat]
             for case_request in self.requests(variant)
@@ -443,12 +447,15 @@ def _resolve_reply(source: SuiteSource, declared: Mapping[str, Any]) -> ReplyRul
 def _reply_rows(
     side: Mapping[str, tuple[AnswerRow, ...]], score: Rule
 ) -> tuple[dict[str, Any], ...]:
-    """Return the replies of one file as lines of a file of recorded replies."""
+    """Return the replies of one file as lines of a file of recorded replies.
+
+    The text is None where there is no reply: one without the score that counts is as good as none.
+    """
     is_stated = score.kind == RECORDED
     return tuple(
-        {"id": case_id, "text": row.reply or ""} | ({"score": row.score} if is_stated else {})
+        {"id": case_id, "text": None}
+        if (row.score if is_stated else row.reply) is None
+        else {"id": case_id, "text": row.reply or ""} | ({"score": row.score} if is_stated else {})
         for case_id, rows in side.items()
         for row in rows
-        # A reply without the score that counts is as good as none.
-        if (row.score if is_stated else row.reply) is not None
     )

@@ -277,3 +277,14 @@ def test_an_unknown_claim_is_refused_with_the_known_ones(runs, capsys):
 def test_a_comparison_of_few_tasks_is_kept_with_its_claim(runs, capsys):
     main(["compare", "old.jsonl", "new.jsonl", "--write", "kept.ftgate.yaml"])
     assert '"claim": "these_tasks"' in Path("kept.ftgate.yaml").read_text("utf-8")
+
+
+def test_many_lost_runs_leave_a_comparison_open_although_each_task_has_some(runs, capsys):
+    lines = Path("new.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    kept = [row if number % 5 else {**row, "score": None} for number, row in enumerate(rows)]
+    write_rows(Path("new.jsonl"), kept)
+
+    assert main(["compare", "old.jsonl", "new.jsonl"]) == 3
+    screen = " ".join(capsys.readouterr().out.split())
+    assert "12 of 60 replies of new are missing, and what got lost may have been" in screen
