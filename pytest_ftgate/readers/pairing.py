@@ -256,9 +256,8 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
 
 def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
     groups = _by_key(rows, keys)
-    # A row without a reply beside a single one was tried again. One of several runs is lost, and
-    # may be what went wrong.
-    has_runs = any(sum(map(_is_answered, group)) > 1 for group in groups.values())
+    # A row without a reply beside one other was tried again; beside several it is a lost run.
+    has_runs = any(sum(map(_is_answered, rows)) > 1 for rows in groups.values())
     return {key: _answered(group, keep_lost=has_runs) for key, group in groups.items()}
 
 
@@ -270,9 +269,8 @@ def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[An
 
 
 def _answered(rows: list[AnswerRow], *, keep_lost: bool) -> tuple[AnswerRow, ...]:
-    answered = [*filter(_is_answered, rows)]
-    lost = [row for row in rows if not _is_answered(row)] if keep_lost else []
-    return (*answered, *lost) if answered else (rows[0],)
+    kept = rows if keep_lost and any(map(_is_answered, rows)) else filter(_is_answered, rows)
+    return tuple(sorted(kept, key=_is_answered, reverse=True)) or (rows[0],)
 
 
 def _is_answered(row: AnswerRow) -> bool:
