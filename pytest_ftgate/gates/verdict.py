@@ -239,6 +239,11 @@ class Check:
         return None if self.before is None else self.after - self.before
 
     @property
+    def rated(self) -> int:
+        """The number of cases that *after* is the rate of: inputs are none of them."""
+        return self.inputs.cases if self.inputs else self.n
+
+    @property
     def is_rise(self) -> bool:
         """True if the check limits a rise, and the observed change is one."""
         change = self.after if self.change is None else self.change
