@@ -121,7 +121,7 @@ class ComparedSuite:
             yield f"  {json.dumps(name)}: {json.dumps(declared, ensure_ascii=False)}"
         yield f"baseline: {json.dumps(self.suite.baseline)}"
         limit = {} if gate.has_default_limit else {gate.drop_key: gate.max_drop}
-        slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
+        slices = {"slices": [*gate.slices]} if gate.slices else {}
         yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
 
 
@@ -171,7 +171,8 @@ def build_suite(
     built = to_cases(source, rows, reply)
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    slices = ("tag",) if any(case.tags for case in built) else ()
+    # A tag that all cases have is no part of them.
+    slices = ("tag",) if len({case.tags for case in built}) > 1 else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
     suite = _suite(files, built, reply, gate, paired.repeats)
     if gate.max_drop is None:
