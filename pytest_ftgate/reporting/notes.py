@@ -405,6 +405,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
     NoteKind.CHANGED_TEXTS: "{changed:,} of {of:#reply} have another text ({share:percent}), "
     "{kept:,} of them with the same score; {regressed:,} regressed, {fixed:,} fixed",
+    NoteKind.SAME_TEXTS: "all {of:#reply} have the same text",
     NoteKind.FEW_CASES: "{n} cases; at least {needed} are needed",
     NoteKind.FEW_GROUPS: "{n} groups of related cases; at least {needed} are needed",
     NoteKind.FEW_REPLIES: "{n:#unrelated reply}; at least {needed} are needed",

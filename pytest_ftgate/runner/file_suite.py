@@ -163,9 +163,9 @@ class ComparedSuite:
         # A run sizes the limit for as many replies to each case.
         is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
         limit: dict[str, Any] = {} if is_sized else {gate.drop_key: gate.max_drop}
-        slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
+        limit |= {"slices": [*gate.slices]} if gate.slices else {}
         limit |= {"claim": gate.claim} if gate.claim else {}
-        yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
+        yield f"gates: {json.dumps({gate.kind: limit})}"
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -216,7 +216,8 @@ def build_suite(
     inputs = _inputs(source, files[0], asked, reply, labels) if labels and asked else None
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    slices = ("tag",) if any(case.tags for case in built) else ()
+    # A tag that all cases have is no part of them.
+    slices = ("tag",) if len({case.tags for case in built}) > 1 else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
     if not gate.claim and inputs is None and _are_few_tasks(paired, slices):
         gate = replace(gate, claim=THESE_TASKS)

@@ -46,6 +46,7 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.CHANGED_TEXTS, changed=54, of=900, share=0.06, kept=50, regressed=1, fixed=3),
      ("54 of 900 replies have another text (6 %), 50 of them with the same score; 1 regressed, "
       "3 fixed")),
+    (note(K.SAME_TEXTS, of=216), "all 216 replies have the same text"),
     (note(K.FEW_CASES, n=20, needed=30), "20 cases; at least 30 are needed"),
     (note(K.FEW_GROUPS, n=9, needed=10), "9 groups of related cases; at least 10 are needed"),
     (note(K.FEW_REPLIES, n=29, needed=30), "29 unrelated replies; at least 30 are needed"),
