@@ -304,7 +304,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.GATES: "gates of {variant}: {outcomes:list}",
     ReasonKind.CHALLENGER_IS_AS_GOOD: "{variant} without tuning is as good: {gain}",
     ReasonKind.NO_CHALLENGER: "no challenger is shown to be as good: {outcomes:list}",
-    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: train again",
+    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: compare its successor",
     ReasonKind.ACCURACY: _accuracy,
     ReasonKind.GAIN: _RIGHT + ": {gain} over {over}",
     ReasonKind.COSTS_MORE: _TIMES + ": {gain}, which may be chance",

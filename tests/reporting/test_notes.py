@@ -532,7 +532,7 @@ REASONS = [
     (note("no challenger", outcomes=("c inconclusive", "d worse")),
      "no challenger is shown to be as good: c inconclusive, d worse"),
     (note("retires", model="m", days=29, date="2026-12-24"),
-     "m retires in 29 days, on 2026-12-24: train again"),
+     "m retires in 29 days, on 2026-12-24: compare its successor"),
     (note("accuracy", variant="b", accuracy=0.88, low=0.86, high=0.9),
      "b is right in 88 % (95 % CI 86 to 90 %)"),
     (note("accuracy", variant="b", accuracy=0.88, minimum=0.85),
