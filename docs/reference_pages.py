@@ -27,6 +27,7 @@ TITLES = {
     "DeclaredSuite": "The suite",
     "DeclaredReply": "reply",
     "DeclaredCase": "A case",
+    "DeclaredInputs": "inputs",
     "Message": "A message of a case",
     "DeclaredColumns": "columns",
     "DeclaredVariant": "A variant",

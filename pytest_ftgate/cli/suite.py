@@ -31,7 +31,7 @@ from pytest_ftgate.reporting.verdict import fact_lines, finding_lines, verdict_s
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
 from pytest_ftgate.runner.file_suite import json_lines
-from pytest_ftgate.runner.inputs import label_lines
+from pytest_ftgate.runner.inputs import label_plan_lines
 from pytest_ftgate.runner.plan import cached_replies, limit_lines, power_estimates
 from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.provenance import require_untracked
@@ -89,7 +89,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
 def power_report(suite: Suite, session: Session) -> Iterator[str]:
     """Yield what the gates of *suite* can detect, without sending requests."""
     gates = gate_runs_of(suite)
-    notes = [*limit_lines(gates), *label_lines(session, gates)]
+    notes = [*limit_lines(gates), *label_plan_lines(session, gates)]
     yield from power_lines(power_estimates(session, gates), notes)
     yield from dict.fromkeys(session.replies.user_messages)
 

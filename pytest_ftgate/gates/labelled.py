@@ -32,9 +32,9 @@ from pytest_ftgate.gates.disagreements import (
     draw_pairs,
     find_disagreements,
 )
-from pytest_ftgate.gates.input_change import InputChange
-from pytest_ftgate.gates.label_quality import LabelQuality, label_quality
+from pytest_ftgate.gates.inputs import InputChange
 from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.pair_labels import LabelQuality, label_quality
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.scoring.scores import VariantScores
@@ -116,6 +116,15 @@ class _Evidence:
         least = min(FEWEST_LABELS, most)
         sizes = {max(least, ceil(most * number / MAX_LOOKS)) for number in range(1, MAX_LOOKS + 1)}
         return tuple(sorted(sizes)) if most else ()
+
+    def counted(self, decision: _Decision) -> int:
+        """Return how many labels of the draw are shown: those that decided, or else all."""
+        is_open = decision.outcome is Outcome.INCONCLUSIVE
+        return len(self.labelled) if is_open else decision.labels
+
+    def shown(self, decision: _Decision) -> LabelledChanges:
+        """Return the changes that are shown."""
+        return self.changes(self.counted(decision))
 
     @property
     def unknown(self) -> int:
@@ -250,14 +259,11 @@ def _outcome(changes: LabelledChanges, rule: DropRule, levels: Levels, strength:
 def _check(
     evidence: _Evidence, decision: _Decision, rule: DropRule, before: Samples, after: Samples
 ) -> Check:
-    is_open = decision.outcome is Outcome.INCONCLUSIVE
-    at_look = evidence.changes(decision.labels)
     # Labels between two looks decide nothing; they are in the estimate alone.
-    changes = evidence.changes(len(evidence.labelled)) if is_open else at_look
-    sides = (at_look, at_look.turned()) if rule.two_sided else (at_look,)
+    changes = evidence.shown(decision)
     low, high = changes.interval(CONFIDENCE)
     answered = before.has_reply & after.has_reply
-    return Check(
+    check = Check(
         kind=rule.kind,
         against=rule.against,
         outcome=decision.outcome,
@@ -272,28 +278,35 @@ def _check(
         high=high,
         fixed=changes.fixed,
         regressed=changes.regressed,
-        p_pass=max(side.p_noninferior(rule.margin * evidence.quality.strength) for side in sides),
-        p_fail=min(side.p_drop() for side in sides),
-        miss=decision.levels.miss,
-        alarm=decision.levels.alarm,
         shared=rule.levels.shared,
         method="differing",
         missing=evidence.missing,
         inputs=_input_change(evidence, decision, rule, changes),
+    )
+    return _with_p_values(check, evidence, decision, rule)
+
+
+def _with_p_values(check: Check, evidence: _Evidence, decision: _Decision, rule: DropRule) -> Check:
+    """Return *check* with the p-values of the look that was reached, and its levels."""
+    changes, limit = evidence.changes(decision.labels), rule.margin * evidence.quality.strength
+    sides = (changes, changes.turned()) if rule.two_sided else (changes,)
+    return replace(
+        check,
+        p_pass=max(side.p_noninferior(limit) for side in sides),
+        p_fail=min(side.p_drop() for side in sides),
+        miss=decision.levels.miss,
+        alarm=decision.levels.alarm,
     )
 
 
 def _input_change(
     evidence: _Evidence, decision: _Decision, rule: DropRule, changes: LabelledChanges
 ) -> InputChange:
-    labelled = len(evidence.labelled)
+    labelled = evidence.counted(decision)
     is_open = decision.outcome is Outcome.INCONCLUSIVE
     later = [size for size in evidence.looks if size > labelled] if is_open else []
-    shown = [
-        change
-        for one in (*evidence.draw.known, *evidence.labelled)
-        if (change := one.change(evidence.truths)) is not None
-    ]
+    counted = (*evidence.draw.known, *evidence.labelled[:labelled])
+    shown = [change for one in counted if (change := one.change(evidence.truths)) is not None]
     return InputChange(
         change=changes.change,
         cases=int(sum(evidence.case_sizes)),
@@ -301,7 +314,7 @@ def _input_change(
         equal=sum(evidence.found.tied),
         differing=len(evidence.found.differing),
         known=len(evidence.draw.known),
-        labelled=labelled if is_open else decision.labels,
+        labelled=labelled,
         better=sum(change > 0.0 for change in shown),
         worse=sum(change < 0.0 for change in shown),
         look=decision.number,

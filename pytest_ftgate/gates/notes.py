@@ -71,9 +71,9 @@ class NoteKind(StrEnum):
     ORDERS_AGREE = "orders agree"
 
     # Labels of inputs that differ
-    EQUAL_IS_NOT_RIGHT = "equal is not right"
+    EQUAL_IS_NOT_RIGHT = "equal not right"
     NEARLY_ALL_DIFFER = "nearly all differ"
-    LABELS_OF_NO_REPLY = "labels of no reply"
+    LABELS_OF_NO_REPLY = "foreign labels"
     LABELS_CONTRADICT = "labels contradict"
     LABELS_CANNOT_SAY = "labels cannot say"
     LABELS_COULD_TURN = "labels could turn"
@@ -85,8 +85,8 @@ class NoteKind(StrEnum):
     BASELINE_UNSTEADY = "baseline unsteady"
     JUDGE_NEEDS_LABELS = "judge needs labels"
     JUDGE_LABELS = "judge labels"
-    JUDGE_SHOWS_NO_CHANGE = "judge shows no change"
-    CASES_SHOW_NO_DROP = "cases show no drop"
+    JUDGE_SHOWS_NO_CHANGE = "judge without strength"
+    CASES_SHOW_NO_DROP = "cases show less"
 
     # Thoughts
     RARE_THOUGHTS = "rare thoughts"

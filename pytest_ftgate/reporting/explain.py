@@ -10,7 +10,7 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.input_words import input_sentences
+from pytest_ftgate.reporting.inputs import input_sentences
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
     declared_percent,

@@ -116,6 +116,12 @@ _PREDICATES = {
 }
 
 
+def _cases_show_less(values: Mapping[str, Any]) -> str:
+    held = "held to {possible:size} points" if values["possible"] else "not compared"
+    text = "{cases:#case} alone cannot show {limit:size} points, so that accepted results are "
+    return fill(text + held, values)
+
+
 def _share(values: Mapping[str, Any]) -> str:
     after, before = percent(values["after"]), percent(values["before"])
     return f"{after} of replies {_PREDICATES[values['what']]}, {before} before"
@@ -425,7 +431,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.LABELS_BEHIND_GAP: "{n:#label} {n:stands/stand} behind one that is missing, and "
     "{n:counts/count} once input {place} of the draw ({id}) is labelled",
     NoteKind.LABELS_STALE: "{n:,} of {of:#label} in {file} {n:is/are} of another {changed}, and "
-    "{n:does/do} not count: restore it, or label again",
+    "{n:counts/count} for nothing: restore it, or label again",
     NoteKind.LABELLERS_AGREE: "{people} people agree on {n} of {of:#reply} that several labelled",
     NoteKind.BASELINE_UNSTEADY: "the baseline differs from itself on {share:percent} of the inputs",
     NoteKind.JUDGE_NEEDS_LABELS: "{n:#label} of a judge {n:counts/count} once people label "
@@ -434,8 +440,7 @@ _WORDS: Mapping[str, Words] = {
     "true change at least, by {of} pairs that people labelled too; the limit is lowered by that",
     NoteKind.JUDGE_SHOWS_NO_CHANGE: "{n:#label} of a judge {n:counts/count} for nothing: on {of} "
     "pairs that people labelled too it shows no change that they see",
-    NoteKind.CASES_SHOW_NO_DROP: "{cases:#case} alone cannot show {limit:size} points, so that "
-    "accepted results {possible:are held to # points/are not compared}",
+    NoteKind.CASES_SHOW_NO_DROP: _cases_show_less,
     NoteKind.PLAIN_THRESHOLD: "plain threshold: two runs like this one disagree {flips:percent} "
     "of the time",
     NoteKind.UNCHANGED: UNCHANGED,

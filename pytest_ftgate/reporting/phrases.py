@@ -19,7 +19,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.input_words import input_counts
+from pytest_ftgate.reporting.inputs import input_counts
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,

@@ -212,7 +212,7 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
         reads = gate is not None and gate.reads_record and verdict.variant in gate.variants
         kept = len(record.right(verdict.gate, verdict.variant))
         # Without a check it had nothing to compare with, or could not be measured.
-        counted = verdict.check.n if verdict.check else int("rate" in verdict.statement.values)
+        counted = verdict.check.rated if verdict.check else int("rate" in verdict.statement.values)
         if reads and kept < counted:
             yield f"{node_name(verdict)}: {counted - kept:,} of {counted:,}"
 

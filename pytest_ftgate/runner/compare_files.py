@@ -32,7 +32,7 @@ from pytest_ftgate.runner.record import RunResult
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import equal_inputs
-from pytest_ftgate.suite.model import Inputs, Suite
+from pytest_ftgate.suite.model import Gate, Inputs, Suite
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
@@ -248,18 +248,16 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     suite = compared.suite
     scores = {name: compared.scores(name, suite) for name in suite.variants}
     _require_replies(files, scores.values())
-    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
-    repeats = suite.repeats or 1
-    look = Look(repeats=repeats, replies_vary=repeats > 1)
+    look = Look(repeats=(repeats := suite.repeats or 1), replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
+    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
         for variant in suite.variants.values()
         if variant.gated
     )
-    limit = default_limit(suite, gate)
-    coarse = () if suite.inputs else tuple(coarse_limit(suite, gate, limit))
+    coarse = _coarse_limit(suite, gate)
     base, *others = (file.name for file in files)
     verdicts = tuple(
         _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)
@@ -276,6 +274,11 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         report=_report(verdicts, run, notes, started),
         suite=compared,
     )
+
+
+def _coarse_limit(suite: Suite, gate: Gate) -> tuple[Note, ...]:
+    """Return that the cases of *suite* show little, if so; inputs may show more."""
+    return () if suite.inputs else tuple(coarse_limit(suite, gate, default_limit(suite, gate)))
 
 
 def _told(

@@ -16,7 +16,7 @@ from pytest_ftgate.gates.disagreements import (
 )
 from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.readers.answers import Answers
-from pytest_ftgate.reporting.input_words import LabelPlan, label_plan_text
+from pytest_ftgate.reporting.inputs import LabelPlan, label_plan_text
 from pytest_ftgate.runner.compare_files import read_compared
 from pytest_ftgate.runner.plan import known_replies
 from pytest_ftgate.runner.planner import GateRun, full_look
@@ -53,7 +53,7 @@ def cached_disagreements(session: Session, suite: Suite, variant: Variant) -> Di
 _SUPPOSED_SHARE = 0.05
 
 
-def label_lines(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
+def label_plan_lines(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
     """Yield how many labels each gate takes that reads inputs."""
     for run in gates:
         suite, gate = run.gate_suite, run.gate
