@@ -143,7 +143,9 @@ def _parts(tokens: list[str], equal: list[tuple[int, int]]) -> Iterator[tuple[st
 
 def _indented(text: str) -> str:
     """Return *text* with indents that wrapping keeps."""
-    return re.sub(r"^ +", lambda indent: "\N{NO-BREAK SPACE}" * len(indent[0]), text, flags=re.M)
+    return re.sub(
+        r"^ +", lambda indent: "\N{NO-BREAK SPACE}" * len(indent[0]), text, flags=re.MULTILINE
+    )
 
 
 def _from_difference(text: str, lines: int) -> str:
