@@ -143,9 +143,8 @@ def _parts(tokens: list[str], equal: list[tuple[int, int]]) -> Iterator[tuple[st
 
 def _indented(text: str) -> str:
     """Return *text* with indents that wrapping keeps."""
-    return re.sub(
-        r"^ +", lambda indent: "\N{NO-BREAK SPACE}" * len(indent[0]), text, flags=re.MULTILINE
-    )
+    blank = "\N{NO-BREAK SPACE}"
+    return re.sub(r"^ +", lambda indent: blank * len(indent[0]), text, flags=re.MULTILINE)
 
 
 def _from_difference(text: str, lines: int) -> str:
