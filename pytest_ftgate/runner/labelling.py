@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.disagreements import Disagreements, Draw, draw_pairs, known_truths
-from pytest_ftgate.gates.label_quality import label_quality
+from pytest_ftgate.gates.pair_labels import label_quality
 from pytest_ftgate.gates.pairs import ShownPair, drawn_pairs, open_pairs
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.run import load_verdicts
