@@ -417,7 +417,8 @@ _WORDS: Mapping[str, Words] = {
     "accuracy",
     NoteKind.NEARLY_ALL_DIFFER: "{n:,} of {of:,} inputs differ, so that labels of them save "
     "little: set a score that normalises replies, or label a random sample as cases",
-    NoteKind.LABELS_OF_NO_REPLY: "{n:,} of {of:#label} {n:belongs/belong} to no reply of this run",
+    NoteKind.LABELS_OF_NO_REPLY: "{n:,} of {of:#label} in {file} {n:belongs/belong} to no reply of "
+    "this run, as those of other inputs or of another suite",
     NoteKind.LABELS_CONTRADICT: "labels contradict themselves in {n} of {of} pairs that were shown "
     "twice: make the instruction clearer, and label again",
     NoteKind.LABELS_CANNOT_SAY: "{n} of {of} labelled inputs cannot be judged, and a tenth may: "

@@ -316,7 +316,7 @@ def _another_model() -> Verdict:
 
 
 def _differing() -> Verdict:
-    """Return the verdict on labelled cases and inputs, of which some differ and few are labelled."""
+    """Return the verdict on cases and inputs, of which some differ and few are labelled."""
     current, new = (variant_scores(name, [1.0] * 100) for name in ("current", "new"))
     replies = labelled(compared(1_000, differ=60), 20, every("old", "new", "both", "neither"))
     return rate_verdict(_gate(max_drop=0.03), new, current, inputs=replies)

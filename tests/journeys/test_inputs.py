@@ -125,7 +125,8 @@ def test_hard_cases_are_a_part_that_easy_inputs_do_not_hide(desk):
     assert (part.name, part.state, part.n) == ("labelled cases", "regressed", 100)
 
 
-def test_an_accepted_record_is_held_to_what_the_labelled_cases_can_show(shop):
+def test_an_accepted_record_is_held_to_what_the_labelled_cases_can_show(desk):
+    shop = Shop(desk, cases=85)
     shop.label(60, every("both"))
     shop.run("--ftgate-accept")
     asked = [{"id": f"p{n}", "input": f"Production {n}"} for n in range(500, 1_000)]
