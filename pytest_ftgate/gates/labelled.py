@@ -119,8 +119,8 @@ class _Evidence:
 
     def counted(self, decision: _Decision) -> int:
         """Return how many labels of the draw are shown: those that decided, or else all."""
-        is_open = decision.outcome is Outcome.INCONCLUSIVE
-        return len(self.labelled) if is_open else decision.labels
+        is_by_look = decision.number and decision.outcome is not Outcome.INCONCLUSIVE
+        return decision.labels if is_by_look else len(self.labelled)
 
     def shown(self, decision: _Decision) -> LabelledChanges:
         """Return the changes that are shown."""
