@@ -32,7 +32,7 @@ from pytest_ftgate.gates.disagreements import (
     draw_pairs,
     find_disagreements,
 )
-from pytest_ftgate.gates.inputs import InputChange
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.pair_labels import LabelQuality, label_quality
 from pytest_ftgate.gates.samples import Samples, align, same_replies
