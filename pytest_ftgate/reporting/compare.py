@@ -105,10 +105,10 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
-    yield from ["", *wrap_lines(told, 2)] if is_open else ()
+    yield from ["", *wrap_lines(escape_controls(told), 2)] if is_open else ()
     if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
         for step in verdict.next:
-            yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+            yield from wrap_lines(f"{step.role}: {escape_controls(step_line(step))}", 2)
 
 
 def _part_text(verdict: Verdict, check: Check) -> str:

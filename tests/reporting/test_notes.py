@@ -110,8 +110,8 @@ VERDICTS: list[tuple[Note, str]] = [
      ("600 of 1,000 inputs differ, so that labels of them save little: set a score that normalises "
      "replies, or label a random sample as cases")),
     (note(K.LABELS_OF_NO_REPLY, n=37, of=40, file="shop.pairs.jsonl"),
-     ("37 of 40 labels in shop.pairs.jsonl belong to no reply of this run, as those of other inputs "
-     "or of another suite")),
+     ("37 of 40 labels in shop.pairs.jsonl belong to no reply of this run, as those of other "
+     "inputs or of another suite")),
     (note(K.LABELS_CONTRADICT, n=4, of=20),
      ("labels contradict themselves in 4 of 20 pairs that were shown twice: make the instruction "
      "clearer, and label again")),
