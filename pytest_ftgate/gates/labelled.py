@@ -32,7 +32,7 @@ from pytest_ftgate.gates.disagreements import (
     draw_pairs,
     find_disagreements,
 )
-from pytest_ftgate.gates.inputs import InputChange
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.pair_labels import LabelQuality, label_quality
 from pytest_ftgate.gates.samples import Samples, align, same_replies
@@ -119,8 +119,8 @@ class _Evidence:
 
     def counted(self, decision: _Decision) -> int:
         """Return how many labels of the draw are shown: those that decided, or else all."""
-        is_open = decision.outcome is Outcome.INCONCLUSIVE
-        return len(self.labelled) if is_open else decision.labels
+        is_by_look = decision.number and decision.outcome is not Outcome.INCONCLUSIVE
+        return decision.labels if is_by_look else len(self.labelled)
 
     def shown(self, decision: _Decision) -> LabelledChanges:
         """Return the changes that are shown."""

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pytest_ftgate.gates.inputs import InputChange
-from pytest_ftgate.gates.judge_figures import JudgeValidation
+from pytest_ftgate.gates.figure import InputChange, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics

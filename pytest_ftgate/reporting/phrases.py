@@ -20,7 +20,6 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.reporting.causes import cause, rest
-from pytest_ftgate.reporting.inputs import input_counts
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
@@ -276,6 +275,8 @@ def check_text(check: Check, variant: str = "") -> str:
     name = figure_name(check) if check.unit != "share" else ""
     text = f"{' '.join(filter(None, (name, size_with_interval(check))))}, {limit(check)}"
     if check.inputs is not None:
+        from pytest_ftgate.reporting.inputs import input_counts
+
         return f"{text}: {input_counts(check.inputs)}"
     return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
@@ -310,6 +311,8 @@ def cases(verdict: Verdict) -> str:
         return f"{verdict.regressed:,} of {what}, went worse, {verdict.fixed:,} better"
     total = f" of {check.n:,}" if check is not None else ""
     if check is not None and check.inputs is not None:
+        from pytest_ftgate.reporting.inputs import input_counts
+
         return input_counts(check.inputs, turns=True)
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"

@@ -35,15 +35,7 @@ from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import CLAIMS, THESE_TASKS, RateGate, is_rate
-from pytest_ftgate.suite.model import (
-    Case,
-    Inputs,
-    ReplyRules,
-    Suite,
-    Variant,
-    digest,
-)
-from pytest_ftgate.suite.pair_labels import read_pair_labels
+from pytest_ftgate.suite.model import Case, Inputs, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
@@ -275,6 +267,8 @@ def _inputs(
     """Return *rows* as inputs whose replies are normalised as the score of *reply* does it."""
     values = [case_value(case_id, row, reply.score.kind) for case_id, row in rows.items()]
     cases = _cases(source, file, rows, values, replace(reply, score=Rule("exact")))
+    from pytest_ftgate.suite.pair_labels import read_pair_labels
+
     if labels.suffix != ".jsonl":
         raise ConfigurationError(f"--labels {labels}: a file of labels ends in .pairs.jsonl")
     return Inputs(

@@ -29,9 +29,9 @@ from ftgate_testing.inputs import compared, every, labelled
 from ftgate_testing.reports import FORGETTING, failing_run, inconclusive_verdict, report
 from ftgate_testing.score_columns import rate_verdict, skill_scores, suite, variant_scores
 from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.identity import drift_note
-from pytest_ftgate.gates.judge_figures import JudgeValidation
 from pytest_ftgate.gates.notes import Cause, IdentityNote, Note, NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
