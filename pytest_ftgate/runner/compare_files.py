@@ -246,11 +246,10 @@ def _require_other_replies(files: Sequence[AnswerFile]) -> None:
 def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     files, paired, compared = read.files, read.paired, read.compared
     suite = compared.suite
-    scores = {name: compared.scores(name, suite) for name in suite.variants}
+    scores, asked = map(compared.all_scores, (suite, suite.inputs_suite))
     _require_replies(files, scores.values())
     look = Look(repeats=(repeats := suite.repeats or 1), replies_vary=repeats > 1)
     gate = next(iter(suite.gates.values()))
-    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (
         Given(suite=suite, variant=variant, look=look, source=source, levels=levels)
