@@ -93,6 +93,10 @@ class ComparedSuite:
         requests = [one for one in self.requests(variant) if one.case.id in asked]
         return score_replies(variant, requests, self.results(variant), self.suite.path.parent)
 
+    def all_scores(self, suite: Suite) -> dict[str, VariantScores]:
+        """Return the scores of each variant of the cases of *suite*."""
+        return {name: self.scores(name, suite) for name in self.suite.variants}
+
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
         given: dict[str, list[Reply | FtgateError]] = defaultdict(list)

@@ -57,7 +57,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
-from pytest_ftgate.suite.gate_kinds import RateGate, compares_skills, is_rate, skills_gate
+from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.skill_levels import levels_note, possible_cases
@@ -544,7 +544,7 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
     # Of inputs labels are planned, and not cases: see runner/inputs.py.
     limit = limit_of_cases(gate_run.suite, gate)
     if limit is not None and not pools_inputs(gate_run.suite, gate, variant):
-        if isinstance(gate, RateGate):
+        if is_rate(gate):
             gate_run = replace(gate_run, gate=replace(gate, max_drop=limit))
         checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
         yield replace(_drop_estimate(session, gate_run), checks=checks)
