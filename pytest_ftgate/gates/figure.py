@@ -66,6 +66,8 @@ class InputChange:
         chance: how surely the check passes then if nothing else has changed, 0 to 1.
         to_last, chance_at_last: the same for the last look.
         is_blocked: True if no number of further labels decides it; the first note says why.
+        is_bound: True if no label tells of those that were not known, so that *change* is the least
+            possible: they all count as lost.
     """
 
     change: float
@@ -84,11 +86,7 @@ class InputChange:
     to_last: int = 0
     chance_at_last: float = 0.0
     is_blocked: bool = False
-
-    @property
-    def is_bound(self) -> bool:
-        """True if nothing that differs is labelled, so that *change* is the least possible."""
-        return self.differing > 0 == self.known + self.labelled
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

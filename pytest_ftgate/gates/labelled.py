@@ -323,6 +323,7 @@ def _input_change(
         chance=_chance(evidence, rule, later[0]) if later else 0.0,
         to_last=later[-1] - labelled if later else 0,
         chance_at_last=_chance(evidence, rule, later[-1]) if later else 0.0,
+        is_bound=bool(changes.unlabelled.size and not changes.sampled.size),
     )
 
 

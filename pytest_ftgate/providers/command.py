@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import time
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from errno import E2BIG
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -26,8 +28,15 @@ _INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH"),
     *("SYSTEMROOT", "TEMP", "USERPROFILE"),
 )
-#: The most bytes of the output that are read, and the most characters of an error that are shown.
+#: The most bytes that are read of each end of the output, and the most characters of an error that
+#: are shown.
 _MAX_OUTPUT, _MAX_SHOWN = 1 << 20, 300
+#: A program that writes more bytes is ended, and how often that is looked at, in seconds.
+_MAX_WRITTEN, _LOOK_SECONDS = 1 << 28, 0.5
+#: A reward that stands among so many last characters, but not as JSON in the last line.
+_LAST_CHARACTERS, _UNREAD = 2000, re.compile(r"""["']reward["']\s*:""")
+#: The files that have what a program writes.
+_OUTPUTS = ("out", "error")
 #: The exit code of a program that did not solve its case.
 _UNSOLVED = 1
 _STATED = '{"reward": 0.5, "text": "what it did"}'
@@ -68,8 +77,8 @@ class CommandProvider(Provider):
             start = time.perf_counter()
             code = self._wait(request, Path(folder), Path(outputs))
             seconds = time.perf_counter() - start
-            out, error = (_read(Path(outputs, name)) for name in ("out", "error"))
-        return _reply(request, code, out, error, seconds)
+            (out, last), (_, error) = (_ends(Path(outputs, name)) for name in _OUTPUTS)
+        return _reply(request, code, out, last, error, seconds)
 
     def _wait(self, request: Request, folder: Path, outputs: Path) -> int | None:
         """Run the program, and return its exit code; None if it took too long."""
@@ -78,9 +87,7 @@ class CommandProvider(Provider):
         process = _start(request, folder, outputs, self._environ)
         self._running.add(process)
         try:
-            return process.wait(request.options["seconds"])
-        except subprocess.TimeoutExpired:
-            return None
+            return _ended(process, request.options["seconds"], outputs)
         finally:
             # What it left behind must not go on: it would work on the next case as well.
             kill_group(process)
@@ -129,16 +136,42 @@ def _start(
                 start_new_session=os.name != "nt",
             )
     except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno == E2BIG:
+            # Other cases may well fit.
+            remedy = "leave the template out of run: the program can read the case from its input"
+            raise RequestRejected(f"{program}: {error}; {remedy}") from error
         raise ProviderRejected(f"{program} cannot be started: {error}") from error
 
 
-def _read(path: Path) -> str:
+def _ended(process: subprocess.Popen[bytes], seconds: float, outputs: Path) -> int | None:
+    """Wait for the end of *process*, and return its exit code; None if it took too long.
+
+    Raises:
+        RequestRejected: it writes without end, which would fill the disk.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0.0:
+        try:
+            return process.wait(min(left, _LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            if sum((outputs / name).stat().st_size for name in _OUTPUTS) > _MAX_WRITTEN:
+                msg = f"the program wrote over {_MAX_WRITTEN >> 20} MiB of output and was ended"
+                raise RequestRejected(msg) from None
+    return None
+
+
+def _ends(path: Path) -> tuple[str, str]:
+    """Return the start and the end of a file; of a short one both are the whole."""
     with path.open("rb") as stream:
-        return stream.read(_MAX_OUTPUT).decode("utf-8", "replace")
+        start = stream.read(_MAX_OUTPUT)
+        stream.seek(max(0, path.stat().st_size - _MAX_OUTPUT))
+        return start.decode("utf-8", "replace"), stream.read().decode("utf-8", "replace")
 
 
-def _reply(request: Request, code: int | None, out: str, error: str, seconds: float) -> Reply:
-    """Return the reply that a program gave.
+def _reply(
+    request: Request, code: int | None, out: str, last: str, error: str, seconds: float
+) -> Reply:
+    """Return the reply that a program gave; *out* is the start of its output, *last* the end.
 
     Raises:
         RequestRejected: it could not work, by its own words or by its exit code.
@@ -147,7 +180,13 @@ def _reply(request: Request, code: int | None, out: str, error: str, seconds: fl
     if code is None:
         # The program had its time: that it did not solve the case is its own fault.
         return Reply(text=out.strip(), stop="length", score=0.0, seconds=seconds)
-    stated = _stated(name, out)
+    stated = _stated(name, last)
+    if not stated and not code and _UNREAD.search(last[-_LAST_CHARACTERS:]):
+        # The exit code would make a success of a reward of 0 that nobody has read.
+        raise RequestRejected(
+            f"{name}: a reward is read if it is JSON in the last line, as in {_STATED}; the last "
+            f"line is {last.strip().rpartition(chr(10))[2][:_MAX_SHOWN]}"
+        )
     if "error" in stated:
         raise RequestRejected(f"{name}: {str(stated['error'])[:_MAX_SHOWN]}")
     if code not in (0, _UNSOLVED):
@@ -167,7 +206,8 @@ def _stated(name: str, out: str) -> Mapping[str, Any]:
     Raises:
         RequestRejected: what it states is no reward.
     """
-    last = next(iter(out.strip().splitlines()[-1:]), "")
+    # Other ends of lines, as of U+2028, may stand in JSON.
+    last = out.strip().rpartition("\n")[2]
     try:
         value = json.loads(last) if last.startswith("{") else {}
     except (ValueError, RecursionError):

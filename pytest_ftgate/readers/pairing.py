@@ -255,8 +255,11 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
 
 
 def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
-    # Rows without a reply say nothing beside others of the same case.
-    return {key: _answered(group) for key, group in _by_key(rows, keys).items()}
+    groups = _by_key(rows, keys)
+    # A row without a reply beside a single one was tried again. One of several runs is lost, and
+    # may be what went wrong.
+    has_runs = any(sum(map(_is_answered, group)) > 1 for group in groups.values())
+    return {key: _answered(group, keep_lost=has_runs) for key, group in groups.items()}
 
 
 def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[AnswerRow]]:
@@ -266,8 +269,10 @@ def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[An
     return groups
 
 
-def _answered(rows: list[AnswerRow]) -> tuple[AnswerRow, ...]:
-    return tuple(filter(_is_answered, rows)) or (rows[0],)
+def _answered(rows: list[AnswerRow], *, keep_lost: bool) -> tuple[AnswerRow, ...]:
+    answered = [*filter(_is_answered, rows)]
+    lost = [row for row in rows if not _is_answered(row)] if keep_lost else []
+    return (*answered, *lost) if answered else (rows[0],)
 
 
 def _is_answered(row: AnswerRow) -> bool:
@@ -400,7 +405,7 @@ def _require_one_model(file: AnswerFile, side: _Rows) -> None:
 
 def _reply_counts(side: _Rows) -> list[int]:
     """Return the number of replies to each case that has some."""
-    return [len(rows) for rows in side.values() if rows and _is_answered(rows[0])]
+    return [sum(map(_is_answered, rows)) for rows in side.values() if any(map(_is_answered, rows))]
 
 
 def _repeat_notes(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> Iterator[str]:

@@ -19,7 +19,6 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.causes import cause, rest
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
@@ -409,6 +408,19 @@ def _confusions(verdict: Verdict) -> Iterator[str]:
         yield f"{label} → {other} {count}"
 
 
+def cause_parts(verdict: Verdict) -> tuple[str, str]:
+    """Return what most regressed cases have in common, and what the others came to."""
+    if not verdict.loss_kinds and verdict.statement.values.keys() <= _WITHOUT_CAUSE:
+        return "", ""
+    from pytest_ftgate.reporting.causes import cause, rest
+
+    return cause(verdict), rest(verdict.statement.values)
+
+
+#: The values of a statement that name no cause.
+_WITHOUT_CAUSE = {"measure", "function", "tasks"}
+
+
 # Which parts fell -------------------------------------------------------------------------------
 
 #: The most parts that are named at once.
@@ -521,7 +533,7 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
         yield f"must-keep cases broke: {first_names(verdict.breaks)}"
     yield from _part_remarks(verdict, check)
     if not verdict.tests_skills:
-        yield from filter(None, (cause(verdict), rest(verdict.statement.values)))
+        yield from filter(None, cause_parts(verdict))
 
 
 def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:

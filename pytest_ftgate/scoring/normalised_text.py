@@ -23,17 +23,19 @@ def normal_text(case: Case, reply: Reply, score: Rule) -> str:
     """Return the text of *reply* to *case* as *score* reads it; "" if it has no answer.
 
     A label is its name, a number its value, JSON and tool calls are written in one form. Other
-    texts keep their words, and lose their white space.
+    scores read texts as they are: white space is a part of code, and a pattern may ask for it.
     """
     if is_refused_or_truncated(reply, case):
         return NO_ANSWER
+    calls = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
     if score.kind == "tool_call":
-        calls = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
-        return _json_text(calls) if calls else "[]"
+        return _json_text(calls)
     text = reply.text.strip()
     normal = _NORMAL.get(score.kind)
-    found = normal(text, score, case) if normal else ""
-    return found or " ".join(text.split())
+    if normal is not None:
+        return normal(text, score, case) or " ".join(text.split())
+    # Several scores, or a function, may read both.
+    return _json_text({"text": text, "tool_calls": calls}) if calls else text
 
 
 def _label(text: str, score: Rule, case: Case) -> str:
@@ -48,7 +50,10 @@ def _exact(text: str, score: Rule, _: Case) -> str:
 
 
 def _labels(text: str, score: Rule, _: Case) -> str:
-    return ", ".join(sorted(normal_labels(text, score)))
+    # A label may have a comma of its own if another character separates them.
+    separator = score.options.get("separator", ",")
+    joined = separator if separator.isspace() else f"{separator} "
+    return joined.join(sorted(normal_labels(text, score)))
 
 
 def _number(text: str, score: Rule, _: Case) -> str:

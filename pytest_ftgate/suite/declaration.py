@@ -496,8 +496,8 @@ class DeclaredInputs(Declared):
     """Inputs without an expected answer, and how the replies to them are labelled."""
 
     source: Text = Field(alias="from")
-    #: The most labels of one draw.
-    labels: Count | None = None
+    #: The most labels of one draw. Fewer than 5 decide nothing.
+    labels: Annotated[int, Field(strict=True, ge=5)] | None = None
     instruction: Text | None = None
 
 

@@ -74,6 +74,18 @@ def test_few_differences_pass_without_a_label_as_if_all_were_lost():
     assert (found.outcome, found.change, found.inputs.is_bound) == (PASSED, -0.01, True)
 
 
+@pytest.mark.parametrize(
+    ("count", "draw", "answer"), [(8, "earlier", "both"), (30, None, "unknown")]
+)
+def test_a_change_is_a_bound_as_long_as_no_label_of_the_draw_tells_anything(count, draw, answer):
+    replies = compared(300, differ=60)
+    labels = pair_labels(replies, count, every(answer), **({"draw": draw} if draw else {}))
+
+    found = check(with_labels(replies, labels)).inputs
+
+    assert (found.known + found.labelled, found.is_bound) == (count, True)
+
+
 # Looks --------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
+from pytest_ftgate.providers import command
 from pytest_ftgate.providers.command import open_command
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.model import Case
@@ -90,12 +91,26 @@ def test_a_program_reads_no_variable_that_the_suite_does_not_name():
         ("""print('log'); print('{"reward": 0.5, "text": "half"}')""", 0.5, "half"),
         ("""print('{"reward": 1}'); raise SystemExit(1)""", 1.0, '{"reward": 1}'),
         ("""print('{"answer": 1}')""", 1.0, '{"answer": 1}'),
+        ("""print('{"reward": 0, "text": "a\\u2028b"}')""", 0.0, "a\u2028b"),
+        ("""print('"reward": 0'); raise SystemExit(1)""", 0.0, '"reward": 0'),
     ],
 )
 def test_the_reward_is_what_the_last_line_states_or_else_the_exit_code(program, score, text):
     found = reply(request(program))
 
     assert (found.score, found.text) == (score, text)
+
+
+def test_a_reward_after_a_long_output_is_read():
+    found = reply(request("""print('log\\n' * 400_000); print('{"reward": 0}')"""))
+
+    assert found.score == 0.0
+
+
+def test_a_program_that_writes_without_end_is_ended(monkeypatch):
+    monkeypatch.setattr(command, "_MAX_WRITTEN", 1 << 21)
+    with pytest.raises(RequestRejected, match="over 2 MiB of output"):
+        reply(request("while True: print('log' * 1000)", seconds=60))
 
 
 def test_tokens_that_a_program_states_are_those_of_its_reply():
@@ -114,6 +129,9 @@ def test_tokens_that_a_program_states_are_those_of_its_reply():
         ("""print('{"reward": 1.5}')""", "a reward is 0 to 1"),
         ("""print('{"reward": true}')""", "a reward is 0 to 1"),
         ("""print('{"reward": 1, "input": -1}')""", "a reward is 0 to 1"),
+        ("import json; print(json.dumps({'reward': 0}, indent=1))", "the last line is }"),
+        ("print({'reward': 0})", "the last line is {'reward': 0}"),
+        ("""print('{"reward": 0}'); print('done')""", "the last line is done"),
     ],
 )
 def test_a_program_that_could_not_work_is_a_missing_reply_and_no_wrong_one(program, message):
@@ -152,6 +170,12 @@ def test_a_run_that_is_stopped_ends_the_programs_that_still_run():
     start = time.monotonic()
     asyncio.run(ask())
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("text", ["a\0b", "long" * 100_000])
+def test_a_case_that_fits_into_no_argument_is_missing_and_others_go_on(text):
+    with pytest.raises(RequestRejected, match="can read the case from its input"):
+        reply(request("", text))
 
 
 def test_a_program_that_is_not_there_stops_the_variant():

@@ -356,6 +356,19 @@ def test_cases_with_an_empty_reply_are_left_out_where_only_pairs_count():
     assert paired.notes == ("1 case without a reply in a file, left out: q0",)
 
 
+def test_a_row_without_a_reply_is_a_lost_run_beside_several_and_was_tried_again_beside_one():
+    lost = {"id": "q0", "answer": None}
+    once, runs = (
+        [lost, *({"id": f"q{n}", "answer": "a"} for n in range(3) for _ in range(count))]
+        for count in (1, 2)
+    )
+
+    assert [[row.reply for row in pair(r, r).rows[0]["q0"]] for r in (once, runs)] == [
+        ["a"], ["a", "a", None],
+    ]  # fmt: skip
+    assert pair(runs, runs).repeats == (2, 2)
+
+
 def test_cases_that_the_base_lacks_are_left_out_and_counted():
     paired = pair(answer_rows(3), answer_rows(5))
 

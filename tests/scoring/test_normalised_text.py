@@ -1,59 +1,77 @@
-"""Replies are equal if their score cannot tell them apart."""
+"""Texts as a score reads them: no two replies of which one may be right alone have the same."""
 
 from __future__ import annotations
 
+import pytest
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Step, ToolCall
+from pytest_ftgate.requests.reply import Reply, Step
+from pytest_ftgate.requests.request import ToolCall
 from pytest_ftgate.scoring.normalised_text import normal_text
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
-LABELS = (Rule("choice", ["late", "lost"]),)
+CODE = "for n in x:\n    s += n\nreturn s"
+ALL = Rule("all", value=((Rule("tool_call"), 1.0), (Rule("contains"), 1.0)))
 
 
-def normal(score: Rule, reply: Reply | str, **case: object) -> str:
-    asked = Case(id="p1", location="p.jsonl:1", input="Where?", score=score, **case)
-    return normal_text(asked, Reply(text=reply) if isinstance(reply, str) else reply, score)
+def normal(score: Rule, text: str, *calls: ToolCall) -> str:
+    case = Case(id="p", location="p:1", input="q", score=score)
+    return normal_text(case, Reply(text=text, steps=(Step("", calls),)), score)
 
 
 @every_row(
-    "score, one, other, are_equal",
+    ("kind", "options", "first", "second"),
     [
-        (Rule("exact"), "late", " late \n", True),
-        (Rule("exact"), "late", "lost", False),
-        (Rule("numeric"), "It is 4.", "4.0", True),
-        (Rule("numeric"), "4", "5", False),
-        (Rule("fields", {}), '{"a": 1, "b": 2}', '```json\n{"b": 2.0, "a": 1}\n```', True),
-        (Rule("fields", {}), '{"a": 1}', '{"a": 2}', False),
-        (Rule("fields", {}), "no JSON", "none at all", False),
-        (Rule("contains"), "It is  late.", "It is late.", True),
-        (Rule("contains"), "It is late.", "It is lost.", False),
+        ("code", {}, CODE, CODE.replace("return", "    return")),
+        ("python", {}, CODE, CODE.replace("return", "    return")),
+        ("contains", {}, "not late", "not\nlate"),
+        ("regex", {}, "not late", "not\nlate"),
+        ("similarity", {}, "not late", "not  late"),
+        ("exact", {}, "not late", "not  late"),
+        ("exact", {"normalise": ["punctuation"]}, "!", "?"),
+        ("labels", {"separator": "|"}, "a, b|c", "a|b, c"),
+        ("fields", {}, '{"a": 1}', '{"a": true}'),
+        ("fields", {}, '{"a": 1}', '{"a": "1"}'),
+        ("fields", {}, '{"a": 1}', '{"a": 1'),
+        ("numeric", {}, "1.5", "15"),
+        ("choice", {"none": "none"}, "none", ""),
     ],
 )
-def test_texts_are_equal_as_their_score_reads_them(score, one, other, are_equal):
-    assert (normal(score, one) == normal(score, other)) is are_equal
+def test_texts_of_which_one_may_be_right_alone_differ(kind, options, first, second):
+    score = Rule(kind, options=options)
+
+    assert normal(score, first) != normal(score, second)
 
 
-def test_a_label_is_its_name_whatever_stands_around_it():
-    label = Rule("choice", None)
+@every_row(
+    ("kind", "options", "first", "second"),
+    [
+        ("choice", {"synonyms": {"late": ["delayed"]}}, "Delayed.", "late"),
+        ("labels", {}, "b, A", "a,b"),
+        ("exact", {"normalise": ["spaces", "case"]}, "Not  late", "not late"),
+        ("fields", {}, '```json\n{"b": 1.0, "a": 2}\n```', '{"a": 2, "b": 1}'),
+        ("numeric", {}, "It is 1,500.", "1500"),
+    ],
+)
+def test_texts_that_are_right_or_wrong_alike_are_equal(kind, options, first, second):
+    score = Rule(kind, options=options)
 
-    assert normal(label, "late", format=LABELS) == normal(label, "Late.", format=LABELS)
-    assert normal(label, "late", format=LABELS) != normal(label, "lost", format=LABELS)
+    assert normal(score, first) == normal(score, second)
 
 
-def test_tool_calls_are_equal_by_names_and_arguments():
-    def calling(**arguments: object) -> Reply:
-        call = ToolCall(name="track", arguments=arguments)
-        return Reply(text="I look.", steps=(Step("", (call,)),))
+@pytest.mark.parametrize("score", [ALL, Rule("python", value="m:f"), Rule("tool_call")])
+def test_tool_calls_tell_replies_apart_where_a_score_may_read_them(score):
+    calls = [ToolCall(name="pay", arguments={"eur": eur}) for eur in (1, 1000)]
 
-    score = Rule("tool_call", {})
-    assert normal(score, calling(id=1, full=True)) == normal(score, calling(full=True, id=1.0))
-    assert normal(score, calling(id=1)) != normal(score, calling(id=2))
-    assert normal(score, "late") == normal(score, "lost")
+    assert normal(score, "done", calls[0]) != normal(score, "done", calls[1])
+    assert normal(score, "done", calls[0]) != normal(score, "done")
 
 
 def test_a_reply_that_was_cut_off_or_refused_has_no_answer():
-    assert normal(Rule("exact"), Reply(text="late", stop="length")) == ""
-    assert normal(Rule("exact"), Reply(text="late", stop="refusal")) == ""
+    case = Case(id="p", location="p:1", input="q", score=Rule("exact"))
+
+    assert [
+        normal_text(case, Reply(text="late", stop=stop), Rule("exact"))
+        for stop in ("length", "refusal", "end")
+    ] == ["", "", "late"]
