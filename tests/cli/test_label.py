@@ -454,6 +454,18 @@ def test_inputs_that_a_stopped_run_left_without_a_reply_are_no_pairs(pytester, l
     assert "0 labelled of 10 that differ" in shown[1]
 
 
+def test_no_plan_holds_the_few_cases_beside_inputs_to_the_limit_of_the_inputs(pytester, run_verb):
+    path = write_suite(pytester.path)
+    path.write_text(SUITE.replace("max_drop: 0.2", "max_drop: 0.1"), "utf-8")
+
+    power = run_verb("power", path)[1]
+    plan = pytester.runpytest_inprocess("--ftgate", "--ftgate-plan").stdout.str()
+
+    assert "accuracy[new]: 12 of 40 inputs differ" in " ".join(power.split())
+    assert "accuracy[old]" not in power + plan
+    assert "without power" not in plan
+
+
 def test_a_score_that_reads_no_whole_answers_makes_no_cases(pytester, label):
     path = write_suite(pytester.path)
     path.write_text(
