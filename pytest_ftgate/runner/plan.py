@@ -544,11 +544,13 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
     # Of inputs labels are planned, and not cases: see runner/inputs.py.
     if gate.max_drop is None or pools_inputs(gate_run.suite, gate, variant):
         return
-    limit = limit_of_cases(gate_run.gate_suite, gate) if is_rate(gate) else gate.max_drop
-    if limit is not None:
-        checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
-        held = replace(gate_run, gate=replace(gate, max_drop=limit))
-        yield replace(_drop_estimate(session, held), checks=checks)
+    if is_rate(gate):
+        limit = limit_of_cases(gate_run.gate_suite, gate)
+        if limit is None:
+            return
+        gate_run = replace(gate_run, gate=replace(gate, max_drop=limit))
+    checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
+    yield replace(_drop_estimate(session, gate_run), checks=checks)
 
 
 def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
