@@ -53,14 +53,16 @@ class PairedRows:
     @property
     def repeats(self) -> tuple[int, int]:
         """The least and the most rows with a reply that a file has of a case."""
-        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
-        return min(counts), max(counts)
+        return min(self._counts), max(self._counts)
 
     @property
     def usual_repeats(self) -> int:
         """The number of replies to each case that would show as much as those there are."""
-        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
-        return int(harmonic_mean(counts))
+        return int(harmonic_mean(self._counts))
+
+    @property
+    def _counts(self) -> list[int]:
+        return [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
 
     @property
     def cases(self) -> Mapping[str, AnswerRow]:
@@ -593,7 +595,6 @@ def _note(names: Sequence[str], what: str) -> Iterator[str]:
 
 
 def _examples(names: Sequence[str]) -> str:
-    """Return the first three of *names*."""
     return ", ".join(map(_short, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004
 
 

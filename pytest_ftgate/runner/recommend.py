@@ -203,7 +203,7 @@ def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
             if gate.max_drop is None or variant.name == suite.baseline:
                 continue
             if pools_inputs(suite, gate, variant):
-                continue
+                continue  # Its power depends on the inputs that differ, and not on the cases.
             design = design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
             # The limit itself takes ten times as long, and few gates need it.
             if design_pass_probability(design, discordance, _USEFUL_DROP) < POWER:
