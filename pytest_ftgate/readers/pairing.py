@@ -18,10 +18,9 @@ from pytest_ftgate.readers.text import short_text
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
 #: The rows of a file of answers, each with its case in a file of cases.
 _Found = Sequence[tuple[AnswerRow, AnswerRow | None]]
-#: The most columns that a message names.
-_MAX_NAMED = 8
-#: The most characters of what names a case; a longer text is named by its line.
-_MAX_KEY = 60
+#: The most columns that a message names, and the most characters of what names a case; a longer
+#: text is named by its line.
+_MAX_NAMED, _MAX_KEY = 8, 60
 #: The largest share of rows that may expect something else in the other file, unless the user
 #: names what pairs them.
 _MAX_DIFFERENT = 0.05
