@@ -239,8 +239,8 @@ class Check:
 
     @property
     def rated(self) -> int:
-        """The number of cases that *after* is the rate of: inputs are none of them."""
-        return self.inputs.cases if self.inputs else self.n
+        """The number of cases that *after* is the rate of: neither inputs nor runs of tasks."""
+        return self.inputs.cases if self.inputs else self.tasks or self.n
 
     @property
     def is_rise(self) -> bool:

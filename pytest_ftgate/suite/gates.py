@@ -544,6 +544,8 @@ def _claim_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[str]:
         yield "is about these cases, and slices are about others like them; remove slices"
     if len({case.weight for case in suite.cases}) > 1:
         yield "counts each case the same; remove weight from the cases"
+    if gate.is_graded and suite.declared.inputs is not None:
+        yield "is about these cases, and inputs are about others like them; remove one"
     if any(part.kind == "judge" for part in suite.reply.score.parts):
         yield "takes scores as they are, and those of a judge err; score by a rule"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.labelling import write_suite
 
 DROP = "{accuracy: {max_drop: 0.05}}"
 ACCEPTED = "tickets.accepted.json"
@@ -125,6 +126,24 @@ def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     told = " ".join(result.stdout.str().split())
     assert f"accuracy[current]: 30 of {len(scores) + 30} accepted cases have no score here" in told
     assert result.ret != 0
+
+
+def test_a_record_of_a_suite_with_inputs_has_the_scores_of_its_cases_alone(desk):
+    write_suite(desk.pytester.path, inputs=40, differing=0)
+    desk.run("--ftgate-accept")
+
+    desk.run().assert_outcomes(passed=2)
+
+
+def test_a_record_of_tasks_with_runs_has_a_score_of_each_task(desk):
+    desk.cases = 10
+    desk.suite("{accuracy: {max_drop: 0.2, claim: these_tasks}}\nrepeats: 3", current=0)
+    replies = desk.path("current.jsonl")
+    replies.write_text(replies.read_text("utf-8") * 3, "utf-8")
+    desk.run("--ftgate-accept")
+
+    desk.run().assert_outcomes(passed=1)
+    assert compared(desk)["n"] == 30
 
 
 def test_a_run_with_a_gate_that_was_not_evaluated_writes_no_record(desk):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
+from ftgate_testing.labelling import write_suite
 from ftgate_testing.suite_files import Like, errors_of, load_variants
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.runner.suite import check_feasibility
 from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
+from pytest_ftgate.suite.loader import load_suite
 
 CASES = "[{id: a, input: x, expected: refund}, {id: b, input: y, expected: other}]"
 CHOICE = "reply: {format: {choice: [refund, other]}}\n"
@@ -146,3 +148,12 @@ def test_a_gate_of_a_suite_needs_cases_that_can_show_its_limit(tmp_path, gates, 
     refused = pytest.raises(SuiteError, match=told) if told else nullcontext()
     with refused:
         check_feasibility(found)
+
+
+def test_a_verdict_about_these_cases_alone_does_not_go_with_inputs(tmp_path):
+    path = write_suite(tmp_path)
+    text = path.read_text("utf-8").replace("max_drop: 0.2", "max_drop: 0.2, claim: these_tasks")
+    path.write_text(text, "utf-8")
+
+    with pytest.raises(SuiteError, match="inputs are about others like them; remove one"):
+        load_suite(path, tmp_path)
