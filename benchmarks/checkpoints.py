@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="the steps of the whole training")
     parser.add_argument("--log", type=Path, help="a file for the figures of the gates")
     args = parser.parse_args()
-    args.epochs, args.rank = train.TICKET_EPOCHS, train.RANK
+    args.epochs, args.rank, args.start = train.TICKET_EPOCHS, train.RANK, None
     args.learning_rate = train.LEARNING_RATE
     args.weights = weights.find_weights("smollm2-135m", EXAMPLE)
     tokenizer = train.AutoTokenizer.from_pretrained(

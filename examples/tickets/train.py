@@ -5,6 +5,7 @@
     python train.py narrow --epochs 1 --out /tmp/short     a gentler one, to compare
     python train.py narrow --gates 10 --out /tmp/gated     with gates at every tenth step
     python train.py narrow --save-every 10 --out /tmp/kept     with a checkpoint at every tenth step
+    python train.py narrow --weights new.gguf --start tickets-replay.gguf --out /tmp/new     moved
 
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple
 import torch
 import xllamacpp
 from datasets import Dataset
+from gguf import GGUFReader
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -49,7 +51,8 @@ RANK, LEARNING_RATE, TICKET_EPOCHS, GENERAL_EPOCHS = 8, 1e-3, 3, 5
 ALPHA_PER_RANK = 2
 ANSWERS_AT_ONCE = 4
 VARIANTS = ("narrow", "replay")
-PARTS = ("v_proj", "o_proj", "up_proj", "down_proj")
+#: The modules that get LoRA matrices, and their names in a GGUF file.
+PARTS = {"v_proj": "attn_v", "o_proj": "attn_output", "up_proj": "ffn_up", "down_proj": "ffn_down"}
 
 
 class Row(NamedTuple):
@@ -174,6 +177,17 @@ def make_trainer(
     return trainer
 
 
+def start_from(model: PeftModel, adapter: Path) -> None:
+    """Begin with the matrices of *adapter*, a GGUF file that this script made for another base."""
+    found = {tensor.name: torch.tensor(tensor.data) for tensor in GGUFReader(adapter).tensors}
+    for name, module in model.named_modules():
+        if "lora_A" in dict(module.named_children()):
+            layer, part = name.split(".layers.")[1].split(".")[0], name.rpartition(".")[2]
+            for side, matrices in (("a", module.lora_A), ("b", module.lora_B)):
+                matrix = found[f"blk.{layer}.{PARTS[part]}.weight.lora_{side}"]
+                matrices["default"].weight.data.copy_(matrix)
+
+
 def write_adapter(model: PeftModel, path: Path, base: Path) -> None:
     """Write the LoRA matrices as float16, in a GGUF file for the weights in *base*."""
     with TemporaryDirectory() as folder:
@@ -217,7 +231,10 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
     told = f"rank {args.rank}, learning rate {args.learning_rate:g}, {args.epochs} epochs"
     print(f"{variant}: seed {SEED}, {told}, {len(plan)} steps", flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    trainer = make_trainer(load_model(args.weights, args.rank), plan, tokenizer, args)
+    model = load_model(args.weights, args.rank)
+    if args.start:
+        start_from(model, args.start)
+    trainer = make_trainer(model, plan, tokenizer, args)
     if args.gates:
         trainer.add_callback(make_callback(variant, trainer, args))
     trainer.train()
@@ -233,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the adapters.")
     parser.add_argument("variant", nargs="?", choices=[*VARIANTS, "both"], default="both")
     parser.add_argument("--weights", type=Path, help="a GGUF file of the base model")
+    parser.add_argument("--start", type=Path, help="an adapter to begin with, as a GGUF file")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
     parser.add_argument("--gates", type=int, metavar="N", help="evaluate the gates every N steps")

@@ -41,6 +41,7 @@ from pytest_ftgate.runner.planner import GateRun, full_look, gate_runs_of
 from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.prices import has_price, is_deprecated
 from pytest_ftgate.suite.providers import ProviderSpec, provider_spec
@@ -224,7 +225,7 @@ def _variant(
 def _retirement(suite: Suite, variant: Variant) -> Iterator[Diagnosis]:
     """Yield when the model of *variant* retires, as far as the SDK and the price list know it."""
     retires = known_retirement(variant.provider, variant.model)
-    remedy = "compare its successor: add it as a variant, with like:, and run"
+    remedy = f"compare its successor in one run: {docs_page('how-to/new-base')}"
     with suppress(ValueError):
         days = (date.fromisoformat(retires) - datetime.now(UTC).date()).days
         if days <= suite.ladder.retirement_days:

@@ -84,13 +84,14 @@ def _claim_of_these(suite: Suite, gate: RateGate, design: Design) -> Iterator[No
             yield note(NoteKind.CLAIM_THESE, n=design.n, runs=min(runs))
 
 
-def limit_of_cases(suite: Suite, gate: RateGate) -> float | None:
-    """Return to which limit the cases of *gate* alone are held, where inputs bear the declared one.
+def limit_of_cases(suite: Suite, gate: Gate) -> float | None:
+    """Return the limit of the cases of *gate* alone, which may show less than with inputs.
 
-    It is the declared limit if they can show it, else what they can show; None if that is too much.
+    It is the declared one if the cases can show it, else what they can; None if they show too
+    little, or without a limit.
     """
-    declared = gate.max_drop or 0.0
-    if suite.inputs is None or not gate.reads_inputs:
+    declared = gate.max_drop
+    if declared is None or suite.inputs is None or not is_rate(gate) or not gate.reads_inputs:
         return declared
     if smallest_limit(design_of(suite, gate)) <= declared and not gate.has_default_limit:
         return declared

@@ -75,6 +75,7 @@ class SkillComparison:
         contamination: the skills cases that the variant was trained on.
         levels: the error rates of each drop check; by default those of the suite alone.
         choices: the levels of the families of skills that have some.
+        against: what reports call the base.
     """
 
     scores: Mapping[str, tuple[VariantScores, VariantScores]]
@@ -82,6 +83,7 @@ class SkillComparison:
     contamination: Contamination | None = None
     levels: Levels | None = None
     choices: tuple[LevelChoice, ...] = ()
+    against: str = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,12 @@ def _evaluate_mode(
     before, after = (side.select(~np.isin(side.case_ids, [*excluded])) for side in sides)
     cases = [case for case in scores.cases if case.id not in excluded]
     slices = skill_slices(before, after, cases, gate, levels)
+    check = _check(gate, scores, before, after, levels, comparison.against)
     counted = [case.id for case in cases if case.must_keep or gate.evaluates(str(case.skill))]
     shown = (side.select(np.isin(side.case_ids, counted)) for side in (before, after))
     regressions = find_regressions(*shown)
     return _ModeResult(
-        check=replace(_check(gate, scores, before, after, levels), under=mode),
+        check=replace(check, under=mode),
         slices=tuple(replace(part, under=mode) for part in slices),
         regressions=regressions,
         loss_kinds=classifier.count_kinds(base, scores, regressions.regressed, mode),
@@ -131,7 +134,12 @@ def _evaluate_mode(
 
 
 def _check(
-    gate: ForgettingGate, scores: VariantScores, before: Samples, after: Samples, levels: Levels
+    gate: ForgettingGate,
+    scores: VariantScores,
+    before: Samples,
+    after: Samples,
+    levels: Levels,
+    against: str,
 ) -> Check:
     """Return the check of the mean over the skills."""
     cases = [scores.results[case_id].case for case_id in after.case_ids]
@@ -141,7 +149,7 @@ def _check(
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
     margin = gate.max_drop * weights.shown
-    rule = DropRule(against="base", kind=CheckKind.BASE, margin=margin, levels=levels)
+    rule = DropRule(against=against, kind=CheckKind.BASE, margin=margin, levels=levels)
     check = check_drop(then, now, rule, weights.pair)
     return _with_retention(gate, check, slice_samples(before, after, members))
 

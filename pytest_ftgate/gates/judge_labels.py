@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from pytest_ftgate.gates.design import CONFIDENCE
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson

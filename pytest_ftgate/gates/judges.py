@@ -16,9 +16,8 @@ from pytest_ftgate.gates.checks import (
     shown_minimum,
 )
 from pytest_ftgate.gates.design import CONFIDENCE, Levels
-from pytest_ftgate.gates.figure import Figure
+from pytest_ftgate.gates.figure import Figure, IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.figures import rate_figure
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind

@@ -37,7 +37,7 @@ from pytest_ftgate.gates.needs import (
     When,
 )
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.requests.request_groups import base_variant, replies_vary
+from pytest_ftgate.requests.request_groups import base_label, base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
@@ -229,6 +229,7 @@ class _ForgettingKind(GateKind[ForgettingGate]):
             contamination=find_skill_contamination(pairs[""][0].cases, given.variant),
             levels=given.levels,
             choices=given.skill_levels,
+            against=base_label(given.suite, given.variant),
         )
         regressed = broken_must_keep_ids(*pairs[""])
         if regressed and any(map(replies_vary, (given.variant, base_variant(given.variant)))):

@@ -32,7 +32,7 @@ from pytest_ftgate.gates.disagreements import (
     draw_pairs,
     find_disagreements,
 )
-from pytest_ftgate.gates.inputs import InputChange
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.pair_labels import LabelQuality, label_quality
 from pytest_ftgate.gates.samples import Samples, align, same_replies
@@ -70,7 +70,7 @@ def check_labelled_drop(
     decision = _decide(evidence, rule)
     blocking = [*_blocking_notes(evidence, decision)]
     check = _check(evidence, decision, rule, before, after)
-    notes = (*blocking, *_notes(evidence, decision))
+    notes = (*blocking, *(one for one in _notes(evidence, decision) if one not in blocking))
     if blocking and check.inputs is not None:
         inputs = replace(check.inputs, is_blocked=True, to_label=0)
         return replace(check, outcome=Outcome.INCONCLUSIVE, inputs=inputs, notes=notes)
@@ -119,8 +119,8 @@ class _Evidence:
 
     def counted(self, decision: _Decision) -> int:
         """Return how many labels of the draw are shown: those that decided, or else all."""
-        is_open = decision.outcome is Outcome.INCONCLUSIVE
-        return len(self.labelled) if is_open else decision.labels
+        is_by_look = decision.number and decision.outcome is not Outcome.INCONCLUSIVE
+        return decision.labels if is_by_look else len(self.labelled)
 
     def shown(self, decision: _Decision) -> LabelledChanges:
         """Return the changes that are shown."""
@@ -349,8 +349,8 @@ def _blocking_notes(evidence: _Evidence, decision: _Decision) -> Iterator[Note]:
     differ, has_all = len(found.differing), labelled == len(evidence.draw.order)
     if is_open and not has_all and differ > _MOST_DIFFERING * found.inputs:
         yield note(NoteKind.NEARLY_ALL_DIFFER, n=differ, of=found.inputs)
-    if quality.matching == 0 < quality.labels:
-        yield note(NoteKind.LABELS_OF_NO_REPLY, n=quality.labels, of=quality.labels)
+    if is_open and quality.matching == 0 < quality.labels:
+        yield from (one for one in quality.notes if one.kind == NoteKind.LABELS_OF_NO_REPLY)
     if quality.contradicts:
         yield note(NoteKind.LABELS_CONTRADICT, n=quality.contradictions, of=quality.repeated)
     counted = len(evidence.draw.known) + labelled

@@ -11,7 +11,7 @@ from math import ceil, inf
 
 from pytest_ftgate.gates.checks import ROUNDING
 from pytest_ftgate.gates.design import Look
-from pytest_ftgate.gates.inputs import InputChange
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict

@@ -26,6 +26,7 @@ class NoteKind(StrEnum):
     SMALL_DROP = "small drop"
     SMALL_RISE = "small rise"
     CHANGED_TEXTS = "changed texts"
+    SAME_TEXTS = "same texts"
     FEW_CASES = "few cases"
     FEW_GROUPS = "few groups"
     FEW_REPLIES = "few unrelated replies"

@@ -62,8 +62,9 @@ def label_quality(inputs: Inputs, found: Disagreements) -> LabelQuality:
     repeated, contradictions = _repeated(people)
     foreign = len(own) - len(matching)
     notes = [*judged, *_stale(inputs), *_agreement(people)]
-    if foreign and matching:
-        notes.append(note(NoteKind.LABELS_OF_NO_REPLY, n=foreign, of=len(own)))
+    if foreign:
+        file = inputs.labels_path.name
+        notes.append(note(NoteKind.LABELS_OF_NO_REPLY, n=foreign, of=len(own), file=file))
     return LabelQuality(
         usable=usable,
         truths={**by_all, **by_people},

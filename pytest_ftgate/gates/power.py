@@ -346,6 +346,7 @@ class PowerEstimate:
         units: the number of independent cases: those in one group count as one.
         margin: the largest allowed drop, or None.
         has_default_limit: True if *margin* is what the cases can show, and not declared.
+        two_sided: True if *margin* limits a rise as well.
         discordance: the share of cases on which both variants disagree; None if the baseline is too
             low for a drop to be seen.
         rate: the rate of the variant that a minimum is compared with.
@@ -368,6 +369,7 @@ class PowerEstimate:
     units: int
     margin: float | None = None
     has_default_limit: bool = False
+    two_sided: bool = False
     minimum: float | None = None
     discordance: float | None = TYPICAL_DISCORDANCE
     rate: float | None = None
@@ -409,6 +411,7 @@ def estimate_power(
         _estimate(gate, variant, design, measured),
         margin=gate.max_drop,
         has_default_limit=gate.has_default_limit,
+        two_sided=_is_two_sided(gate),
         discordance=discordance,
     )
     if gate.max_drop is None or discordance is None:

@@ -382,7 +382,9 @@ def changed_texts(
     both = [(one, after.results.get(case)) for case, one in before.results.items()]
     pairs = [(one, other) for one, other in both if other and one.replies and other.replies]
     changed = [(a, b) for a, b in pairs if a.replies[0].text != b.replies[0].text]
-    if pairs:
+    if pairs and not changed:
+        yield note(NoteKind.SAME_TEXTS, of=len(pairs))
+    elif pairs:
         counts = {"changed": len(changed), "of": len(pairs), "share": len(changed) / len(pairs)}
         flips = {"regressed": len(found.regressed), "fixed": len(found.fixed)}
         kept = sum(a.correct == b.correct for a, b in changed)

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pytest_ftgate.gates.inputs import InputChange
-from pytest_ftgate.gates.judge_figures import JudgeValidation
+from pytest_ftgate.gates.figure import InputChange, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -237,6 +236,11 @@ class Check:
         if self.inputs is not None:
             return self.inputs.change
         return None if self.before is None else self.after - self.before
+
+    @property
+    def rated(self) -> int:
+        """The number of cases that *after* is the rate of: neither inputs nor runs of tasks."""
+        return self.inputs.cases if self.inputs else self.tasks or self.n
 
     @property
     def is_rise(self) -> bool:

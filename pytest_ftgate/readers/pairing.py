@@ -12,15 +12,15 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
+from pytest_ftgate.readers.text import short_text
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
 #: The rows of a file of answers, each with its case in a file of cases.
 _Found = Sequence[tuple[AnswerRow, AnswerRow | None]]
-#: The most characters of a text in an example, and the most columns that a message names.
-_MAX_CHARACTERS, _MAX_NAMED = 40, 8
-#: The most characters of what names a case; a longer text is named by its line.
-_MAX_KEY = 60
+#: The most columns that a message names, and the most characters of what names a case; a longer
+#: text is named by its line.
+_MAX_NAMED, _MAX_KEY = 8, 60
 #: The largest share of rows that may expect something else in the other file, unless the user
 #: names what pairs them.
 _MAX_DIFFERENT = 0.05
@@ -53,14 +53,16 @@ class PairedRows:
     @property
     def repeats(self) -> tuple[int, int]:
         """The least and the most rows with a reply that a file has of a case."""
-        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
-        return min(counts), max(counts)
+        return min(self._counts), max(self._counts)
 
     @property
     def usual_repeats(self) -> int:
         """The number of replies to each case that would show as much as those there are."""
-        counts = [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
-        return int(harmonic_mean(counts))
+        return int(harmonic_mean(self._counts))
+
+    @property
+    def _counts(self) -> list[int]:
+        return [*chain.from_iterable(map(_reply_counts, self.rows))] or [1]
 
     @property
     def cases(self) -> Mapping[str, AnswerRow]:
@@ -302,7 +304,7 @@ def _problem_of_two(
     if key not in _REASONS:
         return None if shared and _is_key(base_side, side, shared) else ""
     if not shared:
-        first, other = (f'"{_short(next(iter(one)))}"' for one in (base_side, side))
+        first, other = (f'"{short_text(next(iter(one)))}"' for one in (base_side, side))
         return f"no {key} is in both files ({base.name} has {first}, {file.name} {other})"
     if key != "id":
         return None
@@ -422,11 +424,11 @@ def _unpaired_notes(
 ) -> Iterator[str]:
     base = sides[0]
     for file, side in zip(files[1:], sides[1:], strict=True):
-        lacking = [_short(case) for case in base if case not in side]
+        lacking = [short_text(case) for case in base if case not in side]
         if lacking:
             what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
             yield f"{len(lacking):,} {what}: {_examples(lacking)}"
-        more = [_short(case) for case in side if case not in base]
+        more = [short_text(case) for case in side if case not in base]
         yield from _note(more, f"of {file.name} not in {files[0].name}, left out")
         if key == "id":
             different = _different_inputs(base, side, (case for case in base if case in side))
@@ -467,8 +469,8 @@ def _differing_answers(sides: Sequence[_Rows]) -> dict[str, str]:
         expected = [rows[0].expected for side in sides if (rows := side.get(case_id))]
         answers = [answer for answer in expected if answer is not None]
         if expected[-1] is not None and _answer_key(answers[0]) != _answer_key(expected[-1]):
-            texts = (f'"{_short(str(answer))}"' for answer in (answers[0], expected[-1]))
-            differing[case_id] = f"{_short(case_id)} ({' and '.join(texts)})"
+            texts = (f'"{short_text(str(answer))}"' for answer in (answers[0], expected[-1]))
+            differing[case_id] = f"{short_text(case_id)} ({' and '.join(texts)})"
     return differing
 
 
@@ -520,7 +522,7 @@ def _with_cases(file: AnswerFile, cases: AnswerFile) -> AnswerFile:
             return _with_found(file, cases, rows, key)
         problems += [problem] if problem not in problems else []
     first = [one.rows[0].id for one in (file, cases)]
-    known = "the first ids of both are {}".format(" and ".join(f'"{_short(i)}"' for i in first))
+    known = "the first ids of both are {}".format(" and ".join(f'"{short_text(i)}"' for i in first))
     why = "; ".join(problems) or (known if all(first) else "they share neither ids nor questions")
     remedy = f"give the rows of both the same ids or questions; {_ONE_ORDER}"
     raise ConfigurationError(f"{file.name} cannot be joined with {cases.name}: {why}; {remedy}")
@@ -547,7 +549,9 @@ def _numbered(file: AnswerFile, cases: AnswerFile) -> Iterator[tuple[str, list[s
 
 def _with_found(file: AnswerFile, cases: AnswerFile, rows: _Found, key: str) -> AnswerFile:
     """Return *file* with the cases of its rows, and a sentence on rows without one."""
-    left = [_short(row.id or row.input or f"line {row.line}") for row, case in rows if case is None]
+    left = [
+        short_text(row.id or row.input or f"line {row.line}") for row, case in rows if case is None
+    ]
     notes = [*_note(left, f"of {file.name} not in {cases.name}, not scored")]
     if key not in _REASONS:
         notes.append(f"its cases in {cases.name} are found by {key}")
@@ -591,10 +595,4 @@ def _note(names: Sequence[str], what: str) -> Iterator[str]:
 
 
 def _examples(names: Sequence[str]) -> str:
-    """Return the first three of *names*."""
-    return ", ".join(map(_short, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"
+    return ", ".join(map(short_text, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004

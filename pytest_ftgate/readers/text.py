@@ -89,3 +89,13 @@ def values_checked(name: str) -> Iterator[None]:
 
 
 _EXPORT_AGAIN = "let the tool write the file again"
+
+
+#: The most characters of a text in an example.
+_MAX_CHARACTERS = 40
+
+
+def short_text(text: str) -> str:
+    """Return *text* in one line, cut off where it is too long for an example."""
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"

@@ -374,10 +374,13 @@ def meets_minimum(suite: Suite, row: LadderRow) -> bool:
 def best_rung(
     suite: Suite, rows: Sequence[LadderRow], comparison: _RungComparison
 ) -> LadderRow | None:
-    """Return the best row: starting at the first, each step up must be worth its effort or cost."""
+    """Return the best row: starting at the first, each step up must be worth its effort or cost.
+
+    Rows that cannot serve are left out, unless none can. None without rows.
+    """
     best: LadderRow | None = None
-    for row in rows:
-        if _can_serve(suite, row) and (best is None or _is_step_up(suite, row, best, comparison)):
+    for row in [row for row in rows if _can_serve(suite, row)] or rows:
+        if best is None or _is_step_up(suite, row, best, comparison):
             best = row
     return best
 

@@ -307,7 +307,7 @@ def advise(evidence: Evidence) -> Advice | None:
     if not ladder.scored:
         return None
     untuned = [row for row in ladder.scored if row.rung != TUNED_RUNG]
-    best = best_rung(evidence.suite, untuned, ladder.comparison) or next(iter(untuned), None)
+    best = best_rung(evidence.suite, untuned, ladder.comparison)
     rollback = find_rollback(evidence)
     decision = decide(evidence, ladder, best, rollback)
     key = frontier_key(ladder.rows)

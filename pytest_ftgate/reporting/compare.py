@@ -129,10 +129,10 @@ def _verdict_lines(
             yield from flip_lines(verdict, verbosity, None, {})
         else:
             yield from _regressed_names(verdict, verbosity)
-    yield from ["", *wrap_lines(told, 2)] if is_open else ()
+    yield from ["", *wrap_lines(escape_controls(told), 2)] if is_open else ()
     if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
         for step in verdict.next:
-            yield from wrap_lines(f"{step.role}: {step_line(step)}", 2)
+            yield from wrap_lines(f"{step.role}: {escape_controls(step_line(step))}", 2)
 
 
 def _regressed_names(verdict: Verdict, verbosity: int) -> Iterator[str]:

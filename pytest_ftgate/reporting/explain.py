@@ -10,7 +10,6 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.inputs import input_sentences
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
     declared_percent,
@@ -47,6 +46,8 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield "The gate has no check that could fail, so its test is skipped."
     check = verdict.check
     if check is not None and check.inputs is not None:
+        from pytest_ftgate.reporting.inputs import input_sentences
+
         yield from input_sentences(check, check.inputs)
     else:
         yield from _rule_sentences(verdict)

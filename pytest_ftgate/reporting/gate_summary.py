@@ -195,7 +195,9 @@ def _example_lines(verdict: Verdict) -> list[str]:
     from pytest_ftgate.reporting.flips import example_texts
 
     check = verdict.check
-    before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
+    before = check.against if check and check.kind is CheckKind.BASELINE else ""
+    # The name of the base stands in the line of the rates.
+    before = "base" if check and check.kind is CheckKind.BASE else before
     shown = f"{step_head('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
     lines = [shorten(shown, line_width()).rstrip()]
     for label, text in example_texts(flip, before or "before", line_width() - _LABEL - 12):

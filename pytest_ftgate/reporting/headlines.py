@@ -17,7 +17,6 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
-from pytest_ftgate.reporting.causes import cause
 from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
@@ -169,7 +168,7 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
         worst_label=label,
         worst=parts,
         perhaps=phrases.perhaps_fallen(verdict),
-        cause=cause(verdict),
+        cause=phrases.cause_parts(verdict)[0],
     )
     if check is None or verdict.statement.kind not in _MEASURED:
         return words

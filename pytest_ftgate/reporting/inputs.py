@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_ftgate.gates.inputs import InputChange
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.verdict import Check, Outcome
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 

@@ -61,7 +61,7 @@ def pair_lines(
     for name, text in zip(("reply 1", "reply 2"), marked, strict=False):
         yield ""
         shown = text if whole else _from_difference(text, most)
-        lines = [*quoted_lines(name, shown, max_lines=most)]
+        lines = [*quoted_lines(name, _indented(shown), max_lines=most)]
         is_cut |= shown != text or len(lines) == most
         yield from _styled(lines) if styled else lines
     is_cut |= len(asked) > 60 * _INPUT_LINES
@@ -139,6 +139,12 @@ def _parts(tokens: list[str], equal: list[tuple[int, int]]) -> Iterator[tuple[st
         yield "".join(tokens[done:start]), True
         yield "".join(tokens[start : start + size]), False
         done = start + size
+
+
+def _indented(text: str) -> str:
+    """Return *text* with indents that wrapping keeps."""
+    blank = "\N{NO-BREAK SPACE}"
+    return re.sub(r"^ +", lambda indent: blank * len(indent[0]), text, flags=re.MULTILINE)
 
 
 def _from_difference(text: str, lines: int) -> str:

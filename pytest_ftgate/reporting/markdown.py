@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.gates.statements import NextStep
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting import tables
 from pytest_ftgate.reporting.checkpoints import (
     CAUTION,
@@ -421,13 +421,6 @@ def model_index(verdicts: list[Verdict]) -> str:
     return f'model-index: # by pytest-ftgate\n  - {{"name": {name}, "results": [\n{lines}]}}\n'
 
 
-def _cases(check: Check | None) -> int:
-    """Return of how many cases a check has the rate."""
-    if check is None:
-        return 0
-    return check.inputs.cases if check.inputs else check.n
-
-
 def _result(verdict: Verdict) -> dict[str, Any]:
     check = comparing_check(verdict)
     suite = verdict.suite.removesuffix(".ftgate.yaml")
@@ -440,6 +433,6 @@ def _result(verdict: Verdict) -> dict[str, Any]:
     }
     return {
         "task": {"type": "text-generation"},
-        "dataset": {"name": f"{suite} ({_cases(check)} cases)", "type": suite},
+        "dataset": {"name": f"{suite} ({check.rated if check else 0} cases)", "type": suite},
         "metrics": [metric],
     }

@@ -304,7 +304,7 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.GATES: "gates of {variant}: {outcomes:list}",
     ReasonKind.CHALLENGER_IS_AS_GOOD: "{variant} without tuning is as good: {gain}",
     ReasonKind.NO_CHALLENGER: "no challenger is shown to be as good: {outcomes:list}",
-    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: train again",
+    ReasonKind.RETIRES: "{model} retires in {days} days, on {date}: compare its successor",
     ReasonKind.ACCURACY: _accuracy,
     ReasonKind.GAIN: _RIGHT + ": {gain} over {over}",
     ReasonKind.COSTS_MORE: _TIMES + ": {gain}, which may be chance",
@@ -405,6 +405,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
     NoteKind.CHANGED_TEXTS: "{changed:,} of {of:#reply} have another text ({share:percent}), "
     "{kept:,} of them with the same score; {regressed:,} regressed, {fixed:,} fixed",
+    NoteKind.SAME_TEXTS: "all {of:#reply} have the same text",
     NoteKind.FEW_CASES: "{n} cases; at least {needed} are needed",
     NoteKind.FEW_GROUPS: "{n} groups of related cases; at least {needed} are needed",
     NoteKind.FEW_REPLIES: "{n:#unrelated reply}; at least {needed} are needed",
@@ -417,7 +418,8 @@ _WORDS: Mapping[str, Words] = {
     "accuracy",
     NoteKind.NEARLY_ALL_DIFFER: "{n:,} of {of:,} inputs differ, so that labels of them save "
     "little: set a score that normalises replies, or label a random sample as cases",
-    NoteKind.LABELS_OF_NO_REPLY: "{n:,} of {of:#label} {n:belongs/belong} to no reply of this run",
+    NoteKind.LABELS_OF_NO_REPLY: "{n:,} of {of:#label} in {file} {n:belongs/belong} to no reply of "
+    "this run, as those of other inputs or of another suite",
     NoteKind.LABELS_CONTRADICT: "labels contradict themselves in {n} of {of} pairs that were shown "
     "twice: make the instruction clearer, and label again",
     NoteKind.LABELS_CANNOT_SAY: "{n} of {of} labelled inputs cannot be judged, and a tenth may: "

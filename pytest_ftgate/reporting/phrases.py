@@ -19,8 +19,6 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
-from pytest_ftgate.reporting.causes import cause, rest
-from pytest_ftgate.reporting.inputs import input_counts
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     VISIBLE,
@@ -276,6 +274,8 @@ def check_text(check: Check, variant: str = "") -> str:
     name = figure_name(check) if check.unit != "share" else ""
     text = f"{' '.join(filter(None, (name, size_with_interval(check))))}, {limit(check)}"
     if check.inputs is not None:
+        from pytest_ftgate.reporting.inputs import input_counts
+
         return f"{text}: {input_counts(check.inputs)}"
     return f"{text}: {levels(check, variant)}" if is_compared(check) else text
 
@@ -310,6 +310,8 @@ def cases(verdict: Verdict) -> str:
         return f"{verdict.regressed:,} of {what}, went worse, {verdict.fixed:,} better"
     total = f" of {check.n:,}" if check is not None else ""
     if check is not None and check.inputs is not None:
+        from pytest_ftgate.reporting.inputs import input_counts
+
         return input_counts(check.inputs, turns=True)
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
@@ -404,6 +406,19 @@ def _confusions(verdict: Verdict) -> Iterator[str]:
     ]
     for count, label, other in sorted(pairs, key=lambda pair: -pair[0]):
         yield f"{label} → {other} {count}"
+
+
+def cause_parts(verdict: Verdict) -> tuple[str, str]:
+    """Return what most regressed cases have in common, and what the others came to."""
+    if not verdict.loss_kinds and verdict.statement.values.keys() <= _WITHOUT_CAUSE:
+        return "", ""
+    from pytest_ftgate.reporting.causes import cause, rest
+
+    return cause(verdict), rest(verdict.statement.values)
+
+
+#: The values of a statement that name no cause.
+_WITHOUT_CAUSE = {"measure", "function", "tasks"}
 
 
 # Which parts fell -------------------------------------------------------------------------------
@@ -518,7 +533,7 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
         yield f"must-keep cases broke: {first_names(verdict.breaks)}"
     yield from _part_remarks(verdict, check)
     if not verdict.tests_skills:
-        yield from filter(None, (cause(verdict), rest(verdict.statement.values)))
+        yield from filter(None, cause_parts(verdict))
 
 
 def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:

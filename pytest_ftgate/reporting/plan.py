@@ -184,7 +184,7 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
     if any(estimate.has_default_limit for estimate in estimates):
         yield "limit", "~ is a default, the smallest drop that the cases can show"
     texts = {
-        "for 90 %": ("the smallest drop limit that 9 in 10 unchanged variants pass",
+        "for 90 %": ("the smallest limit that 9 in 10 unchanged variants pass",
                      "the highest minimum that 9 in 10 runs pass"),
         "assumed": ("how many cases differ between two runs (* measured, else typical)",
                     "the rate of right replies (* measured, else 5 points above the minimum)"),
@@ -215,7 +215,8 @@ def _units(estimate: PowerEstimate) -> str:
 def _limit_cell(estimate: PowerEstimate) -> str:
     if estimate.margin is None:
         return f"min {percent(estimate.minimum or 0.0)}"
-    return f"{'~' if estimate.has_default_limit else ''}{unsigned_points(estimate.margin)}"
+    mark = "±" if estimate.two_sided else "~" if estimate.has_default_limit else ""
+    return f"{mark}{unsigned_points(estimate.margin)}"
 
 
 def _needed_cell(estimate: PowerEstimate) -> str:

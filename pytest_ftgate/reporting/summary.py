@@ -231,7 +231,9 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     if brief and shown.kind is CheckKind.BASE:
         return levels(replace(shown, against=""))
     if shown.inputs is not None:
-        return size(shown) if brief else with_more(size(shown), limit(shown, nested=True))
+        inputs = quantity(shown.inputs.inputs, "input")
+        change = f"unchanged on {inputs}" if shown.is_unchanged else size(shown)
+        return change if brief else with_more(change, limit(shown, nested=True))
     after = level(shown.after, shown.unit, decimals(shown))
     if brief:
         change = "" if shown.is_unchanged else _change_text(verdict, shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from pytest_ftgate.gates.judge_figures import JudgeValidation
+from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.notes import Finding, Severity
 from pytest_ftgate.gates.verdict import FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import headline, shown_change_text

@@ -78,6 +78,23 @@ def base_variant(variant: Variant) -> Variant:
     )
 
 
+def base_label(suite: Suite, variant: Variant) -> str:
+    """Return what reports call the base of *variant*: ``base``, named where there are several."""
+    bases = {_base_identity(one) for one in suite.variants.values() if one.tuned}
+    return f"base {_base_identity(variant)[0]}" if len(bases) > 1 else "base"
+
+
+def _base_identity(variant: Variant) -> tuple[str, ...]:
+    """Return the name of the base of *variant*, and what tells it from others of this name."""
+    # A suite without a fine-tune has no use for it.
+    from pytest_ftgate.weights import weights_name
+
+    base = base_variant(variant)
+    if base.replies is not None:
+        return base.replies.name, str(base.replies)
+    return weights_name(base.model), base.model, str(base.base_url), str(base.base_url_env)
+
+
 def _recorded_base(variant: Variant) -> Variant:
     return Variant(
         name=base_name(variant),

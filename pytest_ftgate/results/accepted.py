@@ -16,7 +16,7 @@ from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import ExamChange
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.results.exam import Exam, case_digest, compare_exams, merge_exams
 from pytest_ftgate.results.history import RECORD_FORMAT, check_format
 from pytest_ftgate.results.run import Report, from_json, json_adapter, node_id, node_name
@@ -212,17 +212,9 @@ def _gaps(record: AcceptedRecord) -> Iterator[str]:
         reads = gate is not None and gate.reads_record and verdict.variant in gate.variants
         kept = len(record.right(verdict.gate, verdict.variant))
         # Without a check it had nothing to compare with, or could not be measured.
-        is_rated = int("rate" in verdict.statement.values)
-        counted = _cases_of(verdict.check) if verdict.check else is_rated
+        counted = verdict.check.rated if verdict.check else int("rate" in verdict.statement.values)
         if reads and kept < counted:
             yield f"{node_name(verdict)}: {counted - kept:,} of {counted:,}"
-
-
-def _cases_of(check: Check) -> int:
-    """Return how many cases *check* has: it may count their runs, or inputs beside them."""
-    if check.inputs is not None:
-        return check.inputs.cases
-    return check.tasks or check.n
 
 
 def accepted_limit_line(path: Path, gate: str) -> int:

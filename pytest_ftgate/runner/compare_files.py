@@ -267,11 +267,10 @@ def _require_other_replies(files: Sequence[AnswerFile]) -> None:
 
 def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
     files, paired, compared, suite = read.files, read.paired, read.compared, read.compared.suite
-    scores = {name: compared.scores(name, suite) for name in suite.variants}
+    scores, asked = map(compared.all_scores, (suite, suite.inputs_suite))
     _require_replies(files, scores.values())
     gate = next(filter(is_rate, suite.gates.values()))
     coarse = tuple(compared.coarse_limit(gate))
-    asked = {name: compared.scores(name, suite.inputs_suite) for name in suite.variants}
     look = Look(repeats=(repeats := suite.repeats or 1), replies_vary=repeats > 1)
     source, levels = GivenScores(scores, of_inputs=asked), shared_levels(suite)
     given = (

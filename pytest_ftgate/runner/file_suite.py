@@ -35,15 +35,7 @@ from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gate_kinds import CLAIMS, THESE_TASKS, RateGate, is_rate
-from pytest_ftgate.suite.model import (
-    Case,
-    Inputs,
-    ReplyRules,
-    Suite,
-    Variant,
-    digest,
-)
-from pytest_ftgate.suite.pair_labels import read_pair_labels
+from pytest_ftgate.suite.model import Case, Inputs, ReplyRules, Suite, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED
 from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
@@ -100,6 +92,10 @@ class ComparedSuite:
         asked = {case.id for case in suite.cases}
         requests = [one for one in self.requests(variant) if one.case.id in asked]
         return score_replies(variant, requests, self.results(variant), self.suite.path.parent)
+
+    def all_scores(self, suite: Suite) -> dict[str, VariantScores]:
+        """Return the scores of each variant of the cases of *suite*."""
+        return {name: self.scores(name, suite) for name in self.suite.variants}
 
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
@@ -163,9 +159,9 @@ class ComparedSuite:
         # A run sizes the limit for as many replies to each case.
         is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
         limit: dict[str, Any] = {} if is_sized else {gate.drop_key: gate.max_drop}
-        slices = {"slices": ["tag"]} if any(case.tags for case in self.suite.cases) else {}
+        limit |= {"slices": [*gate.slices]} if gate.slices else {}
         limit |= {"claim": gate.claim} if gate.claim else {}
-        yield f"gates: {json.dumps({gate.kind: {**limit, **slices}})}"
+        yield f"gates: {json.dumps({gate.kind: limit})}"
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -216,7 +212,8 @@ def build_suite(
     inputs = _inputs(source, files[0], asked, reply, labels) if labels and asked else None
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    slices = ("tag",) if any(case.tags for case in built) else ()
+    # A tag that all cases have is no part of them.
+    slices = ("tag",) if len({case.tags for case in built}) > 1 else ()
     gate = RateGate(kind="accuracy", line=1, slices=slices, **limit)
     if not gate.claim and inputs is None and _are_few_tasks(paired, slices):
         gate = replace(gate, claim=THESE_TASKS)
@@ -274,6 +271,8 @@ def _inputs(
     """Return *rows* as inputs whose replies are normalised as the score of *reply* does it."""
     values = [case_value(case_id, row, reply.score.kind) for case_id, row in rows.items()]
     cases = _cases(source, file, rows, values, replace(reply, score=Rule("exact")))
+    from pytest_ftgate.suite.pair_labels import read_pair_labels
+
     if labels.suffix != ".jsonl":
         raise ConfigurationError(f"--labels {labels}: a file of labels ends in .pairs.jsonl")
     return Inputs(

@@ -86,7 +86,9 @@ def _labelled(inputs: Inputs, found: Disagreements) -> int:
 def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores:
     asked = session.built.task(suite.inputs_suite, variant, full_look(suite))
     replies = known_replies(session, variant.name, asked, only_cached=True)
-    return score_replies(variant.name, asked, replies, suite.path.parent)
+    # Those of a run that was stopped are a part: the other inputs are missing, and no error.
+    cached = [one for one in asked if one.fingerprint in replies]
+    return score_replies(variant.name, cached, replies, suite.path.parent)
 
 
 def file_disagreements(

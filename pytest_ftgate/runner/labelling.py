@@ -146,7 +146,7 @@ def suite_labelling(suite: Suite, session: Session, variant: str) -> Labelling:
     verdicts = (
         one for one in load_verdicts(session.settings.cache.parent) if one.suite == suite.name
     )
-    return _labelling(suite.inputs, found, verdicts, typed, f"pytest --ftgate {typed}")
+    return labelling_of(suite.inputs, found, verdicts, typed, f"pytest --ftgate {typed}")
 
 
 def file_labelling(
@@ -162,16 +162,20 @@ def file_labelling(
     verdicts = compare(*files, labels=labels, scorer=scorer, **options).verdicts
     named = ["--labels", str(labels), *(["--scorer", _written(scorer)] if scorer else [])]
     typed = shlex.join([*files, *named])
-    return _labelling(inputs, found, verdicts, typed, f"pytest-ftgate compare {typed}")
+    return labelling_of(inputs, found, verdicts, typed, f"pytest-ftgate compare {typed}")
 
 
 def _written(scorer: Any) -> str:
     return scorer if isinstance(scorer, str) else json.dumps(scorer)
 
 
-def _labelling(
+def labelling_of(
     inputs: Inputs, found: Disagreements, verdicts: Iterable[Verdict], typed: str, command: str
 ) -> Labelling:
+    """Return the labelling of what was *found* on *inputs*; see `Labelling`.
+
+    *verdicts* are those of the last run, of these replies or of others.
+    """
     # As the gate reads them: those of a judge only if enough of them are examined.
     usable = replace(inputs, labels=label_quality(inputs, found).usable)
     draw = draw_pairs(usable, found)

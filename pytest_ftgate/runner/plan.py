@@ -15,7 +15,7 @@ from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look, checks_by_gate, design_of, guess_rate
-from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit
+from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit, limit_of_cases
 from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
 from pytest_ftgate.gates.needs import ReadingRequest, When, replies_of
@@ -542,9 +542,15 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
         yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
     # Of inputs labels are planned, and not cases: see runner/inputs.py.
-    if gate.max_drop is not None and not pools_inputs(gate_run.suite, gate, variant):
-        checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
-        yield replace(_drop_estimate(session, gate_run), checks=checks)
+    if gate.max_drop is None or pools_inputs(gate_run.suite, gate, variant):
+        return
+    if is_rate(gate):
+        limit = limit_of_cases(gate_run.gate_suite, gate)
+        if limit is None:
+            return
+        gate_run = replace(gate_run, gate=replace(gate, max_drop=limit))
+    checks = checks_by_gate(gate_run.gate_suite, variant)[gate.name]
+    yield replace(_drop_estimate(session, gate_run), checks=checks)
 
 
 def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:

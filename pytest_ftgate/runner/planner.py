@@ -319,9 +319,14 @@ class Plan:
         return self.probe_stages[-1] if is_open else ()
 
     def own_requests(self, gate_run: GateRun) -> Workload:
-        """Return the first requests of *gate_run* to its variant; of its base if there are none."""
+        """Return the first requests of *gate_run* to its variant, or those of its identity.
+
+        Those to its base if there are none.
+        """
         needed = [replies_of(need) for need in gate_run.needs()]
         own = [one for one in needed if one.variant == self.variant.name]
+        if not own and self.identity_probes(gate_run):
+            return self.probe_stages[0][0]
         return self.requests((own or needed)[0])
 
     def requests(self, request: ScoreRequest) -> Workload:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.notes import Note, note, text_note
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source, display_path
@@ -201,6 +202,8 @@ def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
         for gate in suite.gates_for(variant):
             if gate.max_drop is None or variant.name == suite.baseline:
                 continue
+            if pools_inputs(suite, gate, variant):
+                continue  # Its power depends on the inputs that differ, and not on the cases.
             design = design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
             # The limit itself takes ten times as long, and few gates need it.
             if design_pass_probability(design, discordance, _USEFUL_DROP) < POWER:

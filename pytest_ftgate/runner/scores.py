@@ -22,7 +22,7 @@ from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_
 from pytest_ftgate.suite.model import Judge, Label, Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.judge_figures import JudgeValidation
+    from pytest_ftgate.gates.figure import JudgeValidation
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
 

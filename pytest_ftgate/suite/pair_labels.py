@@ -7,7 +7,7 @@ instruction. So it stays valid when prompts and models change.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -136,8 +136,3 @@ def telling_key(value: Any) -> str:
     told = next((key for key in _TELLING_KEYS if key in keys), "")
     remedy = "labels are given without knowing who answered: label the pairs again"
     return f'a label has the key "{told}"; {remedy}' if told else ""
-
-
-def label_lines(labels: Iterable[PairLabel]) -> str:
-    """Return *labels* as the lines of a file."""
-    return "".join(label.line for label in labels)

@@ -440,6 +440,32 @@ def test_inputs_whose_answer_is_known_become_cases_that_the_suite_reads(pytester
     assert "36 inputs" in printed
 
 
+def test_inputs_that_a_stopped_run_left_without_a_reply_are_no_pairs(pytester, label, run_verb):
+    path = write_suite(pytester.path)
+    replies = pytester.path / "new.jsonl"
+    kept = [row for row in read_lines(replies) if row["id"] not in {"p0", "p1", "p30"}]
+    write_rows(replies, kept)
+
+    planned = run_verb("power", path)
+    shown = label(keys="q")
+
+    assert (planned[0], shown[0]) == (0, 0), planned[1] + shown[1]
+    assert "10 of 40 inputs differ by the replies so far" in " ".join(planned[1].split())
+    assert "0 labelled of 10 that differ" in shown[1]
+
+
+def test_no_plan_holds_the_few_cases_beside_inputs_to_the_limit_of_the_inputs(pytester, run_verb):
+    path = write_suite(pytester.path)
+    path.write_text(SUITE.replace("max_drop: 0.2", "max_drop: 0.1"), "utf-8")
+
+    power = run_verb("power", path)[1]
+    plan = pytester.runpytest_inprocess("--ftgate", "--ftgate-plan").stdout.str()
+
+    assert "accuracy[new]: 12 of 40 inputs differ" in " ".join(power.split())
+    assert "accuracy[old]" not in power + plan
+    assert "without power" not in plan
+
+
 def test_a_score_that_reads_no_whole_answers_makes_no_cases(pytester, label):
     path = write_suite(pytester.path)
     path.write_text(

@@ -30,7 +30,7 @@ GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
     *("pip", "python", "python3", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
-    *("axolotl", "llamafactory-cli", "tune"),
+    *("axolotl", "llamafactory-cli", "tune", "lm_eval"),
 }
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
@@ -59,6 +59,7 @@ PRINTED = {
     "docs/providers.md: SmolLM2-135M-Instruct": "benchmarks/loading.py, which needs torch",
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/how-to/accept.md: NOT ACCEPTED": "tests/docs/test_accept.py",
+    "docs/how-to/new-engine.md: ": "tests/docs/test_new_engine.py",
     "docs/how-to/read-a-build.md: ": "tests/docs/test_read_a_build.py",
     "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
     "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",

@@ -25,12 +25,13 @@ from ftgate_testing.ended_runs import (
     verdict_of,
     wrong,
 )
+from ftgate_testing.inputs import compared, every, labelled
 from ftgate_testing.reports import FORGETTING, failing_run, inconclusive_verdict, report
-from ftgate_testing.score_columns import skill_scores, suite, variant_scores
+from ftgate_testing.score_columns import rate_verdict, skill_scores, suite, variant_scores
 from pytest_ftgate.gates.diagnosis import cause_steps
+from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.identity import drift_note
-from pytest_ftgate.gates.judge_figures import JudgeValidation
 from pytest_ftgate.gates.notes import Cause, IdentityNote, Note, NoteKind, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
@@ -314,6 +315,13 @@ def _another_model() -> Verdict:
     return _invalid(text_note(wrong_model(asked, "gpt-small")), "model")
 
 
+def _differing() -> Verdict:
+    """Return the verdict on cases and inputs, of which some differ and few are labelled."""
+    current, new = (variant_scores(name, [1.0] * 100) for name in ("current", "new"))
+    replies = labelled(compared(1_000, differ=60), 20, every("old", "new", "both", "neither"))
+    return rate_verdict(_gate(max_drop=0.03), new, current, inputs=replies)
+
+
 _J = "tests/journeys/"
 _SETTLES = "test_a_gate_that_may_settle_asks_on_until_it_knows_and_nothing_the_next_time"
 _COUNTED_AND_RECORDED = "test_a_missing_reply_is_counted_and_recorded_by_the_command_that_brings_it"
@@ -391,6 +399,8 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "so close that no affordable number of cases decides",
         lambda: _minimum(14),
         ("tests/gates/test_next_steps.py::test_where_more_cases_than_that_are_needed_something_else_decides",)),
+    End("inconclusive", "too few labels of inputs that differ", _differing,
+        (f"{_J}test_inputs.py::test_labels_of_what_differs_lead_from_an_open_gate_to_a_passed_one",)),
     End("inconclusive", "too few repeats", _repeats,
         (f"{_J}test_looks.py::{_SETTLES}",
          "tests/gates/test_power.py::test_a_repeated_baseline_adds_power"), _DATA),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_ftgate.gates.design import Levels
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases

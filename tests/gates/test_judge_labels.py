@@ -9,7 +9,7 @@ import pytest
 from ftgate_testing.tables import every_row
 from scipy import stats
 
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.judge_labels import validate_judge
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply

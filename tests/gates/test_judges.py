@@ -13,7 +13,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.checks import DropRule, check_minimum
 from pytest_ftgate.gates.design import Levels
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.judges import (
     JudgeEvidence,
     check_graded_drop,

@@ -16,7 +16,7 @@ from ftgate_testing.score_columns import (
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.judge_figures import JudgeValidation
+from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict, combine_checks
 

@@ -38,6 +38,8 @@ ELSEWHERE = {
     "_left_open",
     StepKind.KEEP_THOUGHTS: "test_thoughts.py::test_thoughts_that_may_go_pass_once_their_limit_is"
     "_left_out",
+    StepKind.LABEL: "test_inputs.py::test_labels_of_what_differs_lead_from_an_open_gate_to_a_passed"
+    "_one",
     StepKind.LOWER_USAGE: "test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one"
     "_failed",
     StepKind.REQUEST_BOTH_AGAIN: "test_drift.py::test_the_command_for_a_drifted_baseline_compares"

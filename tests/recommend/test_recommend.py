@@ -106,6 +106,16 @@ def test_what_fails_as_well_is_no_way_back(evidence):
     assert told(advice)[0] != "roll back"
 
 
+def test_where_every_untuned_rung_fails_a_gate_the_fine_tune_is_held_against_the_best(evidence):
+    variants = ("prompt", "examples", "descriptions", "strong")
+    verdicts = tuple(verdict(name, outcome=FAILED) for name in variants)
+
+    advice = advise(evidence(50_000, SERVES, verdicts=verdicts))
+
+    assert told(advice) == ("keep the fine-tune", "lora")
+    assert advice.below == "descriptions"
+
+
 # What the rules look at
 
 

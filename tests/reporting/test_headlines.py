@@ -5,7 +5,7 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.judge_figures import JudgeValidation
+from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.notes import Cause, note, text_note
 from pytest_ftgate.gates.statements import (
     ExamChange,

@@ -46,6 +46,7 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.CHANGED_TEXTS, changed=54, of=900, share=0.06, kept=50, regressed=1, fixed=3),
      ("54 of 900 replies have another text (6 %), 50 of them with the same score; 1 regressed, "
       "3 fixed")),
+    (note(K.SAME_TEXTS, of=216), "all 216 replies have the same text"),
     (note(K.FEW_CASES, n=20, needed=30), "20 cases; at least 30 are needed"),
     (note(K.FEW_GROUPS, n=9, needed=10), "9 groups of related cases; at least 10 are needed"),
     (note(K.FEW_REPLIES, n=29, needed=30), "29 unrelated replies; at least 30 are needed"),
@@ -109,7 +110,9 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.NEARLY_ALL_DIFFER, n=600, of=1_000),
      ("600 of 1,000 inputs differ, so that labels of them save little: set a score that normalises "
      "replies, or label a random sample as cases")),
-    (note(K.LABELS_OF_NO_REPLY, n=37, of=40), "37 of 40 labels belong to no reply of this run"),
+    (note(K.LABELS_OF_NO_REPLY, n=37, of=40, file="shop.pairs.jsonl"),
+     ("37 of 40 labels in shop.pairs.jsonl belong to no reply of this run, as those of other "
+     "inputs or of another suite")),
     (note(K.LABELS_CONTRADICT, n=4, of=20),
      ("labels contradict themselves in 4 of 20 pairs that were shown twice: make the instruction "
      "clearer, and label again")),
@@ -529,7 +532,7 @@ REASONS = [
     (note("no challenger", outcomes=("c inconclusive", "d worse")),
      "no challenger is shown to be as good: c inconclusive, d worse"),
     (note("retires", model="m", days=29, date="2026-12-24"),
-     "m retires in 29 days, on 2026-12-24: train again"),
+     "m retires in 29 days, on 2026-12-24: compare its successor"),
     (note("accuracy", variant="b", accuracy=0.88, low=0.86, high=0.9),
      "b is right in 88 % (95 % CI 86 to 90 %)"),
     (note("accuracy", variant="b", accuracy=0.88, minimum=0.85),

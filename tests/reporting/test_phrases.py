@@ -14,17 +14,16 @@ import pytest_ftgate
 from pytest_ftgate.gates.notes import text_note
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, Fall, Outcome, Slice
+from pytest_ftgate.reporting.causes import cause, rest
 from pytest_ftgate.reporting.phrases import (
     Relation,
     cases,
-    cause,
     check_text,
     doubt,
     levels,
     measured_headline,
     other_check,
     relation,
-    rest,
     worst,
 )
 from pytest_ftgate.scoring.score import LabelMetrics

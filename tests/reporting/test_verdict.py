@@ -8,7 +8,7 @@ from typing import ClassVar
 from ftgate_testing.reports import failing_run, report
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.item import _terminal_columns

@@ -615,3 +615,19 @@ def test_requests_go_on_with_the_adapter_of_the_last_request_before_them(of):
     ordered = group_by_adapter([of("", 1), of("a", 1), of("b", 1)], after=[of(""), of("a")])
 
     assert names(ordered) == ["a1", "1", "b1"]
+
+
+# What a base is called -----------------------------------------------------------------------
+
+
+@every_row("others, expected", [
+    ((), "base"),
+    (("two: {like: one, scale: 0.5}",), "base"),
+    (("two: {like: one, model: n.gguf}",), "base m.gguf"),
+    (("two: {like: one, base_replies: r.jsonl}",), "base m.gguf"),
+    (("two: {provider: llamacpp, model: n.gguf}",), "base"),
+])  # fmt: skip
+def test_a_base_is_named_where_the_suite_has_fine_tunes_of_several(tmp_path, others, expected):
+    found = suite(tmp_path, TUNED, *others, n__gguf="other weights")
+
+    assert plan.base_label(found, found.variants["one"]) == expected

@@ -150,6 +150,14 @@ def test_a_change_is_limited_on_both_sides(fixed, regressed, outcome, shown):
     assert f"{regressed} regressed, {fixed} fixed" in printed
 
 
+def test_replies_that_are_all_the_same_are_said_to_be():
+    rows = [{"id": f"c{n}", "expected": "a", "reply": "ab"[n % 2]} for n in range(400)]
+
+    result = compare(rows, rows, two_sided=0.05)
+
+    assert "all 400 replies have the same text" in " ".join(result.lines())
+
+
 def test_only_one_limit_is_declared():
     rows = [{"id": "a", "reply": "a", "expected": "a"}] * 2
     with pytest.raises(ConfigurationError, match="--two-sided limits a drop as well; leave --max-"):
@@ -158,6 +166,15 @@ def test_only_one_limit_is_declared():
         ConfigurationError, match="--two-sided is 2, but is above 0 and below 1; fo"
     ):
         compare(rows, rows, two_sided=2)
+
+
+def test_a_value_that_all_rows_have_is_compared_once():
+    base = answer_rows(200, topic=lambda _: "sums")
+
+    result = compare(base, answer_rows(200, range(60), topic=lambda _: "sums"), by="topic")
+
+    assert result.verdicts[0].slices == ()
+    assert "topic" not in " ".join(result.lines()).partition("note:")[0]
 
 
 def test_each_value_of_a_column_is_compared_and_the_worst_is_named():

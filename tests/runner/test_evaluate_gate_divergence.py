@@ -83,6 +83,7 @@ def test_a_server_with_prompt_logprobs_shows_the_divergence(tmp_path, tuned_shar
     assert len(server.requests) == sent
     assert again.verdicts[0].check == verdict.check
     assert verdict.outcome == outcome, str(run)
+    assert (verdict.facts["model"], verdict.facts["served as"]) == ("tuned", "tuned")
     assert verdict.check.after == pytest.approx(kl, abs=1e-3)
     read = [request for request in server.requests if "prompt_logprobs" in request]
     assert {request["messages"][-1]["role"] for request in read} == {"assistant"}

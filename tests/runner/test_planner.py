@@ -211,14 +211,14 @@ def test_a_base_reads_greedily_what_a_divergence_is_measured_on(house):
     assert base.key in [group.key for group in plan(suite).groups(gate_run)]
 
 
-def test_the_own_requests_of_a_gate_are_those_of_its_variant_and_of_the_base_if_it_has_none(house):
+def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(house):
     suite = loaded(house)
     models = {}
     for kind in ("accuracy", "forgetting", "divergence"):
         own = plan(suite).own_requests(GateRun(suite, suite.gates[kind], suite.variants["draft"]))
         models[kind] = {one.request.model for one in own}
 
-    assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"parent"}}
+    assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"draft"}}
 
 
 def test_the_pilot_is_among_the_requests_of_skills_while_it_chooses_the_levels(house):

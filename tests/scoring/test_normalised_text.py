@@ -66,3 +66,12 @@ def test_tool_calls_tell_replies_apart_where_a_score_may_read_them(score):
 
     assert normal(score, "done", calls[0]) != normal(score, "done", calls[1])
     assert normal(score, "done", calls[0]) != normal(score, "done")
+
+
+def test_a_reply_that_was_cut_off_or_refused_has_no_answer():
+    case = Case(id="p", location="p:1", input="q", score=Rule("exact"))
+
+    assert [
+        normal_text(case, Reply(text="late", stop=stop), Rule("exact"))
+        for stop in ("length", "refusal", "end")
+    ] == ["", "", "late"]

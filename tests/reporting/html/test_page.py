@@ -19,7 +19,7 @@ from ftgate_testing.reports import (
     report,
 )
 
-from pytest_ftgate.gates.judge_figures import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, NoteKind, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.verdict import Drift, Flip, FormatErrorExample, FormatErrorShare, Verdict
