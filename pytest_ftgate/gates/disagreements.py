@@ -144,7 +144,8 @@ def known_truths(labels: Iterable[PairLabel], version: str) -> Truths:
     for label in labels:
         if label.instruction == version and not label.again:
             for text, vote in label.votes.items():
-                votes[label.input, text][label.by] = vote
+                # A later answer of the same person is a check of the labeller too.
+                votes[label.input, text].setdefault(label.by, vote)
     return {place: _majority(by_person.values()) for place, by_person in votes.items()}
 
 

@@ -134,6 +134,7 @@ class NoteKind(StrEnum):
     DROP_NEVER_SHOWN = "drop never shown"
     CLAIM_THESE = "claim these"
     LOST_RUNS = "lost runs"
+    COPIES = "copies"
     ONLY_THESE = "only these"
     RUNS_SHOW = "runs show"
     FEW_TASKS = "few tasks"

@@ -101,14 +101,14 @@ def _stale(inputs: Inputs) -> Iterator[Note]:
 
 
 def _repeated(labels: Iterable[PairLabel]) -> tuple[int, int]:
-    """Return how many pairs were answered twice, and how many of them otherwise."""
+    """Return how many pairs one person answered twice, and how many of them otherwise."""
     first = dict[tuple[str, _Pair], Mapping[str, float | None]]()
     answers = list[bool]()
     for label in labels:
         place = (label.by, _pair(label))
-        if not label.again:
-            first.setdefault(place, label.votes)
-        elif place in first:
+        if place not in first:
+            first |= {} if label.again else {place: label.votes}
+        else:
             both = [(first[place][text], vote) for text, vote in label.votes.items()]
             if all(None not in pair for pair in both):
                 answers.append(any(one != other for one, other in both))

@@ -333,7 +333,11 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             check = check_point(check)
         check = _without_lost_runs(check, comparison)
         if gate.claims_these:
+            from pytest_ftgate.gates.tasks import without_copies
+
+            sides = (comparison.compared_scores, comparison.scores)
             check = replace(check, tasks=len(comparison.scores.cases) - check.missing)
+            check = without_copies(check, sides)
         if check.kind is CheckKind.MINIMUM:
             yield inconclusive_at_chance(check, guess_rate(suite, gate))
         elif drifted is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from pytest_ftgate.gates.design import Levels
 from pytest_ftgate.gates.figures import check_of_figure, rate_figure
 from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import FloatArray, Samples
-from pytest_ftgate.gates.verdict import Check, CheckKind
-from pytest_ftgate.scoring.scores import CaseResult
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.rates import MeanScore
 from pytest_ftgate.stats.tasks import FEWEST_TASKS, TaskRuns, score_of_these, these_tasks
@@ -66,3 +67,23 @@ def _rewards(source: CaseResult | str, value: float, repeats: float) -> FloatArr
     if abs(right - value * repeats) > 1e-6:  # noqa: PLR2004 - rounding
         return np.array([value])
     return np.array([1.0] * right + [0.0] * (count - right))
+
+
+def without_copies(check: Check, sides: Iterable[VariantScores | None]) -> Check:
+    """Return *check*, inconclusive if the runs of a side are copies: the same text and reward.
+
+    So are those that a cache gave, or a model that does not vary. They show no more than one run.
+    """
+    for side in filter(None, sides):
+        several = [result for result in side.results.values() if len(result.replies) > 1]
+        if several and all(map(_are_copies, several)):
+            told = note(NoteKind.COPIES, variant=side.variant)
+            notes, outcome = (*check.notes, told), Outcome.INCONCLUSIVE
+            return replace(check, outcome=outcome, shown_limit=None, notes=notes)
+    return check
+
+
+def _are_copies(result: CaseResult) -> bool:
+    texts = {reply.text for reply in result.replies}
+    # Rewards alone may be the same of runs that differ.
+    return len(texts) == 1 and texts != {""} and len({*result.scores}) == 1

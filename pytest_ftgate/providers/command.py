@@ -195,6 +195,10 @@ def _reply(
             f"{name} ended with exit code {code}: {last[:_MAX_SHOWN]}".rstrip(": ")
         )
     reward = stated.get("reward", float(code == 0))
+    if code == _UNSOLVED and reward > 0:
+        raise RequestRejected(
+            f"{name} states a reward of {reward:g} and ends with exit code {code}: end it with 0"
+        )
     text = str(stated.get("text", out.strip()))
     usage = {key: stated[key] for key in ("input", "output") if key in stated}
     return Reply(text=text, score=float(reward), usage=usage, seconds=seconds)

@@ -540,6 +540,8 @@ _WORDS: Mapping[str, Words] = {
     "or {key}: {possible:g}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
     "whose {runs} replies each are the sample",
+    NoteKind.COPIES: "the runs of {variant} are copies, with the same text in each run of a task: "
+    "they show no more than one run",
     NoteKind.LOST_RUNS: "{lost:,} of {of:,} replies of {variant} are missing, and what got lost "
     "may have been what went wrong",
     NoteKind.ONLY_THESE: "about these {n} tasks alone: it says nothing of others like them",

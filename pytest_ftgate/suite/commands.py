@@ -7,6 +7,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.declaration import DeclaredCommand
 from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case
@@ -14,6 +15,8 @@ from pytest_ftgate.suite.templates import TemplateError, render_template
 
 #: The names of programs that read a line of text as commands.
 _SHELLS = ("sh", "bash", "zsh", "dash", "fish", "cmd", "cmd.exe", "powershell", "pwsh")
+#: Folders that no program needs, and whose files change with every run.
+_LEFT_OUT = frozenset({".ftgate", ".git", ".pytest_cache", "__pycache__"})
 #: The variable of a template that has the number of the run of a case, from 1.
 RUN = "run"
 
@@ -51,17 +54,25 @@ def _errors(location: VariantLocation, declared: DeclaredCommand) -> Iterator[st
 def command_files(
     location: VariantLocation, declared: DeclaredCommand
 ) -> tuple[tuple[str, Path], ...]:
-    """Return the files that a command is given, each with its path in the folder where it runs."""
-    source, line = location.source, location.line("command")
-    found: dict[str, Path] = {}
+    """Return the files that a command is given, each with its path in the folder where it runs.
+
+    What the tools of a project keep in its folders is left out. Errors go to *location*.
+    """
+    source, folder = location.source, location.source.path.parent.resolve()
+    what, found = f"{location.display_name}: command: files", dict[str, Path]()
     for written in declared.files:
-        path = source.find_file(
-            written, line, f"{location.display_name}: command: files", folders=True
-        )
+        path = source.find_file(written, location.line("command"), what, folders=True)
         inner = sorted(path.rglob("*")) if path and path.is_dir() else filter(None, [path])
         for file in inner:
-            if file.is_file() and "__pycache__" not in file.parts:
-                found[file.relative_to(source.path.parent.resolve()).as_posix()] = file
+            if not file.is_file() or {*file.relative_to(source.root).parts} & _LEFT_OUT:
+                continue
+            # A link within a folder may lead anywhere.
+            if not real_path(file).is_relative_to(folder):
+                shown = source.display_path(file)
+                message = f"command: files: {shown} lies outside the folder of the suite; copy it"
+                location.add_error("command", message)
+                break
+            found[file.relative_to(folder).as_posix()] = file
     return tuple(found.items())
 
 

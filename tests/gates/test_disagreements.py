@@ -8,6 +8,7 @@ import pytest
 from ftgate_testing.inputs import compared, every, found_in, inputs_of, labelled, replied
 
 from pytest_ftgate.gates.disagreements import draw_pairs, find_disagreements, known_truths
+from pytest_ftgate.gates.pair_labels import label_quality
 from pytest_ftgate.suite.pair_labels import NO_ANSWER, PairAnswer
 
 
@@ -80,3 +81,13 @@ def test_who_is_shown_first_tells_nothing_of_who_is_right(answer):
 
     first = [label.answer is PairAnswer.FIRST for label in start.inputs.labels]
     assert 60 < sum(first) < 140
+
+
+def test_a_second_answer_of_one_person_is_a_contradiction_and_no_correction():
+    start = labelled(compared(200, differ=20), 20, every("neither"))
+    turned = tuple(replace(label, answer=PairAnswer.BOTH) for label in start.inputs.labels[:4])
+    inputs = replace(start.inputs, labels=(*start.inputs.labels, *turned))
+    quality = label_quality(inputs, found_in(start))
+
+    assert {*quality.truths.values()} == {0.0}
+    assert (quality.repeated, quality.contradictions, quality.contradicts) == (4, 4, True)

@@ -81,6 +81,16 @@ def test_graded_runs_are_compared_as_they_are(run):
     )
 
 
+def test_runs_that_are_copies_of_one_show_no_more_than_it(run, pytester):
+    run(STEADY, OTHER_ORDER)
+    lines = pytester.path.joinpath("new.jsonl").read_text("utf-8").splitlines()
+    copied = [{**json.loads(line), "text": "the same", "score": 1} for line in lines]
+    pytester.path.joinpath("new.jsonl").write_text("\n".join(map(json.dumps, copied)))
+    result = pytester.runpytest("--ftgate", "-vv")
+
+    result.stdout.fnmatch_lines(["*INCONCLUSIVE*", "*the runs of new are copies*"])
+
+
 def test_a_minimum_holds_on_these_tasks(run):
     gate = "claim: these_tasks, max_drop: none, min: 0.6"
     assert run(STEADY, OTHER_ORDER, gate).ret == 0

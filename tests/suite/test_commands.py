@@ -75,3 +75,20 @@ def test_a_command_that_cannot_run_is_an_error_with_its_line(load, command, mess
     (error,) = raised.value.errors
     assert message in error.message
     assert error.line == 4
+
+
+def test_a_link_within_a_folder_leads_nowhere_else(load, tmp_path):
+    (tmp_path / "skill" / "secret").symlink_to("/etc/hostname")
+    with pytest.raises(SuiteError) as raised:
+        load("{run: [python3], files: [skill]}")
+
+    assert "skill/secret lies outside the folder of the suite" in str(raised.value)
+
+
+def test_what_tools_keep_in_a_folder_is_left_out(load, tmp_path):
+    for name in (".ftgate", "__pycache__"):
+        (tmp_path / "skill" / name).mkdir()
+        (tmp_path / "skill" / name / "file").write_text("changes")
+
+    suite = load("{run: [python3], files: [skill]}")
+    assert [name for name, _ in suite.variants["new"].runtime["files"]] == ["skill/SKILL.md"]
