@@ -332,12 +332,7 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         if gate.evidence == "point" and drifted is None:
             check = check_point(check)
         check = _without_lost_runs(check, comparison)
-        if gate.claims_these:
-            from pytest_ftgate.gates.tasks import without_copies
-
-            sides = (comparison.compared_scores, comparison.scores)
-            check = replace(check, tasks=len(comparison.scores.cases) - check.missing)
-            check = without_copies(check, sides)
+        check = _of_tasks(check, comparison) if gate.claims_these else check
         if check.kind is CheckKind.MINIMUM:
             yield inconclusive_at_chance(check, guess_rate(suite, gate))
         elif drifted is not None:
@@ -349,6 +344,15 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         from pytest_ftgate.gates.thoughts import thought_checks
 
         yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
+
+
+def _of_tasks(check: Check, comparison: Comparison) -> Check:
+    """Return *check* as one about these tasks alone, inconclusive if their runs are copies."""
+    from pytest_ftgate.gates.tasks import without_copies
+
+    tasks = len(comparison.scores.cases) - check.missing
+    sides = (comparison.compared_scores, comparison.scores)
+    return without_copies(replace(check, tasks=tasks), sides)
 
 
 def _without_lost_runs(check: Check, comparison: Comparison) -> Check:
