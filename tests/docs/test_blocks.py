@@ -74,6 +74,7 @@ PRINTED = {
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
     "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
     "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",
+    "docs/tutorials/labels.md: ": "tests/docs/test_tutorials.py",
 }
 #: What runs the Python of a page; all of it is compiled as well.
 PYTHON = {
@@ -85,6 +86,7 @@ PYTHON = {
     "docs/python.md": "tests/docs/test_python.py",
     "docs/training.md": "tests/nightly/test_training.py",
     "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
+    "docs/tutorials/labels.md": "tests/docs/test_tutorials.py",
     "docs/tutorials/training.md": "tests/nightly/test_training_tutorial.py",
 }
 FRAME = {
