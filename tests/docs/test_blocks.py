@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
-    *("pip", "python", "python3", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
+    *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
     *("axolotl", "llamafactory-cli", "tune"),
 }
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
@@ -44,6 +44,7 @@ OTHER_FILES = {
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
     "docs/security.md: pytest.ini": "patterns for CODEOWNERS, which GitHub reads",
     "docs/start.md: Answer": "tests/docs/test_start.py",
+    "docs/tutorials/labels.md: Name the category": "the two prompts, which a model reads",
     "docs/start.md:   candidate": "tests/docs/test_start.py",
 }
 LONG = "a step of benchmarks/regenerate.py, which sends hours of requests"
