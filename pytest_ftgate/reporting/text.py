@@ -259,7 +259,7 @@ def fit_parts(parts: Iterable[str], indent: int = 4, *, gap: str = "   ") -> lis
             lines.append(" " * indent * bool(lines) + part)
         else:
             inset = len(part) - len(part.lstrip(" "))
-            lines += _fill(part, " " * (indent if lines else inset), " " * indent)
+            lines += _fill_whole(part, " " * (indent if lines else inset), " " * indent)
     return lines
 
 

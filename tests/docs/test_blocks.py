@@ -29,8 +29,13 @@ ROOT = Path(__file__).parents[2]
 GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
+<<<<<<< HEAD
     *("pip", "python", "python3", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
     *("axolotl", "llamafactory-cli", "tune", "lm_eval"),
+=======
+    *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
+    *("axolotl", "llamafactory-cli", "tune"),
+>>>>>>> tut
 }
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
@@ -44,6 +49,7 @@ OTHER_FILES = {
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
     "docs/security.md: pytest.ini": "patterns for CODEOWNERS, which GitHub reads",
     "docs/start.md: Answer": "tests/docs/test_start.py",
+    "docs/tutorials/labels.md: Name the category": "the two prompts, which a model reads",
     "docs/start.md:   candidate": "tests/docs/test_start.py",
 }
 LONG = "a step of benchmarks/regenerate.py, which sends hours of requests"
@@ -75,6 +81,7 @@ PRINTED = {
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
     "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
     "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",
+    "docs/tutorials/labels.md: ": "tests/docs/test_tutorials.py",
 }
 #: What runs the Python of a page; all of it is compiled as well.
 PYTHON = {
@@ -86,6 +93,7 @@ PYTHON = {
     "docs/python.md": "tests/docs/test_python.py",
     "docs/training.md": "tests/nightly/test_training.py",
     "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
+    "docs/tutorials/labels.md": "tests/docs/test_tutorials.py",
     "docs/tutorials/training.md": "tests/nightly/test_training_tutorial.py",
 }
 FRAME = {

@@ -55,6 +55,10 @@ def test_a_part_as_wide_as_the_line_keeps_its_indent() -> None:
     assert fit_parts([wider], 14)[0].startswith("    worst   w")
 
 
+def test_a_part_longer_than_the_line_ends_no_line_within_a_figure() -> None:
+    assert fit_parts([f"({'w ' * 38}56 %)"])[1] == "    56 %)"
+
+
 # Streams without a reader
 
 
