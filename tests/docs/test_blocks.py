@@ -29,13 +29,8 @@ ROOT = Path(__file__).parents[2]
 GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
-<<<<<<< HEAD
-    *("pip", "python", "python3", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
-    *("axolotl", "llamafactory-cli", "tune", "lm_eval"),
-=======
     *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
-    *("axolotl", "llamafactory-cli", "tune"),
->>>>>>> tut
+    *("axolotl", "llamafactory-cli", "tune", "lm_eval"),
 }
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
