@@ -109,9 +109,12 @@ def test_a_drop_is_shown_by_the_labelled_units_where_each_is_one_case():
     assert lost.turned().p_drop() == pytest.approx(1.0 - lost.p_drop())
 
 
-@every_row("changes", [GROUPS, inputs(90, [-0.5, -1.0, 0.25, -0.5, -1.0], 5)])
+WHOLE_GROUPS = replace(GROUPS, sampled=np.array([-2.0, 1.0, 0.0, -2.0, 0.0]))
+
+
+@every_row("changes", [GROUPS, WHOLE_GROUPS, inputs(90, [-0.5, -1.0, 0.25, -0.5, -1.0], 5)])
 def test_a_drop_of_groups_and_of_graded_changes_is_shown_by_their_mean(changes):
-    assert changes.p_drop() == pytest.approx(weighed(changes.turned(), 0.0), abs=0.01)
+    assert changes.p_drop() == pytest.approx(weighed(changes.turned(), 0.0), abs=0.015)
 
 
 @every_row("changes", [SAMPLE, GROUPS, inputs(20, outcomes(9, 0, 0), 1), inputs(0, [1.0] * 6, 3)])
@@ -252,7 +255,7 @@ def test_the_labels_that_are_needed_are_those_of_the_simulated_table(n, differin
 
 def test_no_number_of_labels_is_smaller_than_five_unless_none_is_needed():
     assert labels_needed(10_000, 210, 0.025) == 0
-    assert labels_needed(500, 10, 0.03) == 5
+    assert labels_needed(500, 10, 0.03, power=0.3) == 5
     assert labels_needed(300, 3, 0.01) is None
 
 
@@ -262,28 +265,44 @@ def test_with_every_label_the_chance_is_that_of_the_ordinary_test():
     assert planned_changes(500, 50).chance_to_pass(50, 0.03) == pytest.approx(expected)
 
 
-def test_the_chance_to_pass_keeps_what_the_sample_has_shown():
-    even, lost = (inputs(900, sample, 80) for sample in (outcomes(6, 8, 6), outcomes(12, 5, 3)))
-    assert even.chance_to_pass(40, LIMIT) > 0.9 > lost.chance_to_pass(40, LIMIT)
-    assert lost.chance_to_pass(20, LIMIT) == float(lost.p_noninferior(LIMIT) <= 0.05)
+def simulated(changes, labels):
+    """Return how often *labels* pass, where two thirds of the further ones have one right reply."""
+    rng, passed = np.random.default_rng(0), 0
+    for _ in range(500):
+        sizes = rng.permutation(changes.unlabelled)
+        more = labels - changes.sampled.size
+        drawn = rng.choice([-1.0, 0.0, 1.0], more) * sizes[:more]
+        found = replace(
+            changes,
+            sampled=np.r_[changes.sampled, drawn],
+            sampled_sizes=np.r_[changes.sampled_sizes, sizes[:more]],
+            unlabelled=sizes[more:],
+        )
+        passed += found.p_noninferior(LIMIT) <= LIMIT
+    return passed / 500
 
-    # Against twenty further labels of which two thirds have one right, drawn at random.
-    rng, found = np.random.default_rng(0), []
-    for _ in range(400):
-        more = rng.choice([-1.0, 0.0, 1.0], 20, p=[1 / 3, 1 / 3, 1 / 3])
-        whole = inputs(900, np.r_[lost.sampled, more], 60)
-        found.append(whole.p_noninferior(LIMIT) <= 0.05)
-    assert lost.chance_to_pass(40, LIMIT) == pytest.approx(np.mean(found), abs=0.07)
+
+LOST = inputs(900, outcomes(12, 5, 3), 80)
+EARLIER = inputs(850, (), 100, known=outcomes(30, 10, 10))
+SEVERAL = LabelledChanges(tied=np.ones(900), unlabelled=np.repeat([1.0, 5.0], [50, 10]))
 
 
-def test_larger_units_and_earlier_losses_lower_the_chance_to_pass():
-    plain = inputs(900, unlabelled=100)
-    lost = inputs(890, unlabelled=100, known=outcomes(10, 0, 0))
-    grouped = LabelledChanges(tied=np.ones(900), unlabelled=np.repeat([1.0, 5.0], [50, 10]))
+@every_row(("changes", "labels"), [(LOST, 40), (EARLIER, 40), (SEVERAL, 30), (SEVERAL, 60)])
+def test_the_chance_to_pass_counts_what_is_known_and_the_sizes_of_the_rest(changes, labels):
+    found = changes.chance_to_pass(labels, LIMIT)
 
-    chance = plain.chance_to_pass(30, LIMIT)
-    assert lost.chance_to_pass(30, LIMIT) < chance
-    assert grouped.chance_to_pass(30, LIMIT) < chance
+    assert found == pytest.approx(simulated(changes, labels), abs=0.08)
+    assert 0.1 < found < 0.95
+
+
+def test_without_further_labels_the_chance_to_pass_is_the_verdict():
+    assert SAMPLE.chance_to_pass(18, LIMIT) == float(SAMPLE.p_noninferior(LIMIT) <= 0.05) == 0.0
+    assert SAMPLE.chance_to_pass(18, 0.3) == 1.0
+
+
+def test_few_labels_hardly_move_how_often_one_reply_is_right():
+    assert inputs(9).one_right == pytest.approx(2 / 3)
+    assert SAMPLE.one_right == pytest.approx((9 + 20 / 3) / 28)
 
 
 # --- judges, and what is refused ------------------------------------------------------------------
