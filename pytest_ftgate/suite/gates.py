@@ -443,6 +443,7 @@ def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGa
     keys = declared.model_dump(exclude={"thoughts", "max_change"})
     keys["slices"] = tuple(dict.fromkeys(declared.slices))
     keys |= drop_limit(declared.max_drop)
+    keys["claim"] = keys.get("claim") or ""
     if declared.max_change is not None:
         keys |= {"max_drop": declared.max_change, "two_sided": True}
         if declared.max_drop is not None:

@@ -374,7 +374,7 @@ def raises_anywhere(project: Project) -> None:
     raises(PLACES[0])(project)
     if project.is_of_files:
         # A verb runs no code of the project, so the exception is put into its process.
-        raises(("runner.compare_files", "score_replies", 1, "ZeroDivisionError"))(project)
+        raises(("runner.file_suite", "score_replies", 1, "ZeroDivisionError"))(project)
         project.files["verb.py"] = project.files["conftest.py"] + VERB
         words = ("python", "verb.py")
         project.launch = lambda project, typed: launch_process(project, (*words, *typed[1:]))

@@ -124,3 +124,8 @@ def labelled(replies: InputReplies, count: int, right: Right) -> InputReplies:
 def every(*answers: str) -> Right:
     """Return what says *answers* in turn."""
     return lambda place: answers[(place - 1) % len(answers)]
+
+
+def label_lines(labels: Iterable[PairLabel]) -> str:
+    """Return *labels* as the lines of a file."""
+    return "".join(label.line for label in labels)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from ftgate_testing.inputs import Right, every, pair_labels, replied
+from ftgate_testing.inputs import Right, every, label_lines, pair_labels, replied
 
 from pytest_ftgate.gates.labelled import InputReplies
 from pytest_ftgate.gates.statements import StepKind
@@ -14,7 +14,6 @@ from pytest_ftgate.gates.verdict import CheckKind
 from pytest_ftgate.reporting.next_steps import step_command
 from pytest_ftgate.results.run import node_name, read_run
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.pair_labels import label_lines
 
 SUITE, RUN = "tickets.ftgate.yaml", "run.json"
 

@@ -322,7 +322,7 @@ def test_a_process_of_xdist(served, what):
 # Verbs ----------------------------------------------------------------------------------------
 
 VERBS = {
-    "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.compare_files", "score_replies")),
+    "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.file_suite", "score_replies")),
     "doctor": (("doctor",), place("cli.doctor", "power_estimates")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
     "data": (("data", "a.jsonl"), place("cli.suite", "check_training_data")),

@@ -40,8 +40,8 @@ _SLOW = 0.5
 #: packages that mutmut needs, so it runs a plain file.
 _CHILD = "pytest_ftgate.scoring.sandbox_child"
 _CHILD_FILE = f"{_CHILD.replace('.', '/')}.py"
-#: A module that removes folders. Its mutants may empty the current one, so they get another.
-_REMOVES = "pytest_ftgate.scoring.sandbox."
+#: Modules that remove folders. Their mutants may empty the current one, so they get another.
+_REMOVES = ("pytest_ftgate.scoring.sandbox.", "pytest_ftgate.processes.")
 
 
 class Trials:

@@ -146,6 +146,24 @@ VERDICTS: list[tuple[Note, str]] = [
      "change that they see")),
     (note(K.CASES_SHOW_NO_DROP, cases=40, unrelated=0, limit=0.03, possible=0.12),
      "40 cases alone cannot show 3 points, so that accepted results are held to 12 points"),
+    (note(K.LOST_RUNS, lost=12, of=60, variant="new"),
+     ("12 of 60 replies of new are missing, and what got lost may have been what went wrong")),
+    (note(K.COPIES, variant="new"),
+     ("the runs of new are copies, with the same text in each run of a task: they show no more "
+     "than one run")),
+    (note(K.ONLY_THESE, n=12), "about these 12 tasks alone: it says nothing of others like them"),
+    (note(K.RUNS_SHOW, tasks=12, runs=5, shown=25, more=10, with_runs=18, twice=24, half=5,
+          with_tasks=17),
+     ("12 tasks × 5 runs can show a drop of 25 points; 12 × 10 would show 18, and 24 tasks × 5 "
+     "17")),
+    (note(K.FEW_TASKS, n=2, needed=3),
+     "claim: these_tasks needs 3 tasks or more, and there are 2; add tasks"),
+    (note(K.CLAIM_THESE, n=12, runs=5),
+     ("or write claim: these_tasks, and the verdict is about these 12 alone, whose 5 replies each "
+     "are the sample")),
+    (note(K.RUNS_NEVER_SHOW, key="max_drop", limit=0.04, tasks=12, runs=5, needed=7, possible=0.05),
+     ("max_drop: 0.04 can never be shown with 12 tasks and 5 runs each, even if every run goes "
+     "alike; write repeats: 7, or max_drop: 0.05")),
     (note(K.CASES_SHOW_NO_DROP, cases=20, unrelated=0, limit=0.03, possible=0.0),
      "20 cases alone cannot show 3 points, so that accepted results are not compared"),
     (note(K.RARE_THOUGHTS, baseline="plain", share=0.05),

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from ftgate_testing.inputs import Right, every, pair_labels, replied
+from ftgate_testing.inputs import Right, every, label_lines, pair_labels, replied
 
 from pytest_ftgate import compare
 from pytest_ftgate.errors import ConfigurationError
@@ -15,7 +15,6 @@ from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.next_steps import step_command
 from pytest_ftgate.runner.inputs import file_disagreements
-from pytest_ftgate.suite.pair_labels import label_lines
 
 LABELS = "shop.pairs.jsonl"
 

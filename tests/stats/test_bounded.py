@@ -104,9 +104,10 @@ def test_a_group_is_one_value_with_the_weight_of_its_cases():
     )
 
     assert (found.sums.tolist(), found.sizes.tolist()) == ([0.5, -1.5], [1.5, 2.5])
-    assert found.p_at_most(-0.6) == p_mean([0.5 + 0.9, -1.5 + 1.5], -found.unseen_loss(-0.6))
-    gain = found.unseen_gain(0.3, -0.25)
-    assert found.p_at_least(0.3) == p_mean([0.45 - 0.5, 0.75 + 1.5], -gain)
+    below = p_mean([0.5 + 0.9, -1.5 + 1.5], -found.unseen_loss(-0.6))
+    above = p_mean([0.45 - 0.5, 0.75 + 1.5], -found.unseen_gain(0.3, -0.25))
+    assert found.p_at_most(-0.6) == pytest.approx(below, rel=1e-12)
+    assert found.p_at_least(0.3) == pytest.approx(above, rel=1e-12)
 
 
 WEIGHTS = st.lists(st.floats(0.2, 8.0), min_size=2, max_size=40)

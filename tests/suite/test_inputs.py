@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ftgate_testing.inputs import compared, every, labelled
+from ftgate_testing.inputs import compared, every, label_lines, labelled
 from ftgate_testing.suite_files import Like, errors_of, load_text
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.suite.pair_labels import label_lines
 
 SUITE = """\
 cases: [{{input: Where is it, expected: late}}]

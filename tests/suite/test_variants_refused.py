@@ -379,7 +379,7 @@ def test_a_file_outside_the_root_is_refused(tmp_path, key, keys):
 
 
 @every_row(("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required])
-@every_row("written", ["", ', {key}: ""', ", {key}: "])
+@every_row("written", ["", ", {key}: null", ", {key}: "])
 def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
     variant = f"one: {{provider: {provider}{written.format(key=key)}}}"
 
@@ -403,7 +403,7 @@ FOREIGN = [
         for name in ("bedrock", "llamacpp", "house")
     ),
     # A provider of a plugin is not told what only one of ours can do.
-    ("house", "slots", "2", "llamacpp and transformers"),
+    ("house", "slots", "2", "command, llamacpp and transformers"),
     ("house", "function", '"a:b"', "python"),
     ("house", "replies", "a.gguf", "recorded"),
     # Nor is one without a prompt or a model of its own told what only a model can do.
