@@ -353,20 +353,28 @@ def _blocking_notes(evidence: _Evidence, decision: _Decision) -> Iterator[Note]:
         yield from (one for one in quality.notes if one.kind == NoteKind.LABELS_OF_NO_REPLY)
     if quality.contradicts:
         yield note(NoteKind.LABELS_CONTRADICT, n=quality.contradictions, of=quality.repeated)
-    counted = len(evidence.draw.known) + labelled
-    if evidence.unknown > _MAX_UNKNOWN * counted:
-        yield note(NoteKind.LABELS_CANNOT_SAY, n=evidence.unknown, of=counted)
-    elif decision.could_turn and evidence.unknown:
-        yield note(NoteKind.LABELS_COULD_TURN, n=evidence.unknown, of=counted)
-    elif decision.could_turn and evidence.missing:
+    # As long as labels can follow, those that cannot say leave the check open as it is.
+    if not (is_open and evidence.looks and labelled < evidence.looks[-1]):
+        yield from _unsure_notes(evidence, decision)
+    if decision.could_turn and evidence.missing and not evidence.unknown:
         yield note(NoteKind.MISSING_COULD_TURN, missing=evidence.missing, of=total)
     if is_open and evidence.looks and labelled >= evidence.looks[-1] and not decision.could_turn:
         yield note(NoteKind.LABELS_USED_UP, n=evidence.looks[-1], all=int(has_all))
 
 
+def _unsure_notes(evidence: _Evidence, decision: _Decision) -> Iterator[Note]:
+    """Yield that too many labels cannot say, or that these could turn the outcome."""
+    counted = len(evidence.draw.known) + len(evidence.labelled)
+    if evidence.unknown > _MAX_UNKNOWN * counted:
+        yield note(NoteKind.LABELS_CANNOT_SAY, n=evidence.unknown, of=counted)
+    elif decision.could_turn and evidence.unknown:
+        yield note(NoteKind.LABELS_COULD_TURN, n=evidence.unknown, of=counted)
+
+
 def _notes(evidence: _Evidence, decision: _Decision) -> Iterator[Note]:
     """Yield what else a reader should know of labels and replies."""
     found, quality, draw = evidence.found, evidence.quality, evidence.draw
+    yield from _unsure_notes(evidence, decision)
     if found.differing:
         yield note(NoteKind.EQUAL_IS_NOT_RIGHT)
     is_open = decision.outcome is Outcome.INCONCLUSIVE

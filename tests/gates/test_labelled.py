@@ -181,6 +181,14 @@ def test_equal_inputs_take_one_label_and_count_as_often_as_they_are_asked():
 # What labels are worth ----------------------------------------------------------------------------
 
 
+def test_labels_that_cannot_say_do_not_end_the_labelling_of_an_open_check():
+    found = check(labelled(compared(1_000, differ=50), 5, every("both", "unknown")))
+
+    assert (found.outcome, found.inputs.is_blocked) == (OPEN, False)
+    assert found.inputs.to_label > 0
+    assert NoteKind.LABELS_CANNOT_SAY in kinds(found)
+
+
 def test_labels_that_cannot_say_keep_a_check_open_if_they_could_turn_it():
     start = compared(1_000, differ=50)
     few = check(labelled(start, 50, every("both", *["both"] * 15, "unknown")))
