@@ -128,14 +128,15 @@ class _Evidence:
 
     @property
     def unknown(self) -> int:
-        """How many labelled inputs have a text of which nobody can say whether it is right."""
+        """The number of labelled inputs with a text that nobody can judge."""
         counted = (*self.draw.known, *self.labelled)
         return sum(one.change(self.truths) is None for one in counted)
 
     def changes(self, labels: int, taken_for: float = _NOTHING) -> LabelledChanges:
         """Return the changes with the first *labels* of the draw.
 
-        What nobody can say, and missing replies, are *taken_for* losses or gains, or left out.
+        Missing replies, and texts that nobody can judge, count as *taken_for*: -1 for a loss, 1 for
+        a gain, 0 to leave them out.
         """
         known = [(_change(one, self.truths, taken_for), one) for one in self.draw.known]
         drawn = [(_change(one, self.truths, taken_for), one) for one in self.draw.order[:labels]]
