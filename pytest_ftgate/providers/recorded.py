@@ -15,6 +15,7 @@ from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.model import Case
 
 if TYPE_CHECKING:
+    from pytest_ftgate.readers.agent_runs import RunFacts
     from pytest_ftgate.readers.answer_rows import Columns
 
 #: A reply of at most this many characters is probably a label.
@@ -22,7 +23,7 @@ _LABEL_LENGTH = 64
 #: The reply itself if it is short, else the offset of its line in the file.
 _ReplyOrOffset = Reply | int
 #: The other keys of a line that a reply takes over.
-_DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
+_DETAILS = ("stop", "model", "usage", "seconds", "thought", "score", "run")
 #: The tokens of a reply that have a price.
 _USAGE = ("input", "output", "cache_read", "cache_write")
 #: The replies of a file, by case id: one for most cases, and a list of several.
@@ -69,6 +70,8 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
             from pytest_ftgate.readers.answer_rows import score_of
 
             details["score"] = score_of(details["score"], location)
+        if "run" in details:
+            details["run"] = _run_facts(details["run"], location)
         text = raw["text"]
         # A format may be read as JSON, which the text of a Python value is not.
         text = text if isinstance(text, str | None) else json.dumps(text, ensure_ascii=False)
@@ -83,6 +86,19 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str | None, dict[str, A
         raise ConfigurationError(f"{location}: not JSON: {problem}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error
+
+
+def _run_facts(value: Any, location: str) -> RunFacts:
+    """Return what a line says of the run of an agent."""
+    from pytest_ftgate.readers.agent_runs import RunFacts
+
+    if not isinstance(value, Mapping):
+        shape = '{"cost_usd": 0.12, "seconds": 60}'
+        raise ConfigurationError(f"{location}: run: {value!r} is no object such as {shape}")
+    try:
+        return RunFacts.from_plain(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{location}: {error}") from error
 
 
 def _no_number(constant: str) -> None:
@@ -120,7 +136,8 @@ def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
     rows = rows_of_case(recorded_answers(path, columns), case)
     if repeat >= len(rows):
         raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
-    return Reply(text=rows[repeat].reply or "", score=rows[repeat].score)
+    row = rows[repeat]
+    return Reply(text=row.reply or "", score=row.score, run=row.run)
 
 
 class RecordedReplies:

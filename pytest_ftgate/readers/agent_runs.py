@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,37 @@ class RunFacts:
     seconds: float | None = None
     tool_calls: int | None = None
     uses: tuple[str, ...] | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what is known, as JSON has it."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, "")}
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> RunFacts:
+        """Return the facts that an object of JSON states, with the names of the attributes.
+
+        Raises:
+            ValueError: a name is unknown, or a value is not what it should be.
+        """
+        read = {name: _fact(name, value) for name, value in dict(raw).items() if value is not None}
+        return cls(**read)
+
+
+def _fact(name: str, value: Any) -> Any:
+    known = [one.name for one in fields(RunFacts)]
+    if name not in known:
+        raise ValueError(f"run: {name}: unknown; a run has {', '.join(known)}")
+    if name == "uses":
+        if isinstance(value, list | tuple) and all(isinstance(skill, str) for skill in value):
+            return tuple(value)
+        raise ValueError('run: uses: a list of the skills that were read, such as ["pdf"]')
+    if name in ("model", "status"):
+        return str(value)
+    number = stated_amount(value)
+    if number is None or (name == "tool_calls" and not number.is_integer()):
+        raise ValueError(f"run: {name}: {value!r} is no number of at least 0")
+    return int(number) if name == "tool_calls" else number
 
 
 def stated_amount(value: Any) -> float | None:

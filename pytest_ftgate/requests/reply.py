@@ -14,7 +14,7 @@ from itertools import chain
 from sys import intern
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import finalize
 
 from pytest_ftgate.readers.text import replace_in_fields
@@ -23,6 +23,9 @@ from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, 
 from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
+
+if TYPE_CHECKING:
+    from pytest_ftgate.readers.agent_runs import RunFacts
 
 #: The fact that says where the prompts of a server differ from those of the training.
 TEMPLATE_FACT = "chat template differs"
@@ -170,6 +173,7 @@ class Reply:
             cache, a thought that the server sent inside the text is still there.
         score: the score that a file of recorded replies states, 0 to 1, or None.
         logprobs: the log-probabilities that the request wants, or None.
+        run: what is known of the run of an agent that ended with the reply, or None.
     """
 
     text: str
@@ -186,6 +190,7 @@ class Reply:
     thought: str = ""
     score: float | None = None
     logprobs: Logprobs | None = None
+    run: RunFacts | None = None
 
     def __post_init__(self) -> None:
         replace_in_fields(self, "text", "stop", "model", "request_id", "facts", "thought")
@@ -214,6 +219,8 @@ class Reply:
             raw["score"] = self.score
         if self.logprobs is not None:
             raw["logprobs"] = self.logprobs.to_plain()
+        if self.run is not None:
+            raw["run"] = self.run.to_plain()
         return json.dumps(raw)
 
     @classmethod
@@ -322,6 +329,12 @@ def _step(raw: Mapping[str, Any]) -> Step:
     return Step(raw["text"], tool_calls, tuple(raw.get("blocks", ())))
 
 
+def _run_facts(raw: Mapping[str, Any]) -> RunFacts:
+    from pytest_ftgate.readers.agent_runs import RunFacts
+
+    return RunFacts.from_plain(raw)
+
+
 @lru_cache(maxsize=4096)
 def _shared_usage(counts: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
     return {intern(_USAGE_NAMES.get(name, name)): count for name, count in counts}
@@ -338,6 +351,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,
     "logprobs": Logprobs.from_plain,
+    "run": _run_facts,
 }
 
 

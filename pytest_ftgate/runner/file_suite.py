@@ -79,7 +79,9 @@ class ComparedSuite:
         rows = self.reply_rows[variant]
         # As with a file of replies, two sides have the same requests if all replies are equal.
         # Equal scores alone do not say that the replies were.
-        shared = digest(rows if any(row["text"] for row in rows) else [variant, rows])
+        # What the runs took differs even where the replies are equal.
+        said = [{key: value for key, value in row.items() if key != "run"} for row in rows]
+        shared = digest(said if any(row["text"] for row in rows) else [variant, said])
         counts = Counter(row["id"] for row in rows)
         return tuple(
             CaseRequest(case, repeat, _request(case, repeat, shared))
@@ -103,8 +105,8 @@ class ComparedSuite:
         missing = [RequestRejected(f"{variant} has no reply")]
         for row in self.reply_rows[variant]:
             came = row["text"] is not None
-            reply = Reply(text=row["text"], score=row.get("score")) if came else missing[0]
-            given[row["id"]].append(reply)
+            stated = {key: row[key] for key in ("text", "score", "run") if key in row}
+            given[row["id"]].append(Reply.from_dict(stated) if came else missing[0])
         return {
             case_request.fingerprint: (given[case_request.case.id] or missing)[case_request.repeat]
             for case_request in self.requests(variant)
@@ -454,7 +456,9 @@ def _reply_rows(
     return tuple(
         {"id": case_id, "text": None}
         if (row.score if is_stated else row.reply) is None
-        else {"id": case_id, "text": row.reply or ""} | ({"score": row.score} if is_stated else {})
+        else {"id": case_id, "text": row.reply or ""}
+        | ({"score": row.score} if is_stated else {})
+        | ({"run": row.run.to_plain()} if row.run else {})
         for case_id, rows in side.items()
         for row in rows
     )
