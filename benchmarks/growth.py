@@ -8,7 +8,7 @@ suite with one gate runs twice, each time in a process of its own: with all requ
 flight, and then with all replies in the cache. ``--replayed`` measures one more size with a cache
 that is filled without any request, since to send a million takes half an hour. The last line has
 what one case more costs, by the two largest sizes. On two cores 100,000 cases take minutes. With
-``--ftgate-engine=ray`` the workers of a Ray cluster on this machine send the requests.
+``-oftgate_engine=ray`` the workers of a Ray cluster on this machine send the requests.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def run(folder: Path, engine: str) -> tuple[float, list[tuple[str, str, str]]]:
     """Return the seconds of a run without a cache, and what its verdicts are."""
     record = folder / f"{engine}.json"
     command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate", "-p", "no:cacheprovider"]
-    command += ["-q", "--rootdir=.", "--ftgate", f"--ftgate-engine={engine}"]
+    command += ["-q", "--rootdir=.", "--ftgate", f"-oftgate_engine={engine}"]
     command += [f"--ftgate-json={record}", f"--ftgate-cache={folder / engine}.sqlite"]
     paths = [str(folder), *filter(None, sys.path)]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -27,6 +27,8 @@ DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 _FILES = ("*.ftgate.yaml",)
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown", "metrics")
+#: Those that the command line names; the others are the same in every run of a project.
+_TYPED_REPORTS = REPORT_FORMATS[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +326,7 @@ def _overrides(config: PytestConfig) -> tuple[Override, ...]:
 
 
 #: The options that a command which goes on with a run must repeat.
-_REPEATED = (
-    *("variant", "set", "replies", "cache", "max_usd", "max_minutes", "batch", "engine", "safe"),
-)
+_REPEATED = (*("variant", "set", "replies", "cache", "max_usd", "max_minutes", "batch", "safe"),)
 
 
 def _repeated_options(config: PytestConfig) -> Iterator[str]:
@@ -384,13 +384,14 @@ def _reports(config: PytestConfig) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for name in REPORT_FORMATS:
         # Like pytest's --junitxml: an option is relative to the folder where pytest was started.
-        if option := config.getoption(f"ftgate_{name}"):
+        if name in _TYPED_REPORTS and (option := config.getoption(f"ftgate_{name}")):
             paths[name] = config.invocation_params.dir / str(option)
         elif ini := config.getini(f"ftgate_{name}"):
             paths[name] = config.rootpath / str(ini)
     for name, path in paths.items():
         if path.is_dir():
-            raise ConfigurationError(f"--ftgate-{name}: {path} is a folder; name a file")
+            where = f"--ftgate-{name}" if name in _TYPED_REPORTS else f"ftgate_{name}"
+            raise ConfigurationError(f"{where}: {path} is a folder; name a file")
     return paths
 
 
@@ -421,7 +422,7 @@ def _build_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: PytestConfig) -> None:
-    evaluating = ("accept", "accept-anchor", "accept-failed", "ladder", "plan", *REPORT_FORMATS)
+    evaluating = ("accept", "accept-anchor", "accept-failed", "ladder", "plan", *_TYPED_REPORTS)
     given = [
         name
         for name in (*evaluating, "variant", "set", "case")
@@ -479,16 +480,17 @@ class _Option(NamedTuple):
     Attributes:
         name: of the option after ``--ftgate-``, and of the key after ``ftgate_``.
         help: of the option.
-        kind: the other arguments of ``addoption``.
+        kind: the other arguments of ``addoption``; None if there is only the key.
         default: of the key; None if there is no such key.
         read: returns the value of a text, given the name and the text; None for the text itself.
     """
 
     name: str
     help: str
-    kind: Mapping[str, Any]
+    kind: Mapping[str, Any] | None
     default: str | bool | None = None
     read: Callable[[str, str], Any] | None = None
+    allowed: tuple[str, ...] = ()
 
     def value(self, config: PytestConfig) -> Any:
         """Return what the option sets, or else its key.
@@ -497,13 +499,13 @@ class _Option(NamedTuple):
             ConfigurationError: the value is not allowed.
         """
         key = f"ftgate_{self.name}"
-        value = config.getoption(key)
+        value = None if self.kind is None else config.getoption(key)
         if self.default is not None:
             value = value or config.getini(key)
         if self.kind is _FLAG:
             return bool(value)
-        if "choices" in self.kind:
-            return _one_of(self.name, str(value), self.kind["choices"])
+        if allowed := self.allowed or (self.kind or {}).get("choices"):
+            return _one_of(self.name, str(value), allowed)
         return self.read(self.name, str(value)) if self.read else value
 
 
@@ -537,7 +539,7 @@ _OPTIONS = (
     _Option("report_only", "Report all verdicts; no verdict fails a test.", _FLAG,
             default=False),
     _Option("show", "Cases to show for a gate that did not pass (default: 1; with -v 10, with -vv "
-            "all).", {"metavar": "N"}, "", partial(_count, least=0)),
+            "all).", None, "", partial(_count, least=0)),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, "",
             partial(_count, least=1)),
     _Option("max_usd", "Stop sending requests once the replies of this run cost X USD; gates that "
@@ -547,7 +549,7 @@ _OPTIONS = (
     _Option("batch", "Send requests to Anthropic and OpenAI in batches, which cost half and take "
             "up to a day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
-            "(ray).", {"choices": ("local", "ray")}, "local"),
+            "(ray).", None, "local", allowed=("local", "ray")),
     _Option("safe", "For suites by strangers: run no Python that a suite names, load no weights "
             "from elsewhere, send no key to a new host, and send no request unless "
             "--ftgate-replies is given.",
@@ -560,23 +562,29 @@ _OPTIONS = (
             "reports.", _PATH, ""),
     _Option("markdown", "Write the verdicts for a comment on a pull request.", _PATH, ""),
     _Option("metrics", "Write the figures of the gates as nested JSON, as dvc metrics reads it.",
-            _PATH, ""),
+            None, ""),
     _Option("track", "Log the figures of the gates to a tracker of experiments: mlflow.",
-            {"metavar": "NAME"}, ""),
+            None, ""),
 )  # fmt: skip
+
+#: The options of most days; the help lists them first.
+_DAILY = ("plan", "replies", "accept", "variant", "max_usd", "ladder", "html")
 
 
 def add_options(parser: Any) -> None:
     """Add all options and configuration keys to *parser*, the ``Parser`` of pytest."""
-    group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
+    daily = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
+    rare = parser.getgroup("ftgate-rare", "quality gates: options of some projects and days")
     text = "Collect *.ftgate.yaml suites and evaluate their gates."
-    group.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
+    daily.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
     parser.addini("ftgate_files", "Globs of suite files.", type="args", default=[*_FILES])
     text = "Where keys may go besides their providers: NAME@HOST, or NAME@$VARIABLE, one a line."
     parser.addini("ftgate_keys", text, type="linelist", default=[])
-    for name, text, kind, default, _ in _OPTIONS:
-        flag = f"--ftgate-{name.replace('_', '-')}"
-        group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
+    for name, text, kind, default, *_ in _OPTIONS:
+        if kind is not None:
+            group = daily if name in _DAILY else rare
+            flag = f"--ftgate-{name.replace('_', '-')}"
+            group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
         if default is not None:
             where = " The path starts at the root directory." if name in REPORT_FORMATS else ""
             type_ = "bool" if default is False else None

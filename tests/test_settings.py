@@ -147,7 +147,7 @@ def test_the_options_that_a_command_repeats_are_those_of_the_command_line(settin
 
 
 def test_options_that_decide_how_replies_come_and_of_which_variants_are_repeated(settings):
-    options = ("--ftgate-max-minutes=5.0", "--ftgate-engine=ray", "--ftgate-batch")
+    options = ("--ftgate-max-minutes=5.0", "--ftgate-batch")
     variants = ("--ftgate-variant=new", "--ftgate-variant=my own")
 
     assert {*settings("", "--ftgate", *options, *variants).options} == {
@@ -159,6 +159,13 @@ def test_options_that_decide_how_replies_come_and_of_which_variants_are_repeated
 def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
     with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):
         settings(f"ftgate_keys = {line}")
+
+
+def test_the_help_lists_the_options_of_most_days_before_the_others(pytester):
+    lines = [line.split()[0] for line in pytester.runpytest("--help").outlines if line.strip()]
+
+    places = [*map(lines.index, ("--ftgate", "--ftgate-html=PATH", "--ftgate-cache=PATH"))]
+    assert places == sorted(places)
 
 
 def test_the_help_explains_each_configuration_key_by_itself(pytester):

@@ -271,17 +271,6 @@ _VERBS = (
             "SUITE"),
         _verbosity("cases"),
     ), 2, _COMPARE_EXAMPLES),
-    _Verb("import", "write a suite from another tool's configuration or dataset",
-        _call, "cli.import_suite:import_suite", (
-        _path("file", "the file or folder; see below"),
-        _path("-o", "the suite to write (default: NAME.ftgate.yaml beside the file)", "SUITE",
-            dest="out"),
-        _option("--variant", "the model, as a variant of a suite: '{provider: …, model: …}'",
-            "KEYS"),
-    ), 2, _IMPORT_EXAMPLES),
-    _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
-        _option("name", "such as smollm2-135m"),
-    )),
     _Verb("doctor", "check the environment, the suites, their keys and their servers",
         _call, "cli.doctor:examine", (
         _path("suite", "a suite or a folder (default: this folder)", nargs="?"),
@@ -292,6 +281,17 @@ _VERBS = (
         _call, "cli.suite:explain_gate", (
         _option("node", "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"),
         _CACHE,
+    )),
+    _Verb("import", "write a suite from another tool's configuration or dataset",
+        _call, "cli.import_suite:import_suite", (
+        _path("file", "the file or folder; see below"),
+        _path("-o", "the suite to write (default: NAME.ftgate.yaml beside the file)", "SUITE",
+            dest="out"),
+        _option("--variant", "the model, as a variant of a suite: '{provider: …, model: …}'",
+            "KEYS"),
+    ), 2, _IMPORT_EXAMPLES),
+    _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
+        _option("name", "such as smollm2-135m"),
     )),
     _Verb("power", "show the drops that the gates of a suite can detect; sends no request",
         _call_with_suite, "cli.suite:power_report", (_SUITE, _CACHE)),
@@ -379,12 +379,31 @@ _CACHE_ACTIONS = (
 # fmt: on
 
 
+#: The verbs of most days; the help lists them first.
+_DAILY = ("demo", "init", "compare", "doctor", "explain")
+
+
+class _VerbsFormatter(argparse.HelpFormatter):
+    """Lists the verbs of most days, then the others under a heading of their own."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        text = super()._format_action(action)
+        if not isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - has no other name
+            return text
+        last = f"    {_DAILY[-1]} "
+        daily, middle, others = text.partition(last)
+        line, end, others = others.partition("\n")
+        return f"{daily}{middle}{line}{end}\nmore verbs:\n{others}"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pytest-ftgate", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        prog="pytest-ftgate", description=_DESCRIPTION, formatter_class=_VerbsFormatter
+    )
     parser.add_argument(
         "--version", action="version", version=f"pytest-ftgate {version('pytest-ftgate')}"
     )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs of most days")
     _add_verbs(verbs, _VERBS)
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")
     _add_verbs(cache.add_subparsers(required=True, metavar="WHAT"), _CACHE_ACTIONS)

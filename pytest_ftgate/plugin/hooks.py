@@ -112,7 +112,7 @@ def _register_tracker(config: pytest.Config, settings: Settings) -> None:
     try:
         config.pluginmanager.register(Tracker(settings.track), "ftgate-tracker")
     except ConfigurationError as error:
-        raise pytest.UsageError(f"--ftgate-track: {error}") from error
+        raise pytest.UsageError(f"ftgate_track: {error}") from error
 
 
 def pytest_report_header(config: pytest.Config) -> list[str] | None:

@@ -75,3 +75,12 @@ def test_a_downloaded_model_is_named_by_its_file_and_an_unknown_one_refused(caps
 
     assert main(["download", "llama3"]) == 1
     assert 'there are no weights "llama3"; known: smollm2-135m' in capsys.readouterr().err
+
+
+def test_the_help_lists_the_verbs_of_most_days_before_the_others(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    daily, _, others = capsys.readouterr().out.partition("\nmore verbs:\n")
+    assert "explain   explain the verdict" in daily
+    assert "import    write a suite" in others

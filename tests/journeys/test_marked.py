@@ -55,7 +55,7 @@ def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are
 def test_how_many_cases_are_shown_is_an_option_for_functions_and_suites(two, node, shown, line):
     two.marked(RIGHT)
 
-    result = two.run(node, f"--ftgate-show={shown}")
+    result = two.run(node, f"-oftgate_show={shown}")
 
     assert sum(line in one for one in result.outlines) == shown
 

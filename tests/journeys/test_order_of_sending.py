@@ -306,7 +306,7 @@ def _ray(sending: Sending):
     sending.write_conftest(in_order=False)
     _two_tuned(sending)
     result = sending.desk.pytester.runpytest_subprocess(
-        *("--ftgate", "--ftgate-concurrency=1", "--ftgate-engine=ray", "--ftgate-json=run.json")
+        *("--ftgate", "--ftgate-concurrency=1", "-oftgate_engine=ray", "--ftgate-json=run.json")
     )
     assert "error" not in result.parseoutcomes(), str(result.stdout)
     return sending.told()

@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason='Ray is not installed: pip install "pytest-ftg
 from ray.cluster_utils import Cluster
 
 DEADLINE = 120
-AWAY = "--ftgate-engine=ray"
+AWAY = "-oftgate_engine=ray"
 #: Answers rightly, and notes in which program, and of which cluster.
 HOUSE = """\
 import sys

@@ -91,7 +91,7 @@ def test_only_two_passages_are_shown_unless_more_words_are_wanted(library):
     five = '[{"source": f"page {n}", "text": "words"} for n in range(5)]'
     passages = f"{five} if case.id == 't000' else []"
 
-    few = library('"finder:find"', passages=passages).run("--ftgate-show=2")
+    few = library('"finder:find"', passages=passages).run("-oftgate_show=2")
     every = library('"finder:find"', passages=passages).run("-vv")
 
     few.stdout.no_fnmatch_line("*page 2*")

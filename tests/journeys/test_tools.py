@@ -76,7 +76,7 @@ def shop(desk, api, monkeypatch):
 
 
 def test_a_model_that_calls_another_tool_fails_and_each_call_is_shown(shop):
-    result = shop.run("--ftgate-show=2")
+    result = shop.run("-oftgate_show=2")
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(

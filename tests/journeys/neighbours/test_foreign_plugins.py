@@ -309,7 +309,7 @@ def test_it(case, reply, check):
 def test_soft_assertions_make_their_own_reply_wrong(both, beside):
     both.marked(SOFT, 'min=0.8, max_drop="none"')
 
-    result = beside(("check",), "test_marked.py", "--ftgate-show=1")
+    result = beside(("check",), "test_marked.py", "-oftgate_show=1")
 
     result.assert_outcomes(failed=2)
     rates = {name: one["checks"][0]["after"] for name, one in both.verdicts().items()}
