@@ -209,7 +209,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.options: list[tuple[str, Mapping[str, Any]]] = []
-        self.keys: dict[str, Any] = {}
+        self.keys: dict[str, str] = {}
 
     def getgroup(self, *_: Any) -> _Recorder:
         """Return the group of options: this object."""
@@ -219,9 +219,9 @@ class _Recorder:
         """Take one option."""
         self.options.append((name, keywords))
 
-    def addini(self, name: str, *_: Any, **keywords: Any) -> None:
+    def addini(self, name: str, text: str, **_: Any) -> None:
         """Take one configuration key."""
-        self.keys[name] = keywords.get("default")
+        self.keys[name] = text
 
 
 def _options() -> Iterator[str]:
@@ -234,9 +234,11 @@ def _options() -> Iterator[str]:
     for name, keywords in recorder.options:
         value = "|".join(keywords.get("choices", ())) or keywords.get("metavar", "")
         key = name.removeprefix("--").replace("-", "_")
-        shown = f"`{key}`" if key in recorder.keys else ""
+        shown = f"`{key}`" if recorder.keys.pop(key, "") else ""
         yield _row(f"`{name}{'=' if value else ''}{value}`", shown, keywords["help"])
-    yield _row("", "`ftgate_files`", "Globs of suite files; `*.ftgate.yaml` by default.")
+    yield from (_row("", f"`{key}`", text) for key, text in recorder.keys.items())
+    yield "\nA key without an option is what a project sets once; `-o ftgate_engine=ray` sets one for"
+    yield "a single run."
     yield "\n## Exit codes\n\n| command | code | meaning |\n|---|---|---|"
     yield from (_row(*cells) for cells in _EXIT_CODES)
     yield "\nThe exit code is the same whoever reads the output: closed, or cut off by `head` or"
