@@ -237,8 +237,8 @@ def _options() -> Iterator[str]:
         shown = f"`{key}`" if recorder.keys.pop(key, "") else ""
         yield _row(f"`{name}{'=' if value else ''}{value}`", shown, keywords["help"])
     yield from (_row("", f"`{key}`", text) for key, text in recorder.keys.items())
-    yield "\nA key without an option is what a project sets once; `-o ftgate_engine=ray` sets one for"
-    yield "a single run."
+    yield "\nA key without an option is what a project sets once; `-o ftgate_engine=ray` sets one"
+    yield "for a single run."
     yield "\n## Exit codes\n\n| command | code | meaning |\n|---|---|---|"
     yield from (_row(*cells) for cells in _EXIT_CODES)
     yield "\nThe exit code is the same whoever reads the output: closed, or cut off by `head` or"
