@@ -577,7 +577,12 @@ def add_options(parser: Any) -> None:
     rare = parser.getgroup("ftgate-rare", "quality gates: options of some projects and days")
     text = "Collect *.ftgate.yaml suites and evaluate their gates."
     daily.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
-    parser.addini("ftgate_files", "Globs of suite files (default: *.ftgate.yaml).", type="args", default=[*_FILES])
+    parser.addini(
+        "ftgate_files",
+        "Globs of suite files (default: *.ftgate.yaml).",
+        type="args",
+        default=[*_FILES],
+    )
     text = "Where keys may go besides their providers: NAME@HOST, or NAME@$VARIABLE, one a line."
     parser.addini("ftgate_keys", text, type="linelist", default=[])
     for name, text, kind, default, *_ in _OPTIONS:

@@ -16,7 +16,7 @@ WORDS = 4
 #: Names of kinds that are as long as a sentence.
 KINDS = {
     *("request both sides again", "request again to measure"),
-    *("in the trained task's format", "try the next rung first"),
+    *("in the trained task's format", "try a cheaper approach first"),
     *("a Hugging Face token", "a social security number"),
 }
 #: Modules that still make sentences. The list may only shrink.

@@ -335,7 +335,9 @@ class Reporter:
         if has_failed or self._is_interrupted or self.expects_gates:
             reporter.write_line(f"no gate was evaluated; {reason}", red=True)
         else:
-            reporter.write_line("no gate is among the selected tests", yellow=True)
+            reporter.write_line(
+                "no gate was selected (suites are *.ftgate.yaml files)", yellow=True
+            )
 
     def _nothing_selected(self) -> str:
         """Return why the run has no gate, and what to do."""

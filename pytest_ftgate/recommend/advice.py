@@ -353,7 +353,7 @@ class Recommendation(StrEnum):
     """The recommendation; an advice has exactly one."""
 
     STOP = "stop here"
-    NEXT = "try the next rung first"
+    NEXT = "try a cheaper approach first"
     FINE_TUNE = "fine-tune"
     NOT_JUSTIFIED = "fine-tuning not justified"
     NOT_JUDGED = "fine-tuning not judged"

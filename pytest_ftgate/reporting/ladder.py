@@ -48,7 +48,7 @@ def quality_table(advice: Advice) -> TextTable:
         ]
         for row in advice.rungs
     ]
-    return TextTable(["variant", "", "right", "over the one above", "format"], rows, (2, 4))
+    return TextTable(["variant", "", "right", "against the row above", "format"], rows, (2, 4))
 
 
 def frontier_legend(advice: Advice) -> str:
@@ -193,7 +193,7 @@ def coverage_gap_sentence(gaps: CoverageGaps) -> str:
     if gaps.unclaimed:
         count = quantity(len(gaps.unclaimed), "prompt file")
         parts.append(f"{count} that no suite names ({_name_list(gaps.unclaimed)})")
-    return f"eval debt: {'; '.join(parts)}" if parts else ""
+    return f"coverage gaps: {'; '.join(parts)}" if parts else ""
 
 
 def _gain_text(gain: Gain | None) -> str:

@@ -343,7 +343,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         _AT,
     ),
     StepKind.ACCEPT: _words(
-        f"{_AFTER_FIXES}accept a run, so that later ones are compared with it", does=_accept_command
+        f"{_AFTER_FIXES}accept a run as the reference of later ones", does=_accept_command
     ),
     StepKind.ACCEPT_EXAM: _words(
         "accept this run",

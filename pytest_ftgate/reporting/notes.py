@@ -76,17 +76,17 @@ FINDING_WORDS: Mapping[str, Words] = {
     "rows; the clearest is line {line}: {label}, and not {other}",
     FindingKind.NEW_FACTS: "{answers:#answer} {answers:names/name} people, places, dates or "
     "numbers that the question does not",
-    FindingKind.LEAK: "{count:,} of {of:#case} {count:stands/stand} in the training data; "
+    FindingKind.LEAK: "{count:,} of {of:#case} {count:appears/appear} in the training data; "
     "the first is {first}, in line {line}",
-    FindingKind.NEAR_LEAK: "{count:,} of {of:#case} {count:stands/stand} nearly in the training "
-    "data; the first is {first}, in line {line}",
-    Remedy.SHOW_EXAMPLES: "so few teach a style at most; show them as examples in the prompt "
+    FindingKind.NEAR_LEAK: "{count:,} of {of:#case} {count:appears/appear} almost verbatim "
+    "in the training data; the first is {first}, in line {line}",
+    Remedy.SHOW_EXAMPLES: "so few rows teach a style at best; show them as examples in the prompt "
     "instead",
     Remedy.ADD_ROWS: "more rows, or as few as these only for a narrow task",
     Remedy.JOIN_TURNS: "join turns of the same speaker, and add the missing turns",
     Remedy.SHORTEN: "shorten or split them: the answer comes last and is cut off first",
     Remedy.REVIEW: 'have someone read them, and write "verified_by" beside each',
-    Remedy.REVOKE: "revoke it and take it out: a model gives away what it was trained on",
+    Remedy.REVOKE: "revoke it and take it out: models leak their training data",
     Remedy.INVENT: "replace it by invented data, unless you may train on it",
     Remedy.REMOVE: "remove them",
     Remedy.VARY: "keep one of each, or write more varied ones",
@@ -150,11 +150,9 @@ REPLY_WORDS: Mapping[str, Words] = {
     "more often; the score does not depend on it",
 }
 
-_SAME = "replies no different from the base model's: "
-_REPEATS = (
-    "{agree} of {of} replies are the base model's; the base repeats itself on {base_agrees} of {of}"
-)
-_UNPROVEN = "tuned model not proven{recorded:?, its base is recorded}: "
+_SAME = "the fine-tune answers like its base: "
+_REPEATS = "{agree} of {of} replies are equal; the base repeats its own in {base_agrees} of {of}"
+_UNPROVEN = "identity not proven{recorded:?, its base is recorded}: "
 _EQUAL = "{agree} of {of} replies equal those of the base"
 _CUT_OFF = f"{_UNPROVEN}{{count}} of {{of}} replies were cut off without an answer; "
 _BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replies"
@@ -177,9 +175,9 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     "these are the replies of {server}, and those of the other servers differ: give it the same "
     "model, or take it out of base_url",
     IdentityNote.SAME_AS_RECORDED: f"{_SAME}{_EQUAL}",
-    IdentityNote.BASE_VARIES: f"tuned model not proven: {_REPEATS}",
-    IdentityNote.BASE_RECORDED: f"tuned model not proven, its base is recorded: {_EQUAL}",
-    IdentityNote.FEW_REPLIES: "tuned model not proven: {count} replies, {needed} are needed",
+    IdentityNote.BASE_VARIES: f"identity not proven: {_REPEATS}",
+    IdentityNote.BASE_RECORDED: f"identity not proven, its base is recorded: {_EQUAL}",
+    IdentityNote.FEW_REPLIES: "identity not proven: {count} replies, {needed} are needed",
     IdentityNote.EMPTY_REPLIES: f"{_UNPROVEN}{{count}} of {{of}} replies are empty",
     IdentityNote.CUT_OFF_REPLIES: f"{_CUT_OFF}{_MORE_TOKENS}",
     IdentityNote.CUT_OFF_THOUGHTS: f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}"
@@ -401,7 +399,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.NOTHING_RIGHT: "nothing is right on either side, so the cases show nothing",
     NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot show",
     NoteKind.GUESSED: "guessing is right in {rate:percent}, so this minimum shows nothing",
-    NoteKind.SMALL_DROP: "a real drop, but smaller than the limit",
+    NoteKind.SMALL_DROP: "a real drop, within the limit",
     NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
     NoteKind.CHANGED_TEXTS: "{changed:,} of {of:#reply} have another text ({share:percent}), "
     "{kept:,} of them with the same score; {regressed:,} regressed, {fixed:,} fixed",
@@ -508,7 +506,7 @@ _WORDS: Mapping[str, Words] = {
     "known, and {left_out:percent} of the base's probability is compared as one",
     NoteKind.CLIPPED: _clipped,
     NoteKind.NOT_COMPARED: "{n:#reply} of the base not compared",
-    NoteKind.WEAK_BASE: "the base is too weak in {skills:list} to show a loss there",
+    NoteKind.WEAK_BASE: "the base scores too low in {skills:list} to show a loss there",
     NoteKind.TRAINED_ON: "{n:#skills case} {n:stands/stand} in {file} (line {line}: {first}) and "
     "{n:is/are} left out: what was trained on shows no forgetting",
     NoteKind.NO_SANDBOX: "left out: {skills:list}, since the code of a model cannot be sandboxed "
@@ -535,8 +533,8 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} can never be shown, since one group has {largest} "
     "of {cases} cases; write weight: {weight:g} for each of them, so that the group counts as one "
     "case, or {key}: {possible:g}",
-    NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}, even if "
-    "every reply is the same; it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
+    NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}; "
+    "it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
     "or {key}: {possible:g}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
     "whose {runs} replies each are the sample",
@@ -552,16 +550,16 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.COPIED_RUNS: "claim: these_tasks: the replies do not vary, so that more of them add "
     "nothing, and on these tasks the drop is a plain count; remove claim, or write evidence: point",
     NoteKind.RUNS_NEVER_SHOW: "{key}: {limit:g} can never be shown with {tasks} tasks and "
-    "{runs:#run} each, even if every run goes alike; {needed:?write repeats: #, or }"
+    "{runs:#run} each; {needed:?write repeats: #, or }"
     "{key}: {possible:.2g}",
-    NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}, even if "
-    "every reply is right; {needed:?it takes # cases, or }min: {possible:g}",
-    NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}, "
-    f"even if every reply is the same; {_EACH_LABEL}max_drop: {{possible:g}}",
-    NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_F1_CASES}, even "
-    f"if every reply is right; {_EACH_LABEL}min: {{possible:g}}",
+    NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}; "
+    "{needed:?it takes # cases, or }min: {possible:g}",
+    NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}; "
+    f"{_EACH_LABEL}max_drop: {{possible:g}}",
+    NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_F1_CASES}; "
+    f"{_EACH_LABEL}min: {{possible:g}}",
     NoteKind.MARGIN_NEVER_SHOWN: "a loss of {limit:g} can never be ruled out in "
-    "{skills:list}{more:? and # more}, even if every reply is the same; it takes {needed} cases "
+    "{skills:list}{more:? and # more}; it takes {needed} cases "
     "of a skill, or a margin of {possible:g}",
     NoteKind.P95_NEVER_BOUND: ("{n} cases can never bound the 95th percentile; it takes {needed}"),
     NoteKind.MEDIAN_NEVER_BOUND: "{n} cases can never bound a median; it takes {needed}",

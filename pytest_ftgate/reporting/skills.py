@@ -76,11 +76,11 @@ def skill_results_by_prompt(verdict: Verdict) -> Iterator[SkillResults]:
 def _details(verdict: Verdict, check: Check, results: SkillResults) -> Iterator[_Detail]:
     names = tuple(part.name for part in results.untested)
     if results.untested == results.evaluated:
-        yield f"only the mean is tested; a family is tested from {MIN_FAMILY_CASES} cases on", ()
+        yield f"only the mean is gated; a family is gated from {MIN_FAMILY_CASES} cases on", ()
     elif names:
         yield f"tested only as a part of the mean, with under {MIN_FAMILY_CASES} cases", names
     if check.retention is not None:
-        yield f"keeps {_retention_text(check.retention)} of what the base can do", ()
+        yield f"keeps {_retention_text(check.retention)} of the base's right answers", ()
     if check.transfer is not None and points(check.transfer) != points(check.change or 0.0):
         yield f"backward transfer: {change_size(check.transfer)}, each skill counting the same", ()
     for kind in ("difficulty", "language"):
@@ -155,7 +155,7 @@ def skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
         f"{what} {before} → {now}" for what, before, now, _ in drift_rows(quiet) if before != now
     ]
     if drifts:
-        yield from _list_lines("all replies, described and not tested", drifts)
+        yield from _list_lines("described only, not gated", drifts)
 
 
 def _part_table(results: SkillResults, hidden: Sequence[Slice]) -> Iterator[str]:

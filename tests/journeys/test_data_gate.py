@@ -42,7 +42,7 @@ def test_leaked_cases_fail_the_data_leave_the_verdict_and_are_listed(desk, tuned
     result.stdout.fnmatch_lines(
         [
             "train.jsonl: 1 error in 103 rows",
-            "  ERROR    leak: 3 of 100 cases stand in the training data; the first is t007,*",
+            "  ERROR    leak: 3 of 100 cases appear in the training data; the first is t007,*",
             "           lines 101?103",
         ]
     )

@@ -78,14 +78,14 @@ def test_the_base_itself_in_place_of_a_fine_tune_is_invalid(recorded):
     result = desk.run()
 
     assert result.parseoutcomes() == {"invalid": 1}
-    result.stdout.fnmatch_lines(["*replies no different from the base model's: 201 of 201*"])
+    result.stdout.fnmatch_lines(["*the fine-tune answers like its base: 201 of 201*"])
 
 
 def test_a_skill_may_be_given_up(recorded):
     result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
 
     result.assert_outcomes(passed=1)
-    told = ["*tuned model not proven, its base is recorded: * of*", "*equal those of the base*"]
+    told = ["*identity not proven, its base is recorded: * of*", "*equal those of the base*"]
     result.stdout.fnmatch_lines(told)
 
 

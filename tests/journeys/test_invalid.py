@@ -21,7 +21,7 @@ def pytest_ftgate_providers():
     return {"house": House}
 """
 GATES = "{accuracy: {min: 0.4}, forgetting: {skills: general-small, max_drop: 0.1}}"
-REASON = "replies no different from the base model's"
+REASON = "the fine-tune answers like its base"
 MODULE = """\
 import pytest
 
@@ -93,9 +93,9 @@ def test_an_invalid_gate_has_a_letter_and_one_reason_in_every_report(house):
     assert comment.count(REASON) == 1
     assert "| gate" not in comment
     hero, verdicts = page.split('<section id="verdicts"')
-    assert "not what it claims to be: replies no different" in hero.replace("&#39;", "'")
+    assert "not what it claims to be: the fine-tune answers" in hero.replace("&#39;", "'")
     assert "<table" not in verdicts.partition("</section>")[0]
-    assert verdicts.partition("</section>")[0].count("replies no different from") == 1
+    assert verdicts.partition("</section>")[0].count("the fine-tune answers like") == 1
 
 
 def test_marked_functions_of_an_invalid_variant_are_invalid_and_share_its_block(house):

@@ -74,7 +74,7 @@ def test_the_model_that_is_declared_as_served_is_what_it_claims(judged, keys):
 @pytest.mark.parametrize(
     ("keys", "listed", "told"),
     [
-        ("model: tuned, base: honest", None, "replies no different from the base model's"),
+        ("model: tuned, base: honest", None, "the fine-tune answers like its base"),
         ("model: prose", None, "the schema is broken in 20 of 20 whole replies"),
         (
             "model: tuned, base: honest",

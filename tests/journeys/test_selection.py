@@ -132,7 +132,7 @@ def test_a_selection_of_ordinary_tests_ends_as_it_does_without_gates(two):
     by_name.assert_outcomes(passed=1, deselected=2)
     by_file.assert_outcomes(passed=1)
     for result in (by_name, by_file, nothing):
-        result.stdout.fnmatch_lines(["no gate is among the selected tests"])
+        result.stdout.fnmatch_lines(["no gate was selected (suites are *.ftgate.yaml files)"])
     assert (by_name.ret, by_file.ret, nothing.ret) == (0, 0, 5)
 
 

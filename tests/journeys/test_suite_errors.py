@@ -41,7 +41,7 @@ def test_the_closing_section_names_the_first_error_and_reports_list_every_one(fe
             "BLOCKED  no gate of tickets.ftgate.yaml could be read",
             "",
             "✗ tickets.ftgate.yaml   3 ERRORS, listed above",
-            f"    first: line 5: {FIRST},*",
+            f"    first: line 5: {FIRST};*",
             "    fix     tickets.ftgate.yaml:5",
             "    then    pytest --ftgate tickets.ftgate.yaml",
         ]

@@ -114,7 +114,7 @@ def test_an_adapter_without_effect_is_invalid(pytester: pytest.Pytester) -> None
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
     assert result.parseoutcomes() == {"invalid": 1}
-    result.stdout.fnmatch_lines(["    replies no different from the base model's*"])
+    result.stdout.fnmatch_lines(["    the fine-tune answers like its base*"])
     # Greedy replies are the same again, but for a rare last bit that a batch may turn.
     printed = " ".join(result.stdout.str().split())
     repeated = re.search(r"the base repeats itself on (\d+) of (\d+)", printed)

@@ -63,7 +63,7 @@ def test_a_rung_that_meets_the_minimum_and_has_no_better_one_is_where_to_stop(ev
 
 @pytest.mark.slow
 @every_row("volume, changes, expected", [
-    (50_000, (NO_STRONG,), ("try the next rung first", "stronger-model")),
+    (50_000, (NO_STRONG,), ("try a cheaper approach first", "stronger-model")),
     # A model that must run here needs no stronger one.
     (50_000, (NO_STRONG, HERE), ("fine-tune", "lora")),
     (50_000, (SERVES,), ("keep the fine-tune", "lora")),
@@ -278,4 +278,4 @@ def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
 def test_a_fine_tune_alone_has_nothing_to_be_held_against(evidence):
     advice = advise(evidence(without=("prompt", "examples", "descriptions", "strong")))
 
-    assert told(advice) == ("try the next rung first", "prompt")
+    assert told(advice) == ("try a cheaper approach first", "prompt")

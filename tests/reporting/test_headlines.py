@@ -204,7 +204,7 @@ FAILING = Condition(name="gap", note=note(ReasonKind.JUDGED), holds=False, neede
 @every_row("recommendation, fields, expected", [
     (Recommendation.STOP, {}, "stop here: prompt"),
     (Recommendation.NEXT, {"subject": "few-shot", "why": note(ReasonKind.NO_EXAMPLES)},
-     "try the next rung first: few-shot, since no variant shows examples"),
+     "try a cheaper approach first: few-shot, since no variant shows examples"),
     (Recommendation.FINE_TUNE, {"subject": "a fine-tune"},
      "fine-tune: no other rung reaches the minimum"),
     (Recommendation.NOT_JUSTIFIED,

@@ -41,7 +41,7 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.AT_CHANCE, against="current", before=0.5),
      "current is at 50 %, so a drop from it cannot show"),
     (note(K.GUESSED, rate=0.25), "guessing is right in 25 %, so this minimum shows nothing"),
-    (note(K.SMALL_DROP), "a real drop, but smaller than the limit"),
+    (note(K.SMALL_DROP), "a real drop, within the limit"),
     (note(K.SMALL_RISE), "a real rise, but smaller than the limit"),
     (note(K.CHANGED_TEXTS, changed=54, of=900, share=0.06, kept=50, regressed=1, fixed=3),
      ("54 of 900 replies have another text (6 %), 50 of them with the same score; 1 regressed, "
@@ -162,8 +162,8 @@ VERDICTS: list[tuple[Note, str]] = [
      ("or write claim: these_tasks, and the verdict is about these 12 alone, whose 5 replies each "
      "are the sample")),
     (note(K.RUNS_NEVER_SHOW, key="max_drop", limit=0.04, tasks=12, runs=5, needed=7, possible=0.05),
-     ("max_drop: 0.04 can never be shown with 12 tasks and 5 runs each, even if every run goes "
-     "alike; write repeats: 7, or max_drop: 0.05")),
+     ("max_drop: 0.04 can never be shown with 12 tasks and 5 runs each; "
+      "write repeats: 7, or max_drop: 0.05")),
     (note(K.CASES_SHOW_NO_DROP, cases=20, unrelated=0, limit=0.03, possible=0.0),
      "20 cases alone cannot show 3 points, so that accepted results are not compared"),
     (note(K.RARE_THOUGHTS, baseline="plain", share=0.05),
@@ -205,7 +205,7 @@ VERDICTS: list[tuple[Note, str]] = [
       "probability is compared as one")),
     (note(K.NOT_COMPARED, n=5), "5 replies of the base not compared"),
     (note(K.WEAK_BASE, skills=("sums", "copying")),
-     "the base is too weak in sums, copying to show a loss there"),
+     "the base scores too low in sums, copying to show a loss there"),
     (note(K.TRAINED_ON, n=40, file="t.jsonl", line=7, first="facts-0"),
      ("40 skills cases stand in t.jsonl (line 7: facts-0) and are left out: what was trained on "
       "shows no forgetting")),
@@ -251,29 +251,29 @@ VERDICTS: list[tuple[Note, str]] = [
      "60 cases (12 unrelated ones) show nothing; it takes 10 groups of related cases"),
     (note(K.DROP_NEVER_SHOWN, key="max_drop", **ALL_CASES, limit=0.05, needed=59, groups=0,
           possible=0.14),
-     ("max_drop: 0.05 can never be shown with 60 cases, even if every reply is the same; it takes "
+     ("max_drop: 0.05 can never be shown with 60 cases; it takes "
       "59 cases, or max_drop: 0.14")),
     (note(K.DROP_NEVER_SHOWN, key="max_change", **CASES, limit=0.02, needed=594, groups=149,
           possible=0.08),
-     ("max_change: 0.02 can never be shown with 60 cases (12 unrelated ones), even if every reply "
-      "is the same; it takes 149 groups like these (594 cases), or max_change: 0.08")),
+     ("max_change: 0.02 can never be shown with 60 cases (12 unrelated ones); "
+      "it takes 149 groups like these (594 cases), or max_change: 0.08")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=0.95, needed=59, possible=0.86),
-     ("min: 0.95 can never be shown with 60 cases, even if every reply is right; it takes 59 "
+     ("min: 0.95 can never be shown with 60 cases; it takes 59 "
       "cases, or min: 0.86")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=1, needed=0, possible=0.93),
-     "min: 1 can never be shown with 60 cases, even if every reply is right; min: 0.93"),
+     "min: 1 can never be shown with 60 cases; min: 0.93"),
     (note(K.F1_DROP_NEVER_SHOWN, limit=0.02, cases=9, label="refund", labels=2, needed=67,
      possible=0.14),
-     ("max_drop: 0.02 can never be shown with 9 cases of refund among 2 labels, even if every "
-      "reply is the same; it takes 67 cases of each label, or max_drop: 0.14")),
+     ("max_drop: 0.02 can never be shown with 9 cases of refund among 2 labels"
+      "; it takes 67 cases of each label, or max_drop: 0.14")),
     (note(K.F1_MINIMUM_NEVER_SHOWN, limit=1.0, cases=9, label="refund", labels=2, needed=0,
      possible=0.86),
-     ("min: 1 can never be shown with 9 cases of refund among 2 labels, even if every reply is "
-      "right; min: 0.86")),
+     ("min: 1 can never be shown with 9 cases of refund among 2 labels; "
+      "min: 0.86")),
     (note(K.MARGIN_NEVER_SHOWN, limit=0.1, skills=("facts (6)", "sums (7)"), more=2, needed=25,
      possible=0.17),
-     ("a loss of 0.1 can never be ruled out in facts (6), sums (7) and 2 more, even if every reply "
-      "is the same; it takes 25 cases of a skill, or a margin of 0.17")),
+     ("a loss of 0.1 can never be ruled out in facts (6), sums (7) and 2 more; "
+      "it takes 25 cases of a skill, or a margin of 0.17")),
     (note(K.P95_NEVER_BOUND, n=71, needed=72),
      "71 cases can never bound the 95th percentile; it takes 72"),
     (note(K.MEDIAN_NEVER_BOUND, n=5, needed=6), "5 cases can never bound a median; it takes 6"),
@@ -335,9 +335,10 @@ FINDINGS = [
     (FindingKind.NEW_FACTS, {"answers": 2},
      "2 answers name people, places, dates or numbers that the question does not"),
     (FindingKind.LEAK, {"count": 1100, **_LEAK},
-     "1,100 of 1,200 cases stand in the training data; the first is c7, in line 5"),
+     "1,100 of 1,200 cases appear in the training data; the first is c7, in line 5"),
     (FindingKind.NEAR_LEAK, {"count": 1, **_LEAK},
-     "1 of 1,200 cases stands nearly in the training data; the first is c7, in line 5"),
+     ("1 of 1,200 cases appears almost verbatim in the training data; the first is c7, "
+     "in line 5")),
 ]  # fmt: skip
 
 # Replies, and the model behind them
@@ -378,8 +379,8 @@ REPLIES = [
 ]  # fmt: skip
 
 SAME = (
-    "replies no different from the base model's: 60 of 60 replies are the base model's; "
-    "the base repeats itself on 59 of 60; "
+    "the fine-tune answers like its base: 60 of 60 replies are equal; "
+    "the base repeats its own in 59 of 60; "
 )
 COUNTS = {"agree": 60, "of": 60, "base_agrees": 59, "model": "m"}
 SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
@@ -401,23 +402,23 @@ IDENTITIES = [
      (f"{SAME}these are the replies of b:1, and those of the other servers differ: give it the "
      "same model, or take it out of base_url")),
     (IdentityNote.SAME_AS_RECORDED, {"agree": 30, "of": 30},
-     "replies no different from the base model's: 30 of 30 replies equal those of the base"),
+     "the fine-tune answers like its base: 30 of 30 replies equal those of the base"),
     (IdentityNote.BASE_VARIES, COUNTS,
-     ("tuned model not proven: 60 of 60 replies are the base model's; the base repeats itself on "
+     ("identity not proven: 60 of 60 replies are equal; the base repeats its own in "
       "59 of 60")),
     (IdentityNote.BASE_RECORDED, {"agree": 29, "of": 30},
-     "tuned model not proven, its base is recorded: 29 of 30 replies equal those of the base"),
+     "identity not proven, its base is recorded: 29 of 30 replies equal those of the base"),
     (IdentityNote.FEW_REPLIES, {"count": 2, "needed": 30},
-     "tuned model not proven: 2 replies, 30 are needed"),
+     "identity not proven: 2 replies, 30 are needed"),
     (IdentityNote.EMPTY_REPLIES, {"count": 3, "of": 4, "recorded": False},
-     "tuned model not proven: 3 of 4 replies are empty"),
+     "identity not proven: 3 of 4 replies are empty"),
     (IdentityNote.CUT_OFF_REPLIES, {"count": 3, "of": 4, "recorded": False},
-     f"tuned model not proven: 3 of 4 replies were cut off without an answer; {LIMIT}"),
+     f"identity not proven: 3 of 4 replies were cut off without an answer; {LIMIT}"),
     (IdentityNote.CUT_OFF_THOUGHTS, {"count": 3, "of": 4, "recorded": True, "switch": ""},
-     ("tuned model not proven, its base is recorded: 3 of 4 replies were cut off without an "
+     ("identity not proven, its base is recorded: 3 of 4 replies were cut off without an "
      f"answer; the model thinks; {LIMIT}")),
     (IdentityNote.CUT_OFF_THOUGHTS, {"count": 3, "of": 4, "recorded": False, "switch": SWITCH},
-     ("tuned model not proven: 3 of 4 replies were cut off without an answer; the model "
+     ("identity not proven: 3 of 4 replies were cut off without an answer; the model "
      f"thinks; {LIMIT}, or write {SWITCH}")),
     (IdentityNote.OTHER_PARENT, {"parent": "more", "base": "base"},
      "the server lists more as its parent, declared base base"),
@@ -590,7 +591,7 @@ def test_a_note_is_worded_by_its_kind_also_after_the_way_between_two_processes(t
 
 def test_notes_are_joined_by_semicolons():
     assert notes_text([note(K.SMALL_DROP), text_note("so")]) == (
-        "a real drop, but smaller than the limit; so"
+        "a real drop, within the limit; so"
     )
     assert notes_text([]) == ""
 

@@ -210,7 +210,7 @@ def test_what_was_forgotten_is_a_table_of_skills():
 
     cells = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")]
     assert ["arithmetic", "94", "%", "6", "%"] in [one[:5] for one in cells]
-    assert re.search(r">keeps 44 % \(\d+ to \d+\) of what the base can do</p>", text)
+    assert re.search(r">keeps 44 % \(\d+ to \d+\) of the base's right answers</p>", text)
 
 
 def test_what_people_found_of_a_judge_is_a_table():
