@@ -81,6 +81,7 @@ class ReasonKind(StrEnum):
     UNANSWERED = "unanswered"
     UNSCORED = "unscored"
     HELD_OUT_NOT_SENT = "held-out unsent"
+    LOCKED_IN = "locked in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

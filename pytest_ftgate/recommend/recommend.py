@@ -37,6 +37,8 @@ from pytest_ftgate.recommend.ladder import (
 )
 from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune, gain_values
 from pytest_ftgate.stats.proportions import fisher_p
+from pytest_ftgate.suite.model import Variant
+from pytest_ftgate.suite.providers import is_hosted_url, provider_spec
 
 
 class Decision(NamedTuple):
@@ -338,3 +340,18 @@ def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[N
     unscored = tuple(row.variant for row in ladder.rows if row.accuracy is None)
     if unscored:
         yield note(ReasonKind.UNSCORED, variants=unscored)
+    variant = evidence.suite.variants[decision.variant]
+    if decision.recommendation in _TUNED and _is_held_by_a_service(variant):
+        rows = evidence.training_rows.get(variant.name, 0)
+        yield note(ReasonKind.LOCKED_IN, variant=variant.name, rows=rows)
+
+
+#: The recommendations of a fine-tune.
+_TUNED = (Recommendation.FINE_TUNE, Recommendation.KEEP)
+
+
+def _is_held_by_a_service(variant: Variant) -> bool:
+    """Return True if a service has the weights of a fine-tune, and gives them to nobody."""
+    spec = provider_spec(variant.provider)
+    own_server = spec.any_server and not is_hosted_url(variant.base_url or spec.url)
+    return spec.hosted and variant.adapter is None and not own_server

@@ -319,6 +319,8 @@ REASONS: Mapping[str, Words] = {
     ReasonKind.UNANSWERED: "no reply came",
     ReasonKind.UNSCORED: "without an accuracy, and so not climbed: {variants:list}",
     ReasonKind.HELD_OUT_NOT_SENT: "the held-out cases could not be sent to {variant}: {reason}",
+    ReasonKind.LOCKED_IN: "the weights of {variant} stay with its service; what stays yours are "
+    "{rows:?# labelled rows and }the cases, so to leave is to train and to gate once more",
 }
 
 

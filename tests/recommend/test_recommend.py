@@ -275,6 +275,22 @@ def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
     assert advise(replace(known, scores=nothing)) is None
 
 
+@every_row("address, is_said", [
+    (None, True), ("https://api.fireworks.ai/inference/v1", True),
+    # A server of your own has your own weights.
+    ("http://localhost:8000/v1", False),
+])  # fmt: skip
+def test_of_a_hosted_fine_tune_it_is_said_what_stays_yours(evidence, address, is_said):
+    known = evidence(50_000, SERVES)
+    tuned = replace(known.suite.variants["lora"], provider="openai-compatible", base_url=address)
+    suite = replace(known.suite, variants={**known.suite.variants, "lora": tuned})
+
+    advice = advise(replace(known, suite=suite))
+
+    assert told(advice) == ("keep the fine-tune", "lora")
+    assert (ReasonKind.LOCKED_IN in {one.kind for one in advice.notes}) == is_said
+
+
 def test_a_fine_tune_alone_has_nothing_to_be_held_against(evidence):
     advice = advise(evidence(without=("prompt", "examples", "descriptions", "strong")))
 

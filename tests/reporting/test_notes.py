@@ -572,6 +572,9 @@ REASONS = [
     (note("unscored", variants=("t", "u")), "without an accuracy, and so not climbed: t, u"),
     (note("held-out unsent", variant="t", reason="no key"),
      "the held-out cases could not be sent to t: no key"),
+    (note("locked in", variant="t", rows=800),
+     ("the weights of t stay with its service; what stays yours are 800 labelled rows and the "
+      "cases, so to leave is to train and to gate once more")),
 ]  # fmt: skip
 
 NOTED = [
