@@ -1,0 +1,78 @@
+"""What the site adds to the pages as the repository has them.
+
+Commands are highlighted, and the screens of a run have the colours that they have in a terminal.
+Pages that nobody searches for are left out of the search. The settings get the version, and the
+address of the repository where the service that builds the site states it.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import tomllib
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+#: Pages, and folders of pages, that would stand before those that answer a question.
+NOT_SEARCHED = (
+    "changelog.md",
+    "contributing/",
+    "reference/run-record.md",
+    "reference/python-api.md",
+)
+#: Programs with which a line of a block begins that is typed.
+PROGRAMS = ("pytest", "pytest-ftgate", "pip", "python", "python3", ".venv/bin/", "git")
+#: What the lines of a screen begin with, and the class that colours them in screens.css.
+COLOURS = (
+    (r"(?:✗|BLOCKED|FAILED|INVALID|NOT ACCEPTED|ERROR)\b.*|✗.*", "failed"),
+    (r"(?:INCONCLUSIVE|STOPPED)\b.*|\? .*", "unclear"),
+    (r"(?:PASSED)\b.*|✓.*", "passed"),
+)
+KEYS = re.compile(r"^( {4})(fix|or|accept|see|where|fell|why\?|e\.g\.)(?= )")
+
+
+def staged(text: str, page: str) -> str:
+    """Return the text of a page as the site has it."""
+    text = re.sub(r"^```\n(.*?)^```$", _block, text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```console\n(.*?)^```$", _session, text, flags=re.DOTALL | re.MULTILINE)
+    return f"---\nsearch:\n  exclude: true\n---\n{text}" if page.startswith(NOT_SEARCHED) else text
+
+
+def _block(found: re.Match[str]) -> str:
+    """Return a block without a language: commands, or a screen."""
+    lines = [line for line in found[1].splitlines() if line.strip()]
+    if all(line.startswith((*PROGRAMS, " ", "#")) for line in lines):
+        return f"```bash\n{found[1]}```"
+    return _screen(found[1])
+
+
+def _session(found: re.Match[str]) -> str:
+    """Return what was typed and printed; pytest's own colours need no highlighter."""
+    return _screen(found[1])
+
+
+def _screen(text: str) -> str:
+    """Return a screen with the colours of its verdicts."""
+    lines = "\n".join(_coloured(line) for line in text.splitlines())
+    return f'<div class="highlight"><pre><code>{lines}</code></pre></div>'
+
+
+def _coloured(line: str) -> str:
+    escaped = html.escape(line, quote=False)
+    for pattern, name in COLOURS:
+        if re.fullmatch(pattern, line):
+            return f'<span class="ftgate-{name}">{escaped}</span>'
+    return KEYS.sub(r'\1<span class="ftgate-key">\2</span>', escaped)
+
+
+def settings() -> str:
+    """Return the settings of the site, with the version and the address of the repository."""
+    text = (DOCS / "zensical.toml").read_text("utf-8")
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    changes = f'<a href=\\"{project["urls"]["Changelog"]}\\">{project["version"]}</a>'
+    added = f'copyright = "pytest-ftgate {changes}, {project["license"]}"\n'
+    repository = os.environ.get("READTHEDOCS_GIT_CLONE_URL", "").removesuffix(".git")
+    if repository.startswith("https://"):
+        added += f'repo_url = "{repository}"\nedit_uri = "edit/main/docs"\n'
+    return text.replace("[project]\n", f"[project]\n{added}", 1)
