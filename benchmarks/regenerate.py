@@ -28,6 +28,7 @@ TICKETS, LADDER = "examples/tickets/tickets.ftgate.yaml", "examples/ladder/ladde
 RUN = "-m pytest --ftgate"
 CLI = '-c "import sys; from pytest_ftgate.cli.main import main; sys.exit(main(sys.argv[1:]))"'
 TWO = f"benchmarks/self_agreement.py {TICKETS} OUT/tickets.sqlite OUT/again.sqlite"
+ANSWERS = "examples/answers/base.jsonl examples/answers/tuned.jsonl"
 FORGOT = f"{TICKETS}::forgetting[lora-narrow]"
 
 
@@ -62,7 +63,13 @@ STEPS = (
         "benchmarks/demo.py OUT/tickets.sqlite",
         "pytest_ftgate/demo/*.jsonl",
     ),
-    Step("demo", f"{CLI} demo ftgate-demo", "README.md, docs/reports.md", in_out=True),
+    Step("demo", f"{CLI} demo ftgate-demo", "README.md, docs/index.md, docs/reports.md", in_out=True),
+    Step(
+        "compare",
+        f"{CLI} compare {ANSWERS} --max-drop 0.05",
+        "README.md, docs/index.md",
+        (1,),
+    ),
     Step(
         "explain",
         f"{CLI} explain {FORGOT} --cache OUT/tickets.sqlite",

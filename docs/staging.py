@@ -21,6 +21,11 @@ NOT_SEARCHED = (
     "reference/run-record.md",
     "reference/python-api.md",
 )
+    "changelog.md",
+    "contributing/",
+    "reference/run-record.md",
+    "reference/python-api.md",
+)
 #: Programs with which a line of a block begins that is typed.
 PROGRAMS = ("pytest", "pytest-ftgate", "pip", "python", "python3", ".venv/bin/", "git")
 #: What the lines of a screen begin with, and the class that colours them in screens.css.

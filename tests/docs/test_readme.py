@@ -136,6 +136,16 @@ def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypat
     )
 
 
+def test_the_comparison_of_the_readme_is_what_it_prints(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    (typed,) = re.findall(r"^\.venv/bin/pytest-ftgate (compare .*)$", README, re.MULTILINE)
+
+    assert main.main(typed.split()) == 1
+
+    assert screen("compare").quoted(capsys.readouterr().out) == screen("compare").text
+
+
 def screen(step: str):
     (found,) = [one for _, one in screens.screens(README) if one.step == step]
     return found
