@@ -34,23 +34,20 @@ KEYS = re.compile(r"^( {4})(fix|or|accept|see|where|fell|why\?|e\.g\.)(?= )")
 
 def staged(text: str, page: str) -> str:
     """Return the text of a page as the site has it."""
-    text = re.sub(r"^```\n(.*?)^```$", _block, text, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"^```console\n(.*?)^```$", _screen, text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```(\w*)\n(.*?)^```$", _block, text, flags=re.DOTALL | re.MULTILINE)
     return f"---\nsearch:\n  exclude: true\n---\n{text}" if page.startswith(NOT_SEARCHED) else text
 
 
 def _block(found: re.Match[str]) -> str:
-    """Return a block without a language: commands, or a screen."""
-    lines = [line for line in found[1].splitlines() if line.strip()]
-    if all(line.startswith((*PROGRAMS, " ", "#")) for line in lines):
-        return f"```bash\n{found[1]}```"
-    return _screen(found)
-
-
-def _screen(found: re.Match[str]) -> str:
-    """Return what was typed and printed, with the colours of its verdicts."""
-    lines = "\n".join(_coloured(line) for line in found[1].splitlines())
-    return f'<div class="highlight"><pre><code>{lines}</code></pre></div>'
+    """Return a block of code: commands get a language, and screens the colours of their verdicts."""
+    language, text = found.groups()
+    if language not in ("", "console"):
+        return found[0]
+    lines = text.splitlines()
+    if not language and all(line.startswith((*PROGRAMS, " ", "#")) for line in lines if line):
+        return f"```bash\n{text}```"
+    coloured = "\n".join(map(_coloured, lines))
+    return f'<div class="highlight"><pre><code>{coloured}</code></pre></div>'
 
 
 def _coloured(line: str) -> str:
