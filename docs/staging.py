@@ -39,7 +39,7 @@ def staged(text: str, page: str) -> str:
 
 
 def _block(found: re.Match[str]) -> str:
-    """Return a block of code: commands get a language, and screens the colours of their verdicts."""
+    """Return a block of code with its language, or a screen with the colours of its verdicts."""
     language, text = found.groups()
     if language not in ("", "console"):
         return found[0]
