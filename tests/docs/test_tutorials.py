@@ -14,46 +14,11 @@ from ftgate_testing.pages import DOCS, assert_shows, page
 
 from pytest_ftgate.cli.main import main
 
-FORGETFUL, FIRST = (page(f"tutorials/{n}") for n in ("forgetful", "first-gate"))
+FORGETFUL = page("tutorials/forgetful")
 LABELLING = page("tutorials/labels")
 #: Each input to which the replies differed, with the reply under either prompt.
 PREVIEWS = Path(__file__).with_name("data") / "differing_previews.txt"
 READING = page("forgetting").partition("## Reading the verdict")[2]
-
-
-def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold(
-    pytester, monkeypatch
-):
-    monkeypatch.setenv("COLUMNS", "80")
-    pytester.mkdir("prompts")
-    # Copied as they stand, with the comment that names the file: the screen counts its line.
-    blocks = re.findall(r"```\w+\n(# (prompts/\S+)\n.*?)```", FIRST, re.DOTALL)
-    files = {name: text for text, name in blocks}
-    (files["prompts/tickets.cases.jsonl"],) = re.findall(r"```json\n(.*?)```", FIRST, re.DOTALL)
-    assert len(files) == 3
-    for name, text in files.items():
-        (pytester.path / name).write_text(text, "utf-8")
-    first, green, second = re.findall(
-        r"```console\n\$ pytest --ftgate prompts/\n(.*?)```", FIRST, re.DOTALL
-    )
-
-    result = pytester.runpytest_inprocess("--ftgate", "prompts/")
-
-    assert_shows(result, first)
-    bots = pytester.path / "prompts" / "bots.py"
-    (function,) = re.findall(r"```python\n(def candidate.*?)```", FIRST, re.DOTALL)
-    bots.write_text(files["prompts/bots.py"].partition("def candidate")[0] + function, "utf-8")
-    fixed = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    assert fixed.ret == 0
-    assert_shows(fixed, green)
-    bots.write_text(files["prompts/bots.py"], "utf-8")
-    suite = pytester.path / "prompts" / "tickets.ftgate.yaml"
-    declared = suite.read_text("utf-8").replace("{min: 0.9, evidence: point}", "{max_drop: 0.4}")
-    suite.write_text(declared, "utf-8")
-    blocked = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    assert_shows(blocked, second)
-    (needed,) = re.findall(r"add cases: (about .*? as it is)", " ".join(blocked.outlines))
-    assert " ".join(needed.split()) in " ".join(FIRST.split())
 
 
 def test_the_screen_of_a_verdict_is_that_of_the_page_on_reports():
