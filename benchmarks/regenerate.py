@@ -63,7 +63,9 @@ STEPS = (
         "benchmarks/demo.py OUT/tickets.sqlite",
         "pytest_ftgate/demo/*.jsonl",
     ),
-    Step("demo", f"{CLI} demo ftgate-demo", "README.md, docs/index.md, docs/reports.md", in_out=True),
+    Step(
+        "demo", f"{CLI} demo ftgate-demo", "README.md, docs/index.md, docs/reports.md", in_out=True
+    ),
     Step(
         "compare",
         f"{CLI} compare {ANSWERS} --max-drop 0.05",
@@ -161,9 +163,13 @@ STEPS = (
         " -o docs/pictures/training-narrow.svg",
         "docs/pictures/training-narrow.svg",
     ),
-    Step("speed", "benchmarks/local_model.py speed", "docs/scale.md"),
-    Step("weights", "benchmarks/local_model.py weights --folder OUT/weights", "docs/scale.md"),
-    Step("types", "benchmarks/local_model.py types", "docs/scale.md"),
+    Step("speed", "benchmarks/local_model.py speed", "docs/contributing/measurements.md"),
+    Step(
+        "weights",
+        "benchmarks/local_model.py weights --folder OUT/weights",
+        "docs/contributing/measurements.md",
+    ),
+    Step("types", "benchmarks/local_model.py types", "docs/contributing/measurements.md"),
 )
 
 

@@ -72,7 +72,6 @@ PRINTED = {
     "docs/suite.md: INCONCLUSIVE": "tests/docs/test_accept.py",
     "docs/training.md: ftgate: step 4": LONG,
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
-    "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
     "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",
     "docs/tutorials/labels.md: ": "tests/docs/test_tutorials.py",
 }
@@ -85,7 +84,6 @@ PYTHON = {
     "docs/pytest.md": "tests/docs/test_pytest.py",
     "docs/python.md": "tests/docs/test_python.py",
     "docs/training.md": "tests/nightly/test_training_tutorial.py",
-    "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
     "docs/tutorials/labels.md": "tests/docs/test_tutorials.py",
 }
 FRAME = {
