@@ -79,7 +79,6 @@ PRINTED = {
 PYTHON = {
     "docs/compare.md": "tests/docs/test_compare.py",
     "docs/hooks.md": "tests/docs/test_hooks.py",
-    "docs/how-to/trainers/": "the two lines of a trainer's own interface",
     "docs/providers.md": "tests/docs/test_providers.py",
     "docs/pytest.md": "tests/docs/test_pytest.py",
     "docs/python.md": "tests/docs/test_python.py",

@@ -1,4 +1,4 @@
-"""Saved checkpoints in docs/training.md: the suite, and the form of the screen of a real training."""
+"""Saved checkpoints in docs/training.md: the suite, and the form of the screen of a real run."""
 
 from __future__ import annotations
 
