@@ -36,9 +36,10 @@ OTHER_PROGRAMS = {
 OTHER_FILES = {
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
     "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
-    "docs/gitlab.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
-    "docs/gitlab.md:   after_script:": "a part of a job of GitLab that runs curl alone",
-    "docs/how-to/gpu-runners.md: name:": "a workflow for a machine with a GPU; its form is checked",
+    "docs/ci.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
+    "docs/ci.md:   after_script:": "a part of a job of GitLab that runs curl alone",
+    "docs/ci.md: repos:": "a hook of pre-commit, whose command is parsed",
+    "docs/ci.md: concurrency:": "a workflow for a machine with a GPU; its form is checked",
     "docs/hooks.md: cases:": "tests/docs/test_hooks.py",
     "docs/providers.md: # tickets.ftgate.yaml": "tests/docs/test_providers.py",
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
@@ -131,7 +132,9 @@ def commands(block: Block) -> list[list[str]]:
     text = re.sub(r"\\\n\s*", " ", block.text)
     if block.language in ("groovy", "yaml"):
         text = re.sub(r"\n {6}(?=--)", " ", text)  # a folded line of GitLab's script
-        typed = re.findall(r"(?:sh '+|^ *- (?=pip |pytest ))(.*?)'*$", text, re.MULTILINE)
+        typed = re.findall(
+            r"(?:sh '+|^ *(?:- |entry: )(?=pip |pytest ))(.*?)'*$", text, re.MULTILINE
+        )
     else:
         is_console = text.startswith("$ ")
         typed = [line for line in text.splitlines() if line.startswith("$ ") or not is_console]
@@ -272,8 +275,8 @@ def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists(
 #: Workflows, what stands before them in a file, and the form that they have.
 WORKFLOWS = {
     "docs/ci.md: jobs:": ("on: push\n", "github-workflows"),
-    "docs/how-to/gpu-runners.md: name:": ("", "github-workflows"),
-    "docs/gitlab.md: gates:": ("", "gitlab-ci"),
+    "docs/ci.md: concurrency:": ("on: push\n", "github-workflows"),
+    "docs/ci.md: gates:": ("", "gitlab-ci"),
 }
 
 
