@@ -58,7 +58,7 @@ PRINTED = {
     "docs/hooks.md: $ pytest": "tests/docs/test_hooks.py",
     "docs/ladder.md: $ pytest-ftgate history": "its records are commits; tests/cli has the format",
     "docs/migrate.md: $ pytest-ftgate import": "tests/docs/test_migrate.py",
-    "docs/contributing/measurements.md: SmolLM2-135M-Instruct": "benchmarks/loading.py, which needs torch",
+    "docs/contributing/measurements.md: SmolLM2-135M-Instruct": "needs torch",
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/how-to/accept.md: NOT ACCEPTED": "tests/docs/test_accept.py",
     "docs/how-to/new-engine.md: ": "tests/docs/test_new_engine.py",
