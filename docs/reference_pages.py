@@ -453,7 +453,7 @@ def _docstring_lines(text: str) -> Iterator[str]:
 def _errors() -> Iterator[str]:
     yield "# Errors\n\nThe exceptions of the package, as a tree. None of them is a verdict: a gate"
     yield "that meets one is *not evaluated*, and the run is red. How each kind of gate ends, and"
-    yield "which command leads on, is in [every way a gate ends](../ends.md).\n"
+    yield "which command leads on, is in [every way a gate ends](../contributing/ends.md).\n"
     tree = (errors.__doc__ or "").partition("\n\n")[2].rstrip()
     names = [re.split(r"(?<=\w)  +", line)[0] for line in tree.splitlines()]
     yield "\n".join(["```text", *names, "```"])

@@ -2,7 +2,7 @@
 
     python docs/site.py reference    write docs/reference/*.md, the schemas that the package ships,
                                      and the drawing of statistics.md
-    python docs/site.py faults       write docs/faults.md from the table of the tests
+    python docs/site.py faults       write docs/contributing/faults.md from the table of the tests
     python docs/site.py weight       lower the rows of docs/weight.md to the lines of code
     python docs/site.py build        build the site into .site/out, with every link checked
 
@@ -78,7 +78,7 @@ def write_faults() -> None:
     sys.path.insert(0, str(DOCS.parent / "tests"))
     from ftgate_testing import faults
 
-    (DOCS / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
+    (DOCS / "contributing" / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
 
 
 def lower_weight() -> None:

@@ -26,7 +26,7 @@ from pytest_ftgate.settings import add_options
 
 ROOT = Path(__file__).parents[2]
 #: Made from the code or from the tests, and compared with what they make.
-GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
+GENERATED = {"docs/contributing/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
     *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
