@@ -83,33 +83,22 @@ STEPS = (
         "(for the next step)",
         (1,),
     ),
-    Step("agreement", TWO, "examples/tickets/README.md, docs/forgetting.md"),
+    Step("agreement", TWO, "examples/tickets/README.md"),
     Step(
         "skills",
         f"benchmarks/skills.py {TICKETS} --task --cache OUT/tickets.sqlite",
-        "docs/forgetting.md, examples/tickets/README.md",
+        "examples/tickets/README.md",
     ),
     Step("planted", "benchmarks/planted.py", "docs/forgetting.md"),
-    Step(
-        "planted-embedded",
-        "benchmarks/planted.py --cache OUT/tickets.sqlite",
-        "docs/forgetting.md",
-    ),
     Step(
         "skills-again",
         f"benchmarks/skills.py {TICKETS} --cache OUT/again.sqlite",
         "(for the next step)",
     ),
-    Step("agreement-skills", f"{TWO} general", "examples/tickets/README.md, docs/forgetting.md"),
+    Step("agreement-skills", f"{TWO} general", "examples/tickets/README.md"),
     Step(
         "levels",
         f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels.sqlite",
-        "(for the next step)",
-    ),
-    Step(
-        "levels-again",
-        f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels-again.sqlite"
-        " --first OUT/levels.sqlite",
         "docs/forgetting.md",
     ),
     Step(
@@ -126,7 +115,7 @@ STEPS = (
     Step(
         "sampled",
         f"{CLI} selftest benchmarks/sampled.ftgate.yaml --cache OUT/chance.sqlite",
-        "docs/statistics.md",
+        "(in no document)",
     ),
     Step(
         "ladder",
