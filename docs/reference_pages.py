@@ -20,8 +20,8 @@ import pytest_ftgate
 from pytest_ftgate import errors
 from pytest_ftgate.cli import main as cli
 from pytest_ftgate.settings import add_options
+from pytest_ftgate.suite import providers
 from pytest_ftgate.suite.loader import anchor
-from pytest_ftgate.suite.providers import PROVIDERS
 
 #: The title of each class of the suite file, in the order of the page.
 TITLES = {
@@ -127,6 +127,17 @@ def _suite_keys() -> Iterator[str]:
                 yield f"\n### {inner}\n"
                 yield from _key_table(inner.replace(".", "-"), properties, (), once)
         yield from _note(notes, name)
+        if name == "DeclaredVariant":
+            yield from _servers()
+
+
+def _servers() -> Iterator[str]:
+    """Yield the usual address and key of each server that the package knows by name."""
+    yield "\n### Servers and hosted APIs\n\nAll of them take `provider: openai-compatible`.\n"
+    yield "| name | `base_url` | `api_key_env` |\n|---|---|---|"
+    for name, (url, key) in providers._SERVERS.items():  # noqa: SLF001
+        if url:
+            yield _row(name, f"`{url}`", f"`{key}`" if key else "")
 
 
 def _note(notes: Mapping[str, str], name: str) -> Iterator[str]:
@@ -160,9 +171,9 @@ def _key_table(
 
 def _readers(key: str) -> str:
     """Return who reads a key of a variant, if not every provider does."""
-    readers = [name for name, spec in PROVIDERS.items() if key in spec.reads]
-    required = [name for name, spec in PROVIDERS.items() if key in spec.required]
-    if not readers or len(readers) == len(PROVIDERS):
+    readers = [name for name, spec in providers.PROVIDERS.items() if key in spec.reads]
+    required = [name for name, spec in providers.PROVIDERS.items() if key in spec.required]
+    if not readers or len(readers) == len(providers.PROVIDERS):
         return ""
     needed = f"; required by {', '.join(required)}" if required else ""
     return f" *Read by* {', '.join(readers)}{needed}."
