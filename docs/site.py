@@ -22,7 +22,7 @@ from pathlib import Path
 from reference_pages import pages
 from rule_pictures import pictures
 from schemas import write_schemas
-from staging import settings, staged
+from staging import searched, settings, staged
 from weight import PAGE, lowered, weights
 
 DOCS = Path(__file__).parent
@@ -90,7 +90,11 @@ def build() -> int:
     """Build the site with every warning as an error, and return the exit code."""
     stage()
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", "zensical.toml"]
-    return subprocess.run(command, cwd=STAGE, check=False).returncode
+    code = subprocess.run(command, cwd=STAGE, check=False).returncode
+    if code == 0:
+        index = STAGE / "out" / "search.json"
+        index.write_text(searched(index.read_text("utf-8")), "utf-8")
+    return code
 
 
 if __name__ == "__main__":

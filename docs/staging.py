@@ -1,13 +1,15 @@
 """What the site adds to the pages as the repository has them.
 
 Commands are highlighted, and the screens of a run have the colours that they have in a terminal.
-Pages that nobody searches for are left out of the search. The settings get the version, and the
+Pages that nobody searches for are left out of the search, which knows the words of search.toml
+as well. The settings get the version, and the
 address of the repository where the service that builds the site states it.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import tomllib
@@ -68,3 +70,24 @@ def settings() -> str:
     if repository.startswith("https://"):
         added += f'repo_url = "{repository}"\nedit_uri = "edit/main/docs"\n'
     return text.replace("[project]\n", f"[project]\n{added}", 1)
+
+
+def searched(index: str) -> str:
+    """Return the index of the search, as JSON, with the words of search.toml.
+
+    A section has them as a part of its place in the menu, which counts more than its text. Sections
+    of the reference come after pages that explain: a word counts more at the front of a title.
+
+    Raises:
+        ValueError: search.toml names a section that the site lacks.
+    """
+    words: dict[str, str] = tomllib.loads((DOCS / "search.toml").read_text("utf-8"))["words"]
+    found = json.loads(index)
+    for item in found["items"]:
+        if item["location"].startswith("reference/"):
+            item["title"] = f"Reference: {item['title']}"
+        if more := words.pop(item["location"], ""):
+            item["path"].append(more)
+    if words:
+        raise ValueError(f"search.toml: the site has no {', '.join(words)}")
+    return json.dumps(found)
