@@ -69,6 +69,15 @@ QUESTIONS = {
     "not recorded": "how-to/troubleshooting/",
     "rate limit": "how-to/troubleshooting/",
     "install": "#install",
+    "quickstart": "start/",
+    "dry run": "how-to/costs/",
+    "hallucination": "how-to/rag/",
+    "deprecated model": "how-to/new-base/",
+    "type I error": "statistics/#what-is-promised",
+    "offline": "scale/#replies-to-commit",
+    "langchain": "providers/#python-or-a-provider-of-your-own",
+    "overfitting": "training/",
+    "prompt injection": "security/",
 }
 
 
