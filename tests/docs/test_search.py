@@ -75,7 +75,7 @@ QUESTIONS = {
     "deprecated model": "how-to/new-base/",
     "type I error": "statistics/#what-is-promised",
     "offline": "scale/#replies-to-commit",
-    "langchain": "providers/#python-or-a-provider-of-your-own",
+    "langchain": "providers/#your-own-provider",
     "overfitting": "training/",
     "prompt injection": "security/",
 }
