@@ -61,6 +61,7 @@ PRINTED = {
     "docs/contributing/measurements.md: SmolLM2-135M-Instruct": "needs torch",
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/how-to/accept.md: NOT ACCEPTED": "tests/docs/test_accept.py",
+    "docs/how-to/limits.md: $ pytest-ftgate power": "tests/docs/test_limits.py",
     "docs/how-to/rag.md: $ pytest": "tests/docs/test_rag.py",
     "docs/how-to/new-engine.md: ": "tests/docs/test_new_engine.py",
     "docs/how-to/read-a-build.md: ": "tests/docs/test_read_a_build.py",
