@@ -28,6 +28,7 @@ TICKETS, LADDER = "examples/tickets/tickets.ftgate.yaml", "examples/ladder/ladde
 RUN = "-m pytest --ftgate"
 CLI = '-c "import sys; from pytest_ftgate.cli.main import main; sys.exit(main(sys.argv[1:]))"'
 TWO = f"benchmarks/self_agreement.py {TICKETS} OUT/tickets.sqlite OUT/again.sqlite"
+ANSWERS = "examples/answers/base.jsonl examples/answers/tuned.jsonl"
 FORGOT = f"{TICKETS}::forgetting[lora-narrow]"
 
 
@@ -62,7 +63,15 @@ STEPS = (
         "benchmarks/demo.py OUT/tickets.sqlite",
         "pytest_ftgate/demo/*.jsonl",
     ),
-    Step("demo", f"{CLI} demo ftgate-demo", "README.md, docs/reports.md", in_out=True),
+    Step(
+        "demo", f"{CLI} demo ftgate-demo", "README.md, docs/index.md, docs/reports.md", in_out=True
+    ),
+    Step(
+        "compare",
+        f"{CLI} compare {ANSWERS} --max-drop 0.05",
+        "README.md",
+        (1,),
+    ),
     Step(
         "explain",
         f"{CLI} explain {FORGOT} --cache OUT/tickets.sqlite",
@@ -74,33 +83,22 @@ STEPS = (
         "(for the next step)",
         (1,),
     ),
-    Step("agreement", TWO, "examples/tickets/README.md, docs/forgetting.md"),
+    Step("agreement", TWO, "examples/tickets/README.md"),
     Step(
         "skills",
         f"benchmarks/skills.py {TICKETS} --task --cache OUT/tickets.sqlite",
-        "docs/forgetting.md, examples/tickets/README.md",
+        "examples/tickets/README.md",
     ),
     Step("planted", "benchmarks/planted.py", "docs/forgetting.md"),
-    Step(
-        "planted-embedded",
-        "benchmarks/planted.py --cache OUT/tickets.sqlite",
-        "docs/forgetting.md",
-    ),
     Step(
         "skills-again",
         f"benchmarks/skills.py {TICKETS} --cache OUT/again.sqlite",
         "(for the next step)",
     ),
-    Step("agreement-skills", f"{TWO} general", "examples/tickets/README.md, docs/forgetting.md"),
+    Step("agreement-skills", f"{TWO} general", "examples/tickets/README.md"),
     Step(
         "levels",
         f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels.sqlite",
-        "(for the next step)",
-    ),
-    Step(
-        "levels-again",
-        f"benchmarks/levels_live.py {TICKETS} --cache OUT/levels-again.sqlite"
-        " --first OUT/levels.sqlite",
         "docs/forgetting.md",
     ),
     Step(
@@ -117,7 +115,7 @@ STEPS = (
     Step(
         "sampled",
         f"{CLI} selftest benchmarks/sampled.ftgate.yaml --cache OUT/chance.sqlite",
-        "docs/statistics.md",
+        "(in no document)",
     ),
     Step(
         "ladder",
@@ -135,7 +133,7 @@ STEPS = (
     Step(
         "judge",
         f"{RUN} --ftgate-cache=OUT/judge.sqlite examples/judge",
-        "docs/scores.md, examples/judge/README.md",
+        "examples/judge/README.md",
         (1,),
     ),
     Step(
@@ -154,9 +152,13 @@ STEPS = (
         " -o docs/pictures/training-narrow.svg",
         "docs/pictures/training-narrow.svg",
     ),
-    Step("speed", "benchmarks/local_model.py speed", "docs/scale.md"),
-    Step("weights", "benchmarks/local_model.py weights --folder OUT/weights", "docs/scale.md"),
-    Step("types", "benchmarks/local_model.py types", "docs/scale.md"),
+    Step("speed", "benchmarks/local_model.py speed", "docs/contributing/measurements.md"),
+    Step(
+        "weights",
+        "benchmarks/local_model.py weights --folder OUT/weights",
+        "docs/contributing/measurements.md",
+    ),
+    Step("types", "benchmarks/local_model.py types", "docs/contributing/measurements.md"),
 )
 
 

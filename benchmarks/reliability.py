@@ -5,9 +5,9 @@
 Starts pytest against a counting server on loopback, breaks something that is real, mends it, and
 runs pytest again. It prints how many requests were sent and answered, and exits with 1 if a reply
 was lost or answered twice, or if the last run does not pass. With ``--keep`` the results and their
-date go to reliability.json, from which ``docs/site.py faults`` writes docs/faults.md. ``disk-full``
-and ``read-only`` mount a small file system, for which root is needed, and ``clock-back`` needs a C
-compiler.
+date go to reliability.json, from which ``docs/site.py faults`` writes docs/contributing/faults.md.
+``disk-full`` and ``read-only`` mount a small file system, for which root is needed, and
+``clock-back`` needs a C compiler.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def block(figure: dict[str, object]) -> str:
 def documents() -> Iterator[Path]:
     """Yield the documents that may show figures."""
     yield ROOT / "README.md"
-    yield from sorted((ROOT / "docs").glob("*.md"))
+    yield from sorted((ROOT / "docs").rglob("*.md"))
 
 
 def shown(page: Path) -> dict[str, str]:

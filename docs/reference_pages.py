@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from schemas import mappings_of_schema, run_schema, suite_schema
+from schemas import mappings_of_schema, reference_notes, run_schema, suite_schema
 
 import pytest_ftgate
 from pytest_ftgate import errors
 from pytest_ftgate.cli import main as cli
 from pytest_ftgate.settings import add_options
+from pytest_ftgate.suite import providers
 from pytest_ftgate.suite.loader import anchor
 
 #: The title of each class of the suite file, in the order of the page.
@@ -110,9 +111,9 @@ def _suite_keys() -> Iterator[str]:
     schema = json.loads(suite_schema())
     yield "# Suite keys\n\nEvery key of a suite file, from its JSON Schema"
     yield "(`pytest-ftgate schema`). An error in a suite ends with the address of its key here."
-    yield "What the keys mean in full: [the suite file](../suite.md) and"
+    yield "How they work together: [the suite file](../suite.md) and"
     yield "[scores and formats](../scores.md)."
-    once = _Once()
+    once, notes = _Once(), reference_notes()["suite-keys"]
     parts: dict[str, dict[str, Any]] = {}
     for name, properties in mappings_of_schema(schema):
         parts[name] = {**properties, **parts.get(name, {})}
@@ -125,6 +126,24 @@ def _suite_keys() -> Iterator[str]:
             if inner.startswith(f"{name.lower()}."):
                 yield f"\n### {inner}\n"
                 yield from _key_table(inner.replace(".", "-"), properties, (), once)
+        yield from _note(notes, name)
+        if name == "DeclaredVariant":
+            yield from _servers()
+
+
+def _servers() -> Iterator[str]:
+    """Yield the usual address and key of each server that the package knows by name."""
+    yield "\n### Servers and hosted APIs\n\nAll of them take `provider: openai-compatible`.\n"
+    yield "| name | `base_url` | `api_key_env` |\n|---|---|---|"
+    for name, (url, key) in providers._SERVERS.items():  # noqa: SLF001
+        if url:
+            yield _row(name, f"`{url}`", f"`{key}`" if key else "")
+
+
+def _note(notes: Mapping[str, str], name: str) -> Iterator[str]:
+    """Yield what a page says below the section *name*, if anything."""
+    if name in notes:
+        yield f"\n{notes[name].rstrip()}"
 
 
 def _introduction(name: str, part: Mapping[str, Any], once: _Once) -> Iterator[str]:
@@ -145,8 +164,19 @@ def _key_table(
         default = "; **required**" if key in required else _default(keys)
         shown = name.removeprefix("Declared").lower().replace("-", ".")
         text = once(keys.get("description", ""), f"`{shown}.{key}`", target)
+        text += _readers(key) if name == "DeclaredVariant" else ""
         link = f'<a id="{target}"></a>`{key}`'
         yield _row(link, text, _type(keys) + default, _example(keys))
+
+
+def _readers(key: str) -> str:
+    """Return who reads a key of a variant, if not every provider does."""
+    readers = [name for name, spec in providers.PROVIDERS.items() if key in spec.reads]
+    required = [name for name, spec in providers.PROVIDERS.items() if key in spec.required]
+    if not readers or len(readers) == len(providers.PROVIDERS):
+        return ""
+    needed = f"; required by {', '.join(required)}" if required else ""
+    return f" *Read by* {', '.join(readers)}{needed}."
 
 
 def _example(keys: Mapping[str, Any]) -> str:
@@ -228,8 +258,8 @@ def _options() -> Iterator[str]:
     recorder = _Recorder()
     add_options(recorder)
     yield "# Options and configuration keys\n\nThe options of `pytest`, and the keys of its"
-    yield "configuration file. The command line wins. More on each: [the suite"
-    yield "file](../suite.md#options-and-configuration) and [flags](../pytest.md#flags).\n"
+    yield "configuration file. The command line wins. Options of pytest itself:"
+    yield "[flags](../pytest.md#flags).\n"
     yield "| option | key | meaning |\n|---|---|---|"
     for name, keywords in recorder.options:
         value = "|".join(keywords.get("choices", ())) or keywords.get("metavar", "")
@@ -244,6 +274,7 @@ def _options() -> Iterator[str]:
     yield "\nThe exit code is the same whoever reads the output: closed, or cut off by `head` or"
     yield "`grep -q`. A verb that decides nothing then ends with 0, since its work is done. An"
     yield "output that cannot be written, as on a full disk, is an error."
+    yield from _note(reference_notes(), "options")
 
 
 _EXIT_CODES = (
@@ -266,6 +297,7 @@ _EXIT_CODES = (
 def _verbs() -> Iterator[str]:
     yield "# Verbs\n\n`pytest-ftgate VERB`: commands that run no tests."
     own, cache, once = cli._VERBS, cli._CACHE_ACTIONS, _Once()  # noqa: SLF001
+    notes = reference_notes()["verbs"]
     for prefix, verbs in (("", own), ("cache ", cache)):
         for verb in verbs:
             title = f"{prefix}{verb.name}"
@@ -278,6 +310,8 @@ def _verbs() -> Iterator[str]:
                 yield _row(f"`{shown.strip()}`", once(text, f"`{title}`", _slug(title)))
             if verb.epilog:
                 yield f"\n```text\n{verb.epilog.rstrip()}\n```"
+            yield from _note(notes, title)
+    yield from _note(notes, "start")
 
 
 def _usual_help(name: str) -> str:
@@ -432,7 +466,7 @@ def _docstring_lines(text: str) -> Iterator[str]:
 def _errors() -> Iterator[str]:
     yield "# Errors\n\nThe exceptions of the package, as a tree. None of them is a verdict: a gate"
     yield "that meets one is *not evaluated*, and the run is red. How each kind of gate ends, and"
-    yield "which command leads on, is in [every way a gate ends](../ends.md).\n"
+    yield "which command leads on, is in [every way a gate ends](../contributing/ends.md).\n"
     tree = (errors.__doc__ or "").partition("\n\n")[2].rstrip()
     names = [re.split(r"(?<=\w)  +", line)[0] for line in tree.splitlines()]
     yield "\n".join(["```text", *names, "```"])

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from drawings import Drawing
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.design import CONFIDENCE, MAX_LOOKS, MISS, Levels, round_up_to_point
-from pytest_ftgate.gates.figures import quantile_interval
+from pytest_ftgate.gates.design import CONFIDENCE, MISS, Levels, round_up_to_point
 from pytest_ftgate.gates.macro_f1 import macro_f1_score
 from pytest_ftgate.gates.regressions import fall_names
 from pytest_ftgate.reporting.number_text import points
@@ -24,7 +22,6 @@ from pytest_ftgate.stats.paired import change_interval, p_drop, p_within, paired
 from pytest_ftgate.stats.power import certifiable_margin, pass_probability
 from pytest_ftgate.stats.rates import mean_score, score_interval
 from pytest_ftgate.stats.resampling import kappa_bounds
-from pytest_ftgate.stats.sequential import obrien_fleming_bounds
 from pytest_ftgate.training.stop import stop_level
 
 DOCS = Path(__file__).parent
@@ -42,17 +39,12 @@ def pictures() -> dict[str, str]:
         "weighings": _weighings(),
         "minimum": _minimum(),
         "default-limit": _default_limit(),
-        "checks": _checks(),
-        "looks": _looks(),
-        "repeats": _repeats(),
         "groups": _groups(),
         "parts": _parts(),
         "forgetting": _forgetting(),
         "stop": _stop(),
         "macro-f1": _macro_f1(),
         "cost": _cost(),
-        "divergence": _divergence(),
-        "latency": _latency(),
         "judges": _judges(),
         "labels": _labels(),
     }
@@ -149,22 +141,6 @@ def _default_limit() -> Drawing:
     return drawing
 
 
-def _looks() -> Drawing:
-    fractions = tuple(look / MAX_LOOKS for look in range(1, MAX_LOOKS + 1))
-    bounds = obrien_fleming_bounds(MISS, fractions)
-    levels = [1 - NormalDist().cdf(float(bound)) for bound in bounds]
-    drawing = Drawing("The risk that each of five looks may take, and that of one look", 0, 5, 130)
-    drawing.label(130 * (1 - MISS / 0.06), f"one look: {100 * MISS:.0f} %")
-    drawing.line("limit", [(0, 130 * (1 - MISS / 0.06)), (5, 130 * (1 - MISS / 0.06))])
-    for look, level in enumerate(levels):
-        top = 130 * (1 - level / 0.06)
-        drawing.bar("plain", (look + 0.2, look + 0.8), top, 130)
-        drawing.text(drawing.x(look + 0.5), top - 6, f"{100 * level:.2g} %", "middle")
-        drawing.text(drawing.x(look + 0.5), 148, f"{100 * fractions[look]:.0f} %", "middle")
-    drawing.text(drawing.x(2.5), 166, "of the cases", "middle")
-    return drawing
-
-
 def _groups() -> Drawing:
     groups, chance = 40, 0.05
     unseen = (1 - chance) ** groups
@@ -226,45 +202,12 @@ def _cost() -> Drawing:
     return drawing
 
 
-def _latency() -> Drawing:
-    rng = np.random.default_rng(3)
-    seconds = np.sort(rng.lognormal(0.2, 0.35, 200))
-    value, low, high = quantile_interval(seconds, 0.95, seconds.size)
-    drawing = Drawing("The times of 200 replies, and the p95 with its interval", 0, 5, 60)
-    drawing.ticks(range(6), lambda value: f"{value:g} s")
-    for one in seconds:
-        drawing.dot(42, one, "plain", 3)
-    drawing.interval(16, (low or 0.0, high or 5.0), value, "inconclusive")
-    return drawing
-
-
 def _shares(drawing: Drawing, y: int, shares: Iterable[float], kind: str = "plain") -> None:
     """Draw a bar that is divided into *shares* of the scale."""
     start = 0.0
     for share in shares:
         drawing.bar(kind, (start + 0.004, start + share - 0.004), y, y + 22)
         start += share
-
-
-def _checks() -> Drawing:
-    drawing = Drawing("The risk of 1 in 100 for the whole suite, shared by its checks", 0, 1, 140)
-    drawing.ticks((0, 0.5, 1), lambda share: f"{share:g} %")
-    for place, checks in enumerate((1, 3, 6, 12)):
-        drawing.label(18 + 34 * place, f"{checks} checks" if checks > 1 else "1 check")
-        _shares(drawing, 7 + 34 * place, [1 / checks] * checks)
-    return drawing
-
-
-def _repeats() -> Drawing:
-    rng = np.random.default_rng(6)
-    right = rng.random((25, 5)) < np.repeat([1.0, 0.5], [18, 7])[:, None]
-    mean = 100 * float(right.mean())
-    title = f"25 cases, five replies to each: 25 values with a mean of {mean:.0f} %, and not 125"
-    drawing = Drawing(title, 0, 25, 100)
-    for place in range(125):
-        kind = "passed" if right[place // 5, place % 5] else "failed"
-        drawing.dot(10 + 20 * (place % 5), place // 5 + 0.5, kind, 6)
-    return drawing
 
 
 def _forgetting() -> Drawing:
@@ -293,22 +236,6 @@ def _macro_f1() -> Drawing:
         found = macro_f1_score(LabelPredictions(names, ids, expected, said))
         drawing.label(19 + 32 * label, f"{count} cases")
         drawing.bar("plain", (0, 100 * (1 - found.rate)), 10 + 32 * label, 28 + 32 * label)
-    return drawing
-
-
-def _divergence() -> Drawing:
-    values = np.sort(np.random.default_rng(8).lognormal(-2.0, 1.2, 40))
-    clip, most = 0.5, float(values[-1])
-    title = f"40 replies: each counts up to the clip of {clip:g} nats"
-    drawing = Drawing(title, 0, 43, 140)
-    level = 140 * (1 - clip / most)
-    for place, value in enumerate(values):
-        top, ends = 140 * (1 - value / most), (place + 0.2, place + 0.9)
-        drawing.bar("plain", ends, max(top, level), 140)
-        if top < level:
-            drawing.bar("added", ends, top, level)
-    drawing.label(level, "clip")
-    drawing.line("limit", [(0, level), (43, level)])
     return drawing
 
 

@@ -131,6 +131,12 @@ def described_keys() -> Mapping[str, Mapping[str, tuple[str, Any]]]:
     return dict(yaml.safe_load(path.read_text("utf-8")))
 
 
+def reference_notes() -> Mapping[str, Any]:
+    """Return what the generated pages say below their tables, as Markdown."""
+    path = Path(__file__).with_name("reference_notes.yaml")
+    return dict(yaml.safe_load(path.read_text("utf-8")))
+
+
 def mappings_of_schema(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the ``properties`` of each mapping of a suite file."""
     yield "DeclaredSuite", schema["properties"]

@@ -2,12 +2,13 @@
 
     python docs/site.py reference    write docs/reference/*.md, the schemas that the package ships,
                                      and the drawing of statistics.md
-    python docs/site.py faults       write docs/faults.md from the table of the tests
+    python docs/site.py faults       write docs/contributing/faults.md from the table of the tests
     python docs/site.py weight       lower the rows of docs/weight.md to the lines of code
     python docs/site.py build        build the site into .site/out, with every link checked
 
 Zensical builds what lies in one folder, so the pages are copied to .site/docs first, with the
-workflows to copy; links to other files of the repository become plain text there.
+workflows to copy; links to other files of the repository become plain text there, and staging.py
+colours commands and screens.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from reference_pages import pages
 from rule_pictures import pictures
 from schemas import write_schemas
+from staging import searched, settings, staged
 from weight import PAGE, lowered, weights
 
 DOCS = Path(__file__).parent
@@ -49,11 +51,12 @@ def stage() -> None:
     ignored = shutil.ignore_patterns("*.py", "*.toml", "*.yaml", "__pycache__", ".*", "weight.md")
     shutil.copytree(DOCS, STAGE / "docs", ignore=ignored)
     shutil.copy(DOCS.parent / "CHANGELOG.md", STAGE / "docs" / "changelog.md")
-    shutil.copy(DOCS / "zensical.toml", STAGE)
+    (STAGE / "zensical.toml").write_text(settings(), "utf-8")
     shutil.copytree(DOCS.parent / _COPIED, STAGE / "docs" / _COPIED)
     for path in (STAGE / "docs").rglob("*.md"):
-        depth = len(path.relative_to(STAGE / "docs").parts)
-        path.write_text(_with_links(path.read_text("utf-8"), depth), "utf-8")
+        name = path.relative_to(STAGE / "docs")
+        text = _with_links(path.read_text("utf-8"), len(name.parts))
+        path.write_text(staged(text, name.as_posix()), "utf-8")
 
 
 def _with_links(text: str, depth: int) -> str:
@@ -75,7 +78,7 @@ def write_faults() -> None:
     sys.path.insert(0, str(DOCS.parent / "tests"))
     from ftgate_testing import faults
 
-    (DOCS / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
+    (DOCS / "contributing" / "faults.md").write_text("\n".join(faults.page()) + "\n", "utf-8")
 
 
 def lower_weight() -> None:
@@ -87,7 +90,11 @@ def build() -> int:
     """Build the site with every warning as an error, and return the exit code."""
     stage()
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", "zensical.toml"]
-    return subprocess.run(command, cwd=STAGE, check=False).returncode
+    code = subprocess.run(command, cwd=STAGE, check=False).returncode
+    if code == 0:
+        index = STAGE / "out" / "search.json"
+        index.write_text(searched(index.read_text("utf-8")), "utf-8")
+    return code
 
 
 if __name__ == "__main__":

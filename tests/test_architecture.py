@@ -537,8 +537,9 @@ def test_no_name_is_empty_of_meaning():
 
 
 def test_names_of_modules_are_words_of_the_glossary_or_of_the_field():
-    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
-    terms = " ".join(re.findall(r"\*\*(.+?)\*\*", glossary)).lower()
+    pages = (ROOT / "docs" / f"{name}.md" for name in ("glossary", "contributing/words"))
+    text = "".join(path.read_text("utf-8") for path in pages)
+    terms = " ".join(re.findall(r"\*\*(.+?)\*\*", text)).lower()
     known = COMMON_WORDS | {*re.findall(r"[a-z]+", terms)}
     known |= {f"{word}s" for word in known} | {f"{word}es" for word in known}
     words = {word for name in modules() for part in name.split(".") for word in part.split("_")}

@@ -30,7 +30,7 @@ from pytest_ftgate.results.history import repository_of
 from pytest_ftgate.runner.plan import estimate_variants
 from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.settings import short_path
+from pytest_ftgate.settings import docs_page, short_path
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.providers import LOCAL_PORTS, FirstVariant, weights_engine
@@ -436,7 +436,8 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
         return Scoring((choice,), _tokens(longest), tuple(labels), has_format=True)
     is_word = longest <= _MAX_ANSWER_LENGTH
     strict = "the reply has to contain what is expected; exact is stricter"
-    comment = strict if is_word else "for free text see judge and similarity in docs/scores.md"
+    free = f"for free text see judge and similarity: {docs_page('scores')}"
+    comment = strict if is_word else free
     return Scoring((f"score: contains  # {comment}",), max(_SENTENCE, _tokens(2 * longest)))
 
 

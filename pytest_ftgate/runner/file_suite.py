@@ -29,6 +29,7 @@ from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.draft import SuiteSource
@@ -116,7 +117,8 @@ class ComparedSuite:
     def problem(self) -> str:
         """Why a run would refuse the suite, whose cases can never show its limit; else ""."""
         if self.suite.inputs is not None:
-            return "a suite with inputs and their labels is written by hand: see docs/suite.md"
+            page = docs_page("suite", "inputs")
+            return f"a suite with inputs and their labels is written by hand: {page}"
         return "; ".join(notes_text(problem) for _, problem in infeasible_limits(self.suite))
 
     def write(self, path: Path, origin: str) -> list[Path]:

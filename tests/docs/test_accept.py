@@ -134,7 +134,7 @@ def test_a_rate_below_the_minimum_passes_with_a_lower_one(folder, pytester):
 
 
 def test_no_limit_is_offered_where_the_page_says_that_none_is():
-    ends = page("ends")
+    ends = page("contributing/ends")
     for end in ("must_pass", "a part of the cases", "thoughts", "training data"):
         (shown,) = re.findall(rf"### failed: {end}\n\n```\n(.*?)```", ends, re.DOTALL)
 

@@ -26,7 +26,7 @@ from pytest_ftgate.settings import add_options
 
 ROOT = Path(__file__).parents[2]
 #: Made from the code or from the tests, and compared with what they make.
-GENERATED = {"docs/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
+GENERATED = {"docs/contributing/ends.md": "test_ends.py", "docs/reference/": "test_site.py"}
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
     *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
@@ -36,9 +36,10 @@ OTHER_PROGRAMS = {
 OTHER_FILES = {
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
     "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
-    "docs/gitlab.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
-    "docs/gitlab.md:   after_script:": "a part of a job of GitLab that runs curl alone",
-    "docs/how-to/gpu-runners.md: name:": "a workflow for a machine with a GPU; its form is checked",
+    "docs/ci.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
+    "docs/ci.md:   after_script:": "a part of a job of GitLab that runs curl alone",
+    "docs/ci.md: repos:": "a hook of pre-commit, whose command is parsed",
+    "docs/ci.md: concurrency:": "a workflow for a machine with a GPU; its form is checked",
     "docs/hooks.md: cases:": "tests/docs/test_hooks.py",
     "docs/providers.md: # tickets.ftgate.yaml": "tests/docs/test_providers.py",
     "docs/migrate.md: # promptfooconfig.yaml": "tests/docs/test_migrate.py",
@@ -57,24 +58,23 @@ PRINTED = {
     "docs/hooks.md: $ pytest": "tests/docs/test_hooks.py",
     "docs/ladder.md: $ pytest-ftgate history": "its records are commits; tests/cli has the format",
     "docs/migrate.md: $ pytest-ftgate import": "tests/docs/test_migrate.py",
-    "docs/providers.md: SmolLM2-135M-Instruct": "benchmarks/loading.py, which needs torch",
+    "docs/contributing/measurements.md: SmolLM2-135M-Instruct": "needs torch",
     "docs/pytest.md: $ pytest --ftgate tests/": "tests/docs/test_pytest.py",
     "docs/how-to/accept.md: NOT ACCEPTED": "tests/docs/test_accept.py",
+    "docs/how-to/limits.md: $ pytest-ftgate power": "tests/docs/test_limits.py",
+    "docs/how-to/rag.md: $ pytest": "tests/docs/test_rag.py",
     "docs/how-to/new-engine.md: ": "tests/docs/test_new_engine.py",
     "docs/how-to/read-a-build.md: ": "tests/docs/test_read_a_build.py",
     "docs/pytest.md: tests/test_tone.py": "tests/docs/test_pytest.py",
     "docs/pytest.md: $ pytest --ftgate --ftgate-case": "tests/journeys/test_single_cases.py",
     "docs/reports.md: $ pytest-ftgate report": "tests/reporting/test_markdown_model_card.py",
-    "docs/scale.md: part ": LONG,
+    "docs/contributing/measurements.md: part ": LONG,
     "docs/scale.md: batch ": "tests/journeys/test_batches.py",
     "docs/start.md: wrote": "tests/docs/test_start.py",
     "docs/start.md: ✗": "tests/docs/test_start.py",
-    "docs/suite.md: BLOCKED": "tests/journeys/test_before_a_run.py",
     "docs/suite.md: INCONCLUSIVE": "tests/docs/test_accept.py",
-    "docs/suite.md: p.md:1": "tests/journeys/test_before_a_run.py",
     "docs/training.md: ftgate: step 4": LONG,
     "docs/trainers.md: note: another": "tests/cli/test_doctor.py",
-    "docs/tutorials/first-gate.md: $ pytest": "tests/docs/test_tutorials.py",
     "docs/tutorials/forgetful.md: ✗": "tests/docs/test_tutorials.py",
     "docs/tutorials/labels.md: ": "tests/docs/test_tutorials.py",
 }
@@ -82,14 +82,11 @@ PRINTED = {
 PYTHON = {
     "docs/compare.md": "tests/docs/test_compare.py",
     "docs/hooks.md": "tests/docs/test_hooks.py",
-    "docs/how-to/trainers/": "the two lines of a trainer's own interface",
     "docs/providers.md": "tests/docs/test_providers.py",
     "docs/pytest.md": "tests/docs/test_pytest.py",
     "docs/python.md": "tests/docs/test_python.py",
-    "docs/training.md": "tests/nightly/test_training.py",
-    "docs/tutorials/first-gate.md": "tests/docs/test_tutorials.py",
+    "docs/training.md": "tests/nightly/test_training_tutorial.py",
     "docs/tutorials/labels.md": "tests/docs/test_tutorials.py",
-    "docs/tutorials/training.md": "tests/nightly/test_training_tutorial.py",
 }
 FRAME = {
     "cases": "x.jsonl",
@@ -137,7 +134,9 @@ def commands(block: Block) -> list[list[str]]:
     text = re.sub(r"\\\n\s*", " ", block.text)
     if block.language in ("groovy", "yaml"):
         text = re.sub(r"\n {6}(?=--)", " ", text)  # a folded line of GitLab's script
-        typed = re.findall(r"(?:sh '+|^ *- (?=pip |pytest ))(.*?)'*$", text, re.MULTILINE)
+        typed = re.findall(
+            r"(?:sh '+|^ *(?:- |entry: )(?=pip |pytest ))(.*?)'*$", text, re.MULTILINE
+        )
     else:
         is_console = text.startswith("$ ")
         typed = [line for line in text.splitlines() if line.startswith("$ ") or not is_console]
@@ -278,8 +277,8 @@ def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists(
 #: Workflows, what stands before them in a file, and the form that they have.
 WORKFLOWS = {
     "docs/ci.md: jobs:": ("on: push\n", "github-workflows"),
-    "docs/how-to/gpu-runners.md: name:": ("", "github-workflows"),
-    "docs/gitlab.md: gates:": ("", "gitlab-ci"),
+    "docs/ci.md: concurrency:": ("on: push\n", "github-workflows"),
+    "docs/ci.md: gates:": ("", "gitlab-ci"),
 }
 
 

@@ -1,4 +1,4 @@
-"""docs/how-to/checkpoints.md: its suite, and the form of its screen, that of a real training."""
+"""Saved checkpoints in docs/training.md: the suite, and the form of the screen of a real run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ftgate_testing.suite_files import PEFT, write_files
 from pytest_ftgate.reporting.checkpoints import CAUTION, RATES
 from pytest_ftgate.suite.loader import load_suite
 
-PAGE = page("how-to/checkpoints")
+PAGE = page("training").partition("## Gate saved checkpoints")[2]
 SCREEN = PAGE.partition("```console\n")[2].partition("```")[0]
 
 

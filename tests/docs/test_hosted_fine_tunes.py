@@ -1,4 +1,4 @@
-"""The variants on the pages of providers load, each with its base."""
+"""The variants on the page of providers load, each with its base."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
+from ftgate_testing.pages import page
 
 from pytest_ftgate.suite.draft import PluginContributions
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[2]
-HOW_TO = ROOT / "docs" / "how-to"
-HOSTED = re.findall(
-    r"\(providers/([\w-]+)\.md\)", (HOW_TO / "hosted-fine-tunes.md").read_text("utf-8")
-)
+#: Services that serve fine-tunes under a name.
+HOSTED = ("OpenAI", "Bedrock", "Together", "Fireworks", "Tinker", "Vertex AI")
+#: Sections of the page on providers, with their variants.
+SECTIONS = re.split(r"^## (.*)\n", page("providers"), flags=re.MULTILINE)[1:]
 BLOCKS = [
-    (f"{page.stem}-{place}", block)
-    for page in sorted((HOW_TO / "providers").glob("*.md"))
-    for place, block in enumerate(
-        re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    )
+    (title, block)
+    for title, text in zip(SECTIONS[::2], SECTIONS[1::2], strict=True)
+    for block in re.findall(r"```yaml\n(variants:.*?)```", text, re.DOTALL)
 ]
 ADAPTER = ROOT / "examples" / "tickets" / "tickets-narrow.gguf"
 FRAME = """\
@@ -54,14 +53,9 @@ def variants(folder: Path, block: str) -> dict:
     return load_suite(path, folder, PluginContributions(providers=others)).variants
 
 
-def test_each_variant_of_a_page_loads_with_its_base(folder):
-    loaded = {place: variants(folder, block) for place, block in BLOCKS}
+def test_each_variant_of_the_page_loads_and_a_hosted_fine_tune_has_its_base(folder):
+    loaded = [(title, variants(folder, block)) for title, block in BLOCKS]
 
-    assert [place for place, found in loaded.items() if not found] == []
-    hosted = [place for place in loaded if place.rpartition("-")[0] in HOSTED]
-    assert [place for place in hosted if not loaded[place]["tuned"].base] == []
-    assert len(hosted) >= len(HOSTED)
-
-
-def test_each_hosted_service_has_a_page():
-    assert {*HOSTED} == {"openai", "together", "fireworks", "tinker", "vertex", "bedrock"}
+    assert [title for title, found in loaded if not found] == []
+    hosted = {title: found["tuned"].base for title, found in loaded if title in HOSTED}
+    assert [title for title in HOSTED if not hosted.get(title)] == []

@@ -158,3 +158,13 @@ def test_power_and_plan_print_the_same_table_without_a_request(folder, pytester,
     lines = [line for line in capsys.readouterr().out.splitlines() if "accuracy[" in line]
     assert len(lines) == 2
     assert {*lines} <= {*plan.outlines}
+
+
+def test_the_power_of_a_suite_is_printed_as_the_page_shows(folder, pytester, capsys):
+    declare(folder, 100, "accuracy: {max_drop: 0.05}", wrong=(3, 7, 9))
+    (shown,) = re.findall(r"```console\n\$ pytest-ftgate power .*?\n(.*?)```", PAGE, re.DOTALL)
+
+    assert main(["power", SUITE]) == 0
+
+    out = capsys.readouterr().out
+    assert out.startswith(shown)

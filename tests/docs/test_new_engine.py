@@ -96,7 +96,9 @@ def test_the_texts_that_differ_and_what_the_cases_can_show_are_those_of_the_page
 
     printed = capsys.readouterr().out
     (note,) = re.findall(r"^```\n(  note: .*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    (power,) = re.findall(r"^```\n(  gate\n.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (power,) = re.findall(
+        r"^```\n(  accuracy\[llama-bf16\].*?)^```", PAGE, re.DOTALL | re.MULTILINE
+    )
     assert note in printed
     assert power in printed
 

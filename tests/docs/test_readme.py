@@ -110,7 +110,9 @@ def test_the_nightly_workflow_has_a_job_for_each_step() -> None:
     assert job["steps"][-1]["run"] == 'bash .ci/nightly "$STEP"'
 
 
-def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypatch, capsys) -> None:
+def test_the_ladder_of_the_documents_is_what_the_example_prints(
+    tmp_path, monkeypatch, capsys
+) -> None:
     """Its replies are those of the model in the box, kept in a file.
 
     After a change of the example run it again, and write them anew: pytest --ftgate examples/ladder
@@ -131,9 +133,21 @@ def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypat
         cwd=ROOT,
     )
 
-    assert without_checkout(screen("ladder").quoted(done.stdout)) == without_checkout(
-        screen("ladder").text
-    )
+    texts = README, (ROOT / "docs/ladder.md").read_text("utf-8")
+    shown = [one for text in texts for _, one in screens.screens(text) if one.step == "ladder"]
+    assert len(shown) == len(texts)
+    for one in shown:
+        assert without_checkout(one.quoted(done.stdout)) == without_checkout(one.text)
+
+
+def test_the_comparison_of_the_readme_is_what_it_prints(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    (typed,) = re.findall(r"^\.venv/bin/pytest-ftgate (compare .*)$", README, re.MULTILINE)
+
+    assert main.main(typed.split()) == 1
+
+    assert screen("compare").quoted(capsys.readouterr().out) == screen("compare").text
 
 
 def screen(step: str):

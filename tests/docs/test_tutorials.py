@@ -9,56 +9,16 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.answer_files import write_rows
-from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.labelling import read_lines
 from ftgate_testing.pages import DOCS, assert_shows, page
 
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.suite.loader import load_suite
 
-FORGETFUL, LADDER, FIRST = (page(f"tutorials/{n}") for n in ("forgetful", "ladder", "first-gate"))
+FORGETFUL = page("tutorials/forgetful")
 LABELLING = page("tutorials/labels")
 #: Each input to which the replies differed, with the reply under either prompt.
 PREVIEWS = Path(__file__).with_name("data") / "differing_previews.txt"
 READING = page("forgetting").partition("## Reading the verdict")[2]
-LABELS = ("billing", "refund", "other")
-#: How many of a hundred cases each model has wrong.
-WRONG = {"claude-haiku-5-5": 30, "claude-opus-5-5": 8, "tuned": 2, "base": 60}
-
-
-def test_the_first_gate_is_red_then_green_and_inconclusive_without_its_threshold(
-    pytester, monkeypatch
-):
-    monkeypatch.setenv("COLUMNS", "80")
-    pytester.mkdir("prompts")
-    # Copied as they stand, with the comment that names the file: the screen counts its line.
-    blocks = re.findall(r"```\w+\n(# (prompts/\S+)\n.*?)```", FIRST, re.DOTALL)
-    files = {name: text for text, name in blocks}
-    (files["prompts/tickets.cases.jsonl"],) = re.findall(r"```json\n(.*?)```", FIRST, re.DOTALL)
-    assert len(files) == 3
-    for name, text in files.items():
-        (pytester.path / name).write_text(text, "utf-8")
-    first, green, second = re.findall(
-        r"```console\n\$ pytest --ftgate prompts/\n(.*?)```", FIRST, re.DOTALL
-    )
-
-    result = pytester.runpytest_inprocess("--ftgate", "prompts/")
-
-    assert_shows(result, first)
-    bots = pytester.path / "prompts" / "bots.py"
-    (function,) = re.findall(r"```python\n(def candidate.*?)```", FIRST, re.DOTALL)
-    bots.write_text(files["prompts/bots.py"].partition("def candidate")[0] + function, "utf-8")
-    fixed = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    assert fixed.ret == 0
-    assert_shows(fixed, green)
-    bots.write_text(files["prompts/bots.py"], "utf-8")
-    suite = pytester.path / "prompts" / "tickets.ftgate.yaml"
-    declared = suite.read_text("utf-8").replace("{min: 0.9, evidence: point}", "{max_drop: 0.4}")
-    suite.write_text(declared, "utf-8")
-    blocked = pytester.runpytest_inprocess("--ftgate", "prompts/")
-    assert_shows(blocked, second)
-    (needed,) = re.findall(r"add cases: (about .*? as it is)", " ".join(blocked.outlines))
-    assert " ".join(needed.split()) in " ".join(FIRST.split())
 
 
 def test_the_screen_of_a_verdict_is_that_of_the_page_on_reports():
@@ -82,64 +42,6 @@ def test_the_commands_after_the_demo_do_what_the_page_says(pytester, monkeypatch
     first, more = re.findall(r"```\n(.*?)```", READING, re.DOTALL)[:2]
     assert first.partition("\n\n")[0] in printed
     assert more in printed
-
-
-def answer_of(skills: dict[str, str]):
-    """Return a server's answers: those of a few models, by what they get wrong."""
-
-    def answer(request):
-        text = request["messages"][-1]["content"]
-        found = re.fullmatch(r"Ticket (\d+) about (\w+)", text)
-        if not found:
-            # The fine-tune writes otherwise than its base, which is how it is told from it.
-            said = skills.get(text, "no idea")
-            return Said(f"I would say {said}" if request["model"] == "tuned" else said)
-        number, label = int(found[1]), found[2]
-        wrong = WRONG[request["model"]] - 15 * (len(request["messages"]) > 2)
-        return Said(label if number % 100 >= wrong else LABELS[LABELS.index(label) - 1])
-
-    return answer
-
-
-def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
-    """The suite stands as on the page; its models are on loopback."""
-    suite, economics = re.findall(r"```yaml\n(.*?)```", LADDER, re.DOTALL)
-    hosted = "provider: openai-compatible, base_url_env: LADDER_URL"
-    path = pytester.path / "tickets.ftgate.yaml"
-    text = suite.replace("provider: anthropic", hosted)
-    local = "provider: llamacpp, model: base.gguf, adapter: out/checkpoint-500"
-    path.write_text(text.replace(local, f"{hosted}, model: tuned, base: base") + economics, "utf-8")
-    (pytester.path / "tickets.md").write_text("Answer with one label.\n", "utf-8")
-    tickets = [(n, LABELS[n % 3]) for n in range(400)]
-    cases = [{"input": f"Ticket {n} about {label}", "expected": label} for n, label in tickets]
-    for name, rows in (("cases", cases[:100]), ("train", cases[100:])):
-        write_rows(pytester.path / f"tickets.{name}.jsonl", rows)
-    loaded = load_suite(path, pytester.path)
-    skills = {case.input: str(case.expected) for case in loaded.gates["forgetting"].cases}
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    (typed,) = re.findall(r"^```\n(pytest.*?)```", LADDER, re.DOTALL | re.MULTILINE)
-    plan, climb = [shlex.split(line, comments=True)[1:] for line in typed.splitlines()]
-
-    with chat_server(answer_of(skills)) as server:
-        monkeypatch.setenv("LADDER_URL", server.url)
-        planned = pytester.runpytest_inprocess(*plan)
-        assert server.requests == []
-        climbed = pytester.runpytest_inprocess(*climb)
-
-    assert planned.ret == pytest.ExitCode.OK
-    climbed.stdout.fnmatch_lines(
-        [
-            "  tickets.ftgate.yaml: the ladder, least effort first",
-            "  classical  *100 % (96 to 100)*",
-            "  prompt * 70 % (60 to 79) *",
-            "  few-shot * 85 % (76 to 91) * up 15 *",
-            "  strong * 92 % (85 to 96) * up 7 *",
-            "  tuned * 98 % (93 to 100) * up 6 *",
-            "  FINE-TUNING NOT JUSTIFIED (gap*): serve classical",
-            "  * gap * against * tuned 98 % against classical 100 %*",
-        ]
-    )
-    assert "INVALID" not in climbed.stdout.str()
 
 
 def write_previews(folder: Path) -> None:

@@ -7,7 +7,7 @@ Its folder comes from the source distribution of llama-cpp-python, and is named 
     tar xzf llama_cpp_python-0.3.36.tar.gz
     LLAMA_CPP=llama_cpp_python-0.3.36/vendor/llama.cpp python -m ftgate_testing.architectures
 
-prints the table of docs/trainers.md, with `tests` on the path of Python.
+prints the table of docs/contributing/trainers.md, with `tests` on the path of Python.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every way in which a gate ends: its screen, and the tests that follow its steps.
 
-``PYTHONPATH=tests python -m ftgate_testing.ends`` writes docs/ends.md, which
+``PYTHONPATH=tests python -m ftgate_testing.ends`` writes docs/contributing/ends.md, which
 tests/docs/test_ends.py holds. No sentence is written here: screens are made of runs, and where a
 run would take a model or a day, of the kinds and values that such a run brings.
 """
@@ -54,7 +54,7 @@ from pytest_ftgate.requests.request import Request
 from pytest_ftgate.results.run import Report, node_name
 from pytest_ftgate.suite.gate_kinds import RateGate
 
-PAGE = Path(__file__).parents[2] / "docs" / "ends.md"
+PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "ends.md"
 STEPS = "tests/journeys/test_followed_steps.py::test_"
 SHRUNK = ExamChange(
     accepted=200,
@@ -493,7 +493,7 @@ def _lines() -> Iterator[str]:
     yield "For each end: what the closing section prints, and the tests that do what its steps say,"
     yield "until the gate passes. Where no step can promise that, the end says so. The screens are"
     yield "made of runs; only how long they took is not theirs."
-    yield "[Read a build that is not green](how-to/read-a-build.md) explains the words."
+    yield "[Read a build that is not green](../how-to/read-a-build.md) explains the words."
     outcome = ""
     for end in ENDS:
         if end.outcome != outcome:

@@ -2,7 +2,7 @@
 
 `benchmarks/reliability.json` has what runs came to against something real.
 
-`python docs/site.py faults` writes docs/faults.md from it.
+`python docs/site.py faults` writes docs/contributing/faults.md from it.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _runs() -> Iterator[str]:
 
 
 def page() -> Iterator[str]:
-    """Yield the lines of docs/faults.md."""
+    """Yield the lines of docs/contributing/faults.md."""
     head = f"| fault | {' | '.join(PROMISES)} |\n|{'---|' * (len(PROMISES) + 1)}"
     broken = CASES - SOUND
     yield "# Faults\n"
@@ -266,7 +266,7 @@ def page() -> Iterator[str]:
         yield f"| {fault.what} | {' | '.join(cells)} |"
     yield "\nAn attempt that fails may have cost money at the provider. What passes by itself"
     yield "(statuses 408, 409, 429 and from 500 on, lost connections, broken bodies) is tried again"
-    yield "within the run ([many requests](scale.md)). So is a web page. Before any reply it is"
+    yield "within the run ([many requests](../scale.md)). So is a web page. Before any reply it is"
     yield "asked for once more, as a proxy may show it at first; then the address is wrong."
     yield "\n## Faults of this machine, and of the run\n"
     yield head

@@ -1,4 +1,4 @@
-"""What each trainer and launcher does with gates: the table in docs/trainers.md, and more.
+"""What each trainer and launcher does with gates: the table in docs/contributing/trainers.md.
 
     PYTHONPATH=tests python -m ftgate_testing.launches [LAUNCHER ...]
 

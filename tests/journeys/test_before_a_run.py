@@ -206,8 +206,11 @@ def test_a_key_of_a_judge_that_must_not_be_sent_is_named_once(desk, told, monkey
     assert printed.count("OURS would go to 127.0.0.1:9, which the configuration does not list") == 1
 
 
-def test_the_page_of_the_suite_shows_what_is_printed(desk, told, monkeypatch):
-    page = Path(__file__).parents[2].joinpath("docs/suite.md").read_text("utf-8")
+def test_the_reference_shows_what_is_printed(desk, told, monkeypatch):
+    reference = Path(__file__).parents[2] / "docs" / "reference"
+    page, keys = (
+        (reference / f"{name}.md").read_text("utf-8") for name in ("options", "suite-keys")
+    )
     monkeypatch.setenv("COLUMNS", "80")
     hosted = HOSTED.replace("gpt-x", "gpt-5.4")
     write(desk, variant=hosted, prompt="Sort this ticket: {input}")
@@ -216,4 +219,4 @@ def test_the_page_of_the_suite_shows_what_is_printed(desk, told, monkeypatch):
 
     start = next(n for n, line in enumerate(lines) if line.startswith("BLOCKED"))
     assert "\n".join(lines[start : lines.index("", start)]) in page
-    assert next(line for line in lines if line.startswith("p.md:1: ")) in page
+    assert next(line for line in lines if line.startswith("p.md:1: ")) in keys

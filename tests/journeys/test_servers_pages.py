@@ -1,4 +1,4 @@
-"""What docs/gitlab.md and docs/ci.md tell servers to run, run here."""
+"""What docs/ci.md tells servers to run, run here."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import parse_qs
 import pytest
 import yaml
 
-DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text("utf-8")
+GITLAB = PAGE.partition("## GitLab\n")[2].partition("## Jenkins\n")[0]
 
 
 def job() -> dict:
-    """Return the job of the GitLab page, with what is to be added to it."""
-    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "gitlab.md").read_text("utf-8"), re.DOTALL)
-    first, more = map(yaml.safe_load, blocks)
+    """Return the job of GitLab, with what is to be added to it."""
+    first, more = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", GITLAB, re.DOTALL))
     return first["gates"] | more
 
 
@@ -29,12 +29,12 @@ def on_gitlab() -> str:
 
 
 def on_jenkins() -> str:
-    (script,) = re.findall(r"^sh '(.*?)'$", (DOCS / "ci.md").read_text("utf-8"), re.MULTILINE)
+    (script,) = re.findall(r"^sh '(.*?)'$", PAGE, re.MULTILINE)
     return script
 
 
 def files_of_gitlab() -> list[str]:
-    return re.findall(r"^\| `([^`]+)` \|", (DOCS / "gitlab.md").read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^\| `([^`]+)` \|", GITLAB, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.launches import LAUNCHERS, launch, rows
 
-PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
+PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "trainers.md"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The tutorial on gates while training works as it stands there, with fewer steps and cases."""
+"""The training of docs/training.md works as it stands there, with fewer steps and cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "training.md"
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 def test_the_tutorial_trains_a_model_under_gates(tmp_path):
