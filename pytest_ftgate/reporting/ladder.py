@@ -48,7 +48,7 @@ def quality_table(advice: Advice) -> TextTable:
         ]
         for row in advice.rungs
     ]
-    return TextTable(["variant", "", "right", "against the row above", "format"], rows, (2, 4))
+    return TextTable(["variant", "", "right", "over the row above", "format"], rows, (2, 4))
 
 
 def frontier_legend(advice: Advice) -> str:
