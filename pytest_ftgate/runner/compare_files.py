@@ -195,25 +195,43 @@ def read_compared(  # noqa: PLR0913 - the options of compare
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
+    base, candidates = _sides(base, candidate)
+    _require_others(base, candidates)
+    sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
+    files = read_files(sides, named, scorer=scorer, cases=cases, by_line=by_line)
+    paired = pair_files(files, by_id="id" in named, by_line=by_line, paired_only=paired_only)
+    path = None if labels is None else Path(labels)
+    compared = build_suite(files, paired, scorer, limit, path)
+    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+
+
+def read_files(
+    sides: Sequence[tuple[str, Answers]],
+    named: Mapping[str, Any],
+    *,
+    scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
+    by_line: bool = False,
+) -> tuple[AnswerFile, ...]:
+    """Return the files of *sides*, each with what its rows are called if they have no path.
+
+    *named* are the columns by role. Questions and answers may be in the file *cases*.
+
+    Raises:
+        FtgateError: a file cannot be read; the message says what to write.
+    """
     chosen = dict(named)
     asked: dict[str, Any] = {
         role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
     columns = Columns(scores=scorer is None, **chosen)
-    base, candidates = _sides(base, candidate)
-    _require_others(base, candidates)
-    named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
-    read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    read = [read_answers(answers, columns, name) for name, answers in sides]
     _require_other_replies(read)
     files = with_short_names(read)
-    if cases is not None:
-        known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
-        files = with_cases(files, known, by_line=by_line)
-    by_id = "id" in chosen
-    paired = pair_files(files, by_id=by_id, by_line=by_line, paired_only=paired_only)
-    path = None if labels is None else Path(labels)
-    compared = build_suite(files, paired, scorer, limit, path)
-    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+    if cases is None:
+        return files
+    known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
+    return with_cases(files, known, by_line=by_line)
 
 
 def _asked(suite: Suite, unit: str, repeats: tuple[int, int]) -> str:

@@ -269,6 +269,17 @@ def test_an_open_comparison_prices_runs_against_tasks(runs, capsys):
     assert "cases can rule out" not in screen
 
 
+def test_one_agent_is_compared_with_itself_without_a_red_exit_code(runs, capsys):
+    assert main(["compare", "--self", "old.jsonl", "--max-drop", "0.3"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("old.jsonl against itself   12 cases, 5 replies each, in halves of 2")
+    assert "this gate, limit 30" in printed
+
+    for more in (["new.jsonl"], ["--html", "page.html"], ["--write", "a.ftgate.yaml"]):
+        assert main(["compare", "old.jsonl", *more, "--self"]) == 2
+        assert "--self takes one file or folder of results" in capsys.readouterr().err
+
+
 def test_an_unknown_claim_is_refused_with_the_known_ones(runs, capsys):
     assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "all"]) == 2
     assert "write these_tasks or tasks_like_these" in capsys.readouterr().err
