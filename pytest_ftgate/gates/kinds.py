@@ -114,8 +114,14 @@ class _RateKind(GateKind[RateGate]):
 
     def evaluate(self, gate: RateGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
+        from pytest_ftgate.gates.run_rows import in_tasks, of_agents, run_rows
 
-        return evaluate_rate(given.suite, gate, _comparison(gate, given), given.look)
+        comparison = _comparison(gate, given)
+        verdict = evaluate_rate(given.suite, gate, comparison, given.look)
+        if not of_agents(gate, comparison.scores):
+            return verdict
+        rows = run_rows(given.suite, gate, comparison.compared_scores, comparison.scores)
+        return in_tasks(replace(verdict, runs=tuple(rows)))
 
     def measure(self, gate: RateGate, given: Given) -> Iterator[Verdict]:
         from pytest_ftgate.gates.measures import measure_rate

@@ -15,8 +15,7 @@ from statistics import harmonic_mean
 import numpy as np
 
 from pytest_ftgate.gates.design import Look, shared_levels
-from pytest_ftgate.gates.kinds import kind_of
-from pytest_ftgate.gates.needs import Given, GivenScores
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.tasks import task_runs
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -139,14 +138,9 @@ def _verdict(
         )
         for side, variant in enumerate((before, after))
     }
-    given = Given(
-        suite=suite,
-        variant=after,
-        look=Look(repeats=suite.repeats or 1, replies_vary=True),
-        source=GivenScores(scores),
-        levels=shared_levels(suite),
-    )
-    return kind_of(gate).evaluate(gate, given)
+    sides = (scores[after.name], scores[before.name])
+    look = Look(repeats=suite.repeats or 1, replies_vary=True)
+    return evaluate_rate(suite, gate, Comparison(*sides, levels=shared_levels(suite)), look)
 
 
 def _part(result: CaseResult, chosen: Sequence[int], side: int) -> CaseResult:

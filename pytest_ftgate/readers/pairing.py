@@ -88,7 +88,8 @@ def pair_files(
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
-    counted = "counted as cases without a reply (--paired-only leaves them out)"
+    without = "tasks without a run" if files[0].unit == "task" else "cases without a reply"
+    counted = f"counted as {without} (--paired-only leaves them out)"
     effect = "left out" if paired_only else counted
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     for file, side in zip(files, sides, strict=True):
@@ -426,7 +427,8 @@ def _unpaired_notes(
     for file, side in zip(files[1:], sides[1:], strict=True):
         lacking = [short_text(case) for case in base if case not in side]
         if lacking:
-            what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
+            where = f"{files[0].unit}s of {files[0].name} are not in {file.name}, {effect}"
+            what = f"of {len(base):,} {where}"
             yield f"{len(lacking):,} {what}: {_examples(lacking)}"
         more = [short_text(case) for case in side if case not in base]
         yield from _note(more, f"of {file.name} not in {files[0].name}, left out")

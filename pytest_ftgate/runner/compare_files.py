@@ -83,7 +83,7 @@ class CompareResult(RunResult):
                 self.verdicts,
                 paired_by=self.paired_by,
                 score_kind=suite.reply.score.kind,
-                cases=_asked(suite, self.files[0].unit, self.repeats),
+                cases=_asked(suite, unit_of(self.files[0], suite), self.repeats),
                 notes=self.notes,
                 verbosity=verbosity,
             )
@@ -234,6 +234,11 @@ def read_files(
     return with_cases(files, known, by_line=by_line)
 
 
+def unit_of(file: AnswerFile, suite: Suite) -> str:
+    """Return what the cases of *file* are called: tasks, if the gate of *suite* is about these."""
+    return "task" if next(filter(is_rate, suite.gates.values())).claims_these else file.unit
+
+
 def _asked(suite: Suite, unit: str, repeats: tuple[int, int]) -> str:
     """Return how many cases, and inputs, the files have; *repeats* as in `CompareResult`."""
     cases = [cases_text(unit, len(suite.cases), repeats)] if suite.cases else []
@@ -367,7 +372,8 @@ def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]
         missing, total = len(scores.unanswered), len(scores.results)
         if missing > _MAX_MISSING_SHARE * total:
             raise RepliesMissing(
-                f"{file.name} has no reply to {missing:,} of {total:,} cases; compare the others "
+                f"{file.name} has no {'run of' if file.unit == 'task' else 'reply to'} {missing:,} "
+                f"of {total:,} {file.unit}s; compare the others "
                 "alone with --paired-only"
             )
 

@@ -13,7 +13,7 @@ from pytest_ftgate.readers.answers import Answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.self_compare import self_compare_lines
-from pytest_ftgate.runner.compare_files import read_files
+from pytest_ftgate.runner.compare_files import read_files, unit_of
 from pytest_ftgate.runner.file_suite import ComparedSuite, build_suite, file_limit
 from pytest_ftgate.stats.tasks import FEWEST_TASKS
 from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
@@ -89,6 +89,7 @@ def self_compare(  # noqa: PLR0913 - the columns, each by its name
     compared = build_suite((file, file), _halved(paired, several), scorer, limit)
     comparison = compare_halves(compared.suite, _gate(compared), [*several.values()])
     left_out = len(scores.results) - len(several)
+    file = replace(file, unit=unit_of(file, compared.suite))
     return SelfCompareResult(file=file, left_out=left_out, comparison=comparison)
 
 

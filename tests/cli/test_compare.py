@@ -189,7 +189,7 @@ def test_two_jobs_of_agents_are_compared_task_by_task(tmp_path, monkeypatch, cap
     assert printed.startswith(JOBS)
     assert "8 of 12 tasks, 5 runs each, went worse, 0 better" in printed
     # The files have no texts to show.
-    assert "  regressed: task-0, task-1, task-2, task-3, task-4, … (-v shows 8)" in printed
+    assert "  went worse (5 of 8, -v shows more)\n    task-0  5 of 5 → 0 of 5\n" in printed
     assert "(empty)" not in printed
 
 
@@ -272,7 +272,7 @@ def test_an_open_comparison_prices_runs_against_tasks(runs, capsys):
 def test_one_agent_is_compared_with_itself_without_a_red_exit_code(runs, capsys):
     assert main(["compare", "--self", "old.jsonl", "--max-drop", "0.3"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("old.jsonl against itself   12 cases, 5 replies each, in halves of 2")
+    assert printed.startswith("old.jsonl against itself   12 tasks, 5 runs each, in halves of 2")
     assert "this gate, limit 30" in printed
 
     for more in (["new.jsonl"], ["--html", "page.html"], ["--write", "a.ftgate.yaml"]):
@@ -298,4 +298,4 @@ def test_many_lost_runs_leave_a_comparison_open_although_each_task_has_some(runs
 
     assert main(["compare", "old.jsonl", "new.jsonl"]) == 3
     screen = " ".join(capsys.readouterr().out.split())
-    assert "12 of 60 replies of new are missing, and what got lost may have been" in screen
+    assert "12 of 60 runs of new are missing, and what got lost may have been" in screen
