@@ -29,14 +29,6 @@ _MOST_K = 3
 _MAX_SKILLS = 3
 
 
-def of_agents(gate: RateGate, scores: VariantScores) -> bool:
-    """Return True if *gate* rates the runs of tasks: it claims these, or they are of an agent."""
-    if not gate.reads_grades or gate.metric == "macro_f1":
-        return False
-    first = next((result.replies[0] for result in scores.case_results if result.replies), None)
-    return gate.claims_these or (first is not None and first.run is not None)
-
-
 def in_tasks(verdict: Verdict) -> Verdict:
     """Return *verdict* with words that say tasks and runs, in place of cases and replies."""
     checks = (replace(one, noun="task", notes=_named(one.notes)) for one in verdict.checks)

@@ -227,6 +227,8 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
+    if remark := phrases.ruled_out(check, check.outcome):
+        yield f"{remark[0].upper()}{remark[1:]}."
     if of_skills is None:
         yield from _threshold_comparison(check)
 

@@ -8,6 +8,7 @@ from string import Formatter
 from typing import Any
 
 _MINUS = "−"
+NO_CHANGE = "no change"
 #: What differs by less than this is equal; it is shown by no decimal.
 VISIBLE = 0.0005
 
@@ -147,7 +148,7 @@ def change_size(change: float, digits: int = 0) -> str:
     """Return a change of a share: ``down 11 points``, ``up 1 point``, ``no change``."""
     text = f"{abs(change) * 100:,.{digits}f}"
     if not float(text.replace(",", "")):
-        return "no change"
+        return NO_CHANGE
     return f"{'down' if change < 0 else 'up'} {text} {'point' if text == '1' else 'points'}"
 
 

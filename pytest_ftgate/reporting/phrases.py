@@ -21,6 +21,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
+    NO_CHANGE,
     VISIBLE,
     change_size,
     declared_percent,
@@ -193,7 +194,11 @@ def size(check: Check, digits: int | None = None) -> str:
     if check.unit != "share":
         return "" if check.rise is None else _directed_percent(check.rise, digits)
     least = " at most" * (check.inputs is not None and check.inputs.is_bound)
-    return change_size(check.change or 0.0, digits) + least
+    text = change_size(check.change or 0.0, digits)
+    # Tasks that went worse and better may leave the mean as it was.
+    has_turned = check.noun == "task" and check.regressed + check.fixed > 0.0
+    mean = " on average" * (text == NO_CHANGE and has_turned)
+    return text + mean + least
 
 
 def _level_beside_limit(check: Check, digits: int) -> str:
@@ -345,6 +350,21 @@ _DOUBTS: Mapping[Relation, str] = {
     Relation.DRIFTED: "{notes}.",
 }
 _OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one above it."
+
+
+def ruled_out(check: Check, outcome: Outcome) -> str:
+    """Return why *check* passed though its interval reaches beyond the limit; "" if it does not.
+
+    The test looks at one side, with the whole level there; the interval has half of it on each.
+    """
+    is_drop = check.unit == "share" and check.before is not None and check.low is not None
+    if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
+        return ""
+    if check.low is None or -check.low < check.limit:
+        return ""
+    sure = percent(1.0 - check.miss, 0 if round(check.miss * 1000) % 10 == 0 else 1)
+    ruled = f"a drop of {unsigned_points(check.limit)} points or more is ruled out at {sure}"
+    return f"{ruled}: that test has one side, and the CI two"
 
 
 def doubt(check: Check) -> str:
