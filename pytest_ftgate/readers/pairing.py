@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, pairwise
+from itertools import chain, pairwise
 from statistics import harmonic_mean
 from typing import Any
 
@@ -131,7 +131,7 @@ def _keyed(
         return "line", _by_line(files), []
     notes: list[str] = []
     for key, keys in _ways(files, by_id=by_id):
-        sides: list[_Rows] = [_grouped(file.rows, k) for file, k in zip(files, keys, strict=True)]
+        sides = _grouped(files, keys)
         problem = _problem(files, sides, key)
         if problem is None:
             why = f"the rows are paired by {key} instead" if notes else _REASONS.get(key, _UNIQUE)
@@ -232,7 +232,7 @@ def _by_line(files: Sequence[AnswerFile], problem: str = "") -> list[_Rows]:
         problem = f"{_UNKNOWN}, and the files differ in their number of rows"
     if problem:
         raise ConfigurationError(f"nothing pairs: {problem}")
-    return [_grouped(file.rows, map(str, count())) for file in files]
+    return _grouped(files, [[str(line) for line in range(len(file.rows))] for file in files])
 
 
 def _other_order(files: Sequence[AnswerFile]) -> str:
@@ -257,11 +257,21 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
     return f"{_UNKNOWN}{columns}, and {why}"
 
 
-def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
-    groups = _by_key(rows, keys)
-    # A row without a reply beside one other was tried again; beside several it is a lost run.
-    has_runs = any(sum(map(_is_answered, rows)) > 1 for rows in groups.values())
-    return {key: _answered(group, keep_lost=has_runs) for key, group in groups.items()}
+def _grouped(files: Sequence[AnswerFile], keys: Sequence[Sequence[str]]) -> list[_Rows]:
+    """Return the rows of each file by key; those without a reply count where runs are repeated.
+
+    A row without a reply beside one other was tried again; beside several it is a lost run, and so
+    it is where another file has several, or where it is one of several lost runs of an agent.
+    """
+    sides = [_by_key(file.rows, k) for file, k in zip(files, keys, strict=True)]
+    groups = [*chain.from_iterable(side.values() for side in sides)]
+    has_runs = any(
+        sum(map(_is_answered, rows)) > 1 or (len(rows) > 2 and rows[0].run is not None)  # noqa: PLR2004
+        for rows in groups
+    )
+    return [
+        {key: _answered(group, keep_lost=has_runs) for key, group in side.items()} for side in sides
+    ]
 
 
 def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[AnswerRow]]:
