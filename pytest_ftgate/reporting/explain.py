@@ -182,7 +182,8 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     elif check.error is not None:
         yield (
             "Scores are graded, weighted or in groups. The test uses the spread of the changes "
-            "that was seen, and supposes that a drop comes in the cases of the largest weight."
+            f"that was seen, and supposes that a drop comes in the {check.noun}s of the largest "
+            "weight."
         )
     if check.has_default_limit:
         shown_by = quantity(check.limit_cases or check.n, check.noun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -208,6 +209,27 @@ def test_every_run_of_a_task_counts_and_missing_ones_are_told(tmp_path, monkeypa
     missing = "new: 4 of 200 runs count as missing, not as wrong: EnvironmentStartTimeoutError (4)"
     assert f"note: {runs}" in text
     assert f"note: {missing}" in text
+
+
+@pytest.mark.parametrize("claim", ["these_tasks", "tasks_like_these"])
+@pytest.mark.parametrize(("last", "outcome"), [(1.0, 0), (0.0, 1)])
+def test_every_line_on_results_of_agents_says_tasks_and_runs(
+    tmp_path, monkeypatch, capsys, claim, last, outcome
+):
+    monkeypatch.chdir(tmp_path)
+    tasks = [f"t{n}" for n in range(40)]
+    harbor_job(tmp_path / "old", {task: [1.0, 0.0, 1.0, 1.0] for task in tasks})
+    # Of the last two tasks a run, or all of them, left no row.
+    kept = {task: [last, last, last, 0.0] for task in tasks[:-2]} | {"t38": [1.0, 0.0, 1.0]}
+    harbor_job(tmp_path / "new", kept)
+
+    code = main(["compare", "old", "new", "--claim", claim, "--max-drop", "0.3", "-vv"])
+
+    printed = capsys.readouterr().out
+    assert code == outcome
+    assert "40 tasks, 3 to 4 runs each, paired by id" in printed
+    assert "1 of 40 tasks of old are not in new, counted as tasks without a run" in printed
+    assert not re.findall(r".*\b(?:cases?|repl(?:y|ies))\b.*", printed)
 
 
 def test_a_benchmark_alone_compares_its_arms(tmp_path, monkeypatch, capsys):
