@@ -205,7 +205,9 @@ def flip_lines(
 
 def _default_max_cases(verdict: Verdict, regressed: Sequence[Flip], verbosity: int) -> int:
     """Return how many cases are shown; of a format gate one of each format error, or three (-v)."""
-    max_cases = _MAX_CASES.get(verbosity, len(regressed))
+    # A task without texts takes one line.
+    few = _MAX_CASES if any(map(has_texts, regressed)) else {**_MAX_CASES, 0: _MAX_TASKS}
+    max_cases = few.get(verbosity, len(regressed))
     if not verdict.format_errors or verbosity not in _MAX_CASES:
         return max_cases
     kinds = {flip.format_error for flip in regressed}
@@ -222,25 +224,25 @@ def _vary_skills(shown: Sequence[Flip], regressed: Sequence[Flip]) -> list[Flip]
     return [flip for _, flip in ranked[: len(shown)]]
 
 
-def _input_text(flip: Flip) -> str:
+def input_text(flip: Flip) -> str:
     """Return the input of a case in one line; "" where it is only its id."""
     text = escape_controls(flip.shown).replace("\n", " ")
     return "" if turn_text(flip) and flip.shown == flip.case else text
 
 
-def _has_texts(flip: Flip) -> bool:
+def has_texts(flip: Flip) -> bool:
     """Return True unless the files of an agent's runs have no texts of them."""
     return bool(not turn_text(flip) or flip.before or flip.now or flip.called or flip.wrong)
 
 
 def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str]:
-    shown = "  ".join(filter(None, (turn_text(flip), _input_text(flip))))
+    shown = "  ".join(filter(None, (turn_text(flip), input_text(flip))))
     case = escape_controls(flip.case).replace("\n", " ")
     yield f"    {case}  {shorten(shown, line_width() - 8 - cell_count(case))}"
     if flip.expected:
         yield from _text_lines("expected", flip.expected, [flip.now], 2)
     yield from _thought_lines(flip.thought_before, verbosity)
-    if not _has_texts(flip):
+    if not has_texts(flip):
         return
     if flip.before or flip.called_before:
         yield from _text_lines("before", flip.before, [flip.now], 3)
