@@ -178,7 +178,8 @@ def _detail_section(report: Report) -> Iterator[str]:
     for verdict in _blocking(report):
         if verdict.outcome is Outcome.INVALID:
             continue  # Its headline says all of it.
-        cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
+        noun = verdict.check.noun if verdict.check else "case"
+        cases = f"{quantity(verdict.regressed, f'regressed {noun}')} and why"
         title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
         steps = "".join(f"- {_step_text(step)}\n" for step in verdict.next)
         text = verdict_section(verdict, verbosity=1, shows_runs=False)
