@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,11 @@ def test_every_face_says_passed_of_a_job_that_is_as_good(folder, capsys):
     shown = seen(folder, capsys, job(lambda runs, n: [*reversed(runs)]))
 
     assert {*FACES} - {*faces_that_say_passed(shown)} == {"JUnit"}, shown.printed
+    # What the runs took stands on each of them as well.
+    for face in (shown.printed, shown.markdown, shown.page):
+        assert "cost per success" in face
+    assert "| runs of new" in shown.markdown
+    assert json.loads(shown.record)["verdicts"][0]["runs"][0]["name"] == "pass@1"
 
 
 def test_one_agent_against_itself_is_never_called_passed(folder, capsys):
