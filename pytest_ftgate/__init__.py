@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.results.run import Report
     from pytest_ftgate.runner.compare_files import CompareResult, compare
     from pytest_ftgate.runner.evaluate import EvaluateResult, evaluate
+    from pytest_ftgate.runner.self_compare import SelfCompareResult, self_compare
     from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Request",
     "RequestRejected",
     "RetryableError",
+    "SelfCompareResult",
     "Step",
     "SuiteHandle",
     "ToolCall",
@@ -54,6 +56,7 @@ __all__ = [
     "gate",
     "headline",
     "note_text",
+    "self_compare",
     "step_line",
 ]
 
@@ -74,6 +77,7 @@ _NAMES = {
     "results.run": ("Report",),
     "runner.compare_files": ("CompareResult", "compare"),
     "runner.evaluate": ("EvaluateResult", "evaluate"),
+    "runner.self_compare": ("SelfCompareResult", "self_compare"),
     "suite.model": ("Case", "Variant"),
 }
 

@@ -112,7 +112,7 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     measures memory number openai page paired pairing phrases planner plugin plugins pool power
     prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs
-    scaffold scoring screen selection sequential served settings source sqlite state stats
+    scaffold scoring screen selection self sequential served settings source sqlite state stats
     structured summary swe table tables terminal text transformers ungated usage vally weights
     wording writer yaml
 """))  # fmt: skip

@@ -21,10 +21,20 @@ _EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
 _EXAMPLE_NAME = "NAME.ftgate.yaml"
 
 
+#: The options that take a second file, or the runs of one side as they are.
+_OF_TWO_FILES = ("labels", "paired_only", "write")
+
+
 def compare_files(
-    base: str, candidates: Sequence[str], verbosity: int, write: Path | None, **options: Any
+    base: str,
+    candidates: Sequence[str],
+    verbosity: int,
+    write: Path | None,
+    *,
+    with_itself: bool = False,
+    **options: Any,
 ) -> VerbOutput:
-    """Compare *candidates* with *base*, and write the wanted reports.
+    """Compare *candidates* with *base*, or *base* with itself, and write the wanted reports.
 
     *options* are the paths of the reports by format, and those of `compare`.
 
@@ -35,11 +45,33 @@ def compare_files(
     reports = {name: path for name, path in wanted.items() if path is not None}
     remove_reports(reports.values())
     options["scorer"] = read_scorer(options["scorer"])
+    if with_itself:
+        return _compare_with_itself(base, [*candidates, *reports], {**options, "write": write})
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
     if write is None and not result.suite.problem:
         lines += _keep_lines(base, candidates)
     return VerbOutput(tuple(lines), _EXIT_CODES[result.outcome])
+
+
+def _compare_with_itself(
+    results: str, others: Sequence[str], options: Mapping[str, Any]
+) -> VerbOutput:
+    """Say how often the gate would be red on *results* alone; the exit code is 0 whatever comes.
+
+    Raises:
+        FtgateError: *others* are given, or options of two files; or the results cannot be used.
+    """
+    from pytest_ftgate.runner.self_compare import self_compare
+
+    more = [*others, *(name for name in _OF_TWO_FILES if options[name])]
+    if more:
+        shown = ", ".join(more).replace("_", "-")
+        raise ConfigurationError(
+            f"--self takes one file or folder of results, and writes no report; leave {shown} out"
+        )
+    kept = {name: value for name, value in options.items() if name not in _OF_TWO_FILES}
+    return VerbOutput(tuple(self_compare(results, **kept).lines()), 0)
 
 
 def read_scorer(written: str | None) -> Any:

@@ -191,6 +191,7 @@ examples:
   pytest-ftgate compare results.json::old-model results.json::new-model
   pytest-ftgate compare jobs/old jobs/new
   pytest-ftgate compare benchmark.json
+  pytest-ftgate compare --self jobs/old
   pytest-ftgate compare base.jsonl tuned.jsonl --write qa.ftgate.yaml
 
 exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive,
@@ -256,6 +257,8 @@ _VERBS = (
         _option("--claim", "these_tasks for a verdict about these cases alone, whose several "
             "replies are the sample, or tasks_like_these (default: the first, if there are fewer "
             "than 30 cases with 3 replies or more each)", "CLAIM"),
+        _option("--self", "compare one agent with itself: how often is this gate red on halves of "
+            "the runs of BASE, though nothing changed", dest="with_itself", action="store_true"),
         _path("--labels", "labels of the replies that differ to rows without an expected answer, "
               "as pytest-ftgate label writes them", "FILE"),
         _option("--by", "also compare within each value of this column; may be given several times",

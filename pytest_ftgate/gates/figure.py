@@ -45,6 +45,33 @@ class Figure:
     method: str = "counts"
 
 
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """How many of the runs of one task were right; of graded runs the sum of their scores."""
+
+    right: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One figure of the runs of an agent, beside that of what it is compared with.
+
+    Attributes:
+        name: ``pass@1``, ``pass^k`` with the k, ``score`` for the mean of graded runs, ``uses`` for
+            the share of runs that used *skill*, or the unit of an amount: see `gates.run_figures`.
+        after, before: the figures of the variant and of the baseline; None if not known.
+        rise: the relative change of an amount, or None.
+        skill: the skill that is used, or "".
+    """
+
+    name: str
+    after: Figure | None
+    before: Figure | None = None
+    rise: Figure | None = None
+    skill: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputChange:
     """The change of labelled cases and inputs together, and what it rests on.

@@ -218,10 +218,11 @@ def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, i
 
 def token_figure(scores: VariantScores) -> Figure:
     """Return the mean number of tokens of a request: input of all kinds, and output."""
-    return mean_figure(_amounts(scores, case_means(scores, _tokens)), "tokens")
+    return mean_figure(_amounts(scores, case_means(scores, reply_tokens)), "tokens")
 
 
-def _tokens(reply: Reply) -> int | None:
+def reply_tokens(reply: Reply) -> int | None:
+    """Return the tokens of a request: input of all kinds, and output; None if unknown."""
     return sum(reply.usage.get(kind, 0) for kind in (*INPUT_KINDS, "output")) or None
 
 

@@ -115,7 +115,14 @@ class _RateKind(GateKind[RateGate]):
     def evaluate(self, gate: RateGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
 
-        return evaluate_rate(given.suite, gate, _comparison(gate, given), given.look)
+        comparison = _comparison(gate, given)
+        verdict = evaluate_rate(given.suite, gate, comparison, given.look)
+        if not _rates_runs(gate, comparison.scores):
+            return verdict
+        from pytest_ftgate.gates.run_rows import in_tasks, run_rows
+
+        rows = run_rows(given.suite, gate, comparison.compared_scores, comparison.scores)
+        return in_tasks(replace(verdict, runs=tuple(rows)))
 
     def measure(self, gate: RateGate, given: Given) -> Iterator[Verdict]:
         from pytest_ftgate.gates.measures import measure_rate
@@ -123,6 +130,14 @@ class _RateKind(GateKind[RateGate]):
         source, baseline = given.source, given.task(given.suite.baseline, graded=True)
         scores = source.scores(given.task(graded=True))
         yield measure_rate(given.suite, gate, scores, source.sent_scores(baseline))
+
+
+def _rates_runs(gate: RateGate, scores: VariantScores) -> bool:
+    """Return True if *gate* rates the runs of tasks: it claims these, or they are of an agent."""
+    if not gate.reads_grades or gate.metric == "macro_f1":
+        return False
+    first = next((result.replies[0] for result in scores.case_results if result.replies), None)
+    return gate.claims_these or (first is not None and first.run is not None)
 
 
 def pools_inputs(suite: Suite, gate: Gate, variant: Variant) -> bool:

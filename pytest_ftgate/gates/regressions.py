@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_GROUPS, PERHAPS, Levels
+from pytest_ftgate.gates.figure import TaskScore
 from pytest_ftgate.gates.notes import Note, NoteKind, ReplyNote, note
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Value
@@ -442,6 +443,7 @@ def _flip(
     then = _representative_reply(old, right=regressed) if old else None
     now = _representative_reply(result, right=not regressed)
     replies = (reply.text if reply else "" for reply in (then, now))
+    score_before, score = _task_scores(old, result)
     expected, text_before, text = _differing_parts(expected_text(case), *replies)
     return Flip(
         case=case.id,
@@ -451,6 +453,8 @@ def _flip(
         expected=expected,
         before=text_before,
         now=text,
+        score_before=score_before,
+        score=score,
         format_error=error.kind if error else "",
         why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
         wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),
@@ -462,6 +466,20 @@ def _flip(
         thought_before=_storable(then.thought) if then else "",
         thought=_storable(now.thought) if now else "",
     )
+
+
+def _task_scores(
+    before: CaseResult | None, after: CaseResult
+) -> tuple[TaskScore | None, TaskScore | None]:
+    """Return how many replies to a case were right before and now, if either has several."""
+    sides = [side.scores if side else () for side in (before, after)]
+    if max(map(len, sides)) < 2 or any(one.correct is None for side in sides for one in side):  # noqa: PLR2004 - several
+        return None, None
+    then, now = (
+        TaskScore(sum(one.correct or 0.0 for one in side), len(side)) if side else None
+        for side in sides
+    )
+    return then, now
 
 
 def _differing_parts(expected: str, before: str, now: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pytest_ftgate.gates.figure import InputChange, JudgeValidation
+from pytest_ftgate.gates.figure import InputChange, JudgeValidation, RunRow, TaskScore
 from pytest_ftgate.gates.notes import Finding, Note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.score import LabelMetrics
@@ -147,6 +147,7 @@ class Check:
         tasks: the number of tasks, if the check is about these alone; *n* then counts their runs
             in pairs. 0 if the cases are the sample.
         units: the number of groups of related cases, or None if all cases are independent.
+        noun: what a case is called: ``task`` if its replies are the runs of an agent.
         effective: the effective number of cases, after repeats and groups.
         error: the standard error of the change or rate; None if right and wrong are counted.
         before: the rate or amount compared with, or None for a minimum or a limit.
@@ -192,6 +193,7 @@ class Check:
     against: str = ""
     case_ids: tuple[str, ...] = ()
     tasks: int = 0
+    noun: str = "case"
     units: int | None = None
     effective: float = 0.0
     error: float | None = None
@@ -302,6 +304,7 @@ class Flip:
         regressed: True if right before and wrong now, False for the reverse.
         shown: the input of the case.
         before, now: the reply before, and the reply of the variant.
+        score_before, score: how many runs of a task were right; None where a case has one reply.
         format_error, why: the kind of format error of the reply, or "", and the error in full.
         wrong: what is wrong with the content, where the texts do not show it.
         passages: source and first words of each retrieved passage.
@@ -319,6 +322,8 @@ class Flip:
     expected: str
     before: str
     now: str
+    score_before: TaskScore | None = None
+    score: TaskScore | None = None
     format_error: str = ""
     why: str = ""
     wrong: str = ""
@@ -428,6 +433,7 @@ class Verdict:
         findings: the findings in training data, for the training-data gate.
         loss_kinds: the kinds of loss of the forgetting gate, most frequent first.
         breaks: the must-keep cases that the base has right and the variant wrong.
+        runs: the figures of an agent's runs: how often they succeed, and what they take.
         drifts: the drift of all replies, reported by one gate of each variant.
         judges: the validation of the judges that graded the replies.
         notes: what else a reader must know: identity, missing replies.
@@ -463,6 +469,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     loss_kinds: tuple[LossKind, ...] = ()
     breaks: tuple[str, ...] = ()
+    runs: tuple[RunRow, ...] = ()
     drifts: tuple[Drift, ...] = ()
     judges: tuple[JudgeValidation, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -6,13 +6,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, pairwise
+from itertools import chain, pairwise
 from statistics import harmonic_mean
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow
-from pytest_ftgate.readers.text import short_text
+from pytest_ftgate.readers.text import case_note, examples, short_text
 
 #: The rows of one file by the key of their case, several where replies are repeated.
 _Rows = Mapping[str, tuple[AnswerRow, ...]]
@@ -88,7 +88,8 @@ def pair_files(
     Raises:
         ConfigurationError: nothing pairs; the message says what to write.
     """
-    counted = "counted as cases without a reply (--paired-only leaves them out)"
+    without = "tasks without a run" if files[0].unit == "task" else "cases without a reply"
+    counted = f"counted as {without} (--paired-only leaves them out)"
     effect = "left out" if paired_only else counted
     key, sides, notes = _keyed(files, by_id=by_id, by_line=by_line)
     for file, side in zip(files, sides, strict=True):
@@ -103,7 +104,7 @@ def pair_files(
         empty = dict.fromkeys(
             i for i in ids if not all(any(map(_is_answered, side[i])) for side in sides)
         )
-        notes += [*_note([*empty], "without a reply in a file, left out")]
+        notes += [*case_note([*empty], "without a reply in a file, left out")]
         ids = [case_id for case_id in ids if case_id not in empty]
     if not ids:
         raise _other_answers(notes[-1:])
@@ -130,7 +131,7 @@ def _keyed(
         return "line", _by_line(files), []
     notes: list[str] = []
     for key, keys in _ways(files, by_id=by_id):
-        sides: list[_Rows] = [_grouped(file.rows, k) for file, k in zip(files, keys, strict=True)]
+        sides = _grouped(files, keys)
         problem = _problem(files, sides, key)
         if problem is None:
             why = f"the rows are paired by {key} instead" if notes else _REASONS.get(key, _UNIQUE)
@@ -231,7 +232,7 @@ def _by_line(files: Sequence[AnswerFile], problem: str = "") -> list[_Rows]:
         problem = f"{_UNKNOWN}, and the files differ in their number of rows"
     if problem:
         raise ConfigurationError(f"nothing pairs: {problem}")
-    return [_grouped(file.rows, map(str, count())) for file in files]
+    return _grouped(files, [[str(line) for line in range(len(file.rows))] for file in files])
 
 
 def _other_order(files: Sequence[AnswerFile]) -> str:
@@ -256,11 +257,19 @@ def _other_order(files: Sequence[AnswerFile]) -> str:
     return f"{_UNKNOWN}{columns}, and {why}"
 
 
-def _grouped(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, tuple[AnswerRow, ...]]:
-    groups = _by_key(rows, keys)
-    # A row without a reply beside one other was tried again; beside several it is a lost run.
-    has_runs = any(sum(map(_is_answered, rows)) > 1 for rows in groups.values())
-    return {key: _answered(group, keep_lost=has_runs) for key, group in groups.items()}
+def _grouped(files: Sequence[AnswerFile], keys: Sequence[Sequence[str]]) -> list[_Rows]:
+    """Return the rows of each file by key.
+
+    A row without a reply beside one other was tried again. It is a lost run, and counts, where any
+    case has several replies, or an agent several such rows.
+    """
+    sides = [_by_key(file.rows, k) for file, k in zip(files, keys, strict=True)]
+    lost = any(map(_are_runs, chain.from_iterable(side.values() for side in sides)))
+    return [{key: _answered(one, keep_lost=lost) for key, one in side.items()} for side in sides]
+
+
+def _are_runs(rows: Sequence[AnswerRow]) -> bool:
+    return sum(map(_is_answered, rows)) > 1 or (len(rows) > 2 and rows[0].run is not None)  # noqa: PLR2004
 
 
 def _by_key(rows: Iterable[AnswerRow], keys: Iterable[str]) -> dict[str, list[AnswerRow]]:
@@ -316,7 +325,7 @@ def _problem_of_two(
     few = _MAX_OTHER if has_inputs else min(_MAX_OTHER, _chance(base_side, side, shared) / 2)
     if len(others) > max(_FEW_OTHERS, few * len(shared)):
         what = f"of {len(shared):,} ids expect another answer in {file.name}"
-        return f"{len(others):,} {what}: {_examples([*others.values()])}"
+        return f"{len(others):,} {what}: {examples([*others.values()])}"
     return None
 
 
@@ -327,14 +336,14 @@ def _other_inputs(base: _Rows, file: AnswerFile, side: _Rows, shared: Sequence[s
     moved = [case for case in different if _plain(side[case][0].input) in asked]
     if len(moved) > _MAX_DIFFERENT * len(shared):
         what = f"of {len(shared):,} ids have the input of another id in {file.name}"
-        return f"{len(moved):,} {what}: {_examples(moved)}"
+        return f"{len(moved):,} {what}: {examples(moved)}"
     # Prompts of another template have other inputs throughout, and the same expected answers.
     is_borne_out = (
         not _differing_answers([base, side]) and _chance(base, side, shared) > _MIN_CHANGES
     )
     if 2 * len(different) > len(shared) and not is_borne_out:
         what = f"of {len(shared):,} ids have another input in {file.name}"
-        return f"{len(different):,} {what}: {_examples(different)}"
+        return f"{len(different):,} {what}: {examples(different)}"
     return ""
 
 
@@ -358,11 +367,11 @@ def _reused(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> st
     for file, side in zip(files, sides, strict=True):
         reused = [case for case, rows in side.items() if len({row.input for row in rows}) > 1]
         if reused and key == "id":
-            return f"{file.name} uses ids for several inputs: {_examples(reused)}"
+            return f"{file.name} uses ids for several inputs: {examples(reused)}"
         # A few errors in the expected answers do not make it another case.
         several = [case for case, rows in side.items() if _expects_several(rows)]
         if len(several) > _MAX_DIFFERENT * len(side):
-            return f"{file.name} expects several answers to one {key}: {_examples(several)}"
+            return f"{file.name} expects several answers to one {key}: {examples(several)}"
     return ""
 
 
@@ -422,18 +431,18 @@ def _repeat_notes(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> Iterat
 def _unpaired_notes(
     files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str, effect: str
 ) -> Iterator[str]:
-    base = sides[0]
+    base, unit = sides[0], files[0].unit
     for file, side in zip(files[1:], sides[1:], strict=True):
         lacking = [short_text(case) for case in base if case not in side]
         if lacking:
-            what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
-            yield f"{len(lacking):,} {what}: {_examples(lacking)}"
+            what = f"of {len(base):,} {unit}s of {files[0].name} are not in {file.name}, {effect}"
+            yield f"{len(lacking):,} {what}: {examples(lacking)}"
         more = [short_text(case) for case in side if case not in base]
-        yield from _note(more, f"of {file.name} not in {files[0].name}, left out")
+        yield from case_note(more, f"of {file.name} not in {files[0].name}, left out", unit)
         if key == "id":
             different = _different_inputs(base, side, (case for case in base if case in side))
             what = f"with another input in {file.name}; that of {files[0].name} is shown"
-            yield from _note(different, what)
+            yield from case_note(different, what)
 
 
 def _with_same_answers(
@@ -449,7 +458,7 @@ def _with_same_answers(
         differing = _differing_answers([*left, side])
         left.append({case: rows for case, rows in side.items() if case not in differing})
         what = f"with another expected answer in {file.name}, {effect}"
-        notes += _note([*differing.values()], what)
+        notes += case_note([*differing.values()], what)
         if 2 * len(differing) > len(sides[0]):
             raise _other_answers(notes[-1:])
     return left, notes
@@ -552,7 +561,7 @@ def _with_found(file: AnswerFile, cases: AnswerFile, rows: _Found, key: str) -> 
     left = [
         short_text(row.id or row.input or f"line {row.line}") for row, case in rows if case is None
     ]
-    notes = [*_note(left, f"of {file.name} not in {cases.name}, not scored")]
+    notes = [*case_note(left, f"of {file.name} not in {cases.name}, not scored")]
     if key not in _REASONS:
         notes.append(f"its cases in {cases.name} are found by {key}")
     if "expected" in cases.columns:
@@ -586,13 +595,3 @@ def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dic
         first = next((answer for answer in found if answer is not None), None)
         filled[case_id] = row if row.expected is not None else replace(row, expected=first)
     return filled
-
-
-def _note(names: Sequence[str], what: str) -> Iterator[str]:
-    """Yield how many cases are *what*, with the first of their *names*, if there are any."""
-    if names:
-        yield f"{len(names):,} case{'s' * (len(names) != 1)} {what}: {_examples(names)}"
-
-
-def _examples(names: Sequence[str]) -> str:
-    return ", ".join(map(short_text, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os.path import commonprefix
 from typing import Any
@@ -99,3 +99,14 @@ def short_text(text: str) -> str:
     """Return *text* in one line, cut off where it is too long for an example."""
     text = " ".join(text.split())
     return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"
+
+
+def case_note(names: Sequence[str], what: str, unit: str = "case") -> Iterator[str]:
+    """Yield how many cases are *what*, with the first of their *names*, if there are any."""
+    if names:
+        yield f"{len(names):,} {unit}{'s' * (len(names) != 1)} {what}: {examples(names)}"
+
+
+def examples(names: Sequence[str]) -> str:
+    """Return the first three of *names* that are not ours, each cut to its beginning."""
+    return ", ".join(map(short_text, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004

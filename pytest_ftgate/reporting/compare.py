@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
-from pytest_ftgate.reporting.flips import flip_lines
+from pytest_ftgate.reporting.flips import flip_lines, turn_text, turned_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
-from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
+from pytest_ftgate.reporting.phrases import doubt, limit, ruled_out, size_with_interval
+from pytest_ftgate.reporting.runs import run_lines
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import (
     escape_controls,
@@ -116,6 +117,9 @@ def _verdict_lines(
     counts = changed_cases(verdict)
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
+    if remark := ruled_out(check, verdict.outcome):
+        yield from wrap_lines(remark, 2)
+    yield from run_lines(verdict)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
     # The doubt at the end may be made of notes.
     told = doubt(check) if is_open else ""
@@ -125,14 +129,22 @@ def _verdict_lines(
     if check.after == check.before == 0.0 and not check.inputs and score_kind != RECORDED:
         yield from wrap_lines(_other_score(score_kind), 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
-        if has_replies:
-            yield from flip_lines(verdict, verbosity, None, {})
-        else:
-            yield from _regressed_names(verdict, verbosity)
+        yield from _turned_lines(verdict, verbosity, has_replies=has_replies)
     yield from ["", *wrap_lines(escape_controls(told), 2)] if is_open else ()
     if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {escape_controls(step_line(step))}", 2)
+
+
+def _turned_lines(verdict: Verdict, verbosity: int, *, has_replies: bool) -> Iterator[str]:
+    """Yield the tasks whose runs turned, or the regressed cases, as far as the files tell them."""
+    has_runs = any(map(turn_text, verdict.flips))
+    if has_runs:
+        yield from turned_lines(verdict, verbosity)
+    if has_replies and not (has_runs and verbosity <= 0):
+        yield from flip_lines(verdict, verbosity, None, {})
+    elif not has_runs:
+        yield from _regressed_names(verdict, verbosity)
 
 
 def _regressed_names(verdict: Verdict, verbosity: int) -> Iterator[str]:
@@ -177,8 +189,9 @@ def _worst_tag(verdict: Verdict, tag: str) -> str:
     rates = f"{percent(worst.before)} → {percent(worst.after)}"
     word = "worst" if not regressed else "risen" if worst.change > 0 else "regressed"
     chance = "" if regressed or worst.named == "clearly" else ", which may be chance"
+    noun = verdict.check.noun if verdict.check else "case"
     name = escape_controls(worst.name).replace("\n", " ")
-    return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} cases){chance}"
+    return f"{word} {tag}: {name} {rates} ({change_size(worst.change)}, {worst.n} {noun}s){chance}"
 
 
 def _column_notes(files: Sequence[AnswerFile]) -> Iterator[str]:

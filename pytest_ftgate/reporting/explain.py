@@ -166,13 +166,11 @@ def _part_sentences(verdict: Verdict) -> Iterator[str]:
 def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what was compared, and the observed change."""
     if check.is_unchanged and not check.has_drifted:
-        yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
+        sample = phrases.sample_text(check)
+        yield f"Both sides gave the same replies to the same requests, on {sample}."
         return
-    turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
-    if check.measure:
-        turned = f"{check.regressed:g} lost their thought and {check.fixed:g} got one"
     rates, change = phrases.levels(check, verdict.variant), phrases.size_with_interval(check)
-    yield f"{rates} on the same {check.n} cases, {change}: {turned}."
+    yield f"{rates} on the same {phrases.sample_text(check)}, {change}: {_turned(verdict, check)}."
     if check.units is not None and check.units < check.n:
         yield f"Cases of one group are not independent, so that they count as {check.units}."
     if check.method == "f1":
@@ -184,14 +182,24 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     elif check.error is not None:
         yield (
             "Scores are graded, weighted or in groups. The test uses the spread of the changes "
-            "that was seen, and supposes that a drop comes in the cases of the largest weight."
+            f"that was seen, and supposes that a drop comes in the {check.noun}s of the largest "
+            "weight."
         )
     if check.has_default_limit:
+        shown_by = quantity(check.limit_cases or check.n, check.noun)
         yield (
-            "The gate declares no limit, so that it has the smallest one that "
-            f"{check.limit_cases or check.n} cases show for 9 in 10 unchanged builds: "
-            f"{unsigned_points(check.limit)} points."
+            f"The gate declares no limit, so that it has the smallest one that {shown_by} show for "
+            f"9 in 10 unchanged builds: {unsigned_points(check.limit)} points."
         )
+
+
+def _turned(verdict: Verdict, check: Check) -> str:
+    """Return how many cases changed which way."""
+    if check.measure:
+        return f"{check.regressed:g} lost their thought and {check.fixed:g} got one"
+    if check.noun == "task":
+        return phrases.cases(verdict)
+    return f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
 
 
 def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
@@ -220,6 +228,8 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
+    if remark := phrases.ruled_out(check, check.outcome):
+        yield f"{remark[0].upper()}{remark[1:]}."
     if of_skills is None:
         yield from _threshold_comparison(check)
 
@@ -267,7 +277,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
     # A drop takes at least as many disagreements.
     miss = point_rule_pass_probability(n, max(discordance, drop), drop, margin=drop)
     yield (
-        f"With {check.n} cases a plain threshold would miss a true drop of "
+        f"With {phrases.sample_text(check)} a plain threshold would miss a true drop of "
         f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate misses it "
         f"at most {check.miss * 100:.2g} % of the time."
     )
@@ -283,7 +293,7 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
     what = "Macro-F1" if check.method == "f1" else "The rate"
-    yield f"{what} is {_measured(check)}, over {check.n} cases{units}."
+    yield f"{what} is {_measured(check)}, over {phrases.sample_text(check)}{units}."
     if check.p_pass is not None and check.p_fail is not None:
         yield (
             f"It passes if a true rate just under {minimum} would reach this at most "
@@ -299,9 +309,9 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     if slightly_below > 0 and check.error is None:
         missed = float(binomial_sf(needed - 1.0, check.n, slightly_below))
         yield (
-            f"With {check.n} cases a plain threshold would pass a variant that is truly at "
-            f"{percent(slightly_below)} {percent(missed)} of the time; this gate passes it at most "
-            f"{check.miss * 100:.2g} % of the time."
+            f"With {phrases.sample_text(check)} a plain threshold would pass a variant that is "
+            f"truly at {percent(slightly_below)} {percent(missed)} of the time; this gate passes "
+            f"it at most {check.miss * 100:.2g} % of the time."
         )
 
 

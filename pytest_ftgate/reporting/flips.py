@@ -18,6 +18,8 @@ from pytest_ftgate.reporting.text import (
     word_diff,
 )
 
+#: Tasks without replies that are shown by default; -v shows all that the verdict carries.
+_MAX_TASKS = 5
 #: From this verbosity on, every tool call is shown in full.
 _FULL_VERBOSITY = 2
 _MAX_CALLS = 3
@@ -133,6 +135,38 @@ def _text_lines(label: str, text: str, others: Sequence[str], max_lines: int) ->
     yield from quoted_lines(label, text, max_lines=max_lines)
 
 
+# Tasks with several runs -------------------------------------------------------------------------
+
+
+def turn_text(flip: Flip) -> str:
+    """Return how many runs of a task were right before and now: ``5 of 5 → 2 of 5``, or ""."""
+    if flip.score is None or flip.score_before is None:
+        return ""
+    scores = (flip.score_before, flip.score)
+    if all(score.right.is_integer() for score in scores):
+        return " → ".join(f"{score.right:.0f} of {score.runs}" for score in scores)
+    return " → ".join(f"{score.right / score.runs:.2f}" for score in scores)
+
+
+def turned_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
+    """Yield the tasks that went worse, a line each, and with *verbosity* those that went better."""
+    from wcwidth import ljust
+
+    for regressed, word in ((True, "worse"), (False, "better"))[: 1 + (verbosity > 0)]:
+        flips = [flip for flip in verdict.flips if flip.regressed is regressed]
+        total = verdict.regressed if regressed else verdict.fixed
+        shown = flips if verbosity > 0 else flips[:_MAX_TASKS]
+        hint = ", -v shows more" if len(shown) < len(flips) else ""
+        more = "" if len(shown) == total else f" ({len(shown)} of {total:,}{hint})"
+        names = [one_line(escape_controls(flip.case)) for flip in shown]
+        widest = max(map(cell_count, names), default=0)
+        room = line_width() - 4 - max((len(turn_text(flip)) + 2 for flip in shown), default=0)
+        yield from [f"  went {word}{more}"] if shown else []
+        for name, flip in zip(names, shown, strict=True):
+            text = ljust(shorten(name, room), min(widest, room))
+            yield f"    {text}  {turn_text(flip)}".rstrip()
+
+
 # Cases --------------------------------------------------------------------------------------------
 
 #: Cases shown by verbosity; -vv shows all that the verdict carries.
@@ -157,6 +191,7 @@ def flip_lines(
         return []
     shown = regressed[: max_cases or _default_max_cases(verdict, regressed, max(0, verbosity))]
     head = "wrong" if verdict.counts_wrong else "passed before, fails now"
+    head = "went worse" if any(map(turn_text, regressed)) else head
     complete = len(shown) == len(regressed) == verdict.regressed
     more = "" if complete else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.regressed}{more})"]
@@ -170,7 +205,9 @@ def flip_lines(
 
 def _default_max_cases(verdict: Verdict, regressed: Sequence[Flip], verbosity: int) -> int:
     """Return how many cases are shown; of a format gate one of each format error, or three (-v)."""
-    max_cases = _MAX_CASES.get(verbosity, len(regressed))
+    # A task without texts takes one line.
+    few = _MAX_CASES if any(map(has_texts, regressed)) else {**_MAX_CASES, 0: _MAX_TASKS}
+    max_cases = few.get(verbosity, len(regressed))
     if not verdict.format_errors or verbosity not in _MAX_CASES:
         return max_cases
     kinds = {flip.format_error for flip in regressed}
@@ -187,13 +224,26 @@ def _vary_skills(shown: Sequence[Flip], regressed: Sequence[Flip]) -> list[Flip]
     return [flip for _, flip in ranked[: len(shown)]]
 
 
+def input_text(flip: Flip) -> str:
+    """Return the input of a case in one line; "" where it is only its id."""
+    text = escape_controls(flip.shown).replace("\n", " ")
+    return "" if turn_text(flip) and flip.shown == flip.case else text
+
+
+def has_texts(flip: Flip) -> bool:
+    """Return True unless the files of an agent's runs have no texts of them."""
+    return bool(not turn_text(flip) or flip.before or flip.now or flip.called or flip.wrong)
+
+
 def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str]:
-    shown = escape_controls(flip.shown).replace("\n", " ")
+    shown = "  ".join(filter(None, (turn_text(flip), input_text(flip))))
     case = escape_controls(flip.case).replace("\n", " ")
     yield f"    {case}  {shorten(shown, line_width() - 8 - cell_count(case))}"
     if flip.expected:
         yield from _text_lines("expected", flip.expected, [flip.now], 2)
     yield from _thought_lines(flip.thought_before, verbosity)
+    if not has_texts(flip):
+        return
     if flip.before or flip.called_before:
         yield from _text_lines("before", flip.before, [flip.now], 3)
     yield from tool_call_lines(flip.called_before, verbosity)

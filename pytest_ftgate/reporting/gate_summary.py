@@ -192,15 +192,17 @@ def _example_lines(verdict: Verdict) -> list[str]:
         return []
     from wcwidth import ljust
 
-    from pytest_ftgate.reporting.flips import example_texts
+    from pytest_ftgate.reporting.flips import example_texts, has_texts, input_text, turn_text
 
     check = verdict.check
     before = check.against if check and check.kind is CheckKind.BASELINE else ""
     # The name of the base stands in the line of the rates.
     before = "base" if check and check.kind is CheckKind.BASE else before
-    shown = f"{step_head('e.g.')}{escape_controls(flip.case)}  {one_line(flip.shown)}"
+    parts = (escape_controls(flip.case), turn_text(flip), one_line(input_text(flip)))
+    shown = f"{step_head('e.g.')}{'  '.join(filter(None, parts))}"
     lines = [shorten(shown, line_width()).rstrip()]
-    for label, text in example_texts(flip, before or "before", line_width() - _LABEL - 12):
+    texts = example_texts(flip, before or "before", line_width() - _LABEL - 12)
+    for label, text in texts if has_texts(flip) else ():
         head = ljust(shorten(escape_controls(label), 9), 10)
         line = f"{step_head('')}  {head}{text}"
         lines.append(shorten(line, line_width()).rstrip())

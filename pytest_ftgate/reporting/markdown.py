@@ -162,15 +162,28 @@ def _blocking(report: Report) -> Iterator[Verdict]:
             yield verdict
 
 
+def _runs_section(report: Report) -> Iterator[str]:
+    """Yield the table of an agent's runs for each gate that has one, whether it passed or not."""
+    from pytest_ftgate.reporting.runs import run_table
+
+    for verdict in report.verdicts:
+        if verdict.runs:
+            table = run_table(verdict.runs)
+            headers = [f"runs of {escape_markdown(verdict.variant)}", *table.headers[1:]]
+            yield markdown_table(table._replace(headers=headers))
+
+
 def _detail_section(report: Report) -> Iterator[str]:
     """Yield all steps and numbers of the gates that did not pass, folded."""
     for verdict in _blocking(report):
         if verdict.outcome is Outcome.INVALID:
             continue  # Its headline says all of it.
-        cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
+        noun = verdict.check.noun if verdict.check else "case"
+        cases = f"{quantity(verdict.regressed, f'regressed {noun}')} and why"
         title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
         steps = "".join(f"- {_step_text(step)}\n" for step in verdict.next)
-        yield _folded(title, verdict_section(verdict, verbosity=1), f"{steps}\n" if steps else "")
+        text = verdict_section(verdict, verbosity=1, shows_runs=False)
+        yield _folded(title, text, f"{steps}\n" if steps else "")
 
 
 def _page_mark(report: Report, part: str = "") -> str:
@@ -264,7 +277,7 @@ def _note_section(report: Report) -> Iterator[str]:
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
     *(_verdict_section, _error_section, _headline_section, _perhaps_section, _usage_section),
-    *(_training_section, _table_section, _detail_section),
+    *(_training_section, _table_section, _runs_section, _detail_section),
     *(_ungated_section, _ladder_section, _note_section),
 )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from string import Formatter
 from typing import Any
 
 _MINUS = "−"
+NO_CHANGE = "no change"
 #: What differs by less than this is equal; it is shown by no decimal.
 VISIBLE = 0.0005
 
@@ -147,7 +148,7 @@ def change_size(change: float, digits: int = 0) -> str:
     """Return a change of a share: ``down 11 points``, ``up 1 point``, ``no change``."""
     text = f"{abs(change) * 100:,.{digits}f}"
     if not float(text.replace(",", "")):
-        return "no change"
+        return NO_CHANGE
     return f"{'down' if change < 0 else 'up'} {text} {'point' if text == '1' else 'points'}"
 
 
@@ -277,12 +278,37 @@ class _Template(Formatter):
         return style(value) if style else super().format_field(value, format_spec)
 
 
+#: What cases and their replies are called where they are tasks and runs of an agent.
+_OF_TASKS = (("replies to", "runs of"), ("reply to", "run of"), ("replies", "runs"),
+             ("reply", "run"), ("case", "task"))  # fmt: skip
+
+
+class _TaskTemplate(_Template):
+    """A template that says tasks and runs, in place of cases and replies."""
+
+    def parse(self, format_string: Any) -> Iterator[Any]:
+        for text, field, style, conversion in super().parse(format_string):
+            # A style with a field of its own has the noun as a value.
+            plain = style if not style or "{" in style else in_words_of_tasks(style)
+            yield in_words_of_tasks(text), field, plain, conversion
+
+
+def in_words_of_tasks(text: str) -> str:
+    """Return *text* of our own about tasks and runs, in place of cases and replies."""
+    for word, other in _OF_TASKS:
+        text = text.replace(word, other)
+    return text
+
+
 def fill(words: Words, values: Mapping[str, Any]) -> str:
-    """Return *words* with *values*.
+    """Return *words* with *values*; if their *noun* is ``task``, about tasks and runs.
 
     A field of a template has a style of Python, such as ``{n:,}``, one of ours, such as
     ``{rate:percent}``, or a noun: ``{n:#case}``. ``{n:is/are}`` is a verb; ``{n:? and # more}``
     stands only if there are any, with the value for the hash. ``{gain}`` is the change with its
     interval, ``{span}`` the interval alone.
     """
-    return words(values) if callable(words) else _Template().vformat(words, (), values)
+    if callable(words):
+        return words(values)
+    template = _TaskTemplate() if values.get("noun") == "task" else _Template()
+    return template.vformat(words, (), values)

@@ -21,6 +21,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
+    NO_CHANGE,
     VISIBLE,
     change_size,
     declared_percent,
@@ -193,7 +194,11 @@ def size(check: Check, digits: int | None = None) -> str:
     if check.unit != "share":
         return "" if check.rise is None else _directed_percent(check.rise, digits)
     least = " at most" * (check.inputs is not None and check.inputs.is_bound)
-    return change_size(check.change or 0.0, digits) + least
+    text = change_size(check.change or 0.0, digits)
+    # Tasks that went worse and better may leave the mean as it was.
+    has_turned = check.noun == "task" and check.regressed + check.fixed > 0.0
+    mean = " on average" * (text == NO_CHANGE and has_turned)
+    return text + mean + least
 
 
 def _level_beside_limit(check: Check, digits: int) -> str:
@@ -250,10 +255,16 @@ def limit(check: Check, *, nested: bool = False) -> str:
     text = f"limit {sign}{unsigned_points(check.limit)}"
     if not check.has_default_limit:
         return text
-    cases = quantity(check.limit_cases or check.n, "case")
-    shown_by = f"{check.tasks:,} tasks × {runs_text(check)}" if check.tasks else cases
-    reason = f"what {shown_by} can show"
+    cases = quantity(check.limit_cases or check.n, check.noun)
+    reason = f"what {sample_text(check) if check.tasks else cases} can show"
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
+
+
+def sample_text(check: Check) -> str:
+    """Return what a check rests on: ``300 cases``, ``40 tasks``, or ``12 tasks × 5 runs``."""
+    if check.tasks:
+        return f"{check.tasks:,} tasks × {runs_text(check)}"
+    return quantity(check.n, check.noun)
 
 
 def runs_text(check: Check) -> str:
@@ -305,19 +316,21 @@ def must_pass_text(check: Check) -> str:
 def cases(verdict: Verdict) -> str:
     """Return ``34 of 300 cases regressed, 0 fixed``."""
     check = verdict.check
-    if check is not None and check.tasks:
-        what = f"{check.tasks:,} tasks, {runs_text(check)} each"
-        return f"{verdict.regressed:,} of {what}, went worse, {verdict.fixed:,} better"
-    total = f" of {check.n:,}" if check is not None else ""
+    if check is not None and check.noun == "task" and not verdict.counts_wrong:
+        each = f", {runs_text(check)} each," if check.tasks else ""
+        what = f"{quantity(check.rated, 'task')}{each} went worse"
+        return f"{verdict.regressed:,} of {what}, {verdict.fixed:,} better"
+    total = f" of {check.rated if check.tasks else check.n:,}" if check is not None else ""
     if check is not None and check.inputs is not None:
         from pytest_ftgate.reporting.inputs import input_counts
 
         return input_counts(check.inputs, turns=True)
     if check is not None and check.measure:
         return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
-    noun = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
+    is_one = verdict.regressed == 1 == (check.n if check else 1)
+    noun = (check.noun if check else "case") + "s" * (not is_one)
     if verdict.counts_wrong:
-        return f"{verdict.regressed:,}{total} {noun} {'is' if noun == 'case' else 'are'} wrong"
+        return f"{verdict.regressed:,}{total} {noun} {'is' if is_one else 'are'} wrong"
     return f"{verdict.regressed:,}{total} {noun} regressed, {verdict.fixed:,} fixed"
 
 
@@ -329,7 +342,7 @@ _DOUBTS: Mapping[Relation, str] = {
     Relation.OPEN: "A {turn} of {limit:size} or more is still possible; so is no {turn} at all.",
     Relation.LIKELY: "The 95 % CI excludes 0, but {asked}.",
     Relation.REAL: (
-        "The {turn} is real. {n:#case} cannot show that it stays below {limit:size} points."
+        "The {turn} is real. {sample} cannot show that it stays below {limit:size} points."
     ),
     Relation.LIKELY_BEYOND: "The 95 % CI lies beyond the limit of {limit:size}, but {asked}.",
     Relation.MISSING: "{notes}.",
@@ -337,6 +350,21 @@ _DOUBTS: Mapping[Relation, str] = {
     Relation.DRIFTED: "{notes}.",
 }
 _OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one above it."
+
+
+def ruled_out(check: Check, outcome: Outcome) -> str:
+    """Return why *check* passed though its interval reaches beyond the limit; "" if it does not.
+
+    The test looks at one side, with the whole level there; the interval has half of it on each.
+    """
+    is_drop = check.unit == "share" and check.before is not None and check.low is not None
+    if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
+        return ""
+    if check.low is None or -check.low < check.limit:
+        return ""
+    sure = percent(1.0 - check.miss, 0 if round(check.miss * 1000) % 10 == 0 else 1)
+    ruled = f"a drop of {unsigned_points(check.limit)} points or more is ruled out at {sure}"
+    return f"{ruled}: that test has one side, and the CI two"
 
 
 def doubt(check: Check) -> str:
@@ -348,8 +376,8 @@ def doubt(check: Check) -> str:
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
     turn = "change" if check.two_sided else "drop"
     notes = check.notes[:1] if check.inputs is not None else check.notes
-    values = {"limit": check.limit, "n": check.n, "notes": notes_text(notes), "turn": turn}
-    return fill(words, {**values, "asked": _asked(check)})
+    values = {"limit": check.limit, "sample": sample_text(check), "turn": turn}
+    return fill(words, {**values, "notes": notes_text(notes), "asked": _asked(check)})
 
 
 def _asked(check: Check) -> str:
@@ -524,8 +552,10 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what stands out beside the numbers: parts, causes, missing replies."""
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
-        lacks = "no price of" if check.unit == "usd" else "no reply to"
-        yield f"{lacks} {check.missing:,} of {check.n + check.missing:,} cases"
+        lacks = "no run of" if check.noun == "task" else "no reply to"
+        lacks = "no price of" if check.unit == "usd" else lacks
+        total = (check.tasks or check.n) + check.missing
+        yield f"{lacks} {check.missing:,} of {total:,} {check.noun}s"
     for note in check.notes:
         if note.kind == NoteKind.CLIPPED and note.values["over"]:
             yield fill("{over:#reply} counted up to {most:.3g} only", note.values)

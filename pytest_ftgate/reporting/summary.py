@@ -124,6 +124,10 @@ def _verbose_lines(report: Report, verbosity: int) -> Iterator[str]:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             yield from ("", f"  {escape_controls(node_id(verdict))}")
             yield from verdict_section(verdict, verbosity).split("\n")
+        elif verdict.outcome is Outcome.PASSED and verdict.runs:
+            from pytest_ftgate.reporting.runs import run_lines
+
+            yield from ("", f"  {escape_controls(node_id(verdict))}", *run_lines(verdict))
     told = map(escape_controls, perhaps_lines(report))
     notes = [*_wrap_all(told), *_note_lines(_passed(report))]
     yield from ["", *notes] if notes else []

@@ -326,6 +326,8 @@ def _cases_cell(verdict: Verdict) -> str:
     check = _shown_check(verdict)
     if check is None:
         return ""
+    if check.tasks:
+        return quantity(check.tasks, check.noun)
     related = check.units is not None and check.units < check.n
     return with_more(str(check.n), str(check.units) if related else "")
 

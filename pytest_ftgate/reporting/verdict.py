@@ -155,6 +155,8 @@ def verdict_section(
     max_cases: int | None = None,
     case_details: Mapping[str, Sequence[str]] | None = None,
     case_command: Callable[[str], str] | None = None,
+    *,
+    shows_runs: bool = True,
 ) -> str:
     """Return the section of one verdict that blocks; the closing section says what to do.
 
@@ -165,11 +167,16 @@ def verdict_section(
         max_cases: how many cases are shown; None leaves it to *verbosity*.
         case_details: see *flip_lines*.
         case_command: see *flip_lines*.
+        shows_runs: False where the table of an agent's runs stands elsewhere.
     """
     lines = wrap_lines(escape_controls(headline(verdict)), 0)
     is_open = verdict.outcome is Outcome.INCONCLUSIVE
     sentence = doubt(verdict.check) if is_open and verdict.check else ""
     lines += wrap_lines(escape_controls(sentence), 0) if sentence else []
+    if shows_runs and verbosity >= 0 and verdict.runs:
+        from pytest_ftgate.reporting.runs import run_lines
+
+        lines += ["", *run_lines(verdict)]
     if verbosity >= 0:
         lines += _detail_lines(verdict, verbosity, sentence)
     if verbosity >= 0 and verdict.flips:

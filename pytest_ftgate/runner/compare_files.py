@@ -83,7 +83,7 @@ class CompareResult(RunResult):
                 self.verdicts,
                 paired_by=self.paired_by,
                 score_kind=suite.reply.score.kind,
-                cases=_asked(suite, self.files[0].unit, self.repeats),
+                cases=_asked(suite, unit_of(self.files[0], suite), self.repeats),
                 notes=self.notes,
                 verbosity=verbosity,
             )
@@ -195,25 +195,48 @@ def read_compared(  # noqa: PLR0913 - the options of compare
     Raises:
         FtgateError: a file cannot be read, or nothing pairs; the message says what to write.
     """
+    base, candidates = _sides(base, candidate)
+    _require_others(base, candidates)
+    sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
+    files = read_files(sides, named, scorer=scorer, cases=cases, by_line=by_line)
+    paired = pair_files(files, by_id="id" in named, by_line=by_line, paired_only=paired_only)
+    path = None if labels is None else Path(labels)
+    compared = build_suite(files, paired, scorer, limit, path)
+    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+
+
+def read_files(
+    sides: Sequence[tuple[str, Answers]],
+    named: Mapping[str, Any],
+    *,
+    scorer: str | Mapping[str, Any] | None = None,
+    cases: Answers | None = None,
+    by_line: bool = False,
+) -> tuple[AnswerFile, ...]:
+    """Return the files of *sides*, each with what its rows are called if they have no path.
+
+    *named* are the columns by role. Questions and answers may be in the file *cases*.
+
+    Raises:
+        FtgateError: a file cannot be read; the message says what to write.
+    """
     chosen = dict(named)
     asked: dict[str, Any] = {
         role: chosen.pop(role) for role in ("input", "expected", "by") if cases and role in chosen
     }
     columns = Columns(scores=scorer is None, **chosen)
-    base, candidates = _sides(base, candidate)
-    _require_others(base, candidates)
-    named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
-    read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    read = [read_answers(answers, columns, name) for name, answers in sides]
     _require_other_replies(read)
     files = with_short_names(read)
-    if cases is not None:
-        known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
-        files = with_cases(files, known, by_line=by_line)
-    by_id = "id" in chosen
-    paired = pair_files(files, by_id=by_id, by_line=by_line, paired_only=paired_only)
-    path = None if labels is None else Path(labels)
-    compared = build_suite(files, paired, scorer, limit, path)
-    return ComparedFiles(files=files, paired=paired, compared=compared, scorer=scorer)
+    if cases is None:
+        return files
+    known = read_answers(cases, Columns(**asked), "cases", needs_reply=False)
+    return with_cases(files, known, by_line=by_line)
+
+
+def unit_of(file: AnswerFile, suite: Suite) -> str:
+    """Return what the cases of *file* are called: tasks, if the gate of *suite* is about these."""
+    return "task" if next(filter(is_rate, suite.gates.values())).claims_these else file.unit
 
 
 def _asked(suite: Suite, unit: str, repeats: tuple[int, int]) -> str:
@@ -323,8 +346,14 @@ def _told(
         )
         steps += [step.add(**named) for step in verdict.next if step.kind is StepKind.LABEL]
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
-    notes = (one for one in verdict.notes if one.kind not in weaker)
+    notes = (_of_one_check(one) for one in verdict.notes if one.kind not in weaker)
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))
+
+
+def _of_one_check(one: Note) -> Note:
+    """Return a note without the checks against an accepted record, which a suite would add."""
+    kept = {name: value for name, value in one.values.items() if name not in ("checks", "build")}
+    return replace(one, values=kept) if one.kind == NoteKind.UNCHANGED_PASSES else one
 
 
 def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
@@ -349,7 +378,8 @@ def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]
         missing, total = len(scores.unanswered), len(scores.results)
         if missing > _MAX_MISSING_SHARE * total:
             raise RepliesMissing(
-                f"{file.name} has no reply to {missing:,} of {total:,} cases; compare the others "
+                f"{file.name} has no {'run of' if file.unit == 'task' else 'reply to'} {missing:,} "
+                f"of {total:,} {file.unit}s; compare the others "
                 "alone with --paired-only"
             )
 

@@ -103,7 +103,7 @@ class ComparedSuite:
     def results(self, variant: str) -> dict[str, Reply | FtgateError]:
         """Return the reply to each request of *variant*, or why there is none."""
         given: dict[str, list[Reply | FtgateError]] = defaultdict(list)
-        missing = [RequestRejected(f"{variant} has no reply")]
+        missing = [RequestRejected(f"{variant} has none")]
         for row in self.reply_rows[variant]:
             came = row["text"] is not None
             stated = {key: row[key] for key in ("text", "score", "run") if key in row}

@@ -466,7 +466,8 @@ def ratio_interval(
     def ends(value: float) -> tuple[float, float]:
         return mean_interval(above - value * below, confidence, groups)
 
-    if ratio == 0.0 or ends(ratio) == (0.0, 0.0):
+    # Values in one and the same ratio differ from it by rounding alone.
+    if max(map(abs, ends(ratio))) <= _TOLERANCE * float(above.mean()):
         return ratio, ratio
     low, high, accuracy = 0.0, 2.0 * ratio, ratio * _TOLERANCE
     if ends(0.0)[0] > 0.0:
@@ -476,6 +477,35 @@ def ratio_interval(
         if high > ratio * _LARGEST:
             return low, np.inf
     return low, find_root(lambda r: ends(r)[1], ratio, high, accuracy)
+
+
+def ratio_of_ratios_interval(
+    after: tuple[ArrayLike, ArrayLike],
+    before: tuple[ArrayLike, ArrayLike],
+    confidence: float,
+) -> tuple[float, float]:
+    """Return the interval (low, high) of a ratio of means after, over the same ratio before.
+
+    It is `mean_interval` of the logarithm, linearized: what each unit adds to it. Both sides may
+    come from the same units.
+
+    Args:
+        after: numerators and denominators, both of shape (n,), none negative.
+        before: the same of the other side.
+        confidence: a share.
+
+    Raises:
+        ValueError: as for `mean_interval`, or values of one kind are all zero.
+    """
+    columns = [np.asarray(values, np.float64) for values in (*after, *before)]
+    means = [float(values.mean()) for values in columns]
+    if not min(means) > 0.0:
+        raise ValueError("a ratio of ratios needs four means above 0")
+    signs = (1.0, -1.0, -1.0, 1.0)
+    parts = [sign * values / mean for sign, values, mean in zip(signs, columns, means, strict=True)]
+    shift = float(np.dot(signs, np.log(means)))
+    low, high = mean_interval(np.sum(parts, axis=0), confidence)
+    return float(np.exp(shift + low)), float(np.exp(shift + high))
 
 
 def _reach(skewness: float, quantile: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -189,7 +190,7 @@ def test_two_jobs_of_agents_are_compared_task_by_task(tmp_path, monkeypatch, cap
     assert printed.startswith(JOBS)
     assert "8 of 12 tasks, 5 runs each, went worse, 0 better" in printed
     # The files have no texts to show.
-    assert "  regressed: task-0, task-1, task-2, task-3, task-4, … (-v shows 8)" in printed
+    assert "  went worse (5 of 8, -v shows more)\n    task-0  5 of 5 → 0 of 5\n" in printed
     assert "(empty)" not in printed
 
 
@@ -208,6 +209,27 @@ def test_every_run_of_a_task_counts_and_missing_ones_are_told(tmp_path, monkeypa
     missing = "new: 4 of 200 runs count as missing, not as wrong: EnvironmentStartTimeoutError (4)"
     assert f"note: {runs}" in text
     assert f"note: {missing}" in text
+
+
+@pytest.mark.parametrize("claim", ["these_tasks", "tasks_like_these"])
+@pytest.mark.parametrize(("last", "outcome"), [(1.0, 0), (0.0, 1)])
+def test_every_line_on_results_of_agents_says_tasks_and_runs(
+    tmp_path, monkeypatch, capsys, claim, last, outcome
+):
+    monkeypatch.chdir(tmp_path)
+    tasks = [f"t{n}" for n in range(40)]
+    harbor_job(tmp_path / "old", {task: [1.0, 0.0, 1.0, 1.0] for task in tasks})
+    # Of the last two tasks a run, or all of them, left no row.
+    kept = {task: [last, last, last, 0.0] for task in tasks[:-2]} | {"t38": [1.0, 0.0, 1.0]}
+    harbor_job(tmp_path / "new", kept)
+
+    code = main(["compare", "old", "new", "--claim", claim, "--max-drop", "0.3", "-vv"])
+
+    printed = capsys.readouterr().out
+    assert code == outcome
+    assert "40 tasks, 3 to 4 runs each, paired by id" in printed
+    assert "1 of 40 tasks of old are not in new, counted as tasks without a run" in printed
+    assert not re.findall(r".*\b(?:cases?|repl(?:y|ies))\b.*", printed)
 
 
 def test_a_benchmark_alone_compares_its_arms(tmp_path, monkeypatch, capsys):
@@ -269,6 +291,17 @@ def test_an_open_comparison_prices_runs_against_tasks(runs, capsys):
     assert "cases can rule out" not in screen
 
 
+def test_one_agent_is_compared_with_itself_without_a_red_exit_code(runs, capsys):
+    assert main(["compare", "--self", "old.jsonl", "--max-drop", "0.3"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("old.jsonl against itself   12 tasks, 5 runs each, in halves of 2")
+    assert "this gate, limit 30" in printed
+
+    for more in (["new.jsonl"], ["--html", "page.html"], ["--write", "a.ftgate.yaml"]):
+        assert main(["compare", "old.jsonl", *more, "--self"]) == 2
+        assert "--self takes one file or folder of results" in capsys.readouterr().err
+
+
 def test_an_unknown_claim_is_refused_with_the_known_ones(runs, capsys):
     assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "all"]) == 2
     assert "write these_tasks or tasks_like_these" in capsys.readouterr().err
@@ -287,4 +320,4 @@ def test_many_lost_runs_leave_a_comparison_open_although_each_task_has_some(runs
 
     assert main(["compare", "old.jsonl", "new.jsonl"]) == 3
     screen = " ".join(capsys.readouterr().out.split())
-    assert "12 of 60 replies of new are missing, and what got lost may have been" in screen
+    assert "12 of 60 runs of new are missing, and what got lost may have been" in screen

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.reporting.flips import example_texts, flip_lines, tool_call_lines
+from pytest_ftgate.gates.figure import TaskScore
+from pytest_ftgate.reporting.flips import example_texts, flip_lines, tool_call_lines, turn_text
 from pytest_ftgate.reporting.text import cell_count
 
 USES = [f"look({number}) -> {number}" for number in range(5)]
@@ -106,3 +107,30 @@ def test_wide_characters_count_as_the_columns_that_they_take():
 
     assert texts["now"].endswith("货")
     assert cell_count(texts["now"]) <= 56
+
+
+def test_a_task_says_how_many_of_its_runs_were_right_before_and_now():
+    flip = failing_run().verdicts[0].flips[0]
+    whole = replace(flip, score_before=TaskScore(5.0, 5), score=TaskScore(2.0, 4))
+    graded = replace(flip, score_before=TaskScore(2.5, 5), score=TaskScore(1.0, 3))
+
+    assert turn_text(flip) == ""
+    assert turn_text(whole) == "5 of 5 → 2 of 4"
+    assert turn_text(graded) == "0.50 → 0.33"
+
+
+def test_tasks_without_texts_take_a_line_each_and_more_are_told():
+    verdict = failing_run().verdicts[0]
+    flip = replace(
+        verdict.flips[0], before="", now="", wrong="", called=(), expected="",
+        score_before=TaskScore(5.0, 5), score=TaskScore(2.0, 5),
+    )  # fmt: skip
+    flips = tuple(replace(flip, case=f"task-{n}", shown=f"task-{n}") for n in range(7))
+
+    lines = flip_lines(replace(verdict, flips=flips, regressed=7), 0, None, {})
+
+    assert lines[1:3] == [
+        "  went worse (5 of 7, -vv shows more)",
+        "    task-0  5 of 5 → 2 of 5",
+    ]
+    assert len(lines) == 7

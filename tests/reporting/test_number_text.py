@@ -5,6 +5,7 @@ from pytest_ftgate.reporting.number_text import (
     amount,
     change_size,
     file_size,
+    fill,
     level,
     level_span,
     milliseconds,
@@ -139,3 +140,11 @@ def test_a_length_of_time_is_said_as_on_a_clock(seconds: float, said: str) -> No
 ])  # fmt: skip
 def test_a_change_has_a_direction_and_decimals_where_asked(change, digits, said) -> None:
     assert change_size(change, digits) == said
+
+
+@every_row("words, said", [
+    ("{n:#case} with {name}, no reply to {n:,}", "2 tasks with case 7, no run of 2"),
+    ("{n:#reply} of {cases}{n:? (# unrelated cases)}", "2 runs of replies (2 unrelated tasks)"),
+])  # fmt: skip
+def test_words_about_tasks_change_and_values_do_not(words: str, said: str) -> None:
+    assert fill(words, {"n": 2, "name": "case 7", "cases": "replies", "noun": "task"}) == said

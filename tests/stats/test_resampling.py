@@ -22,6 +22,7 @@ from pytest_ftgate.stats.resampling import (
     kappa_bounds,
     mean_interval,
     ratio_interval,
+    ratio_of_ratios_interval,
     retention_ratio,
     stuart_maxwell,
     two_phase_mean,
@@ -469,3 +470,17 @@ CALIBRATED = partial(two_phase_mean, [0.1, 0.2, 0.3])
 def test_what_has_no_value_is_refused(told, call):
     with pytest.raises(ValueError, match=told):
         call()
+
+
+def test_a_ratio_of_ratios_lies_in_its_interval_as_often_as_said():
+    rng, held, draws = np.random.default_rng(3), 0, 400
+    for _ in range(draws):
+        sides = [(rng.lognormal(0.0, 0.6, 60), rng.random(60) < 0.7) for _ in range(2)]
+        low, high = ratio_of_ratios_interval(*sides, 0.95)
+        held += low <= 1.0 <= high
+    assert 0.93 <= held / draws <= 0.98
+
+
+def test_a_ratio_of_ratios_needs_means_above_zero():
+    with pytest.raises(ValueError, match="four means above 0"):
+        ratio_of_ratios_interval(([1.0] * 5, [1.0] * 5), ([1.0] * 5, [0.0] * 5), 0.95)

@@ -18,11 +18,13 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting import (
     checkpoints,
     explain,
+    flips,
     headlines,
     ladder,
     next_steps,
     notes,
     number_text,
+    runs,
     skills,
     suite_errors,
     summary,
@@ -38,7 +40,7 @@ from pytest_ftgate.settings import DOCS_URL
 
 #: What the templates call.
 _MODULES = (
-    *(case_data, charts, checkpoints, explain, headlines, ladder, next_steps, run),
+    *(case_data, charts, checkpoints, explain, flips, headlines, ladder, next_steps, run, runs),
     *(skills, suite_errors, summary, tables, text, ungated, verdict),
 )
 #: The heading of a run by the worst outcome of its gates.

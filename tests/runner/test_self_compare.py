@@ -1,0 +1,97 @@
+"""One agent against itself: the gate and plain thresholds on halves of its runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate import ConfigurationError, self_compare
+from pytest_ftgate.gates import self_comparison
+
+
+@pytest.fixture(autouse=True)
+def few_splits(monkeypatch):
+    monkeypatch.setattr(self_comparison, "MOST_SPLITS", 20)
+
+
+def runs(*rewards):
+    """Return rows of tasks with these rewards, the tasks in their order."""
+    return [
+        {"id": f"task-{task}", "score": reward, "reply": f"run {number}"}
+        for task, several in enumerate(rewards)
+        for number, reward in enumerate(several)
+    ]
+
+
+def test_every_split_of_few_runs_is_evaluated_once():
+    found = self_compare(runs([1, 0], [1, 0], [1, 1])).comparison
+
+    # Of the two tasks that vary, both fall in one of four ways, and three tasks have two orders.
+    assert (found.splits, found.possible) == (8, 8)
+    assert (found.any_drop, found.large_drop) == (2, 2)
+    assert found.failed + found.inconclusive + found.passed == 8
+
+
+def test_of_many_splits_some_are_drawn_and_always_the_same_ones():
+    rows = runs(*[[1, 0, 1, 0]] * 6)
+
+    first, again = (self_compare(rows, max_drop=0.5) for _ in range(2))
+
+    assert first.comparison == again.comparison
+    assert first.comparison.splits == 20 < first.comparison.possible == 6**6
+    assert "20 splits were drawn" in str(first)
+
+
+def test_with_a_limit_on_both_sides_a_rise_is_red_as_well():
+    rows = runs([1, 0], [1, 0], [1, 1])
+
+    assert self_compare(rows, two_sided=0.3).comparison.any_drop == 4
+
+
+def test_an_agent_that_always_does_the_same_is_never_red():
+    found = self_compare(runs(*[[1, 1]] * 3), max_drop=0.9).comparison
+
+    assert (found.failed, found.any_drop) == (0, 0)
+
+
+def test_the_claim_is_that_of_all_runs_and_the_limit_that_of_half_of_them():
+    rows = runs(*[[1, 0, 1, 1]] * 20)
+
+    chosen = self_compare(rows).comparison
+    others = self_compare(rows, claim="tasks_like_these").comparison
+
+    assert chosen.claims_these
+    assert not others.claims_these
+    assert (chosen.runs, chosen.half) == (4, 2)
+    assert chosen.shown_by_all < chosen.shown_by_half < others.shown_by_half
+
+
+def test_an_odd_run_is_left_out_and_so_is_a_task_with_one():
+    result = self_compare(runs([1, 0, 1], [1, 0, 1], [1, 0, 1], [1]))
+
+    assert (result.comparison.tasks, result.comparison.half, result.left_out) == (3, 1, 1)
+    assert result.comparison.possible == 6**3
+    assert "1 case with one reply or none left out" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (runs([1], [0], [1]), "and 0 cases have that"),
+        (runs([1, 0], [0], [1]), "and 1 case has that"),
+    ],
+)
+def test_results_without_repeats_are_refused_with_a_remedy(rows, said):
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        self_compare(rows)
+
+    assert "run each case again" in str(refused.value)
+
+
+def test_no_line_is_wider_than_the_screen(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = tmp_path / f"{'long-' * 20}name.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in runs(*[[1, 0, 1, 0]] * 4)))
+
+    assert max(map(len, self_compare(file).lines())) <= 80
