@@ -239,6 +239,9 @@ class IdentityNote(StrEnum):
     REPLACED = "replaced setting"
     RETIRES = "retirement"
     FAILED_SERVER = "failed server"
+    SKILL_USED = "skill used"
+    SKILL_UNUSED = "skill unused"
+    USE_UNKNOWN = "use unknown"
     BASELINE_DRIFTED = "baseline has drifted"
 
 

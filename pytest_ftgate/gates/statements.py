@@ -113,7 +113,9 @@ class StepKind(StrEnum):
     * ``train again``: the *variant*; *where*.
     * ``ship other``: the other *variant*, the number of its *gates*, whether it *is_baseline*, and
       the one that it is *for*; *where* that is declared.
-    * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
+    * ``check identity``: *claims*, what the variant claims to be: ``adapter``, ``model``, or to
+      use a ``skill``; *where* that is declared.
+    * ``record uses``: the *skill*; whether the runs are *recorded* already.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*;
       *where*.
@@ -133,6 +135,7 @@ class StepKind(StrEnum):
     CHECK_CAUSE = "check cause"
     CHECK_IDENTITY = "check identity"
     CHECK_SCORE = "check score"
+    RECORD_USES = "record uses"
     RUN_AGAIN = "run again"
     ADD_REPLIES = "add replies"
     REQUEST_BOTH_AGAIN = "request both sides again"

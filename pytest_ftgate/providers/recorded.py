@@ -16,7 +16,10 @@ from pytest_ftgate.suite.model import Case
 
 if TYPE_CHECKING:
     from pytest_ftgate.readers.agent_runs import RunFacts
-    from pytest_ftgate.readers.answer_rows import Columns
+    from pytest_ftgate.readers.answer_rows import AnswerRow
+
+    #: The rows of a file of another tool by case.
+    _Answers = Mapping[str, tuple[AnswerRow, ...]]
 
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
@@ -129,11 +132,11 @@ def _keys(raw: Any) -> str:
     return f"; this line has {', '.join(map(str, raw))}{remedy}"
 
 
-def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
+def _answer(path: Path, answers: _Answers, case: Case, repeat: int) -> Reply:
     """Return the reply to *case* in a file that another tool wrote."""
-    from pytest_ftgate.suite.external_cases import recorded_answers, rows_of_case
+    from pytest_ftgate.suite.external_cases import rows_of_case
 
-    rows = rows_of_case(recorded_answers(path, columns), case)
+    rows = rows_of_case(answers, case)
     if repeat >= len(rows):
         raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
     row = rows[repeat]
@@ -149,6 +152,8 @@ class RecordedReplies:
 
     def __init__(self) -> None:
         self._files: dict[Path, _Index | ConfigurationError] = {}
+        #: What is in the files of other tools, by part; None for lines of recorded replies.
+        self._tables: dict[tuple[Path, str], _Answers | None] = {}
         #: The number of replies of each file that were not given yet.
         self._left: dict[Path, int] = {}
         #: The last file that was read: all of them could exceed the limit of open files.
@@ -179,11 +184,14 @@ class RecordedReplies:
         path, case = request.replies, request.case
         if path is None or case is None:
             raise RequestRejected("a recorded request needs a file of replies")
-        from pytest_ftgate.suite.external_cases import reply_columns
+        key = (path, json.dumps(request.options, sort_keys=True))
+        if key not in self._tables:
+            from pytest_ftgate.suite.external_cases import recorded_answers
 
-        columns = reply_columns(path, request.options)
-        if columns is not None:
-            return _answer(path, columns, case, request.repeat)
+            self._tables[key] = recorded_answers(path, request.options)
+        answers = self._tables[key]
+        if answers is not None:
+            return _answer(path, answers, case, request.repeat)
         try:
             index = self._index(path)
             replies = _replies_of(index, case.id)

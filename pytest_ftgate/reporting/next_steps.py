@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -137,7 +138,23 @@ def _check_identity(values: _Values) -> StepWords:
             "name that is requested; or that the merged weights are served; then run with "
             "--ftgate-replies=fresh"
         )
+    if values["claims"] == "skill":
+        return StepWords(
+            "put the skill where the agent reads its skills, let its description say when to use "
+            "it, or correct uses:",
+            where=values.get("where", ""),
+        )
     return StepWords("check which model the server serves, or declare it: served_model:")
+
+
+def _record_uses(values: _Values) -> StepWords:
+    uses = json.dumps({"uses": [values["skill"]]})
+    if values["recorded"]:
+        return StepWords(
+            "keep the trace beside each run, such as agent/trajectory.json of Harbor, or write "
+            f'"run": {uses} into lines of recorded replies'
+        )
+    return StepWords(f'let the program print "uses": {uses[9:-1]} beside its reward')
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -285,6 +302,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         f"check a likely cause: {named_note_text('cause', values)}"
     ),
     StepKind.CHECK_IDENTITY: _check_identity,
+    StepKind.RECORD_USES: _record_uses,
     StepKind.CHECK_SCORE: _words(
         "check the score, the format and the expected answers", "no reply is right", _AT
     ),

@@ -161,6 +161,13 @@ _BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replie
 _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 
 
+def _unused(values: Mapping[str, Any]) -> str:
+    others = ", ".join(values["others"])
+    used = f"their traces name {others}" if others else "their traces name no skill"
+    skill = f"skill {values['skill']}" if values["skill"] else "a skill"
+    return f"{skill} was used in 0 of {quantity(values['of'], 'run')}: {used}{values['hint']}"
+
+
 #: The words of each kind of note about the model behind the replies.
 IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base's",
@@ -195,6 +202,11 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.REPLACED: "{model} takes no {setting}; a tool that it must use stood in for it",
     IdentityNote.RETIRES: "{model} retires on {date}",
     IdentityNote.FAILED_SERVER: "{server} failed, and the other servers replied: {reason}",
+    IdentityNote.SKILL_USED: "skill {skill} was used in {used:,} of {of:#run}"
+    "{untraced:?; # more have no trace}",
+    IdentityNote.SKILL_UNUSED: _unused,
+    IdentityNote.USE_UNKNOWN: "no trace says which skills {of:#run} read: the use of {skill} is "
+    "not checked",
     IdentityNote.BASELINE_DRIFTED: "the recorded baseline has drifted: {before:percent} → "
     "{after:percent} on {cases} repeated cases; it is not compared",
 }

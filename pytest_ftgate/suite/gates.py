@@ -494,7 +494,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
         yield "min", "min: a judge with compare gives no rate of its own; write max_drop"
     if is_pairwise and not gate.limits_drop:
         yield "", f"a judge with compare only compares; remove {gate.uncompared_key}"
-    yield from _sequential_errors(gate, suite.declared.repeats)
+    yield from _sequential_errors(gate, suite.declared.repeats or 1)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
     yield from _two_sided_errors(gate, suite)
@@ -558,7 +558,7 @@ def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, s
         yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"
     if any(case.weight != 1.0 for case in suite.cases):
         yield "metric", "macro_f1 counts each case the same; remove weight from the cases"
-    if suite.declared.repeats != 1:
+    if suite.declared.repeats not in (None, 1):
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 

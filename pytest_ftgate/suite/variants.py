@@ -208,7 +208,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context", "device")
 _COPIED_KEYS = (
     *("gated", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     "revision",
-    *("max_tokens", "function", "extra", "tools", "batch", "compared"),
+    *("max_tokens", "function", "extra", "tools", "batch", "compared", "uses"),
 )
 #: What a variant declares about its gates is its own, and not inherited.
 _OWN_KEYS = ("gated", "compared")
@@ -305,6 +305,12 @@ def resolve_variant(location: VariantLocation) -> Variant | None:
     return _VariantResolver(suite, name, variant, outer_path, outer_name, written).variant()
 
 
+def split_part(written: str | None) -> tuple[str | None, str]:
+    """Return the file that ``FILE::PART`` names, and the part of it, which may be ""."""
+    file, _, part = (written or "").partition("::")
+    return file or None, part
+
+
 def _written_keys(variant: DeclaredVariant) -> dict[str, Any]:
     return variant.model_dump(by_alias=True, exclude_unset=True)
 
@@ -351,7 +357,7 @@ class _VariantResolver(VariantLocation):
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
-            replies=self.find_file(merged.replies, "replies", folders=True),
+            replies=self.find_file(split_part(merged.replies)[0], "replies", folders=True),
             base_replies=self.find_file(merged.base_replies, "base_replies", folders=True),
             runtime=self.runtime(merged),
             max_turns=merged.max_turns or 8,
@@ -382,9 +388,11 @@ class _VariantResolver(VariantLocation):
             from pytest_ftgate.suite.commands import command_options
 
             return command_options(self, merged.command)
-        if merged.replies is None or columns is None:
+        if merged.replies is None:
             return {**merged.options, **_written_values(merged, LOADING_KEYS)}
-        return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
+        part = split_part(merged.replies)[1]
+        named = columns.model_dump(exclude={"tags"}, exclude_none=True) if columns else {}
+        return ({"columns": named} if columns else {}) | ({"part": part} if part else {})
 
     def runtime(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return settings that change no reply, and where keys stand that a package may lack for.
