@@ -337,7 +337,7 @@ def check_uses(skill: str, case_requests: _Requests, results: RequestResults) ->
     if not traced:
         return _unproven(IdentityNote.USE_UNKNOWN, skill=skill, of=len(runs))
     used = sum(any(names_skill(name, skill) for name in uses) for uses in traced)
-    counts = {"skill": skill, "of": len(traced)}
+    counts: dict[str, NoteValue] = {"skill": skill, "of": len(traced)}
     if used:
         untraced = len(runs) - len(traced)
         return _unproven(IdentityNote.SKILL_USED, **counts, used=used, untraced=untraced)

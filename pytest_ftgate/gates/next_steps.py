@@ -159,7 +159,7 @@ _KEYS = {"system": "prompt", "shot_pool": "shots", "similar_shots": "shots", "sa
 #: What tells variants apart, and decides no reply.
 _NOT_COMPARED = {
     *("name", "line", "gated", "compared", "tariff", "rung", "prompt_path", "base", "base_fields"),
-    *("base_replies", "is_proven", "training_data", "batch", "api_key_env", "runtime"),
+    *("base_replies", "is_proven", "training_data", "batch", "api_key_env", "runtime", "uses"),
 }
 
 

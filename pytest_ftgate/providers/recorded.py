@@ -132,6 +132,16 @@ def _keys(raw: Any) -> str:
     return f"; this line has {', '.join(map(str, raw))}{remedy}"
 
 
+def _table(path: Path, options: Mapping[str, Any]) -> _Answers | FtgateError | None:
+    """Return what a file of another tool holds, or its error: each request would read it again."""
+    from pytest_ftgate.suite.external_cases import recorded_answers
+
+    try:
+        return recorded_answers(path, options)
+    except FtgateError as error:
+        return error
+
+
 def _answer(path: Path, answers: _Answers, case: Case, repeat: int) -> Reply:
     """Return the reply to *case* in a file that another tool wrote."""
     from pytest_ftgate.suite.external_cases import rows_of_case
@@ -152,8 +162,9 @@ class RecordedReplies:
 
     def __init__(self) -> None:
         self._files: dict[Path, _Index | ConfigurationError] = {}
-        #: What is in the files of other tools, by part; None for lines of recorded replies.
-        self._tables: dict[tuple[Path, str], _Answers | None] = {}
+        #: What is in the files of other tools, by the options that name it, or why that cannot be
+        #: read; None for lines of recorded replies.
+        self._tables: dict[tuple[Path, str], _Answers | FtgateError | None] = {}
         #: The number of replies of each file that were not given yet.
         self._left: dict[Path, int] = {}
         #: The last file that was read: all of them could exceed the limit of open files.
@@ -186,10 +197,10 @@ class RecordedReplies:
             raise RequestRejected("a recorded request needs a file of replies")
         key = (path, json.dumps(request.options, sort_keys=True))
         if key not in self._tables:
-            from pytest_ftgate.suite.external_cases import recorded_answers
-
-            self._tables[key] = recorded_answers(path, request.options)
+            self._tables[key] = _table(path, request.options)
         answers = self._tables[key]
+        if isinstance(answers, FtgateError):
+            raise answers
         if answers is not None:
             return _answer(path, answers, case, request.repeat)
         try:

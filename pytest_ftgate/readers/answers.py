@@ -139,6 +139,17 @@ _TOOLS = (
     *(DEEPEVAL, PYDANTIC_EVALS, HELM, EVERY_EVAL, BATCH),
     *(HARBOR, TERMINAL_BENCH, SKILL_CREATOR, VALLY, SWE_BENCH),
 )
+#: The formats of runners of agents and of harnesses, by the names that a suite may assert.
+FORMATS: Mapping[str, str] = {
+    "harbor": HARBOR.name,
+    "terminal-bench": TERMINAL_BENCH.name,
+    "skill-creator": SKILL_CREATOR.name,
+    "vally": VALLY.name,
+    "swe-bench": SWE_BENCH.name,
+    "promptfoo": PROMPTFOO_RESULTS.name,
+    "inspect": INSPECT.name,
+    "lm-eval": LM_EVAL.name,
+}
 #: What gathers the results in a folder that a runner of agents wrote, each by other names.
 _FOLDERS = (trials_in, runs_in, results_in, reports_in)
 

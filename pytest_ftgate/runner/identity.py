@@ -31,6 +31,7 @@ from pytest_ftgate.gates.statements import (
     Statement,
     StatementKind,
     StepKind,
+    next_step,
 )
 from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
 from pytest_ftgate.requests.reply import TEMPLATE_FACT
@@ -173,8 +174,8 @@ def _uses(
 def _uses_steps(variant: Variant, checks: Sequence[IdentityResult]) -> Iterator[NextStep]:
     kinds = {check.message.kind for check in checks if check.message}
     if IdentityNote.USE_UNKNOWN in kinds:
-        values = {"skill": variant.uses or "", "recorded": variant.replies is not None}
-        yield NextStep(StepKind.RECORD_USES, values)
+        is_recorded = variant.replies is not None
+        yield next_step(StepKind.RECORD_USES, skill=variant.uses or "", recorded=is_recorded)
 
 
 def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
+from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns, guess_columns
-from pytest_ftgate.readers.answers import is_of_tool, read_answers
+from pytest_ftgate.readers.answers import FORMATS, is_of_tool, read_answers
 from pytest_ftgate.readers.inspect import task_of_log
 from pytest_ftgate.readers.lm_eval import newest_by_task, sample_files, task_of
 from pytest_ftgate.readers.memory import files_in, reads_once
@@ -21,6 +21,7 @@ from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, first_object
 from pytest_ftgate.readers.text import json_or_text
 from pytest_ftgate.suite.declaration import DeclaredColumns
+from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case, Variant
 
 #: Replies are lines of JSON; a table of them is read as answers too.
@@ -134,6 +135,50 @@ def case_rows(
         if not row.id or row.id not in seen:
             seen.add(row.id)
             yield Row(path, row.line, case_value(row.id, row, kind))
+
+
+def recorded_options(written: str, columns: DeclaredColumns | None) -> dict[str, Any]:
+    """Return the options of a variant whose replies are *written* as ``FILE`` or ``FILE::PART``."""
+    part = written.partition("::")[2]
+    named = columns.model_dump(exclude={"tags"}, exclude_none=True) if columns else {}
+    return ({"columns": named} if columns else {}) | ({"part": part} if part else {})
+
+
+def find_recording(
+    location: VariantLocation, written: str, asserted: str, options: Mapping[str, Any]
+) -> Path | None:
+    """Return the file or folder of recorded replies; errors are added at the variant.
+
+    *written* and *options* are as in `recorded_options`, and *asserted* is the format that the
+    suite says it has, or "".
+    """
+    path = location.find_file(written.partition("::")[0], "replies", folders=True)
+    if path and (asserted or "part" in options):
+        problem = _recording_problem(location.source, path, options, asserted)
+        if problem:
+            location.add_error(*problem)
+    return path
+
+
+def _recording_problem(
+    source: Source, path: Path, options: Mapping[str, Any], asserted: str
+) -> tuple[str, str] | None:
+    """Return the key that is wrong, and why; None if the file can be read and is as asserted."""
+    if asserted and asserted not in FORMATS:
+        hint = did_you_mean(asserted, FORMATS) or f"; known: {', '.join(FORMATS)}"
+        return "format", f'format: there is no format "{asserted}"{hint}'
+    columns = reply_columns(path, options)
+    try:
+        tool = recorded_file(path, columns, options.get("part", "")).tool if columns else ""
+    except FtgateError as error:
+        return "replies", f"replies: {_shown(source, path, error)}"
+    if asserted and tool != FORMATS[asserted]:
+        own = next((name for name, of in FORMATS.items() if of == tool), "")
+        found = tool or ("a table" if columns else "lines of recorded replies")
+        remedy = f"write format: {own}" if own else "remove format"
+        shown = source.display_path(path)
+        return "format", f'format: {shown} is read as "{found}", not as {asserted}; {remedy}'
+    return None
 
 
 def _named(path: Path, part: str) -> str:

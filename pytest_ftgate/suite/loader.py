@@ -344,7 +344,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     check_gates(source, gates, variants, baseline)
     for message in margin_errors(cases, variants):
         source.add_error_at(("reply", "score"), message)
-    repeats, baseline_repeats = _repeats(declared, variants.values())
+    repeats, baseline_repeats = _repeats(source, declared, variants.values())
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -379,12 +379,20 @@ def _inputs(draft: SuiteDraft) -> Inputs | None:
     return resolve_inputs(draft, draft.declared.inputs, rows_of)
 
 
-def _repeats(declared: DeclaredSuite, variants: Collection[Variant]) -> tuple[int | None, int]:
+def _repeats(
+    source: SuiteSource, declared: DeclaredSuite, variants: Collection[Variant]
+) -> tuple[int | None, int]:
     """Return the numbers of replies per case, of all variants and, if larger, of the baseline."""
-    if declared.repeats is None and all(variant.replies for variant in variants):
+    if declared.repeats != "auto" and all(variant.replies for variant in variants):
         from pytest_ftgate.suite.external_cases import runs_of_files
 
-        return runs_of_files(variants), 0
+        runs = runs_of_files(variants)
+        if declared.repeats is None:
+            return runs, 0
+        if isinstance(declared.repeats, int) and runs > declared.repeats:
+            what = f"repeats: {declared.repeats} leaves out runs: a task has up to {runs}"
+            message = f"{what}; write repeats: {runs}, or remove it to read all there are"
+            source.add_warning(source.line("repeats"), message)
     if isinstance(declared.repeats, DeclaredRepeats):
         return declared.repeats.variants, declared.repeats.baseline
     return (None if declared.repeats == "auto" else declared.repeats or 1), 0

@@ -32,7 +32,16 @@ _RESTRICTED_KEYS = (
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
-    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS, "function", "replies", "command", "batch", "extra", "format"),
+    *(
+        *_RUNTIME_KEYS,
+        *_CHECKPOINT_KEYS,
+        "function",
+        "replies",
+        "command",
+        "batch",
+        "extra",
+        "format",
+    ),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")

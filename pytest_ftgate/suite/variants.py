@@ -305,12 +305,6 @@ def resolve_variant(location: VariantLocation) -> Variant | None:
     return _VariantResolver(suite, name, variant, outer_path, outer_name, written).variant()
 
 
-def split_part(written: str | None) -> tuple[str | None, str]:
-    """Return the file that ``FILE::PART`` names, and the part of it, which may be ""."""
-    file, _, part = (written or "").partition("::")
-    return file or None, part
-
-
 def _written_keys(variant: DeclaredVariant) -> dict[str, Any]:
     return variant.model_dump(by_alias=True, exclude_unset=True)
 
@@ -357,7 +351,7 @@ class _VariantResolver(VariantLocation):
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
-            replies=self.find_file(split_part(merged.replies)[0], "replies", folders=True),
+            replies=self.find_replies(merged),
             base_replies=self.find_file(merged.base_replies, "base_replies", folders=True),
             runtime=self.runtime(merged),
             max_turns=merged.max_turns or 8,
@@ -390,9 +384,16 @@ class _VariantResolver(VariantLocation):
             return command_options(self, merged.command)
         if merged.replies is None:
             return {**merged.options, **_written_values(merged, LOADING_KEYS)}
-        part = split_part(merged.replies)[1]
-        named = columns.model_dump(exclude={"tags"}, exclude_none=True) if columns else {}
-        return ({"columns": named} if columns else {}) | ({"part": part} if part else {})
+        from pytest_ftgate.suite.external_cases import recorded_options
+
+        return recorded_options(merged.replies, columns)
+
+    def find_replies(self, merged: DeclaredVariant) -> Path | None:
+        if merged.replies is None:
+            return None
+        from pytest_ftgate.suite.external_cases import find_recording
+
+        return find_recording(self, merged.replies, merged.format or "", self.options(merged))
 
     def runtime(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return settings that change no reply, and where keys stand that a package may lack for.
