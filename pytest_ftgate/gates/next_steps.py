@@ -285,7 +285,10 @@ def _steps_if_inconclusive(
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
             where = gate_place(suite, gate, "settle")
-            yield next_step(StepKind.SETTLE, setting=setting, repeats=repeats, where=where)
+            recorded = {"recorded": True} if suite.variants[verdict.variant].replies else {}
+            yield next_step(
+                StepKind.SETTLE, setting=setting, repeats=repeats, where=where, **recorded
+            )
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
 

@@ -87,7 +87,8 @@ class StepKind(StrEnum):
     * ``run again``: the *missing* replies; *suite*; if a budget stopped the run, *max_usd* that
       pays for them, 0 if that is not known.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
-    * ``settle``: the *setting* with the largest number of *repeats*; *where*.
+    * ``settle``: the *setting* with the largest number of *repeats*; *where*. If the runs are
+      *recorded*, so many of each case are to be recorded instead.
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
       Whether the gate then *fails*, and whether its limit is a *default* one.

@@ -144,11 +144,13 @@ def _table(path: Path, options: Mapping[str, Any]) -> _Answers | FtgateError | N
 
 def _answer(path: Path, answers: _Answers, case: Case, repeat: int) -> Reply:
     """Return the reply to *case* in a file that another tool wrote."""
-    from pytest_ftgate.suite.external_cases import rows_of_case
+    from pytest_ftgate.suite.external_cases import missing_runs, rows_of_case
 
     rows = rows_of_case(answers, case)
     if repeat >= len(rows):
-        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+        missing = missing_runs(answers, case)
+        why = f"; {', '.join(missing)}" if missing else ""
+        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"{why}')
     row = rows[repeat]
     return Reply(text=row.reply or "", score=row.score, run=row.run)
 

@@ -157,6 +157,13 @@ def _record_uses(values: _Values) -> StepWords:
     return StepWords(f'let the program print "uses": {uses[9:-1]} beside its reward')
 
 
+def _settle(values: _Values) -> StepWords:
+    if values.get("recorded"):
+        return StepWords(f"record {values['repeats']} runs of each task, on both sides")
+    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
+    return StepWords(f"add {values['setting']}", remark, values["where"])
+
+
 def _improve_judge(values: _Values) -> StepWords:
     remark = "pytest-ftgate label SUITE --judge writes replies to label"
     if "ungraded" in values:
@@ -330,9 +337,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         f"{{narrows:{_NARROW}/improve the replies}}: no affordable number of cases decides this",
         "it takes over five times the {n:#{cases}} that there {n:is/are}",
     ),
-    StepKind.SETTLE: _words(
-        "add {setting}", "up to {repeats} replies to a case, as long as it is inconclusive", _AT
-    ),
+    StepKind.SETTLE: _settle,
     StepKind.REPEAT_BASELINE: _words(
         "add repeats: {{baseline: {repeats}}}",
         "requested once; an unchanged variant then passes in {passes:percent} of runs, now "

@@ -14,7 +14,6 @@ from pytest_ftgate.gates.notes import (
     ReplyNote,
 )
 from pytest_ftgate.recommend.advice import ReasonKind
-from pytest_ftgate.reporting.identity import IDENTITY_WORDS
 from pytest_ftgate.reporting.number_text import (
     Words,
     amount,
@@ -345,7 +344,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
     **FINDING_WORDS,
     **REPLY_WORDS,
-    **IDENTITY_WORDS,
     **CAUSE_WORDS,
     NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared" + _ALONE,
     NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply" + _ALONE,
@@ -533,7 +531,13 @@ def note_text(note: Note) -> str:
         name: note_text(value) if isinstance(value, Note) else value
         for name, value in note.values.items()
     }
-    return fill(_WORDS[note.kind], texts)
+    return fill(_WORDS.get(note.kind) or _identity_words(note.kind), texts)
+
+
+def _identity_words(kind: str) -> Words:
+    from pytest_ftgate.reporting.identity import IDENTITY_WORDS  # most runs show none of them
+
+    return IDENTITY_WORDS[kind]
 
 
 def named_note_text(key: str, values: Mapping[str, Any]) -> str:

@@ -30,6 +30,10 @@ _REPLY_SUFFIXES = (*TOOL_SUFFIXES, ".csv", ".json")
 _MAPPING_KINDS, _PLAIN_KINDS = ("fields", "tool_call"), ("numeric", "python")
 
 
+#: The rows of a file by id or by input, as `recorded_answers` returns them.
+_Index = Mapping[str, tuple[AnswerRow, ...]]
+
+
 def case_value(case_id: str, row: AnswerRow, kind: str) -> dict[str, Any]:
     """Return a row as a line of a file of cases, for a score of *kind*."""
     expected = _expected(row.expected, kind)
@@ -239,9 +243,7 @@ def recorded_file(path: Path, columns: Columns, part: str = "") -> AnswerFile:
     return read_answers(_named(path, part), columns)
 
 
-def recorded_answers(
-    path: Path, options: Mapping[str, Any]
-) -> Mapping[str, tuple[AnswerRow, ...]] | None:
+def recorded_answers(path: Path, options: Mapping[str, Any]) -> _Index | None:
     """Return the rows of a file by id, or by input if they have no ids.
 
     *options* are those of the variant. None for lines of recorded replies.
@@ -265,14 +267,15 @@ def runs_of_files(variants: Collection[Variant]) -> int:
     """
     most = 1
     for variant in variants:
-        file = _file_of_runs(variant)
+        file = file_of_runs(variant)
         if file is None or file.unit == "case":
             return 1
         most = max([most, *Counter(row.id for row in file.rows).values()])
     return most
 
 
-def _file_of_runs(variant: Variant) -> AnswerFile | None:
+def file_of_runs(variant: Variant) -> AnswerFile | None:
+    """Return what another tool recorded for *variant*; None for other replies."""
     # The requests that read a file say what is wrong with it.
     with suppress(FtgateError, OSError):
         columns = variant.replies and reply_columns(variant.replies, variant.options)
@@ -281,10 +284,23 @@ def _file_of_runs(variant: Variant) -> AnswerFile | None:
     return None
 
 
-def rows_of_case(index: Mapping[str, tuple[AnswerRow, ...]], case: Case) -> tuple[AnswerRow, ...]:
-    """Return the rows of *case* that can be scored, of those that `recorded_answers` returns."""
+def rows_of_case(index: _Index, case: Case) -> tuple[AnswerRow, ...]:
+    """Return the rows of *case* that can be scored."""
+    states = "score" if case.score.kind == "recorded" else "reply"
+    return tuple(row for row in _all_rows(index, case) if getattr(row, states) is not None)
+
+
+def missing_runs(index: _Index, case: Case) -> tuple[str, ...]:
+    """Return how the runs of *case* ended that cannot be scored, in the words of their runner."""
+    runs = (row.run for row in _all_rows(index, case) if row.score is None and row.run)
+    return tuple(dict.fromkeys(run.status[:_MAX_STATUS] for run in runs if run.status))
+
+
+#: The most characters of a status that are shown.
+_MAX_STATUS = 40
+
+
+def _all_rows(index: _Index, case: Case) -> tuple[AnswerRow, ...]:
     # A file of one task has the ids of its samples alone.
     own_id = case.id.removeprefix(f"{case.skill}/")
-    rows = index.get(case.id) or index.get(own_id) or index.get(case.input_text.strip(), ())
-    states = "score" if case.score.kind == "recorded" else "reply"
-    return tuple(row for row in rows if getattr(row, states) is not None)
+    return index.get(case.id) or index.get(own_id) or index.get(case.input_text.strip(), ())

@@ -315,6 +315,12 @@ def _another_model() -> Verdict:
     return _invalid(text_note(wrong_model(asked, "gpt-small")), "model")
 
 
+def _unused_skill() -> Verdict:
+    counts = {"skill": "pdf", "of": 60, "others": ("docx (4)",), "hint": ""}
+    verdict = _invalid(note(IdentityNote.SKILL_UNUSED, **counts), "skill")
+    return replace(verdict, next=(verdict.next[0].add(where="tickets.ftgate.yaml:6"),))
+
+
 def _differing() -> Verdict:
     """Return the verdict on cases and inputs, of which some differ and few are labelled."""
     current, new = (variant_scores(name, [1.0] * 100) for name in ("current", "new"))
@@ -458,6 +464,8 @@ ENDS: tuple[End, ...] = (
          f"{_J}test_forgetting.py::test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested")),
     End("invalid", "another model answers", lambda: report(_another_model()),
         (f"{_J}test_misbehaving_servers.py::test_the_model_that_is_declared_as_served_is_what_it_claims",)),
+    End("invalid", "no run used the skill", lambda: report(_unused_skill()),
+        (f"{_J}test_runs_of_agents.py::test_a_skill_that_no_run_used_makes_the_gates_of_its_variant_invalid",)),
     End("error", "a key is missing",
         lambda: ended_run("{provider: anthropic, model: claude-haiku-5-5}"),
         (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",
