@@ -22,8 +22,8 @@ _MORE_TOKENS = "raise max_tokens of the forgetting gate"
 def _unused(values: Mapping[str, Any]) -> str:
     others = ", ".join(values["others"])
     used = f"their traces name {others}" if others else "their traces name no skill"
-    skill = f"skill {values['skill']}" if values["skill"] else "a skill"
-    return f"{skill} was used in 0 of {quantity(values['of'], 'run')}: {used}{values['hint']}"
+    of = quantity(values["of"], "run")
+    return f"skill {values['skill']} was used in 0 of {of}: {used}{values['hint']}"
 
 
 #: The words of each kind of note about the model behind the replies.
