@@ -483,7 +483,11 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     """Yield the key and the message of each error of an accuracy or format gate."""
     cases, score = suite.cases, suite.reply.score
     if gate.kind == "accuracy" and cases and not any(case.is_scorable for case in cases):
-        yield "", 'no case has "expected"'
+        # A runner of agents states what it found, and no answer.
+        specs = [provider_spec(one.provider) for one in suite.declared.variants.values()]
+        recorded = all(spec.recorded for spec in specs)
+        remedy = "; to read the scores of the files write reply: {score: recorded}" * recorded
+        yield "", f'no case has "expected"{remedy}'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
     must_pass = gate.reads_grades and any(case.must_pass for case in cases)

@@ -158,6 +158,7 @@ def test_the_arms_of_a_benchmark_are_variants(folder):
     ({"more": ", format: harbour"}, 'there is no format "harbour"; did you mean "harbor"?'),
     ({"more": ", format: vally"}, 'read as "Harbor job", not as vally; write format: harbor'),
     ({"new": "runs/new::gpt"}, 'runs/new: none of its agents alone is called "gpt"'),
+    ({"new": "runs"}, 'variant "new": replies: runs holds jobs of Harbor; name one of runs/main'),
     ({"old": "runs"}, "cases: runs holds jobs of Harbor; name one of runs/main, runs/new"),
 ])  # fmt: skip
 def test_what_cannot_be_read_of_runs_is_an_error_with_its_line(folder, keys, told):
@@ -198,3 +199,23 @@ def test_a_suite_that_compare_writes_of_runs_has_their_facts_and_the_same_verdic
     first = json.loads((folder / "w.worse.jsonl").read_text("utf-8").splitlines()[0])
     assert (first["run"]["uses"], first["run"]["cost_usd"]) == (["pdf"], 0.25)
     assert evaluate(folder / "w.ftgate.yaml").verdicts[0].outcome is Outcome.FAILED
+
+
+def test_runs_without_a_score_that_is_read_say_how_to_read_theirs(folder):
+    verdict(folder)
+    path = folder / "s.ftgate.yaml"
+    path.write_text(path.read_text("utf-8").replace("reply: {score: recorded}\n", ""), "utf-8")
+
+    with pytest.raises(SuiteError, match=r"of the files write reply: \{score: recorded\}"):
+        evaluate(path)
+
+
+def test_doctor_says_what_was_read_of_runs_and_what_is_missing(folder, capsys):
+    harbor_job(folder / "runs" / "new", {**SAME, "task-05": ["VerifierTimeoutError"] * 5}, "pdf")
+    verdict(folder)
+
+    main(["doctor"])
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "new: read as Harbor job: 60 runs of 12 tasks, 60 with a trace" in told
+    assert "5 of 60 runs count as missing, not as wrong: VerifierTimeoutError (5)" in told
