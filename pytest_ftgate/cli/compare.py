@@ -17,7 +17,12 @@ from pytest_ftgate.runner.compare_files import CompareResult, compare
 from pytest_ftgate.settings import REPORT_FORMATS
 
 #: The exit code of each outcome; 2 is that of an error, as of a wrong option.
-_EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
+_EXIT_CODES = {
+    Outcome.PASSED: 0,
+    Outcome.FAILED: 1,
+    Outcome.INVALID: 1,
+    Outcome.INCONCLUSIVE: 3,
+}
 _EXAMPLE_NAME = "NAME.ftgate.yaml"
 
 
@@ -49,7 +54,8 @@ def compare_files(
         return _compare_with_itself(base, [*candidates, *reports], {**options, "write": write})
     result = compare(base, [*candidates], **options)
     lines = [*result.lines(verbosity), *_written(result, write, reports)]
-    if write is None and not result.suite.problem:
+    is_kept = result.outcome is not Outcome.INVALID and not result.suite.problem
+    if write is None and is_kept:
         lines += _keep_lines(base, candidates)
     return VerbOutput(tuple(lines), _EXIT_CODES[result.outcome])
 

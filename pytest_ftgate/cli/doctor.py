@@ -42,6 +42,7 @@ from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import docs_page
+from pytest_ftgate.suite.external_cases import file_of_runs
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.prices import has_price, is_deprecated
 from pytest_ftgate.suite.providers import ProviderSpec, provider_spec
@@ -216,10 +217,25 @@ def _variant(
                 yield from _server(one, variant, spec)
     elif spec.weights == "gguf":
         yield from _weights(request, variant)
+    elif spec.recorded:
+        yield from _recorded(variant)
     yield from _retirement(suite, variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
+
+
+def _recorded(variant: Variant) -> Iterator[Diagnosis]:
+    """Yield what another tool recorded: its format, its runs, and which of them are missing."""
+    file = file_of_runs(variant)
+    if file is None or file.unit == "case":
+        return
+    tasks = quantity(len({row.id for row in file.rows}), file.unit)
+    traced = sum(row.run is not None and row.run.uses is not None for row in file.rows)
+    runs = f"{quantity(len(file.rows), 'run')} of {tasks}, {traced:,} with a trace"
+    yield Diagnosis(Level.OK, f"read as {file.tool}: {runs}")
+    for text in file.notes:
+        yield Diagnosis(Level.WARN, escape_controls(text))
 
 
 def _retirement(suite: Suite, variant: Variant) -> Iterator[Diagnosis]:

@@ -19,6 +19,7 @@ from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.doctor import project_files
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
 from pytest_ftgate.cli.record import schema_text
+from pytest_ftgate.cli.runs import SUITE_OF_RUNS, files_of_runs, write_suite_of_runs
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.checks import highest_minimum
@@ -96,6 +97,10 @@ def write_first_suite(
         ConfigurationError: a named file cannot be used.
     """
     columns = Columns(input=input or "", expected=expected or "")
+    if files and not (cases or starter) and (runs := files_of_runs(files)):
+        schema = _write_schema(Path("runs"))
+        more = scaffold.write_workflow(SUITE_OF_RUNS) if workflow else ()
+        return write_suite_of_runs(runs, _relative(schema, SUITE_OF_RUNS), more)
     prompt, cases = _in_order(files, cases)
     if starter:
         prompt, cases = _write_starter(Path("prompts"))

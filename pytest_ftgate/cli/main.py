@@ -234,7 +234,8 @@ _VERBS = (
     )),
     _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
         _call, "cli.init:write_first_suite", (
-        _path("files", "the prompt and the cases, or one of them (default: those in this folder)",
+        _path("files", "the prompt and the cases, or one of them (default: those in this folder); "
+            "or recorded runs of agents, the baseline first",
             "FILE", nargs="*"),
         _path("--cases", "the cases, whatever their name is", "FILE"),
         _column("input", "the inputs"),

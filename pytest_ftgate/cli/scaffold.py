@@ -396,10 +396,10 @@ class Scaffold:
             keep_trailing_newline=True,
             undefined=StrictUndefined,
         )
-        return template.render(suite=self, first=self.variants[0], room=_ROOM, yaml=_yaml)
+        return template.render(suite=self, first=self.variants[0], room=_ROOM, yaml=yaml_text)
 
 
-def _yaml(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """Return *value* as it is written in one line of YAML."""
     value = dict(value) if isinstance(value, Mapping) else value
     text = yaml.safe_dump(
@@ -432,7 +432,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     labels = sorted({*texts})
     is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
-        choice = f"format: {{choice: {_yaml(labels)}}}"
+        choice = f"format: {{choice: {yaml_text(labels)}}}"
         return Scoring((choice,), _tokens(longest), tuple(labels), has_format=True)
     is_word = longest <= _MAX_ANSWER_LENGTH
     strict = "the reply has to contain what is expected; exact is stricter"

@@ -12,7 +12,7 @@ from operator import eq
 from os.path import commonprefix
 from typing import Any
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, did_you_mean
 from pytest_ftgate.gates.notes import IdentityNote, Note, NoteValue, note, text_note
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Outcome
@@ -322,6 +322,34 @@ def _enforced_part(schema: Any, *, keys_are_names: bool = False) -> Any:
         return enforced
     # Branches of oneOf that differ in a bound only overlap without the bound.
     return {_LOOSER_KEYWORDS.get(key, key): value for key, value in enforced.items()}
+
+
+#: The most skills that a message names, and the most characters of one.
+_MAX_SKILLS, _MAX_SKILL = 5, 40
+
+
+def check_uses(skill: str, case_requests: _Requests, results: RequestResults) -> IdentityResult:
+    """Check that a run used *skill*, of those runs whose trace says which skills they read."""
+    runs = [reply.run for _, reply in received(case_requests, results)]
+    traced = [run.uses for run in runs if run and run.uses is not None]
+    if not runs:
+        return _PASSED
+    if not traced:
+        return _unproven(IdentityNote.USE_UNKNOWN, skill=skill, of=len(runs))
+    used = sum(any(names_skill(name, skill) for name in uses) for uses in traced)
+    counts: dict[str, NoteValue] = {"skill": skill, "of": len(traced)}
+    if used:
+        untraced = len(runs) - len(traced)
+        return _unproven(IdentityNote.SKILL_USED, **counts, used=used, untraced=untraced)
+    others = Counter(name[:_MAX_SKILL] for uses in traced for name in {*uses})
+    named = tuple(f"{name} ({n:,})" for name, n in others.most_common(_MAX_SKILLS))
+    hint = did_you_mean(skill, others)
+    return _invalid(IdentityNote.SKILL_UNUSED, **counts, others=named, hint=hint)
+
+
+def names_skill(name: str, skill: str) -> bool:
+    """Return True if *name* is that of *skill*; a plugin may stand before it: ``office:pdf``."""
+    return skill in (name, name.rpartition(":")[2])
 
 
 def check_temperature(case_requests: _Requests, results: RequestResults) -> IdentityResult:

@@ -159,7 +159,7 @@ _KEYS = {"system": "prompt", "shot_pool": "shots", "similar_shots": "shots", "sa
 #: What tells variants apart, and decides no reply.
 _NOT_COMPARED = {
     *("name", "line", "gated", "compared", "tariff", "rung", "prompt_path", "base", "base_fields"),
-    *("base_replies", "is_proven", "training_data", "batch", "api_key_env", "runtime"),
+    *("base_replies", "is_proven", "training_data", "batch", "api_key_env", "runtime", "uses"),
 }
 
 
@@ -285,7 +285,10 @@ def _steps_if_inconclusive(
         if repeats:
             setting = f"repeats={repeats}" if gate.function else f"settle: {repeats}"
             where = gate_place(suite, gate, "settle")
-            yield next_step(StepKind.SETTLE, setting=setting, repeats=repeats, where=where)
+            recorded = {"recorded": True} if suite.variants[verdict.variant].replies else {}
+            yield next_step(
+                StepKind.SETTLE, setting=setting, repeats=repeats, where=where, **recorded
+            )
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
 

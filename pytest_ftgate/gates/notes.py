@@ -239,6 +239,10 @@ class IdentityNote(StrEnum):
     REPLACED = "replaced setting"
     RETIRES = "retirement"
     FAILED_SERVER = "failed server"
+    SKILL_USED = "skill used"
+    SKILL_UNUSED = "skill unused"
+    USE_UNKNOWN = "use unknown"
+    NO_SKILL_USED = "no skill used"
     BASELINE_DRIFTED = "baseline has drifted"
 
 

@@ -87,7 +87,8 @@ class StepKind(StrEnum):
     * ``run again``: the *missing* replies; *suite*; if a budget stopped the run, *max_usd* that
       pays for them, 0 if that is not known.
     * ``add replies``: the *missing* replies, and the *file* of recorded ones.
-    * ``settle``: the *setting* with the largest number of *repeats*; *where*.
+    * ``settle``: the *setting* with the largest number of *repeats*; *where*. If the runs are
+      *recorded*, so many of each case are to be recorded instead.
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
       Whether the gate then *fails*, and whether its limit is a *default* one.
@@ -113,7 +114,9 @@ class StepKind(StrEnum):
     * ``train again``: the *variant*; *where*.
     * ``ship other``: the other *variant*, the number of its *gates*, whether it *is_baseline*, and
       the one that it is *for*; *where* that is declared.
-    * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
+    * ``check identity``: *claims*, what the variant claims to be: ``adapter``, ``model``, or to
+      use a ``skill``; *where* that is declared.
+    * ``record uses``: the *skill*; whether the runs are *recorded* already.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*;
       *where*.
@@ -133,6 +136,7 @@ class StepKind(StrEnum):
     CHECK_CAUSE = "check cause"
     CHECK_IDENTITY = "check identity"
     CHECK_SCORE = "check score"
+    RECORD_USES = "record uses"
     RUN_AGAIN = "run again"
     ADD_REPLIES = "add replies"
     REQUEST_BOTH_AGAIN = "request both sides again"

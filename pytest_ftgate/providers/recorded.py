@@ -16,7 +16,10 @@ from pytest_ftgate.suite.model import Case
 
 if TYPE_CHECKING:
     from pytest_ftgate.readers.agent_runs import RunFacts
-    from pytest_ftgate.readers.answer_rows import Columns
+    from pytest_ftgate.readers.answer_rows import AnswerRow
+
+    #: The rows of a file of another tool by case.
+    _Answers = Mapping[str, tuple[AnswerRow, ...]]
 
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
@@ -129,13 +132,25 @@ def _keys(raw: Any) -> str:
     return f"; this line has {', '.join(map(str, raw))}{remedy}"
 
 
-def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
-    """Return the reply to *case* in a file that another tool wrote."""
-    from pytest_ftgate.suite.external_cases import recorded_answers, rows_of_case
+def _table(path: Path, options: Mapping[str, Any]) -> _Answers | FtgateError | None:
+    """Return what a file of another tool holds, or its error: each request would read it again."""
+    from pytest_ftgate.suite.external_cases import recorded_answers
 
-    rows = rows_of_case(recorded_answers(path, columns), case)
+    try:
+        return recorded_answers(path, options)
+    except FtgateError as error:
+        return error
+
+
+def _answer(path: Path, answers: _Answers, case: Case, repeat: int) -> Reply:
+    """Return the reply to *case* in a file that another tool wrote."""
+    from pytest_ftgate.suite.external_cases import missing_runs, rows_of_case
+
+    rows = rows_of_case(answers, case)
     if repeat >= len(rows):
-        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+        missing = missing_runs(answers, case)
+        why = f"; {', '.join(missing)}" if missing else ""
+        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"{why}')
     row = rows[repeat]
     return Reply(text=row.reply or "", score=row.score, run=row.run)
 
@@ -149,6 +164,9 @@ class RecordedReplies:
 
     def __init__(self) -> None:
         self._files: dict[Path, _Index | ConfigurationError] = {}
+        #: What is in the files of other tools, by the options that name it, or why that cannot be
+        #: read; None for lines of recorded replies.
+        self._tables: dict[tuple[Path, str], _Answers | FtgateError | None] = {}
         #: The number of replies of each file that were not given yet.
         self._left: dict[Path, int] = {}
         #: The last file that was read: all of them could exceed the limit of open files.
@@ -179,11 +197,14 @@ class RecordedReplies:
         path, case = request.replies, request.case
         if path is None or case is None:
             raise RequestRejected("a recorded request needs a file of replies")
-        from pytest_ftgate.suite.external_cases import reply_columns
-
-        columns = reply_columns(path, request.options)
-        if columns is not None:
-            return _answer(path, columns, case, request.repeat)
+        key = (path, json.dumps(request.options, sort_keys=True))
+        if key not in self._tables:
+            self._tables[key] = _table(path, request.options)
+        answers = self._tables[key]
+        if isinstance(answers, FtgateError):
+            raise answers
+        if answers is not None:
+            return _answer(path, answers, case, request.repeat)
         try:
             index = self._index(path)
             replies = _replies_of(index, case.id)

@@ -135,6 +135,7 @@ class AnswerFile:
         unread: the columns that have no role.
         notes: sentences on what the file has and the rows have not.
         unit: what the tool calls a case: ``case``, ``task`` or ``test``.
+        arm: what the tool calls this arm of an experiment, or "".
     """
 
     path: Path
@@ -146,6 +147,7 @@ class AnswerFile:
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unit: str = "case"
+    arm: str = ""
 
 
 def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
@@ -492,11 +494,13 @@ class Found(NamedTuple):
         replies: as the format's ``read`` takes them.
         scores: the names of its scores; the first is read, unless the user names another.
         notes: sentences on what the replies have not.
+        arm: as in `AnswerFile`.
     """
 
     replies: Iterable[Any]
     scores: Iterable[str]
     notes: Iterable[str] = ()
+    arm: str = ""
 
 
 class Sample(NamedTuple):
@@ -563,12 +567,10 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         name=raw.name,
         tool=tool.name,
         unit=tool.unit,
+        arm=held.arm,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=(
-            *held.notes,
-            *([_scores_not_read(others)] if others else ()),
-        ),
+        notes=(*held.notes, *([_scores_not_read(others)] if others else ())),
     )
 
 

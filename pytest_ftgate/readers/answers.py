@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     Columns,
     RawFile,
+    ToolFormat,
     guess_columns,
     read_table,
     read_tool,
@@ -55,6 +56,27 @@ def read_answers(
     given = os.fspath(answers) if isinstance(answers, str | os.PathLike) else ""
     read = partial(_read_answers, answers, columns, name, needs_reply=needs_reply)
     return read_here(read, given or name, [Path(given.partition("::")[0])] if given else [])
+
+
+def is_of_tool(path: Path) -> bool:
+    """Return True if *path* holds what a tool for evaluations wrote, in a format of its own."""
+    if path.is_dir():
+        return True
+    try:
+        raw = _read_raw(path, "", Columns())
+    # The reader of its rows says what is wrong with it.
+    except (FtgateError, OSError):
+        return False
+    return any(_is_of(tool, raw) for tool in _TOOLS)
+
+
+def _is_of(tool: ToolFormat, raw: RawFile) -> bool:
+    try:
+        with values_checked(raw.name):
+            return tool.find(raw) is not None
+    # Only its own format makes a tool say what is wrong with a file.
+    except ConfigurationError:
+        return True
 
 
 def _read_answers(
@@ -117,6 +139,17 @@ _TOOLS = (
     *(DEEPEVAL, PYDANTIC_EVALS, HELM, EVERY_EVAL, BATCH),
     *(HARBOR, TERMINAL_BENCH, SKILL_CREATOR, VALLY, SWE_BENCH),
 )
+#: The formats of runners of agents and of harnesses, by the names that a suite may assert.
+FORMATS: Mapping[str, str] = {
+    "harbor": HARBOR.name,
+    "terminal-bench": TERMINAL_BENCH.name,
+    "skill-creator": SKILL_CREATOR.name,
+    "vally": VALLY.name,
+    "swe-bench": SWE_BENCH.name,
+    "promptfoo": PROMPTFOO_RESULTS.name,
+    "inspect": INSPECT.name,
+    "lm-eval": LM_EVAL.name,
+}
 #: What gathers the results in a folder that a runner of agents wrote, each by other names.
 _FOLDERS = (trials_in, runs_in, results_in, reports_in)
 

@@ -96,7 +96,7 @@ def _find_runs(raw: RawFile) -> Found | None:
     model = text_at(raw.document or {}, "metadata.executor_model")
     model = "" if model.startswith(_UNKNOWN) else model
     kept = [run for run in runs if str(run["configuration"]) == arm]
-    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED), _notes(kept))
+    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED), _notes(kept), arm)
 
 
 def _notes(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -146,14 +146,16 @@ class Source:
         top = os.path.commonpath([self.path, self.root])
         return f"so does this file; start pytest with --rootdir={top}, or write a pytest.ini there"
 
-    def find_files(self, pattern: str, line: int, what: str) -> list[Path]:
+    def find_files(
+        self, pattern: str, line: int, what: str, *, folders: bool = False
+    ) -> list[Path]:
         """Return the files that *pattern* matches, or an empty list after adding an error.
 
         *pattern* is a path or a glob, relative to the suite's folder. *line* is its line in the
-        suite, and *what* its key, for messages.
+        suite, and *what* its key, for messages. Only with *folders* may a path be that of a folder.
         """
         if not is_glob(pattern):
-            path = self.find_file(pattern, line, what)
+            path = self.find_file(pattern, line, what, folders=folders)
             return [path] if path else []
         try:
             matches = {real_path(path) for path in self.path.parent.glob(pattern)}

@@ -49,6 +49,17 @@ class Row(NamedTuple):
     raw: Mapping[KeyPath, str] = {}
 
 
+def first_object(path: Path) -> Mapping[str, Any]:
+    """Return the object in the first line of *path* that is not empty; {} if it holds none."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            first = json.loads(next(filter(str.strip, stream), "{}"))
+    # The reader of its rows says what is wrong with it.
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return first if isinstance(first, Mapping) else {}
+
+
 def validate_row(
     source: Source, row: Row, model: type[_Model], what: str, context: Any = None
 ) -> _Model | None:

@@ -58,7 +58,7 @@ def _find_trials(raw: RawFile) -> Found | None:
     # Two files of stimuli may have stimuli of one name.
     files = {_eval_file(row.value) for row in kept}
     replies = [(row, _stimulus(row.value, whole=len(files) > 1)) for row in kept]
-    return Found(replies, (_SCORE, _PASSED), _notes(kept))
+    return Found(replies, (_SCORE, _PASSED), _notes(kept), variant)
 
 
 def _is_trial(record: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines, turn_text, turned_lines
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
@@ -111,7 +112,7 @@ def _verdict_lines(
     check = verdict.check
     label = verdict.outcome.upper()
     if check is None or check.before is None:
-        yield f"{label}  {escape_controls(verdict.outcome)}"
+        yield from wrap_lines(f"{label}  {escape_controls(headline(verdict))}", 0)
         return
     yield from wrap_lines(f"{label}  {_rates_text(check)}{_part_text(verdict, check)}", 0)
     counts = changed_cases(verdict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -137,7 +138,30 @@ def _check_identity(values: _Values) -> StepWords:
             "name that is requested; or that the merged weights are served; then run with "
             "--ftgate-replies=fresh"
         )
+    if values["claims"] == "skill":
+        return StepWords(
+            "put the skill where the agent reads its skills, let its description say when to use "
+            "it, or correct uses:",
+            where=values.get("where", ""),
+        )
     return StepWords("check which model the server serves, or declare it: served_model:")
+
+
+def _record_uses(values: _Values) -> StepWords:
+    uses = json.dumps({"uses": [values["skill"]]})
+    if values["recorded"]:
+        return StepWords(
+            "keep the trace beside each run, such as agent/trajectory.json of Harbor, or write "
+            f'"run": {uses} into lines of recorded replies'
+        )
+    return StepWords(f'let the program print "uses": {uses[9:-1]} beside its reward')
+
+
+def _settle(values: _Values) -> StepWords:
+    if values.get("recorded"):
+        return StepWords(f"record {values['repeats']} runs of each task, on both sides")
+    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
+    return StepWords(f"add {values['setting']}", remark, values["where"])
 
 
 def _improve_judge(values: _Values) -> StepWords:
@@ -285,6 +309,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         f"check a likely cause: {named_note_text('cause', values)}"
     ),
     StepKind.CHECK_IDENTITY: _check_identity,
+    StepKind.RECORD_USES: _record_uses,
     StepKind.CHECK_SCORE: _words(
         "check the score, the format and the expected answers", "no reply is right", _AT
     ),
@@ -312,9 +337,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         f"{{narrows:{_NARROW}/improve the replies}}: no affordable number of cases decides this",
         "it takes over five times the {n:#{cases}} that there {n:is/are}",
     ),
-    StepKind.SETTLE: _words(
-        "add {setting}", "up to {repeats} replies to a case, as long as it is inconclusive", _AT
-    ),
+    StepKind.SETTLE: _settle,
     StepKind.REPEAT_BASELINE: _words(
         "add repeats: {{baseline: {repeats}}}",
         "requested once; an unchanged variant then passes in {passes:percent} of runs, now "

@@ -8,7 +8,6 @@ from typing import Any
 from pytest_ftgate.gates.notes import (
     Cause,
     FindingKind,
-    IdentityNote,
     Note,
     NoteKind,
     Remedy,
@@ -148,53 +147,6 @@ REPLY_WORDS: Mapping[str, Words] = {
     "{regressed:,} regressed ones among them",
     ReplyNote.UNLINKED_FORMATS: "{count:,} of {of:,} cases broke their format, regressed ones no "
     "more often; the score does not depend on it",
-}
-
-_SAME = "the fine-tune answers like its base: "
-_REPEATS = "{agree} of {of} replies are equal; the base repeats its own in {base_agrees} of {of}"
-_UNPROVEN = "identity not proven{recorded:?, its base is recorded}: "
-_EQUAL = "{agree} of {of} replies equal those of the base"
-_CUT_OFF = f"{_UNPROVEN}{{count}} of {{of}} replies were cut off without an answer; "
-_BROKEN_SCHEMA = "the schema is broken in {broken} of {of} {whole:?whole }replies"
-_MORE_TOKENS = "raise max_tokens of the forgetting gate"
-
-
-#: The words of each kind of note about the model behind the replies.
-IDENTITY_WORDS: Mapping[str, Words] = {
-    IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base's",
-    IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter has no effect",
-    IdentityNote.SAME_BY_FILES: f"{_SAME}{_REPEATS}; "
-    "a merge without effect, or an exact copy of the base, replies like this",
-    IdentityNote.SAME_BY_HOST: f"{_SAME}{_REPEATS}; "
-    "the fine-tune has no effect, or its base answers in its place",
-    IdentityNote.SAME_BY_SERVER: f"{_SAME}{_REPEATS}; "
-    "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is its "
-    "adapter?), or the server may apply it to the base as well (is the base the same with "
-    "--ftgate-concurrency=1?)",
-    IdentityNote.SAME_AT_ONE_SERVER: f"{_SAME}{_REPEATS}; "
-    "these are the replies of {server}, and those of the other servers differ: give it the same "
-    "model, or take it out of base_url",
-    IdentityNote.SAME_AS_RECORDED: f"{_SAME}{_EQUAL}",
-    IdentityNote.BASE_VARIES: f"identity not proven: {_REPEATS}",
-    IdentityNote.BASE_RECORDED: f"identity not proven, its base is recorded: {_EQUAL}",
-    IdentityNote.FEW_REPLIES: "identity not proven: {count} replies, {needed} are needed",
-    IdentityNote.EMPTY_REPLIES: f"{_UNPROVEN}{{count}} of {{of}} replies are empty",
-    IdentityNote.CUT_OFF_REPLIES: f"{_CUT_OFF}{_MORE_TOKENS}",
-    IdentityNote.CUT_OFF_THOUGHTS: f"{_CUT_OFF}the model thinks; {_MORE_TOKENS}"
-    "{switch:?, or write #}",
-    IdentityNote.OTHER_PARENT: "the server lists {parent} as its parent, declared base {base}",
-    IdentityNote.BROKEN_SCHEMA: _BROKEN_SCHEMA,
-    IdentityNote.IGNORED_SCHEMA: f"{_BROKEN_SCHEMA}: the server did not enforce it",
-    IdentityNote.NO_TEMPERATURE: "temperature {temperature:g} shows no effect: "
-    "{cases} cases have equal repeats",
-    IdentityNote.NO_SEED: "seed {seed} has no effect: "
-    "none of {requests} repeated requests brought an equal reply",
-    IdentityNote.REJECTED: "{model} takes no {setting}; the replies came without it",
-    IdentityNote.REPLACED: "{model} takes no {setting}; a tool that it must use stood in for it",
-    IdentityNote.RETIRES: "{model} retires on {date}",
-    IdentityNote.FAILED_SERVER: "{server} failed, and the other servers replied: {reason}",
-    IdentityNote.BASELINE_DRIFTED: "the recorded baseline has drifted: {before:percent} → "
-    "{after:percent} on {cases} repeated cases; it is not compared",
 }
 
 _OF = "{count} of {of} replies"
@@ -394,7 +346,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
     **FINDING_WORDS,
     **REPLY_WORDS,
-    **IDENTITY_WORDS,
     **CAUSE_WORDS,
     NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared" + _ALONE,
     NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply" + _ALONE,
@@ -582,7 +533,13 @@ def note_text(note: Note) -> str:
         name: note_text(value) if isinstance(value, Note) else value
         for name, value in note.values.items()
     }
-    return fill(_WORDS[note.kind], texts)
+    return fill(_WORDS.get(note.kind) or _identity_words(note.kind), texts)
+
+
+def _identity_words(kind: str) -> Words:
+    from pytest_ftgate.reporting.identity import IDENTITY_WORDS  # most runs show none of them
+
+    return IDENTITY_WORDS[kind]
 
 
 def named_note_text(key: str, values: Mapping[str, Any]) -> str:

@@ -127,18 +127,17 @@ def more_replies_vary(variant: Variant) -> bool:
 
 def _repeated_replies(variant: Variant, path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies of each case that has several, by its id."""
-    from pytest_ftgate.suite.external_cases import recorded_answers, reply_columns
+    from pytest_ftgate.suite.external_cases import recorded_answers
     from pytest_ftgate.suite.training_data import count_repeated_replies
 
-    columns = reply_columns(path, variant.options)
-    if columns is None:
-        return count_repeated_replies(path)
     try:
-        answers = recorded_answers(path, columns)
-        return {key: len(rows) for key, rows in answers.items() if len(rows) > 1}
+        answers = recorded_answers(path, variant.options)
     except FtgateError:
         # The requests that read the file say what is wrong with it.
         return {}
+    if answers is None:
+        return count_repeated_replies(path)
+    return {key: len(rows) for key, rows in answers.items() if len(rows) > 1}
 
 
 def side_repeats(suite: Suite, variant: Variant, repeats: int) -> int:

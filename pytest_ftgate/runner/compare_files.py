@@ -15,9 +15,11 @@ from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
-from pytest_ftgate.gates.notes import Note, NoteKind
-from pytest_ftgate.gates.statements import StepKind, Value
+from pytest_ftgate.gates.notes import IdentityNote, Note, NoteKind
+from pytest_ftgate.gates.notes import note as make_note
+from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.readers.agent_runs import runs_without_skill
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
@@ -37,7 +39,7 @@ from pytest_ftgate.suite.model import Inputs, Suite
 
 #: With a larger share of base cases without a reply, a comparison is an error, as in a run.
 _MAX_MISSING_SHARE = 0.5
-_WORST_FIRST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
+_WORST_FIRST = (Outcome.INVALID, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class CompareResult(RunResult):
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome: failed, inconclusive or passed."""
+        """The worst outcome: invalid, failed, inconclusive or passed."""
         outcomes = {verdict.outcome for verdict in self.verdicts}
         return next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
 
@@ -93,8 +95,11 @@ class CompareResult(RunResult):
         """Write a suite that gives the same verdicts with ``pytest --ftgate``; return its files.
 
         Raises:
-            ConfigurationError: *path* does not end in ``.ftgate.yaml``, or a file exists already.
+            ConfigurationError: *path* does not end in ``.ftgate.yaml``, a file exists already, or
+                the comparison is invalid.
         """
+        if self.outcome is Outcome.INVALID:
+            raise ConfigurationError("--write: an invalid comparison makes no gate")
         return self.suite.write(Path(path), self.suite.suite.name)
 
 
@@ -301,11 +306,12 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         for variant in suite.variants.values()
         if variant.gated
     )
-    base, *others = (file.name for file in files)
-    verdicts = tuple(
-        _told(kind_of(gate).evaluate(gate, each), coarse, (base, other), suite.inputs, read.scorer)
-        for each, other in zip(given, others, strict=True)
+    pairs = [(files[0], other) for other in files[1:]]
+    told = (
+        _told(kind_of(gate).evaluate(gate, each), coarse, pair, suite.inputs, read.scorer)
+        for each, pair in zip(given, pairs, strict=True)
     )
+    verdicts = tuple(map(_held_to_arms, told, pairs))
     notes = (*paired.notes, *_equal_inputs(suite), *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
@@ -326,7 +332,7 @@ def _equal_inputs(suite: Suite) -> Iterator[str]:
 def _told(
     verdict: Verdict,
     coarse: Sequence[Note],
-    files: tuple[str, str],
+    files: tuple[AnswerFile, AnswerFile],
     inputs: Inputs | None,
     scorer: str | Mapping[str, Any] | None,
 ) -> Verdict:
@@ -339,7 +345,8 @@ def _told(
     kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
     steps = [step for step in verdict.next if step.kind in kinds]
     if inputs is not None:
-        named: dict[str, Value] = {"files": files, "labels": str(inputs.labels_path)}
+        names = tuple(file.name for file in files)
+        named: dict[str, Value] = {"files": names, "labels": str(inputs.labels_path)}
         # The labels belong to the normalisation of this score.
         named |= (
             {"scorer": scorer if isinstance(scorer, str) else json.dumps(scorer)} if scorer else {}
@@ -354,6 +361,18 @@ def _of_one_check(one: Note) -> Note:
     """Return a note without the checks against an accepted record, which a suite would add."""
     kept = {name: value for name, value in one.values.items() if name not in ("checks", "build")}
     return replace(one, values=kept) if one.kind == NoteKind.UNCHANGED_PASSES else one
+
+
+def _held_to_arms(verdict: Verdict, files: Iterable[AnswerFile]) -> Verdict:
+    """Return *verdict*, invalid if an arm that is called one with a skill has used none."""
+    for file in files:
+        if of := runs_without_skill(file.arm, (row.run for row in file.rows)):
+            reason = make_note(IdentityNote.NO_SKILL_USED, arm=file.name, of=of)
+            statement = Statement(StatementKind.INVALID, reason.values_with("reason"))
+            return replace(
+                verdict, outcome=Outcome.INVALID, statement=statement, checks=(), next=(), notes=()
+            )
+    return verdict
 
 
 def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:

@@ -19,17 +19,19 @@ from pytest_ftgate.gates.identity import (
     check_seed,
     check_served_model,
     check_temperature,
+    check_uses,
     compare_with_base,
     compare_with_recorded_base,
     identity_facts,
     server_notices,
 )
-from pytest_ftgate.gates.notes import Note, text_note
+from pytest_ftgate.gates.notes import IdentityNote, Note, text_note
 from pytest_ftgate.gates.statements import (
     NextStep,
     Statement,
     StatementKind,
     StepKind,
+    next_step,
 )
 from pytest_ftgate.gates.verdict import Outcome, Verdict, verdict_place
 from pytest_ftgate.requests.reply import TEMPLATE_FACT
@@ -57,12 +59,14 @@ class IdentityReport:
         notes: what the replies could not show.
         facts: the facts about the variant, for the run record.
         causes: what is probably wrong if a gate about the variant fails.
+        steps: what would show what the replies could not.
     """
 
     invalid_reason: Note | None
     notes: tuple[Note, ...]
     facts: Mapping[str, str]
     causes: tuple[Note, ...] = ()
+    steps: tuple[NextStep, ...] = ()
 
     def add_to(self, verdict: Verdict) -> Verdict:
         """Return *verdict* with the notes and the facts; with the causes first, if it failed."""
@@ -72,7 +76,7 @@ class IdentityReport:
             verdict,
             notes=(*verdict.notes, *(note for note in self.notes if note not in told)),
             facts={**verdict.facts, **self.facts},
-            next=(*steps, *verdict.next),
+            next=(*steps, *verdict.next, *self.steps),
         )
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict | None:
@@ -83,12 +87,14 @@ class IdentityReport:
         if self.invalid_reason is None:
             return None
         claims = "adapter" if gate_run.variant.tuned else "model"
+        claims = "skill" if self.invalid_reason.kind == IdentityNote.SKILL_UNUSED else claims
+        place = gate_run.suite.places.get(f"variants.{gate_run.variant.name}.uses", "")
         return Verdict(
             **verdict_place(gate_run.gate_suite, gate_run.gate, gate_run.variant.name),
             outcome=Outcome.INVALID,
             statement=Statement(StatementKind.INVALID, self.invalid_reason.values_with("reason")),
             node=node,
-            next=(NextStep(StepKind.CHECK_IDENTITY, {"claims": claims}),),
+            next=(NextStep(StepKind.CHECK_IDENTITY, {"claims": claims, "where": place}),),
             facts=self.facts,
         )
 
@@ -109,8 +115,12 @@ def check_identity(
             did not come.
     """
     facts = _variant_facts(session, gate_run, results, unplanned)
-    report = _report(_identities(session, gate_run, results, unplanned), facts)
     requests = _variant_requests(session, gate_run, unplanned)
+    checks = [
+        *_identities(session, gate_run, results, unplanned),
+        *_uses(gate_run.variant, requests, results),
+    ]
+    report = replace(_report(checks, facts), steps=tuple(_uses_steps(gate_run.variant, checks)))
     if not gate_run.variant.tuned or not requests:
         return report
     return replace(report, causes=tuple(likely_causes(requests[0].request, facts)))
@@ -149,8 +159,23 @@ def check_ungated_identity(
     checks = [
         *reported_identities(variant, case_requests, results),
         *tuned_identities(session, suite, variant),
+        *_uses(variant, case_requests, results),
     ]
     return _report(checks, identity_facts(case_requests, results))
+
+
+def _uses(
+    variant: Variant, case_requests: Sequence[CaseRequest], results: RequestResults
+) -> Iterator[IdentityResult]:
+    if variant.uses:
+        yield check_uses(variant.uses, case_requests, results)
+
+
+def _uses_steps(variant: Variant, checks: Sequence[IdentityResult]) -> Iterator[NextStep]:
+    kinds = {check.message.kind for check in checks if check.message}
+    if IdentityNote.USE_UNKNOWN in kinds:
+        is_recorded = variant.replies is not None
+        yield next_step(StepKind.RECORD_USES, skill=variant.uses or "", recorded=is_recorded)
 
 
 def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:

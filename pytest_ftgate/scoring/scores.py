@@ -262,6 +262,8 @@ class VariantScores:
         return sum(
             (not reply.text or reply.text.isspace())
             and not reply.steps
+            # What a file scores needs no text, such as the run of an agent.
+            and reply.score is None
             and reply.stop in ("end", "stop")
             for reply in self.replies
         )

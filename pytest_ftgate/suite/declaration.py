@@ -356,6 +356,8 @@ class DeclaredVariant(Declared):
     # replies without a model
     function: str | None = None
     replies: str | None = None
+    format: Text | None = None
+    uses: Text | None = None
     command: DeclaredCommand | None = None
     # llama.cpp in process
     slots: Count | None = None
@@ -533,7 +535,8 @@ class DeclaredSuite(Declared):
     variants: dict[str, DeclaredVariant]
     baseline: str | None = None
     gates: DeclaredGates
-    repeats: _Repeats = 1
+    #: None for one, or for all that recorded runs have.
+    repeats: _Repeats | None = None
     serves: str | None = None
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None

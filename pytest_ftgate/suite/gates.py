@@ -483,7 +483,11 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     """Yield the key and the message of each error of an accuracy or format gate."""
     cases, score = suite.cases, suite.reply.score
     if gate.kind == "accuracy" and cases and not any(case.is_scorable for case in cases):
-        yield "", 'no case has "expected"'
+        # A runner of agents states what it found, and no answer.
+        specs = [provider_spec(one.provider) for one in suite.declared.variants.values()]
+        recorded = all(spec.recorded for spec in specs)
+        remedy = "; to read the scores of the files write reply: {score: recorded}" * recorded
+        yield "", f'no case has "expected"{remedy}'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
     must_pass = gate.reads_grades and any(case.must_pass for case in cases)
@@ -494,7 +498,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
         yield "min", "min: a judge with compare gives no rate of its own; write max_drop"
     if is_pairwise and not gate.limits_drop:
         yield "", f"a judge with compare only compares; remove {gate.uncompared_key}"
-    yield from _sequential_errors(gate, suite.declared.repeats)
+    yield from _sequential_errors(gate, suite.declared.repeats or 1)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
     yield from _two_sided_errors(gate, suite)
@@ -558,7 +562,7 @@ def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, s
         yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"
     if any(case.weight != 1.0 for case in suite.cases):
         yield "metric", "macro_f1 counts each case the same; remove weight from the cases"
-    if suite.declared.repeats != 1:
+    if suite.declared.repeats not in (None, 1):
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 

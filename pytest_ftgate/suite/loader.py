@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError, did_you_mean
 from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, read_here
 from pytest_ftgate.readers.source import declared_keys, validation_message
-from pytest_ftgate.readers.table import TOOL_SUFFIXES, Row, read_rows, rows_at
+from pytest_ftgate.readers.table import Row, read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import Override, docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
@@ -344,7 +344,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     check_gates(source, gates, variants, baseline)
     for message in margin_errors(cases, variants):
         source.add_error_at(("reply", "score"), message)
-    repeats, baseline_repeats = _repeats(declared)
+    repeats, baseline_repeats = _repeats(source, declared, variants.values())
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -379,11 +379,23 @@ def _inputs(draft: SuiteDraft) -> Inputs | None:
     return resolve_inputs(draft, draft.declared.inputs, rows_of)
 
 
-def _repeats(declared: DeclaredSuite) -> tuple[int | None, int]:
+def _repeats(
+    source: SuiteSource, declared: DeclaredSuite, variants: Collection[Variant]
+) -> tuple[int | None, int]:
     """Return the numbers of replies per case, of all variants and, if larger, of the baseline."""
+    if declared.repeats != "auto" and all(variant.replies for variant in variants):
+        from pytest_ftgate.suite.external_cases import runs_of_files
+
+        runs = runs_of_files(variants)
+        if declared.repeats is None:
+            return runs, 0
+        if isinstance(declared.repeats, int) and runs > declared.repeats:
+            what = f"repeats: {declared.repeats} leaves out runs: a task has up to {runs}"
+            message = f"{what}; write repeats: {runs}, or remove it to read all there are"
+            source.add_warning(source.line("repeats"), message)
     if isinstance(declared.repeats, DeclaredRepeats):
         return declared.repeats.variants, declared.repeats.baseline
-    return (None if declared.repeats == "auto" else declared.repeats), 0
+    return (None if declared.repeats == "auto" else declared.repeats or 1), 0
 
 
 def _baseline_name(source: SuiteSource, declared: DeclaredSuite) -> str:
@@ -477,13 +489,16 @@ def _rows_of(
     *,
     reply: ReplyRules,
     key: str = "cases",
+    part: str = "",
 ) -> Iterable[Row]:
     line = source.line(key)
-    if declared.columns is None and path.suffix.lower() not in TOOL_SUFFIXES:
+    if declared.columns is None and not part and path.suffix == ".csv":
         return read_rows(source, path, line, key)
-    from pytest_ftgate.suite.external_cases import case_rows
+    from pytest_ftgate.suite.external_cases import case_rows, is_foreign
 
-    return case_rows(source, path, line, declared.columns, reply.score.kind)
+    if declared.columns is None and not part and not is_foreign(path):
+        return read_rows(source, path, line, key)
+    return case_rows(source, path, line, declared.columns, reply.score.kind, part)
 
 
 def _read_cases(
@@ -494,8 +509,11 @@ def _read_cases(
     if isinstance(source.document.value["cases"], list):
         rows = rows_at(source.path, source.document, ("cases",))
     else:
-        paths = source.find_files(str(declared.cases), line, "cases")
-        rows = chain.from_iterable(_rows_of(source, declared, path, reply=reply) for path in paths)
+        written, _, part = str(declared.cases).partition("::")
+        paths = source.find_files(written, line, "cases", folders=True)
+        rows = chain.from_iterable(
+            _rows_of(source, declared, path, reply=reply, part=part) for path in paths
+        )
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"

@@ -345,7 +345,8 @@ class Variant:
         is_proven: True if this process itself holds the tuned model and its base, so that no reply
             needs to show which of them answered.
         extra: what is added to the body of each request, for servers with settings of their own.
-        options: settings of a provider from a plugin.
+        uses: the skill that its runs are to use, or None.
+        options: settings of a provider from a plugin; of recorded replies what names them.
         tariff: the price of requests.
         rung: the declared rung of the ladder, or "" to derive it.
         prompt_path: the file of the system prompt, or None.
@@ -387,6 +388,7 @@ class Variant:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     function: str | None = None
     replies: Path | None = None
+    uses: str | None = None
     runtime: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -28,10 +28,20 @@ _RESTRICTED_KEYS = (
     *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_CHECKPOINT_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
     *("function", "replies", "base_replies", "command", *_PRICE_KEYS, "extra", "options"),
+    *("format", "uses"),
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
-    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS, "function", "replies", "command", "batch", "extra"),
+    *(
+        *_RUNTIME_KEYS,
+        *_CHECKPOINT_KEYS,
+        "function",
+        "replies",
+        "command",
+        "batch",
+        "extra",
+        "format",
+    ),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
@@ -192,7 +202,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "command": _plain(
         module="command",
         required=("command",),
-        reads=("command", "slots", *_PRICE_KEYS),
+        reads=("command", "slots", "uses", *_PRICE_KEYS),
         local=True,
         prompted=False,
         starts_programs=True,
@@ -243,7 +253,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     RECORDED: _plain(
         module="recorded",
         required=("replies",),
-        reads=("replies", "base_replies", *_PRICE_KEYS),
+        reads=("replies", "format", "uses", "base_replies", *_PRICE_KEYS),
         prompted=False,
         recorded=True,
         deterministic=True,

@@ -208,7 +208,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context", "device")
 _COPIED_KEYS = (
     *("gated", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     "revision",
-    *("max_tokens", "function", "extra", "tools", "batch", "compared"),
+    *("max_tokens", "function", "extra", "tools", "batch", "compared", "uses"),
 )
 #: What a variant declares about its gates is its own, and not inherited.
 _OWN_KEYS = ("gated", "compared")
@@ -351,7 +351,7 @@ class _VariantResolver(VariantLocation):
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
-            replies=self.find_file(merged.replies, "replies", folders=True),
+            replies=self.find_replies(merged),
             base_replies=self.find_file(merged.base_replies, "base_replies", folders=True),
             runtime=self.runtime(merged),
             max_turns=merged.max_turns or 8,
@@ -382,9 +382,18 @@ class _VariantResolver(VariantLocation):
             from pytest_ftgate.suite.commands import command_options
 
             return command_options(self, merged.command)
-        if merged.replies is None or columns is None:
+        if merged.replies is None:
             return {**merged.options, **_written_values(merged, LOADING_KEYS)}
-        return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
+        from pytest_ftgate.suite.external_cases import recorded_options
+
+        return recorded_options(merged.replies, columns)
+
+    def find_replies(self, merged: DeclaredVariant) -> Path | None:
+        if merged.replies is None:
+            return None
+        from pytest_ftgate.suite.external_cases import find_recording
+
+        return find_recording(self, merged.replies, merged.format or "", self.options(merged))
 
     def runtime(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return settings that change no reply, and where keys stand that a package may lack for.

@@ -40,8 +40,21 @@ def harbor_trial(task: str, outcome: Outcome, **more: Any) -> dict[str, Any]:
     }
 
 
-def harbor_job(folder: Path, outcomes: Mapping[str, Sequence[Outcome]]) -> Path:
-    """Write a job of Harbor into *folder*: the outcomes of the trials at each task."""
+def trajectory(skill: str) -> dict[str, Any]:
+    """Return the trace of a run that read *skill*, or none if it is ""."""
+    call = {"function_name": "Skill", "arguments": {"skill": skill}}
+    calls = [call] if skill else [{"function_name": "Bash", "arguments": {"command": "ls"}}]
+    step = {"step_id": 1, "source": "agent", "message": "", "tool_calls": calls}
+    return {"schema_version": "ATIF-v1.6", "steps": [step]}
+
+
+def harbor_job(
+    folder: Path, outcomes: Mapping[str, Sequence[Outcome]], uses: str | None = None
+) -> Path:
+    """Write a job of Harbor into *folder*: the outcomes of the trials at each task.
+
+    *uses* is the skill that each run read, "" for none; None for runs without a trace.
+    """
     trials = [(task, outcome) for task, several in outcomes.items() for outcome in several]
     job = {"n_total_trials": len(trials), "stats": {"n_completed_trials": len(trials)}}
     write_document(folder / "result.json", job)
@@ -49,6 +62,8 @@ def harbor_job(folder: Path, outcomes: Mapping[str, Sequence[Outcome]]) -> Path:
         trial = folder / f"{task}__{number:07}"
         write_document(trial / "result.json", harbor_trial(task, outcome))
         write_document(trial / "config.json", {"task": {"path": task}})
+        if uses is not None:
+            write_document(trial / "agent" / "trajectory.json", trajectory(uses))
     return folder
 
 

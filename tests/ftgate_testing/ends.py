@@ -315,6 +315,19 @@ def _another_model() -> Verdict:
     return _invalid(text_note(wrong_model(asked, "gpt-small")), "model")
 
 
+def _unused_skill() -> Verdict:
+    counts = {"skill": "pdf", "of": 60, "others": ("docx (4)",), "hint": ""}
+    verdict = _invalid(note(IdentityNote.SKILL_UNUSED, **counts), "skill")
+    return replace(verdict, next=(verdict.next[0].add(where="tickets.ftgate.yaml:6"),))
+
+
+def _untraced() -> Verdict:
+    verdict = _rate(2, _gate(min=0.5))
+    told = note(IdentityNote.USE_UNKNOWN, skill="pdf", of=100)
+    step = _step(StepKind.RECORD_USES, skill="pdf", recorded=True)
+    return replace(verdict, notes=(told,), next=(step,))
+
+
 def _differing() -> Verdict:
     """Return the verdict on cases and inputs, of which some differ and few are labelled."""
     current, new = (variant_scores(name, [1.0] * 100) for name in ("current", "new"))
@@ -336,6 +349,8 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_first_suite.py::test_a_green_run_says_what_it_measured_in_two_lines",)),
     End("passed", "nothing to compare with yet", lambda: _alone(_DROP, 2),
         (f"{STEPS}an_unread_first_run_is_accepted_and_compared_with_from_then_on",)),
+    End("passed", "no trace says which skills were read", lambda: report(_untraced()),
+        (f"{_J}test_runs_of_agents.py::test_without_a_trace_the_use_of_a_skill_is_open_until_it_is_recorded",)),
     End("not gated", "macro-F1 without a baseline",
         lambda: _alone("accuracy: {metric: macro_f1, max_drop: 0.3}", 2),
         (f"{STEPS}macro_f1_without_a_baseline_passes_with_a_minimum",)),
@@ -458,6 +473,8 @@ ENDS: tuple[End, ...] = (
          f"{_J}test_forgetting.py::test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested")),
     End("invalid", "another model answers", lambda: report(_another_model()),
         (f"{_J}test_misbehaving_servers.py::test_the_model_that_is_declared_as_served_is_what_it_claims",)),
+    End("invalid", "no run used the skill", lambda: report(_unused_skill()),
+        (f"{_J}test_runs_of_agents.py::test_a_skill_that_no_run_used_makes_the_gates_of_its_variant_invalid",)),
     End("error", "a key is missing",
         lambda: ended_run("{provider: anthropic, model: claude-haiku-5-5}"),
         (f"{_J}test_errors.py::test_a_missing_key_is_an_error_that_says_what_to_set",

@@ -12,6 +12,7 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
+    check_uses,
     compare_with_base,
     compare_with_recorded_base,
     drift_case_ids,
@@ -19,6 +20,7 @@ from pytest_ftgate.gates.identity import (
 )
 from pytest_ftgate.gates.notes import IdentityNote, note
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.suite.model import Case
@@ -33,6 +35,24 @@ def case_request(case: str, fingerprint: str, **changes) -> CaseRequest:
 
 def numbers(n: int) -> list[str]:
     return [f"{i:03}" for i in range(n)]
+
+
+def uses_of(*runs):
+    """Return what runs show that read these skills; None is a run without a trace."""
+    cases = [case_request(n, n) for n in numbers(len(runs))]
+    replies = [Reply(text="", run=RunFacts(uses=uses)) for uses in runs]
+    return check_uses("pdf", cases, dict(zip(numbers(len(runs)), replies, strict=True)))
+
+
+def test_runs_without_a_trace_are_no_evidence_on_the_use_of_a_skill():
+    used = uses_of(("pdf",), (), None)
+    values = {"skill": "pdf", "used": 1, "of": 2, "untraced": 1}
+    assert (used.outcome, used.message) == (
+        Outcome.INCONCLUSIVE, note(IdentityNote.SKILL_USED, **values)
+    )  # fmt: skip
+    assert uses_of((), None).outcome is Outcome.INVALID
+    assert uses_of(None).message == note(IdentityNote.USE_UNKNOWN, skill="pdf", of=1)
+    assert uses_of() == IdentityResult(Outcome.PASSED)
 
 
 def probes(cases: Iterable[str], sides=("tuned", "base", "again")) -> list[list[CaseRequest]]:

@@ -70,7 +70,9 @@ def test_a_drop_on_these_tasks_fails_and_the_words_say_which_tasks(run):
 def test_an_open_check_names_the_runs_of_each_task_that_settle_it(run):
     result = run(STEADY, [[1, 1, 1, 0, 0], *OTHER_ORDER[1:]], "claim: these_tasks, max_drop: 0.12")
 
-    result.stdout.fnmatch_lines(["?*1 of 12 tasks, 5 runs each, went worse*", "*add settle: 15*"])
+    result.stdout.fnmatch_lines(
+        ["?*1 of 12 tasks, 5 runs each, went worse*", "*record 15 runs of each task*"]
+    )
     assert "add cases" not in result.stdout.str()
 
 

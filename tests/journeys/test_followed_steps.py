@@ -38,6 +38,8 @@ ELSEWHERE = {
     "_left_open",
     StepKind.KEEP_THOUGHTS: "test_thoughts.py::test_thoughts_that_may_go_pass_once_their_limit_is"
     "_left_out",
+    StepKind.RECORD_USES: "test_runs_of_agents.py::test_without_a_trace_the_use_of_a_skill_is_open"
+    "_until_it_is_recorded",
     StepKind.LABEL: "test_inputs.py::test_labels_of_what_differs_lead_from_an_open_gate_to_a_passed"
     "_one",
     StepKind.LOWER_USAGE: "test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one"
