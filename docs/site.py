@@ -7,7 +7,8 @@
     python docs/site.py build        build the site into .site/out, with every link checked
 
 Zensical builds what lies in one folder, so the pages are copied to .site/docs first, with the
-workflows to copy; links to other files of the repository become plain text there.
+workflows to copy; links to other files of the repository become plain text there. The site has
+``llms.txt`` as well, which is made of the menu and the pages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from llms import llms_text
 from reference_pages import pages
 from rule_pictures import pictures
 from schemas import write_schemas
@@ -54,6 +56,8 @@ def stage() -> None:
     for path in (STAGE / "docs").rglob("*.md"):
         depth = len(path.relative_to(STAGE / "docs").parts)
         path.write_text(_with_links(path.read_text("utf-8"), depth), "utf-8")
+    menu = (DOCS / "zensical.toml").read_text("utf-8")
+    (STAGE / "docs" / "llms.txt").write_text(llms_text(menu, STAGE / "docs"), "utf-8")
 
 
 def _with_links(text: str, depth: int) -> str:
