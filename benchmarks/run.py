@@ -11,9 +11,10 @@ line ``<!-- figure NAME -->``, or quotes its numbers in the table or the paragra
 
 ``--quick`` measures smaller forms, prints them and keeps nothing. What takes many minutes on two
 cores is measured when it is named, or by ``--all``. The variable ``HARNESS`` names the folder of
-other tools, which `peers.py` needs. `guard.py` compares the speed of a checkout with that of the
-commit that ``figures.json`` names. Figures that rest on replies of the embedded model come from
-`regenerate.py`, apart from those of time.
+other tools, which `peers.py` needs, and ``LEADERBOARD`` the clone that `agents_aa.py` reads.
+`guard.py` compares the speed of a checkout with that of the commit that ``figures.json`` names.
+Figures that rest on replies of the embedded model come from `regenerate.py`, apart from those of
+time.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ import growth_picture
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "figures.json"
-#: Stands in a command for the folder that the variable of this name holds.
-HARNESS = "HARNESS"
+#: Stand in commands for the folders that the variables of these names hold.
+FOLDERS = ("HARNESS", "LEADERBOARD")
 #: A line that names a figure, and the block below it.
 SHOWN = re.compile(r"<!-- figure ([\w-]+) -->\n\n```\n(.*?)```\n", re.DOTALL)
 
@@ -85,6 +86,7 @@ FIGURES = (
     Figure("parts", "benchmarks/error_rates_parts.py", is_long=True),
     Figure("looks", "benchmarks/error_rates_looks.py", is_long=True),
     Figure("tasks", "benchmarks/error_rates_tasks.py", is_long=True),
+    Figure("agents", "benchmarks/agents_aa.py LEADERBOARD", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
     Figure("labels", "benchmarks/error_rates_labels.py", is_long=True),
     Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
@@ -125,8 +127,11 @@ def measure(figure: Figure, command: str) -> dict[str, object]:
         SystemExit: it printed nothing, or ended otherwise.
     """
     start = time.perf_counter()
+    words = [
+        os.environ.get(word, word) if word in FOLDERS else word for word in shlex.split(command)
+    ]
     done = subprocess.run(
-        [sys.executable, *shlex.split(command.replace(HARNESS, os.environ.get(HARNESS, HARNESS)))],
+        [sys.executable, *words],
         check=False,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -219,8 +224,8 @@ def main() -> None:
             print(f"{figure.name}: python {figure.command}{' (long)' * figure.is_long}")
         elif figure.name not in chosen or not command or args.render:
             continue
-        elif HARNESS in command and HARNESS not in os.environ:
-            print(f"{figure.name}: left out; set {HARNESS} to the folder of the tools", flush=True)
+        elif lacking := [one for one in FOLDERS if one in command and one not in os.environ]:
+            print(f"{figure.name}: left out; set {lacking[0]} to its folder", flush=True)
         else:
             print(f"{figure.name} …", flush=True)
             found = measure(figure, command)

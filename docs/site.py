@@ -8,7 +8,8 @@
 
 Zensical builds what lies in one folder, so the pages are copied to .site/docs first, with the
 workflows to copy; links to other files of the repository become plain text there, and staging.py
-colours commands and screens.
+colours commands and screens. The site has ``llms.txt`` as well, which is made of the menu and the
+pages.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from llms import llms_text
 from reference_pages import pages
 from rule_pictures import pictures
 from schemas import write_schemas
@@ -57,6 +59,8 @@ def stage() -> None:
         name = path.relative_to(STAGE / "docs")
         text = _with_links(path.read_text("utf-8"), len(name.parts))
         path.write_text(staged(text, name.as_posix()), "utf-8")
+    menu = (DOCS / "zensical.toml").read_text("utf-8")
+    (STAGE / "docs" / "llms.txt").write_text(llms_text(menu, STAGE / "docs"), "utf-8")
 
 
 def _with_links(text: str, depth: int) -> str:

@@ -118,7 +118,17 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *("action", "docs", "examples", "fuzz", "hostile", "journeys", "mutation", "nightly"),
+    *(
+        "action",
+        "benchmarks",
+        "docs",
+        "examples",
+        "fuzz",
+        "hostile",
+        "journeys",
+        "mutation",
+        "nightly",
+    ),
     *("ftgate_testing", "recorded", "typing", "vectors"),
 }
 

@@ -30,10 +30,11 @@ GENERATED = {"docs/contributing/ends.md": "test_ends.py", "docs/reference/": "te
 #: Other programs in commands: nothing of this repository changes what they take.
 OTHER_PROGRAMS = {
     *("pip", "python", "python3", "cp", "hf", "curl", "export", "ollama", "llama-server", "vllm"),
-    *("axolotl", "llamafactory-cli", "tune", "lm_eval"),
+    *("axolotl", "llamafactory-cli", "tune", "lm_eval", "git"),
 }
 #: Files that are no suite, by page and first words: the test that reads them, or what they are.
 OTHER_FILES = {
+    "docs/agents.md: name:": "a workflow that calls a runner of agents; its form is checked",
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
     "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
     "docs/ci.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
@@ -51,6 +52,7 @@ OTHER_FILES = {
 LONG = "a step of benchmarks/regenerate.py, which sends hours of requests"
 #: What pages print, by page and first words: the test that prints it, or why none does.
 PRINTED = {
+    "docs/agents.md: $ pytest": "tests/docs/test_agents.py",
     "docs/compare.md: base.jsonl": "tests/docs/test_compare.py",
     "docs/compare.md: old": "tests/docs/test_compare.py",
     "docs/data.md: train.jsonl": "the rows are those of banking77, which is not in the repository",
@@ -276,6 +278,7 @@ def test_every_line_of_the_tables_is_about_a_block_and_names_a_test_that_exists(
 
 #: Workflows, what stands before them in a file, and the form that they have.
 WORKFLOWS = {
+    "docs/agents.md: name:": ("", "github-workflows"),
     "docs/ci.md: jobs:": ("on: push\n", "github-workflows"),
     "docs/ci.md: concurrency:": ("on: push\n", "github-workflows"),
     "docs/ci.md: gates:": ("", "gitlab-ci"),
