@@ -311,7 +311,8 @@ def check_gates(
             _check_skill_prompts(source, variants.values())
         if gate.own_cases and gate.stop_early:
             _check_early_looks(source, variants.values())
-        error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
+        reads_prices = isinstance(gate, CostGate) and gate.reads_prices
+        error = unpriced_error(gate, variants, baseline) if reads_prices else ""
         for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
             source.add_error(gate.line, f"{gate.kind}: {message}")
     gated = [variant for variant in variants.values() if variant.gated]
@@ -360,7 +361,11 @@ def _check_early_looks(source: SuiteSource, variants: Iterable[Variant]) -> None
 #: The keys of gates that say how their limits are held.
 _HOW_HELD = ("evidence", "max_cost_per_case")
 #: An example of a limit, for each kind of usage gate.
-_LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
+_LIMIT_EXAMPLES = {
+    "cost": "max_usd_per_1k: 0.50",
+    "latency": "max_p95_ms: 1500",
+    "usage": "max_tokens_per_task: 50000",
+}
 
 
 def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Gate]:
@@ -384,6 +389,10 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     if "divergence" in written:
         gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
     gates |= _plain_gates(source, declared)
+    per_success = declared.cost and declared.cost.max_usd_per_success is not None
+    if per_success and suite.cases and not any(case.is_scorable for case in suite.cases):
+        message = 'cost: max_usd_per_success: no case has "expected", so no reply is a success'
+        source.add_error_at(("gates", "cost", "max_usd_per_success"), message)
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
