@@ -291,7 +291,7 @@ class _UsageKind(GateKind[UsageGate]):
         return _with_baseline(gate, sides)
 
     def evaluate(self, gate: UsageGate, given: Given) -> Verdict:
-        from pytest_ftgate.gates.run_limits import evaluate_usage
+        from pytest_ftgate.gates.usage import evaluate_usage
 
         scores, reference = (given.source.scores(self.needs(gate, given)[at]) for at in (-1, 0))
         return evaluate_usage(given.suite, gate, scores, reference)

@@ -17,7 +17,7 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
-from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
+from pytest_ftgate.reporting.notes import STATED_AMOUNTS, named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
     fill,
@@ -281,8 +281,10 @@ def _not_gated_headline(verdict: Verdict) -> str:
 
 
 def _no_replies_headline(verdict: Verdict) -> str:
-    lacks_tokens = verdict.statement.values.get("lacks") == "tokens"
-    lack = "no reply counts its tokens" if lacks_tokens else "no reply came"
+    lacks = verdict.statement.values.get("lacks")
+    lack = "no reply counts its tokens" if lacks == "tokens" else "no reply came"
+    if lacks in STATED_AMOUNTS and lacks != "tokens":
+        lack = f"no run states {STATED_AMOUNTS[str(lacks)].replace('their', 'its')}"
     return f"nothing to evaluate: {lack}"
 
 

@@ -343,6 +343,13 @@ _MISSING = "{missing:,} of {of:,} cases brought no reply"
 _LOOK = "decided at look {look} of {of}, after "
 _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
+#: What a run may state, by the unit of a check.
+STATED_AMOUNTS = {
+    "usd_per_success": "both a cost and a score",
+    "tokens": "their tokens",
+    "seconds": "their time",
+    "tool_calls": "their calls of tools",
+}
 _OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
@@ -495,6 +502,20 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
     "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
+    NoteKind.UNKNOWN_RUNS: lambda values: fill(
+        "{n:,} of {of:#run} {n:does/do} not state {what}, and at most {allowed:percent} may lack "
+        "it",
+        {**values, "what": STATED_AMOUNTS[values["unit"]]},
+    ),
+    NoteKind.FEW_RUNS: "{n:#{noun}}; at least {needed} are needed, since nothing limits what one "
+    "run may take",
+    NoteKind.UNSEEN_RUNS: "up to {share:percent} of {noun}s may take far more, unseen: nothing "
+    "limits what one run may take",
+    NoteKind.NOT_SURELY_BEYOND: "the 95 % CI lies beyond the limit; a failure needs a "
+    "{confidence:percent} CI that does",
+    NoteKind.NO_SUCCESS: "none of {n:#run} succeeded: the cost is over what it would be if as many "
+    "succeeded as {n:,} failures leave possible",
+    NoteKind.NO_SUCCESS_OF: "no run of {variant} succeeded, so that a success has no cost",
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",
     NoteKind.NOT_REQUESTED: "{n:,} of {of:,} replies were not requested in this run",

@@ -311,8 +311,7 @@ def check_gates(
             _check_skill_prompts(source, variants.values())
         if gate.own_cases and gate.stop_early:
             _check_early_looks(source, variants.values())
-        reads_prices = isinstance(gate, CostGate) and gate.reads_prices
-        error = unpriced_error(gate, variants, baseline) if reads_prices else ""
+        error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
             source.add_error(gate.line, f"{gate.kind}: {message}")
     gated = [variant for variant in variants.values() if variant.gated]
@@ -389,15 +388,21 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     if "divergence" in written:
         gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
     gates |= _plain_gates(source, declared)
-    per_success = declared.cost and declared.cost.max_usd_per_success is not None
-    if per_success and suite.cases and not any(case.is_scorable for case in suite.cases):
-        message = 'cost: max_usd_per_success: no case has "expected", so no reply is a success'
-        source.add_error_at(("gates", "cost", "max_usd_per_success"), message)
+    _check_success(suite)
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
         source.add_error_at(("gates",), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
+
+
+def _check_success(suite: SuiteDraft) -> None:
+    """Add an error if the cost of a success is limited, and no reply can be one."""
+    cost, cases = suite.declared.gates.cost, suite.cases
+    limits = cost is not None and cost.max_usd_per_success is not None
+    if limits and cases and not any(case.is_scorable for case in cases):
+        message = 'cost: max_usd_per_success: no case has "expected", so no reply is a success'
+        suite.source.add_error_at(("gates", "cost", "max_usd_per_success"), message)
 
 
 def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:
