@@ -167,7 +167,8 @@ def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
     """
     cost = sides.figure(Amount.COST)
     units = int(runs.counts.sum()) if sides.these_tasks else len({*runs.groups})
-    least = (cost.value if cost else 0.0) / (1.0 - BEYOND ** (1.0 / units))
+    rate = 1.0 - BEYOND ** (1.0 / units)
+    least = (cost.value if cost else 0.0) / rate
     point = sides.evidence == "point"
     failed = least > 0.0 if point else least > limit
     check = Check(
@@ -175,7 +176,7 @@ def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
         limit=limit, n=int(runs.counts.sum()), after=least, low=least, missing=runs.missing,
         unit=str(Amount.COST_PER_SUCCESS), method="point" if point else "t", effective=units,
         tasks=len(runs.tasks) * sides.these_tasks,
-        notes=(note(NoteKind.NO_SUCCESS, n=int(runs.counts.sum())),),
+        notes=(note(NoteKind.NO_SUCCESS, n=int(runs.counts.sum()), rate=rate, least=least),),
     )  # fmt: skip
     unknown = _gaps(sides, Amount.COST_PER_SUCCESS, (sides.scores,))
     return replace(check, outcome=Outcome.INCONCLUSIVE, notes=unknown) if unknown else check
@@ -217,18 +218,18 @@ def _decided(
     elif sure.low is not None and sure.low > check.limit:
         check = replace(check, outcome=Outcome.FAILED)
     else:
-        check = replace(check, needed=_needed(check, sure), notes=tuple(_near(check)))
-    if check.effective < MIN_CASES_WITHOUT_BOUND:
-        # Of so many runs, none is drawn in one sample of forty.
-        share = 1.0 - SIDE ** (1.0 / check.effective)
-        unseen = note(NoteKind.UNSEEN_RUNS, share=share, noun=noun)
-        check = replace(check, notes=(*check.notes, unseen))
+        check = replace(check, needed=_needed(check, sure))
+    check = replace(check, notes=tuple(_doubts(check, noun)))
     return without_copies(check, compared) if _are_equal(sides, amount, compared) else check
 
 
-def _near(check: Check) -> Iterator[Note]:
-    """Yield that the 95 % interval lies beyond the limit, which is not enough to fail."""
-    if check.low is not None and check.low > check.limit:
+def _doubts(check: Check, noun: str) -> Iterator[Note]:
+    """Yield what a check that passed did not see, and what an open one lacks to fail."""
+    if check.outcome is Outcome.PASSED and check.effective < MIN_CASES_WITHOUT_BOUND:
+        # Of so many runs, none is drawn in one sample of forty.
+        share = 1.0 - SIDE ** (1.0 / check.effective)
+        yield note(NoteKind.UNSEEN_RUNS, share=share, noun=noun)
+    if check.outcome is Outcome.INCONCLUSIVE and check.low is not None and check.low > check.limit:
         yield note(NoteKind.NOT_SURELY_BEYOND, confidence=_SURE)
 
 

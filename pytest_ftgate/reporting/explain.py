@@ -10,7 +10,7 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.notes import note_text, notes_text
+from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
     declared_percent,
     percent,
@@ -346,8 +346,6 @@ def _run_sentences(check: Check, measured: str, limit: str) -> Iterator[str]:
     """Yield how a check of what runs took was decided."""
     sample = "runs of these tasks" if check.tasks else "tasks"
     yield f"{measured}; Johnson's t over {check.effective:.0f} {sample}."
-    for one in check.notes:
-        yield f"{note_text(one)[:1].upper()}{note_text(one)[1:]}."
     yield (
         f"It passes if all of the 95 % CI is within {limit}, and fails if all of the 99 % CI is "
         f"beyond it; {_conclusion(check)}"

@@ -362,6 +362,15 @@ def _allowed(values: Mapping[str, Any]) -> str:
     return f"{key} lets a case cost {most}"
 
 
+def _few_runs(values: Mapping[str, Any]) -> str:
+    text = fill(
+        "{n:#{noun}}; at least {needed} are needed, since nothing limits what one run may take",
+        values,
+    )
+    of_tasks = "; or write claim: these_tasks under accuracy, so that the runs are the sample"
+    return f"{text}{of_tasks}" if values["noun"] == "task" else text
+
+
 def _unseen_cost(values: Mapping[str, Any]) -> str:
     share = f"{values['share'] * 100:.2g} %"
     return f"{_allowed(values)}, and up to {share} of cases may cost that unseen"
@@ -507,14 +516,13 @@ _WORDS: Mapping[str, Words] = {
         "it",
         {**values, "what": STATED_AMOUNTS[values["unit"]]},
     ),
-    NoteKind.FEW_RUNS: "{n:#{noun}}; at least {needed} are needed, since nothing limits what one "
-    "run may take",
+    NoteKind.FEW_RUNS: _few_runs,
     NoteKind.UNSEEN_RUNS: "up to {share:percent} of {noun}s may take far more, unseen: nothing "
     "limits what one run may take",
     NoteKind.NOT_SURELY_BEYOND: "the 95 % CI lies beyond the limit; a failure needs a "
     "{confidence:percent} CI that does",
-    NoteKind.NO_SUCCESS: "none of {n:#run} succeeded: the cost is over what it would be if as many "
-    "succeeded as {n:,} failures leave possible",
+    NoteKind.NO_SUCCESS: "none of {n:#run} succeeded; a success rate of up to {rate:percent} is "
+    "still possible, and at it a success costs {least:usd}",
     NoteKind.NO_SUCCESS_OF: "no run of {variant} succeeded, so that a success has no cost",
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",

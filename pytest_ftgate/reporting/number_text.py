@@ -94,7 +94,8 @@ def seconds(value: float) -> str:
 
 def tool_calls(value: float) -> str:
     """Return a mean of calls as ``12.3 calls``, with three figures if below 100."""
-    return f"{_three_figures(value)} calls"
+    text = _three_figures(value)
+    return f"{text} call{'s' * (text != '1')}"
 
 
 def _three_figures(value: float) -> str:
