@@ -345,10 +345,10 @@ _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
 #: What a run may state, by the unit of a check.
 STATED_AMOUNTS = {
-    "usd_per_success": "both a cost and a score",
-    "tokens": "their tokens",
-    "seconds": "their time",
-    "tool_calls": "their calls of tools",
+    "usd_per_success": "a cost or a score",
+    "tokens": "a number of tokens",
+    "seconds": "a time",
+    "tool_calls": "a number of tool calls",
 }
 _OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
@@ -512,8 +512,7 @@ _WORDS: Mapping[str, Words] = {
     "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
     NoteKind.UNKNOWN_RUNS: lambda values: fill(
-        "{n:,} of {of:#run} {n:does/do} not state {what}, and at most {allowed:percent} may lack "
-        "it",
+        "{n:,} of {of:#run} {n:lacks/lack} {what}, and at most {allowed:percent} may",
         {**values, "what": STATED_AMOUNTS[values["unit"]]},
     ),
     NoteKind.FEW_RUNS: _few_runs,

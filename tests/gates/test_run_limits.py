@@ -41,7 +41,7 @@ def test_the_whole_interval_must_lie_on_one_side_of_the_limit(mean, outcome):
 
 
 def test_beyond_the_limit_by_the_95_percent_interval_alone_is_not_surely_beyond():
-    check = cost(LIMIT, costing("new", costs(0.56))).check
+    check = cost(LIMIT, costing("new", costs(0.55))).check
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.low > check.limit
     assert [one.kind for one in check.notes] == [NoteKind.NOT_SURELY_BEYOND]
@@ -54,7 +54,7 @@ def test_a_pass_says_how_many_runs_may_be_unlike_those_that_it_saw():
 
 
 def test_the_repeats_of_a_step_are_those_that_settle_the_same_result():
-    verdict = cost(LIMIT, costing("new", costs(0.46)))
+    verdict = cost(LIMIT, costing("new", costs(0.47)))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     (step,) = [one for one in verdict.next if one.kind is StepKind.REPEAT_RUNS]
     more = step.values["repeats"] / 5
