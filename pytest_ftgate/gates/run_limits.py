@@ -35,6 +35,7 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import claims_these_tasks
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.providers import provider_spec
 
 #: The amounts that the usage gate limits, with the key of each limit.
 USAGE_KEYS = {
@@ -285,7 +286,8 @@ def _state_step(suite: Suite, verdict: Verdict, check: Check) -> NextStep:
     if variant.replies is not None:
         told["file"] = variant.replies.name
     where = suite.places.get(f"variants.{variant.name}", suite.name)
-    return next_step(StepKind.STATE_AMOUNT, **told, provider=variant.provider, where=where)
+    program = provider_spec(variant.provider).starts_programs
+    return next_step(StepKind.STATE_AMOUNT, **told, program=program, where=where)
 
 
 def _more_runs(suite: Suite, verdict: Verdict, check: Check) -> Iterator[NextStep]:

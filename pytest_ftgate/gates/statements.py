@@ -97,8 +97,8 @@ class StepKind(StrEnum):
       *labels*, and the *scorer*.
     * ``repeat runs``: the *repeats* with which the result is settled if it stays as it is, and
       whether the gate then *fails*; *where*.
-    * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or the
-      *provider*; *where*.
+    * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
+      whether a *program* can state it; *where*.
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.

@@ -17,7 +17,7 @@ from pytest_ftgate.gates.statements import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import phrases
-from pytest_ftgate.reporting.notes import STATED_AMOUNTS, named_note_text, note_text, notes_text
+from pytest_ftgate.reporting.notes import named_note_text, note_text, notes_text
 from pytest_ftgate.reporting.number_text import (
     change_size,
     fill,
@@ -27,6 +27,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
+from pytest_ftgate.reporting.run_notes import STATED_AMOUNTS
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance

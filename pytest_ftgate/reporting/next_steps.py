@@ -186,10 +186,11 @@ def _state_amount(values: _Values) -> StepWords:
     key, missing = _STATED_IN[values["unit"]], values["missing"]
     where = values.get("file") or values["where"]
     text = f"state {key} of {quantity(missing, 'run')}"
-    if values["provider"] == "command":
+    if values["program"]:
         usage = '"input": 1200, "output": 300' if key == "total_tokens" else f'"{key}": …'
         return StepWords(text, f'in its last line: {{"reward": 1, {usage}}}', where)
-    return StepWords(text, f'write "run": {{"{key}": …}} in each line', where)
+    remark = f'write "run": {{"{key}": …}} in each line' if values.get("file") else ""
+    return StepWords(text, remark, where)
 
 
 def _add_cases(values: _Values) -> StepWords:

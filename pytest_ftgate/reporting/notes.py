@@ -31,6 +31,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
+from pytest_ftgate.reporting.run_notes import RUN_WORDS
 
 # Training data ----------------------------------------------------------------------------------
 
@@ -343,13 +344,6 @@ _MISSING = "{missing:,} of {of:,} cases brought no reply"
 _LOOK = "decided at look {look} of {of}, after "
 _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
-#: What a run may state, by the unit of a check.
-STATED_AMOUNTS = {
-    "usd_per_success": "a cost or a score",
-    "tokens": "a number of tokens",
-    "seconds": "a time",
-    "tool_calls": "a number of tool calls",
-}
 _OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
@@ -360,15 +354,6 @@ def _allowed(values: Mapping[str, Any]) -> str:
     tokens, most = values["max_tokens"], usd(values["most"])
     key = f"max_tokens {tokens:,}" if tokens else "max_cost_per_case"
     return f"{key} lets a case cost {most}"
-
-
-def _few_runs(values: Mapping[str, Any]) -> str:
-    text = fill(
-        "{n:#{noun}}; at least {needed} are needed, since nothing limits what one run may take",
-        values,
-    )
-    of_tasks = "; or write claim: these_tasks under accuracy, so that the runs are the sample"
-    return f"{text}{of_tasks}" if values["noun"] == "task" else text
 
 
 def _unseen_cost(values: Mapping[str, Any]) -> str:
@@ -511,18 +496,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
     "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
-    NoteKind.UNKNOWN_RUNS: lambda values: fill(
-        "{n:,} of {of:#run} {n:lacks/lack} {what}, and at most {allowed:percent} may",
-        {**values, "what": STATED_AMOUNTS[values["unit"]]},
-    ),
-    NoteKind.FEW_RUNS: _few_runs,
-    NoteKind.UNSEEN_RUNS: "up to {share:percent} of {noun}s may take far more, unseen: nothing "
-    "limits what one run may take",
-    NoteKind.NOT_SURELY_BEYOND: "the 95 % CI lies beyond the limit; a failure needs a "
-    "{confidence:percent} CI that does",
-    NoteKind.NO_SUCCESS: "none of {n:#run} succeeded; a success rate of up to {rate:percent} is "
-    "still possible, and at it a success costs {least:usd}",
-    NoteKind.NO_SUCCESS_OF: "no run of {variant} succeeded, so that a success has no cost",
+    **RUN_WORDS,
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",
     NoteKind.NOT_REQUESTED: "{n:,} of {of:,} replies were not requested in this run",
