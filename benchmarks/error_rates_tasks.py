@@ -439,15 +439,19 @@ def print_amounts(report: Report, rng: Rng, suites: int) -> None:
             counts = np.zeros((2, 3))
             for _ in range(suites):
                 sides = amounts(rng, tasks, runs, spread)
+                # A rise over no success decides nothing.
+                counted = 2 if sides[1].any() and sides[3].any() else 1
                 before, right, after, now = (
                     np.mean(side, axis=1) if like else side.ravel() for side in sides
                 )
                 pairs = (after, now), (before, right)
-                passing, failing = (
-                    (ratio_interval(after, before, one), ratio_of_ratios_interval(*pairs, one))
-                    for one in (CONFIDENCE, 1.0 - 2.0 * BEYOND)
-                )
-                for at, ((_, high), (low, _)) in enumerate(zip(passing, failing, strict=True)):
+                for at in range(counted):
+                    (_, high), (low, _) = (
+                        ratio_of_ratios_interval(*pairs, one)
+                        if at
+                        else ratio_interval(after, before, one)
+                        for one in (CONFIDENCE, 1.0 - 2.0 * BEYOND)
+                    )
                     counts[at] += high <= 1.0, low > 1.0 + RISE, high <= 1.0 + RISE
             shares = counts / suites
             worst[:, :2] = np.maximum(worst[:, :2], shares[:, :2])
