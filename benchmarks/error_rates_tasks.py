@@ -11,8 +11,8 @@ proportion, as many tasks as it takes as a whole, the least sure tasks first, an
 change at random beside it.
 
 Then follow graded rewards, unequal runs, blocks of pass^5, tasks like these, five looks, what a
-plan says, and intervals. The exit status is 1 if a promise is broken by more than two standard
-errors.
+plan says, intervals, and rises of what runs cost. The exit status is 1 if a promise is broken by
+more than two standard errors.
 """
 
 from __future__ import annotations
@@ -29,10 +29,18 @@ from error_rates_means import exit_status
 from trials import FAILED, INCONCLUSIVE, PASSED, Codes, decide, judge_again
 
 from pytest_ftgate.gates.checks import ROUNDING, drop_outcome
-from pytest_ftgate.gates.design import MAX_LOOKS, Levels, Look, look_levels, round_up_to_point
+from pytest_ftgate.gates.design import (
+    BEYOND,
+    MAX_LOOKS,
+    Levels,
+    Look,
+    look_levels,
+    round_up_to_point,
+)
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import ChangeCounts, PairedCounts, is_noninferior
 from pytest_ftgate.stats.rates import score_interval
+from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_interval
 from pytest_ftgate.stats.tasks import (
     TaskPlan,
     TaskRuns,
@@ -397,6 +405,64 @@ def print_intervals(rng: Rng, suites: int) -> None:
         print(f"{tasks:3} x {runs:<3}" + "".join(f"{100 * one / suites:7.1f}" for one in missed))
 
 
+# Amounts ------------------------------------------------------------------------------------------
+
+#: Tasks, runs, and whether the tasks are the sample.
+AMOUNTS = ((8, 5, False), (5, 20, False), (20, 5, False), (80, 5, False), (40, 5, True),
+           (80, 20, True))  # fmt: skip
+#: The spread of amounts over tasks, within a task, and the mean rate of success.
+SPREADS = ((0.5, 0.3, 0.9), (1.0, 0.8, 0.6), (0.5, 0.8, 0.25))
+#: The largest allowed rise, and how often an amount at its limit may pass.
+RISE, MOST_MISSED = 0.2, 0.07
+
+
+def amounts(rng: Rng, tasks: int, runs: int, spread: tuple[float, float, float]) -> list[Array]:
+    """Return the costs and the successes of two agents that are the same, (tasks, runs) each."""
+    each = rng.lognormal(0.0, spread[0], tasks)[:, None]
+    rates = rng.beta(2.0 * spread[2], 2.0 * (1.0 - spread[2]), tasks)[:, None]
+    found: list[Array] = []
+    for _ in range(2):
+        right = (rng.random((tasks, runs)) < rates).astype(np.float64)
+        # A failure costs half as much again.
+        within = rng.lognormal(-(spread[1] ** 2) / 2.0, spread[1], (tasks, runs))
+        found += [each * within * (1.5 - 0.5 * right), right]
+    return found
+
+
+def print_amounts(report: Report, rng: Rng, suites: int) -> None:
+    """Print how often rises of amounts pass or fail that should not."""
+    print("\nRises of lognormal costs of a run, then of a success, limit 20: a rise of the limit")
+    print("passes, an unchanged agent fails and passes; worst of three spreads\n")
+    for tasks, runs, like in AMOUNTS:
+        worst = np.array([[0.0, 0.0, 1.0]] * 2)
+        for spread in SPREADS:
+            counts = np.zeros((2, 3))
+            for _ in range(suites):
+                sides = amounts(rng, tasks, runs, spread)
+                # A rise over no success decides nothing.
+                counted = 2 if sides[1].any() and sides[3].any() else 1
+                before, right, after, now = (
+                    np.mean(side, axis=1) if like else side.ravel() for side in sides
+                )
+                pairs = (after, now), (before, right)
+                for at in range(counted):
+                    (_, high), (low, _) = (
+                        ratio_of_ratios_interval(*pairs, one)
+                        if at
+                        else ratio_interval(after, before, one)
+                        for one in (CONFIDENCE, 1.0 - 2.0 * BEYOND)
+                    )
+                    counts[at] += high <= 1.0, low > 1.0 + RISE, high <= 1.0 + RISE
+            shares = counts / suites
+            worst[:, :2] = np.maximum(worst[:, :2], shares[:, :2])
+            worst[:, 2] = np.minimum(worst[:, 2], shares[:, 2])
+        name = f"{tasks} x {runs}" + ", tasks like these" * like
+        print(f"{name:34}" + "".join(f"{100 * one:7.1f}" for one in worst.ravel()), flush=True)
+        for missed, alarm, _ in worst.tolist():
+            report.promise("a rise of the limit passes", Share(missed, suites), MOST_MISSED)
+            report.promise("unchanged, fails", Share(alarm, suites), ALARM)
+
+
 def print_one_by_one(report: Report, rng: Rng, suites: int) -> None:
     """Print rows of suites that are judged one by one."""
     print("\nOne by one, with the limits that are named\n")
@@ -433,6 +499,7 @@ def print_task_rows(replicates: int, seed: int) -> bool:
     print_looks(report, next(rngs), replicates)
     print_plans(next(rngs), replicates)
     print_intervals(next(rngs), few)
+    print_amounts(report, next(rngs), few)
     smallest = " ".join(f"{t}: {100 * smallest_shown_drop(t):.1f}" for t in (5, 10, 20, 40, 80))
     print(f"\nThe smallest limit that tasks can show of tasks like these: {smallest}")
     return report.kept

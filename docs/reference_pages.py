@@ -45,6 +45,7 @@ TITLES = {
     "DeclaredDivergence": "gates.divergence",
     "DeclaredCost": "gates.cost",
     "DeclaredLatency": "gates.latency",
+    "DeclaredUsage": "gates.usage",
     "DeclaredData": "gates.data",
     "DeclaredRepeats": "repeats",
     "Economics": "economics",

@@ -83,6 +83,7 @@ PRICE_READERS = {
     *(
         "gates.case_cost",
         "gates.figures",
+        "gates.run_figures",
         "gates.usage",
         "requests.estimate",
         "requests.reply",
@@ -457,7 +458,7 @@ def test_one_module_makes_means_and_quantiles_with_their_intervals():
         if not name.startswith("stats.") and names_in_use(name) & FIGURE_CALLS
     }
 
-    assert makers == {"gates.figures"}
+    assert makers == {"gates.figures", "gates.run_figures"}
 
 
 def test_the_price_of_a_request_is_read_where_one_request_is_priced():

@@ -275,6 +275,8 @@ def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
     from pytest_ftgate.gates.case_cost import cost_bound
 
     design, without_bound = design_of(suite, gate), list[str]()
+    if not gate.reads_prices:
+        return
     for variant in suite.variants.values():
         is_compared = gate.max_rise is not None and variant.name == suite.baseline
         if gate.evidence == "point" or not (variant.gated or is_compared):

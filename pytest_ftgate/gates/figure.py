@@ -23,8 +23,9 @@ class Figure:
     """One number about a variant, with its 95 % interval.
 
     Attributes:
-        unit: ``share``, ``usd`` (for 1,000 requests), ``tokens`` or ``characters``, ``ms``,
-            ``nats``; of a relative change it is the unit of what changes.
+        unit: ``share``, ``usd`` (for 1,000 requests), ``usd_per_run``, ``usd_per_success``,
+            ``tokens`` or ``characters``, ``seconds``, ``ms``, ``tool_calls``, ``nats``; of a
+            relative change it is the unit of what changes.
         value: the number; 0 if *n* is 0.
         low, high: the ends of the interval; None if unbounded, or with too few cases for it.
         n: the number of cases with a value; of a quantile the number of replies.

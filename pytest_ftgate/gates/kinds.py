@@ -7,7 +7,7 @@ another part of SciPy, and a run of pytest collects gates that it may never eval
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -46,6 +46,7 @@ from pytest_ftgate.suite.gate_kinds import (
     ForgettingGate,
     LatencyGate,
     RateGate,
+    UsageGate,
 )
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
@@ -84,10 +85,10 @@ class GateKind(ABC, Generic[_Gate]):
         return ()
 
 
-def _with_baseline(gate: Gate, sides: Sides) -> list[ScoreRequest]:
+def _with_baseline(gate: Gate, sides: Sides, *, graded: bool = False) -> list[ScoreRequest]:
     """Return the requests for task scores: of the baseline if the gate compares, and its own."""
-    baseline = [sides.task(sides.suite.baseline)] if gate.compares(sides.variant) else []
-    return [*baseline, sides.task()]
+    names = [sides.suite.baseline] * gate.compares(sides.variant) + [""]
+    return [sides.task(name, graded=graded) for name in names]
 
 
 class _RateKind(GateKind[RateGate]):
@@ -280,14 +281,15 @@ class _CostKind(GateKind[CostGate]):
 
     problems = staticmethod(cost_problems)
 
-    def needs(self, gate: CostGate, sides: Sides) -> Iterable[Need]:
-        return _with_baseline(gate, sides)
+    def needs(self, gate: CostGate, sides: Sides) -> Sequence[ScoreRequest]:
+        # What is a success, a judge may have to say.
+        return _with_baseline(gate, sides, graded=gate.max_usd_per_success is not None)
 
     def evaluate(self, gate: CostGate, given: Given) -> Verdict:
         from pytest_ftgate.gates.usage import evaluate_cost
 
         # Prices are current ones, so a drift of older replies does not affect them.
-        requests = _with_baseline(gate, given)
+        requests = self.needs(gate, given)
         scores, reference = (given.source.scores(requests[at]) for at in (-1, 0))
         return evaluate_cost(given.suite, gate, scores, reference)
 
@@ -295,6 +297,19 @@ class _CostKind(GateKind[CostGate]):
         from pytest_ftgate.gates.usage import measure_cost
 
         yield from measure_cost(given.suite, gate, given.source.scores(given.task(graded=True)))
+
+
+class _UsageKind(GateKind[UsageGate]):
+    """Usage: what a run takes, in tokens, time and tool calls."""
+
+    def needs(self, gate: UsageGate, sides: Sides) -> Sequence[ScoreRequest]:
+        return _with_baseline(gate, sides)
+
+    def evaluate(self, gate: UsageGate, given: Given) -> Verdict:
+        from pytest_ftgate.gates.usage import evaluate_usage
+
+        scores, reference = (given.source.scores(self.needs(gate, given)[at]) for at in (-1, 0))
+        return evaluate_usage(given.suite, gate, scores, reference)
 
 
 class _LatencyKind(GateKind[LatencyGate]):
@@ -357,6 +372,7 @@ KINDS: dict[str, GateKind[Any]] = {
     "forgetting": _ForgettingKind(),
     "cost": _CostKind(),
     "latency": _LatencyKind(),
+    "usage": _UsageKind(),
     "divergence": _DivergenceKind(),
     "data": _DataKind(),
 }

@@ -22,7 +22,7 @@ from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_inter
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 #: With fewer runs, or tasks, an amount without a bound has no interval.
-FEWEST_FOR_INTERVAL = 10
+FEWEST_FOR_INTERVAL = 20
 
 
 class Amount(StrEnum):
@@ -50,14 +50,24 @@ def run_figures(
 
 
 def run_figure(
-    scores: VariantScores, amount: Amount, tariff: Tariff, *, these_tasks: bool
+    scores: VariantScores,
+    amount: Amount,
+    tariff: Tariff,
+    *,
+    these_tasks: bool,
+    confidence: float = CONFIDENCE,
 ) -> Figure | None:
     """Return the mean *amount* of a run, or the cost per success; None if it is not known."""
     runs = runs_of(scores, amount, tariff)
     if runs is None:
         return None
     above, below = runs.units(runs.counts if these_tasks else None)
-    return ratio_figure(amount, above, below, runs) if below.sum() > 0.0 else None
+    if not below.sum() > 0.0:
+        return None
+    ends = None
+    if above.size >= FEWEST_FOR_INTERVAL:
+        ends = ratio_interval(above, below, confidence)
+    return _figure(amount, float(above.sum() / below.sum()), ends, above.size, (runs,))
 
 
 def run_rise(
@@ -67,6 +77,7 @@ def run_rise(
     tariffs: tuple[Tariff, Tariff],
     *,
     these_tasks: bool,
+    confidence: float = CONFIDENCE,
 ) -> Figure | None:
     """Return the relative rise of *amount* over the common tasks; None if it is not known.
 
@@ -79,13 +90,21 @@ def run_rise(
     # Of these tasks, so many parts of the runs of one side have one of the other beside them.
     parts = np.minimum(sides[0].counts, sides[1].counts) if these_tasks else None
     then, now = (side.units(parts) for side in sides)
-    if amount is not Amount.COST_PER_SUCCESS:
-        if not then[0].sum() > 0.0:
-            return None
-        return _less_one(ratio_figure(amount, now[0], then[0], *sides))
-    if not min(then[0].sum(), then[1].sum(), now[1].sum()) > 0.0:
+    per_success = amount is Amount.COST_PER_SUCCESS
+    least = (then[0], then[1], now[1]) if per_success else then[:1]
+    if not all(values.sum() > 0.0 for values in least):
         return None
-    return _less_one(_ratio_of_ratios(amount, now, then, sides))
+    sums = [float(values.sum()) for values in (*now, *then)]
+    ends, enough = None, now[0].size >= FEWEST_FOR_INTERVAL
+    if not per_success:
+        # Both sides have the same tasks and weights, so that the sums are as the means.
+        ends = ratio_interval(now[0], then[0], confidence) if enough else None
+        return _less_one(_figure(amount, sums[0] / sums[2], ends, now[0].size, sides))
+    if enough and sums[0] > 0.0:
+        ends = ratio_of_ratios_interval(now, then, confidence)
+    return _less_one(
+        _figure(amount, sums[0] / sums[1] / (sums[2] / sums[3]), ends, now[0].size, sides)
+    )
 
 
 # Runs -------------------------------------------------------------------------------------------
@@ -229,25 +248,6 @@ def common_runs(before: Runs | None, after: Runs | None) -> tuple[Runs, Runs] | 
 
 
 # Figures ----------------------------------------------------------------------------------------
-
-
-def ratio_figure(amount: Amount, above: FloatArray, below: FloatArray, *sides: Runs) -> Figure:
-    """Return the ratio of the sums of two values of each unit, with its interval."""
-    ends: tuple[float, float] | None = None
-    if above.size >= FEWEST_FOR_INTERVAL:
-        ends = ratio_interval(above, below, CONFIDENCE)
-    return _figure(amount, float(above.sum() / below.sum()), ends, above.size, sides)
-
-
-_Sides = tuple[FloatArray, FloatArray]
-
-
-def _ratio_of_ratios(amount: Amount, now: _Sides, then: _Sides, sides: tuple[Runs, Runs]) -> Figure:
-    sums = [float(values.sum()) for values in (*now, *then)]
-    ends: tuple[float, float] | None = None
-    if now[0].size >= FEWEST_FOR_INTERVAL and sums[0] > 0.0:
-        ends = ratio_of_ratios_interval(now, then, CONFIDENCE)
-    return _figure(amount, sums[0] / sums[1] / (sums[2] / sums[3]), ends, now[0].size, sides)
 
 
 def _figure(

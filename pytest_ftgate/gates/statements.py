@@ -96,6 +96,11 @@ class StepKind(StrEnum):
       variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
       and the *variant* where several are compared; or the *files* that are compared, their
       *labels*, and the *scorer*.
+    * ``repeat runs``: the *repeats* with which the result is settled if it stays as it is, and
+      whether the gate then *fails*; *where*.
+    * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
+      whether a *program* can state it; *where*.
+    * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
     * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
@@ -163,6 +168,8 @@ class StepKind(StrEnum):
     DECIDE_OTHERWISE = "decide otherwise"
     SETTLE = "settle"
     REPEAT_BASELINE = "repeat baseline"
+    REPEAT_RUNS = "repeat runs"
+    STATE_AMOUNT = "state amount"
     SHIP_OTHER = "ship other"
     SETTLE_SKILL = "settle skill"
     ACCEPT = "accept"

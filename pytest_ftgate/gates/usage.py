@@ -1,8 +1,8 @@
-"""The cost gate and the latency gate."""
+"""The cost gate, the usage gate and the latency gate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,15 @@ from pytest_ftgate.gates.next_steps import (
     observed_amount,
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.run_figures import Amount
+from pytest_ftgate.gates.run_limits import (
+    LIMIT_KEYS,
+    USAGE_KEYS,
+    RunSides,
+    amount_check,
+    amount_rise,
+    run_steps,
+)
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import (
     NextStep,
@@ -59,7 +68,7 @@ from pytest_ftgate.gates.verdict import (
     verdict_place,
 )
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
+from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate, UsageGate
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
 
@@ -102,7 +111,9 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     check = verdict.check
     if check is None or verdict.outcome is Outcome.PASSED:
         return
-    if verdict.outcome is Outcome.FAILED:
+    if check.unit in LIMIT_KEYS:
+        yield from run_steps(suite, gate, verdict)
+    elif verdict.outcome is Outcome.FAILED:
         yield next_step(StepKind.LOWER_USAGE)
     elif not check.informative:
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
@@ -131,18 +142,18 @@ def _max_tokens_step(suite: Suite, verdict: Verdict, checks: Sequence[Check]) ->
 
 def _passing_settings(checks: Iterable[Check]) -> list[str]:
     """Return the limits that pass *checks* with the same replies; none if they cannot."""
-    settings = []
+    settings = dict[str, float]()
     for check in sorted(checks, key=lambda check: check.before is None):
         high = observed_amount(check) if check.method == "point" else check.high
         if high is None or check.missing or not check.informative or not is_near(high, check.limit):
             return []
         if check.before is not None:
-            settings.append(f"max_rise: {ceil(high * 100) / 100:g}")
-        elif check.unit == "usd":
-            settings.append(f"max_usd_per_1k: {round_up(high)}")
+            settings["max_rise"] = max(settings.get("max_rise", 0.0), ceil(high * 100) / 100)
+        elif check.unit in ("usd", Amount.COST_PER_SUCCESS):
+            settings[LIMIT_KEYS.get(check.unit, "max_usd_per_1k")] = float(round_up(high))
         else:
-            settings.append(f"max_{check.kind}_ms: {ceil(high)}")
-    return settings
+            settings[LIMIT_KEYS.get(check.unit, f"max_{check.kind}_ms")] = ceil(high)
+    return [f"{key}: {value:.15g}" for key, value in settings.items()]
 
 
 #: The largest number of further cases to advise.
@@ -164,11 +175,43 @@ def evaluate_cost(
         FigureError: a case cost more than one can.
     """
     side = _priced(suite, scores)
-    if gate.evidence != "point":
-        _require_bound(side, gate)
-    checks = tuple(_cost_checks(suite, gate, side, baseline))
-    notes = _cost_notes(scores, side.tariff)
-    return usage_verdict(suite, gate, scores.variant, checks, notes)
+    checks, notes = list[Check](), list[Note]()
+    if gate.reads_prices:
+        if gate.evidence != "point":
+            _require_bound(side, gate)
+        checks += _cost_checks(suite, gate, side, baseline)
+        notes += _cost_notes(scores, side.tariff)
+    if gate.max_usd_per_success is not None:
+        limits = {Amount.COST_PER_SUCCESS: gate.max_usd_per_success}
+        sides = RunSides(suite, scores, baseline, gate.evidence)
+        checks += _run_checks(sides, limits, gate.max_rise)
+    return usage_verdict(suite, gate, scores.variant, tuple(checks), notes)
+
+
+def evaluate_usage(
+    suite: Suite, gate: UsageGate, scores: VariantScores, baseline: VariantScores
+) -> Verdict:
+    """Return the verdict of the usage gate about one variant; see `evaluate_cost`."""
+    limits = {amount: getattr(gate, key) for amount, key in USAGE_KEYS.items()}
+    declared = {amount: limit for amount, limit in limits.items() if limit is not None}
+    sides = RunSides(suite, scores, baseline, gate.evidence)
+    # Without one of these, the rise of everything that is known is limited.
+    known = [amount for amount in limits if sides.runs(scores, amount)] or [*limits]
+    checks = tuple(_run_checks(sides, declared or dict.fromkeys(known), gate.max_rise))
+    return usage_verdict(suite, gate, scores.variant, checks, ())
+
+
+def _run_checks(
+    sides: RunSides, limits: Mapping[Amount, float | None], max_rise: float | None
+) -> Iterator[Check]:
+    """Yield a check of each amount that has a limit, and of the rise of each."""
+    for amount, limit in limits.items():
+        if limit is not None:
+            yield amount_check(sides, amount, limit)
+    if max_rise is None or sides.scores is sides.baseline:
+        return
+    for amount in limits:
+        yield amount_rise(sides, amount, max_rise)
 
 
 def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterator[Verdict]:

@@ -134,7 +134,7 @@ class Check:
 
     Attributes:
         kind: what the variant is compared with. ``mean``, ``p50`` and ``p95`` are held to a limit
-            of the cost or latency gate.
+            of the cost, usage or latency gate.
         against: the displayed name of the results compared with; "" for a limit.
         case_ids: the must-pass cases that are wrong.
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
@@ -142,7 +142,8 @@ class Check:
         has_default_limit: True if *limit* is what the cases can show, and not declared.
         two_sided: True if *limit* holds up and down; *p_pass* is the larger, *p_fail* the smaller.
         limit_cases: how many cases that are, those to come and those without a reply included.
-        unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``tokens`` or ``characters``.
+        unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``characters``; of runs
+            ``usd_per_success``, ``tokens`` (of thoughts too), ``seconds``, ``tool_calls``.
         n: the number of cases compared.
         tasks: the number of tasks, if the check is about these alone; *n* then counts their runs
             in pairs. 0 if the cases are the sample.

@@ -19,6 +19,7 @@ from typing import Any
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
 from pytest_ftgate.processes import kill_group, temporary_folder
 from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.commands import command_arguments
@@ -39,6 +40,9 @@ _LAST_CHARACTERS, _UNREAD = 2000, re.compile(r"""["']reward["']\s*:""")
 _OUTPUTS = ("out", "error")
 #: The exit code of a program that did not solve its case.
 _UNSOLVED = 1
+_STATED_RUN = '{"reward": 1, "cost_usd": 0.12, "tool_calls": 7, "uses": ["pdf"], "seconds": 61.5}'
+#: What it may state of its run beside the reward.
+_FACTS = ("cost_usd", "tool_calls", "uses", "seconds")
 _STATED = '{"reward": 0.5, "text": "what it did"}'
 
 
@@ -201,7 +205,26 @@ def _reply(
         )
     text = str(stated.get("text", out.strip()))
     usage = {key: stated[key] for key in ("input", "output") if key in stated}
-    return Reply(text=text, score=float(reward), usage=usage, seconds=seconds)
+    return Reply(
+        text=text, score=float(reward), usage=usage, seconds=seconds, run=_run_facts(name, stated)
+    )
+
+
+def _run_facts(name: str, stated: Mapping[str, Any]) -> RunFacts | None:
+    """Return what a program states about its run beside the reward; None for nothing.
+
+    Raises:
+        RequestRejected: a value is not what it should be.
+    """
+    facts = {key: stated[key] for key in _FACTS if key in stated}
+    if not facts:
+        return None
+    try:
+        return RunFacts.from_plain(facts)
+    except ValueError as error:
+        raise RequestRejected(
+            f"{name}: {str(error)[:_MAX_SHOWN]}; write {_STATED_RUN}, or leave it out"
+        ) from error
 
 
 def _stated(name: str, out: str) -> Mapping[str, Any]:

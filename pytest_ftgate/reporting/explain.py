@@ -339,6 +339,9 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     if check.method == "point":
         yield f"{measured}, and {limit} is allowed, without an allowance for chance."
         return
+    if check.unit in phrases.RUN_AMOUNTS and not check.measure:
+        yield from _run_sentences(check, measured, limit)
+        return
     method = _USAGE_METHODS[check.method]
     if check.before is not None and check.method == "order":
         method += " of each case's own rise"
@@ -346,4 +349,14 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     yield (
         f"It passes if all of the 95 % CI is within {limit}, and fails if none of it is; "
         f"{_conclusion(check)}"
+    )
+
+
+def _run_sentences(check: Check, measured: str, limit: str) -> Iterator[str]:
+    """Yield how a check of what runs took was decided."""
+    sample = "runs of these tasks" if check.tasks else "tasks"
+    yield f"{measured}; Johnson's t over {check.effective:.0f} {sample}."
+    yield (
+        f"It passes if all of the 95 % CI is within {limit}, and fails if all of the 99 % CI is "
+        f"beyond it; {_conclusion(check)}"
     )

@@ -27,6 +27,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
+from pytest_ftgate.reporting.run_notes import STATED_AMOUNTS
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -281,8 +282,10 @@ def _not_gated_headline(verdict: Verdict) -> str:
 
 
 def _no_replies_headline(verdict: Verdict) -> str:
-    lacks_tokens = verdict.statement.values.get("lacks") == "tokens"
-    lack = "no reply counts its tokens" if lacks_tokens else "no reply came"
+    lacks = verdict.statement.values.get("lacks")
+    lack = "no reply counts its tokens" if lacks == "tokens" else "no reply came"
+    if lacks in STATED_AMOUNTS and lacks != "tokens":
+        lack = f"no run states {STATED_AMOUNTS[str(lacks)]}"
     return f"nothing to evaluate: {lack}"
 
 

@@ -197,6 +197,26 @@ def _add_replies(values: _Values) -> StepWords:
     return StepWords(f"add the {missing} to {values['file']}", remark)
 
 
+#: The keys in which a run states what the unit of a check counts.
+_STATED_IN = {
+    "usd_per_success": "cost_usd",
+    "tokens": "total_tokens",
+    "seconds": "seconds",
+    "tool_calls": "tool_calls",
+}
+
+
+def _state_amount(values: _Values) -> StepWords:
+    key, missing = _STATED_IN[values["unit"]], values["missing"]
+    where = values.get("file") or values["where"]
+    text = f"state {key} of {quantity(missing, 'run')}"
+    if values["program"]:
+        usage = '"input": 1200, "output": 300' if key == "total_tokens" else f'"{key}": …'
+        return StepWords(text, f'in its last line: {{"reward": 1, {usage}}}', where)
+    remark = f'write "run": {{"{key}": …}} in each line' if values.get("file") else ""
+    return StepWords(text, remark, where)
+
+
 def _add_cases(values: _Values) -> StepWords:
     noun, chances, remarks = values["cases"], [], []
     if values["unchanged"]:
@@ -240,7 +260,7 @@ def _record_command(values: _Values) -> str:
 
 
 #: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False}
+_ABSENT = {"where": "", "after_fixes": False, "runs": False}
 
 
 def _words(
@@ -318,7 +338,16 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "if the change is intended, raise the limit under thoughts or remove it",
         _AT,
     ),
-    StepKind.LOWER_USAGE: _words("choose a smaller model or a shorter prompt"),
+    StepKind.LOWER_USAGE: _words(
+        "{runs:let the agent do less, or choose a smaller model/choose a smaller model or a "
+        "shorter prompt}"
+    ),
+    StepKind.REPEAT_RUNS: _words(
+        "set repeats: {repeats}",
+        "it settles this if the result stays as it is{fails:; the gate then fails/}",
+        _AT,
+    ),
+    StepKind.STATE_AMOUNT: _state_amount,
     StepKind.TRAIN_AGAIN: _words("mix general data into the training set", docs_page("forgetting")),
     StepKind.IMPROVE_JUDGE: _improve_judge,
     StepKind.RUN_AGAIN: _run_again,

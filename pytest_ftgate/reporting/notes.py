@@ -30,6 +30,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
+from pytest_ftgate.reporting.run_notes import RUN_WORDS
 
 # Training data ----------------------------------------------------------------------------------
 
@@ -446,6 +447,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
     "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
+    **RUN_WORDS,
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",
     NoteKind.NOT_REQUESTED: "{n:,} of {of:,} replies were not requested in this run",

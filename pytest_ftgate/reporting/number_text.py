@@ -88,11 +88,30 @@ def nats(value: float) -> str:
     return f"{value:.3g} nats a token"
 
 
+def seconds(value: float) -> str:
+    """Return seconds as ``61.2 s``, with three figures if below 100."""
+    return f"{_three_figures(value)} s"
+
+
+def tool_calls(value: float) -> str:
+    """Return a mean of calls as ``12.3 calls``, with three figures if below 100."""
+    text = _three_figures(value)
+    return f"{text} call{'s' * (text != '1')}"
+
+
+def _three_figures(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
+
+
 def amount(value: float, unit: str) -> str:
-    """Return *value* as text in its *unit*: ``share``, ``usd``, ``ms``, or what is counted."""
+    """Return *value* as text in its *unit*, which ``Figure`` names, or is what is counted."""
     known: Mapping[str, Callable[[float], str]] = {
         "share": percent,
         "usd": usd,
+        "usd_per_run": usd,
+        "usd_per_success": usd,
+        "seconds": seconds,
+        "tool_calls": tool_calls,
         "ms": milliseconds,
         "nats": nats,
     }

@@ -130,6 +130,15 @@ def measure_name(values: Mapping[str, Any]) -> str:
     return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
 
 
+#: What a check of runs measures, by its unit.
+RUN_AMOUNTS: Mapping[str, str] = {
+    "usd_per_success": "cost per success",
+    "tokens": "usage per task",
+    "seconds": "time per task",
+    "tool_calls": "tools per task",
+}
+
+
 def figure_name(check: Check) -> str:
     """Return what a check of cost, latency, thoughts or divergence measures."""
     if check.unit == "nats":
@@ -138,6 +147,8 @@ def figure_name(check: Check) -> str:
         return "cost of 1,000 requests"
     if check.measure:
         return "length of a thought"
+    if check.unit in RUN_AMOUNTS:
+        return RUN_AMOUNTS[check.unit]
     return "p95 latency" if check.kind is CheckKind.P95 else "median latency"
 
 
@@ -204,6 +215,8 @@ def size(check: Check, digits: int | None = None) -> str:
 def _level_beside_limit(check: Check, digits: int) -> str:
     """Return the level of a check, with more figures if it would read like its limit."""
     text, unit = level(check.after, check.unit, digits), check.unit
+    if any(one.kind == NoteKind.NO_SUCCESS for one in check.notes):
+        return f"over {text}"
     if unit == "share" or text != level(check.limit, unit) or isclose(check.after, check.limit):
         return text
     return f"{check.after:,.6g} {text.partition(' ')[2]}"
@@ -217,7 +230,8 @@ def _directed_percent(rise: float, digits: int) -> str:
 def interval(check: Check, digits: int | None = None) -> str:
     """Return ``95 % CI 8 to 15``, of a level ``95 % CI 60 to 79 %``; "" if there is none."""
     digits = decimals(check) if digits is None else digits
-    if check.is_unchanged or check.has_drifted:
+    only_least = check.low == check.after and check.high is None
+    if check.is_unchanged or check.has_drifted or only_least:
         return ""
     if check.before is None:
         text = level_span(check.low, check.high, check.unit, digits)
@@ -552,10 +566,15 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     """Yield what stands out beside the numbers: parts, causes, missing replies."""
     is_open = check.missing and check.outcome is not Outcome.PASSED
     if is_open and check.kind is not CheckKind.MUST_PASS:
-        lacks = "no run of" if check.noun == "task" else "no reply to"
-        lacks = "no price of" if check.unit == "usd" else lacks
-        total = (check.tasks or check.n) + check.missing
-        yield f"{lacks} {check.missing:,} of {total:,} {check.noun}s"
+        if check.unit in RUN_AMOUNTS and not check.measure:
+            yield f"not known of {check.missing:,} of {check.n + check.missing:,} runs"
+        else:
+            lacks = "no run of" if check.noun == "task" else "no reply to"
+            lacks = "no price of" if check.unit == "usd" else lacks
+            total = (check.tasks or check.n) + check.missing
+            yield f"{lacks} {check.missing:,} of {total:,} {check.noun}s"
+    if any(one.kind == NoteKind.NO_SUCCESS for one in check.notes):
+        yield "no run succeeded"
     for note in check.notes:
         if note.kind == NoteKind.CLIPPED and note.values["over"]:
             yield fill("{over:#reply} counted up to {most:.3g} only", note.values)

@@ -469,6 +469,7 @@ class DeclaredCost(Declared):
     """The cost gate: the largest cost of requests, or the largest rise over the baseline."""
 
     max_usd_per_1k: Positive | None = None
+    max_usd_per_success: Positive | None = None
     max_rise: Positive | None = None
     max_cost_per_case: Positive | None = None
     evidence: Literal["statistics", "point"] = "statistics"
@@ -482,6 +483,16 @@ class DeclaredLatency(Declared):
     max_rise: Positive | None = None
 
 
+class DeclaredUsage(Declared):
+    """The usage gate: what a run of an agent may take, on average over the tasks."""
+
+    max_tokens_per_task: Positive | None = None
+    max_seconds_per_task: Positive | None = None
+    max_tool_calls_per_task: Positive | None = None
+    max_rise: Positive | None = None
+    evidence: Literal["statistics", "point"] = "statistics"
+
+
 class DeclaredGates(Declared):
     """The gates of the suite, at most one of each kind."""
 
@@ -491,6 +502,7 @@ class DeclaredGates(Declared):
     divergence: DeclaredDivergence | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None
+    usage: DeclaredUsage | None = None
     data: DeclaredData | None = None
 
 

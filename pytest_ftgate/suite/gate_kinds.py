@@ -338,6 +338,7 @@ class CostGate(Gate):
 
     Attributes:
         max_usd_per_1k: the most USD per thousand requests, or None.
+        max_usd_per_success: the most USD for a success, failures paid as well, or None.
         max_cost_per_case: the most USD that one case can cost, or None if ``max_tokens`` says it.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
     """
@@ -345,11 +346,19 @@ class CostGate(Gate):
     kind: str = "cost"
     line: int
     max_usd_per_1k: float | None = None
+    max_usd_per_success: float | None = None
     max_rise: float | None = None
     max_cost_per_case: float | None = None
     evidence: str = "statistics"
     # The most of a case is a fact, as a price is: what was seen above it is an error.
-    limit_keys: ClassVar[tuple[str, ...]] = ("max_usd_per_1k", "max_rise", "evidence")
+    limit_keys: ClassVar[tuple[str, ...]] = (
+        *("max_usd_per_1k", "max_usd_per_success", "max_rise", "evidence"),
+    )
+
+    @property
+    def reads_prices(self) -> bool:
+        """True if the price of requests is limited, and not only that of a success."""
+        return self.max_usd_per_1k is not None or self.max_usd_per_success is None
 
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002
         """Return True if the gate limits a rise over the baseline."""
@@ -371,6 +380,34 @@ class LatencyGate(Gate):
     max_p95_ms: float | None = None
     max_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = ("max_p50_ms", "max_p95_ms", "max_rise")
+
+    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
+        """Return True if the gate limits a rise over the baseline."""
+        return self.max_rise is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageGate(Gate):
+    """The gate that limits what a run of an agent takes, on average over the tasks.
+
+    Attributes:
+        max_tokens_per_task, max_seconds_per_task, max_tool_calls_per_task: the largest allowed
+            means, or None.
+        max_rise: limits the rise of each of them that has a limit; of all three if none has one.
+        evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
+    """
+
+    kind: str = "usage"
+    line: int
+    max_tokens_per_task: float | None = None
+    max_seconds_per_task: float | None = None
+    max_tool_calls_per_task: float | None = None
+    max_rise: float | None = None
+    evidence: str = "statistics"
+    limit_keys: ClassVar[tuple[str, ...]] = (
+        *("max_tokens_per_task", "max_seconds_per_task", "max_tool_calls_per_task"),
+        *("max_rise", "evidence"),
+    )
 
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002
         """Return True if the gate limits a rise over the baseline."""
@@ -420,6 +457,7 @@ class DivergenceGate(_OfTuned):
 PLAIN_GATES: Mapping[str, Callable[..., Gate]] = {
     "cost": CostGate,
     "latency": LatencyGate,
+    "usage": UsageGate,
 }
 
 #: The limits of a gate on training data that declares none.
@@ -458,6 +496,12 @@ def is_rate(gate: Gate) -> TypeGuard[RateGate]:
     return isinstance(gate, RateGate)
 
 
+def claims_these_tasks(suite: Suite) -> bool:
+    """Return True if the accuracy gate is about the tasks of *suite* alone: so are all amounts."""
+    gate = suite.gates.get("accuracy")
+    return gate is not None and is_rate(gate) and gate.claims_these
+
+
 def compares_skills(gate: Gate) -> TypeGuard[ForgettingGate]:
     """Return True if *gate* compares the skills of a tuned variant with those of its base."""
     return isinstance(gate, ForgettingGate)
@@ -470,7 +514,7 @@ def reads_distributions(gate: Gate) -> TypeGuard[DivergenceGate]:
 
 def reads_contents(gate: Gate) -> bool:
     """Return True if *gate* rests on what replies say, and not on what they cost or took."""
-    return not isinstance(gate, CostGate | LatencyGate | DataGate)
+    return not isinstance(gate, CostGate | LatencyGate | UsageGate | DataGate)
 
 
 def scores_content(gate: Gate) -> bool:

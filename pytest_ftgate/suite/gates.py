@@ -360,7 +360,11 @@ def _check_early_looks(source: SuiteSource, variants: Iterable[Variant]) -> None
 #: The keys of gates that say how their limits are held.
 _HOW_HELD = ("evidence", "max_cost_per_case")
 #: An example of a limit, for each kind of usage gate.
-_LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
+_LIMIT_EXAMPLES = {
+    "cost": "max_usd_per_1k: 0.50",
+    "latency": "max_p95_ms: 1500",
+    "usage": "max_tokens_per_task: 50000",
+}
 
 
 def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Gate]:
@@ -384,11 +388,21 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
     if "divergence" in written:
         gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
     gates |= _plain_gates(source, declared)
+    _check_success(suite)
     if "data" in written:
         gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
         source.add_error_at(("gates",), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
+
+
+def _check_success(suite: SuiteDraft) -> None:
+    """Add an error if the cost of a success is limited, and no reply can be one."""
+    cost, cases = suite.declared.gates.cost, suite.cases
+    limits = cost is not None and cost.max_usd_per_success is not None
+    if limits and cases and not any(case.is_scorable for case in cases):
+        message = 'cost: max_usd_per_success: no case has "expected", so no reply is a success'
+        suite.source.add_error_at(("gates", "cost", "max_usd_per_success"), message)
 
 
 def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:

@@ -198,6 +198,9 @@ def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
 
 def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: str) -> str:
     """Return an error that names the variants without the price that *gate* needs, or ""."""
+    if not gate.reads_prices:
+        # Replies may state what they cost.
+        return ""
     needed = {name: variant for name, variant in variants.items() if variant.gated}
     if gate.max_rise is not None and baseline in variants:
         needed[baseline] = variants[baseline]

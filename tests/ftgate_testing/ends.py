@@ -237,6 +237,33 @@ def _open_cost() -> Verdict:
     return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
 
 
+def _runs(outcome: Outcome, step: NextStep, **values) -> Verdict:
+    """Return what a success of an agent costs in 40 runs of these tasks."""
+    verdict = _check(
+        _rate(2, _gate(min=0.5)), outcome, step,
+        kind=CheckKind.MEAN, unit="usd_per_success", limit=0.5, before=None, against="",
+        informative=True, n=40, tasks=8, effective=40, method="t", **values,
+    )  # fmt: skip
+    return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
+
+
+def _few_runs() -> Verdict:
+    step = _step(StepKind.REPEAT_RUNS, repeats=9, fails=False)
+    return _runs(Outcome.INCONCLUSIVE, step, after=0.46, low=0.4, high=0.53)
+
+
+def _unstated_runs() -> Verdict:
+    step = _step(StepKind.STATE_AMOUNT, missing=8, unit="usd_per_success", program=True)
+    told = note(NoteKind.UNKNOWN_RUNS, n=8, of=48, unit="usd_per_success", allowed=0.05)
+    return _runs(Outcome.INCONCLUSIVE, step, after=0.3, low=0.2, high=0.4, missing=8, notes=(told,))
+
+
+def _no_success() -> Verdict:
+    told = note(NoteKind.NO_SUCCESS, n=40, rate=0.124, least=1.61)
+    step = _step(StepKind.CHECK_SCORE)
+    return _runs(Outcome.FAILED, step, after=1.61, low=1.61, high=None, notes=(told,))
+
+
 def _thoughts() -> Verdict:
     verdict = _check(
         _rate(30, _gate(max_drop=0.05)), Outcome.FAILED,
@@ -401,6 +428,8 @@ ENDS: tuple[End, ...] = (
         lambda: verdict_of(_alone("cost: {max_usd_per_1k: 0.5}", 2,
                                   more={"current": ", usd_per_1k: 0.62"}), "current"),
         (f"{_J}test_cost.py::test_a_cheaper_model_passes_the_limit_that_a_dear_one_failed",)),
+    End("failed", "no run of an agent succeeded", _no_success,
+        (f"{_J}test_runs_of_agents.py::test_without_a_success_the_gate_fails_and_says_so",)),
     End("failed", "p50", lambda: _latency(CheckKind.P50),
         (f"{_J}test_latency.py::test_a_quicker_model_passes_the_limit_that_a_slow_one_failed",)),
     End("failed", "p95", lambda: _latency(CheckKind.P95),
@@ -461,6 +490,10 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a cost that may be rare and large", _open_cost,
         (f"{_J}test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
          "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
+    End("inconclusive", "too few runs of an agent", _few_runs,
+        (f"{_J}test_runs_of_agents.py::test_the_repeats_that_few_runs_need_are_named_and_settle_the_gate",)),
+    End("inconclusive", "runs of an agent that do not state their cost", _unstated_runs,
+        (f"{_J}test_runs_of_agents.py::test_recorded_runs_that_state_nothing_are_missing_until_they_state_it",)),
     End("inconclusive", "a judge that is not qualified", _judge,
         (f"{_J}test_judge.py::test_a_better_judge_settles_what_one_that_is_not_fit_left_open",),
         "whether a sharper rubric agrees with people must be measured"),

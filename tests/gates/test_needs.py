@@ -34,6 +34,7 @@ from pytest_ftgate.suite.gate_kinds import (
     ForgettingGate,
     LatencyGate,
     RateGate,
+    UsageGate,
 )
 from pytest_ftgate.suite.model import Gate, Judge, Suite, Variant
 from pytest_ftgate.suite.prices import Tariff
@@ -66,6 +67,8 @@ GATES: tuple[Gate, ...] = (
     replace(FORGETTING, stop_early=True),
     CostGate(line=1, max_usd_per_1k=5),
     CostGate(line=1, max_rise=0.1),
+    CostGate(line=1, max_usd_per_success=5, max_rise=0.1),
+    UsageGate(line=1, max_tokens_per_task=5, max_rise=0.1),
     LatencyGate(line=1, max_p50_ms=900),
     LatencyGate(line=1, max_p95_ms=900, max_rise=0.1),
     DivergenceGate(line=1, max_kl=0.1),

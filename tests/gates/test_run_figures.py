@@ -25,16 +25,16 @@ def test_the_mean_cost_of_these_tasks_has_the_interval_of_their_runs():
     assert (figure.low, figure.high) == pytest.approx(mean_interval(np.ravel(COSTS), 0.95))
 
 
-def test_of_tasks_like_these_the_tasks_are_the_sample_and_fewer_than_ten_have_no_interval():
+def test_of_tasks_like_these_the_tasks_are_the_sample_and_few_have_no_interval():
     few = run_figure(costing("new", COSTS), Amount.COST, NO_PRICE, these_tasks=False)
     assert (few.n, few.units, few.low, few.high) == (40, 8, None, None)
-    many = run_figure(costing("new", COSTS * 2), Amount.COST, NO_PRICE, these_tasks=False)
-    ends = mean_interval(np.mean(COSTS * 2, axis=1), 0.95)
-    assert (many.units, (many.low, many.high)) == (16, pytest.approx(ends))
+    many = run_figure(costing("new", COSTS * 3), Amount.COST, NO_PRICE, these_tasks=False)
+    ends = mean_interval(np.mean(COSTS * 3, axis=1), 0.95)
+    assert (many.units, (many.low, many.high)) == (24, pytest.approx(ends))
 
 
 def test_failures_pay_for_the_successes():
-    runs = [[(1.0, {"cost_usd": 0.2}), (0.0, {"cost_usd": 0.4})]] * 6
+    runs = [[(1.0, {"cost_usd": 0.2}), (0.0, {"cost_usd": 0.4})]] * 12
     figure = run_figure(
         agent_scores("new", runs), Amount.COST_PER_SUCCESS, NO_PRICE, these_tasks=True
     )
@@ -81,11 +81,11 @@ def test_the_word_of_the_runner_comes_first_and_what_nobody_knows_is_none(amount
 @pytest.mark.parametrize("these_tasks", [True, False])
 @pytest.mark.parametrize("amount", [Amount.COST, Amount.COST_PER_SUCCESS])
 def test_a_rise_is_relative_to_the_baseline_of_the_same_tasks(amount, these_tasks):
-    before = costing("current", COSTS * 2)
-    after = costing("new", [[1.5 * cost for cost in row] for row in COSTS * 2 + [[99.0]]])
+    before = costing("current", COSTS * 3)
+    after = costing("new", [[1.5 * cost for cost in row] for row in COSTS * 3 + [[99.0]]])
     rise = run_rise(before, after, amount, (NO_PRICE, NO_PRICE), these_tasks=these_tasks)
     assert (rise.value, rise.low, rise.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert (rise.n, rise.units) == (80, 80 if these_tasks else 16)
+    assert (rise.n, rise.units) == (120, 120 if these_tasks else 24)
 
 
 def test_fewer_successes_raise_what_one_costs():

@@ -17,6 +17,8 @@ from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.errors import ProviderRejected, RequestRejected
 from pytest_ftgate.providers import command
 from pytest_ftgate.providers.command import open_command
+from pytest_ftgate.readers.agent_runs import RunFacts
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -187,3 +189,26 @@ def test_a_program_that_is_not_there_stops_the_variant():
     options = {**asked.options, "run": ["no-such-program"]}
     with pytest.raises(ProviderRejected, match="no-such-program cannot be started"):
         reply(Request(**{n: getattr(asked, n) for n in Request.__slots__} | {"options": options}))
+
+
+def test_a_program_may_state_what_its_run_cost_and_took_beside_the_reward():
+    facts = {"cost_usd": 0.12, "tool_calls": 7, "uses": ["pdf"], "seconds": 61.5}
+    stated = reply(request(f"print({json.dumps(json.dumps({'reward': 1, **facts}))})"))
+
+    assert stated.run == RunFacts(cost_usd=0.12, tool_calls=7, uses=("pdf",), seconds=61.5)
+    assert Reply.from_json(stated.to_json()) == stated
+
+
+@every_row(
+    "facts, told",
+    [
+        ({"cost_usd": -1}, "cost_usd: -1 is no number of at least 0"),
+        ({"tool_calls": 1.5}, "tool_calls: 1.5 is no number of at least 0"),
+        ({"uses": "pdf"}, "uses: a list of the skills that were read"),
+    ],
+)
+def test_what_is_no_amount_is_an_error_that_says_what_to_write(facts, told):
+    program = f"print({json.dumps(json.dumps({'reward': 1, **facts}))})"
+    with pytest.raises(RequestRejected, match=told) as error:
+        reply(request(program))
+    assert 'write {"reward": 1, "cost_usd": 0.12' in str(error.value)

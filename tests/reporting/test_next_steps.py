@@ -19,6 +19,7 @@ VALUES = {
     "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
     "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
+    "unit": "seconds", "program": True, "runs": False,
     "narrows": False, "rise": False, "chance": 0.4, "last": 40, "at_last": 0.9, "recorded": False,
 }  # fmt: skip
 
