@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
+from pytest_ftgate.reporting.explain import ruled_out
 from pytest_ftgate.reporting.flips import flip_lines, turn_text, turned_lines
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import change_size, level, percent, quantity
 from pytest_ftgate.reporting.phrases import cases as changed_cases
-from pytest_ftgate.reporting.phrases import doubt, limit, ruled_out, size_with_interval
+from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
 from pytest_ftgate.reporting.runs import run_lines
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import (

@@ -228,7 +228,7 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
-    if remark := phrases.ruled_out(check, check.outcome):
+    if remark := ruled_out(check, check.outcome):
         yield f"{remark[0].upper()}{remark[1:]}."
     if of_skills is None:
         yield from _threshold_comparison(check)
@@ -360,3 +360,18 @@ def _run_sentences(check: Check, measured: str, limit: str) -> Iterator[str]:
         f"It passes if all of the 95 % CI is within {limit}, and fails if all of the 99 % CI is "
         f"beyond it; {_conclusion(check)}"
     )
+
+
+def ruled_out(check: Check, outcome: Outcome) -> str:
+    """Return why *check* passed though its interval reaches beyond the limit; "" if it does not.
+
+    The test looks at one side, with the whole level there; the interval has half of it on each.
+    """
+    is_drop = check.unit == "share" and check.before is not None and check.low is not None
+    if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
+        return ""
+    if check.low is None or -check.low < check.limit:
+        return ""
+    sure = percent(1.0 - check.miss, 0 if round(check.miss * 1000) % 10 == 0 else 1)
+    ruled = f"a drop of {unsigned_points(check.limit)} points or more is ruled out at {sure}"
+    return f"{ruled}: that test has one side, and the CI two"

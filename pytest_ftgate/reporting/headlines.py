@@ -27,7 +27,6 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.run_notes import STATED_AMOUNTS
 
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
@@ -282,6 +281,8 @@ def _not_gated_headline(verdict: Verdict) -> str:
 
 
 def _no_replies_headline(verdict: Verdict) -> str:
+    from pytest_ftgate.reporting.run_notes import STATED_AMOUNTS
+
     lacks = verdict.statement.values.get("lacks")
     lack = "no reply counts its tokens" if lacks == "tokens" else "no reply came"
     if lacks in STATED_AMOUNTS and lacks != "tokens":

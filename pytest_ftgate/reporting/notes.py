@@ -30,7 +30,6 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.run_notes import RUN_WORDS
 
 # Training data ----------------------------------------------------------------------------------
 
@@ -447,7 +446,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
     "{allowed:percent} may lack one",
     NoteKind.NO_TOKENS: "{n} of {of} replies report no tokens, so they have no price",
-    **RUN_WORDS,
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",
     NoteKind.NOT_REQUESTED: "{n:,} of {of:,} replies were not requested in this run",
@@ -535,13 +533,14 @@ def note_text(note: Note) -> str:
         name: note_text(value) if isinstance(value, Note) else value
         for name, value in note.values.items()
     }
-    return fill(_WORDS.get(note.kind) or _identity_words(note.kind), texts)
+    return fill(_WORDS.get(note.kind) or _rare_words(note.kind), texts)
 
 
-def _identity_words(kind: str) -> Words:
+def _rare_words(kind: str) -> Words:
     from pytest_ftgate.reporting.identity import IDENTITY_WORDS  # most runs show none of them
+    from pytest_ftgate.reporting.run_notes import RUN_WORDS
 
-    return IDENTITY_WORDS[kind]
+    return IDENTITY_WORDS.get(kind) or RUN_WORDS[kind]
 
 
 def named_note_text(key: str, values: Mapping[str, Any]) -> str:

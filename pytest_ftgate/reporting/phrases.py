@@ -366,21 +366,6 @@ _DOUBTS: Mapping[Relation, str] = {
 _OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one above it."
 
 
-def ruled_out(check: Check, outcome: Outcome) -> str:
-    """Return why *check* passed though its interval reaches beyond the limit; "" if it does not.
-
-    The test looks at one side, with the whole level there; the interval has half of it on each.
-    """
-    is_drop = check.unit == "share" and check.before is not None and check.low is not None
-    if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
-        return ""
-    if check.low is None or -check.low < check.limit:
-        return ""
-    sure = percent(1.0 - check.miss, 0 if round(check.miss * 1000) % 10 == 0 else 1)
-    ruled = f"a drop of {unsigned_points(check.limit)} points or more is ruled out at {sure}"
-    return f"{ruled}: that test has one side, and the CI two"
-
-
 def doubt(check: Check) -> str:
     """Return in a sentence what keeps *check* open; "" if it is decided."""
     if check.unit != "share":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ftgate_testing.score_columns import suite, variant_scores
 from ftgate_testing.tables import every_row
 
@@ -10,7 +12,7 @@ from pytest_ftgate.gates.power import design_pass_probability
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
-from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.explain import explain, ruled_out
 from pytest_ftgate.reporting.number_text import percent
 from pytest_ftgate.suite.gate_kinds import RateGate
 
@@ -106,3 +108,20 @@ def test_the_limit_of_a_rise_is_explained_as_it_is_declared():
 
     assert "up 16.7 % (95 % CI 12.8 to 20.0 %)" in text
     assert "all of the 95 % CI is within +12.5 %" in text
+
+
+WIDE = Check(
+    kind=CheckKind.BASELINE, outcome=Outcome.PASSED, n=300, limit=0.05, before=0.98, after=0.97,
+    low=-0.055, high=0.03,
+)  # fmt: skip
+
+
+@every_row("check, outcome, said", [
+    (WIDE, Outcome.PASSED, "ruled out at 95 %: that test has one side, and the CI two"),
+    (replace(WIDE, miss=0.025), Outcome.PASSED, "5 points or more is ruled out at 97.5 %"),
+    (WIDE, Outcome.INCONCLUSIVE, ""), (replace(WIDE, low=-0.04), Outcome.PASSED, ""),
+    (replace(WIDE, two_sided=True), Outcome.PASSED, ""),
+])  # fmt: skip
+def test_a_pass_with_an_interval_beyond_its_limit_says_why(check, outcome, said):
+    assert bool(ruled_out(check, outcome)) == bool(said)
+    assert said in ruled_out(check, outcome)

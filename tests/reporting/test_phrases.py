@@ -24,7 +24,6 @@ from pytest_ftgate.reporting.phrases import (
     measured_headline,
     other_check,
     relation,
-    ruled_out,
     size,
     worst,
 )
@@ -256,20 +255,6 @@ def test_a_drop_is_worded_in_one_module():
     }
 
     assert found <= WORDING
-
-
-WIDE = replace(DROP, after=0.97, low=-0.055, high=0.03, outcome=Outcome.PASSED)
-
-
-@every_row("check, outcome, said", [
-    (WIDE, Outcome.PASSED, "ruled out at 95 %: that test has one side, and the CI two"),
-    (replace(WIDE, miss=0.025), Outcome.PASSED, "5 points or more is ruled out at 97.5 %"),
-    (WIDE, OPEN, ""), (replace(WIDE, low=-0.04), Outcome.PASSED, ""),
-    (replace(WIDE, two_sided=True), Outcome.PASSED, ""), (RATE, Outcome.PASSED, ""),
-])  # fmt: skip
-def test_a_pass_with_an_interval_beyond_its_limit_says_why(check, outcome, said):
-    assert bool(ruled_out(check, outcome)) == bool(said)
-    assert said in ruled_out(check, outcome)
 
 
 @every_row("noun, fixed, said", [
