@@ -327,7 +327,10 @@ def unchanged_discordance(pairs: PairedCounts) -> float:
     disagreement is noise: chance loses as many cases as it gains, so that the smaller number counts
     twice. Without such a difference that number would be too low: it is the smaller of two.
     """
-    if min(p_drop(pairs), p_drop(turned(pairs))) > (1.0 - CONFIDENCE) / 2.0:
+    if (
+        pairs.noise is not None
+        or min(p_drop(pairs), p_drop(turned(pairs))) > (1.0 - CONFIDENCE) / 2.0
+    ):
         return smoothed_discordance(pairs)
     fewer = min(pairs.regressed, pairs.fixed)
     return smoothed_discordance(replace(pairs, fixed=fewer, regressed=fewer))
@@ -335,7 +338,7 @@ def unchanged_discordance(pairs: PairedCounts) -> float:
 
 def smoothed_discordance(pairs: PairedCounts) -> float:
     """Return the share of cases on which both samples disagree, shrunk to the typical value."""
-    observed = (pairs.fixed + pairs.regressed) / pairs.n
+    observed = (pairs.fixed + pairs.regressed) / pairs.n if pairs.noise is None else pairs.noise
     # The typical discordance enters with the weight of ten cases, since few cases show little.
     weight = 10.0
     total = observed * pairs.effective + TYPICAL_DISCORDANCE * weight

@@ -314,6 +314,7 @@ class Design:
         is_graded: True if a reply can be right in part.
         repeats: the numbers of replies to each case, from the baseline and from the variant.
         miss: the probability of passing a drop as large as the limit.
+        tasks: the number of tasks if the gate is about these alone; their runs are the cases then.
     """
 
     weights: tuple[float, ...]
@@ -321,6 +322,7 @@ class Design:
     is_graded: bool = False
     repeats: tuple[int, int] = (1, 1)
     miss: float = MISS
+    tasks: int = 0
 
     @property
     def n(self) -> int:
@@ -373,7 +375,8 @@ def _design_of_these(suite: Suite, gate: RateGate, cases: Sequence[Case]) -> Des
     n = max(1, len(cases) * min(suite_repeats(suite)))
     is_graded = any(case.score.is_graded for case in cases)
     spent = bool(gate.settle)
-    return Design((1.0,) * n, tuple(range(n)), is_graded, miss=LAST_LOOK_MISS if spent else MISS)
+    miss = LAST_LOOK_MISS if spent else MISS
+    return Design((1.0,) * n, tuple(range(n)), is_graded, miss=miss, tasks=len(cases))
 
 
 def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:

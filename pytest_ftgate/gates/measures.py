@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_ftgate.gates.case_cost import cost_bound
@@ -52,17 +53,27 @@ def pairs_of_scores(
         from pytest_ftgate.gates.macro_f1 import macro_f1_pairs
         from pytest_ftgate.scoring.classification import label_predictions
 
-        sides = [label_predictions(scores, suite.labels) for scores in (before, after)]
-        answered = sides[0].has_reply & sides[1].has_reply
-        return macro_f1_pairs(*(side.select(answered) for side in sides))
-    return pairs_of_samples(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+        labels = [label_predictions(scores, suite.labels) for scores in (before, after)]
+        answered = labels[0].has_reply & labels[1].has_reply
+        return macro_f1_pairs(*(side.select(answered) for side in labels))
+    sides = samples_from_scores(before, gate.kind), samples_from_scores(after, gate.kind)
+    if isinstance(gate, RateGate) and gate.claims_these:
+        from pytest_ftgate.gates.tasks import pair_tasks
+
+        return pairs_of_samples(*sides, pairing=pair_tasks)
+    return pairs_of_samples(*sides)
 
 
-def pairs_of_samples(before: Samples, after: Samples) -> PairedCounts:
+def pairs_of_samples(
+    before: Samples,
+    after: Samples,
+    *,
+    pairing: Callable[[Samples, Samples], PairedCounts] = pair_samples,
+) -> PairedCounts:
     """Return the paired counts of the cases to which both samples have a reply."""
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
-    return pair_samples(before.select(answered), after.select(answered))
+    return pairing(before.select(answered), after.select(answered))
 
 
 #: The quantiles of the latency, by name: the ends of its spread, its middle half, its median.

@@ -281,7 +281,9 @@ def limit_of_design(design: Design, discordance: float, checks: int) -> float | 
 
 def coarse_limit(suite: Suite, gate: Gate, limit: float | None) -> Iterator[Note]:
     """Yield what the cases of *gate* can show if its default *limit* is coarse, or None."""
-    if limit is None or limit > COARSE_LIMIT:
+    # Of these tasks alone their runs say what they show.
+    is_of_tasks = isinstance(gate, RateGate) and gate.claims_these
+    if not is_of_tasks and (limit is None or limit > COARSE_LIMIT):
         finer = {key: cases_for_default(suite, gate, one) for key, one in _FINER_LIMITS.items()}
         counts = design_of(suite, gate).counts
         shown = {"points": round((limit or 0.0) * _POINTS), "none": int(limit is None)}
@@ -359,6 +361,8 @@ class PowerEstimate:
         checks: the drop checks of the gate that can block the variant in a build.
         build: the drop checks of all gates of the variant in a build, and how surely an unchanged
             one passes all of them, at least; None if that is not known of each of them.
+        tasks: the number of tasks if the gate is about these tasks alone, whose runs are *cases*
+            then; else 0.
         stands_for_accuracy: True if the gate is on macro-F1, and the figures are those of accuracy,
             since no replies show how the labels are confused.
     """
@@ -380,6 +384,7 @@ class PowerEstimate:
     repeats: int | None = None
     checks: int = 0
     build: tuple[int, float] | None = None
+    tasks: int = 0
     stands_for_accuracy: bool = False
 
 
@@ -520,6 +525,7 @@ def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> Pow
         cases=design.n,
         units=design.units,
         measured=measured is not None,
+        tasks=design.tasks,
         stands_for_accuracy=measured is None and gate.metric == "macro_f1",
     )
 

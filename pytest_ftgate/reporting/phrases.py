@@ -133,9 +133,9 @@ def measure_name(values: Mapping[str, Any]) -> str:
 #: What a check of runs measures, by its unit.
 RUN_AMOUNTS: Mapping[str, str] = {
     "usd_per_success": "cost per success",
-    "tokens": "usage per task",
-    "seconds": "time per task",
-    "tool_calls": "tools per task",
+    "tokens": "usage of a run",
+    "seconds": "time of a run",
+    "tool_calls": "tools of a run",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from math import ceil
 
 from pytest_ftgate.gates.design import Levels, round_up_to_point
 from pytest_ftgate.gates.power import PowerEstimate
@@ -162,7 +163,7 @@ def _power_table(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     rows = [
         [
             f"{estimate.gate}[{estimate.variant}]",
-            f"{estimate.cases:,}{_units(estimate)}",
+            _cases_cell(estimate),
             _limit_cell(estimate),
             *_power_cells(estimate),
             _needed_cell(estimate),
@@ -179,8 +180,7 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
     """Yield what the columns of the table mean, as far as it shows it."""
     drops = [estimate for estimate in estimates if estimate.margin is not None]
     minimums = [estimate for estimate in estimates if estimate.minimum is not None]
-    if any(estimate.units < estimate.cases for estimate in estimates):
-        yield "cases", "in brackets the unrelated ones: cases of one group count as one"
+    yield from _cases_legend(estimates)
     if any(estimate.has_default_limit for estimate in estimates):
         yield "limit", "~ is a default, the smallest drop that the cases can show"
     texts = {
@@ -208,8 +208,18 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
         yield "macro-F1", "as for accuracy, until replies are cached; skewed labels change it"
 
 
-def _units(estimate: PowerEstimate) -> str:
-    return f" ({estimate.units:,})" if estimate.units < estimate.cases else ""
+def _cases_legend(estimates: Iterable[PowerEstimate]) -> Iterator[tuple[str, str]]:
+    if any(estimate.units < estimate.cases for estimate in estimates):
+        yield "cases", "in brackets the unrelated ones: cases of one group count as one"
+    if any(estimate.tasks for estimate in estimates):
+        yield "cases", "of a claim about these tasks alone: tasks × runs of each"
+
+
+def _cases_cell(estimate: PowerEstimate) -> str:
+    if estimate.tasks:
+        return f"{estimate.tasks:,} × {estimate.cases // estimate.tasks:,}"
+    units = f" ({estimate.units:,})" if estimate.units < estimate.cases else ""
+    return f"{estimate.cases:,}{units}"
 
 
 def _limit_cell(estimate: PowerEstimate) -> str:
@@ -224,6 +234,8 @@ def _needed_cell(estimate: PowerEstimate) -> str:
         return "never"
     if not estimate.needed:
         return ""
+    if estimate.tasks:
+        return f"× {ceil((estimate.cases + estimate.needed) / estimate.tasks):,}"
     return f"+{estimate.needed:,}" + (f" or ×{estimate.repeats}" if estimate.repeats else "")
 
 

@@ -69,8 +69,8 @@ class ComparedSuite:
         """Yield what the cases can show if the default limit of *gate* is coarse, or None."""
         from pytest_ftgate.gates.power import coarse_limit, default_limit
 
-        # Inputs may show more, and of these tasks alone their runs are told.
-        if self.suite.inputs or gate.claims_these:
+        # Inputs may show more.
+        if self.suite.inputs:
             return
         planned = replace(self.suite, repeats=self.usual_repeats)
         yield from coarse_limit(planned, gate, default_limit(planned, gate))

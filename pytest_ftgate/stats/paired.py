@@ -96,10 +96,16 @@ class ChangeCounts(Generic[Numbers]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedCounts(ChangeCounts[float]):
-    """The counts of one suite with the mean scores of baseline and candidate, 0 to 1."""
+    """The counts of one suite with the mean scores of baseline and candidate, 0 to 1.
+
+    Attributes:
+        noise: how often two runs of one side differ, where each side has several runs of a unit;
+            None where *fixed* and *regressed* are all that is known of it.
+    """
 
     before: float
     after: float
+    noise: float | None = None
 
 
 def turned(pairs: PairedCounts) -> PairedCounts:

@@ -191,6 +191,7 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
         before=float(np.mean(b)),
         after=float(np.mean(c)),
         permuted=p_permuted(*first, fewer, fewer),
+        noise=(before.disagreement + after.disagreement) / 2.0 if fewer[0] > 1 else None,
     )
 
 

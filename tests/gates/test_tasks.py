@@ -71,9 +71,21 @@ def test_an_open_check_names_the_runs_of_each_task_that_settle_it(run):
     result = run(STEADY, [[1, 1, 1, 0, 0], *OTHER_ORDER[1:]], "claim: these_tasks, max_drop: 0.12")
 
     result.stdout.fnmatch_lines(
-        ["?*1 of 12 tasks, 5 runs each, went worse*", "*record 15 runs of each task*"]
+        ["?*1 of 12 tasks, 5 runs each, went worse*", "*record 19 runs of each task*"]
     )
     assert "add cases" not in result.stdout.str()
+
+
+def test_the_plan_counts_runs_of_tasks_and_takes_the_noise_of_each_side_alone(run, pytester):
+    # Half of the tasks are lost, and no task varies: nothing of that is noise.
+    steady = [[1] * 5] * 6
+    run([*steady, *steady], [*steady, *[[0] * 5] * 6], "claim: these_tasks, max_drop: 0.2")
+
+    plan = pytester.runpytest("--ftgate", "--ftgate-plan")
+
+    plan.stdout.fnmatch_lines(
+        ["*accuracy[[]new]  12 × 5 *20 *1 % differ*100 %*", "*tasks × runs of each"]
+    )
 
 
 def test_graded_runs_are_compared_as_they_are(run):
