@@ -66,7 +66,10 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "heading": word.capitalize(),
         "worst": worst,
         "flip": flip,
-        "texts": [*example_texts(flip, "before", _EXAMPLE_WIDTH)] if flip else [],
+        "texts": [
+            (label, text.shorten(said, _EXAMPLE_WIDTH))
+            for label, said in (example_texts(flip, "before", _EXAMPLE_WIDTH) if flip else ())
+        ],
         "others": [verdict for verdict in blocking if verdict is not worst][:_MAX_NAMED],
         "passed": [] if worst else summary.passed_parts(report.gated_verdicts),
     }
