@@ -30,7 +30,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import quantity
+from pytest_ftgate.reporting.number_text import first_names, quantity
 from pytest_ftgate.reporting.phrases import stands_out
 from pytest_ftgate.reporting.suite_errors import error_count
 from pytest_ftgate.reporting.summary import (
@@ -118,7 +118,10 @@ def _matrix_section(report: Report) -> Iterator[str]:
         return
     ranked = tables.rank_verdicts(report.gated_verdicts)
     for suite in dict.fromkeys(verdict.suite for verdict in ranked):
-        table = tables.verdict_matrix([v for v in report.gated_verdicts if v.suite == suite])
+        verdicts = [v for v in report.gated_verdicts if v.suite == suite]
+        if all(v.outcome is Outcome.INVALID for v in verdicts):
+            continue  # Nothing is measured of them.
+        table = tables.verdict_matrix(verdicts)
         headers = [f"<code>{escape_markdown(suite)}</code>", *map(escape_markdown, table.headers)]
         yield markdown_table(tables.TextTable(headers, table.rows[:_MAX_ROWS]))
         if len(table.rows) > _MAX_ROWS:
@@ -152,8 +155,10 @@ def _worst_section(report: Report) -> Iterator[str]:
         yield from _case_table(verdict)
         parts = [escape_markdown(part) for part in (words.levels, words.cases) if part]
         counts = " · ".join(parts) + _cases_mark(report, verdict)
-        sentence = escape_markdown(words.doubt or words.cause)
-        yield "<br>".join(filter(None, (sentence, counts.removeprefix(" · "))))
+        worst = f"{words.worst_label} {first_names(words.worst, 3)}" if words.worst else ""
+        lines = (*map(escape_markdown, (words.doubt, worst, words.cause)), counts)
+        if any(lines):
+            yield "<br>".join(filter(None, lines)).removeprefix(" · ")
         steps = {step.role: step for step in reversed(verdict.next)}
         texts = [_step_text(step) for step in verdict.next if steps[step.role] is step]
         if texts:
@@ -188,7 +193,10 @@ def _other_section(report: Report) -> Iterator[str]:
 def _verdict_title(report: Report, verdict: Verdict) -> str:
     name, source = escape_markdown(node_name(verdict)), tables.source_link(report, verdict)
     name = f"[{name}]({source})" if source else name
-    return f"**{name}** {verdict.outcome}: {escape_markdown(verdict_words(verdict).title)}"
+    words = verdict_words(verdict)
+    # A gate that passed is named for a part that fell, of which its headline tells.
+    text = words.headline if verdict.outcome is Outcome.PASSED else words.title
+    return f"**{name}** {verdict.outcome}: {escape_markdown(text)}"
 
 
 def _cases_mark(report: Report, verdict: Verdict) -> str:
