@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from posixpath import join, normpath
 from typing import Any
@@ -56,6 +57,7 @@ _MAX_OPEN, _MAX_CELL = 5, 160
 _LEFT_OUT = ("run", "source", "command", "duration", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
 _MAX_CHARACTERS = 1_000_000
+_SIGNS = {Outcome.PASSED: "✅", Outcome.INCONCLUSIVE: "❔"}
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
@@ -121,12 +123,37 @@ def _matrix_section(report: Report) -> Iterator[str]:
         verdicts = [v for v in report.gated_verdicts if v.suite == suite]
         if all(v.outcome is Outcome.INVALID for v in verdicts):
             continue  # Nothing is measured of them.
-        table = tables.verdict_matrix(verdicts)
+        table = _verdict_matrix(verdicts)
         headers = [f"<code>{escape_markdown(suite)}</code>", *map(escape_markdown, table.headers)]
         yield markdown_table(tables.TextTable(headers, table.rows[:_MAX_ROWS]))
         if len(table.rows) > _MAX_ROWS:
             count = f"{len(table.rows) - _MAX_ROWS} more"
             yield f"_{count}, none worse than the last shown._"
+
+
+def _verdict_matrix(verdicts: Sequence[Verdict]) -> tables.TextTable:
+    """Return the gates by variants, the worst first; the first column has no header."""
+    ranked = tables.rank_verdicts(verdicts)
+    # Of invalid gates rank_verdicts makes one, which has all their names.
+    measured = (verdict for verdict in ranked if verdict.outcome is not Outcome.INVALID)
+    gates = [*dict.fromkeys(verdict.gate for verdict in (*measured, *verdicts))]
+    variants = [*dict.fromkeys(verdict.variant for verdict in ranked)]
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        cells[verdict.gate, verdict.variant].append(_matrix_cell(verdict))
+    if len(variants) > len(gates):
+        rows = [[name, *(", ".join(cells[gate, name]) for gate in gates)] for name in variants]
+        return tables.TextTable(gates, rows)
+    rows = [[gate, *(", ".join(cells[gate, name]) for name in variants)] for gate in gates]
+    return tables.TextTable(variants, rows)
+
+
+def _matrix_cell(verdict: Verdict) -> str:
+    columns = {column.key: column for column in tables.VERDICT_COLUMNS}
+    before, after = columns["before"].cell(verdict), columns["after"]
+    now = (after.short_cell or after.cell)(verdict)
+    levels = f"{before.removesuffix(' %')} → {now}" if before and now else now
+    return f"{_SIGNS.get(verdict.outcome, '❌')} {levels or verdict.outcome}"
 
 
 def _table_section(report: Report) -> Iterator[str]:

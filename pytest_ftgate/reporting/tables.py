@@ -362,34 +362,6 @@ VERDICT_COLUMNS = (
 )
 
 
-_SIGNS = {Outcome.PASSED: "✅", Outcome.INCONCLUSIVE: "❔"}
-
-
-def verdict_matrix(verdicts: Sequence[Verdict]) -> TextTable:
-    """Return the gates by variants, the worst first; where variants are more, they are the rows.
-
-    The first column has no header.
-    """
-    ranked = sorted(verdicts, key=lambda v: (_OUTCOME_ORDER.index(v.outcome), -_shortfall(v)))
-    variants = [*dict.fromkeys(verdict.variant for verdict in ranked)]
-    gates = [*dict.fromkeys(verdict.gate for verdict in ranked)]
-    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for verdict in verdicts:
-        cells[verdict.gate, verdict.variant].append(_matrix_cell(verdict))
-    if len(variants) > len(gates):
-        rows = [[name, *(", ".join(cells[gate, name]) for gate in gates)] for name in variants]
-        return TextTable(gates, rows)
-    rows = [[gate, *(", ".join(cells[gate, name]) for name in variants)] for gate in gates]
-    return TextTable(variants, rows)
-
-
-def _matrix_cell(verdict: Verdict) -> str:
-    before, after = _before_cell(verdict), _short_after_cell(verdict)
-    levels = f"{before.removesuffix(' %')} → {after}" if before and after else after
-    sign = _SIGNS.get(verdict.outcome, "❌")
-    return f"{sign} {levels or verdict.outcome}"
-
-
 def rate_interval(low: float | None, high: float | None) -> str:
     """Return the interval of a rate in percent, ``(88 to 98)``; "" if there is none."""
     return with_more("", level_span(low, high).removesuffix(" %")).lstrip()
