@@ -12,13 +12,12 @@ from pytest_ftgate.gates.notes import NoteKind, Severity
 from pytest_ftgate.gates.statements import NextStep, StatementKind, StepRole
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import (
-    NOT_WHAT_IT_CLAIMS,
     VerdictWords,
     shown_change_text,
     verdict_words,
 )
 from pytest_ftgate.reporting.next_steps import gate_command, step_command, step_words
-from pytest_ftgate.reporting.notes import named_note_text, note_text
+from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.phrases import other_check
 from pytest_ftgate.reporting.text import (
     cell_count,
@@ -113,7 +112,7 @@ def head_parts(verdict: Verdict, name: str) -> list[str]:
     """Return the parts of the first line: the gate, the size, the interval and the limit."""
     head, words = f"{MARKS[verdict.outcome]} {escape_controls(name)}", verdict_words(verdict)
     if verdict.outcome is Outcome.INVALID:
-        return [head, f"INVALID: {NOT_WHAT_IT_CLAIMS}"]
+        return [head, f"INVALID: {words.title}"]
     if not words.size:
         return [head, *escape_controls(words.headline).replace("\n", " ").split("; ")]
     bounds = f"({words.interval})" if words.interval else ""
@@ -136,13 +135,10 @@ def _rate_lines(words: VerdictWords) -> list[str]:
 
 def _sentences(verdict: Verdict, words: VerdictWords) -> Iterator[str]:
     """Yield how surely the verdict holds, and what else decides."""
-    if verdict.outcome is Outcome.INVALID:
-        reason = named_note_text("reason", verdict.statement.values)
-        yield escape_controls(reason).replace("\n", " ")
     if verdict.statement.kind is StatementKind.TRAINING_DATA:
         yield from _finding_sentences(verdict)
     if words.doubt:
-        yield escape_controls(words.doubt)
+        yield escape_controls(words.doubt).replace("\n", " ")
     yield from (note_text(one) for one in verdict.notes if one.kind == NoteKind.LOOK_SKILLS)
     check = verdict.check
     if check is None:

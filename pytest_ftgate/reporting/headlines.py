@@ -136,7 +136,7 @@ class VerdictWords:
         limit: ``limit 5``.
         levels: ``current 98 % → candidate 87 %``.
         cases: ``34 of 300 cases regressed, 0 fixed``.
-        doubt: in a sentence, why the verdict is inconclusive.
+        doubt: in a sentence, why the verdict is inconclusive, or invalid.
         worst_label, worst: the parts that got worse most, and what they are.
         perhaps: the parts that may have fallen, and how many would by chance.
         cause: what most regressed cases have in common.
@@ -154,6 +154,13 @@ class VerdictWords:
     perhaps: str = ""
     cause: str = ""
 
+    @property
+    def title(self) -> str:
+        """What every medium says first of a gate: size, interval and limit, if it has them."""
+        if not self.size:
+            return self.headline
+        return ", ".join(filter(None, (with_more(self.size, self.interval), self.limit)))
+
 
 #: What has levels and cases, beside its headline.
 _MEASURED = (StatementKind.RATE, StatementKind.SKILLS, StatementKind.USAGE)
@@ -170,6 +177,9 @@ def verdict_words(verdict: Verdict) -> VerdictWords:
         perhaps=phrases.perhaps_fallen(verdict),
         cause=phrases.cause_parts(verdict)[0],
     )
+    if verdict.outcome is Outcome.INVALID and "reason" in verdict.statement.values:
+        reason = named_note_text("reason", verdict.statement.values)
+        return replace(words, size=NOT_WHAT_IT_CLAIMS, doubt=reason)
     if check is None or verdict.statement.kind not in _MEASURED:
         return words
     rates = check.unit == "share" and check.kind is not CheckKind.MUST_PASS

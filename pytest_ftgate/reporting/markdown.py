@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from posixpath import join, normpath
 from typing import Any
@@ -19,6 +20,7 @@ from pytest_ftgate.reporting.checkpoints import (
     loss_sentences,
     trainings,
 )
+from pytest_ftgate.reporting.flips import example_texts
 from pytest_ftgate.reporting.headlines import headline, verdict_words
 from pytest_ftgate.reporting.html.case_data import verdict_link
 from pytest_ftgate.reporting.ladder import (
@@ -29,7 +31,7 @@ from pytest_ftgate.reporting.ladder import (
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import quantity
+from pytest_ftgate.reporting.number_text import first_names, quantity
 from pytest_ftgate.reporting.phrases import stands_out
 from pytest_ftgate.reporting.suite_errors import error_count
 from pytest_ftgate.reporting.summary import (
@@ -39,7 +41,7 @@ from pytest_ftgate.reporting.summary import (
     verdict_phrase,
     verdict_word,
 )
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import escape_controls, one_line, shorten
 from pytest_ftgate.reporting.trackers import comparing_check
 from pytest_ftgate.reporting.ungated import unfailing_gates, ungated_lines, unselected_line
 from pytest_ftgate.reporting.verdict import verdict_section
@@ -47,14 +49,15 @@ from pytest_ftgate.results.run import FailedTest, NotEvaluated, Report, node_id,
 from pytest_ftgate.settings import DOCS_URL
 
 #: Characters with a meaning in a line of Markdown.
-_SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
+_SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _MAX_ROWS = 60
-#: The most gates that did not pass whose headlines stand above the table.
-_MAX_OPEN = 5
+#: The most gates that did not pass whose headlines stand above the table; columns of a cell.
+_MAX_OPEN, _MAX_CELL = 5, 160
 #: The facts that are addresses, and those that a comment leaves to the page.
 _LEFT_OUT = ("run", "source", "command", "duration", "suites")
 #: Longer than any comment on GitHub may be: for a text that stays in this process.
 _MAX_CHARACTERS = 1_000_000
+_SIGNS = {Outcome.PASSED: "✅", Outcome.INCONCLUSIVE: "❔"}
 _MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
@@ -64,6 +67,9 @@ def markdown_report(report: Report, limit: int = _MAX_CHARACTERS) -> str:
     Blocks that do not fit are left out whole and counted; a table is never cut within.
     """
     blocks = [block for section in MARKDOWN_SECTIONS for block in section(report)]
+    folded = [block for section in _FOLDED_SECTIONS for block in section(report)]
+    blocks += [_FOLD, *folded] if folded else []
+    blocks += _fact_section(report)
     fitting: list[str] = []
     left = limit - 200
     for index, block in enumerate(blocks):
@@ -73,7 +79,7 @@ def markdown_report(report: Report, limit: int = _MAX_CHARACTERS) -> str:
             fitting.append(f"_{count} left out for their length._")
             break
         fitting.append(block)
-    return "\n\n".join(fitting) + "\n"
+    return "\n\n".join([*fitting, *["</details>"] * (_FOLD in fitting)]) + "\n"
 
 
 def escape_markdown(text: str) -> str:
@@ -107,20 +113,57 @@ def _usage_section(report: Report) -> Iterator[str]:
     yield from map(escape_markdown, filter(None, lines))
 
 
-def _table_section(report: Report) -> Iterator[str]:
+def _matrix_section(report: Report) -> Iterator[str]:
+    """Yield the gates by variants, or where there are more variants, the variants by gates."""
     # Of a green run the rates are above.
     if report.verdict == "passed" and len(report.gated_verdicts) == report.count(Outcome.PASSED):
         return
-    for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
+    ranked = tables.rank_verdicts(report.gated_verdicts)
+    for suite in dict.fromkeys(verdict.suite for verdict in ranked):
         verdicts = [v for v in report.gated_verdicts if v.suite == suite]
         if all(v.outcome is Outcome.INVALID for v in verdicts):
             continue  # Nothing is measured of them.
-        table = tables.verdict_table(verdicts)
-        headers = [f"<code>{escape_markdown(suite)}</code>", *table.headers[1:]]
-        yield markdown_table(table._replace(headers=headers, rows=table.rows[:_MAX_ROWS]))
+        table = _verdict_matrix(verdicts)
+        headers = [f"<code>{escape_markdown(suite)}</code>", *map(escape_markdown, table.headers)]
+        yield markdown_table(tables.TextTable(headers, table.rows[:_MAX_ROWS]))
         if len(table.rows) > _MAX_ROWS:
-            count = quantity(len(table.rows) - _MAX_ROWS, "more gate")
+            count = f"{len(table.rows) - _MAX_ROWS} more"
             yield f"_{count}, none worse than the last shown._"
+
+
+def _verdict_matrix(verdicts: Sequence[Verdict]) -> tables.TextTable:
+    """Return the gates by variants, the worst first; the first column has no header."""
+    ranked = tables.rank_verdicts(verdicts)
+    # Of invalid gates rank_verdicts makes one, which has all their names.
+    measured = (verdict for verdict in ranked if verdict.outcome is not Outcome.INVALID)
+    gates = [*dict.fromkeys(verdict.gate for verdict in (*measured, *verdicts))]
+    variants = [*dict.fromkeys(verdict.variant for verdict in ranked)]
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        cells[verdict.gate, verdict.variant].append(_matrix_cell(verdict))
+    if len(variants) > len(gates):
+        rows = [[name, *(", ".join(cells[gate, name]) for gate in gates)] for name in variants]
+        return tables.TextTable(gates, rows)
+    rows = [[gate, *(", ".join(cells[gate, name]) for name in variants)] for gate in gates]
+    return tables.TextTable(variants, rows)
+
+
+def _matrix_cell(verdict: Verdict) -> str:
+    columns = {column.key: column for column in tables.VERDICT_COLUMNS}
+    before, after = columns["before"].cell(verdict), columns["after"]
+    now = (after.short_cell or after.cell)(verdict)
+    levels = f"{before.removesuffix(' %')} → {now}" if before and now else now
+    return f"{_SIGNS.get(verdict.outcome, '❌')} {levels or verdict.outcome}"
+
+
+def _table_section(report: Report) -> Iterator[str]:
+    """Yield every number of the gates, unless all passed or nothing is measured."""
+    for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
+        verdicts = [v for v in report.gated_verdicts if v.suite == suite]
+        if all(v.outcome in (Outcome.INVALID, Outcome.PASSED) for v in verdicts):
+            continue
+        table = tables.verdict_table(verdicts)
+        yield markdown_table(table._replace(rows=table.rows[:_MAX_ROWS]))
 
 
 def _training_section(report: Report) -> Iterator[str]:
@@ -131,19 +174,60 @@ def _training_section(report: Report) -> Iterator[str]:
         yield f"<sub>{CAUTION}</sub>"
 
 
-def _headline_section(report: Report) -> Iterator[str]:
-    """Yield the worst gates that did not pass: what each came to, and the first thing to do."""
-    blocking = [*_blocking(report)]
-    for verdict in blocking[:_MAX_OPEN]:
-        words, name = verdict_words(verdict), escape_markdown(node_name(verdict))
-        source = tables.source_link(report, verdict)
-        head = f"**[{name}]({source})**" if source else f"**{name}**"
-        page = _page_mark(report, verdict_link(verdict, "regressed")) if verdict.regressed else ""
-        text = escape_markdown("; ".join(filter(None, (words.headline, words.doubt))))
-        step = f"<br>{_step_text(verdict.next[0])}" if verdict.next else ""
-        yield f"{head} {verdict.outcome}: {text}{page}{step}"
-    if len(blocking) > _MAX_OPEN:
-        yield f"_{quantity(len(blocking) - _MAX_OPEN, 'more gate')} below._"
+def _worst_section(report: Report) -> Iterator[str]:
+    """Yield the worst gate that did not pass, a case, how many there are and what to do."""
+    for verdict in [*_blocking(report)][:1]:
+        words = verdict_words(verdict)
+        yield _verdict_title(report, verdict)
+        yield from _case_table(verdict)
+        parts = [escape_markdown(part) for part in (words.levels, words.cases) if part]
+        counts = " · ".join(parts) + _cases_mark(report, verdict)
+        worst = f"{words.worst_label} {first_names(words.worst, 3)}" if words.worst else ""
+        lines = (*map(escape_markdown, (words.doubt, worst, words.cause)), counts)
+        if any(lines):
+            yield "<br>".join(filter(None, lines)).removeprefix(" · ")
+        steps = {step.role: step for step in reversed(verdict.next)}
+        texts = [_step_text(step) for step in verdict.next if steps[step.role] is step]
+        if texts:
+            yield "<br>".join(texts)
+
+
+def _case_table(verdict: Verdict) -> Iterator[str]:
+    """Yield the case that the terminal shows as a table: the question, and what was said to it."""
+    flip = next((flip for flip in verdict.flips if flip.regressed), None)
+    if flip is None:
+        return
+    cells = [*example_texts(flip, "before", _MAX_CELL)]
+    row = [one_line(flip.shown), *(text for _, text in cells)]
+    signs = {"before": "✅ ", "now": "❌ "}
+    headers = [escape_markdown(flip.case), *(signs.get(label, "") + label for label, _ in cells)]
+    yield markdown_table(tables.TextTable(headers, [[shorten(text, _MAX_CELL) for text in row]]))
+
+
+def _other_section(report: Report) -> Iterator[str]:
+    """Yield a line for each of the other gates that did not pass."""
+    others = [*_blocking(report)][1:]
+    lines = [
+        f"- {_verdict_title(report, verdict)}{_cases_mark(report, verdict)}"
+        for verdict in others[: _MAX_OPEN - 1]
+    ]
+    more = len(others) - len(lines)
+    lines += [f"- _{quantity(more, 'more gate')} below_"] * (more > 0)
+    if lines:
+        yield "\n".join(lines)
+
+
+def _verdict_title(report: Report, verdict: Verdict) -> str:
+    name, source = escape_markdown(node_name(verdict)), tables.source_link(report, verdict)
+    name = f"[{name}]({source})" if source else name
+    words = verdict_words(verdict)
+    # A gate that passed is named for a part that fell, of which its headline tells.
+    text = words.headline if verdict.outcome is Outcome.PASSED else words.title
+    return f"**{name}** {verdict.outcome}: {escape_markdown(text)}"
+
+
+def _cases_mark(report: Report, verdict: Verdict) -> str:
+    return _page_mark(report, verdict_link(verdict, "regressed")) if verdict.regressed else ""
 
 
 def _step_text(step: NextStep) -> str:
@@ -152,7 +236,7 @@ def _step_text(step: NextStep) -> str:
     code = f": <code>{escape_markdown(command)}</code>" if command else ""
     # An address of our own may be followed.
     text = escape_markdown(step_text(step)).replace(escape_markdown(DOCS_URL), DOCS_URL)
-    return f"{step.role}: {text}{code}"
+    return f"**{step.role}** {text}{code}"
 
 
 def _blocking(report: Report) -> Iterator[Verdict]:
@@ -183,7 +267,7 @@ def _detail_section(report: Report) -> Iterator[str]:
         title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
         steps = "".join(f"- {_step_text(step)}\n" for step in verdict.next)
         text = verdict_section(verdict, verbosity=1, shows_runs=False)
-        yield _folded(title, text, f"{steps}\n" if steps else "")
+        yield f"**{title}**\n\n{steps}\n{code_block(text)}"
 
 
 def _page_mark(report: Report, part: str = "") -> str:
@@ -227,25 +311,32 @@ def _error_text(error: Diagnostic) -> str:
     return f"{escape_markdown(str(error))}{link}"
 
 
-def _ungated_section(report: Report) -> Iterator[str]:
+def _unfailing_section(report: Report) -> Iterator[str]:
     yield from (f"- {escape_markdown(text)}" for text in unfailing_gates(report))
+
+
+def _ungated_section(report: Report) -> Iterator[str]:
     for suite in dict.fromkeys(verdict.suite for verdict in report.verdicts):
         lines = [*ungated_lines([v for v in report.verdicts if v.suite == suite])]
         if lines:
-            yield _folded(f"{escape_markdown(suite)}: not gated", "\n".join(lines).strip("\n"))
+            yield f"**{escape_markdown(suite)}: not gated**"
+            yield code_block("\n".join(lines).strip("\n"))
+
+
+def _advice_section(report: Report) -> Iterator[str]:
+    for advice in shown_advice(report):
+        suite = f"<code>{escape_markdown(advice.suite)}</code>"
+        yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
 
 
 def _ladder_section(report: Report) -> Iterator[str]:
     for advice in shown_advice(report):
-        suite = f"<code>{escape_markdown(advice.suite)}</code>"
-        yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
         reasons = "\n".join(f"- {escape_markdown(note_text(one.note))}" for one in advice.reasons)
         texts = map(note_text, advice.notes)
         notes = (frontier_legend(advice), *texts, *monitoring_sentences(advice))
         below = "<br>".join(escape_markdown(note) for note in notes if note)
         parts = (reasons, markdown_table(ladder_table(advice)), f"<sub>{below}</sub>")
-        title = "<details><summary>the whole ladder</summary>"
-        yield "\n\n".join((title, *filter(None, parts), "</details>"))
+        yield "\n\n".join(filter(None, parts))
 
 
 def markdown_table(table: tables.TextTable) -> str:
@@ -265,6 +356,9 @@ def markdown_table(table: tables.TextTable) -> str:
 def _note_section(report: Report) -> Iterator[str]:
     if report.notes:
         yield "\n".join(f"- {escape_markdown(note)}" for note in report.notes)
+
+
+def _fact_section(report: Report) -> Iterator[str]:
     facts = [
         f"{name} {escape_markdown(value)}"
         for name, value in tables.published_facts(report).items()
@@ -276,10 +370,15 @@ def _note_section(report: Report) -> Iterator[str]:
 
 #: The sections of the report in their order; each yields blocks that are kept or dropped whole.
 MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
-    *(_verdict_section, _error_section, _headline_section, _perhaps_section, _usage_section),
-    *(_training_section, _table_section, _runs_section, _detail_section),
-    *(_ungated_section, _ladder_section, _note_section),
+    *(_verdict_section, _error_section, _worst_section, _other_section, _perhaps_section),
+    *(_matrix_section, _usage_section, _training_section, _unfailing_section, _advice_section),
+    _note_section,
 )
+#: Those behind the one fold.
+_FOLDED_SECTIONS = (
+    *(_detail_section, _table_section, _runs_section, _ungated_section, _ladder_section),
+)
+_FOLD = "<details><summary>every number, more cases, and why</summary>"
 
 
 #: GitHub shows at most this many commands of a step, and this many characters of a command.
@@ -314,9 +413,12 @@ def _verdict_command(report: Report, verdict: Verdict, prefix: str) -> str:
     warns = report.lenient and verdict.outcome is Outcome.INCONCLUSIVE
     file = normpath(join(prefix, verdict.suite))
     title = f"{node_name(verdict)} {verdict.outcome}"
-    steps = "".join(f"\n{step.role}: {step_line(step)}" for step in verdict.next)
+    steps = [f"{step.role}: {step_line(step)}" for step in verdict.next]
+    doubt = verdict_words(verdict).doubt
+    text = headline(verdict)
+    lines = [text, *[doubt] * (doubt not in text), *steps]
     level = "warning" if warns else "error"
-    return _command(level, file, verdict.line, title, headline(verdict) + steps)
+    return _command(level, file, verdict.line, title, "\n".join(lines))
 
 
 def _error_command(gate: NotEvaluated | FailedTest, what: str, prefix: str) -> str:

@@ -52,17 +52,23 @@ def _record_says_passed(seen: Seen) -> bool:
 def _markdown_says_passed(seen: Seen) -> bool:
     heading = re.search(r"^### (🟢|.*\bPASSED\b)", seen.markdown, re.MULTILINE)
     lines = (line.strip("| ").split("|") for line in seen.markdown.splitlines())
-    rows = ([cell.strip() for cell in line] for line in lines)
-    return bool(heading) or any(
-        row[:2] == [seen.variant, seen.gate.replace("_", "&#95;")] and "passed" in row[2:]
-        for row in rows
-    )
+    rows = [[cell.strip() for cell in line] for line in lines]
+    mine, heads = [seen.variant, seen.gate.replace("_", "&#95;")], list[str]()
+    for row in rows:
+        heads = row if row[0].startswith("<code>") else heads
+        # A row of every number, or one of the matrix of gates and variants.
+        if row[:2] == mine and "passed" in row[2:]:
+            return True
+        others = [name for name in mine if row[0] in mine and name != row[0] and name in heads]
+        if any(row[heads.index(name)].startswith("✅") for name in others):
+            return True
+    return bool(heading)
 
 
 def _page_says_passed(seen: Seen) -> bool:
     title = re.search(r"<title>PASSED\b|<h1>(<span[^>]*>[^<]*</span>)?Passed</h1>", seen.page)
-    rows: list[str] = re.findall(r'<tr role="row">.*?</tr>', seen.page, re.DOTALL)
-    mine = (f">{seen.variant}</a>", f">{seen.gate}</td>", '<span class="badge passed">')
+    rows: list[str] = re.findall(r'<summary class="row">.*?</summary>', seen.page, re.DOTALL)
+    mine = (f">{seen.variant}</strong>", f">{seen.gate}</span>", '<span class="badge passed">')
     return bool(title) or any(all(part in row for part in mine) for row in rows)
 
 

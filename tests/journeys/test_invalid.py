@@ -93,7 +93,8 @@ def test_an_invalid_gate_has_a_letter_and_one_reason_in_every_report(house):
     assert comment.count(REASON) == 1
     assert "| gate" not in comment
     hero, verdicts = page.split('<section id="verdicts"')
-    assert "not what it claims to be: the fine-tune answers" in hero.replace("&#39;", "'")
+    assert '<p class="sentence">not what it claims to be</p>' in hero
+    assert "<p>the fine-tune answers like" in hero
     assert "<table" not in verdicts.partition("</section>")[0]
     assert verdicts.partition("</section>")[0].count("the fine-tune answers like") == 1
 

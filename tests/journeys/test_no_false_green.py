@@ -107,6 +107,7 @@ PLANTED = {
     "Markdown": [
         ("markdown", lambda text: text.replace("🔴 BLOCKED", "🟢 PASSED")),
         ("markdown", lambda text: text.replace("| FAILED ", "| passed ")),
+        ("markdown", lambda text: text.replace("| ❌ ", "| ✅ ")),
     ],
     "page": [
         ("page", lambda text: text.replace("<title>BLOCKED", "<title>PASSED")),

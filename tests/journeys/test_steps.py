@@ -71,7 +71,7 @@ def terminal_steps(lines):
 
 def comment_steps(text):
     """Return the role and the text of each step in the fold of a comment."""
-    found = re.findall(r"^- (fix|or|accept|see): (.*)$", text, re.MULTILINE)
+    found = re.findall(r"^- \*\*(fix|or|accept|see)\*\* (.*)$", text, re.MULTILINE)
     return [(role, html.unescape(re.sub("</?code>", "", said))) for role, said in found]
 
 

@@ -40,14 +40,46 @@ def test_a_green_run_is_three_lines_and_its_facts():
 
 
 def test_a_red_run_opens_with_the_worst_gate_and_the_first_step():
-    first, second, *_ = markdown_report(failing_run(), 60_000).split("\n\n")
+    first, title, case, counts, steps, *_ = markdown_report(failing_run(), 60_000).split("\n\n")
 
     assert first == "### 🔴 BLOCKED: 3 of 4 gates failed"
-    assert "<br>fix: mix general data into the training set" in second
-    assert second.startswith(
-        "**forgetting&#91;new&#93;** failed: general skills down 44 points (95 % CI 32 to 56), "
-        "limit 10: base 78 % → new 34 %; "
+    assert title == (
+        "**forgetting&#91;new&#93;** failed: down 44 points (95 % CI 32 to 56), limit 10"
     )
+    assert re.search(r"^\| arithmetic-\d+ .* ✅ before .* ❌ now", case)
+    assert "base 78 % → new 34 % · 28 of 64 cases regressed, 0 fixed" in counts
+    assert steps.startswith("**fix** mix general data into the training set")
+    assert "<br>**see** all regressed cases: <code>pytest --ftgate -vv " in steps
+
+
+def test_a_reply_in_the_table_of_a_case_is_cut_and_cannot_act():
+    said = "| @all www.evil.example [x](http://evil.example) <img> " + "y" * 1_000
+    verdict = failing_run().verdicts[0]
+    case = replace(verdict.flips[0], now=said)
+    text = markdown_report(report(replace(verdict, flips=(case,))), 60_000).partition("<details>")[
+        0
+    ]
+
+    row = next(line for line in text.split("\n") if "img" in line)
+    assert "y" * 150 not in row
+    for acts in ("@all", "www.", "://", "<img", "[x]"):
+        assert acts not in row
+    assert row.count("|") == 5
+
+
+def test_gates_and_variants_are_a_matrix_whose_rows_are_the_more_numerous():
+    made = failing_run()
+    text = markdown_report(made, 60_000).partition("<details>")[0]
+    many = replace(made, verdicts=tuple(
+        replace(made.verdicts[0], variant=f"v{n}") for n in range(4)
+    ))  # fmt: skip
+
+    rows = re.findall(r"^\| (\w+) +\| (.*?) +\| (.*?) +\|$", text, re.MULTILINE)
+    assert rows == [
+        ("forgetting", "❌ 78 → 34 %", ""), ("accuracy", "❌ 98 → 60 %", "✅ 98 %"),
+        ("format", "❌ 100 → 80 %", ""),
+    ]  # fmt: skip
+    assert re.search(r"^\| v3 +\| ❌ 98 → 60 % +\|$", markdown_report(many), re.MULTILINE)
 
 
 def test_flips_are_folded():
@@ -55,7 +87,7 @@ def test_flips_are_folded():
 
     assert "passed before, fails now" in text
     assert "passed before, fails now" not in outside_of_code(text)
-    assert text.count("<details>") == text.count("</details>") == 3
+    assert text.count("<details>") == text.count("</details>") == 1
 
 
 def test_gates_with_one_reason_are_named_once_and_counted():
@@ -95,7 +127,7 @@ def test_a_table_of_very_many_gates_is_cut_by_rows_with_a_count():
     many = failing_run().verdicts[0]
     text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(100))), 900_000)
 
-    assert "_40 more gates, none worse than the last shown._" in text
+    assert "_40 more, none worse than the last shown._" in text
 
 
 def test_an_inconclusive_gate_says_what_would_settle_it():
@@ -104,8 +136,9 @@ def test_an_inconclusive_gate_says_what_would_settle_it():
     assert text.startswith(
         "### 🟡 INCONCLUSIVE: 1 of 1 gate; blocks, --ftgate-inconclusive=warn lets it pass"
     )
-    assert re.search(r"\*\* inconclusive: .*<br>fix: c\d+, .*, and run again", text)
-    assert re.search(r"^- fix: add cases: about \d+ ", text, re.MULTILINE)
+    assert "** inconclusive: down 4.0 points " in text
+    assert re.search(r"^\*\*fix\*\* c\d+, .*, and run again", text, re.MULTILINE)
+    assert re.search(r"^- \*\*fix\*\* add cases: about \d+ ", text, re.MULTILINE)
 
 
 def test_the_ladder_is_told_in_short(advice):

@@ -19,7 +19,7 @@ FIRST = re.compile(r"(accuracy\[\w+\])")
 
 def named_first(made: Report) -> dict[str, str]:
     """Return the gate that each report names first."""
-    page = html_page(made).partition('<div class="hero">')[2]
+    page = html_page(made).partition('<div class="hero')[2]
     texts = {
         "terminal": "\n".join(summary_lines(made)),
         "comment": unescape(markdown_report(made)),

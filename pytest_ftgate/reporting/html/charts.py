@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from pytest_ftgate.gates.figure import Figure
@@ -31,7 +32,7 @@ from pytest_ftgate.reporting.number_text import (
     share_change,
     unsigned_points,
 )
-from pytest_ftgate.reporting.phrases import is_half_gone
+from pytest_ftgate.reporting.phrases import has_no_limit, is_half_gone
 from pytest_ftgate.reporting.skills import (
     SkillResults,
     part_names,
@@ -58,6 +59,7 @@ class Chart:
 
     Attributes:
         label: the text for those who do not see it.
+        legend: what each symbol stands for: ring, dot, bar, tick, or the colour of a dot.
         values: what the browser draws; *kind* names the form.
     """
 
@@ -67,12 +69,69 @@ class Chart:
     kind: str
     values: Mapping[str, Any]
     table: TextTable
+    legend: Sequence[tuple[str, str]] = ()
 
     @property
     def json(self) -> str:
         """The values, for an attribute of the page."""
         document = {"kind": self.kind, **self.values}
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+# A bar for each gate -----------------------------------------------------------------------------
+
+#: What is drawn, in limits from no change: the limit is at -1, in the middle of all bars.
+_BAR_LEFT, _BAR_RIGHT = -4.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Places from 0, at the left, to 1; what lies beyond is drawn at the end.
+
+    Attributes:
+        low, value, high: of the interval; better is further right.
+        limits: where a gate begins to fail; two if it limits both sides.
+        origin: where nothing has changed; None if nothing is compared.
+    """
+
+    low: float
+    value: float
+    high: float
+    limits: tuple[float, ...]
+    origin: float | None
+
+
+def verdict_bar(verdict: Verdict) -> Bar | None:
+    """Return the bar of the check that decided; None if it is not held to a limit by size."""
+    check = verdict.check
+    if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
+        return None
+    is_compared, is_share = check.before is not None, check.unit == "share"
+    now = (check.change if is_share else check.rise) if is_compared else check.after
+    unit, origin = check.limit if is_share else -check.limit, 0.0
+    if is_share and not is_compared:
+        # A minimum: what is best lies at the right end.
+        unit = (1.0 - check.limit) / (_BAR_RIGHT + 1.0)
+        origin = check.limit + unit
+    if now is None or check.has_drifted or not check.informative or not unit:
+        return None
+    bounds = (now, now) if check.low is check.high is None else (check.low, check.high)
+    ends = (-inf if bounds[0] is None else bounds[0], inf if bounds[1] is None else bounds[1])
+    low, high = sorted(_place((end - origin) / unit) for end in ends)
+    return Bar(
+        low=low,
+        value=_place((now - origin) / unit),
+        high=high,
+        limits=tuple(map(_place, (-1.0, 1.0) if check.two_sided else (-1.0,))),
+        origin=_place(0.0) if is_compared else None,
+    )
+
+
+def _place(limits: float) -> float:
+    return min(1.0, max(0.0, (limits - _BAR_LEFT) / (_BAR_RIGHT - _BAR_LEFT)))
+
+
+# Variants and skills -----------------------------------------------------------------------------
 
 
 def variant_charts(report: Report) -> Iterator[Chart]:
@@ -97,7 +156,8 @@ def _rate_chart(
     ]
     return Chart(
         title=_TITLES[kind],
-        caption="Dots are rates, lines their 95 % intervals; grey is not gated. " + suite.name,
+        caption=suite.name,
+        legend=[("dot blue", "rate"), ("line blue", "95 % CI"), ("dot muted", "not gated")],
         label=f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals",
         kind="rows",
         values={"rows": rows, "limits": [*_limits(report, suite, kind, rates)]},
@@ -232,9 +292,12 @@ def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
     variant = f"{escape_controls(verdict.variant)}{under}"
     return Chart(
         title=f"General skills of {variant}",
-        caption="Ring: the base. Dot: the fine-tune. Bar: the 95 % interval of the change. Tick: "
-        "the limit. Orange: regressed, half lost, or an interval wholly below no change. Green: "
-        "kept.",
+        caption="",
+        legend=[
+            *(("ring", "the base"), ("dot", "the fine-tune"), ("bar", "95 % CI of the change")),
+            *(("tick", "the limit"), ("dot red", "fell, or half lost"), ("dot green", "kept")),
+            ("dot muted", "neither is shown"),
+        ],
         label=f"Families and skills of {variant} before and after fine-tuning",
         kind="rows",
         values={"rows": [*_mean_rows(mean), *rows]},
@@ -276,8 +339,8 @@ def _format_error_chart(verdict: Verdict, shares: Sequence[FormatErrorShare]) ->
     variant = escape_controls(verdict.variant)
     return Chart(
         title=f"Format errors of {variant}",
-        caption="Share of the replies with each kind of format error: rings before, dots now, "
-        f"bars the 95 % interval. {escape_controls(verdict.suite)}",
+        caption=escape_controls(verdict.suite),
+        legend=[("ring", "before"), ("dot", "now"), ("bar", "95 % CI")],
         label=f"Format errors of {variant}",
         kind="rows",
         values={"rows": [*map(_format_error_row, shares)]},
@@ -305,24 +368,20 @@ def _format_error_row(share: FormatErrorShare) -> Mapping[str, Any]:
 
 
 def cost_charts(report: Report) -> Iterator[Chart]:
-    """Yield accuracy over cost: in USD if all prices are known, else in tokens."""
+    """Yield accuracy over the cost of variants with a price; tokens alone are no cost."""
     for suite in report.suites:
         rated = [variant for variant in suite.variants if "accuracy" in variant.figures]
-        priced = all("usd_per_1k" in variant.figures for variant in rated)
-        key = "usd_per_1k" if priced else "tokens"
-        shown = [variant for variant in rated if key in variant.figures]
+        shown = [variant for variant in rated if "usd_per_1k" in variant.figures]
         if len(shown) > 1:  # one point is no comparison
-            missing = [variant.name for variant in rated if key not in variant.figures]
-            points = [(v.name, v.figures[key], v.figures["accuracy"]) for v in shown]
-            yield _cost_chart(points, missing, priced=priced)
+            missing = [variant.name for variant in rated if variant not in shown]
+            points = [(v.name, v.figures["usd_per_1k"], v.figures["accuracy"]) for v in shown]
+            yield _cost_chart(points, missing)
 
 
-def _cost_chart(
-    points: Sequence[tuple[str, Figure, Figure]], missing: Sequence[str], *, priced: bool
-) -> Chart:
+def _cost_chart(points: Sequence[tuple[str, Figure, Figure]], missing: Sequence[str]) -> Chart:
     places = [(cost.value, rate.value) for _, cost, rate in points]
     frontier = [not any(_beats(other, place) for other in places) for place in places]
-    label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
+    label = "USD for a thousand requests"
     rows, cells = [], []
     for (name, cost, rate), best in zip(points, frontier, strict=True):
         text, share = amount(cost.value, cost.unit), percent(rate.value)
@@ -330,18 +389,18 @@ def _cost_chart(
         place = {"x": float(f"{cost.value:.5g}"), "text": f"{share}, {text}", "best": best}
         rows.append({**row, **place})
         cells.append([name, text, share, "yes" if best else "no"])
-    notes = ["Blue: no other is both cheaper and better."]
-    notes += ["The dashed line joins them."] * (sum(frontier) > 1)
-    notes += ["Not every price is known, so tokens are shown in place of money."] * (not priced)
-    notes += [_left_out_text(missing, "no tokens are counted")] if missing else []
+    best_places = {place for place, best in zip(places, frontier, strict=True) if best}
+    joined = [("dashes", "what is best at each cost")] * (len(best_places) > 1)
     return Chart(
         title="Accuracy against cost",
-        caption=" ".join(notes),
+        caption=_left_out_text(missing, "no price is known") if missing else "",
+        legend=[("dot blue", "no other is both cheaper and better"), ("dot muted", "another is"),
+                ("line blue", "95 % CI"), *joined],
         label=f"Accuracy against {label}",
         kind="points",
         values={"rows": rows, "axis": label},
         table=TextTable(["variant", label, "accuracy", "on the frontier"], cells, (1, 2)),
-    )
+    )  # fmt: skip
 
 
 def _left_out_text(names: Sequence[str], why: str) -> str:
@@ -364,10 +423,7 @@ def latency_charts(report: Report) -> Iterator[Chart]:
 
 
 def _latency_chart(measured: Sequence[VariantRun], missing: Sequence[str]) -> Chart:
-    caption = (
-        "The line runs from 5 to 95 in 100 replies, the bar is the middle half, the mark and the "
-        "number are the median. Cached replies count with the time that they took."
-    )
+    caption = "Cached replies count with the time that they took."
     left_out = [_left_out_text(missing, "no times are known")] if missing else []
     headers = ["variant", "half within", "95 in 100 within", "replies"]
     rows, cells = [], []
@@ -380,11 +436,13 @@ def _latency_chart(measured: Sequence[VariantRun], missing: Sequence[str]) -> Ch
     return Chart(
         title="How long replies took",
         caption=" ".join([caption, *left_out]),
+        legend=[("line blue", "5 to 95 in 100 replies"), ("box", "the middle half"),
+                ("tick", "the median")],
         label="Milliseconds that replies took, by variant",
         kind="spreads",
         values={"rows": rows, "axis": "milliseconds"},
         table=TextTable(headers, cells, (1, 2, 3)),
-    )
+    )  # fmt: skip
 
 
 def history_charts(report: Report) -> Iterator[Chart]:

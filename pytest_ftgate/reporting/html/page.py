@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting import (
     checkpoints,
     explain,
@@ -33,6 +32,7 @@ from pytest_ftgate.reporting import (
     ungated,
     verdict,
 )
+from pytest_ftgate.reporting.flips import example_texts
 from pytest_ftgate.reporting.html import case_data, charts
 from pytest_ftgate.results import run
 from pytest_ftgate.results.run import Report
@@ -43,14 +43,12 @@ _MODULES = (
     *(case_data, charts, checkpoints, explain, flips, headlines, ladder, next_steps, run, runs),
     *(skills, suite_errors, summary, tables, text, ungated, verdict),
 )
-#: The heading of a run by the worst outcome of its gates.
-_HEADINGS = {
-    Outcome.PASSED: ("passed", "✓", "Passed"),
-    Outcome.INCONCLUSIVE: ("inconclusive", "?", "Not enough evidence"),
-    Outcome.FAILED: ("failed", "✕", "Blocked"),
-}
-#: The most passed gates, and other gates that did not pass, that the top of the page names.
+#: The colour and the sign of a run, by its word.
+_STYLES = {"PASSED": ("passed", "✓"), "INCONCLUSIVE": ("inconclusive", "?")}
+#: The most gates that did not pass, beside the worst one, that the top of the page names.
 _MAX_NAMED = 6
+#: The most gates that did not pass that are open at first; the columns of a text of an example.
+_MAX_OPEN, _EXAMPLE_WIDTH = 3, 240
 #: An address of a page of the documentation.
 _DOCS_LINK = re.compile(re.escape(DOCS_URL) + r"[\w/#-]*")
 #: The files of the script, in their order.
@@ -58,25 +56,34 @@ _SCRIPTS = ("elements.js", "page.js", "charts.js", "differences.js", "cases.js")
 
 
 def _top_values(report: Report) -> Mapping[str, Any]:
-    """Return the values at the top of the page: outcome, the worst gate, and the others."""
-    blocking = tables.blocking_verdicts(report)
-    outcome = Outcome.FAILED
-    if report.verdict == "passed":
-        outcome = Outcome.PASSED
-    elif blocking and not report.errors and blocking[0].outcome is Outcome.INCONCLUSIVE:
-        outcome = Outcome.INCONCLUSIVE
-    kind, sign, heading = _HEADINGS[outcome]
-    worst = None if outcome is Outcome.PASSED or not blocking else blocking[0]
-    if worst and worst.exam and worst.statement.kind is StatementKind.EXAM_HAS_SHRUNK:
-        heading = headlines.exam_phrase(worst.exam).capitalize()
+    """Return the values at the top of the page: outcome, the worst gate, a case, the others."""
+    word, blocking = summary.verdict_word(report), tables.blocking_verdicts(report)
+    kind, sign = _STYLES.get(word, ("failed", "✕"))
+    worst = None if report.verdict == "passed" or not blocking else blocking[0]
+    flips = worst.flips if worst else ()
+    flip = next((flip for flip in flips if flip.regressed), None)
     return {
         "outcome": kind,
         "sign": sign,
-        "heading": heading,
+        "heading": word.capitalize(),
         "worst": worst,
+        "flip": flip,
+        "texts": [
+            (label, text.shorten(said, _EXAMPLE_WIDTH))
+            for label, said in (example_texts(flip, "before", _EXAMPLE_WIDTH) if flip else ())
+        ],
         "others": [verdict for verdict in blocking if verdict is not worst][:_MAX_NAMED],
-        "passed": [] if worst else tables.rank_verdicts(report.gated_verdicts)[:_MAX_NAMED],
-        "always_blocks": any(verdict.always_blocks for verdict in blocking),
+        "passed": [] if worst else summary.passed_parts(report.gated_verdicts),
+    }
+
+
+def _verdict_values(report: Report) -> Mapping[str, Any]:
+    """Return the gates, the worst first, and which of them are open at first."""
+    ranked = tables.rank_verdicts(report.gated_verdicts)
+    return {
+        "ranked": ranked,
+        "opened": tables.blocking_verdicts(report)[:_MAX_OPEN],
+        "several_suites": len({verdict.suite for verdict in ranked}) > 1,
     }
 
 
@@ -185,7 +192,7 @@ def _pictures(
 
 #: The sections of the page, in their order.
 PAGE_SECTIONS = (
-    PageSection("verdicts", "Verdicts", "verdicts.html", lambda report: report),
+    PageSection("verdicts", "Verdicts", "verdicts.html", _verdict_values),
     _pictures("checkpoints", "Checkpoints", charts.checkpoint_charts),
     PageSection("cases", "Cases", "cases.html", _cases),
     _pictures("forgetting", "Skills", charts.forgetting_charts),

@@ -18,12 +18,21 @@ from ftgate_testing.reports import (
     large,
     report,
 )
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
+from pytest_ftgate.gates.figure import Figure, IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, NoteKind, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.verdict import Drift, Flip, FormatErrorExample, FormatErrorShare, Verdict
+from pytest_ftgate.gates.verdict import (
+    CheckKind,
+    Drift,
+    Flip,
+    FormatErrorExample,
+    FormatErrorShare,
+    Verdict,
+)
 from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
+from pytest_ftgate.reporting.html.charts import verdict_bar
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.results.run import ConfusionMatrix
@@ -52,6 +61,19 @@ def own_test(said: str = "I am sorry") -> Verdict:
     return replace(
         made, flips=(regressed,), regressed=2, node="test_said.py::test_never_sorry[new]"
     )
+
+
+def priced(made, *names: str):
+    """Return *made* with the same price of the variants that are named, or of all."""
+    (suite,) = made.suites
+    price = Figure(value=0.4, low=None, high=None, n=100, units=100, unit="usd")
+    variants = [
+        replace(one, figures={**one.figures, "usd_per_1k": price})
+        if not names or one.name in names
+        else one
+        for one in suite.variants
+    ]
+    return replace(made, suites=(replace(suite, variants=tuple(variants)),))
 
 
 def test_the_policy_names_the_one_script_and_the_one_style():
@@ -83,7 +105,7 @@ def charts_of(text: str) -> list[dict]:
 
 
 def test_a_chart_is_told_in_words_and_in_a_table_too():
-    text = html_page(failing_run())
+    text = html_page(priced(failing_run()))
 
     figures = text.count("data-chart=")
     assert figures == text.count("data-label=") == text.count("The same as a table") > 4
@@ -108,22 +130,24 @@ def test_variants_that_cannot_be_drawn_are_named():
     first, second = suite.variants
     third = replace(first, name="classical", figures={"accuracy": first.figures["accuracy"]})
     suite = replace(suite, variants=(first, second, third))
-    text = html_page(replace(made, suites=(suite,)))
+    text = html_page(priced(replace(made, suites=(suite,)), "current", "new"))
 
-    assert "Not drawn, as no tokens are counted: classical." in text
+    assert "Not drawn, as no price is known: classical." in text
     assert "Not drawn, as no times are known: classical." in text
-    # Both are right as often and cost the same, so there is no line to speak of.
-    costs = [one for one in charts_of(text) if one.get("axis", "").startswith("tokens")]
-    joined = sum(row["best"] for row in costs[0]["rows"]) > 1
-    assert ("The dashed line joins them." in text) is joined
+    # Both cost the same, so there is no line between them to speak of.
+    assert "what is best at each cost" not in text
+
+
+def test_tokens_without_a_price_are_no_cost():
+    assert 'id="cost"' not in html_page(priced(failing_run(), "current"))
 
 
 def test_the_top_of_the_page_has_the_worst_gate_and_what_to_do():
     top = unescape(html_page(failing_run())).partition('class="banner ')[2].partition("<section")[0]
 
     assert '>forgetting[new]</a> <span class="badge failed">failed</span>' in top
-    assert "general skills" in top
-    assert "down 44 points (95\xa0%\xa0CI 32 to 56), limit 10" in top
+    assert ">down 44 points (95\xa0%\xa0CI 32 to 56), limit 10</p>" in top
+    assert "base 78\xa0%\xa0→\xa0new 34\xa0% · " in top
     assert "<strong>fix</strong>mix general data into the training set" in top
     assert "kind=regressed" in top
     assert ">accuracy[new]</a> failed" in top
@@ -152,10 +176,53 @@ def test_an_address_that_a_verdict_quotes_is_no_link():
     assert 'href="https://evil' not in page
 
 
-def test_rates_before_and_after_stay_in_one_line():
-    (sentence,) = re.findall(r'<p class="sentence">(.*?)</p>', html_page(failing_run()))
+def test_the_top_of_the_page_shows_a_case_that_regressed():
+    top = unescape(html_page(failing_run(["late\u202e <b>delivery</b>"]))).partition("</aside>")[0]
+    shown = top.partition('<aside class="example"')[2]
 
-    assert "78\xa0%\xa0→\xa0new 34\xa0%" in sentence
+    assert re.findall(r"<dt>(\w+)</dt>", shown) == ["expected", "before", "now"]
+    assert "<aside" not in html_page(report(failing_run().verdicts[3]))
+    own = html_page(report(own_test("a\u202eb <b>c</b>"))).partition("</aside>")[0]
+    assert "a\\u202eb &lt;b&gt;c&lt;/b&gt;" in own
+
+
+@every_row("change, low, high, ends", [
+    # The limit is in the middle; what lies beyond is drawn at the end.
+    (-0.10, -0.15, -0.05, (1 / 6, 1 / 3, 0.5)),
+    (0.0, -0.05, 0.05, (0.5, 2 / 3, 5 / 6)),
+    (0.30, 0.20, None, (1.0, 1.0, 1.0)),
+])  # fmt: skip
+def test_a_bar_places_the_change_and_its_interval_by_the_limit(change, low, high, ends):
+    verdict = inconclusive_verdict()
+    check = replace(verdict.check, before=0.5, after=0.5 + change, low=low, high=high, limit=0.05)
+    bar = verdict_bar(replace(verdict, checks=(check,), deciding=0))
+
+    assert bar is not None
+    assert (bar.low, bar.value, bar.high) == pytest.approx(ends)
+    assert (bar.limits, bar.origin) == ((0.5,), pytest.approx(2 / 3))
+
+
+def test_a_bar_of_a_minimum_has_no_change_and_one_of_a_cost_falls_as_it_rises():
+    verdict = inconclusive_verdict()
+    level = replace(verdict.check, before=None, after=0.9, low=0.8, high=1.0, limit=0.8)
+    cost = replace(verdict.check, unit="usd", rise=0.5, low=0.25, high=1.0, limit=0.25)
+    bars = [verdict_bar(replace(verdict, checks=(one,), deciding=0)) for one in (level, cost)]
+
+    assert [(one.low, one.value, one.high) for one in bars if one] == [
+        (0.5, 0.75, 1.0), pytest.approx((0.0, 1 / 3, 0.5))
+    ]  # fmt: skip
+    assert bars[0].origin is None
+
+
+@every_row("more", [
+    {"kind": CheckKind.MUST_PASS}, {"limit": 0.0}, {"has_drifted": True}, {"informative": False},
+])  # fmt: skip
+def test_what_is_held_to_no_size_has_no_bar(more):
+    verdict = inconclusive_verdict()
+
+    assert (
+        verdict_bar(replace(verdict, checks=(replace(verdict.check, **more),), deciding=0)) is None
+    )
 
 
 def test_a_gate_leads_to_its_line_in_the_suite_where_that_has_an_address():
@@ -173,7 +240,7 @@ def test_too_little_evidence_is_no_failure():
     top = text.partition('class="banner ')[2].partition("<section")[0]
 
     assert top.startswith('inconclusive">')
-    assert "Not enough evidence" in top
+    assert ">?</span>Inconclusive</h1>" in top
     assert "Blocked" not in top
     both = html_page(report(inconclusive_verdict(), *failing_run().verdicts))
     assert "Blocked</h1>" in both
@@ -248,7 +315,9 @@ def test_every_section_that_has_something_to_show_is_reached_from_the_top(advice
 
     shown = re.findall(r'<section id="([^"]+)"', text)
     assert re.findall(r'<a href="#([a-z-]+)">', text.partition("</nav>")[0]) == shown
-    assert set(shown) == {one.anchor for one in PAGE_SECTIONS} - {"confusions", "checkpoints"}
+    assert set(shown) == {one.anchor for one in PAGE_SECTIONS} - {
+        *("confusions", "checkpoints", "cost")
+    }
 
 
 def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):

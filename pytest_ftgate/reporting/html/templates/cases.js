@@ -15,7 +15,7 @@ async function unpack() {
 
 function explore({ suites, texts }) {
   const form = byId("filters"), list = byId("list"), count = byId("count"), more = byId("more"), tools = byId("tools"), chips = byId("chips");
-  const field = (name) => form.elements[name];
+  const field = (name) => form.elements[name], views = [...document.querySelectorAll(".switch button")];
   const lowerTexts = new Map();
   // A case and two labels are chosen by links alone, and shown as chips that take them back.
   const chosen = { case: "", expected: "", said: "" };
@@ -158,6 +158,7 @@ function explore({ suites, texts }) {
     count.textContent = isMatrix() ? `${numberFormat.format(cases.length)} cases with ${numberFormat.format(rows.length)} of ${numberFormat.format(total)} replies`
       : `${numberFormat.format(rows.length)} of ${numberFormat.format(total)} replies`;
     fillChips();
+    views.forEach((button) => button.setAttribute("aria-pressed", String(button.value === field("view").value)));
     tools.hidden = !rows.length;
     byId("rerun").hidden = field("gate").value === "forgetting" || !isSuiteFile(suite);
     if (isMatrix() && cases.length) list.append(matrixElement());
@@ -181,7 +182,18 @@ function explore({ suites, texts }) {
 
   // One case a row, one variant a column ----------------------------------------------------
   const isMatrix = () => field("view").value === "matrix";
-  const gateColumns = () => gateVariants(selectedSuite(), field("gate").value === "forgetting");
+  // Variants with one reply each to every case, such as bases of one model, share a column.
+  function gateColumns() {
+    const suite = selectedSuite(), gate = field("gate").value, kept = (suite.columns ||= {});
+    if (kept[gate]) return kept[gate];
+    const isSkill = gate === "forgetting", columns = new Map(), bases = new Set(suite.bases);
+    for (const [name, index] of gateVariants(suite, isSkill)) {
+      const said = isSkill && bases.has(index) ? suite.cases.filter((evalCase) => evalCase.isSkill).map(({ answers }) => answers.get(index)?.[TEXT] < 0 ? `of ${index}` : answers.get(index)?.[TEXT]).join() : index;
+      if (columns.has(said)) columns.get(said)[0] += `, ${name}`; else columns.set(said, [name, index]);
+    }
+    // What the others are compared with comes first.
+    return (kept[gate] = [...columns.values()].sort(([, x], [, y]) => (isSkill ? bases.has(y) - bases.has(x) : (y === suite.baseline) - (x === suite.baseline))));
+  }
   const repliesByCase = () => {
     const suite = selectedSuite(), gate = field("gate").value, kept = (suite.byCase ||= {});
     if (!kept[gate]) {
@@ -192,7 +204,7 @@ function explore({ suites, texts }) {
   };
   const isRight = (reply) => reply && (reply.kind === "right" || reply.kind === "fixed");
   function matrixElement() {
-    const scroll = createElement("div", "scroll"), table = createElement("table", "matrix"), head = createElement("tr"), byCase = repliesByCase();
+    const scroll = createElement("div", "scroll full"), table = createElement("table", "matrix"), head = createElement("tr"), byCase = repliesByCase();
     scroll.tabIndex = 0;
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", "Cases by variants");
@@ -210,7 +222,8 @@ function explore({ suites, texts }) {
   function matrixRow(evalCase) {
     const row = createElement("tr"), name = createElement("th", "", evalCase.id), byIndex = repliesByCase().get(evalCase);
     name.scope = "row";
-    name.append(createElement("span", "muted", oneLine(texts[evalCase.input], 90)));
+    name.append(createElement("span", "muted", oneLine(texts[evalCase.input], 400)));
+    if (evalCase.expected) name.append(createElement("span", "muted expected", "expected " + oneLine(texts[evalCase.expected], 200)));
     row.append(name);
     for (const [variantName, index] of gateColumns()) {
       const cell = createElement("td"), reply = byIndex?.get(index);
@@ -218,7 +231,7 @@ function explore({ suites, texts }) {
         const button = createButton("", () => toggleDetails(row, reply, button), `cell ${reply.kind}`);
         button.setAttribute("aria-label", `${evalCase.id}, ${variantName}: ${KIND_LABELS[reply.kind]}`);
         button.setAttribute("aria-expanded", "false");
-        button.append(createElement("span", "sign", SIGNS[reply.kind]), createElement("span", "", oneLine(answerText(reply.now), 60)));
+        button.append(createElement("span", "sign", SIGNS[reply.kind]), createElement("span", "", oneLine(answerText(reply.now), 400)));
         cell.append(button);
       }
       row.append(cell);
@@ -243,10 +256,21 @@ function explore({ suites, texts }) {
   function caseElement(row) {
     const box = createElement("details", "case"), head = createElement("summary");
     head.append(createElement("span", "id", row.evalCase.id), createElement("span", `badge ${row.kind}`, KIND_LABELS[row.kind]),
-      createElement("span", "input", texts[row.evalCase.input].slice(0, 300).replace(/\s+/g, " ")), createElement("span", "variant muted", row.evalCase.suite.variants[row.index]));
+      createElement("span", "input", oneLine(texts[row.evalCase.input], 300)), replyLine(row));
+    if (field("variant").value === "") head.append(createElement("span", "variant muted", row.evalCase.suite.variants[row.index]));
     box.append(head);
     box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(caseDetails(row)); });
     return box;
+  }
+  // What was said before, or should have been, and what is said now, from where both differ.
+  function replyLine({ evalCase, now, before, kind }) {
+    const line = createElement("span", `reply ${kind}`), said = answerText(now), was = before ? answerText(before) : kind === "wrong" ? texts[evalCase.expected] : "";
+    let same = 0;
+    if (was !== said) while (same < said.length && was[same] === said[same]) same++;
+    const start = same > 40 ? said.lastIndexOf(" ", same - 20) + 1 : 0, from = (text) => (start ? "…" : "") + oneLine(text.slice(start), 160);
+    if (was && was !== said) line.append(createElement("span", "was", `${before ? "" : "expected "}${from(was)}`), createElement("i", "muted", "→"));
+    line.append(createElement("b", "", from(said)));
+    return line;
   }
   function textBlock(title, text, note) {
     const box = createElement("div"), head = createElement("p", "label", title), body = createElement("pre");
@@ -354,6 +378,7 @@ function explore({ suites, texts }) {
     const apply = () => { applyFilters(); writeAddress(); };
     if (event.target.name === "words") searchTimer = setTimeout(apply, 30); else apply();
   });
+  for (const button of views) button.addEventListener("click", () => { field("view").value = button.value; applyFilters(); writeAddress(); });
   more.addEventListener("click", () => {
     const firstNew = shown;
     showMore();

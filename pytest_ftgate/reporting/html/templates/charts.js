@@ -206,9 +206,13 @@ const CHARTS = (() => {
     const values = JSON.parse(element.dataset.chart), width = Math.floor(element.clientWidth);
     if (width < 40 || width === element.drawnWidth) return;
     element.drawnWidth = width;
+    // A narrow page shows the families, and their skills on a tap.
+    const skills = values.rows?.filter((row) => row.sub).length, isShort = width < NARROW && skills > 0 && !element.isWhole;
+    if (isShort) values.rows = values.rows.filter((row) => !row.sub);
     const [svg, height, below] = DRAW[values.kind](values, width);
     for (const [key, value] of Object.entries({ viewBox: `0 0 ${width} ${Math.ceil(height)}`, width, height: Math.ceil(height), class: "plot", role: "group", "aria-label": element.dataset.label })) svg.setAttribute(key, value);
     element.replaceChildren(svg, ...(below ? [below] : []));
+    if (isShort) element.append(createButton(`Show the ${skills} skills`, () => { element.isWhole = true; element.drawnWidth = 0; drawChart(element); }, "small"));
   }
   const observer = new ResizeObserver((entries) => entries.forEach((entry) => drawChart(entry.target)));
   return { watch: (element) => { drawChart(element); observer.observe(element); } };
