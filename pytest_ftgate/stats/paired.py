@@ -242,7 +242,7 @@ def _mean_inverse(repeats: tuple[float | Array, float | Array], n: int) -> float
 
 def _lost(changes: Array, repeats: tuple[float | Array, float | Array]) -> Array:
     """Return how many cases changed by more than half for the worse, less those for the better."""
-    if _mean_inverse(repeats, changes.shape[-1]) >= 1.0 / _SEVERAL:
+    if _mean_inverse(repeats, changes.shape[-1]) > 1.0 / _SEVERAL - _TOLERANCE:
         return np.zeros(changes.shape[:-1])
     worse, better = (np.count_nonzero(sign * changes > 0.5, axis=-1) for sign in (-1, 1))  # noqa: PLR2004 - half
     return np.asarray(worse - better, np.float64)
