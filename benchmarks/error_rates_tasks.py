@@ -10,9 +10,10 @@ limits, of suites whose tasks are all sure or all at 50 %, and of four ways to l
 proportion, as many tasks as it takes as a whole, the least sure tasks first, and with tasks that
 change at random beside it.
 
-Then follow graded rewards, unequal runs, blocks of pass^5, tasks like these, five looks, what a
-plan says, intervals, and rises of what runs cost. The exit status is 1 if a promise is broken by
-more than two standard errors.
+Then follow graded rewards, unequal runs, blocks of pass^5, five looks, what a plan says, intervals,
+and rises of what runs cost. For tasks like these the tasks of each suite are drawn from 2,000 with
+the same rates and losses, and the suites are compared as a gate without a claim compares them. The
+exit status is 1 if a promise is broken by more than two standard errors.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ from pytest_ftgate.gates.checks import ROUNDING, drop_outcome
 from pytest_ftgate.gates.design import (
     BEYOND,
     MAX_LOOKS,
+    Design,
     Levels,
     Look,
     look_levels,
     round_up_to_point,
 )
+from pytest_ftgate.gates.power import design_certifiable_limit
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.paired import ChangeCounts, PairedCounts, is_noninferior
+from pytest_ftgate.stats.paired import ChangeCounts, PairedCounts, change_counts, paired_counts
 from pytest_ftgate.stats.rates import score_interval
 from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_interval
 from pytest_ftgate.stats.tasks import (
@@ -48,7 +51,6 @@ from pytest_ftgate.stats.tasks import (
     p_permuted,
     score_of_these,
     smallest_shown_drop,
-    tasks_like_these,
     these_tasks,
 )
 
@@ -231,8 +233,9 @@ def print_row(report: Report, name: str, judge: Judge, limits: tuple[float, ...]
 
     passed = [share(judge(UNCHANGED, limit, PASSED)[0], PASSED) for limit in limits]
     errors = [worst(WHOLE, PASSED), worst(HALF, FAILED), worst(UNCHANGED, FAILED)]
-    failed = [share(judge(TWICE * limit, limit, FAILED)[0], FAILED) for limit in limits]
-    report.row(name, passed, errors, failed)
+    # Tasks cannot drop by more than they had.
+    twice = (judge(TWICE * limit, limit, FAILED) for limit in limits)
+    report.row(name, passed, errors, [share(found[0], FAILED) for found in twice if found])
 
 
 def counted_judge(rng: Rng, suites: int, tasks: int, runs: tuple[int, int]) -> Judge:
@@ -245,6 +248,65 @@ def counted_judge(rng: Rng, suites: int, tasks: int, runs: tuple[int, int]) -> J
         return [judged(rng, both, runs, limit, code) for both in rates if len(both[0])]
 
     return judge
+
+
+# Tasks like these ---------------------------------------------------------------------------------
+
+#: The tasks that those of a suite are drawn from; the steps of a graded reward.
+POPULATION, STEPS = 2_000, 4
+#: Tasks, runs of both sides, and limits from the smallest one that so many tasks can show.
+LIKE = (
+    (5, ((1, 2), (2, 2), (5, 5), (10, 10), (20, 20)), (0.46, 0.60)),
+    (10, ((1, 2), (2, 2), (5, 5), (10, 10), (20, 20)), (0.26, 0.40)),
+    (20, ((1, 2), (2, 2), (3, 3), (5, 5), (10, 3), (10, 10), (20, 20)), (0.15, 0.20)),
+    (40, ((1, 2), (2, 2), (3, 3), (5, 5), (10, 10), (20, 20)), (0.08, 0.10, 0.15)),
+    (80, ((1, 2), (2, 1), (2, 2), (3, 3), (5, 5), (10, 10), (20, 20)), (0.05, 0.10)),
+)
+
+
+def like_judge(
+    rng: Rng, suites: int, tasks: int, runs: tuple[int, int], rates: Array | None = None,
+    *, is_graded: bool = False,
+) -> Judge:  # fmt: skip
+    """Return what judges suites of tasks that are drawn anew, of both sides the same.
+
+    Unchanged tasks may have given *rates*, (1, tasks).
+    """
+    steps = STEPS if is_graded else 1
+    repeats = (1.0, 1.0) if is_graded else (float(runs[0]), float(runs[1]))
+
+    def judged_by(both: Sides, limit: float) -> Codes:
+        drawn = rng.integers(0, both[0].size, (suites, tasks))
+        before, after = (
+            rng.binomial(steps * k, side[0][drawn]) / (steps * k)
+            for side, k in zip(both, runs, strict=True)
+        )
+        codes = decide(change_counts(before, after, repeats), limit, Levels())
+        pairs = paired_counts(
+            before[0], after[0], before_repeats=repeats[0], after_repeats=repeats[1]
+        )
+        judge_again(pairs, limit, Levels(), int(codes[0]))
+        return codes
+
+    def judge(drop: float, limit: float, _: int) -> list[Codes]:
+        if rates is not None:
+            return [judged_by((rates, rates), limit)]
+        found = situations(rng, 1, POPULATION, drop)
+        found = islice(found, 1) if drop > limit else found
+        return [judged_by(both, limit) for both in found if len(both[0])]
+
+    return judge
+
+
+def print_like_these(report: Report, rng: Rng, suites: int) -> None:
+    """Print rows of tasks that are drawn anew for every suite, and of graded rewards of them."""
+    print("\nTasks like these: the columns above, with the limits that are named\n")
+    for (tasks, designs, limits), is_graded in product(LIKE, (False, True)):
+        named = " / ".join(f"{100 * limit:g}" for limit in limits)
+        for runs in ((5, 5),) if is_graded else designs:
+            judge = like_judge(rng, suites, tasks, runs, is_graded=is_graded)
+            name = f"{tasks} x {runs[0]}" + f", then {runs[1]}" * (runs[0] != runs[1])
+            print_row(report, f"{name}{', graded' * is_graded}, {named}", judge, limits)
 
 
 # One by one ---------------------------------------------------------------------------------------
@@ -279,13 +341,6 @@ def blocks(rng: Rng, before: Array, after: Array, runs: int) -> PairedCounts:
     """Compare blocks of five runs, which are right as often as the rates say."""
     sides = (right_or_wrong(rng, rates ** (1.0 / K), runs) for rates in (before, after))
     return these_tasks(*(TaskRuns(side).blocks(K) for side in sides))
-
-
-def like_these(rng: Rng, before: Array, after: Array, runs: int) -> PairedCounts:
-    """Compare tasks drawn from those with these rates, as tasks like them."""
-    drawn = rng.integers(0, before.size, before.size)
-    sides = (right_or_wrong(rng, rates[drawn], runs) for rates in (before, after))
-    return tasks_like_these(*map(TaskRuns, sides))
 
 
 def judge_one_by_one(rng: Rng, suites: int, tasks: int, compare: Compared) -> Judge:
@@ -362,23 +417,18 @@ def print_plans(rng: Rng, suites: int) -> None:
         rates = mixed(None, suites, tasks)
         disagreement = 2.0 * float(np.mean(rates[0] * (1.0 - rates[0])))
         plan = TaskPlan(tasks=tasks, runs=(runs, runs), disagreement=disagreement)
-        limit, like = map(round_up_to_point, (plan.limit(), plan.limit_like_these()))
+        design = Design((1.0,) * tasks, tuple(range(tasks)), repeats=(runs, runs))
+        limits = plan.limit(), design_certifiable_limit(design, disagreement) or 1.0
+        limit, like = map(round_up_to_point, limits)
         drop = plan.found_drop(limit)
         same = judged(rng, (rates, rates), (runs, runs), limit, PASSED)
         lost = in_proportion(rng, rates, drop)
         fails = judged(rng, (rates, lost), (runs, runs), limit, FAILED)
-        shown = [
-            bool(is_noninferior(tasks_like_these(*both), like, Levels().miss))
-            for both in (
-                [TaskRuns(right_or_wrong(rng, rates[0], runs)) for _ in range(2)]
-                for _ in range(suites // ONE_BY_ONE)
-            )
-        ]
+        shown = like_judge(rng, suites, tasks, (runs, runs), rates[:1])(UNCHANGED, like, PASSED)
         points = "".join(f"{100 * one:7.1f}" for one in (limit, drop, like))
-        measured = (share(same, PASSED).share, share(fails, FAILED).share, float(np.mean(shown)))
-        print(
-            f"{tasks:3} x {runs:<3}{points}   " + "".join(f"{100 * one:7.1f}" for one in measured)
-        )
+        measured = (share(same, PASSED), share(fails, FAILED), share(shown[0], PASSED))
+        shares = "".join(f"{100 * one.share:7.1f}" for one in measured)
+        print(f"{tasks:3} x {runs:<3}{points}   {shares}")
 
 
 def print_intervals(rng: Rng, suites: int) -> None:
@@ -472,8 +522,6 @@ def print_one_by_one(report: Report, rng: Rng, suites: int) -> None:
         ("unequal runs", unequal, 5, 10, (0.15, 0.20)),
         ("unequal runs", unequal, 20, 10, (0.05, 0.10)),
         ("pass^5 in blocks", blocks, 10, 20, (0.15, 0.20)),
-        ("tasks like these", like_these, 20, 5, (0.15, 0.20)),
-        ("tasks like these", like_these, 40, 5, (0.10, 0.15)),
     )
     for name, compare, tasks, runs, limits in rows:
         judge = judge_one_by_one(rng, suites, tasks, partial(compare, runs=runs))
@@ -500,6 +548,7 @@ def print_task_rows(replicates: int, seed: int) -> bool:
     print_plans(next(rngs), replicates)
     print_intervals(next(rngs), few)
     print_amounts(report, next(rngs), few)
+    print_like_these(report, next(rngs), replicates)
     smallest = " ".join(f"{t}: {100 * smallest_shown_drop(t):.1f}" for t in (5, 10, 20, 40, 80))
     print(f"\nThe smallest limit that tasks can show of tasks like these: {smallest}")
     return report.kept

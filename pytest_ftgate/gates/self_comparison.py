@@ -7,14 +7,15 @@ candidate. All splits share the same runs, so that they are no independent tests
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import comb, prod
 from statistics import harmonic_mean
 
 import numpy as np
 
-from pytest_ftgate.gates.design import Look, shared_levels
+from pytest_ftgate.gates.design import Look, design_of, shared_levels
+from pytest_ftgate.gates.power import design_certifiable_limit
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.tasks import task_runs
@@ -86,7 +87,7 @@ def compare_halves(suite: Suite, gate: RateGate, results: Sequence[CaseResult]) 
     outcomes = [verdict.outcome for verdict in verdicts]
     drops = [_drop(verdict, two_sided=gate.two_sided) for verdict in verdicts]
     half, runs = (int(harmonic_mean(n // share for n in counts)) for share in (2, 1))
-    shown = _shown_limits(gate, results, (half, runs))
+    shown = [_shown_limit(suite, gate, results, number) for number in (half, runs)]
     return SelfComparison(
         tasks=len(results),
         runs=runs,
@@ -160,17 +161,13 @@ def _drop(verdict: Verdict, *, two_sided: bool) -> float:
     return abs(change) if two_sided else -change
 
 
-def _shown_limits(
-    gate: RateGate, results: Sequence[CaseResult], numbers: Iterable[int]
-) -> list[float]:
-    """Return the smallest limit that each number of runs of these tasks shows, as they vary."""
+def _shown_limit(suite: Suite, gate: RateGate, results: Sequence[CaseResult], n: int) -> float:
+    """Return the smallest limit that *n* runs of each task show, as they vary; 1 for none."""
     scores = VariantScores("all", {result.case.id: result for result in results})
     runs = task_runs(samples_from_scores(scores, gate.kind))
-    plans = (
-        TaskPlan(
-            tasks=len(results), runs=(n, n), disagreement=runs.disagreement,
-            is_graded=not runs.is_counted,
-        )
-        for n in numbers
-    )  # fmt: skip
-    return [plan.limit() if gate.claims_these else plan.limit_like_these() for plan in plans]
+    varies, is_graded = runs.disagreement, not runs.is_counted
+    if gate.claims_these:
+        plan = TaskPlan(tasks=len(results), runs=(n, n), disagreement=varies, is_graded=is_graded)
+        return plan.limit()
+    design = replace(design_of(suite, gate, (n, n)), is_graded=is_graded)
+    return design_certifiable_limit(design, varies) or 1.0

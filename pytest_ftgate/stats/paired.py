@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc
 
 from pytest_ftgate.stats.graded import (
     GroupLosses,
@@ -63,6 +64,8 @@ class ChangeCounts(Generic[Numbers]):
         largest: the weight in which unseen changes may come at once: of a figure that is no mean
             over cases, and of gains of counted groups (`stats.graded.largest_unit`). For their
             losses *whole* takes its place.
+        lost: with many repeats, the number of cases of which more than half of the replies
+            regressed, less that of cases of which more than half were fixed; else 0.
         changes: the changes of graded or weighted scores; None if every case is countable, and for
             a figure that is no mean over cases.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
@@ -81,6 +84,7 @@ class ChangeCounts(Generic[Numbers]):
     largest: float = 1.0
     groups: int | None = None
     whole: GroupLosses | None = None
+    lost: Numbers | float = 0.0
     changes: BoundedValues | None = field(default=None, compare=False, repr=False)
     permuted: Numbers | None = None
 
@@ -116,6 +120,7 @@ def turned(pairs: PairedCounts) -> PairedCounts:
         delta=-pairs.delta,
         fixed=pairs.regressed,
         regressed=pairs.fixed,
+        lost=-pairs.lost,
         before=pairs.after,
         after=pairs.before,
         whole=None if whole is None else replace(whole, lost=-whole.lost),
@@ -125,13 +130,17 @@ def turned(pairs: PairedCounts) -> PairedCounts:
 
 
 #: The counts that are arrays for many suites.
-_BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread")
+_BY_SUITE = ("delta", "fixed", "regressed", "effective", "countable", "spread", "lost")
 #: Scores may exceed their range by this much through rounding.
 _TOLERANCE = 1e-9
 #: Prior weight, in cases, of the variance of one reply a case.
 _PRIOR_CASES = 4.0
 #: Probabilities nearer to 0 or 1 have no finite quantile.
 _LEAST_P = 1e-12
+#: Cases show no limit with which so few of the lost ones are drawn more often than this.
+_MOST_UNDRAWN = 0.05
+#: With more repeats, a case that is lost as a whole is seen to be.
+_SEVERAL = 10.0
 #: Prior weight, in changed groups, of full dependence within a group.
 _PRIOR_GROUPS = 2.0
 
@@ -220,6 +229,7 @@ def change_counts(
         effective=np.where(countable, _effective(gained, lost, residuals, repeats), n),
         countable=countable,
         spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
+        lost=_lost(c - b, repeats),
         changes=None if np.all(countable) else _bounded(c - b, w, None),
     )
 
@@ -234,6 +244,14 @@ def _bounded(changes: Array, weights: Array, labels: NDArray[np.intp] | None) ->
 def _mean_inverse(repeats: tuple[float | Array, float | Array], n: int) -> float:
     """Return the mean of 1 / repeats over the cases and both sides."""
     return float(np.mean([np.broadcast_to(1.0 / np.asarray(k, np.float64), n) for k in repeats]))
+
+
+def _lost(changes: Array, repeats: tuple[float | Array, float | Array]) -> Array:
+    """Return how many cases changed by more than half for the worse, less those for the better."""
+    if _mean_inverse(repeats, changes.shape[-1]) > 1.0 / _SEVERAL - _TOLERANCE:
+        return np.zeros(changes.shape[:-1])
+    worse, better = (np.count_nonzero(sign * changes > 0.5, axis=-1) for sign in (-1, 1))  # noqa: PLR2004 - half
+    return np.asarray(worse - better, np.float64)
 
 
 def _effective(
@@ -339,7 +357,8 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
     """Return the p-value of "it dropped by *margin* or more"; small values pass the gate.
 
     Counts: the exact unconditional test where `needs_exact_test`, for independent cases with one
-    reply each, otherwise Tango's score test on the effective number of cases; with groups, a t
+    reply each, otherwise Tango's score test on the effective number of cases, by which repeats rule
+    out no drop that the cases may hide, however often they are repeated; with groups, a t
     distribution on groups - 1 degrees of freedom, and the larger of that p-value and the one of
     `stats.graded`, since a loss of whole groups may show in no group at all. Graded or weighted
     scores: `stats.bounded`, with the cases or the groups as units.
@@ -357,12 +376,29 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
     require_share("margin", margin)
     found = tail(-_score(pairs, -margin), pairs.groups)
+    if pairs.groups is None:
+        few = np.asarray(_p_few_lost(pairs, margin))
+        # All looks at more repeats of the same cases are wrong together, so they share one level.
+        hidden = np.asarray(pairs.countable) & (few > _MOST_UNDRAWN)
+        hidden &= ~np.asarray(pairs.allows_exact_test)
+        found = cast("Numbers", np.where(hidden, np.maximum(found, few), found)[()])
     if pairs.changes is not None:
         return _where_graded(pairs, found, pairs.changes.p_at_most(-margin))
     if pairs.whole is None:
         return found
     p = np.maximum(np.asarray(found), _p_whole_groups(pairs, -margin))
     return cast("Numbers", p if p.ndim else float(p))
+
+
+def _p_few_lost(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
+    """Return the chance that so few cases were lost as a whole, if a share of *margin* is.
+
+    Of repeats this is the loss that the cases may hide, however often they are repeated. An
+    observed gain enlarges it.
+    """
+    drop = np.minimum(np.maximum(pairs.delta, 0.0) + margin, 1.0)
+    lost = np.minimum(np.maximum(pairs.lost, 0.0), pairs.n - 1.0)
+    return cast("Numbers", betainc(pairs.n - lost, lost + 1.0, 1.0 - drop))
 
 
 def _p_whole_groups(pairs: ChangeCounts[Numbers], delta: float) -> float:

@@ -2,8 +2,9 @@
 
 There are two claims. *These tasks* are fixed, and their runs are the sample: a poll of twelve rooms
 shows how those rooms think. *Tasks like these* have the tasks as the sample, which then stand for
-others; five tasks show little of a sixth, however often they run. Either claim makes the values
-that the tests of `stats.paired` and `stats.rates` take, with runs or with tasks as units.
+others; five tasks show little of a sixth, however often they run. Those are compared as any cases
+with repeats (`paired.paired_counts`). Either claim makes the values that the tests of
+`stats.paired` and `stats.rates` take.
 
 Of these tasks each run is taken as if it had one of the other side beside it. Which one is chance,
 so the counts are those of all ways to pair them, on average. Changes that differ from task to task
@@ -175,7 +176,8 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
     if not replies_vary:
         msg = "of replies that do not vary the drop on these tasks is a plain count"
         raise ValueError(msg)
-    _require_same_tasks(before, after)
+    if len(before.rewards) != len(after.rewards):
+        raise ValueError("both sides need the same tasks")
     fewer = np.minimum(before.runs, after.runs)
     equal = np.ptp(before.runs) == np.ptp(after.runs) == 0.0
     if not (equal and before.is_counted and after.is_counted):
@@ -193,19 +195,6 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
         permuted=p_permuted(*first, fewer, fewer),
         noise=(before.disagreement + after.disagreement) / 2.0 if fewer[0] > 1 else None,
     )
-
-
-def tasks_like_these(before: TaskRuns, after: TaskRuns) -> PairedCounts:
-    """Return the comparison of two agents on tasks like these, which are the sample.
-
-    The mean change of each task is one value of `bounded.p_mean`.
-
-    Raises:
-        ValueError: the numbers of tasks differ.
-    """
-    _require_same_tasks(before, after)
-    ones = np.ones(len(before.means))
-    return _graded_pairs(after.means - before.means, ones, ones, before, after)
 
 
 def p_permuted(
@@ -239,11 +228,6 @@ def _hypergeometric(marked: float, drawn: float, n: float) -> Array:
     return np.asarray(np.exp(ways - log_choose(n, drawn)))
 
 
-def _require_same_tasks(before: TaskRuns, after: TaskRuns) -> None:
-    if len(before.rewards) != len(after.rewards):
-        raise ValueError("both sides need the same tasks")
-
-
 def _compared_runs(before: TaskRuns, after: TaskRuns, fewer: Array) -> PairedCounts:
     """Return the comparison of every run with each of the other side; they weigh *fewer* runs."""
     changes = after.rewards[:, None, :] - before.rewards[:, :, None]
@@ -253,25 +237,18 @@ def _compared_runs(before: TaskRuns, after: TaskRuns, fewer: Array) -> PairedCou
     # Few differences are distinct, unless rewards are fine; two numbers sort fast as one complex.
     keys, places = np.unique(changes[seen] + 1j * size[rows], return_inverse=True)
     counts = np.bincount(places, count[rows]).astype(np.float64)
-    return _graded_pairs(keys.real, keys.imag, counts, before, after)
-
-
-def _graded_pairs(
-    changes: Array, sizes: Array, counts: Array, before: TaskRuns, after: TaskRuns
-) -> PairedCounts:
-    """Return the comparison of units with these *changes*, weights and numbers."""
-    n, delta = float(np.sum(counts)), float(np.mean(after.means - before.means))
+    n, delta, sizes = float(np.sum(counts)), float(np.mean(after.means - before.means)), keys.imag
     return PairedCounts(
         n=n,
         delta=delta,
-        fixed=float(np.sum(counts[changes > 0.0])),
-        regressed=float(np.sum(counts[changes < 0.0])),
+        fixed=float(np.sum(counts[keys.real > 0.0])),
+        regressed=float(np.sum(counts[keys.real < 0.0])),
         effective=n,
         countable=False,
-        spread=_spread(changes - delta, sizes, counts),
+        spread=_spread(keys.real - delta, sizes, counts),
         before=float(np.mean(before.means)),
         after=float(np.mean(after.means)),
-        changes=BoundedValues(sizes * changes, sizes, -1.0, 1.0, counts=counts),
+        changes=BoundedValues(sizes * keys.real, sizes, -1.0, 1.0, counts=counts),
     )
 
 
@@ -378,7 +355,7 @@ def runs_needed(tasks: int, margin: float, alpha: float = 0.05) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPlan:
-    """What tasks with so many runs can show of an agent.
+    """What so many runs of these tasks can show of an agent.
 
     Attributes:
         tasks: the number of tasks.
@@ -403,19 +380,11 @@ class TaskPlan:
     def limit(self, power: float = 0.9) -> float:
         """Return the smallest limit that an unchanged agent passes on these tasks; 1 for none."""
         if self.is_graded:
-            found = graded_certifiable_margin(self._unchanged(self.pairs), power, self.miss)
-            return min(1.0, found)
+            return min(1.0, graded_certifiable_margin(self._unchanged(), power, self.miss))
         try:
             return certifiable_margin(self.pairs, self.disagreement, power, self.miss)
         except ValueError:
             return 1.0
-
-    def limit_like_these(self, power: float = 0.9) -> float:
-        """Return the smallest limit that an unchanged agent passes on tasks like these.
-
-        Its tasks differ by the chance of their runs alone. The result is 1 for none.
-        """
-        return min(1.0, graded_certifiable_margin(self._unchanged(self.tasks), power, self.miss))
 
     def found_drop(self, limit: float, power: float = 0.9) -> float:
         """Return the smallest drop on these tasks that fails a gate with this *limit*; 1 for none.
@@ -434,11 +403,11 @@ class TaskPlan:
 
         return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
 
-    def _unchanged(self, units: float) -> PairedCounts:
-        """Return the comparison of an unchanged agent on so many units, in the mean."""
-        counts, spread = np.array([units]), self.disagreement * units / self.pairs
-        values = BoundedValues(np.zeros(1), np.ones(1), -1.0, 1.0, counts=counts)
+    def _unchanged(self) -> PairedCounts:
+        """Return the comparison of an unchanged agent, in the mean."""
+        n = self.pairs
+        values = BoundedValues(np.zeros(1), np.ones(1), -1.0, 1.0, counts=np.array([n]))
         return PairedCounts(
-            n=units, delta=0.0, fixed=0.0, regressed=0.0, effective=units, countable=False,
-            spread=spread, before=0.5, after=0.5, changes=values,
+            n=n, delta=0.0, fixed=0.0, regressed=0.0, effective=n, countable=False,
+            spread=self.disagreement, before=0.5, after=0.5, changes=values,
         )  # fmt: skip

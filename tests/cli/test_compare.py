@@ -279,7 +279,8 @@ def test_few_cases_with_several_replies_have_a_verdict_about_themselves(runs, ca
     screen = capsys.readouterr().out
     assert "about these 12 tasks alone: it says nothing of others like them" in screen
 
-    assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "tasks_like_these"]) == 0
+    # So few tasks stand for no others at the limit of 15 points, however they go.
+    assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "tasks_like_these"]) == 3
     assert "tasks alone" not in capsys.readouterr().out
 
 
