@@ -522,6 +522,8 @@ def _limit_note(suite: Suite, gate: Gate) -> str:
     if lacks_limit(gate):
         problem = note_text(default_limit_problem(suite, gate)[0])
         return f"{problem}, so a drop is shown and not gated"
+    if is_rate(gate) and gate.claims_these:
+        return ""
     coarse = coarse_limit(suite, gate, gate.max_drop or 0.0)
     return notes_text(coarse) if gate.has_default_limit else ""
 
