@@ -94,3 +94,12 @@ def test_a_variant_without_a_baseline_has_its_own_rows(suite):
 
     assert found["pass@1", ""].before is None
     assert found["seconds", ""].after.value == 3.0
+
+
+def test_an_amount_that_only_some_runs_state_has_no_rise(suite):
+    known = [runs(1, 1, 1, cost_usd=0.5)] * 3
+    some = [[*runs(1, 1, cost_usd=0.1), *runs(0)]] * 3
+
+    found = rows(suite, known, some)["usd_per_success", ""]
+
+    assert (found.after.missing, found.rise) == (3, None)
