@@ -224,9 +224,9 @@ def _chance_notes(
     from pytest_ftgate.gates.power import unchanged_passes
 
     pairs = (
-        pairs_of_samples(before, samples_from_scores(scores, gate.kind))
+        pairs_of_samples(before, samples_from_scores(scores, gate.kind), of_runs=gate.claims_these)
         if compared is None
-        else pairs_of_scores(suite, gate, compared, scores)
+        else pairs_of_scores(suite, gate, compared, scores, of_runs=True)
     )
     yield from unchanged_passes(suite, gate, suite.variants[scores.variant], check, pairs)
 

@@ -6,6 +6,7 @@ import pytest
 from ftgate_testing.agent_scores import agent_scores
 
 from pytest_ftgate import compare
+from pytest_ftgate.gates.measures import pairs_of_scores
 from pytest_ftgate.gates.run_rows import run_rows
 from pytest_ftgate.suite.gate_kinds import THESE_TASKS, RateGate
 
@@ -103,3 +104,12 @@ def test_an_amount_that_only_some_runs_state_has_no_rise(suite):
     found = rows(suite, known, some)["usd_per_success", ""]
 
     assert (found.after.missing, found.rise) == (3, None)
+
+
+def test_of_these_tasks_the_runs_are_compared_that_a_plan_measures(suite):
+    sides = [scores(suite, place, [runs(1, 1, 0)] * 3) for place in (0, 1)]
+
+    tasks, these = (pairs_of_scores(suite, GATE, *sides, of_runs=of) for of in (False, True))
+
+    assert (tasks.n, these.n) == (3, 9)
+    assert these.regressed == these.fixed == pytest.approx(2.0)
