@@ -361,6 +361,7 @@ class PowerEstimate:
             one passes all of them, at least; None if that is not known of each of them.
         stands_for_accuracy: True if the gate is on macro-F1, and the figures are those of accuracy,
             since no replies show how the labels are confused.
+        of_runs: True if the cases are the runs of these tasks, about which alone the gate is.
     """
 
     gate: str
@@ -381,6 +382,7 @@ class PowerEstimate:
     checks: int = 0
     build: tuple[int, float] | None = None
     stands_for_accuracy: bool = False
+    of_runs: bool = False
 
 
 def build_odds(estimates: Iterable[PowerEstimate]) -> tuple[int, float] | None:
@@ -521,6 +523,7 @@ def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> Pow
         units=design.units,
         measured=measured is not None,
         stands_for_accuracy=measured is None and gate.metric == "macro_f1",
+        of_runs=is_rate(gate) and gate.claims_these,
     )
 
 

@@ -229,3 +229,12 @@ def test_what_a_runner_does_not_state_is_left_to_the_runner(folder):
     found = next(one for one in evaluate(path).verdicts if one.gate == "usage")
 
     assert "the runner of the agent has to write it into its results" in step_line(found.next[0])
+
+
+def test_a_plan_counts_the_runs_of_these_tasks_and_says_so(folder, desk):
+    verdict(folder)
+    screen = desk.run("--ftgate-plan", str(folder / "s.ftgate.yaml")).stdout.str()
+
+    assert "accuracy[new]     60     30" in screen
+    assert "cases:      of a gate with claim: these_tasks the runs of its tasks" in screen
+    assert "60 cases can rule out" not in screen
