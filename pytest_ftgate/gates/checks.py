@@ -228,7 +228,8 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         outcome=rule.outcome(pairs),
         limit=margin,
         two_sided=rule.two_sided,
-        n=int(pairs.n),
+        # Runs that weigh a part of one sum to a whole number but for rounding.
+        n=round(pairs.n),
         units=pairs.groups,
         before=pairs.before,
         after=pairs.after,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_ftgate.gates.case_cost import cost_bound
@@ -24,10 +23,12 @@ from pytest_ftgate.gates.next_steps import gate_place
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value, next_step
+from pytest_ftgate.gates.tasks import pair_tasks
 from pytest_ftgate.gates.verdict import Outcome, ShownChange, Verdict, ungated_verdict
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, change_interval
 from pytest_ftgate.stats.rates import MeanScore
+from pytest_ftgate.stats.tasks import FEWEST_TASKS
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
@@ -46,9 +47,17 @@ def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore
 
 
 def pairs_of_scores(
-    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores
+    suite: Suite,
+    gate: Gate,
+    before: VariantScores,
+    after: VariantScores,
+    *,
+    of_runs: bool = False,
 ) -> PairedCounts:
-    """Return what *gate* compares of two variants with replies to the same cases."""
+    """Return what *gate* compares of two variants with replies to the same cases.
+
+    With *of_runs* those are runs if the gate claims these tasks alone, and else cases.
+    """
     if gate.metric == "macro_f1":
         from pytest_ftgate.gates.macro_f1 import macro_f1_pairs
         from pytest_ftgate.scoring.classification import label_predictions
@@ -57,22 +66,18 @@ def pairs_of_scores(
         answered = labels[0].has_reply & labels[1].has_reply
         return macro_f1_pairs(*(side.select(answered) for side in labels))
     sides = samples_from_scores(before, gate.kind), samples_from_scores(after, gate.kind)
-    if isinstance(gate, RateGate) and gate.claims_these:
-        from pytest_ftgate.gates.tasks import pair_tasks
-
-        return pairs_of_samples(*sides, pairing=pair_tasks)
-    return pairs_of_samples(*sides)
+    of_runs = of_runs and isinstance(gate, RateGate) and gate.claims_these
+    return pairs_of_samples(*sides, of_runs=of_runs)
 
 
-def pairs_of_samples(
-    before: Samples,
-    after: Samples,
-    *,
-    pairing: Callable[[Samples, Samples], PairedCounts] = pair_samples,
-) -> PairedCounts:
-    """Return the paired counts of the cases to which both samples have a reply."""
+def pairs_of_samples(before: Samples, after: Samples, *, of_runs: bool = False) -> PairedCounts:
+    """Return the paired counts of the cases to which both samples have a reply, or of their runs.
+
+    Fewer than three tasks have no runs to compare.
+    """
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
+    pairing = pair_tasks if of_runs and answered.sum() >= FEWEST_TASKS else pair_samples
     return pairing(before.select(answered), after.select(answered))
 
 

@@ -224,9 +224,9 @@ def _chance_notes(
     from pytest_ftgate.gates.power import unchanged_passes
 
     pairs = (
-        pairs_of_samples(before, samples_from_scores(scores, gate.kind))
+        pairs_of_samples(before, samples_from_scores(scores, gate.kind), of_runs=gate.claims_these)
         if compared is None
-        else pairs_of_scores(suite, gate, compared, scores)
+        else pairs_of_scores(suite, gate, compared, scores, of_runs=True)
     )
     yield from unchanged_passes(suite, gate, suite.variants[scores.variant], check, pairs)
 
@@ -236,7 +236,8 @@ def _with_steps(
 ) -> Verdict:
     """Return *verdict* with what its cases can show, what to do, and its judges."""
     scores, notes = comparison.scores, verdict.notes
-    if any(check.has_default_limit for check in verdict.checks):
+    # Of these tasks alone their runs are told.
+    if any(check.has_default_limit for check in verdict.checks) and not gate.claims_these:
         from pytest_ftgate.gates.power import coarse_limit
 
         notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))
@@ -350,6 +351,8 @@ def _of_tasks(check: Check, comparison: Comparison) -> Check:
     """Return *check* as one about these tasks alone, inconclusive if their runs are copies."""
     from pytest_ftgate.gates.tasks import without_copies
 
+    if any(one.kind in (NoteKind.FEW_PAIRS, NoteKind.TOO_FEW_REPLIES) for one in check.notes):
+        return check
     tasks = len(comparison.scores.cases) - check.missing
     sides = (comparison.compared_scores, comparison.scores)
     return without_copies(replace(check, tasks=tasks), sides)

@@ -151,7 +151,7 @@ def slice_of(
     return Slice(
         kind=key[0],
         name=key[1],
-        n=int(pairs.n),
+        n=round(pairs.n),
         before=pairs.before,
         after=pairs.after,
         low=low,

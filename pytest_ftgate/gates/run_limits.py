@@ -284,7 +284,10 @@ def _state_step(suite: Suite, verdict: Verdict, check: Check) -> NextStep:
     variant = suite.variants[verdict.variant]
     told: dict[str, Value] = {"missing": check.missing, "unit": check.unit}
     if variant.replies is not None:
-        told["file"] = variant.replies.name
+        from pytest_ftgate.suite.external_cases import reply_columns
+
+        by_tool = reply_columns(variant.replies, variant.options) is not None
+        told |= {"file": variant.replies.name, "by_tool": by_tool}
     where = suite.places.get(f"variants.{variant.name}", suite.name)
     program = provider_spec(variant.provider).starts_programs
     return next_step(StepKind.STATE_AMOUNT, **told, program=program, where=where)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.figure import Figure, RunRow
 from pytest_ftgate.gates.figures import figure_of_score
 from pytest_ftgate.gates.notes import Note
@@ -57,12 +58,18 @@ def run_rows(
             for side, tariff in zip(sides, tariffs, strict=True)
         )
         rise = None
-        if before and tariffs[0] and tariffs[1]:
+        # What the runs took that state nothing may be another amount.
+        if before and tariffs[0] and tariffs[1] and not any(map(_is_partial, (then, now))):
             both = (tariffs[0], tariffs[1])
             rise = run_rise(before, after, amount, both, these_tasks=these)
         if then or now:
             yield RunRow(name=str(amount), after=now, before=then, rise=rise)
     yield from _use_rows(before, after)
+
+
+def _is_partial(figure: Figure | None) -> bool:
+    """Return True if *figure* leaves out more runs than may be missing."""
+    return figure is not None and figure.missing > MAX_MISSING_SHARE * (figure.n + figure.missing)
 
 
 # Success ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,8 @@ _LOADS_SKILL = re.compile(r"(?:(?:use|load|read|invoke)_?)?skill", re.IGNORECASE
 _NAMES_SKILL = ("skill", "skill_name", "name", "command")
 #: Tools that write the text of a skill do not read it.
 _WRITES = re.compile(r"write|edit|create|patch|replace", re.IGNORECASE)
+#: More dollars, tokens, seconds or calls are no amount that a run took.
+_MOST = 1e15
 #: The most reasons that a note names, and the most characters of one.
 _MAX_REASONS, _MAX_REASON = 4, 40
 
@@ -87,9 +88,9 @@ def _fact(name: str, value: Any) -> Any:
 
 
 def stated_amount(value: Any) -> float | None:
-    """Return *value* if it is a finite number of at least 0, else None."""
+    """Return *value* if it is a number of at least 0 that a run can take, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) and value >= 0 else None
+    return float(value) if is_number and 0 <= value <= _MOST else None
 
 
 def measured(value: Any) -> float | None:
@@ -105,10 +106,10 @@ def count_of(value: Any) -> int | None:
 
 def token_facts(sent: Any, received: Any, total: Any = None) -> dict[str, Any]:
     """Return the fields of tokens, of which no run has 0; the total of the parts if unstated."""
-    parts = [measured(sent), measured(received)]
-    known = [part for part in parts if part]
-    whole = measured(total) or (sum(known) if known else None)
-    return {"input_tokens": parts[0], "output_tokens": parts[1], "total_tokens": whole}
+    first, second = measured(sent), measured(received)
+    # One part alone would be too little.
+    whole = measured(total) or (first + second if first and second else None)
+    return {"input_tokens": first, "output_tokens": second, "total_tokens": whole}
 
 
 def seconds_of(milliseconds: Any) -> float | None:

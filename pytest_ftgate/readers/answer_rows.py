@@ -229,12 +229,12 @@ def score_of(value: Any, place: str) -> float | None:
         value = value.replace(",", ".")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.inf
     if math.isnan(number):
         return None
     if not 0 <= number <= 1:
-        shown = value if isinstance(value, int | float) else f'"{str(value)[:40]}"'
+        shown = ("{}" if isinstance(value, int | float) else '"{}"').format(str(value)[:40])
         raise ConfigurationError(
             f"{place}: the score is {shown}; a score is 0 to 1, or true or false: divide by the "
             "largest grade, or score the replies by a rule (--scorer exact)"

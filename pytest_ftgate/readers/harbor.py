@@ -33,6 +33,8 @@ from pytest_ftgate.readers.table import Row
 _KEY, _OUTCOMES = "task_name", {"verifier_result", "exception_info"}
 _RESULT, _CONFIG, _TRACE = "result.json", "config.json", Path("agent", "trajectory.json")
 _SCHEMAS = (1,)
+#: Why a trial is missing whose folder has no result.
+_NOT_ENDED = f"not ended, no {_RESULT}"
 #: The reward that is read, unless the user names another.
 _REWARD = "reward"
 #: Exceptions that are the agent's own failure, so that the verdict of the verifier stands. Newer
@@ -56,7 +58,7 @@ def trials_in(folder: RawFile) -> RawFile | None:
     results = [Row(file, 1, document_in(file)) for file in sorted(path.glob(f"*/{_RESULT}"))]
     rows = tuple(row for row in results if _is_trial(row.value))
     if rows:
-        return replace(folder, rows=rows)
+        return replace(folder, rows=(*rows, *_unended(path, rows)))
     jobs = [row.path.parent for row in results if _is_job(row.value)]
     if jobs:
         named = ", ".join(map(str, jobs))
@@ -68,6 +70,25 @@ def trials_in(folder: RawFile) -> RawFile | None:
             "let it end (harbor jobs resume), or name another job"
         )
     return None
+
+
+def _unended(job: Path, ended: Sequence[Row]) -> Iterator[Row]:
+    """Yield the trials of *job* that have no result: they say nothing about the agent.
+
+    What did not end may be what went wrong, so that these runs are missing, and not left out.
+    """
+    known = {Path(row.value[_KEY]).name: row.value[_KEY] for row in ended}
+    for path in sorted(job.glob(f"*__*/{_CONFIG}")):
+        if not path.with_name(_RESULT).exists():
+            config = document_in(path)
+            stated = text_at(config, "task.path") or text_at(config, "task.name")
+            name = Path(stated or path.parent.name.rpartition("__")[0]).name
+            told = {"exception_info": {"exception_type": _NOT_ENDED}, "config": config}
+            yield Row(path, 1, {_KEY: known.get(name, name), **told})
+
+
+def _has_ended(trial: Mapping[str, Any]) -> bool:
+    return bool(value_at(trial, "exception_info.exception_type") != _NOT_ENDED)
 
 
 def _is_trial(document: Mapping[str, Any]) -> bool:
@@ -89,14 +110,16 @@ def _find_trials(raw: RawFile) -> Found | None:
         raw = replace(raw, rows=tuple(Row(raw.path, 1, trial) for trial in listed))
     if not raw.rows or not all(_is_trial(row.value) for row in raw.rows):
         return None
-    agents = dict.fromkeys(_agent(row.value) for row in raw.rows)
+    agents = dict.fromkeys(_agent(row.value) for row in raw.rows if _has_ended(row.value))
     agent = part_of(raw, [*agents], "agents")
-    rows = [row for row in raw.rows if _agent(row.value) == agent]
+    # The configuration of a trial that has not ended may name its agent in other words.
+    others = {*agents} - {agent}
+    rows = [row for row in raw.rows if _agent(row.value) not in others]
     for row in rows:
         require_version(str(row.path), row.value, _SCHEMAS)
     names = dict.fromkeys(name for row in rows for name in _rewards(row.value))
     first = [_REWARD] if _REWARD in names or not names else []
-    return Found(rows, (*first, *names), _notes(raw, rows))
+    return Found(rows, (*first, *names), _notes(rows))
 
 
 def _agent(trial: Mapping[str, Any]) -> str:
@@ -116,12 +139,9 @@ def _model(info: Any) -> str:
     return "/".join(named)
 
 
-def _notes(raw: RawFile, rows: Sequence[Row]) -> Iterator[str]:
+def _notes(rows: Sequence[Row]) -> Iterator[str]:
     reasons = [_missing_reason(row.value) for row in rows]
     yield from missing_note(filter(None, reasons), len(rows))
-    started = len([*raw.path.glob(f"*__*/{_CONFIG}")]) if raw.path.is_dir() else 0
-    if started > len(raw.rows):
-        yield f"trials without a {_RESULT}: {started - len(raw.rows):,}; the job has not ended"
 
 
 def _rewards(trial: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -191,8 +211,9 @@ def _seconds(part: Mapping[str, Any]) -> float | None:
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum of *values*; None if one is not known, since the rest would be too little."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return sum(known) if known and len(known) == len(values) else None
 
 
 def _tool_calls(path: Path) -> list[tuple[str, Any]] | None:

@@ -294,7 +294,9 @@ def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> s
         has_none = all("" in side and len(side) == 1 for side in sides)
         without = [file.name for file, side in zip(files, sides, strict=True) if "" in side]
         return "" if has_none else f"{', '.join(without)} has rows without {key}"
-    if all(len(side) == 1 < len(file.rows) for file, side in zip(files, sides, strict=True)):
+    one_each = (len(side) == 1 < len(file.rows) for file, side in zip(files, sides, strict=True))
+    # A runner of agents states the one task that all of its runs are at.
+    if files[0].unit == "case" and all(one_each):
         return f"all rows have the same {key}"
     repeated = _reused(files, sides, key)
     if repeated:

@@ -12,6 +12,7 @@ from pytest_ftgate.reporting import phrases
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
+    RUN_AMOUNTS,
     declared_percent,
     percent,
     quantity,
@@ -339,7 +340,7 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     if check.method == "point":
         yield f"{measured}, and {limit} is allowed, without an allowance for chance."
         return
-    if check.unit in phrases.RUN_AMOUNTS and not check.measure:
+    if check.unit in RUN_AMOUNTS and not check.measure:
         yield from _run_sentences(check, measured, limit)
         return
     method = _USAGE_METHODS[check.method]

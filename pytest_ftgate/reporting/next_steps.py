@@ -214,6 +214,8 @@ def _state_amount(values: _Values) -> StepWords:
         usage = '"input": 1200, "output": 300' if key == "total_tokens" else f'"{key}": …'
         return StepWords(text, f'in its last line: {{"reward": 1, {usage}}}', where)
     remark = f'write "run": {{"{key}": …}} in each line' if values.get("file") else ""
+    if values.get("by_tool"):
+        remark = "the runner of the agent has to write it into its results"
     return StepWords(text, remark, where)
 
 

@@ -289,7 +289,7 @@ def _unchanged_passes(values: Mapping[str, Any]) -> str:
 
 
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"
-_ALONE = "{n:?; one alone shows nothing, so add cases}"
+_ALONE = "{n:?; so few show nothing: add cases}"
 _AS_WRONG = "{as_wrong:?, which counts as wrong}"
 _MISSING = "{missing:,} of {of:,} cases brought no reply"
 _LOOK = "decided at look {look} of {of}, after "

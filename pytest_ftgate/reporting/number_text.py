@@ -11,6 +11,14 @@ _MINUS = "−"
 NO_CHANGE = "no change"
 #: What differs by less than this is equal; it is shown by no decimal.
 VISIBLE = 0.0005
+#: What an amount of a run is called, by its unit. A record is read without NumPy, which makes them.
+RUN_AMOUNTS: Mapping[str, str] = {
+    "usd_per_run": "cost of a run",
+    "usd_per_success": "cost per success",
+    "tokens": "tokens of a run",
+    "seconds": "seconds of a run",
+    "tool_calls": "tool calls of a run",
+}
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -22,6 +22,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.reporting.notes import UNCHANGED, notes_text
 from pytest_ftgate.reporting.number_text import (
     NO_CHANGE,
+    RUN_AMOUNTS,
     VISIBLE,
     change_size,
     declared_percent,
@@ -128,15 +129,6 @@ def measure_name(values: Mapping[str, Any]) -> str:
     # Names such as TestTone::test_never_promises[formal] read as a sentence.
     name = str(values["function"]).rpartition("::")[2].removeprefix("test_")
     return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
-
-
-#: What a check of runs measures, by its unit.
-RUN_AMOUNTS: Mapping[str, str] = {
-    "usd_per_success": "cost per success",
-    "tokens": "usage of a run",
-    "seconds": "time of a run",
-    "tool_calls": "tools of a run",
-}
 
 
 def figure_name(check: Check) -> str:

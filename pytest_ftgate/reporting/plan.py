@@ -176,13 +176,21 @@ def _power_table(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
         yield from wrap_after(f"  {f'{label}:':<12}", text)
 
 
+def _count_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str]]:
+    """Yield what counts as a case, and what a default limit is."""
+    if any(estimate.units < estimate.cases for estimate in estimates):
+        yield "cases", "in brackets the unrelated ones: cases of one group count as one"
+    if any(estimate.tasks for estimate in estimates):
+        yield "cases", "of a gate with claim: these_tasks its tasks × the runs of each"
+    if any(estimate.has_default_limit for estimate in estimates):
+        yield "limit", "~ is a default, the smallest drop that the cases can show"
+
+
 def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str]]:
     """Yield what the columns of the table mean, as far as it shows it."""
     drops = [estimate for estimate in estimates if estimate.margin is not None]
     minimums = [estimate for estimate in estimates if estimate.minimum is not None]
-    yield from _cases_legend(estimates)
-    if any(estimate.has_default_limit for estimate in estimates):
-        yield "limit", "~ is a default, the smallest drop that the cases can show"
+    yield from _count_legend(estimates)
     texts = {
         "for 90 %": ("the smallest limit that 9 in 10 unchanged variants pass",
                      "the highest minimum that 9 in 10 runs pass"),
@@ -206,13 +214,6 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
         yield "never", "the rate is not above the minimum, or no better than guessing"
     if any(estimate.stands_for_accuracy for estimate in estimates):
         yield "macro-F1", "as for accuracy, until replies are cached; skewed labels change it"
-
-
-def _cases_legend(estimates: Iterable[PowerEstimate]) -> Iterator[tuple[str, str]]:
-    if any(estimate.units < estimate.cases for estimate in estimates):
-        yield "cases", "in brackets the unrelated ones: cases of one group count as one"
-    if any(estimate.tasks for estimate in estimates):
-        yield "cases", "of a claim about these tasks alone: tasks × runs of each"
 
 
 def _cases_cell(estimate: PowerEstimate) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.figure import Figure, RunRow
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.reporting.number_text import level_span, percent, quantity, signed_percent, usd
+from pytest_ftgate.reporting.number_text import (
+    RUN_AMOUNTS,
+    level_span,
+    percent,
+    quantity,
+    signed_percent,
+    usd,
+)
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.reporting.text import shorten
 
-#: What an amount is called, by its unit. A record is read without NumPy, which makes amounts.
-AMOUNTS: Mapping[str, str] = {
-    "usd_per_run": "cost of a run",
-    "usd_per_success": "cost per success",
-    "tokens": "tokens of a run",
-    "seconds": "seconds of a run",
-    "tool_calls": "tool calls of a run",
-}
 #: The most columns of the name of a skill, and the amount below which a mean has a decimal.
 _MAX_SKILL, _ONE_DECIMAL = 24, 100
 
@@ -52,7 +52,7 @@ def run_table(rows: Sequence[RunRow]) -> TextTable:
 def _name(row: RunRow) -> str:
     if row.skill:
         return f"used {shorten(row.skill, _MAX_SKILL)}"
-    return AMOUNTS.get(row.name, "mean score" if row.name == "score" else row.name)
+    return RUN_AMOUNTS.get(row.name, "mean score" if row.name == "score" else row.name)
 
 
 def _cell(figure: Figure | None, *, with_interval: bool, row: RunRow) -> str:
@@ -60,8 +60,17 @@ def _cell(figure: Figure | None, *, with_interval: bool, row: RunRow) -> str:
         return "not known"
     if row.skill:
         return f"{round(figure.value * figure.n):,} of {quantity(figure.n, 'run')}"
-    ends = _span(figure, row.name) if with_interval else ""
-    return f"{_value(figure.value, row.name)}{f' ({ends})' if ends else ''}"
+    ends = _span(figure, row.name) if with_interval and not _is_partial(row) else ""
+    # Often it is the failed runs that state nothing.
+    stated = f", {figure.n:,} of {quantity(figure.n + figure.missing, 'run')}"
+    runs = stated if figure.missing and _is_partial(row) else ""
+    return f"{_value(figure.value, row.name)}{f' ({ends})' if ends else ''}{runs}"
+
+
+def _is_partial(row: RunRow) -> bool:
+    """Return True if more runs of a side lack an amount than may."""
+    sides = [one for one in (row.before, row.after) if one and row.name in RUN_AMOUNTS]
+    return any(one.missing > MAX_MISSING_SHARE * (one.n + one.missing) for one in sides)
 
 
 def _span(figure: Figure, name: str) -> str:
@@ -73,7 +82,7 @@ def _span(figure: Figure, name: str) -> str:
 
 
 def _value(value: float, name: str) -> str:
-    if name not in AMOUNTS:
+    if name not in RUN_AMOUNTS:
         return percent(value)
     if name.startswith("usd"):
         return usd(value)

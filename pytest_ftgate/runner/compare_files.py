@@ -354,6 +354,8 @@ def _told(
         steps += [step.add(**named) for step in verdict.next if step.kind is StepKind.LABEL]
     weaker = {NoteKind.UNCHANGED_PASSES} if coarse else set[str]()
     notes = (_of_one_check(one) for one in verdict.notes if one.kind not in weaker)
+    noun = verdict.check.noun if verdict.check else "case"
+    coarse = [replace(one, values={**one.values, "noun": noun}) for one in coarse]
     return replace(verdict, next=tuple(steps), notes=(*notes, *coarse))
 
 

@@ -575,7 +575,7 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         return estimate(None)
     if before is None or after is None:
         return estimate(assumed)
-    return estimate(assumed, measured=pairs_of_scores(suite, gate, before, after))
+    return estimate(assumed, measured=pairs_of_scores(suite, gate, before, after, of_runs=True))
 
 
 def _measurable_scores(

@@ -232,6 +232,32 @@ def test_every_line_on_results_of_agents_says_tasks_and_runs(
     assert not re.findall(r".*\b(?:cases?|repl(?:y|ies))\b.*", printed)
 
 
+@every_row("count, runs, code, said", [
+    (1, 2, 3, "1 of 1 tasks can be compared; so few show nothing: add tasks"),
+    (2, 5, 3, "0 of 2 tasks went worse, 0 better"),
+    (12, 1, 3, "12 tasks cannot rule out a drop of any size"),
+])  # fmt: skip
+def test_few_tasks_have_a_verdict_in_words_of_tasks(  # noqa: PLR0917 - rows and fixtures
+    tmp_path, monkeypatch, capsys, count, runs, code, said
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new"):
+        harbor_job(tmp_path / name, {f"t{n}": [float(n > 2)] * runs for n in range(count)})
+
+    assert main(["compare", "old", "new"]) == code
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_runs_that_weigh_a_part_of_one_are_counted_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before, after = [0.0, 0.25, 0.25, 0.5, 0.5] * 8, [1.0, 1.0, 1.0, 0.75, 1.0] * 8
+    arms = {"without_skill": before, "with_skill": after}
+    write_document(tmp_path / "benchmark.json", benchmark(arms, runs=5))
+    main(["compare", "benchmark.json"])
+
+    assert "0 of 8 tasks, 5 runs each, went worse" in capsys.readouterr().out
+
+
 def test_a_benchmark_alone_compares_its_arms(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     arms = {"with_skill": [1.0] * 36, "without_skill": [0.5] * 36}

@@ -6,6 +6,7 @@ import pytest
 from ftgate_testing.agent_scores import agent_scores
 
 from pytest_ftgate import compare
+from pytest_ftgate.gates.measures import pairs_of_scores
 from pytest_ftgate.gates.run_rows import run_rows
 from pytest_ftgate.suite.gate_kinds import THESE_TASKS, RateGate
 
@@ -94,3 +95,21 @@ def test_a_variant_without_a_baseline_has_its_own_rows(suite):
 
     assert found["pass@1", ""].before is None
     assert found["seconds", ""].after.value == 3.0
+
+
+def test_an_amount_that_only_some_runs_state_has_no_rise(suite):
+    known = [runs(1, 1, 1, cost_usd=0.5)] * 3
+    some = [[*runs(1, 1, cost_usd=0.1), *runs(0)]] * 3
+
+    found = rows(suite, known, some)["usd_per_success", ""]
+
+    assert (found.after.missing, found.rise) == (3, None)
+
+
+def test_of_these_tasks_the_runs_are_compared_that_a_plan_measures(suite):
+    sides = [scores(suite, place, [runs(1, 1, 0)] * 3) for place in (0, 1)]
+
+    tasks, these = (pairs_of_scores(suite, GATE, *sides, of_runs=of) for of in (False, True))
+
+    assert (tasks.n, these.n) == (3, 9)
+    assert these.regressed == these.fixed == pytest.approx(2.0)

@@ -84,7 +84,7 @@ def test_the_plan_counts_runs_of_tasks_and_takes_the_noise_of_each_side_alone(ru
     plan = pytester.runpytest("--ftgate", "--ftgate-plan")
 
     plan.stdout.fnmatch_lines(
-        ["*accuracy[[]new]  12 × 5 *20 *1 % differ*100 %*", "*tasks × runs of each"]
+        ["*accuracy[[]new]  12 × 5 *20 *1 % differ*100 %*", "*tasks × the runs of each"]
     )
 
 

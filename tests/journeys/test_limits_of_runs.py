@@ -111,9 +111,9 @@ def test_usage_names_what_is_over_its_limit_in_each_report(agents, desk):
     assert units == {"tokens": "failed", "seconds": "passed", "tool_calls": "failed"}
     page = desk.path("run.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
     for report in (said(result), page, desk.path("run.md").read_text("utf-8")):
-        assert "usage of a run 1,003 tokens" in report
+        assert "tokens of a run 1,003 tokens" in report
         assert "limit 900 tokens" in report
-    assert "tools of a run 4.5 calls" in said(result)
+    assert "tool calls of a run 4.5 calls" in said(result)
 
 
 def test_a_rise_alone_limits_all_that_both_sides_state(agents):

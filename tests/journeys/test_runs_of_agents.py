@@ -219,3 +219,22 @@ def test_doctor_says_what_was_read_of_runs_and_what_is_missing(folder, capsys):
     told = " ".join(capsys.readouterr().out.split())
     assert "new: read as Harbor job: 60 runs of 12 tasks, 60 with a trace" in told
     assert "5 of 60 runs count as missing, not as wrong: VerifierTimeoutError (5)" in told
+
+
+def test_what_a_runner_does_not_state_is_left_to_the_runner(folder):
+    verdict(folder)
+    path = folder / "s.ftgate.yaml"
+    usage = "usage: {max_tool_calls_per_task: 5}"
+    path.write_text(path.read_text("utf-8").replace("gates: {", f"gates: {{{usage}, "), "utf-8")
+    found = next(one for one in evaluate(path).verdicts if one.gate == "usage")
+
+    assert "the runner of the agent has to write it into its results" in step_line(found.next[0])
+
+
+def test_a_plan_counts_the_runs_of_these_tasks_and_says_so(folder, desk):
+    verdict(folder)
+    screen = desk.run("--ftgate-plan", str(folder / "s.ftgate.yaml")).stdout.str()
+
+    assert "accuracy[new]     60     30" in screen
+    assert "cases:      of a gate with claim: these_tasks its tasks × the runs of each" in screen
+    assert "60 cases can rule out" not in screen

@@ -19,7 +19,7 @@ from pytest_ftgate.readers.agent_runs import (
 )
 
 
-@every_row("value", [None, True, "3", -1, math.nan, math.inf, [1]])
+@every_row("value", [None, True, "3", -1, math.nan, math.inf, 10**400, 1e300, [1]])
 def test_what_is_no_amount_is_not_stated(value):
     assert stated_amount(value) is None
 
@@ -32,6 +32,10 @@ def test_the_total_of_tokens_is_the_sum_unless_the_file_states_it():
     assert token_facts(10, 5)["total_tokens"] == 15
     assert token_facts(10, 5, 18)["total_tokens"] == 18
     assert [*token_facts(0, None).values()] == [None, None, None]
+
+
+def test_of_one_part_of_the_tokens_the_total_is_unknown():
+    assert token_facts(None, 5) == {"input_tokens": None, "output_tokens": 5, "total_tokens": None}
 
 
 @every_row("start, end, seconds", [

@@ -151,6 +151,7 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
             r"name one with --reply or --score, .* \(columns: id, x\)",
         ),
         ("a.jsonl", '{"score": 7}', r"a\.jsonl:1: the score is 7; a score is 0 to 1"),
+        ("a.jsonl", f'{{"score": {10**400}}}', r"a\.jsonl:1: the score is 10{39}; a score"),
         ("a.txt", "x", r"is a \.txt file; name a file that ends in \.jsonl"),
     ],
 )

@@ -98,11 +98,27 @@ def test_another_reward_is_read_by_its_name(tmp_path):
     assert read(tmp_path).notes == ("scores not read: style (--score names one)",)
 
 
-def test_trials_without_a_result_are_counted(tmp_path):
-    job = harbor_job(tmp_path / "job", {"a": [1.0, 0.0]})
-    (job / "a__0000001" / "result.json").unlink()
+@pytest.mark.parametrize("stated", [{}, {"path": "tasks/a"}, {"name": "org/a"}])
+def test_a_trial_without_a_result_is_a_missing_run_of_its_task(tmp_path, stated):
+    job = harbor_job(tmp_path / "job", {"b": [1.0]})
+    write_document(job / "a__1" / "result.json", harbor_trial("org/a", 1.0))
+    write_document(job / "a__2" / "config.json", {"task": stated, "agent": {"name": "other"}})
 
-    assert read(job).notes == ("trials without a result.json: 1; the job has not ended",)
+    found = read(job)
+
+    scores = [(row.id, row.score) for row in found.rows]
+    assert scores == [("org/a", 1.0), ("b", 1.0), ("org/a", None)]
+    (told,) = found.notes
+    assert told == "1 of 3 runs counts as missing, not as wrong: not ended, no result.json (1)"
+
+
+def test_the_cost_of_a_trial_is_unknown_if_a_step_lacks_it(tmp_path):
+    job = harbor_job(tmp_path / "job", {"a": [1.0]})
+    steps = [{"agent_result": {"cost_usd": 0.25}}, {"agent_result": {}}]
+    trial = harbor_trial("a", 1.0, agent_result=None, step_results=steps)
+    write_document(job / "a__0000000" / "result.json", trial)
+
+    assert read(job).rows[0].run.cost_usd is None
 
 
 def test_a_job_without_a_trial_says_so(tmp_path):

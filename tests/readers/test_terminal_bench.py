@@ -43,7 +43,7 @@ def test_a_run_is_read_from_its_file_or_its_folder(tmp_path):
 
     file = read(folder)
 
-    facts = {"model": "gpt-5", "input_tokens": 900, "total_tokens": 900, "seconds": 60.0}
+    facts = {"model": "gpt-5", "input_tokens": 900, "seconds": 60.0}
     row = AnswerRow(line=1, id="a", input="Do a.", score=1.0, run=RunFacts(status="unset", **facts))
     assert (file.tool, file.unit, file.rows[0]) == ("Terminal-Bench results", "task", row)
     assert (file.rows[1].score, file.notes) == (0.0, ())

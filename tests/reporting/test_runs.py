@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pytest_ftgate.gates.figure import Figure, RunRow
 from pytest_ftgate.gates.run_figures import Amount
-from pytest_ftgate.reporting.runs import AMOUNTS, run_table
+from pytest_ftgate.reporting.number_text import RUN_AMOUNTS
+from pytest_ftgate.reporting.runs import run_table
 from pytest_ftgate.reporting.tables import table_lines
 
 
@@ -13,7 +14,7 @@ def figure(value, low=None, high=None, unit="share", n=15):
 
 
 def test_every_amount_has_a_name():
-    assert [*AMOUNTS] == [*map(str, Amount)]
+    assert [*RUN_AMOUNTS] == [*map(str, Amount)]
 
 
 def test_shares_have_the_interval_of_each_side_and_amounts_that_of_the_change():
@@ -44,6 +45,13 @@ def test_without_a_baseline_there_is_one_column_of_values():
         ["runs", "value (95 % CI)"],
         [["seconds of a run", "12.3 (11.0 to 13.0)"]],
     )
+
+
+def test_an_amount_that_few_runs_state_says_how_many():
+    price = Figure(unit="usd_per_success", value=0.11, n=40, units=40, missing=20)
+    rows = [RunRow(name="usd_per_success", before=figure(0.2), after=price)]
+
+    assert run_table(rows).rows[0][1:] == ["0.20 USD", "0.11 USD, 40 of 60 runs", ""]
 
 
 def test_a_skill_cannot_speak_to_the_terminal_nor_fill_the_screen():
