@@ -272,8 +272,9 @@ def _options() -> Iterator[str]:
     yield "for a single run."
     yield "\n## Exit codes\n\n| command | code | meaning |\n|---|---|---|"
     yield from (_row(*cells) for cells in _EXIT_CODES)
-    yield "\nThe exit code is the same whoever reads the output: closed, or cut off by `head` or"
-    yield "`grep -q`. A verb that decides nothing then ends with 0, since its work is done. An"
+    yield "\nIn a pipe the shell reports the last command, such as `head`: write `set -o"
+    yield "pipefail`. A command whose output is closed or cut off ends as it would without that; a"
+    yield "verb that decides nothing then ends with 0, since its work is done. An"
     yield "output that cannot be written, as on a full disk, is an error."
     yield from _note(reference_notes(), "options")
 

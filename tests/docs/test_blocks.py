@@ -36,6 +36,7 @@ OTHER_PROGRAMS = {
 OTHER_FILES = {
     "docs/agents.md: name:": "a workflow that calls a runner of agents; its form is checked",
     "docs/ci.md: jobs:": "tests/action/test_examples.py",
+    "docs/ci.md:       - name: Download": "a step of examples/workflows/release-gate.yml",
     "docs/ci.md: sh ": "tests/journeys/test_servers_pages.py",
     "docs/ci.md: gates:": "a job of GitLab; its commands are parsed, its form is checked",
     "docs/ci.md:   after_script:": "a part of a job of GitLab that runs curl alone",
@@ -58,6 +59,7 @@ PRINTED = {
     "docs/data.md: train.jsonl": "the rows are those of banking77, which is not in the repository",
     "docs/forgetting.md: ": LONG,
     "docs/hooks.md: $ pytest": "tests/docs/test_hooks.py",
+    "docs/index.md: ✗": "tests/docs/test_index.py",
     "docs/ladder.md: $ pytest-ftgate history": "its records are commits; tests/cli has the format",
     "docs/migrate.md: $ pytest-ftgate import": "tests/docs/test_migrate.py",
     "docs/contributing/measurements.md: SmolLM2-135M-Instruct": "needs torch",

@@ -43,8 +43,9 @@ def written(pytester):
     found["tickets.md"] = "Answer with one label.\n"
     for name, text in found.items():
         (pytester.path / name).write_text(text, "utf-8")
-    # The page's pyproject.toml belongs to another package.
-    (pytester.path / "pyproject.toml").unlink()
+    # The page's pyproject.toml belongs to another package, and its function to another test.
+    for name in ("pyproject.toml", "app.py", "app.ftgate.yaml"):
+        (pytester.path / name).unlink()
     return pytester
 
 
@@ -75,3 +76,13 @@ def test_the_code_of_the_page_is_a_plugin_of_pytest_as_the_page_says(written, ga
     load_installed(monkeypatch)
 
     written.runpytest_inprocess("--ftgate").assert_outcomes(passed=1)
+
+
+def test_a_function_of_yours_gets_cases_as_the_page_writes_it(pytester):
+    cases = [{"input": f"Refund order {n}", "expected": "refund"} for n in range(40)]
+    write_rows(pytester.path / "tickets.cases.jsonl", cases)
+    code = f"def pipeline(text):\n    return text.split()[0].lower()\n\n\n{blocks()['app.py']}"
+    (pytester.path / "app.py").write_text(code, "utf-8")
+    (pytester.path / "app.ftgate.yaml").write_text(blocks()["app.ftgate.yaml"], "utf-8")
+
+    pytester.runpytest_subprocess("--ftgate").assert_outcomes(passed=1)

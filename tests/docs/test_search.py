@@ -78,6 +78,11 @@ QUESTIONS = {
     "langchain": "providers/#your-own-provider",
     "overfitting": "training/",
     "prompt injection": "security/",
+    "no gpu": "providers/#llamacpp",
+    "change prompt": "start/",
+    "python function": "providers/#a-function-of-yours",
+    "gate a coding agent": "agents/",
+    "test a skill": "agents/",
 }
 
 

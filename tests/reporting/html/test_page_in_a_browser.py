@@ -521,7 +521,11 @@ def test_pictures_are_made_of_it(opened, tmp_path):
     taken(opened().page, "ladder", 1_430, folder)
     dark = opened(report, color_scheme="dark")
     dark.page.screenshot(path=folder / "report-dark.png")
+    # What a phone shows first: the worst gate, in letters that can be read there.
+    small = opened(report, viewport=PHONE, device_scale_factor=2)
+    clip = {"x": 0, "y": 50, "width": PHONE["width"], "height": 520}
+    small.page.screenshot(path=folder / "report-small.png", clip=clip)
 
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
-    assert len(sizes) == 6
+    assert len(sizes) == 7
     assert {name: size for name, size in sizes.items() if size > 300_000} == {}
