@@ -236,8 +236,7 @@ def _with_steps(
 ) -> Verdict:
     """Return *verdict* with what its cases can show, what to do, and its judges."""
     scores, notes = comparison.scores, verdict.notes
-    # Of these tasks alone their runs are told.
-    if any(check.has_default_limit for check in verdict.checks) and not gate.claims_these:
+    if any(check.has_default_limit for check in verdict.checks):
         from pytest_ftgate.gates.power import coarse_limit
 
         notes = (*notes, *coarse_limit(suite, gate, gate.max_drop or 0.0))

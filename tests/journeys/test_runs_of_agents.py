@@ -235,6 +235,6 @@ def test_a_plan_counts_the_runs_of_these_tasks_and_says_so(folder, desk):
     verdict(folder)
     screen = desk.run("--ftgate-plan", str(folder / "s.ftgate.yaml")).stdout.str()
 
-    assert "accuracy[new]     60     30" in screen
+    assert "accuracy[new]  12 × 5     30" in screen
     assert "cases:      of a gate with claim: these_tasks its tasks × the runs of each" in screen
     assert "60 cases can rule out" not in screen
