@@ -29,7 +29,10 @@ DEMO = "pytest_ftgate/demo"
 TICKETS = "examples/tickets/tickets.ftgate.yaml"
 SKILLS = "benchmarks/skills.ftgate.yaml"
 #: Suites whose plan knows requests under their own provider; the weights are part of these.
-PLANNED = (TICKETS, f"{DEMO}/tickets.ftgate.yaml", SKILLS, "benchmarks/sampled.ftgate.yaml")
+PLANNED = (
+    *(TICKETS, f"{DEMO}/tickets.ftgate.yaml", SKILLS, "benchmarks/sampled.ftgate.yaml"),
+    "examples/agents/agent.ftgate.yaml",
+)
 #: Suites that send more than a plan knows: for judges, for later looks, to variants without gates.
 SENT = (
     *(TICKETS, SKILLS),
