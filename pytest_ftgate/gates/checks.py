@@ -488,15 +488,6 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
     return uninformative(check, note(NoteKind.GUESSED, rate=guess_rate))
 
 
-def highest_minimum(after: Samples) -> float:
-    """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
-
-    def holds(minimum: float) -> bool:
-        return check_minimum(after, minimum=minimum).outcome is Outcome.PASSED
-
-    return shown_minimum(holds) or 0.0
-
-
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:
     answered = after.has_reply
     if np.count_nonzero(~answered) > MAX_MISSING_SHARE * len(after):

@@ -260,7 +260,7 @@ def _record_command(values: _Values) -> str:
 
 
 #: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False, "runs": False}
+_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False}
 
 
 def _words(
@@ -395,7 +395,10 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         _AT,
     ),
     StepKind.ACCEPT: _words(
-        f"{_AFTER_FIXES}accept a run as the reference of later ones", does=_accept_command
+        f"{_AFTER_FIXES}{{minimum:?min alone decides, with nothing to compare with; }}accept a run "
+        "as the reference of later ones",
+        "{minimum:?or write max_drop: none}",
+        does=_accept_command,
     ),
     StepKind.ACCEPT_EXAM: _words(
         "accept this run",
