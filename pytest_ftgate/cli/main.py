@@ -285,6 +285,7 @@ _VERBS = (
         _call, "cli.suite:explain_gate", (
         _option("node", "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"),
         _CACHE,
+        _verbosity("cases"),
     )),
     _Verb("import", "write a suite from another tool's configuration or dataset",
         _call, "cli.import_suite:import_suite", (

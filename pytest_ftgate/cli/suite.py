@@ -51,11 +51,11 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-def explain_gate(node: str, cache: Path | None) -> str:
+def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
     """Return how a gate was evaluated in the last run.
 
     *node* is its id, from this folder or from the root directory. *cache* is by default the file of
-    a run.
+    a run. *verbosity* 2 shows every case that the verdict carries.
 
     Raises:
         ConfigurationError: the folder of the cache has no verdict of the gate.
@@ -81,7 +81,7 @@ def explain_gate(node: str, cache: Path | None) -> str:
         raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
     steps = [line for step in verdict.next for line in action_lines(step, step.role)]
-    section = verdict_section(verdict, verbosity=1)
+    section = verdict_section(verdict, verbosity=max(1, verbosity))
     gap = [""] * bool(steps)
     return "\n".join([section, *gap, *steps, *gap, *fact_lines(verdict)])
 

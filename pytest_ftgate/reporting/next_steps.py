@@ -421,7 +421,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.SET_LIMIT: _words(
         "{setting}", "chosen after the result; say why in the review", _AT, follows=_record_command
     ),
-    StepKind.SHOW_REGRESSED: _words("all regressed cases", does=_cases_command),
+    StepKind.SHOW_REGRESSED: _words("the regressed cases", does=_cases_command),
     StepKind.EXPLAIN: _words(
         "why", does=lambda values: f'pytest-ftgate explain "{values.get("node", "")}"'
     ),

@@ -46,7 +46,7 @@ ELSEWHERE = {
     "_failed",
     StepKind.REQUEST_BOTH_AGAIN: "test_drift.py::test_the_command_for_a_drifted_baseline_compares"
     "_replies_of_one_day",
-    StepKind.REPEAT_RUNS: "test_runs_of_agents.py::test_the_repeats_that_few_runs_need_are_named"
+    StepKind.REPEAT_RUNS: "test_limits_of_runs.py::test_the_repeats_that_few_runs_need_are_named"
     "_and_settle_the_gate",
     StepKind.STATE_AMOUNT: "test_runs_of_agents.py::test_recorded_runs_that_state_nothing_are"
     "_missing_until_they_state_it",

@@ -83,6 +83,9 @@ def test_explain_puts_the_gates_own_numbers_into_the_rule_after_a_part_of_a_run_
         "With 100 cases a plain threshold would miss a true drop of 5 points",
     ):
         assert said in words
+    for verbose, shown in ((), 10), (("-vv",), 38):
+        _, printed = run_verb("explain", *verbose, f"{SUITE}::accuracy[draft]")
+        assert printed.count("      │ expected  ") == shown
 
 
 def test_explain_offers_the_nearest_gate_or_lists_those_of_the_last_run(desk, run_verb, capsys):
