@@ -491,7 +491,7 @@ ENDS: tuple[End, ...] = (
         (f"{_J}test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
          "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
     End("inconclusive", "too few runs of an agent", _few_runs,
-        (f"{_J}test_runs_of_agents.py::test_the_repeats_that_few_runs_need_are_named_and_settle_the_gate",)),
+        (f"{_J}test_limits_of_runs.py::test_the_repeats_that_few_runs_need_are_named_and_settle_the_gate",)),
     End("inconclusive", "runs of an agent that do not state their cost", _unstated_runs,
         (f"{_J}test_runs_of_agents.py::test_recorded_runs_that_state_nothing_are_missing_until_they_state_it",)),
     End("inconclusive", "a judge that is not qualified", _judge,
