@@ -302,9 +302,9 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
-def power_of_side(*, two_sided: bool) -> float:
-    """Return how surely each side must be shown, so that all are 9 times in 10 (Bonferroni)."""
-    return 1.0 - (1.0 - POWER) / 2.0 if two_sided else POWER
+def power_of_side(power: float = POWER, *, two_sided: bool) -> float:
+    """Return how surely each side must be shown, so that all are with *power* (Bonferroni)."""
+    return 1.0 - (1.0 - power) / 2.0 if two_sided else power
 
 
 def certifiable_limit(
