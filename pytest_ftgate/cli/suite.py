@@ -15,6 +15,7 @@ from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.notes import Severity
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
@@ -80,7 +81,8 @@ def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
         hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
         raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
-    steps = [line for step in verdict.next for line in action_lines(step, step.role)]
+    others = (step for step in verdict.next if step.kind is not StepKind.EXPLAIN)
+    steps = [line for step in others for line in action_lines(step, step.role)]
     section = verdict_section(verdict, verbosity=max(1, verbosity))
     gap = [""] * bool(steps)
     return "\n".join([section, *gap, *steps, *gap, *fact_lines(verdict)])

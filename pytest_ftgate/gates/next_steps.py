@@ -331,7 +331,8 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
     most = _MAX_MORE_CASES * check.n
     needed, unchanged = (count if count and count <= most else 0 for count in counts)
     if needed or unchanged:
-        limit = {"fails": _is_past(check), "default": check.has_default_limit}
+        default = check.limit if check.has_default_limit else 0.0
+        limit: dict[str, Value] = {"fails": _is_past(check), "default": default}
         yield next_step(StepKind.ADD_CASES, needed=needed, unchanged=unchanged, cases=noun, **limit)
     elif any(counts):
         # A lower most that a case can cost shows a limit sooner, unless the mean is past it.

@@ -263,11 +263,12 @@ def _conclusion(check: Check) -> str:
         return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
         return "but replies are missing that could turn it, so it is inconclusive."
+    if phrases.lacks_groups(check):
+        return "but the cases are in too few groups, so it is inconclusive."
     if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:
         return "but not surely enough to fail the gate, so it is inconclusive."
-    if check.outcome is Outcome.FAILED and check.is_beyond:
-        return "surely enough to fail the gate."
-    return _CONCLUSIONS[check.outcome]
+    is_sure = check.outcome is Outcome.FAILED and check.is_beyond
+    return "surely enough to fail the gate." if is_sure else _CONCLUSIONS[check.outcome]
 
 
 def _threshold_comparison(check: Check, *, is_noted: bool) -> Iterator[str]:

@@ -223,9 +223,10 @@ def _add_cases(values: _Values) -> StepWords:
         chances.append(f"about {_rounded(values['unchanged'])} more if nothing has changed")
     if values["needed"]:
         chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
-        remarks += ["with this result the gate then fails"] * values["fails"]
+        remarks += ["if the result stays, the gate fails"] * values["fails"]
     if values["default"]:
-        remarks.append("the default limit falls with more cases; declare it to keep it")
+        kept = f"write max_drop: {values['default']:g} to keep it"
+        remarks.append(f"more cases lower the default limit; {kept}")
     return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
 
