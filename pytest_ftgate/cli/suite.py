@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from pytest_ftgate.gates.training_data import (
     training_data_rules,
 )
 from pytest_ftgate.gates.training_data_checks import TrainingDataRules
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.reporting.gate_summary import action_lines
+from pytest_ftgate.reporting.gate_summary import action_lines, step_head
 from pytest_ftgate.reporting.headlines import severity_counts
+from pytest_ftgate.reporting.next_steps import gate_command
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
+from pytest_ftgate.reporting.text import wrap_after
 from pytest_ftgate.reporting.verdict import fact_lines, finding_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
@@ -84,8 +87,23 @@ def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
     others = (step for step in verdict.next if step.kind is not StepKind.EXPLAIN)
     steps = [line for step in others for line in action_lines(step, step.role)]
     section = verdict_section(verdict, verbosity=max(1, verbosity))
+    steps += _unseen_variant(verdict, verdicts.values(), settings.typed)
     gap = [""] * bool(steps)
     return "\n".join([section, *gap, *steps, *gap, *fact_lines(verdict)])
+
+
+def _unseen_variant(
+    verdict: Verdict, known: Iterable[Verdict], typed: Callable[[str], str]
+) -> list[str]:
+    """Return how to see whether another variant passes, if the run evaluated none of its gates."""
+    others = [one for one in known if one.suite == verdict.suite and one.variant != verdict.variant]
+    blocked = {one.variant for one in others if one.gated and one.outcome is not Outcome.PASSED}
+    passed = sorted({one.variant for one in others if one.gated} - blocked)
+    has_other = any(step.kind is StepKind.SHIP_OTHER for step in verdict.next)
+    if verdict.outcome is not Outcome.FAILED or has_other or not passed:
+        return []
+    command = gate_command(typed(verdict.suite))
+    return wrap_after(step_head("or"), f"run the whole suite to see what else passes: {command}")
 
 
 def power_report(suite: Suite, session: Session) -> Iterator[str]:

@@ -262,6 +262,7 @@ class ExamChange:
         accepted: the number of accepted cases.
         came, came_ids: the cases that came since, and the first few of them; they block nothing.
         is_older: True if the record does not say what decided.
+        is_new: True if the record has no gate of the variant.
     """
 
     accepted: int = 0
@@ -270,6 +271,7 @@ class ExamChange:
     came_ids: tuple[str, ...] = ()
     losses: tuple[ExamLoss, ...] = ()
     is_older: bool = False
+    is_new: bool = False
 
     @property
     def has_shrunk(self) -> bool:

@@ -261,7 +261,7 @@ def _record_command(values: _Values) -> str:
 
 
 #: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False}
+_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False, "record": ""}
 
 
 def _words(
@@ -305,6 +305,8 @@ def _accept_command(values: _Values) -> str:
 
 
 _AT = "{where}"
+#: What the accepted record has, a run that is accepted changes.
+_THEN_ACCEPT = "{record:?; then accept a run, since the record has it}"
 _NARROW = "lower max_tokens or max_cost_per_case, or write evidence: point"
 _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
@@ -387,7 +389,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     # The place is of the remark: without it, it does not say what to edit there.
     StepKind.SHIP_OTHER: _words(
         "{is_baseline:keep/ship} {variant}, which passes {gates:its gate/its {gates} gates}",
-        "gated: false for {for}, {where}",
+        f"gated: false for {{for}}, {{where}}{_THEN_ACCEPT}",
         follows=_record_command,
     ),
     StepKind.SETTLE_SKILL: _words(
@@ -414,13 +416,16 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.MAKE_BASELINE: _words(
         "{in_mark:put/baseline:} {variant}{in_mark:? first in variants=}",
-        "if the {rise:rise/drop} is intended; say why in the review",
+        f"if the {{rise:rise/drop}} is intended; say why in the review{_THEN_ACCEPT}",
         _AT,
         follows=_record_command,
     ),
     # What a reader of a change must know of a limit that was moved until it passed.
     StepKind.SET_LIMIT: _words(
-        "{setting}", "chosen after the result; say why in the review", _AT, follows=_record_command
+        "{setting}",
+        f"chosen after the result; say why in the review{_THEN_ACCEPT}",
+        _AT,
+        follows=_record_command,
     ),
     StepKind.SHOW_REGRESSED: _words("the regressed cases", does=_cases_command),
     StepKind.EXPLAIN: _words(

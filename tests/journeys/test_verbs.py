@@ -105,6 +105,18 @@ def test_every_screen_names_the_same_drop_that_the_cases_can_show(desk, run_verb
     assert f"accuracy[draft] rules out drops from {limit} on" in " ".join(plan.split())
 
 
+def test_explain_after_the_run_of_one_gate_says_how_to_see_what_else_passes(desk, run_verb, capsys):
+    desk.suite("{accuracy: {max_drop: 0.05}}", current=2, draft=40, new=2)
+    whole = f"run the whole suite to see what else passes: pytest --ftgate {SUITE}"
+    told = []
+    for node in (SUITE, f"{SUITE}::accuracy[draft]"):
+        desk.run(node)
+        capsys.readouterr()
+        told.append(" ".join(run_verb("explain", f"{SUITE}::accuracy[draft]")[1].split()))
+
+    assert [("ship new" in text, whole in text) for text in told] == [(True, False), (False, True)]
+
+
 def test_explain_offers_the_nearest_gate_or_lists_those_of_the_last_run(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
