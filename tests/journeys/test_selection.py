@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -198,12 +199,9 @@ def test_each_report_names_suites_without_a_selected_gate_and_gates_that_pytest_
     run = json.loads(four.path("run.json").read_text("utf-8"))
     assert run["unselected"] == [f"{folder}/tickets.ftgate.yaml" for folder in "abc"]
     assert run["left_out"] == [name]
-    others = (
-        "no gate was selected in 3 suites: a/tickets.ftgate.yaml, b/tickets.ftgate.yaml and 1 more"
-    )
-    assert f"{told}; {others}".replace("[current]", "") in (
-        four.path("run.md").read_text("utf-8").replace("\\", "").replace("[current]", "")
-    )
+    written = four.path("run.md").read_text("utf-8")
+    assert "1 gate deselected or skipped: " in written
+    assert re.search(r"no gate was selected in 3 suites: a/.*, b/.* and 1 more", written)
 
 
 def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
