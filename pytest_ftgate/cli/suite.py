@@ -293,7 +293,7 @@ def examine_data(
         rules = replace(rules, context=context)
     data = read_training_data(_existing(file))
     findings = check_training_data(data, rules)
-    head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
+    head = f"{file}: {severity_counts(findings)} in {quantity(data.row_count, 'row')}"
     has_error = any(finding.severity is Severity.ERROR for finding in findings)
     return VerbOutput((head, *finding_lines(findings, verbosity)), int(has_error))
 
