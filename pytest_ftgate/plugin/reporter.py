@@ -34,7 +34,7 @@ from pytest_ftgate.plugin.state import (
     takes_whole_project,
     verbosity_of,
 )
-from pytest_ftgate.plugin.suites import unselected_suites
+from pytest_ftgate.plugin.suites import named_suites, unselected_suites
 from pytest_ftgate.plugin.verdicts import (
     PASSED_XFAIL,
     CrashLocation,
@@ -384,19 +384,10 @@ class Reporter:
             not_evaluated=rows(report.not_evaluated),
             failed_tests=rows(report.failed_tests),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
-            unselected=tuple(map(typed, self._named(report.unselected))),
+            unselected=tuple(map(typed, named_suites(self._config, report.unselected))),
             left_out=tuple(map(typed, report.left_out)),
             file_changes=replace(changes, files=files),
         )
-
-    def _named(self, suites: Iterable[str]) -> Iterator[str]:
-        """Yield those of *suites* that lie in what the command names: nobody asked for others."""
-        folder, root = self._config.invocation_params.dir, self._config.rootpath
-        named = [Path(folder, argument.partition("::")[0]) for argument in self._config.args]
-        for suite in suites:
-            path = root / suite
-            if any(one == path or one in path.parents for one in named):
-                yield suite
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
         """Add invalid and inconclusive gates to pytest's short summary."""

@@ -231,7 +231,6 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
     if remark := ruled_out(check, check.outcome):
         yield f"{remark[0].upper()}{remark[1:]}."
     if of_skills is None:
-        # A note may say how often an unchanged variant passes, as its own changes tell.
         yield from _threshold_comparison(check, is_noted=NoteKind.UNCHANGED_PASSES in looks)
 
 
@@ -274,7 +273,7 @@ def _conclusion(check: Check) -> str:
 def _threshold_comparison(check: Check, *, is_noted: bool) -> Iterator[str]:
     """Yield how often a plain threshold would miss the same drop with as many cases.
 
-    *is_noted* is True if the verdict says how often an unchanged variant passes.
+    *is_noted* is True if a note says, as its own changes tell, how often an unchanged one passes.
     """
     if check.error is not None:
         return

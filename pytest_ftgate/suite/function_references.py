@@ -6,7 +6,7 @@ import ast
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from modulefinder import ModuleFinder
@@ -35,7 +35,7 @@ def _import_module(name: str, folder: Path) -> ModuleType:
 
 
 @contextmanager
-def _folder_on_path(folder: Path) -> Iterator[None]:
+def _folder_on_path(folder: Path) -> Generator[None]:
     """Let modules beside the suite be imported, after all others and only meanwhile."""
     entry = str(folder)
     sys.path.append(entry)
