@@ -48,7 +48,7 @@ ELSEWHERE = {
     "_replies_of_one_day",
     StepKind.REPEAT_RUNS: "test_limits_of_runs.py::test_the_repeats_that_few_runs_need_are_named"
     "_and_settle_the_gate",
-    StepKind.STATE_AMOUNT: "test_runs_of_agents.py::test_recorded_runs_that_state_nothing_are"
+    StepKind.STATE_AMOUNT: "test_limits_of_runs.py::test_recorded_runs_that_state_nothing_are"
     "_missing_until_they_state_it",
     StepKind.SET_MAX_TOKENS: "test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
     StepKind.SETTLE_SKILL: "test_forgetting.py::test_a_skill_that_stays_open_passes_with_the_wider"
