@@ -759,7 +759,7 @@ def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
     desk.cases = 20
     desk.suite("{accuracy: {max_drop: 0.05}}", current=0, new=0)
     text = "\n".join(desk.run().outlines)
-    limit = re.search(r"or max_drop: ([0-9.]+)", text)[1]
+    limit = re.search(r"or write max_drop: ([0-9.]+)", text)[1]
 
     desk.edit("max_drop: 0.05", f"max_drop: {limit}")
 
