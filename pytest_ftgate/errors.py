@@ -257,3 +257,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{matches[0]}"?' if matches else ""
+
+
+def file_like(path: Path) -> str:
+    """Return ``; did you mean "…"?`` for the closest file beside *path* with its ending, or ""."""
+    stem, dot, ending = path.name.partition(".")
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    alike = (one.name.partition(".") for one in beside)
+    hint = did_you_mean(stem, [first for first, _, rest in alike if rest == ending])
+    return hint and f"{hint[:-2]}{dot}{ending}{hint[-2:]}"

@@ -26,8 +26,9 @@ from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
 from pytest_ftgate.cli import VerbOutput
 from pytest_ftgate.client.redaction import redact_message, redact_reply
 from pytest_ftgate.errors import FtgateError, SuiteError
-from pytest_ftgate.gates.design import round_up_to_point
 from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
+from pytest_ftgate.gates.kinds import pools_inputs
+from pytest_ftgate.gates.power import shown_limit
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.providers.base import Provider, known_retirement, open_provider
@@ -36,7 +37,7 @@ from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.runner.plan import lint_lines, power_estimates
+from pytest_ftgate.runner.plan import lint_lines
 from pytest_ftgate.runner.planner import GateRun, full_look, gate_runs_of
 from pytest_ftgate.runner.preflight import blocked_gates, sending_error
 from pytest_ftgate.runner.provenance import require_untracked
@@ -154,7 +155,7 @@ def _suite(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
 def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
     gates = gate_runs_of(suite)
     blocked = blocked_gates(session, {f"{g.name}[{g.variant.name}]": g for g in gates})
-    found = [_shown(suite, session, gates), *_by_variant(suite, session, blocked)]
+    found = [_shown(suite, gates), *_by_variant(suite, session, blocked)]
     told = "".join(one.text for one in found if one.level is Level.FAIL)
     for reason, names in blocked.items():
         if reason not in told:
@@ -167,14 +168,17 @@ def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
     return found
 
 
-def _shown(suite: Suite, session: Session, gates: Sequence[GateRun]) -> Diagnosis:
+def _shown(suite: Suite, gates: Sequence[GateRun]) -> Diagnosis:
     """Return what the gates of a suite can show with its cases."""
     shown = {
-        estimate.gate: unsigned_points(round_up_to_point(estimate.certifiable))
-        for estimate in power_estimates(session, gates)
-        if estimate.margin is not None and estimate.certifiable is not None
+        run.gate.name: shown_limit(run.gate_suite, run.gate)
+        for run in gates
+        if run.gate.max_drop is not None
+        and run.gate.evidence != "point"
+        # Of inputs labels decide what can be shown.
+        and not pools_inputs(run.suite, run.gate, run.variant)
     }
-    drops = ", ".join(f"{gate} {points}" for gate, points in shown.items())
+    drops = ", ".join(f"{gate} {unsigned_points(drop)}" for gate, drop in shown.items() if drop)
     counts = f"{quantity(len(suite.cases), 'case')}, {quantity(len(gates), 'gate')}"
     text = f"{suite.name}: {counts}"
     return Diagnosis(Level.OK, f"{text}; can show drops of: {drops}" if drops else text)

@@ -103,14 +103,33 @@ def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
     return _call(function, cache=cache, **options)
 
 
-def _call_with_suite(function: str, suite: Path, cache: Path | None, **options: Any) -> Any:
+def _call_with_suite(function: str, suite: Path | None, cache: Path | None, **options: Any) -> Any:
     """Call a verb with a suite and a session, while pytest's plugins are loaded."""
     from pytest_ftgate.plugin.suites import with_suite
 
     def lines(suite: Suite, session: Session) -> list[str]:
         return [*_call(function, suite=suite, session=session, **options)]
 
-    return with_suite(suite, cache, lines)
+    return with_suite(suite or _only_suite(), cache, lines)
+
+
+def _only_suite() -> Path:
+    """Return the suite below this folder.
+
+    Raises:
+        ConfigurationError: there is none, or more than one.
+    """
+    from pytest_ftgate.cli.doctor import project_files
+
+    suites = [*project_files(Path(), "*.ftgate.yaml")]
+    if len(suites) == 1:
+        return suites[0]
+    if not suites:
+        message = f"no *.ftgate.yaml below {Path.cwd()}; write one with: pytest-ftgate init"
+        raise ConfigurationError(message)
+    from pytest_ftgate.reporting.number_text import first_names
+
+    raise ConfigurationError(f"name a suite: {first_names([*map(str, suites)])}")
 
 
 _Option = tuple[str, dict[str, Any]]
@@ -161,7 +180,7 @@ def _verbosity(what: str) -> _Option:
     return _option("-v", f"show more {what}", dest="verbosity", action="count", default=0)
 
 
-_SUITE = _path("suite", "the suite file")
+_SUITE = _path("suite", "the suite file (default: the only one below this folder)", nargs="?")
 _CACHE = _path("--cache", "the cache file (default: the one of pytest --ftgate)")
 _BY_LINE = _flag("--by-line", "pair rows by their line, if nothing else does")
 _COLUMNS = (
@@ -285,6 +304,7 @@ _VERBS = (
         _call, "cli.suite:explain_gate", (
         _option("node", "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"),
         _CACHE,
+        _verbosity("cases"),
     )),
     _Verb("import", "write a suite from another tool's configuration or dataset",
         _call, "cli.import_suite:import_suite", (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,22 @@ from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.gates.notes import Severity
 from pytest_ftgate.gates.selftest import PAIRS, DrawnRuns, SelfTest, rate_selftest, skills_selftest
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
     training_data_rules,
 )
 from pytest_ftgate.gates.training_data_checks import TrainingDataRules
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.reporting.gate_summary import action_lines
+from pytest_ftgate.reporting.gate_summary import action_lines, step_head
 from pytest_ftgate.reporting.headlines import severity_counts
+from pytest_ftgate.reporting.next_steps import gate_command
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
+from pytest_ftgate.reporting.text import wrap_after
 from pytest_ftgate.reporting.verdict import fact_lines, finding_lines, verdict_section
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
@@ -51,11 +55,11 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import read_training_rows
 
 
-def explain_gate(node: str, cache: Path | None) -> str:
+def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
     """Return how a gate was evaluated in the last run.
 
     *node* is its id, from this folder or from the root directory. *cache* is by default the file of
-    a run.
+    a run. *verbosity* 2 shows every case that the verdict carries.
 
     Raises:
         ConfigurationError: the folder of the cache has no verdict of the gate.
@@ -80,10 +84,26 @@ def explain_gate(node: str, cache: Path | None) -> str:
         hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
         raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
-    steps = [line for step in verdict.next for line in action_lines(step, step.role)]
-    section = verdict_section(verdict, verbosity=1)
+    others = (step for step in verdict.next if step.kind is not StepKind.EXPLAIN)
+    steps = [line for step in others for line in action_lines(step, step.role)]
+    section = verdict_section(verdict, verbosity=max(1, verbosity))
+    steps += _unseen_variant(verdict, verdicts.values(), settings.typed)
     gap = [""] * bool(steps)
     return "\n".join([section, *gap, *steps, *gap, *fact_lines(verdict)])
+
+
+def _unseen_variant(
+    verdict: Verdict, known: Iterable[Verdict], typed: Callable[[str], str]
+) -> list[str]:
+    """Return how to see whether another variant passes, if the run evaluated none of its gates."""
+    others = [one for one in known if one.suite == verdict.suite and one.variant != verdict.variant]
+    blocked = {one.variant for one in others if one.gated and one.outcome is not Outcome.PASSED}
+    passed = sorted({one.variant for one in others if one.gated} - blocked)
+    has_other = any(step.kind is StepKind.SHIP_OTHER for step in verdict.next)
+    if verdict.outcome is not Outcome.FAILED or has_other or not passed:
+        return []
+    command = gate_command(typed(verdict.suite))
+    return wrap_after(step_head("or"), f"run the whole suite to see what else passes: {command}")
 
 
 def power_report(suite: Suite, session: Session) -> Iterator[str]:
@@ -273,7 +293,7 @@ def examine_data(
         rules = replace(rules, context=context)
     data = read_training_data(_existing(file))
     findings = check_training_data(data, rules)
-    head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
+    head = f"{file}: {severity_counts(findings)} in {quantity(data.row_count, 'row')}"
     has_error = any(finding.severity is Severity.ERROR for finding in findings)
     return VerbOutput((head, *finding_lines(findings, verbosity)), int(has_error))
 

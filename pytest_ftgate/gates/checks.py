@@ -303,9 +303,9 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
 
 
-def power_of_side(*, two_sided: bool) -> float:
-    """Return how surely each side must be shown, so that all are 9 times in 10 (Bonferroni)."""
-    return 1.0 - (1.0 - POWER) / 2.0 if two_sided else POWER
+def power_of_side(power: float = POWER, *, two_sided: bool) -> float:
+    """Return how surely each side must be shown, so that all are with *power* (Bonferroni)."""
+    return 1.0 - (1.0 - power) / 2.0 if two_sided else power
 
 
 def certifiable_limit(
@@ -487,15 +487,6 @@ def inconclusive_at_chance(check: Check, guess_rate: float) -> Check:
         is_below = check.shown_limit is not None and check.shown_limit < guess_rate
         return replace(check, shown_limit=None) if is_below else check
     return uninformative(check, note(NoteKind.GUESSED, rate=guess_rate))
-
-
-def highest_minimum(after: Samples) -> float:
-    """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
-
-    def holds(minimum: float) -> bool:
-        return check_minimum(after, minimum=minimum).outcome is Outcome.PASSED
-
-    return shown_minimum(holds) or 0.0
 
 
 def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:

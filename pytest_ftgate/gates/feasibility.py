@@ -69,10 +69,10 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
         yield (note(NoteKind.LONE_CASE),)
         return
     if suite.inputs is not None and gate.reads_inputs:
-        yield from _limit_problems(design, None, gate.min)
-        yield from _limit_problems(with_inputs(design, suite), gate.max_drop, None, gate.drop_key)
+        yield from _limit_problems(suite, replace(gate, max_drop=None), design)
+        yield from _limit_problems(suite, replace(gate, min=None), with_inputs(design, suite))
         return
-    for problem in _limit_problems(design, gate.max_drop, gate.min, gate.drop_key):
+    for problem in _limit_problems(suite, gate, design):
         yield (*problem, *_claim_of_these(suite, gate, design))
 
 
@@ -110,19 +110,16 @@ def limit_of_cases_notes(suite: Suite, gate: RateGate) -> Iterator[Note]:
 
 
 def _limit_problems(
-    design: Design, max_drop: float | None, minimum: float | None = None, key: str = "max_drop"
+    suite: Suite, gate: RateGate | ForgettingGate, design: Design
 ) -> Iterator[Problem]:
-    """Yield why the cases of *design* could never show the limits of a gate, which may be None.
-
-    *key* declares the first of them.
-    """
+    """Yield why the cases of *design* could never show the limits of *gate*."""
     if design.units < min(MIN_GROUPS, design.n):
         yield (note(NoteKind.GROUPS_SHOW_NOTHING, **design.counts, needed=MIN_GROUPS),)
         return
-    if max_drop is not None:
-        yield from _drop_problem(max_drop, design, key)
-    if minimum is not None:
-        yield from _minimum_problem(minimum, design)
+    if gate.max_drop is not None:
+        yield from _drop_problem(suite, gate, design, gate.max_drop)
+    if gate.min is not None:
+        yield from _minimum_problem(gate.min, design)
 
 
 def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[Problem]:
@@ -175,7 +172,7 @@ def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
 def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterator[Problem]:
     """Yield why no replies to the skill cases could pass the gate."""
     yield from _skill_margin_problems(gate)
-    yield from _limit_problems(design_of(suite, gate), gate.max_drop)
+    yield from _limit_problems(suite, gate, design_of(suite, gate))
 
 
 def smallest_limit(design: Design) -> float:
@@ -221,17 +218,39 @@ def _squared_quantile(miss: float) -> float:
     return NormalDist().inv_cdf(1 - miss) ** 2
 
 
-def _drop_problem(margin: float, design: Design, key: str) -> Iterator[Problem]:
+def _drop_problem(
+    suite: Suite, gate: RateGate | ForgettingGate, design: Design, margin: float
+) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
+        key = gate.drop_key if is_rate(gate) else "max_drop"
         limits: dict[str, NoteValue] = {"key": key, "limit": margin}
-        limits["possible"] = _round_up(smallest)
         if hiding := _large_group(design, margin):
-            yield (note(NoteKind.GROUP_TOO_LARGE, **limits, **hiding),)
+            possible = _round_up(smallest)
+            yield (note(NoteKind.GROUP_TOO_LARGE, **limits, **hiding, possible=possible),)
             return
         needed = _cases_for_limit(design, margin)
         counts = {**design.counts, "needed": needed, "groups": _groups_needed(design, needed)}
-        yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts),)
+        usual = _usually_passed(suite, gate, design, margin)
+        yield (note(NoteKind.DROP_NEVER_SHOWN, **limits, **counts, **usual),)
+
+
+def _usually_passed(suite: Suite, gate: Gate, design: Design, limit: float) -> dict[str, NoteValue]:
+    """Return what 9 in 10 unchanged builds pass: *limit* with how many cases, and these with which.
+
+    The limit is 0 if the cases of *design* are too few for one.
+    """
+    from pytest_ftgate.gates.power import (
+        assumed_discordance,
+        build_power,
+        design_cases_needed,
+        limit_of_design,
+    )
+
+    checks = build_checks(suite, gate) * (2 if is_rate(gate) and gate.two_sided else 1)
+    discordance = assumed_discordance(suite)
+    likely = design_cases_needed(design, discordance, limit, build_power(checks))
+    return {"likely": likely, "shown": limit_of_design(design, discordance, checks) or 0.0}
 
 
 def _groups_needed(design: Design, cases: int) -> int:

@@ -47,10 +47,8 @@ def rate_next_steps(
     check, missing = verdict.check, verdict.statement.values.get("missing")
     if check is None and isinstance(missing, int):
         yield from missing_steps(suite, gate, verdict, missing)
-    elif check is None and verdict.outcome is Outcome.PASSED:
-        # Variants that are compared with each other need no accepted run.
-        if not any(v.gated and v.name != verdict.variant for v in suite.variants.values()):
-            yield next_step(StepKind.ACCEPT, suite=suite.name)
+    elif verdict.outcome is Outcome.PASSED:
+        yield from _first_run_steps(suite, gate, verdict)
     elif check is None:
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
@@ -70,6 +68,16 @@ def rate_next_steps(
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def _first_run_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the step to accept a run, if a passed gate limits a drop and compares with nothing."""
+    # Variants that are compared with each other need no accepted run.
+    several = any(v.gated and v.name != verdict.variant for v in suite.variants.values())
+    compares = any(c.before is not None and not c.measure for c in verdict.checks)
+    if gate.reads_record and not several and not compares:
+        alone = {"minimum": True} if verdict.check is not None else {}
+        yield next_step(StepKind.ACCEPT, suite=suite.name, **alone)
 
 
 # What to fix ------------------------------------------------------------------------------------
@@ -323,7 +331,8 @@ def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:
     most = _MAX_MORE_CASES * check.n
     needed, unchanged = (count if count and count <= most else 0 for count in counts)
     if needed or unchanged:
-        limit = {"fails": _is_past(check), "default": check.has_default_limit}
+        default = check.limit if check.has_default_limit else 0.0
+        limit: dict[str, Value] = {"fails": _is_past(check), "default": default}
         yield next_step(StepKind.ADD_CASES, needed=needed, unchanged=unchanged, cases=noun, **limit)
     elif any(counts):
         # A lower most that a case can cost shows a limit sooner, unless the mean is past it.

@@ -39,7 +39,7 @@ from pytest_ftgate.gates.design import (
     suite_repeats,
     with_inputs,
 )
-from pytest_ftgate.gates.notes import Note, NoteKind, note
+from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.gates.verdict import Check
 from pytest_ftgate.requests.request_groups import replies_vary
 from pytest_ftgate.stats.graded import GroupLosses, group_losses
@@ -262,6 +262,14 @@ def default_limit(suite: Suite, gate: Gate) -> float | None:
     return limit_of_design(design, assumed_discordance(suite), checks)
 
 
+def shown_limit(suite: Suite, gate: Gate) -> float | None:
+    """Return the drop that the cases of *gate*, which limits one, can show; None if they cannot.
+
+    It is the limit where that is the default one, which an accepted run keeps.
+    """
+    return gate.max_drop if gate.has_default_limit else default_limit(suite, gate)
+
+
 def planned_design(suite: Suite, gate: Gate) -> Design:
     """Return the design of *gate* with the repeats that *suite* plans."""
     # The skills are not repeated.
@@ -305,7 +313,16 @@ def unchanged_passes(
     passes = _on_all_sides(passes, two_sided=check.two_sided)
     checks = {name: count for name, count in checks_by_gate(suite, variant).items() if count}
     build = dict(zip(("checks", "build"), _build_odds([(checks[gate.name], passes)]), strict=True))
-    yield note(NoteKind.UNCHANGED_PASSES, check=passes, **(build if len(checks) == 1 else {}))
+    build = build if len(checks) == 1 else {}
+    yield note(NoteKind.UNCHANGED_PASSES, check=passes, **build, **_why_seldom(suite, check, pairs))
+
+
+def _why_seldom(suite: Suite, check: Check, pairs: PairedCounts) -> dict[str, NoteValue]:
+    """Return how many cases changed, if they are more than the default limit of *check* assumes."""
+    assumed, changed = assumed_discordance(suite), pairs.fixed + pairs.regressed
+    if not check.has_default_limit or unchanged_discordance(pairs) <= assumed:
+        return {}
+    return {"changed": round(changed), "of": check.n, "assumed": assumed}
 
 
 def _build_odds(odds: Iterable[tuple[int, float]]) -> tuple[int, float]:
@@ -353,10 +370,10 @@ class PowerEstimate:
             low for a drop to be seen.
         rate: the rate of the variant that a minimum is compared with.
         measured: whether *discordance* or *rate* is measured, and not assumed.
-        certifiable: the smallest margin, or the largest minimum, that this many cases can certify
-            9 times in 10.
+        certifiable: the smallest margin, or the largest minimum, that this many cases can certify:
+            a minimum 9 times in 10, a margin so surely that 9 in 10 builds pass.
         pass_probability: the probability that an unchanged variant, or one of that *rate*, passes.
-        needed: the number of further cases to pass it 9 times in 10; None if none would do.
+        needed: the number of further cases to pass it as surely; None if none would do.
         repeats: the number of repeats that replaces the needed cases, if replies vary.
         checks: the drop checks of the gate that can block the variant in a build.
         build: the drop checks of all gates of the variant in a build, and how surely an unchanged
@@ -395,7 +412,7 @@ def build_odds(estimates: Iterable[PowerEstimate]) -> tuple[int, float] | None:
     return _build_odds(odds) if odds and len(odds) == len(drops) else None
 
 
-def estimate_power(
+def estimate_power(  # noqa: PLR0913 - each by its name
     gate: Gate,
     variant: str,
     design: Design,
@@ -403,12 +420,14 @@ def estimate_power(
     *,
     varies: bool,
     measured: PairedCounts | None = None,
+    power: float = POWER,
 ) -> PowerEstimate:
     """Return the power of the drop check of *gate* for *variant* with the cases of *design*.
 
     *discordance* is the assumed share of cases on which both sides disagree; None if the baseline
     is known to be too low for a drop to be seen. *measured* is the comparison of cached replies, if
-    there are any. *varies* is True if more replies to a case may differ.
+    there are any. *varies* is True if more replies to a case may differ. *power* is how surely an
+    unchanged variant is to pass, for the limit that can be certified and for the cases needed.
     """
     if discordance is not None and measured is not None:
         discordance = unchanged_discordance(measured)
@@ -421,7 +440,7 @@ def estimate_power(
     )
     if gate.max_drop is None or discordance is None:
         return estimate
-    certifiable, passes, needed = _drop_power(gate, design, discordance, measured)
+    certifiable, passes, needed = _drop_power(gate, design, discordance, measured, power)
     return replace(
         estimate,
         certifiable=certifiable,
@@ -432,11 +451,15 @@ def estimate_power(
 
 
 def _drop_power(
-    gate: Gate, design: Design, discordance: float, measured: PairedCounts | None
+    gate: Gate,
+    design: Design,
+    discordance: float,
+    measured: PairedCounts | None,
+    power: float,
 ) -> tuple[float | None, float, int | None]:
     """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
     margin, two_sided = gate.max_drop or 0.0, _is_two_sided(gate)
-    power = power_of_side(two_sided=two_sided)
+    power = power_of_side(power, two_sided=two_sided)
     if measured is None:
         needed = max(0, design_cases_needed(design, discordance, margin, power) - design.n)
         passes = design_pass_probability(design, discordance, margin)

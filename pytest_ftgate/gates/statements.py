@@ -91,7 +91,7 @@ class StepKind(StrEnum):
       *recorded*, so many of each case are to be recorded instead.
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
-      Whether the gate then *fails*, and whether its limit is a *default* one.
+      Whether the gate then *fails*, and its *default* limit, 0 if it declares one.
     * ``label``: *n* further inputs that differ, up to the next look; how surely an unchanged
       variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
       and the *variant* where several are compared; or the *files* that are compared, their
@@ -262,6 +262,7 @@ class ExamChange:
         accepted: the number of accepted cases.
         came, came_ids: the cases that came since, and the first few of them; they block nothing.
         is_older: True if the record does not say what decided.
+        is_new: True if the record has no gate of the variant.
     """
 
     accepted: int = 0
@@ -270,6 +271,7 @@ class ExamChange:
     came_ids: tuple[str, ...] = ()
     losses: tuple[ExamLoss, ...] = ()
     is_older: bool = False
+    is_new: bool = False
 
     @property
     def has_shrunk(self) -> bool:

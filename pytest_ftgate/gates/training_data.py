@@ -48,6 +48,11 @@ class TrainingData:
     broken_lines: dict[str, tuple[int, ...]]
 
     @property
+    def row_count(self) -> int:
+        """The number of rows, readable or not."""
+        return len(self.rows) + sum(map(len, self.broken_lines.values()))
+
+    @property
     def answered_row_count(self) -> int:
         """The number of rows to learn from."""
         return sum(row.answer is not None for row in self.rows)
@@ -144,7 +149,7 @@ def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
     findings = check_training_data(data, training_data_rules(suite, gate, variant))
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     remedies = dict.fromkeys(error.next.kind for error in errors if error.next)
-    values: dict[str, Value] = {"file": variant.training_data.name, "rows": len(data.rows)}
+    values: dict[str, Value] = {"file": variant.training_data.name, "rows": data.row_count}
     return Verdict(
         **verdict_place(suite, gate, variant.name),
         outcome=Outcome.FAILED if errors else Outcome.PASSED,

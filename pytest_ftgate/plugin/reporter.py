@@ -34,7 +34,7 @@ from pytest_ftgate.plugin.state import (
     takes_whole_project,
     verbosity_of,
 )
-from pytest_ftgate.plugin.suites import unselected_suites
+from pytest_ftgate.plugin.suites import named_suites, unselected_suites
 from pytest_ftgate.plugin.verdicts import (
     PASSED_XFAIL,
     CrashLocation,
@@ -384,7 +384,7 @@ class Reporter:
             not_evaluated=rows(report.not_evaluated),
             failed_tests=rows(report.failed_tests),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
-            unselected=tuple(map(typed, report.unselected)),
+            unselected=tuple(map(typed, named_suites(self._config, report.unselected))),
             left_out=tuple(map(typed, report.left_out)),
             file_changes=replace(changes, files=files),
         )

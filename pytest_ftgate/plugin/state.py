@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ftgate.errors import Diagnostic, EngineError, FtgateError
+from pytest_ftgate.errors import Diagnostic, EngineError, FtgateError, file_like
 from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -154,6 +154,9 @@ def unfound_suites(config: pytest.Config) -> Iterator[str]:
         name, _, gate = argument.partition("::")
         path = Path(config.invocation_params.dir, name)
         is_suite = any(path.match(glob) for glob in settings.files)
+        is_gone = settings.enabled and is_suite and not path.exists()
+        if is_gone and (hint := file_like(path)):
+            yield f"file or directory not found: {name}{hint}"
         if not path.is_file() or path.suffix not in (".yaml", ".yml"):
             continue
         if not settings.enabled and (is_suite or path.name.endswith(MISNAMED)):

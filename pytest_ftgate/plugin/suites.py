@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,6 +97,19 @@ def unselected_suites(config: pytest.Config, selected: Collection[str]) -> tuple
             found.update(path for path in alike if path.match(glob))
     paths = (path.relative_to(root).as_posix() for path in sorted(found))
     return tuple(path for path in paths if path not in selected)
+
+
+def named_suites(config: pytest.Config, suites: Iterable[str]) -> Iterator[str]:
+    """Yield those of *suites*, paths below the root directory, that lie in what the command names.
+
+    Nobody asked for the others.
+    """
+    folder = config.invocation_params.dir
+    named = [Path(folder, argument.partition("::")[0]) for argument in config.args]
+    for suite in suites:
+        path = config.rootpath / suite
+        if any(one == path or one in path.parents for one in named):
+            yield suite
 
 
 def override_error(config: pytest.Config) -> str:

@@ -18,7 +18,7 @@ from pytest_ftgate.readers.memory import reads_once
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
-from pytest_ftgate.suite.function_references import function_finder
+from pytest_ftgate.suite.function_references import IMPORT_REMEDY, function_finder
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -58,7 +58,8 @@ class PythonProvider(Provider):
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, given)
         # Not only Exception: sys.exit and pytest.fail must not end the event loop.
         except BaseException as error:
-            raise RequestRejected(f"{self._name} raised {type(error).__name__}: {error}") from error
+            cause = f"{type(error).__name__}: {error}{_remedy(error)}"
+            raise RequestRejected(f"{self._name} raised {cause}") from error
 
     def serves(self, request: Request) -> bool:
         """Return True for requests that name the same function."""
@@ -67,6 +68,15 @@ class PythonProvider(Provider):
     async def close(self) -> None:
         """Stop the thread when its function returns."""
         self._pool.shutdown(wait=False)
+
+
+def _remedy(error: BaseException) -> str:
+    """Return what to write instead, if *error* is a usual mistake; else ""."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"; import it at the top of its module, {IMPORT_REMEDY}"
+    if isinstance(error, TypeError | AttributeError) and "'Case' object" in str(error):
+        return "; a case is an object: write case.input, case.messages or case.vars"
+    return ""
 
 
 #: The most cases that are answered at once.

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from pytest_ftgate.errors import Diagnostic, did_you_mean
+from pytest_ftgate.errors import Diagnostic, did_you_mean, file_like
 from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, Tally, size_of
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -103,7 +103,8 @@ class Source:
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
-            self.add_error(line, f"{what}{_absence(written, folder)}")
+            hint = file_like(path) if path.is_relative_to(self.root) else ""
+            self.add_error(line, f"{what}{_absence(written, folder)}{hint}")
         elif link := "" if is_free else self._link_elsewhere(path):
             self.add_error(line, f"{what}: {written}: {link}")
         elif anywhere or self._is_within_limits([path], line, what):

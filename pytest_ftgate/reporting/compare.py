@@ -144,7 +144,7 @@ def _turned_lines(verdict: Verdict, verbosity: int, *, has_replies: bool) -> Ite
     if has_runs:
         yield from turned_lines(verdict, verbosity)
     if has_replies and not (has_runs and verbosity <= 0):
-        yield from flip_lines(verdict, verbosity, None, {})
+        yield from flip_lines(verdict, verbosity, None, {}, page_option="--html")
     elif not has_runs:
         yield from _regressed_names(verdict, verbosity)
 

@@ -232,7 +232,7 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
     if remark := ruled_out(check, check.outcome):
         yield f"{remark[0].upper()}{remark[1:]}."
     if of_skills is None:
-        yield from _threshold_comparison(check)
+        yield from _threshold_comparison(check, is_noted=NoteKind.UNCHANGED_PASSES in looks)
 
 
 def _at_most(p: float) -> str:
@@ -263,15 +263,19 @@ def _conclusion(check: Check) -> str:
         return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
         return "but replies are missing that could turn it, so it is inconclusive."
+    if phrases.lacks_groups(check):
+        return "but the cases are in too few groups, so it is inconclusive."
     if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:
         return "but not surely enough to fail the gate, so it is inconclusive."
-    if check.outcome is Outcome.FAILED and check.is_beyond:
-        return "surely enough to fail the gate."
-    return _CONCLUSIONS[check.outcome]
+    is_sure = check.outcome is Outcome.FAILED and check.is_beyond
+    return "surely enough to fail the gate." if is_sure else _CONCLUSIONS[check.outcome]
 
 
-def _threshold_comparison(check: Check) -> Iterator[str]:
-    """Yield how often a plain threshold would miss the same drop with as many cases."""
+def _threshold_comparison(check: Check, *, is_noted: bool) -> Iterator[str]:
+    """Yield how often a plain threshold would miss the same drop with as many cases.
+
+    *is_noted* is True if a note says, as its own changes tell, how often an unchanged one passes.
+    """
     if check.error is not None:
         return
     n, discordance, drop = check.effective, check.discordance or 0.0, check.limit
@@ -283,7 +287,7 @@ def _threshold_comparison(check: Check) -> Iterator[str]:
         f"at most {check.miss * 100:.2g} % of the time."
     )
     # Where cases are related, the plan counts their groups, which a check does not keep.
-    if check.units is None:
+    if check.units is None and not is_noted:
         unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
         unchanged = max(0.0, 2.0 * unchanged - 1.0) if check.two_sided else unchanged
         yield f"It passes an unchanged variant {percent(unchanged)} of the time."

@@ -179,12 +179,14 @@ def flip_lines(
     max_cases: int | None,
     case_details: Mapping[str, Sequence[str]],
     case_command: Callable[[str], str] | None = None,
+    page_option: str = "--ftgate-html",
 ) -> list[str]:
     """Return the lines on the regressed cases of a verdict.
 
     *verbosity* is how often -v was given, and decides how many cases are shown if *max_cases* is
     None. *case_details* has, for a marked function, by case id the failure of its body, in lines
     that begin with a bar. *case_command* returns the command that runs a case by itself.
+    *page_option* writes the page, which has the cases that the verdict does not carry.
     """
     regressed = [flip for flip in verdict.flips if flip.regressed]
     if not regressed or max_cases == 0:
@@ -192,8 +194,10 @@ def flip_lines(
     shown = regressed[: max_cases or _default_max_cases(verdict, regressed, max(0, verbosity))]
     head = "wrong" if verdict.counts_wrong else "passed before, fails now"
     head = "went worse" if any(map(turn_text, regressed)) else head
-    complete = len(shown) == len(regressed) == verdict.regressed
-    more = "" if complete else ", -vv shows more"
+    more = ""
+    if len(shown) < verdict.regressed:
+        more = "-vv shows more" if len(shown) < len(regressed) else f"{page_option}=FILE shows all"
+        more = f", {more}"
     lines = ["", f"  {head} ({len(shown)} of {verdict.regressed}{more})"]
     for flip in _vary_skills(shown, regressed):
         details = case_details.get(flip.case, ())

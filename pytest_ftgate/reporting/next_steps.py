@@ -225,9 +225,10 @@ def _add_cases(values: _Values) -> StepWords:
         chances.append(f"about {_rounded(values['unchanged'])} more if nothing has changed")
     if values["needed"]:
         chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
-        remarks += ["with this result the gate then fails"] * values["fails"]
+        remarks += ["if the result stays, the gate fails"] * values["fails"]
     if values["default"]:
-        remarks.append("the default limit falls with more cases; declare it to keep it")
+        kept = f"write max_drop: {values['default']:g} to keep it"
+        remarks.append(f"more cases lower the default limit; {kept}")
     return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
 
@@ -262,7 +263,7 @@ def _record_command(values: _Values) -> str:
 
 
 #: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False, "runs": False}
+_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False, "record": ""}
 
 
 def _words(
@@ -306,6 +307,8 @@ def _accept_command(values: _Values) -> str:
 
 
 _AT = "{where}"
+#: What the accepted record has, a run that is accepted changes.
+_THEN_ACCEPT = "{record:?; then accept a run, since the record has it}"
 _NARROW = "lower max_tokens or max_cost_per_case, or write evidence: point"
 _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
@@ -388,7 +391,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     # The place is of the remark: without it, it does not say what to edit there.
     StepKind.SHIP_OTHER: _words(
         "{is_baseline:keep/ship} {variant}, which passes {gates:its gate/its {gates} gates}",
-        "gated: false for {for}, {where}",
+        f"gated: false for {{for}}, {{where}}{_THEN_ACCEPT}",
         follows=_record_command,
     ),
     StepKind.SETTLE_SKILL: _words(
@@ -397,7 +400,10 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         _AT,
     ),
     StepKind.ACCEPT: _words(
-        f"{_AFTER_FIXES}accept a run as the reference of later ones", does=_accept_command
+        f"{_AFTER_FIXES}{{minimum:?min alone decides, with nothing to compare with; }}accept a run "
+        "as the reference of later ones",
+        "{minimum:?or write max_drop: none}",
+        does=_accept_command,
     ),
     StepKind.ACCEPT_EXAM: _words(
         "accept this run",
@@ -412,15 +418,18 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.MAKE_BASELINE: _words(
         "{in_mark:put/baseline:} {variant}{in_mark:? first in variants=}",
-        "if the {rise:rise/drop} is intended; say why in the review",
+        f"if the {{rise:rise/drop}} is intended; say why in the review{_THEN_ACCEPT}",
         _AT,
         follows=_record_command,
     ),
     # What a reader of a change must know of a limit that was moved until it passed.
     StepKind.SET_LIMIT: _words(
-        "{setting}", "chosen after the result; say why in the review", _AT, follows=_record_command
+        "{setting}",
+        f"chosen after the result; say why in the review{_THEN_ACCEPT}",
+        _AT,
+        follows=_record_command,
     ),
-    StepKind.SHOW_REGRESSED: _words("all regressed cases", does=_cases_command),
+    StepKind.SHOW_REGRESSED: _words("the regressed cases", does=_cases_command),
     StepKind.EXPLAIN: _words(
         "why", does=lambda values: f'pytest-ftgate explain "{values.get("node", "")}"'
     ),

@@ -17,7 +17,6 @@ from pytest_ftgate.recommend.advice import ReasonKind
 from pytest_ftgate.reporting.number_text import (
     Words,
     amount,
-    builds_passed,
     declared_percent,
     digits_beside,
     fill,
@@ -283,9 +282,12 @@ UNCHANGED = "unchanged (same replies)"
 
 
 def _unchanged_passes(values: Mapping[str, Any]) -> str:
-    text = f"an unchanged variant passes this check {percent(values['check'])} of the time"
-    checks = values.get("checks", 0)
-    return f"{text}, and {builds_passed(checks, values['build'])}" if checks > 1 else text
+    check, build = (percent(values.get(key, 0.0)).removesuffix(" %") for key in ("check", "build"))
+    text = f"if nothing had changed, this check would pass in {check} of 100 runs"
+    if values.get("checks", 0) > 1:
+        text += f", and the whole build with its {values['checks']} checks in {build} or more"
+    why = "; {changed} of {of:#outcome} changed here, and the default limit assumes"
+    return text + fill(f"{why} {{assumed:percent}}", values) if "changed" in values else text
 
 
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"
@@ -487,8 +489,8 @@ _WORDS: Mapping[str, Words] = {
     "of {cases} cases; write weight: {weight:g} for each of them, so that the group counts as one "
     "case, or {key}: {possible:g}",
     NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}; "
-    "it takes {groups:?# groups like these (}{needed} cases{groups:?)}, "
-    "or {key}: {possible:g}",
+    "it takes {groups:?# groups like these (}{needed} cases{groups:?)} if not one gets worse, "
+    "{likely:,} to pass 9 times in 10{shown:?; or write {key}: #, which these cases show}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
     "whose {runs} replies each are the sample",
     NoteKind.COPIES: "the runs of {variant} are copies, with the same text in each run of a task: "
@@ -506,7 +508,7 @@ _WORDS: Mapping[str, Words] = {
     "{runs:#run} each; {needed:?write repeats: #, or }"
     "{key}: {possible:.2g}",
     NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}; "
-    "{needed:?it takes # cases, or }min: {possible:g}",
+    "{needed:?it takes # cases, all of them right, or }min: {possible:g}",
     NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}; "
     f"{_EACH_LABEL}max_drop: {{possible:g}}",
     NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_F1_CASES}; "

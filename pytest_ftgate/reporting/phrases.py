@@ -367,8 +367,15 @@ def doubt(check: Check) -> str:
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
     turn = "change" if check.two_sided else "drop"
     notes = check.notes[:1] if check.inputs is not None else check.notes
+    words = "{notes}." if lacks_groups(check) else words
     values = {"limit": check.limit, "sample": sample_text(check), "turn": turn}
     return fill(words, {**values, "notes": notes_text(notes), "asked": _asked(check)})
+
+
+def lacks_groups(check: Check) -> bool:
+    """Return True if *check* is open since its cases are in too few groups."""
+    kinds = {NoteKind.FEW_GROUPS, NoteKind.WHOLE_GROUPS}
+    return check.outcome is Outcome.INCONCLUSIVE and any(one.kind in kinds for one in check.notes)
 
 
 def _asked(check: Check) -> str:

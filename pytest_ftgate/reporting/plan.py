@@ -192,7 +192,7 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
     minimums = [estimate for estimate in estimates if estimate.minimum is not None]
     yield from _count_legend(estimates)
     texts = {
-        "for 90 %": ("the smallest limit that 9 in 10 unchanged variants pass",
+        "for 90 %": ("the smallest limit that 9 in 10 unchanged builds pass",
                      "the highest minimum that 9 in 10 runs pass"),
         "assumed": ("how many cases differ between two runs (* measured, else typical)",
                     "the rate of right replies (* measured, else 5 points above the minimum)"),
@@ -209,7 +209,7 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
         shown = "; ".join(f"{odds}: {', '.join(names)}" for odds, names in builds.items())
         yield "builds", f"an unchanged variant passes, accepted runs included, {shown}"
     if any(estimate.needed != 0 for estimate in estimates):
-        yield "add", "cases, or repeats (×), for 9 in 10 to pass if nothing has changed"
+        yield "add", "cases, or repeats (×), for 9 in 10 builds to pass if nothing has changed"
     if any(estimate.needed is None for estimate in estimates):
         yield "never", "the rate is not above the minimum, or no better than guessing"
     if any(estimate.stands_for_accuracy for estimate in estimates):

@@ -10,7 +10,7 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.reporting.number_text import amount, percent, points, quantity
+from pytest_ftgate.reporting.number_text import amount, first_names, percent, points, quantity
 from pytest_ftgate.reporting.phrases import has_no_limit
 from pytest_ftgate.reporting.tables import TextTable, rate_cell, shown_file, table_lines
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
@@ -30,15 +30,15 @@ def gate_name(report: Report, verdict: Verdict) -> str:
 def unselected_line(report: Report) -> str:
     """Return how many gates of other suites were left out, and in how many suites all were.
 
-    Two names of each are shown. "" if there are none.
+    The first names of each are shown. "" if there are none.
     """
     suites, texts = report.unselected, []
     gates = [node for node in report.left_out if node.partition("::")[0] not in suites]
     if gates:
-        names = ", ".join(gates[:_MAX_NAMED])
+        names = first_names(gates, _MAX_NAMED)
         texts.append(f"{quantity(len(gates), 'gate')} deselected or skipped: {names}")
     if suites:
-        names = ", ".join(map(shown_file, suites[:_MAX_NAMED]))
+        names = first_names([*map(shown_file, suites)], _MAX_NAMED)
         texts.append(f"no gate was selected in {quantity(len(suites), 'suite')}: {names}")
     return "; ".join(texts)
 

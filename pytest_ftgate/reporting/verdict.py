@@ -242,7 +242,7 @@ def _slice_table(slices: Sequence[Slice]) -> list[str]:
     if not slices:
         return []
     head = slices[0].kind if len({part.kind for part in slices}) == 1 else "slice"
-    headers = [head, "before", "after", "change (95 % CI)", "n", "verdict"]
+    headers = [head, "before", "after", "change (95 % CI)", "n", "by its limit"]
     return ["", *table_lines(TextTable(headers, slice_rows(slices), (1, 2, 4)))]
 
 

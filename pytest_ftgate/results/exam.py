@@ -176,8 +176,9 @@ def compare_exams(
     *right* are the accepted scores of the variant by case, 0 to 1.
     """
     accepted, losses = before.gates.get(gate), [*_suite_losses(before, now)]
+    is_new = all(variant not in one.variants for one in before.gates.values())
     if accepted is None:
-        return ExamChange(losses=tuple(losses))
+        return ExamChange(losses=tuple(losses), is_new=is_new)
     then = before.cases.get(accepted.cases, {})
     cases = now.cases.get(now.gates[gate].cases, {})
     came = [key for key, case in cases.items() if key not in then and case.weight > 0]
@@ -197,6 +198,7 @@ def compare_exams(
         came=len(came),
         came_ids=tuple(came[:_MAX_NAMED]),
         losses=tuple(losses),
+        is_new=is_new,
     )
 
 

@@ -45,7 +45,9 @@ def _steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
         values["options"] = report.options
     for step in steps:
         completed = step.add(**values)
-        if step.kind in _EDITS and verdict.exam is not None:
+        # To leave a variant out is a loss only where the record has it.
+        is_new = step.kind is StepKind.SHIP_OTHER and verdict.exam and verdict.exam.is_new
+        if step.kind in _EDITS and verdict.exam is not None and not is_new:
             completed = completed.add(record=verdict.suite)
         if step.kind in _ACCEPTING:
             # A gate that failed keeps its run from being accepted.

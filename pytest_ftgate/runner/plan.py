@@ -14,7 +14,7 @@ from pytest_ftgate.adapters.lora import CONFIG_FILE, adapter_facts, adapter_sha2
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.design import Look, checks_by_gate, design_of, guess_rate
+from pytest_ftgate.gates.design import Look, build_checks, checks_by_gate, design_of, guess_rate
 from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit, limit_of_cases
 from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
@@ -23,6 +23,7 @@ from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
     build_odds,
+    build_power,
     coarse_limit,
     estimate_minimum_power,
     estimate_power,
@@ -565,6 +566,7 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         variant.name,
         design_of(gate_run.gate_suite, gate, (counts[0], counts[1])),
         varies=any(map(more_replies_vary, sides)) and not gate.own_cases,
+        power=build_power(build_checks(gate_run.gate_suite, gate_run.gate)),
     )
     assumed = assumed_discordance(suite)
     if variant is reference or not gate.compares(variant):

@@ -201,7 +201,9 @@ def _base_branch(top: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     require_history(top)
     if target:
         raise GitError(f"the branch {target} is not here; fetch it (fetch-depth: 0)")
-    return "the last commit", git_output(top, "rev-parse", "HEAD").strip()
+    with suppress(GitError):
+        return "the last commit", git_output(top, "rev-parse", "--verify", "HEAD").strip()
+    raise GitError("the repository has no commit yet; commit the files first")
 
 
 def _requested(target: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -190,24 +190,16 @@ def _rare_labels(suite: Suite) -> dict[str, int]:
 
 def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     """Yield the gates that cannot rule out a drop of ten points for an unchanged variant."""
-    from pytest_ftgate.gates.design import POWER, design_of, suite_repeats
-    from pytest_ftgate.gates.power import (
-        assumed_discordance,
-        design_certifiable_limit,
-        design_pass_probability,
-    )
+    from pytest_ftgate.gates.power import shown_limit
 
-    discordance = assumed_discordance(suite)
     for variant in suite.variants.values():
         for gate in suite.gates_for(variant):
             if gate.max_drop is None or variant.name == suite.baseline:
                 continue
             if pools_inputs(suite, gate, variant):
                 continue  # Its power depends on the inputs that differ, and not on the cases.
-            design = design_of(suite, gate, (1, 1) if gate.own_cases else suite_repeats(suite))
-            # The limit itself takes ten times as long, and few gates need it.
-            if design_pass_probability(design, discordance, _USEFUL_DROP) < POWER:
-                drop = design_certifiable_limit(design, discordance)
+            drop = shown_limit(suite, gate)
+            if drop is None or drop > _USEFUL_DROP:
                 yield f"{gate.kind}[{variant.name}]", drop
 
 

@@ -79,7 +79,11 @@ def _with_exam(
     kind = StepKind.ACCEPT if change.is_older else StepKind.ACCEPT_EXAM
     step = NextStep(kind, {"suite": gate_run.gate_suite.name})
     if verdict.outcome is Outcome.INCONCLUSIVE:
-        return replace(told, next=(*verdict.next, step))
+        # The same command accepts the result as well.
+        others = (
+            s for s in verdict.next if s.kind is not StepKind.ACCEPT_RUN or s.values["anchor"]
+        )
+        return replace(told, next=(*others, step))
     return replace(
         told,
         outcome=Outcome.INCONCLUSIVE,

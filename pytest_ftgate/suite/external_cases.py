@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,22 @@ def case_rows(
         return
     seen: set[str] = set()
     for row in rows:
+        if "input" in named and not row.input:
+            hint = did_you_mean(named["input"], _keys_at(path, row.line))
+            source.add_error(row.line, f'no "{named["input"]}" (columns: input){hint}', path)
+            continue
         # Repeated replies to a case, such as epochs, have its id again.
         if not row.id or row.id not in seen:
             seen.add(row.id)
             yield Row(path, row.line, case_value(row.id, row, kind))
+
+
+def _keys_at(path: Path, line: int) -> list[str]:
+    """Return the keys of the object in a *line* of a file; none if it holds no object."""
+    with suppress(OSError, ValueError, RecursionError), path.open(encoding="utf-8-sig") as stream:
+        value = json.loads(next(islice(stream, line - 1, None), ""))
+        return [*value] if isinstance(value, dict) else []
+    return []
 
 
 def recorded_options(written: str, columns: DeclaredColumns | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import ast
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -31,7 +31,42 @@ def _import_module(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     with _importing:
         key = _key_of(name, file)
-        return sys.modules[key] if key else _import_file(name, file)
+        return sys.modules[key] if key else _import_file(name, file, folder)
+
+
+@contextmanager
+def _folder_on_path(folder: Path) -> Generator[None]:
+    """Let modules beside the suite be imported, after all others and only meanwhile."""
+    entry = str(folder)
+    sys.path.append(entry)
+    try:
+        yield
+    finally:
+        # The last one: it may stand further ahead by the host's choice.
+        sys.path.reverse()
+        with suppress(ValueError):
+            sys.path.remove(entry)
+        sys.path.reverse()
+
+
+#: The files beside suites that modules of suites have imported by a name of the import path.
+_beside: dict[str, Path] = {}
+
+
+def _require_own(file: Path, name: str, folder: Path) -> None:
+    """Raise an ImportError if *file* has imported what lies beside another suite by the same name.
+
+    Two suites would share it without a word, since Python imports each name once.
+    """
+    for path in {*imported_files(file, name, folder)} - {file}:
+        key = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        origin = getattr(sys.modules.get(key), "__file__", None)
+        if origin is None:
+            continue
+        if Path(origin) == path:
+            _beside[key] = path
+        elif _beside.get(key) == Path(origin):
+            raise ImportError(f"{key} is that of another suite, {origin}; rename one of them")
 
 
 def _key_of(name: str, file: Path) -> str:
@@ -54,7 +89,7 @@ def _is_of_file(key: str, file: Path) -> bool:
     return Path(origin).resolve() == file.resolve()
 
 
-def _import_file(name: str, file: Path) -> ModuleType:
+def _import_file(name: str, file: Path, folder: Path) -> ModuleType:
     spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         return importlib.import_module(name)
@@ -63,7 +98,9 @@ def _import_file(name: str, file: Path) -> ModuleType:
     key = str(file) if name in sys.modules else name
     sys.modules[key] = module
     try:
-        spec.loader.exec_module(module)
+        with _folder_on_path(folder):
+            spec.loader.exec_module(module)
+        _require_own(file, name, folder)
     except BaseException:
         sys.modules.pop(key, None)
         raise
@@ -121,9 +158,7 @@ def function_finder(reference: str, folder: Path) -> Callable[[], Callable[..., 
     try:
         module = _import_module(name, folder)
     except ImportError as error:
-        raise ConfigurationError(
-            f"{reference}: {error}; put {name}.py beside the suite, or install its package"
-        ) from error
+        raise ConfigurationError(f"{reference}: {_import_problem(name, folder, error)}") from error
     except KeyboardInterrupt:
         raise
     # BaseException: a module that calls pytest.skip or sys.exit must not end the run.
@@ -141,6 +176,23 @@ def function_finder(reference: str, folder: Path) -> Callable[[], Callable[..., 
         return without_static(function)
 
     return find
+
+
+#: What to do about a module that is found neither beside the suite nor installed.
+IMPORT_REMEDY = (
+    "install its package, or name the folder that holds it in pytest's configuration, such as "
+    "pythonpath = ."
+)
+
+
+def _import_problem(name: str, folder: Path, error: ImportError) -> str:
+    """Return why the module *name* cannot be imported, and what to do about it."""
+    file = folder / f"{name.replace('.', '/')}.py"
+    if not file.is_file():
+        return f"{error}; put {name}.py beside the suite, or install its package"
+    if not isinstance(error, ModuleNotFoundError):
+        return f"{name} breaks while it is imported: {error}"
+    return f"{file.name} imports what is not found here: {error}; {IMPORT_REMEDY}"
 
 
 _OWN_PACKAGE = __name__.partition(".")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,27 +140,26 @@ def test_the_suite_of_the_demo_is_none_of_the_users(desk, run_verb):
     assert "Found" not in printed
 
 
-def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
+def test_a_local_server_is_measured_once_for_the_minimum_that_nine_in_ten_runs_pass(
     prompts, server, run_verb, pytester
 ):
     code, printed = run_verb("init")
 
     suite = suite_of(prompts)
     assert code == 0
-    assert "measured: 24 of 30 right; the highest that passes: min: 0.64" in printed
+    assert "measured: 24 of 30 right; the highest that 9 in 10 runs pass: min: 0.53" in printed
     assert suite["variants"]["current"]["model"] == "base"
     assert suite["columns"] == {"input": "question", "expected": "answer"}
-    assert suite["gates"] == {"accuracy": {"min": 0.64}}
+    assert suite["gates"] == {"accuracy": {"min": 0.53}}
     assert len(server.requests) == 30
     text = " ".join(text_of(prompts).replace("#", "").split())
     assert "max_drop: 0.21 by default: 30 cases can rule out a drop of 21 points or more" in text
     assert "92 would 10, 285 would 5" in text
-    higher = text_of(prompts).replace("0.64", "0.65")
-    (prompts / "higher.ftgate.yaml").write_text(higher, "utf-8")
-    result = pytester.runpytest("--ftgate", "-v", "prompts")
-    result.stdout.fnmatch_lines_random(
-        ["*higher*accuracy?current?*INCONCLUSIVE*", "*qa*accuracy?current?*PASSED*"]
-    )
+    pytester.runpytest("--ftgate", "prompts").assert_outcomes(passed=1)
+    _, power = run_verb("power", "prompts/qa.ftgate.yaml")
+    shown = re.search(r"accuracy\[current\] +30 +min 53 % +(\d+) % +80 % right\* +(\d+) %", power)
+    assert shown[1] == "53"
+    assert int(shown[2]) >= 90
     assert len(server.requests) == 30
 
 
@@ -443,7 +443,8 @@ def test_a_task_with_labels_gets_a_gate_of_the_format_with_the_minimum_that_pass
     gates = suite_of(desk)["gates"]
     minimum = gates["format"].pop("min")
     assert gates["format"] == {}
-    assert f"54 of 60 in the format; the highest that passes: min: {minimum}" in printed
+    told = f"54 of 60 in the format; the highest that 9 in 10 runs pass: min: {minimum}"
+    assert told in " ".join(printed.split())
     pytester.runpytest("--ftgate").assert_outcomes(passed=2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_training_data_is_examined_with_the_format_of_a_conftest(plugin_suite, r
 
     assert code == 1
     assert "format: 4 answers break the format of replies (short 4)" in printed
+
+
+def test_rows_that_cannot_be_read_are_among_the_rows_of_a_training_file(tmp_path, capsys):
+    row = json.dumps({"input": "a", "answer": "b"})
+    file = tmp_path / "train.jsonl"
+    file.write_text(f"{row}\nnot json\n{row}\n", "utf-8")
+
+    main(["data", str(file)])
+
+    assert " in 3 rows\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

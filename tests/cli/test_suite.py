@@ -23,6 +23,20 @@ def test_a_suite_is_found_from_its_own_folder_too(plugin_suite, pytester, run_ve
     assert run_verb("power", SUITE)[0] == 0
 
 
+def test_the_only_suite_needs_no_name_and_of_several_one_is_to_be_named(
+    plugin_suite, pytester, run_verb
+):
+    assert run_verb("power") == run_verb("power", SUITE)
+    pytester.path.joinpath("other.ftgate.yaml").write_text("")
+
+    code, printed = run_verb("power")
+
+    assert code != 0
+    assert f"name a suite: other.ftgate.yaml, {SUITE}" in printed
+    pytester.mkdir("empty")
+    assert "write one with: pytest-ftgate init" in run_verb("power", folder="empty")[1]
+
+
 def test_selftest_scores_as_the_plugin_does(plugin_suite, pytester, run_verb):
     code, printed = run_verb("selftest", SUITE, "--repeats", "2")
 

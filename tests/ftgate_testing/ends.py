@@ -228,7 +228,7 @@ def _open_cost() -> Verdict:
         _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE,
         _step(StepKind.SET_MAX_TOKENS, tokens=900, longest=412),
         _step(
-            StepKind.ADD_CASES, needed=160, unchanged=0, cases="case", default=False, fails=False
+            StepKind.ADD_CASES, needed=160, unchanged=0, cases="case", default=0.0, fails=False
         ),
         kind=CheckKind.MEAN, unit="usd", after=2.1, limit=3.0, before=None, against="",
         low=1.92, high=3.3, informative=True,

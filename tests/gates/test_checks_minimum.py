@@ -15,7 +15,6 @@ from pytest_ftgate.gates.checks import (
     chance_flip_rate,
     check_minimum,
     check_point,
-    highest_minimum,
     inconclusive_at_chance,
 )
 from pytest_ftgate.gates.design import CONFIDENCE, POWER, Levels
@@ -88,18 +87,17 @@ def test_missing_replies_leave_a_minimum_open_that_they_could_turn(found, minimu
     assert check.notes == ((told,) if missing else ())
 
 
-@every_row("right", [1, 41, 77])
+@every_row("right", [18, 410, 770])
 def test_a_missed_minimum_shows_the_highest_that_holds(right):
-    found = side(right, 100 - right)
-    check = check_minimum(found, minimum=0.999)
+    found = side(right, 1000 - right)
+    shown = check_minimum(found, minimum=0.999).shown_limit
 
-    assert check.outcome is not PASSED
-    assert check.shown_limit == (highest_minimum(found) or None)
+    assert check_minimum(found, minimum=shown).outcome is PASSED
+    assert check_minimum(found, minimum=shown + 0.01).outcome is not PASSED
 
 
-def test_the_highest_minimum_may_be_a_hundredth_or_none():
-    assert highest_minimum(side(18, 982)) == 0.01
-    assert highest_minimum(side(3, 997)) == 0.0
+def test_no_minimum_is_shown_where_none_holds_or_the_declared_one_does():
+    assert check_minimum(side(3, 997), minimum=0.999).shown_limit is None
     assert check_minimum(side(190, 10), minimum=0.8).shown_limit is None
 
 

@@ -113,8 +113,8 @@ def test_a_step_about_cases_says_whether_this_result_fails_and_whether_the_limit
 
     (step,), (other,) = (case_count_steps(one, "case") for one in (past, within))
 
-    assert (step.values["fails"], step.values["default"]) == (True, True)
-    assert (other.values["fails"], other.values["default"]) == (False, False)
+    assert (step.values["fails"], step.values["default"]) == (True, found.limit)
+    assert (other.values["fails"], other.values["default"]) == (False, 0.0)
 
 
 def test_where_more_cases_than_that_are_needed_something_else_decides():

@@ -78,7 +78,10 @@ def test_a_gate_or_a_file_that_does_not_exist_is_answered_and_nothing_is_evaluat
     file = desk.run("nope.ftgate.yaml")
 
     gate.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml has no gate accuracy?curent?;*"])
-    # Of a path that does not exist pytest alone speaks.
+    near = desk.run("ticket.ftgate.yaml")
+    told = 'ticket.ftgate.yaml; did you mean "tickets.ftgate.yaml"?'
+    near.stderr.fnmatch_lines([f"ERROR: file or directory not found: {told}"])
+    # Of a path that is like none pytest alone speaks.
     file.stderr.fnmatch_lines(["ERROR: file or directory not found: nope.ftgate.yaml"])
     file.stdout.no_fnmatch_line("*ftgate ===*")
     assert file.ret == pytest.ExitCode.USAGE_ERROR

@@ -693,6 +693,26 @@ def test_an_unread_first_run_is_accepted_and_compared_with_from_then_on(desk):
     assert verdict_of(desk, "accuracy[current]").check.is_unchanged
 
 
+@follows(StepKind.ACCEPT)
+def test_a_minimum_with_nothing_to_compare_with_says_so_until_a_run_is_accepted(desk):
+    desk.suite("{accuracy: {min: 0.5}}", current=2)
+    result = judge(desk)
+    alone = "  accuracy?current?: min alone decides, with nothing to compare with; accept a*"
+    result.stdout.fnmatch_lines([alone])
+
+    assert follow(desk, step_of(desk, "accuracy[current]", StepKind.ACCEPT), result).ret == 0
+
+    judge(desk).stdout.no_fnmatch_line(alone)
+    desk.replies("current", wrong=45)
+    assert judge(desk).ret == 1
+
+
+def test_a_minimum_whose_gate_limits_no_drop_asks_for_no_accepted_run(desk):
+    desk.suite("{accuracy: {min: 0.5, max_drop: none}}", current=2)
+
+    judge(desk).stdout.no_fnmatch_line("*--ftgate-accept*")
+
+
 @follows(StepKind.ACCEPT_EXAM)
 def test_a_smaller_exam_passes_once_it_is_accepted_by_the_command(desk):
     desk.suite(DROP, current=20)
@@ -739,7 +759,7 @@ def test_too_few_cases_are_read_with_the_limit_that_the_error_names(desk):
     desk.cases = 20
     desk.suite("{accuracy: {max_drop: 0.05}}", current=0, new=0)
     text = "\n".join(desk.run().outlines)
-    limit = re.search(r"or max_drop: ([0-9.]+)", text)[1]
+    limit = re.search(r"or write max_drop: ([0-9.]+)", text)[1]
 
     desk.edit("max_drop: 0.05", f"max_drop: {limit}")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from pytest_ftgate.cli.main import main
 from pytest_ftgate.gates.statements import StepKind
 
 
@@ -48,6 +51,24 @@ def test_a_real_drop_within_the_limit_is_called_real(desk):
     desk.run().stdout.fnmatch_lines(
         ["    The drop is real. 300 cases cannot show that it stays below 5 points."]
     )
+
+
+def test_too_few_groups_are_the_cause_on_every_screen(desk, monkeypatch, capsys):
+    desk.suite("{accuracy: {min: 0.2}}", current=0)
+    rows = [json.loads(line) for line in desk.path("tickets.cases.jsonl").read_text().splitlines()]
+    desk.write_rows("tickets.cases.jsonl", [{**row, "group": row["expected"]} for row in rows[:2]])
+    desk.replies("current")
+
+    desk.run().stdout.fnmatch_lines(
+        ["    2 groups of related cases; at least 10 are needed.", "    see     *"]
+    )
+
+    monkeypatch.chdir(desk.pytester.path)
+    capsys.readouterr()
+    assert main(["explain", "tickets.ftgate.yaml::accuracy[current]"]) == 0
+    explained = " ".join(capsys.readouterr().out.split())
+    assert "but the cases are in too few groups, so it is inconclusive." in explained
+    assert "see pytest-ftgate explain" not in explained
 
 
 def test_command_line_and_configuration_say_whether_a_warning_blocks(unsettled):

@@ -37,8 +37,8 @@ def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
         [
             "  variant * in cache * to send *",
             "  gate * cases * limit * for 90 % * assumed * passes * add",
-            "  accuracy?current? * 100 * 5 * 10 * 10 % differ * % * +*",
-            "  for 90 %:   the smallest limit that 9 in 10 unchanged variants pass; with min:",
+            "  accuracy?current? * 100 * 5 * 12 * 10 % differ * % * +*",
+            "  for 90 %:   the smallest limit that 9 in 10 unchanged builds pass; with min:",
             "  assumed:    how many cases differ between two runs (* measured, else typical);*",
             "  builds:     an unchanged variant passes, accepted runs included, * % or more",
             "              of builds with 2 checks: current",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -192,18 +193,21 @@ def test_each_report_names_suites_without_a_selected_gate_and_gates_that_pytest_
 
     result = four.run("tickets.ftgate.yaml", *reports, *options)
 
-    told = f"1 gate deselected or skipped: {name}; no gate was selected in 3 suites: a/tickets.*"
+    # On the screen nothing is said of suites that the command does not name.
+    told = f"1 gate deselected or skipped: {name}"
     result.stdout.fnmatch_lines([told.replace("[", "[[]")])
     run = json.loads(four.path("run.json").read_text("utf-8"))
     assert run["unselected"] == [f"{folder}/tickets.ftgate.yaml" for folder in "abc"]
     assert run["left_out"] == [name]
-    assert "1 gate deselected or skipped: " in four.path("run.md").read_text("utf-8")
+    written = four.path("run.md").read_text("utf-8")
+    assert "1 gate deselected or skipped: " in written
+    assert re.search(r"no gate was selected in 3 suites: a/.*, b/.* and 1 more", written)
 
 
 def test_a_suite_of_which_each_gate_was_deselected_is_named(four):
     result = four.run("a", "b", "-k", "b/tickets or ordinary", "--deselect=b")
 
-    assert "no gate was selected in 4 suites: " in result.stdout.str()
+    assert "no gate was selected in 2 suites: a/" in result.stdout.str()
 
 
 @every_row("text", ["", "cases: ["])
@@ -225,5 +229,3 @@ def test_a_gate_that_a_fixture_skips_is_named_and_one_that_is_expected_to_fail_i
 
     assert " deselected or skipped: test_" in skipped
     assert "deselected or skipped" not in expected
-    # A function of a suite selects none of the gates in it.
-    assert "no gate was selected in 1 suite: tickets.ftgate.yaml" in expected

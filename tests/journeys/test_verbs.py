@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 
@@ -83,6 +84,37 @@ def test_explain_puts_the_gates_own_numbers_into_the_rule_after_a_part_of_a_run_
         "With 100 cases a plain threshold would miss a true drop of 5 points",
     ):
         assert said in words
+    for verbose, shown in ((), 10), (("-vv",), 38):
+        _, printed = run_verb("explain", *verbose, f"{SUITE}::accuracy[draft]")
+        assert printed.count("      │ expected  ") == shown
+
+
+def test_every_screen_names_the_same_drop_that_the_cases_can_show(desk, run_verb, capsys):
+    desk.cases = 50
+    desk.suite("{accuracy: {}}", current=2, draft=12)
+    ran = desk.run().stdout.str()
+    plan = desk.run("--ftgate-plan").stdout.str()
+    capsys.readouterr()
+    doctor, explained = run_verb("doctor")[1], run_verb("explain", f"{SUITE}::accuracy[draft]")[1]
+
+    (limit,) = set(re.findall(r"limit (\d+) \(what 50 cases can show", ran))
+
+    assert f"can show drops of: accuracy {limit}\n" in doctor
+    assert f"9 in 10 unchanged builds: {limit} points" in " ".join(explained.split())
+    assert re.search(rf"accuracy\[current\] +50 +~{limit} +{limit} ", plan)
+    assert f"accuracy[draft] rules out drops from {limit} on" in " ".join(plan.split())
+
+
+def test_explain_after_the_run_of_one_gate_says_how_to_see_what_else_passes(desk, run_verb, capsys):
+    desk.suite("{accuracy: {max_drop: 0.05}}", current=2, draft=40, new=2)
+    whole = f"run the whole suite to see what else passes: pytest --ftgate {SUITE}"
+    told = []
+    for node in (SUITE, f"{SUITE}::accuracy[draft]"):
+        desk.run(node)
+        capsys.readouterr()
+        told.append(" ".join(run_verb("explain", f"{SUITE}::accuracy[draft]")[1].split()))
+
+    assert [("ship new" in text, whole in text) for text in told] == [(True, False), (False, True)]
 
 
 def test_explain_offers_the_nearest_gate_or_lists_those_of_the_last_run(desk, run_verb, capsys):

@@ -65,6 +65,15 @@ def exits(case):
 
 def fails(case):
     pytest.fail("not so")
+
+def subscripts(case):
+    return case["input"]
+
+def gets(case):
+    return case.get("input")
+
+def imports(case):
+    import no_such_helper
 """
 
 
@@ -126,6 +135,12 @@ def test_a_function_that_returns_no_texts_ends_the_variant(asked, name, said):
         ("breaks_for_all", "KeyError: 'price'"),
         ("exits", "SystemExit: bye"),
         ("fails", "Failed: not so"),
+        (
+            "subscripts",
+            "TypeError: 'Case' object is not subscriptable; a case is an object: write case.input",
+        ),
+        ("gets", "AttributeError: 'Case' object has no attribute 'get'; a case is an object"),
+        ("imports", "ModuleNotFoundError: No module named 'no_such_helper'; import it at the top"),
     ],
 )
 def test_whatever_a_function_raises_refuses_its_request(asked, name, said):

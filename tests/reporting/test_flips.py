@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from ftgate_testing.reports import failing_run
 from ftgate_testing.tables import every_row
 
@@ -134,3 +135,16 @@ def test_tasks_without_texts_take_a_line_each_and_more_are_told():
         "    task-0  5 of 5 → 2 of 5",
     ]
     assert len(lines) == 7
+
+
+@pytest.mark.parametrize(("verbosity", "told"), [
+    (0, "1 of 75, -vv shows more"), (1, "3 of 75, --ftgate-html=FILE shows all"),
+    (2, "3 of 75, --ftgate-html=FILE shows all"),
+])  # fmt: skip
+def test_the_page_is_named_for_cases_that_the_verdict_does_not_carry(verbosity, told):
+    verdict = failing_run().verdicts[0]
+    flips = tuple(replace(verdict.flips[0], case=f"t{n}") for n in range(3))
+
+    lines = flip_lines(replace(verdict, flips=flips, regressed=75), verbosity, None, {})
+
+    assert lines[1] == f"  passed before, fails now ({told})"

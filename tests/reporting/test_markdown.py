@@ -49,7 +49,7 @@ def test_a_red_run_opens_with_the_worst_gate_and_the_first_step():
     assert re.search(r"^\| arithmetic-\d+ .* ✅ before .* ❌ now", case)
     assert "base 78 % → new 34 % · 28 of 64 cases regressed, 0 fixed" in counts
     assert steps.startswith("**fix** mix general data into the training set")
-    assert "<br>**see** all regressed cases: <code>pytest --ftgate -vv " in steps
+    assert "<br>**see** the regressed cases: <code>pytest --ftgate -vv " in steps
 
 
 def test_a_reply_in_the_table_of_a_case_is_cut_and_cannot_act():

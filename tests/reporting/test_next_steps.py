@@ -48,9 +48,9 @@ def test_a_command_stands_after_its_sentence():
      "max_drop: 0.1, in s.ftgate.yaml:6 (chosen after the result; say why in the review)"),
     (StepKind.ADD_CASES, {},
      "add cases: about 12 more if nothing has changed, about 40 more if the result stays as it is"),
-    (StepKind.ADD_CASES, {"unchanged": 0, "needed": 243, "fails": True, "default": True},
-     ("add cases: about 250 more if the result stays as it is (with this result the gate then "
-      "fails; the default limit falls with more cases; declare it to keep it)")),
+    (StepKind.ADD_CASES, {"unchanged": 0, "needed": 243, "fails": True, "default": 0.15},
+     ("add cases: about 250 more if the result stays as it is (if the result stays, the gate "
+      "fails; more cases lower the default limit; write max_drop: 0.15 to keep it)")),
     (StepKind.REPEAT_BASELINE, {"repeats": 10, "where": "s.ftgate.yaml"},
      ("add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged variant then "
       "passes in 92 % of runs, now 75 %)")),

@@ -240,12 +240,13 @@ VERDICTS: list[tuple[Note, str]] = [
      ("60 cases can rule out a drop of 20 points or more, no smaller; 30 would rule out 15, 65 "
       "would 10, 1,210 would 5")),
     (note(K.UNCHANGED_PASSES, check=0.974, checks=6, build=0.913),
-     ("an unchanged variant passes this check 97 % of the time, and 91 % or more of builds with 6 "
-      "checks")),
+     ("if nothing had changed, this check would pass in 97 of 100 runs, and the whole build with "
+      "its 6 checks in 91 or more")),
     (note(K.UNCHANGED_PASSES, check=0.974, checks=1, build=0.974),
-     "an unchanged variant passes this check 97 % of the time"),
-    (note(K.UNCHANGED_PASSES, check=0.974),
-     "an unchanged variant passes this check 97 % of the time"),
+     "if nothing had changed, this check would pass in 97 of 100 runs"),
+    (note(K.UNCHANGED_PASSES, check=0.57, changed=18, of=50, assumed=0.05),
+     ("if nothing had changed, this check would pass in 57 of 100 runs; 18 of 50 outcomes changed "
+      "here, and the default limit assumes 5 %")),
     (note(K.GROUP_TOO_LARGE, key="min", limit=0.9, possible=0.34, cases=200, largest=100,
           weight=0.01),
      ("min: 0.9 can never be shown, since one group has 100 of 200 cases; write weight: 0.01 for "
@@ -266,16 +267,17 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.GROUPS_SHOW_NOTHING, **CASES, needed=10),
      "60 cases (12 unrelated ones) show nothing; it takes 10 groups of related cases"),
     (note(K.DROP_NEVER_SHOWN, key="max_drop", **ALL_CASES, limit=0.05, needed=59, groups=0,
-          possible=0.14),
-     ("max_drop: 0.05 can never be shown with 60 cases; it takes "
-      "59 cases, or max_drop: 0.14")),
+          likely=1285, shown=0.13),
+     ("max_drop: 0.05 can never be shown with 60 cases; it takes 59 cases if not one gets worse, "
+      "1,285 to pass 9 times in 10; or write max_drop: 0.13, which these cases show")),
     (note(K.DROP_NEVER_SHOWN, key="max_change", **CASES, limit=0.02, needed=594, groups=149,
-          possible=0.08),
+          likely=900, shown=0.0),
      ("max_change: 0.02 can never be shown with 60 cases (12 unrelated ones); "
-      "it takes 149 groups like these (594 cases), or max_change: 0.08")),
+      "it takes 149 groups like these (594 cases) if not one gets worse, 900 to pass 9 times in "
+      "10")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=0.95, needed=59, possible=0.86),
      ("min: 0.95 can never be shown with 60 cases; it takes 59 "
-      "cases, or min: 0.86")),
+      "cases, all of them right, or min: 0.86")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=1, needed=0, possible=0.93),
      "min: 1 can never be shown with 60 cases; min: 0.93"),
     (note(K.F1_DROP_NEVER_SHOWN, limit=0.02, cases=9, label="refund", labels=2, needed=67,

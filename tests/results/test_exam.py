@@ -128,6 +128,13 @@ def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():
     assert not change(before, exam()).has_shrunk
 
 
+def test_a_variant_that_no_accepted_gate_has_is_new():
+    known = Exam(gates={"accuracy": GateExam(variants=("new",))}, cases={"suite": CASES})
+    unknown = Exam(gates={"accuracy": GateExam(variants=("current",))}, cases={"suite": CASES})
+
+    assert [change(exam(), before).is_new for before in (known, unknown)] == [False, True]
+
+
 def test_the_exam_of_a_suite_is_what_it_declares():
     gate = RateGate(kind="accuracy", line=7, max_drop=0.05, min=0.8)
     asked = replace(

@@ -171,11 +171,13 @@ def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_los
     assert ("--ftgate-accept" in step_command(found)) is (exam is not None)
 
 
-@every_row("exam", [ExamChange(), None])
-def test_another_variant_is_shipped_with_a_command_where_a_record_knows_the_gates(exam):
+@every_row("exam", [ExamChange(), ExamChange(is_new=True), None])
+def test_another_variant_is_shipped_with_a_command_where_a_record_has_the_one_left_out(exam):
     ship = step(StepKind.SHIP_OTHER, steps(replace(FAILED, exam=exam), verdict("other", RIGHT)))
+    has_it = exam is not None and not exam.is_new
 
-    assert ("--ftgate-accept" in step_command(ship)) is (exam is not None)
+    assert ("--ftgate-accept" in step_command(ship)) is has_it
+    assert ("then accept a run, since the record has it" in step_text(ship)) is has_it
 
 
 @every_row("kind", [StepKind.ACCEPT, StepKind.ACCEPT_EXAM])

@@ -112,6 +112,16 @@ def test_repeated_replies_are_counted_and_cases_are_not_repeated(tmp_path):
     assert len(task_requests(read, read.variants["a"], {}, repeats=2)) == 6
 
 
+def test_a_case_without_the_named_input_is_told_the_key_that_is_like_it(tmp_path):
+    rows = answer_rows(3)
+    rows[1]["questoin"] = rows[1].pop("question")
+    write_rows(tmp_path / "a.jsonl", rows)
+
+    (told,) = errors_of(suite, tmp_path, "a.jsonl", "a.jsonl", "{input: question}")
+
+    assert told == 'a.jsonl:2: no "question" (columns: input); did you mean "questoin"?'
+
+
 def test_other_columns_are_other_requests(tmp_path):
     write_rows(tmp_path / "a.jsonl", answer_rows(3, other="x"))
     suites = [suite(tmp_path, "a.jsonl", "a.jsonl", text) for text in ("{}", "{reply: other}")]

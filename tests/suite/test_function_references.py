@@ -156,6 +156,29 @@ def test_a_module_beside_the_suite_is_found_without_the_import_path_and_by_later
     assert importlib.import_module("reference_beside").reply is reply
 
 
+def test_a_module_beside_the_suite_imports_what_lies_beside_it_and_leaves_the_path(tmp_path):
+    write_files(tmp_path, {"reference_helper.py": "WORD = 'a'\n"})
+    path = [*sys.path]
+
+    assert called(
+        tmp_path, "reference_pipeline",
+        "from reference_helper import WORD\ndef reply(case): return WORD\n",
+    ) == "a"  # fmt: skip
+    assert sys.path == path
+
+
+def test_two_suites_never_share_what_lies_beside_one_of_them(tmp_path):
+    code = "from reference_shared_name import WORD\ndef reply(case): return WORD\n"
+    for name in ("one", "two"):
+        write_files(tmp_path / name, {"reference_shared_name.py": f"WORD = {name!r}\n"})
+    assert called(tmp_path / "one", "reference_first", code) == "one"
+
+    # The second time as well: nothing of the attempt is left.
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="shared_name is that of another suite"):
+            called(tmp_path / "two", "reference_second", code)
+
+
 @every_row(
     ("module", "imports"),
     [
@@ -227,6 +250,12 @@ def test_a_module_that_broke_is_imported_again_when_it_is_mended(tmp_path):
     [
         ("near", "def rply(case): ...", 'has no function "reply"; did you mean "rply"'),
         ("form", "def (\n", "breaks while it is imported: SyntaxError"),
+        (
+            "lost",
+            "import no_such_helper",
+            r"lost\.py imports what .*'no_such_helper'.*pythonpath = ",
+        ),
+        ("part", "from json import no", "breaks while it is imported: cannot import name 'no'"),
         ("nowhere", None, r"put reference_nowhere\.py beside the suite, or install"),
     ],
 )

@@ -207,6 +207,10 @@ MISTAKES = [
         )
         for mark in ("<think>", "…</think>")
     ),
+    (
+        suite(more="prompt: ss.ftgate.yaml"),
+        '4: prompt: ss.ftgate.yaml does not exist (looked in ./); did you mean "s.ftgate.yaml"?',
+    ),
     (suite(more="prompt: a b c d.md"), "4: prompt: a b c d.md does not exist (looked in ./)"),
     *(
         (suite(more=f"prompt: {written}"), f"4: prompt is a file: write “{start} {INTO_ONE}")
