@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,22 @@ def _find_trials(raw: RawFile) -> Found | None:
     agent = part_of(raw, [*agents], "agents")
     # The configuration of a trial that has not ended may name its agent in other words.
     others = {*agents} - {agent}
-    rows = [row for row in raw.rows if _agent(row.value) not in others]
+    rows = [*_without_copies(row for row in raw.rows if _agent(row.value) not in others)]
     for row in rows:
         require_version(str(row.path), row.value, _SCHEMAS)
     names = dict.fromkeys(name for row in rows for name in _rewards(row.value))
     first = [_REWARD] if _REWARD in names or not names else []
     return Found(rows, (*first, *names), _notes(rows))
+
+
+def _without_copies(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield each trial once: a folder that was copied, as into a merged job, is no further run."""
+    seen = set[str]()
+    for row in rows:
+        stated = text_at(row.value, "id")
+        if not stated or stated not in seen:
+            yield row
+        seen.add(stated)
 
 
 def _agent(trial: Mapping[str, Any]) -> str:

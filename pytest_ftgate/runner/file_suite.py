@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pydantic import ValidationError
@@ -333,7 +334,9 @@ def _nothing_to_score(files: Sequence[AnswerFile], shown: str) -> ConfigurationE
 
 def _are_few_tasks(paired: PairedRows, slices: tuple[str, ...]) -> bool:
     """Return True if there are few cases with several replies each, as of agents."""
-    return len(paired.cases) < MANY_TASKS and paired.repeats[0] >= SEVERAL_RUNS and not slices
+    # One run that is missing makes no other claim.
+    runs = median(len(rows) for side in paired.rows for rows in side.values())
+    return len(paired.cases) < MANY_TASKS and runs >= SEVERAL_RUNS and not slices
 
 
 def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:

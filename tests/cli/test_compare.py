@@ -334,6 +334,15 @@ def test_an_unknown_claim_is_refused_with_the_known_ones(runs, capsys):
     assert "write these_tasks or tasks_like_these" in capsys.readouterr().err
 
 
+def test_a_few_missing_runs_leave_the_claim_about_these_tasks(runs, capsys):
+    path = Path("new.jsonl")
+    path.write_text("\n".join(path.read_text("utf-8").splitlines()[:-3]), "utf-8")
+
+    main(["compare", "old.jsonl", "new.jsonl"])
+
+    assert "about these 12 tasks alone" in capsys.readouterr().out
+
+
 def test_a_comparison_of_few_tasks_is_kept_with_its_claim(runs, capsys):
     main(["compare", "old.jsonl", "new.jsonl", "--write", "kept.ftgate.yaml"])
     assert '"claim": "these_tasks"' in Path("kept.ftgate.yaml").read_text("utf-8")

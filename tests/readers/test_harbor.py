@@ -47,6 +47,14 @@ def test_the_trials_at_a_task_are_repeats_with_what_they_cost(tmp_path):
     assert (file.rows[0].run.tool_calls, file.rows[0].run.uses) == (2, ("pdf",))
 
 
+def test_a_trial_that_was_copied_is_one_run(tmp_path):
+    job = harbor_job(tmp_path / "job", {"a": [1.0, 0.0]})
+    for copy in ("a__copied1", "a__copied2"):
+        write_document(job / copy / "result.json", harbor_trial("a", 1.0, id="one"))
+
+    assert [row.score for row in read(job).rows] == [1.0, 0.0, 1.0]
+
+
 REWARDED = {"verifier_result": {"rewards": {"reward": 1.0}}}
 NO_REWARD = {"verifier_result": None, "exception_info": None}
 
