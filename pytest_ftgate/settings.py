@@ -27,8 +27,9 @@ DOCS_URL = "https://pytest-ftgate.readthedocs.io/"
 _FILES = ("*.ftgate.yaml",)
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown", "metrics")
-#: Those that the command line names; the others are the same in every run of a project.
-_TYPED_REPORTS = REPORT_FORMATS[:3]
+#: Those without an option: they are the same in every run of a project.
+_KEY_REPORTS = ("metrics",)
+_TYPED_REPORTS = tuple(name for name in REPORT_FORMATS if name not in _KEY_REPORTS)
 
 
 @dataclass(frozen=True, slots=True)

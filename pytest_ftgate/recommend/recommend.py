@@ -340,10 +340,11 @@ def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[N
     unscored = tuple(row.variant for row in ladder.rows if row.accuracy is None)
     if unscored:
         yield note(ReasonKind.UNSCORED, variants=unscored)
-    variant = evidence.suite.variants[decision.variant]
-    if decision.recommendation in _TUNED and _is_held_by_a_service(variant):
-        rows = evidence.training_rows.get(variant.name, 0)
-        yield note(ReasonKind.LOCKED_IN, variant=variant.name, rows=rows)
+    if decision.recommendation in _TUNED:
+        variant = evidence.suite.variants[decision.variant]
+        if _is_held_by_a_service(variant):
+            rows = evidence.training_rows.get(variant.name, 0)
+            yield note(ReasonKind.LOCKED_IN, variant=variant.name, rows=rows)
 
 
 #: The recommendations of a fine-tune.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,7 +41,10 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture
-def repository(pytester) -> Path:
+def repository(pytester, monkeypatch) -> Path:
+    # The commands are those of the environment that runs the tests.
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     prompts = pytester.mkdir("prompts")
     words = ("parcel", "delivery"), ("money", "refund"), ("password", "login")
     write_rows(

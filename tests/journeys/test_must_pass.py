@@ -80,7 +80,7 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
         [
             "* limit 10: current 100 % → draft 95 %;",
             "  but regressed: label refund*",
-            "  label * before * after * change * verdict",
+            "  label * before * after * change * by its limit",
             "  refund * 100 % * 90 % * regressed",
             "  label * F1 before * precision * taken for",
         ]

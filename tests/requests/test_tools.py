@@ -192,7 +192,7 @@ WRONG = {
     "use = 3": 'has no function "use"',
     "class use: ...": r"is no function; a tool is one: def look_up\(order_id: str\)",
     "def other(): ...": 'has no function "use"',
-    "import nowhere_at_all": "put shop_tools.py beside the suite, or install its package",
+    "import nowhere_at_all": "install its package, or name the folder that holds it",
 }
 
 

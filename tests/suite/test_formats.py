@@ -195,7 +195,7 @@ IN_SUITE = [
         "    - {json_schema: ticket.json}\n    - tool_call: {name: lookup, schema: text.json}",
         [
             '2: tool_call: "lookup" is a tool of no variant; give it to one under tools',
-            "3: json_schema: ticket.json does not exist (looked in ./)",
+            '3: json_schema: ticket.json does not exist (looked in ./); did you mean "text.json"?',
             "4: tool_call.schema: text.json is not JSON: ...",
         ],
     ),
