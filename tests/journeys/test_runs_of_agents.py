@@ -231,9 +231,11 @@ def test_what_a_runner_does_not_state_is_left_to_the_runner(folder):
     assert "the runner of the agent has to write it into its results" in step_line(found.next[0])
 
 
-def test_a_plan_counts_the_runs_of_these_tasks_and_says_so(folder, desk):
+def test_a_plan_counts_the_runs_of_these_tasks_and_says_so(desk, folder, monkeypatch):
     verdict(folder)
-    screen = desk.run("--ftgate-plan", str(folder / "s.ftgate.yaml")).stdout.str()
+    # Elsewhere the cache would lie in the folder that all tests share.
+    monkeypatch.chdir(folder)
+    screen = desk.run("--ftgate-plan", "--rootdir=.", "s.ftgate.yaml").stdout.str()
 
     assert "accuracy[new]  12 × 5     30" in screen
     assert "cases:      of a gate with claim: these_tasks its tasks × the runs of each" in screen
