@@ -323,7 +323,7 @@ def test_a_process_of_xdist(served, what):
 
 VERBS = {
     "compare": (("compare", "a.jsonl", "b.jsonl"), place("runner.file_suite", "score_replies")),
-    "doctor": (("doctor",), place("cli.doctor", "shown_limit")),
+    "doctor": (("doctor",), place("cli.doctor", "gate_runs_of")),
     "power": (("power", "tickets.ftgate.yaml"), place("cli.suite", "power_estimates")),
     "data": (("data", "a.jsonl"), place("cli.suite", "check_training_data")),
     "report": (("report", "run.json"), place("reporting.summary", "summary_lines")),

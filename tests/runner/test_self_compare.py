@@ -73,7 +73,7 @@ def test_an_odd_run_is_left_out_and_so_is_a_task_with_one():
 
     assert (result.comparison.tasks, result.comparison.half, result.left_out) == (3, 1, 1)
     assert result.comparison.possible == 6**3
-    assert "1 case with one reply or none left out" in str(result)
+    assert "1 task with one run or none left out" in str(result)
 
 
 @pytest.mark.parametrize(
