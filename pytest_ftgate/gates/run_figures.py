@@ -224,7 +224,7 @@ def run_amount(reply: Reply, amount: Amount, tariff: Tariff) -> float | None:
     if amount is Amount.TOKENS:
         return (run.total_tokens if run else None) or reply_tokens(reply)
     if amount is Amount.SECONDS:
-        # A recorded reply has 0 seconds, of which nobody knows more.
+        # A recorded reply has 0 seconds: its time is unknown.
         return (run.seconds if run else None) or reply.seconds or None
     if run is not None and run.cost_usd is not None:
         return run.cost_usd

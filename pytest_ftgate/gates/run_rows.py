@@ -26,7 +26,7 @@ from pytest_ftgate.suite.model import Suite
 
 #: The k of pass^k where each task has as many runs, or more.
 _MOST_K = 3
-#: The most skills whose use is told, the most used first.
+#: The most skills that a line names, the most used first.
 _MAX_SKILLS = 3
 
 

@@ -352,7 +352,7 @@ _TUNED = (Recommendation.FINE_TUNE, Recommendation.KEEP)
 
 
 def _is_held_by_a_service(variant: Variant) -> bool:
-    """Return True if a service has the weights of a fine-tune, and gives them to nobody."""
+    """Return True if a service keeps the weights of a fine-tune."""
     spec = provider_spec(variant.provider)
     own_server = spec.any_server and not is_hosted_url(variant.base_url or spec.url)
     return spec.hosted and variant.adapter is None and not own_server
