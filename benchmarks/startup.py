@@ -41,7 +41,7 @@ PACKAGE = "pytest_ftgate"
 SUITE = """\
 cases: [{{id: a, input: hello, expected: ok}}]
 variants: {{current: {{provider: anthropic, model: served, base_url: "{url}"}}}}
-gates: {{accuracy: {{min: 0.04}}}}
+gates: {{accuracy: {{min: 0.04, evidence: point}}}}
 """
 #: A row of ``-X importtime``: microseconds of a module alone, and with all that it imports.
 ROW = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|\s+([\w.]+)$", re.MULTILINE)
