@@ -149,8 +149,10 @@ def _check(
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
     margin = gate.max_drop * weights.shown
-    rule = DropRule(against=against, kind=CheckKind.BASE, margin=margin, levels=levels)
-    check = check_drop(then, now, rule, weights.pair)
+    rule = DropRule(
+        against=against, kind=CheckKind.BASE, margin=margin, levels=levels, pairing=weights.pair
+    )
+    check = check_drop(then, now, rule)
     return _with_retention(gate, check, slice_samples(before, after, members))
 
 
@@ -335,13 +337,8 @@ def _notes(
     yield from _case_notes(gate, comparison.choices, scores)
     found = comparison.contamination
     if found is not None:
-        yield note(
-            NoteKind.TRAINED_ON,
-            n=found.leaked,
-            file=found.file,
-            line=found.line,
-            first=found.first_case,
-        )
+        first = {"file": found.file, "first": found.first_case}
+        yield note(NoteKind.TRAINED_ON, n=found.leaked, line=found.line, **first)
     if gate.excluded_skills:
         yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
     yield from no_answer_notes(base, scores)

@@ -414,7 +414,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
         return
     from pytest_ftgate.stats.resampling import stuart_maxwell
 
-    p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
+    *_, p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds])
     n = counts.total()
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
     # Where no kind became more frequent, nothing has drifted that a product would suffer from.

@@ -120,7 +120,7 @@ class _RateKind(GateKind[RateGate]):
         verdict = evaluate_rate(given.suite, gate, comparison, given.look)
         if not _rates_runs(gate, comparison.scores):
             return verdict
-        from pytest_ftgate.gates.run_rows import in_tasks, run_rows
+        from pytest_ftgate.gates.run_figures import in_tasks, run_rows
 
         rows = run_rows(given.suite, gate, comparison.compared_scores, comparison.scores)
         return in_tasks(replace(verdict, runs=tuple(rows)))

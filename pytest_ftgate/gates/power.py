@@ -349,11 +349,6 @@ def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     return min(once, max(needed, ceil(trusted * design.n / design.units)))
 
 
-def no_limit(design: Design, limit: float) -> Note:
-    """Return that the cases of *design* cannot show that a drop stays below *limit*."""
-    return note(NoteKind.NO_LIMIT, **design.counts, limit=limit)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerEstimate:
     """The power of one check of a gate for one variant. Rates and margins are shares, 0 to 1.
@@ -441,12 +436,16 @@ def estimate_power(  # noqa: PLR0913 - each by its name
     if gate.max_drop is None or discordance is None:
         return estimate
     certifiable, passes, needed = _drop_power(gate, design, discordance, measured, power)
+    repeats = None
+    if needed and varies:
+        # So many replies, of both sides, show as much as the cases.
+        repeats = ceil((design.n + needed) / design.n * design.effective / design.units)
     return replace(
         estimate,
         certifiable=certifiable,
         pass_probability=passes,
         needed=needed,
-        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
+        repeats=repeats,
     )
 
 
@@ -563,11 +562,6 @@ def _needed_for_minimum(
     if total is not None and (measured is None or measured.countable):
         total = ceil(total * design.n / design.units)
     return None if total is None else max(1, total - design.n)
-
-
-def _repeats_for(design: Design, total: int) -> int:
-    """Return the number of replies, of both sides, that shows as much as *total* cases."""
-    return ceil(total / design.n * design.effective / design.units)
 
 
 #: The largest number of replies to each case with ``repeats: auto``.

@@ -106,13 +106,6 @@ def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:
     return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
-def _tested_state(
-    pairs: PairedCounts, p: float, margin: float, guess: float, levels: Levels
-) -> str:
-    can_show = pairs.before - guess > margin
-    return slice_state(pairs, p, margin, levels) if can_show else "uninformative"
-
-
 def _untested_state(pairs: PairedCounts, gate: ForgettingGate, part: SkillPart) -> str:
     if part[0] == "skill" and not gate.evaluates(part[1]):
         return "allowed"
@@ -163,7 +156,8 @@ def _part_results(
             # Guessing reaches some of the right answers, which no loss of ability takes away.
             guess = guess_share(case for case in cases if case.id in members[part])
             margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
-            state = _tested_state(counts, p, margin, guess, levels)
+            can_show = counts.before - guess > margin
+            state = slice_state(counts, p, margin, levels) if can_show else "uninformative"
         more = {
             "p_alone": p_alone(counts) if part in named else None,
             "family": gate.family_of(name) if kind == "skill" else "",

@@ -600,15 +600,14 @@ def test_each_side_is_repeated_as_declared_where_its_replies_vary():
     steady = {**made.variants, "new": replace(made.variants["new"], sampling={})}
     alone = {"current": made.variants["current"]}
 
-    assert suite_repeats(made) == (1, 1)
-    assert suite_repeats(made, 3) == (3, 3)
-    assert suite_repeats(replace(made, repeats=4)) == (4, 4)
-    assert suite_repeats(replace(made, repeats=4), 2) == (2, 2)
-    assert suite_repeats(replace(made, baseline_repeats=6), 3) == (6, 3)
-    assert suite_repeats(replace(made, variants=steady), 3) == (3, 1)
-    assert suite_repeats(replace(made, variants=alone), 3) == (3, 3)
     other = {**made.variants, "third": replace(steady["new"], name="third")}
-    assert suite_repeats(replace(made, variants=other), 3) == (3, 1)
+
+    for known, sides in (
+        ({}, (1, 1)), ({"repeats": 3}, (3, 3)), ({"repeats": 3, "baseline_repeats": 6}, (6, 3)),
+        ({"repeats": 3, "variants": steady}, (3, 1)), ({"repeats": 3, "variants": alone}, (3, 3)),
+        ({"repeats": 3, "variants": other}, (3, 1)),
+    ):  # fmt: skip
+        assert suite_repeats(replace(made, **known)) == sides
 
 
 @every_row(
