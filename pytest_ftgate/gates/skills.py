@@ -101,9 +101,13 @@ class SkillWeights:
         return pair_samples(before, replace(after, weights=None if equal else weights))
 
 
-def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:
-    """Return the limit of a tested family or skill."""
-    return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
+def _part_margin(gate: ForgettingGate, part: SkillPart, guess: float) -> float:
+    """Return the limit of a tested family or skill.
+
+    Guessing reaches the share *guess* of the right answers, which no loss of ability takes away.
+    """
+    limit = gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
+    return limit * (1.0 - guess)
 
 
 def _untested_state(pairs: PairedCounts, gate: ForgettingGate, part: SkillPart) -> str:
@@ -153,9 +157,8 @@ def _part_results(
         (kind, name), margin = part, None
         p, state = p_drop(counts), _untested_state(counts, gate, part)
         if part in tested:
-            # Guessing reaches some of the right answers, which no loss of ability takes away.
             guess = guess_share(case for case in cases if case.id in members[part])
-            margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
+            margin, p = _part_margin(gate, part, guess), adjusted[part]
             can_show = counts.before - guess > margin
             state = slice_state(counts, p, margin, levels) if can_show else "uninformative"
         more = {
