@@ -441,20 +441,12 @@ def estimate_power(  # noqa: PLR0913 - each by its name
         # So many replies, of both sides, show as much as the cases.
         repeats = ceil((design.n + needed) / design.n * design.effective / design.units)
     return replace(
-        estimate,
-        certifiable=certifiable,
-        pass_probability=passes,
-        needed=needed,
-        repeats=repeats,
+        estimate, certifiable=certifiable, pass_probability=passes, needed=needed, repeats=repeats
     )
 
 
 def _drop_power(
-    gate: Gate,
-    design: Design,
-    discordance: float,
-    measured: PairedCounts | None,
-    power: float,
+    gate: Gate, design: Design, discordance: float, measured: PairedCounts | None, power: float
 ) -> tuple[float | None, float, int | None]:
     """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
     margin, two_sided = gate.max_drop or 0.0, _is_two_sided(gate)

@@ -11,12 +11,7 @@ import numpy as np
 
 from pytest_ftgate.errors import FigureError
 from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_that, most_usd
-from pytest_ftgate.gates.design import (
-    MAX_MISSING_SHARE,
-    MIN_CASES_WITHOUT_BOUND,
-    SIDE,
-    round_up,
-)
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_WITHOUT_BOUND, SIDE, round_up
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.figures import (
     ReplyTimes,

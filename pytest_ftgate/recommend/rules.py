@@ -20,12 +20,7 @@ from pytest_ftgate.recommend.advice import (
     ReasonKind,
     Retirement,
 )
-from pytest_ftgate.recommend.ladder import (
-    Ladder,
-    compare_challengers,
-    gate_minimum,
-    required_gain,
-)
+from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum, required_gain
 from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 

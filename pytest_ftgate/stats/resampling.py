@@ -419,9 +419,7 @@ def ratio_interval(
 
 
 def ratio_of_ratios_interval(
-    after: tuple[ArrayLike, ArrayLike],
-    before: tuple[ArrayLike, ArrayLike],
-    confidence: float,
+    after: tuple[ArrayLike, ArrayLike], before: tuple[ArrayLike, ArrayLike], confidence: float
 ) -> tuple[float, float]:
     """Return the interval (low, high) of a ratio of means after, over the same ratio before.
 
