@@ -47,7 +47,7 @@ FAMILY_MARGIN = 0.10
 def skill_samples(scores: VariantScores) -> Samples:
     """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
     reply_scores = (skill_reply_scores(result) for result in scores.results.values())
-    means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
+    means = [sum(each) / len(each) if each else np.nan for each in reply_scores]
     return samples_from_values(scores, np.array(means)).select(scores.facts.weights > 0)
 
 

@@ -288,7 +288,7 @@ def assert_all_agree(run: Run) -> None:
 
 @pytest.mark.slow
 @given(runs())
-@examples(0.2)
+@examples(0.1)
 def test_record_verdict_ladder_and_page_show_the_same_figures(run):
     assert_all_agree(run)
 

@@ -458,8 +458,8 @@ def test_a_default_limit_is_the_smallest_in_whole_points_that_builds_pass(cases,
     ("cases", "repeats", "disagreement", "least"),
     [
         (n, repeats, disagreement, least)
-        for n in (30, 60, 100, 199, 200, 320)
-        for repeats in (1, 2, 5, 10)
+        for n in (30, 100, 199, 200)
+        for repeats in (1, 2, 10)
         for disagreement, least in ((0.1, 0.9), (0.2, 0.7))
     ],
 )
