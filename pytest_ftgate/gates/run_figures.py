@@ -95,16 +95,16 @@ def run_rise(
     if not all(values.sum() > 0.0 for values in least):
         return None
     sums = [float(values.sum()) for values in (*now, *then)]
-    ends, enough = None, now[0].size >= FEWEST_FOR_INTERVAL
-    if not per_success:
-        # Both sides have the same tasks and weights, so that the sums are as the means.
-        ends = ratio_interval(now[0], then[0], confidence) if enough else None
-        return less_one(_figure(amount, sums[0] / sums[2], ends, now[0].size, sides))
-    if enough and sums[0] > 0.0:
-        ends = ratio_of_ratios_interval(now, then, confidence)
-    return less_one(
-        _figure(amount, sums[0] / sums[1] / (sums[2] / sums[3]), ends, now[0].size, sides)
-    )
+    value, ends = sums[0] / sums[2], None
+    if per_success:
+        value = sums[0] / sums[1] / (sums[2] / sums[3])
+    if now[0].size >= FEWEST_FOR_INTERVAL:
+        if not per_success:
+            # Both sides have the same tasks and weights, so that the sums are as the means.
+            ends = ratio_interval(now[0], then[0], confidence)
+        elif sums[0] > 0.0:
+            ends = ratio_of_ratios_interval(now, then, confidence)
+    return less_one(_figure(amount, value, ends, now[0].size, sides))
 
 
 # Runs -------------------------------------------------------------------------------------------

@@ -121,11 +121,11 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
     made = _made.setdefault(scores, {})
     if kind not in made:
         values, facts = _VALUES[kind](scores), scores.facts
-        made[kind] = (
-            samples_from_values(scores, values).select(facts.scorable & (facts.weights > 0))
-            if kind == "accuracy"
-            else format_samples(scores, values)
-        )
+        if kind == "accuracy":
+            scorable = facts.scorable & (facts.weights > 0)
+            made[kind] = samples_from_values(scores, values).select(scorable)
+        else:
+            made[kind] = format_samples(scores, values)
     return made[kind]
 
 

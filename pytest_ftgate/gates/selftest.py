@@ -20,7 +20,6 @@ from pytest_ftgate.gates.design import Levels, Look, design_of, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
 from pytest_ftgate.gates.power import design_certifiable_limit
-from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.tasks import task_runs
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -315,6 +314,8 @@ def _drawn_splits(counts: Sequence[int]) -> Iterator[tuple[_Halves, ...]]:
 def _verdict(
     suite: Suite, gate: RateGate, results: Sequence[CaseResult], split: Sequence[_Halves]
 ) -> Verdict:
+    from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+
     sides: tuple[dict[str, CaseResult], ...] = ({}, {})
     for result, halves in zip(results, split, strict=True):
         for side, (scores, runs) in enumerate(zip(sides, halves, strict=True)):
