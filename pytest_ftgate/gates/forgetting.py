@@ -96,11 +96,6 @@ class _ModeResult:
     loss_kinds: tuple[LossKind, ...]
 
     @property
-    def regressed_parts(self) -> list[Slice]:
-        """The tested families and skills that regressed."""
-        return [part for part in self.slices if part.state == "regressed"]
-
-    @property
     def unproven_skills(self) -> list[Slice]:
         """The skills that are required to keep their margin and are inconclusive."""
         return [part for part in self.slices if part.required and part.state == "inconclusive"]
@@ -297,8 +292,8 @@ def _outcome(
         return Outcome.FAILED if fails else Outcome.INCONCLUSIVE, deciding
     for index, result in enumerate(results):
         # With too many missing replies even a regressed family decides nothing.
-        regressed = result.regressed_parts and _is_trustworthy(result.check)
-        if regressed and outcome is not Outcome.FAILED:
+        regressed = any(part.state == "regressed" for part in result.slices)
+        if regressed and _is_trustworthy(result.check) and outcome is not Outcome.FAILED:
             outcome, deciding = Outcome.FAILED, index
     if breaks:
         return Outcome.FAILED, deciding

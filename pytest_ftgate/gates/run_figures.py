@@ -84,9 +84,13 @@ def run_rise(
     *tariffs* are the prices before and after. The rise has no meaning, and is None, where the
     amount before is 0, or where either side has no success to pay for.
     """
-    sides = common_runs(runs_of(before, amount, tariffs[0]), runs_of(after, amount, tariffs[1]))
-    if sides is None:
+    both = runs_of(before, amount, tariffs[0]), runs_of(after, amount, tariffs[1])
+    if both[0] is None or both[1] is None:
         return None
+    shared = [task for task in both[1].tasks if task in {*both[0].tasks}]
+    if not shared:
+        return None
+    sides = both[0].select(shared), both[1].select(shared)
     # Of these tasks, so many parts of the runs of one side have one of the other beside them.
     parts = np.minimum(sides[0].counts, sides[1].counts) if these_tasks else None
     then, now = (side.units(parts) for side in sides)
@@ -237,14 +241,6 @@ def _usage(reply: Reply) -> Mapping[str, int]:
     if reply.usage or run is None or run.input_tokens is None or run.output_tokens is None:
         return reply.usage
     return {"input": round(run.input_tokens), "output": round(run.output_tokens)}
-
-
-def common_runs(before: Runs | None, after: Runs | None) -> tuple[Runs, Runs] | None:
-    """Return the runs of the tasks of both sides; None if there is no such task."""
-    if before is None or after is None:
-        return None
-    shared = [task for task in after.tasks if task in {*before.tasks}]
-    return (before.select(shared), after.select(shared)) if shared else None
 
 
 # Figures ----------------------------------------------------------------------------------------
