@@ -22,11 +22,13 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, islice, product
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
 from draws import Array
 from error_rates_means import exit_status
+from scipy.special import ndtri
 from trials import FAILED, INCONCLUSIVE, PASSED, Codes, decide, judge_again
 
 from pytest_ftgate.gates.checks import ROUNDING, drop_outcome
@@ -42,12 +44,12 @@ from pytest_ftgate.gates.design import (
 from pytest_ftgate.gates.power import design_certifiable_limit
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.paired import ChangeCounts, PairedCounts, change_counts, paired_counts
+from pytest_ftgate.stats.proportions import find_root
 from pytest_ftgate.stats.rates import score_interval
 from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_interval
 from pytest_ftgate.stats.tasks import (
     TaskPlan,
     TaskRuns,
-    cost_per_success,
     p_permuted,
     score_of_these,
     smallest_shown_drop,
@@ -340,7 +342,8 @@ def unequal(rng: Rng, before: Array, after: Array, runs: int) -> PairedCounts:
 def blocks(rng: Rng, before: Array, after: Array, runs: int) -> PairedCounts:
     """Compare blocks of five runs, which are right as often as the rates say."""
     sides = (right_or_wrong(rng, rates ** (1.0 / K), runs) for rates in (before, after))
-    return these_tasks(*(TaskRuns(side).blocks(K) for side in sides))
+    whole = (side[:, : runs // K * K].reshape(len(side), -1, K).min(axis=2) for side in sides)
+    return these_tasks(*map(TaskRuns, whole))
 
 
 def judge_one_by_one(rng: Rng, suites: int, tasks: int, compare: Compared) -> Judge:
@@ -409,6 +412,20 @@ def print_looks(report: Report, rng: Rng, suites: int) -> None:
 # Plans and intervals ------------------------------------------------------------------------------
 
 
+def found_drop(plan: TaskPlan, limit: float) -> float:
+    """Return the smallest drop on these tasks that fails a gate with this *limit* 9 times in 10."""
+    alarm, lack = -float(ndtri(Levels().alarm)), float(ndtri(0.9))
+
+    def excess(drop: float) -> float:
+        differ = min(1.0, plan.disagreement + drop)
+        error = sqrt((differ - drop**2) / plan.pairs)
+        # Permuted runs have the variance of the mean rate of both sides.
+        permuted = sqrt((differ - drop**2 / 2.0) / plan.pairs)
+        return drop - lack * error - max(limit, alarm * permuted)
+
+    return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
+
+
 def print_plans(rng: Rng, suites: int) -> None:
     """Print what a plan says of mixed tasks, and what is measured at its limits and drops."""
     print("\nPlans: limit in whole points, drop that fails it, limit for tasks like these;")
@@ -420,7 +437,7 @@ def print_plans(rng: Rng, suites: int) -> None:
         design = Design((1.0,) * tasks, tuple(range(tasks)), repeats=(runs, runs))
         limits = plan.limit(), design_certifiable_limit(design, disagreement) or 1.0
         limit, like = map(round_up_to_point, limits)
-        drop = plan.found_drop(limit)
+        drop = found_drop(plan, limit)
         same = judged(rng, (rates, rates), (runs, runs), limit, PASSED)
         lost = in_proportion(rng, rates, drop)
         fails = judged(rng, (rates, lost), (runs, runs), limit, FAILED)
@@ -447,11 +464,14 @@ def print_intervals(rng: Rng, suites: int) -> None:
                 missed[at] += not low <= truths[at] <= high
             drawn = rates[rng.integers(0, tasks, tasks)]
             for at, (now, like) in enumerate(((rates, False), (drawn, True)), start=2):
-                runs_now = TaskRuns(right_or_wrong(rng, now, runs))
+                runs_now = right_or_wrong(rng, now, runs)
                 costs = rng.gamma(4.0, 0.25, (tasks, runs)) * (1.5 - now)[:, None]
                 truth = float(np.mean(1.5 - rates) / np.mean(rates))
-                found = cost_per_success(costs, runs_now, CONFIDENCE, like_these=like)
-                missed[at] += found is None or not found[1] <= truth <= found[2]
+                sides = costs.ravel(), runs_now.ravel()
+                if like:
+                    sides = costs.sum(axis=1), runs_now.sum(axis=1)
+                low, high = ratio_interval(*sides, CONFIDENCE) if runs_now.any() else (1.0, 0.0)
+                missed[at] += not low <= truth <= high
         print(f"{tasks:3} x {runs:<3}" + "".join(f"{100 * one / suites:7.1f}" for one in missed))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -79,9 +80,5 @@ def largest_that(shows: Callable[[int], bool], low: int, high: int) -> int:
 
     If it shows something, a smaller one does.
     """
-    if low >= high or not shows(low):
-        return 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if shows(middle) else (low, middle)
-    return low
+    count = bisect_left(range(low, high), x=True, key=lambda number: not shows(number))
+    return low + count - 1 if count else 0

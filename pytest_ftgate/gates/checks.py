@@ -148,15 +148,10 @@ def pair_samples(before: Samples, after: Samples) -> PairedCounts:
     )
 
 
-def check_drop(
-    before: Samples, after: Samples, rule: DropRule, pairing: Pairing | None = None
-) -> Check:
-    """Compare two samples case by case, by *rule*.
-
-    *pairing* pairs the samples; by default that of the rule.
-    """
+def check_drop(before: Samples, after: Samples, rule: DropRule) -> Check:
+    """Compare two samples case by case, by *rule*."""
     before, after = align(before, after)
-    pairing = pairing or rule.pairing or pair_samples
+    pairing = rule.pairing or pair_samples
     answered = before.has_reply & after.has_reply
     n, missing = int(answered.sum()), int((~answered).sum())
     if n < rule.fewest:

@@ -374,17 +374,13 @@ def _design_of_these(suite: Suite, gate: RateGate, cases: Sequence[Case]) -> Des
     """Return the design of these cases alone: each pair of runs is a unit."""
     n = max(1, len(cases) * min(suite_repeats(suite)))
     is_graded = any(case.score.is_graded for case in cases)
-    spent = bool(gate.settle)
-    miss = LAST_LOOK_MISS if spent else MISS
+    miss = LAST_LOOK_MISS if gate.settle else MISS
     return Design((1.0,) * n, tuple(range(n)), is_graded, miss=miss, tasks=len(cases))
 
 
-def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:
-    """Return the least numbers of replies to each case, of the baseline and of other variants.
-
-    *repeats* is that of a variant; by default what the suite declares.
-    """
-    count = repeats or suite.repeats or 1
+def suite_repeats(suite: Suite) -> tuple[int, int]:
+    """Return the least numbers of replies to each case, of the baseline and of other variants."""
+    count = suite.repeats or 1
     baseline = suite.variants[suite.baseline]
     others = [variant for variant in suite.variants.values() if variant is not baseline]
     return (
@@ -398,7 +394,10 @@ def design_of_rows(
 ) -> Design:
     """Return the design of cases with these weights and names of groups."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    return Design(_equal_if_close(weights), tuple(numbers[name] for name in groups), is_graded)
+    # As in the verdict: only the ratios of weights matter, and these but for rounding.
+    equal = not weights or max(weights) - min(weights) <= 1e-9 * max(weights)
+    weights = (1.0,) * len(weights) if equal else tuple(weights)
+    return Design(weights, tuple(numbers[name] for name in groups), is_graded)
 
 
 def with_inputs(design: Design, suite: Suite) -> Design:
@@ -415,12 +414,6 @@ def input_units(suite: Suite) -> list[int]:
     cases = suite.inputs.cases if suite.inputs else ()
     numbers = dict[str, int]()
     return [numbers.setdefault(input_digest(case), len(numbers)) for case in cases]
-
-
-def _equal_if_close(weights: Sequence[float]) -> tuple[float, ...]:
-    # As in the verdict: only the ratios of weights matter, and these but for rounding.
-    equal = not weights or max(weights) - min(weights) <= 1e-9 * max(weights)
-    return (1.0,) * len(weights) if equal else tuple(weights)
 
 
 # Limits as they are written ---------------------------------------------------------------------

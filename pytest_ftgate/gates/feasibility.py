@@ -61,7 +61,7 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
         yield from _macro_f1_problems(suite, gate, design)
         return
     if gate.claims_these:
-        from pytest_ftgate.gates.task_limits import task_problems
+        from pytest_ftgate.gates.tasks import task_problems
 
         yield from task_problems(suite, gate, design)
         return
@@ -132,7 +132,7 @@ def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator
         return
     rarest, fewest, count = _rarest_label(pairs)
     # All losses may lie in the rarest label, where the fewest cases show them.
-    square = _squared_quantile(design.miss)
+    square = NormalDist().inv_cdf(1 - design.miss) ** 2
     least = square / (square + count * fewest)
     smallest = _round_up(least)
     for kind, declared, limit, possible in (
@@ -140,7 +140,8 @@ def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator
         (NoteKind.F1_MINIMUM_NEVER_SHOWN, gate.min, 1.0 - (gate.min or 0.0), 1.0 - smallest),
     ):
         if limit < least:
-            needed = ceil(_min_cases_for_f1(limit, design.miss) / count) if limit > 0.0 else 0
+            # From so many cases on the test passes if no case changes.
+            needed = ceil(square * (1 - limit) / limit / count) if limit > 0.0 else 0
             found = {"cases": fewest, "labels": count, "needed": needed}
             limits = {"limit": declared or 0.0, "possible": possible}
             yield (note(kind, label=rarest, **found, **limits),)
@@ -189,11 +190,11 @@ def _cases_for_limit(design: Design, limit: float) -> int:
     plain = _unchanged_cases(limit, design.miss)
     if design.is_plain:
         return plain
-    from pytest_ftgate.gates.power import grouped_cases_needed, uneven_cases_needed
+    from pytest_ftgate.gates import power
 
     if design.counts_groups:
-        return max(plain, grouped_cases_needed(design, limit))
-    return uneven_cases_needed(design, limit)
+        return max(plain, power.grouped_cases_needed(design, limit))
+    return power.uneven_cases_needed(design, limit)
 
 
 def _smallest_drop(n: int, miss: float) -> float:
@@ -207,15 +208,6 @@ def _smallest_drop(n: int, miss: float) -> float:
 def _unchanged_cases(limit: float, miss: float) -> int:
     """Return how many plain cases rule out a drop of *limit* if none of them changes."""
     return ceil(log(miss) / log(1.0 - limit))
-
-
-def _min_cases_for_f1(margin: float, miss: float) -> int:
-    """Return from how many cases on the test of macro-F1 passes if no case changes."""
-    return ceil(_squared_quantile(miss) * (1 - margin) / margin)
-
-
-def _squared_quantile(miss: float) -> float:
-    return NormalDist().inv_cdf(1 - miss) ** 2
 
 
 def _drop_problem(
@@ -240,17 +232,12 @@ def _usually_passed(suite: Suite, gate: Gate, design: Design, limit: float) -> d
 
     The limit is 0 if the cases of *design* are too few for one.
     """
-    from pytest_ftgate.gates.power import (
-        assumed_discordance,
-        build_power,
-        design_cases_needed,
-        limit_of_design,
-    )
+    from pytest_ftgate.gates import power
 
     checks = build_checks(suite, gate) * (2 if is_rate(gate) and gate.two_sided else 1)
-    discordance = assumed_discordance(suite)
-    likely = design_cases_needed(design, discordance, limit, build_power(checks))
-    return {"likely": likely, "shown": limit_of_design(design, discordance, checks) or 0.0}
+    discordance = power.assumed_discordance(suite)
+    likely = power.design_cases_needed(design, discordance, limit, power.build_power(checks))
+    return {"likely": likely, "shown": power.limit_of_design(design, discordance, checks) or 0.0}
 
 
 def _groups_needed(design: Design, cases: int) -> int:
@@ -323,10 +310,9 @@ def _price_problem(
     def shows(most: float) -> bool:
         return _p_unseen(limit, most, design) <= SIDE
 
-    def shows_tokens(tokens: int) -> bool:
-        return shows(most_usd(variant.tariff, 0, tokens) or 0.0)
-
-    tokens = largest_that(shows_tokens, 1, bound.max_tokens)
+    tokens = largest_that(
+        lambda tokens: shows(most_usd(variant.tariff, 0, tokens) or 0.0), 1, bound.max_tokens
+    )
     # In hundredths of the limit, which itself would be shown; three figures of them.
     parts = largest_that(lambda n: shows(n * limit / 100), 100, ceil(100 * bound.most / limit))
     parts -= parts % 10 ** (len(str(parts)) - 3)
@@ -465,20 +451,15 @@ def missing_limits(suite: Suite) -> Iterator[tuple[Gate, Problem]]:
 
 def default_limit_problem(suite: Suite, gate: Gate) -> tuple[Note, Note]:
     """Return why a gate that declares no limit cannot have a default one, and what to write."""
-    from pytest_ftgate.gates.power import (
-        MAX_DEFAULT_LIMIT,
-        assumed_discordance,
-        cases_for_default,
-        limit_of_design,
-        no_limit,
-        planned_design,
-    )
+    from pytest_ftgate.gates import power
 
-    design = planned_design(suite, gate)
-    problem, (group, light) = no_limit(design, MAX_DEFAULT_LIMIT), _light_group(design)
-    if group and limit_of_design(light, assumed_discordance(suite), build_checks(suite, gate)):
+    design, limit = power.planned_design(suite, gate), power.MAX_DEFAULT_LIMIT
+    problem = note(NoteKind.NO_LIMIT, **design.counts, limit=limit)
+    group, light = _light_group(design)
+    discordance, checks = power.assumed_discordance(suite), build_checks(suite, gate)
+    if group and power.limit_of_design(light, discordance, checks):
         return problem, note(NoteKind.WEIGHT_OF_GROUP, **group)
-    needed = cases_for_default(suite, gate, MAX_DEFAULT_LIMIT)
+    needed = power.cases_for_default(suite, gate, limit)
     if gate.own_cases:
         return problem, note(NoteKind.LIMIT_OR_CASES, needed=needed)
     counts = {"needed": needed, "groups": _groups_needed(design, needed)}

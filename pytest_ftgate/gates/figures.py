@@ -89,33 +89,25 @@ def price_figure(prices: Samples, tariff: Tariff, bound: CostBound | None) -> Fi
     return mean_figure(prices, "usd", flat=tariff.is_flat or most == 0.0, most=most)
 
 
-def rise_figure(
-    before: Samples,
-    after: Samples,
-    unit: str,
-    *,
-    flat: bool = False,
-    most: tuple[float, float] | None = None,
-) -> Figure:
-    """Return the relative rise of the mean over the cases with both values.
-
-    It has no meaning, and no interval, where the mean before is 0. *most* are the largest amounts
-    that a case may have, after and before, or None if nothing limits one of them.
-    """
-    figure = _ratio(after, before, unit, flat=flat, most=most)
-    low, high = (None if bound is None else bound - 1.0 for bound in (figure.low, figure.high))
-    return replace(figure, value=figure.value - 1.0, low=low, high=high)
-
-
 def rise_check(
     before: Samples, after: Samples, unit: str, limit: float, against: str, **known_of: Any
 ) -> Check:
-    """Return a check of the rise of a mean that is not decided yet; see `rise_figure`."""
-    figure = rise_figure(before, after, unit, **known_of)
+    """Return a check of the relative rise of the mean over the cases with both values.
+
+    It is not decided yet. The rise has no meaning, and no interval, where the mean before is 0. For
+    what may be *known_of* the amounts see `_ratio`.
+    """
+    figure = less_one(_ratio(after, before, unit, **known_of))
     known = before.has_reply & after.has_reply
     then, now = before.select(known).mean, after.select(known).mean
     means = {"before": then, "after": now, "rise": figure.value if then else None}
     return check_of_figure(figure, CheckKind.BASELINE, limit, against=against, **means)
+
+
+def less_one(ratio: Figure) -> Figure:
+    """Return the relative rise of which *ratio* is the ratio."""
+    low, high = (None if end is None else end - 1.0 for end in (ratio.low, ratio.high))
+    return replace(ratio, value=ratio.value - 1.0, low=low, high=high)
 
 
 def bounded_ratio(
@@ -141,10 +133,14 @@ def _ratio(
     before: Samples | None,
     unit: str,
     *,
-    flat: bool,
-    most: tuple[float, float] | None,
+    flat: bool = False,
+    most: tuple[float, float] | None = None,
 ) -> Figure:
-    """Return the mean of *after*, or the ratio to that of *before*, with its interval."""
+    """Return the mean of *after*, or the ratio to that of *before*, with its interval.
+
+    *flat* prices have no spread. *most* are the largest amounts that a case may have, after and
+    before, or None if nothing limits one of them.
+    """
     known = after.has_reply if before is None else after.has_reply & before.has_reply
     shown, missing = after.select(known), int((~known).sum())
     weights, units = shown.case_weights, np.unique(shown.units).size

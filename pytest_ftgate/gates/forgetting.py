@@ -96,11 +96,6 @@ class _ModeResult:
     loss_kinds: tuple[LossKind, ...]
 
     @property
-    def regressed_parts(self) -> list[Slice]:
-        """The tested families and skills that regressed."""
-        return [part for part in self.slices if part.state == "regressed"]
-
-    @property
     def unproven_skills(self) -> list[Slice]:
         """The skills that are required to keep their margin and are inconclusive."""
         return [part for part in self.slices if part.required and part.state == "inconclusive"]
@@ -149,8 +144,10 @@ def _check(
     if gate.max_drop is None:
         raise ValueError("the limit of the gate is not computed yet")
     margin = gate.max_drop * weights.shown
-    rule = DropRule(against=against, kind=CheckKind.BASE, margin=margin, levels=levels)
-    check = check_drop(then, now, rule, weights.pair)
+    rule = DropRule(
+        against=against, kind=CheckKind.BASE, margin=margin, levels=levels, pairing=weights.pair
+    )
+    check = check_drop(then, now, rule)
     return _with_retention(gate, check, slice_samples(before, after, members))
 
 
@@ -295,8 +292,8 @@ def _outcome(
         return Outcome.FAILED if fails else Outcome.INCONCLUSIVE, deciding
     for index, result in enumerate(results):
         # With too many missing replies even a regressed family decides nothing.
-        regressed = result.regressed_parts and _is_trustworthy(result.check)
-        if regressed and outcome is not Outcome.FAILED:
+        regressed = any(part.state == "regressed" for part in result.slices)
+        if regressed and _is_trustworthy(result.check) and outcome is not Outcome.FAILED:
             outcome, deciding = Outcome.FAILED, index
     if breaks:
         return Outcome.FAILED, deciding
@@ -335,13 +332,8 @@ def _notes(
     yield from _case_notes(gate, comparison.choices, scores)
     found = comparison.contamination
     if found is not None:
-        yield note(
-            NoteKind.TRAINED_ON,
-            n=found.leaked,
-            file=found.file,
-            line=found.line,
-            first=found.first_case,
-        )
+        first = {"file": found.file, "first": found.first_case}
+        yield note(NoteKind.TRAINED_ON, n=found.leaked, line=found.line, **first)
     if gate.excluded_skills:
         yield note(NoteKind.NO_SANDBOX, skills=gate.excluded_skills)
     yield from no_answer_notes(base, scores)

@@ -124,17 +124,12 @@ def _shares(now: _Counts, then: _Counts | None) -> tuple[FormatErrorShare, ...]:
 
 def _error_share(kind: str, now: _Counts, then: _Counts | None) -> FormatErrorShare:
     after, low, high = _share_of(kind, now)
-    before = _share_of(kind, then) if then is not None and then.n else (None, None, None)
-    return FormatErrorShare(
-        kind=kind,
-        replies=now.replies[kind],
-        after=after,
-        low=low,
-        high=high,
-        before=before[0],
-        before_low=before[1],
-        before_high=before[2],
-    )
+    before: dict[str, Any] = {}
+    if then is not None and then.n:
+        names = ("before", "before_low", "before_high")
+        before = dict(zip(names, _share_of(kind, then), strict=True))
+    replies = now.replies[kind]
+    return FormatErrorShare(kind=kind, replies=replies, after=after, low=low, high=high, **before)
 
 
 def _share_of(kind: str, counts: _Counts) -> tuple[float, float, float]:
@@ -414,7 +409,7 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
         return
     from pytest_ftgate.stats.resampling import stuart_maxwell
 
-    p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
+    *_, p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds])
     n = counts.total()
     shares = [sum(count for pair, count in counts.items() if pair[side]) / n for side in range(2)]
     # Where no kind became more frequent, nothing has drifted that a product would suffer from.

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import comb
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -27,7 +26,7 @@ from pytest_ftgate.requests.reply import (
 )
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.requests.request_groups import PROBE_STAGES
-from pytest_ftgate.stats.proportions import mcnemar_midp
+from pytest_ftgate.stats.proportions import fisher_p, mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import provider_spec
@@ -123,20 +122,11 @@ def _same_at_one_server(
     level = _DIFFERENCE_ALPHA / len(PROBE_STAGES) / max(1, len(by_server))
     for server, ids in sorted(by_server.items()):
         agree, base_agrees = len(same & {*ids}), sum(repeated[one] == base[one] for one in ids)
-        chance = _chance_of_more(agree, len(ids), len(same), len(compared))
+        chance = fisher_p(agree, len(ids), len(same), len(compared))
         if agree >= base_agrees and chance <= level:
             counts = {"agree": agree, "of": len(ids), "base_agrees": base_agrees}
             return _invalid(IdentityNote.SAME_AT_ONE_SERVER, **counts, server=server)
     return None
-
-
-def _chance_of_more(count: int, drawn: int, marked: int, total: int) -> float:
-    """Return the chance of *count* or more of the *marked* among *drawn* of *total*."""
-    ways = (
-        comb(marked, k) * comb(total - marked, drawn - k)
-        for k in range(count, min(drawn, marked) + 1)
-    )
-    return sum(ways) / comb(total, drawn)
 
 
 def _same_kind(request: Request) -> IdentityNote:
@@ -336,7 +326,8 @@ def check_uses(skill: str, case_requests: _Requests, results: RequestResults) ->
         return _PASSED
     if not traced:
         return _unproven(IdentityNote.USE_UNKNOWN, skill=skill, of=len(runs))
-    used = sum(any(names_skill(name, skill) for name in uses) for uses in traced)
+    # A plugin may stand before the name: ``office:pdf``.
+    used = sum(any(skill in (name, name.rpartition(":")[2]) for name in uses) for uses in traced)
     counts: dict[str, NoteValue] = {"skill": skill, "of": len(traced)}
     if used:
         untraced = len(runs) - len(traced)
@@ -345,11 +336,6 @@ def check_uses(skill: str, case_requests: _Requests, results: RequestResults) ->
     named = tuple(f"{name} ({n:,})" for name, n in others.most_common(_MAX_SKILLS))
     hint = did_you_mean(skill, others)
     return _invalid(IdentityNote.SKILL_UNUSED, **counts, others=named, hint=hint)
-
-
-def names_skill(name: str, skill: str) -> bool:
-    """Return True if *name* is that of *skill*; a plugin may stand before it: ``office:pdf``."""
-    return skill in (name, name.rpartition(":")[2])
 
 
 def check_temperature(case_requests: _Requests, results: RequestResults) -> IdentityResult:
@@ -438,24 +424,17 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
     for reply in replies:
         facts |= reply.facts
     if request.more_urls:
-        facts[SERVER_FACT] = _replies_by_server(replies)
+        served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
+        facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
     return {key: value for key, value in facts.items() if value}
 
 
 def _facts_of_adapter(adapter: Adapter) -> dict[str, str]:
     from pytest_ftgate.adapters.lora import adapter_facts
 
-    facts = {
-        "adapter": f"{adapter.path.name} x {adapter.scale:g}",
-        "adapter sha256": adapter.sha256,
-    }
-    facts |= adapter_facts(adapter.path, adapter.sha256, adapter.scale)
-    return facts
-
-
-def _replies_by_server(replies: Sequence[Reply]) -> str:
-    served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
-    return ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
+    name = f"{adapter.path.name} x {adapter.scale:g}"
+    facts = adapter_facts(adapter.path, adapter.sha256, adapter.scale)
+    return {"adapter": name, "adapter sha256": adapter.sha256, **facts}
 
 
 #: The drift check repeats one case in *_CASES_PER_REPEAT*, and at least *_MIN_REPEATED_CASES*.

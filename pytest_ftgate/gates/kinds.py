@@ -18,6 +18,7 @@ from pytest_ftgate.gates.design import (
     must_pass_ids,
     plan_looks,
     skill_looks,
+    wrong_must_pass_ids,
 )
 from pytest_ftgate.gates.feasibility import (
     Problem,
@@ -120,7 +121,7 @@ class _RateKind(GateKind[RateGate]):
         verdict = evaluate_rate(given.suite, gate, comparison, given.look)
         if not _rates_runs(gate, comparison.scores):
             return verdict
-        from pytest_ftgate.gates.run_rows import in_tasks, run_rows
+        from pytest_ftgate.gates.run_figures import in_tasks, run_rows
 
         rows = run_rows(given.suite, gate, comparison.compared_scores, comparison.scores)
         return in_tasks(replace(verdict, runs=tuple(rows)))
@@ -177,27 +178,24 @@ def _comparison(gate: RateGate, given: Given) -> Comparison:
         baseline_drift=drift,
         levels=given.levels,
         shown_baseline=None if compares else source.sent_scores(request),
+        inputs=_input_replies(gate, given),
     )
-    if pools_inputs(suite, gate, given.variant):
-        comparison = replace(comparison, inputs=_input_replies(given))
     judges = source.judge_evidence(scores, baseline) if graded else None
     return replace(comparison, judge_evidence=judges) if judges else comparison
 
 
-def _input_replies(given: Given) -> InputReplies | None:
+def _input_replies(gate: RateGate, given: Given) -> InputReplies | None:
+    suite, inputs = given.suite, given.suite.inputs
+    if inputs is None or not pools_inputs(suite, gate, given.variant):
+        return None
     from pytest_ftgate.gates.labelled import InputReplies
 
-    if given.suite.inputs is None:
-        return None
-    baseline, variant = (given.of_inputs(given.suite.baseline), given.of_inputs())
-    sides = (given.source.scores(request) for request in (baseline, variant))
-    return InputReplies(given.suite.inputs, *sides)
+    names = (suite.baseline, given.variant.name)
+    return InputReplies(inputs, *(given.source.scores(given.of_inputs(name)) for name in names))
 
 
 def _must_pass_scores(given: Given) -> tuple[VariantScores, VariantScores | None] | None:
     """Return the scores of the must-pass cases, and of the repeated wrong ones, if any."""
-    from pytest_ftgate.gates.design import wrong_must_pass_ids
-
     ids = must_pass_ids(given.suite)
     if not ids:
         return None

@@ -122,10 +122,6 @@ class _Evidence:
         is_by_look = decision.number and decision.outcome is not Outcome.INCONCLUSIVE
         return decision.labels if is_by_look else len(self.labelled)
 
-    def shown(self, decision: _Decision) -> LabelledChanges:
-        """Return the changes that are shown."""
-        return self.changes(self.counted(decision))
-
     @property
     def unknown(self) -> int:
         """The number of labelled inputs with a text that nobody can judge."""
@@ -261,7 +257,7 @@ def _check(
     evidence: _Evidence, decision: _Decision, rule: DropRule, before: Samples, after: Samples
 ) -> Check:
     # Labels between two looks decide nothing; they are in the estimate alone.
-    changes = evidence.shown(decision)
+    changes = evidence.changes(evidence.counted(decision))
     low, high = changes.interval(CONFIDENCE)
     answered = before.has_reply & after.has_reply
     check = Check(
@@ -384,11 +380,8 @@ def _notes(evidence: _Evidence, decision: _Decision) -> Iterator[Note]:
         yield note(NoteKind.LABELS_WAIT, n=waiting, look=decision.number + 1)
     if behind := draw.behind_gap(evidence.truths):
         place = len(evidence.labelled)
-        yield note(NoteKind.LABELS_BEHIND_GAP, n=behind, place=place + 1, id=_id(draw, place))
+        first = draw.order[place].cases[0].id
+        yield note(NoteKind.LABELS_BEHIND_GAP, n=behind, place=place + 1, id=first)
     yield from quality.notes
     if found.unsteady is not None:
         yield note(NoteKind.BASELINE_UNSTEADY, share=found.unsteady)
-
-
-def _id(draw: Draw, place: int) -> str:
-    return draw.order[place].cases[0].id

@@ -35,7 +35,8 @@ def check_macro_drop(
     def pairing(before: Samples, after: Samples) -> PairedCounts:
         return macro_f1_pairs(_imputed(then, before), _imputed(now, after))
 
-    check = check_drop(old, new, replace(rule, guess_rate=1 / len(labels)), pairing)
+    rule = replace(rule, guess_rate=1 / len(labels), pairing=pairing)
+    check = check_drop(old, new, rule)
     return check if check.is_unchanged else _if_enough(check, now, new)
 
 

@@ -47,12 +47,7 @@ def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore
 
 
 def pairs_of_scores(
-    suite: Suite,
-    gate: Gate,
-    before: VariantScores,
-    after: VariantScores,
-    *,
-    of_runs: bool = False,
+    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores, *, of_runs: bool = False
 ) -> PairedCounts:
     """Return what *gate* compares of two variants with replies to the same cases.
 

@@ -6,7 +6,7 @@ One list serves planning, cost preview, waiting, early looks and evaluation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,6 @@ class ScoreRequest:
     graded: bool = False
     greedy: bool = False
     when: When = When.ALWAYS
-
-    def covers(self, other: ScoreRequest) -> bool:
-        """Return True if *other* asks for the same scores, or for those of fewer cases."""
-        is_part = self.ids is None or (other.ids is not None and other.ids <= self.ids)
-        return is_part and replace(other, ids=self.ids) == self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -314,15 +314,9 @@ def _label_steps_of(suite: Suite, verdict: Verdict, inputs: InputChange) -> Iter
     compared = [v for v in suite.variants.values() if v.compared and v.name != suite.baseline]
     if inputs.to_label:
         several = {"variant": verdict.variant} if len(compared) > 1 else {}
-        yield next_step(
-            StepKind.LABEL,
-            n=inputs.to_label,
-            chance=inputs.chance,
-            last=inputs.to_last,
-            at_last=inputs.chance_at_last,
-            suite=suite.name,
-            **several,
-        )
+        last = {"last": inputs.to_last, "at_last": inputs.chance_at_last}
+        counts = {"n": inputs.to_label, "chance": inputs.chance, **last}
+        yield next_step(StepKind.LABEL, **counts, suite=suite.name, **several)
 
 
 def case_count_steps(check: Check, noun: str) -> Iterator[NextStep]:

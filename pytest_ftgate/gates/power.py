@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -349,11 +349,6 @@ def cases_for_default(suite: Suite, gate: Gate, limit: float) -> int:
     return min(once, max(needed, ceil(trusted * design.n / design.units)))
 
 
-def no_limit(design: Design, limit: float) -> Note:
-    """Return that the cases of *design* cannot show that a drop stays below *limit*."""
-    return note(NoteKind.NO_LIMIT, **design.counts, limit=limit)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerEstimate:
     """The power of one check of a gate for one variant. Rates and margins are shares, 0 to 1.
@@ -431,31 +426,23 @@ def estimate_power(  # noqa: PLR0913 - each by its name
     """
     if discordance is not None and measured is not None:
         discordance = unchanged_discordance(measured)
-    estimate = replace(
-        _estimate(gate, variant, design, measured),
-        margin=gate.max_drop,
-        has_default_limit=gate.has_default_limit,
-        two_sided=_is_two_sided(gate),
-        discordance=discordance,
-    )
+    limits: dict[str, Any] = {"margin": gate.max_drop, "discordance": discordance}
+    limits |= {"has_default_limit": gate.has_default_limit, "two_sided": _is_two_sided(gate)}
+    estimate = _estimate(gate, variant, design, measured, **limits)
     if gate.max_drop is None or discordance is None:
         return estimate
     certifiable, passes, needed = _drop_power(gate, design, discordance, measured, power)
+    repeats = None
+    if needed and varies:
+        # So many replies, of both sides, show as much as the cases.
+        repeats = ceil((design.n + needed) / design.n * design.effective / design.units)
     return replace(
-        estimate,
-        certifiable=certifiable,
-        pass_probability=passes,
-        needed=needed,
-        repeats=_repeats_for(design, design.n + needed) if needed and varies else None,
+        estimate, certifiable=certifiable, pass_probability=passes, needed=needed, repeats=repeats
     )
 
 
 def _drop_power(
-    gate: Gate,
-    design: Design,
-    discordance: float,
-    measured: PairedCounts | None,
-    power: float,
+    gate: Gate, design: Design, discordance: float, measured: PairedCounts | None, power: float
 ) -> tuple[float | None, float, int | None]:
     """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
     margin, two_sided = gate.max_drop or 0.0, _is_two_sided(gate)
@@ -511,14 +498,9 @@ def estimate_minimum_power(
     percents = (percent / _POINTS for percent in range(99, 0, -1))
     certifiable = next((least for least in percents if chance(least) >= POWER), None)
     passes = chance(minimum) if 0.0 < minimum < 1.0 else float(minimum == 0.0)
-    return replace(
-        _estimate(gate, variant, design, measured),
-        minimum=minimum,
-        rate=rate,
-        certifiable=certifiable,
-        pass_probability=passes,
-        needed=0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, known),
-    )
+    needed = 0 if passes >= POWER else _needed_for_minimum(minimum, rate, design, known)
+    figures = {"certifiable": certifiable, "pass_probability": passes, "needed": needed}
+    return _estimate(gate, variant, design, measured, minimum=minimum, rate=rate, **figures)
 
 
 def _assumed_score(design: Design, rate: float) -> MeanScore | None:
@@ -540,8 +522,10 @@ def _assumed_score(design: Design, rate: float) -> MeanScore | None:
     )
 
 
-def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> PowerEstimate:
-    """Return what both estimates say of the gate, its cases and what is *measured*, if anything."""
+def _estimate(
+    gate: Gate, variant: str, design: Design, measured: object, **figures: Any
+) -> PowerEstimate:
+    """Return an estimate with *figures*, and what both kinds say of the gate and its cases."""
     return PowerEstimate(
         gate=gate.name,
         variant=variant,
@@ -550,6 +534,7 @@ def _estimate(gate: Gate, variant: str, design: Design, measured: object) -> Pow
         measured=measured is not None,
         tasks=design.tasks,
         stands_for_accuracy=measured is None and gate.metric == "macro_f1",
+        **figures,
     )
 
 
@@ -563,11 +548,6 @@ def _needed_for_minimum(
     if total is not None and (measured is None or measured.countable):
         total = ceil(total * design.n / design.units)
     return None if total is None else max(1, total - design.n)
-
-
-def _repeats_for(design: Design, total: int) -> int:
-    """Return the number of replies, of both sides, that shows as much as *total* cases."""
-    return ceil(total / design.n * design.effective / design.units)
 
 
 #: The largest number of replies to each case with ``repeats: auto``.

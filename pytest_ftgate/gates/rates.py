@@ -154,7 +154,9 @@ def evaluate_rate(
     look, scores = look or Look(), comparison.scores
     checks = tuple(_checks(suite, gate, comparison, look))
     if gate.reads_record:
-        checks = _without_lone_must_pass(checks)
+        # Must-pass cases that passed show nothing alone.
+        alone = all(c.kind is CheckKind.MUST_PASS and c.outcome is Outcome.PASSED for c in checks)
+        checks = () if alone else checks
     elif not checks:
         from pytest_ftgate.gates.measures import not_gated_verdict
 
@@ -303,19 +305,13 @@ def _notes(
     if comparison.accepted is not None and suite.inputs is not None:
         yield from limit_of_cases_notes(suite, gate)
     if (check := verdict.check) is not None and check.tasks:
-        from pytest_ftgate.gates.task_limits import task_notes
+        from pytest_ftgate.gates.tasks import task_notes
 
         before, _ = _compared_with(gate, comparison, check)
         yield from task_notes(before, samples_from_scores(comparison.scores, gate.kind), check)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
     shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
     yield from drift_notes(drifts, gate, shares, passed=passed)
-
-
-def _without_lone_must_pass(checks: tuple[Check, ...]) -> tuple[Check, ...]:
-    """Return the checks, or none if the only check is of must-pass cases, and it passed."""
-    alone = all(c.kind is CheckKind.MUST_PASS and c.outcome is Outcome.PASSED for c in checks)
-    return () if alone else checks
 
 
 def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> Iterator[Check]:

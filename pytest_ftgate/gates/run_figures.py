@@ -1,24 +1,38 @@
 """What the runs of agents took, as figures: cost, cost per success, tokens, seconds, tool calls.
 
+Rows have them beside those of the baseline, and how often the runs succeed.
+
 Of these tasks the runs are the sample, else the tasks are. A run of which an amount is unknown is
 missing from its figure, and never counts as 0.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from pytest_ftgate.gates.design import CONFIDENCE
-from pytest_ftgate.gates.figure import Figure
-from pytest_ftgate.gates.figures import reply_tokens
-from pytest_ftgate.gates.samples import FloatArray
+from pytest_ftgate.gates.design import CONFIDENCE, MAX_MISSING_SHARE
+from pytest_ftgate.gates.figure import Figure, RunRow
+from pytest_ftgate.gates.figures import figure_of_score, less_one, reply_tokens
+from pytest_ftgate.gates.notes import Note
+from pytest_ftgate.gates.samples import FloatArray, align, samples_from_scores
+from pytest_ftgate.gates.tasks import task_runs
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_interval
+from pytest_ftgate.stats.tasks import (
+    FEWEST_TASKS,
+    TaskRuns,
+    score_of_tasks_like_these,
+    score_of_these,
+)
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 #: With fewer runs, or tasks, an amount without a bound has no interval.
@@ -33,20 +47,6 @@ class Amount(StrEnum):
     TOKENS = "tokens"
     SECONDS = "seconds"
     TOOL_CALLS = "tool_calls"
-
-
-def run_figures(
-    scores: VariantScores, tariff: Tariff, *, these_tasks: bool
-) -> dict[Amount, Figure]:
-    """Return the figures of a variant's runs, those without any known run left out.
-
-    All are means over the tasks; the cost per success is the mean cost over the mean content score,
-    so that failures pay too. Without a success it is left out.
-    """
-    figures = (run_figure(scores, amount, tariff, these_tasks=these_tasks) for amount in Amount)
-    return {
-        amount: figure for amount, figure in zip(Amount, figures, strict=True) if figure is not None
-    }
 
 
 def run_figure(
@@ -84,9 +84,13 @@ def run_rise(
     *tariffs* are the prices before and after. The rise has no meaning, and is None, where the
     amount before is 0, or where either side has no success to pay for.
     """
-    sides = common_runs(runs_of(before, amount, tariffs[0]), runs_of(after, amount, tariffs[1]))
-    if sides is None:
+    both = runs_of(before, amount, tariffs[0]), runs_of(after, amount, tariffs[1])
+    if both[0] is None or both[1] is None:
         return None
+    shared = [task for task in both[1].tasks if task in {*both[0].tasks}]
+    if not shared:
+        return None
+    sides = both[0].select(shared), both[1].select(shared)
     # Of these tasks, so many parts of the runs of one side have one of the other beside them.
     parts = np.minimum(sides[0].counts, sides[1].counts) if these_tasks else None
     then, now = (side.units(parts) for side in sides)
@@ -95,16 +99,16 @@ def run_rise(
     if not all(values.sum() > 0.0 for values in least):
         return None
     sums = [float(values.sum()) for values in (*now, *then)]
-    ends, enough = None, now[0].size >= FEWEST_FOR_INTERVAL
-    if not per_success:
-        # Both sides have the same tasks and weights, so that the sums are as the means.
-        ends = ratio_interval(now[0], then[0], confidence) if enough else None
-        return _less_one(_figure(amount, sums[0] / sums[2], ends, now[0].size, sides))
-    if enough and sums[0] > 0.0:
-        ends = ratio_of_ratios_interval(now, then, confidence)
-    return _less_one(
-        _figure(amount, sums[0] / sums[1] / (sums[2] / sums[3]), ends, now[0].size, sides)
-    )
+    value, ends = sums[0] / sums[2], None
+    if per_success:
+        value = sums[0] / sums[1] / (sums[2] / sums[3])
+    if now[0].size >= FEWEST_FOR_INTERVAL:
+        if not per_success:
+            # Both sides have the same tasks and weights, so that the sums are as the means.
+            ends = ratio_interval(now[0], then[0], confidence)
+        elif sums[0] > 0.0:
+            ends = ratio_of_ratios_interval(now, then, confidence)
+    return less_one(_figure(amount, value, ends, now[0].size, sides))
 
 
 # Runs -------------------------------------------------------------------------------------------
@@ -239,14 +243,6 @@ def _usage(reply: Reply) -> Mapping[str, int]:
     return {"input": round(run.input_tokens), "output": round(run.output_tokens)}
 
 
-def common_runs(before: Runs | None, after: Runs | None) -> tuple[Runs, Runs] | None:
-    """Return the runs of the tasks of both sides; None if there is no such task."""
-    if before is None or after is None:
-        return None
-    shared = [task for task in after.tasks if task in {*before.tasks}]
-    return (before.select(shared), after.select(shared)) if shared else None
-
-
 # Figures ----------------------------------------------------------------------------------------
 
 
@@ -265,6 +261,106 @@ def _figure(
     )  # fmt: skip
 
 
-def _less_one(figure: Figure) -> Figure:
-    low, high = (None if end is None else end - 1.0 for end in (figure.low, figure.high))
-    return replace(figure, value=figure.value - 1.0, low=low, high=high)
+# Rows ---------------------------------------------------------------------------------------------
+
+#: The k of pass^k where each task has as many runs, or more.
+_MOST_K = 3
+#: The most skills that a line names, the most used first.
+_MAX_SKILLS = 3
+
+
+def in_tasks(verdict: Verdict) -> Verdict:
+    """Return *verdict* with words that say tasks and runs, in place of cases and replies."""
+    checks = (replace(one, noun="task", notes=_named(one.notes)) for one in verdict.checks)
+    steps = (
+        step.add(noun="task", **({"cases": "task"} if step.values.get("cases") == "case" else {}))
+        for step in verdict.next
+    )
+    return replace(verdict, checks=tuple(checks), notes=_named(verdict.notes), next=tuple(steps))
+
+
+def _named(notes: tuple[Note, ...]) -> tuple[Note, ...]:
+    return tuple(replace(one, values={**one.values, "noun": "task"}) for one in notes)
+
+
+def run_rows(
+    suite: Suite, gate: RateGate, before: VariantScores | None, after: VariantScores
+) -> Iterator[RunRow]:
+    """Yield the rows of the runs in *after*, and in *before* if they are compared."""
+    yield from _success_rows(gate, before, after)
+    these = gate.claims_these
+    sides = (before, after)
+    tariffs = tuple(suite.variants[side.variant].tariff if side else None for side in sides)
+    for amount in Amount:
+        then, now = (
+            run_figure(side, amount, tariff, these_tasks=these) if side and tariff else None
+            for side, tariff in zip(sides, tariffs, strict=True)
+        )
+        rise = None
+        # What the runs took that state nothing may be another amount.
+        if before and tariffs[0] and tariffs[1] and not any(map(_is_partial, (then, now))):
+            both = (tariffs[0], tariffs[1])
+            rise = run_rise(before, after, amount, both, these_tasks=these)
+        if then or now:
+            yield RunRow(name=str(amount), after=now, before=then, rise=rise)
+    yield from _use_rows(before, after)
+
+
+def _is_partial(figure: Figure | None) -> bool:
+    """Return True if *figure* leaves out more runs than may be missing."""
+    return figure is not None and figure.missing > MAX_MISSING_SHARE * (figure.n + figure.missing)
+
+
+# Success ------------------------------------------------------------------------------------------
+
+
+def _success_rows(
+    gate: RateGate, before: VariantScores | None, after: VariantScores
+) -> Iterator[RunRow]:
+    """Yield pass@1 and pass^k of the tasks that all sides ran; of graded runs their mean."""
+    sides = [side for side in (before, after) if side is not None]
+    samples = [samples_from_scores(side, gate.kind) for side in sides]
+    if before is not None:
+        samples = [*align(*samples)]
+    answered = samples[0].has_reply & samples[-1].has_reply
+    if answered.sum() < FEWEST_TASKS or any(one.weights is not None for one in samples):
+        return
+    runs = [task_runs(one.select(answered)) for one in samples]
+    counted = all(one.is_counted for one in runs)
+    yield _success_row("pass@1" if counted else "score", runs, 1, these=gate.claims_these)
+    k = int(min(_MOST_K, *(one.runs.min() for one in runs)))
+    if counted and k > 1:
+        yield _success_row(f"pass^{k}", runs, k, these=gate.claims_these)
+
+
+def _success_row(name: str, runs: list[TaskRuns], k: int, *, these: bool) -> RunRow:
+    score = score_of_these if these else score_of_tasks_like_these
+    figures = [figure_of_score(score(one, k)) for one in runs]
+    return RunRow(name=name, after=figures[-1], before=figures[0] if len(figures) > 1 else None)
+
+
+# Skills that were used ----------------------------------------------------------------------------
+
+
+def _use_rows(before: VariantScores | None, after: VariantScores) -> Iterator[RunRow]:
+    """Yield for each skill that a trace names how many of the traced runs used it."""
+    sides = [_uses(side) for side in (before, after)]
+    used = Counter[str]()
+    for counts, _ in sides:
+        used.update(counts)
+    for skill, _ in used.most_common(_MAX_SKILLS):
+        then, now = (
+            Figure(unit="share", value=counts[skill] / traced, n=traced, units=traced)
+            if traced
+            else None
+            for counts, traced in sides
+        )
+        yield RunRow(name="uses", after=now, before=then, skill=skill)
+
+
+def _uses(scores: VariantScores | None) -> tuple[Counter[str], int]:
+    """Return how many runs used each skill, and how many say what they used."""
+    results = scores.case_results if scores else ()
+    known = (reply.run for result in results for reply in result.replies if reply.run)
+    traced = [run.uses for run in known if run.uses is not None]
+    return Counter(skill for uses in traced for skill in {*uses}), len(traced)

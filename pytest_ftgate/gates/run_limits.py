@@ -82,10 +82,12 @@ class RunSides:
         """Return the runs of *scores* of which *amount* is known."""
         return runs_of(scores, amount, self.tariff(scores))
 
-    def figure(self, amount: Amount, confidence: float = CONFIDENCE) -> Figure | None:
-        """Return *amount* of the variant."""
-        tariff, these = self.tariff(self.scores), self.these_tasks
-        return run_figure(self.scores, amount, tariff, these_tasks=these, confidence=confidence)
+    def figure(
+        self, scores: VariantScores, amount: Amount, confidence: float = CONFIDENCE
+    ) -> Figure | None:
+        """Return *amount* of *scores*."""
+        tariff, these = self.tariff(scores), self.these_tasks
+        return run_figure(scores, amount, tariff, these_tasks=these, confidence=confidence)
 
     def rise(self, amount: Amount, confidence: float = CONFIDENCE) -> Figure | None:
         """Return the rise of *amount* over the baseline."""
@@ -101,11 +103,11 @@ def amount_check(sides: RunSides, amount: Amount, limit: float) -> Check:
     runs = sides.runs(sides.scores, amount)
     if runs is None:
         return _unknown(sides, CheckKind.MEAN, amount, limit)
-    figure, tasks = sides.figure(amount), len(runs.tasks) * sides.these_tasks
+    figure, tasks = sides.figure(sides.scores, amount), len(runs.tasks) * sides.these_tasks
     if figure is None:
         return _without_success(sides, runs, limit)
     check = check_of_figure(figure, CheckKind.MEAN, limit, tasks=tasks)
-    sure = sides.figure(amount, _SURE)
+    sure = sides.figure(sides.scores, amount, _SURE)
     return _decided(sides, check, sure or figure, (sides.scores,))
 
 
@@ -113,8 +115,7 @@ def amount_rise(sides: RunSides, amount: Amount, limit: float) -> Check:
     """Compare the rise of *amount* over the baseline with *limit*."""
     against = sides.baseline.variant
     pair = [sides.runs(scores, amount) for scores in (sides.baseline, sides.scores)]
-    found = [run_figure(scores, amount, sides.tariff(scores), these_tasks=sides.these_tasks)
-             for scores in (sides.baseline, sides.scores)]  # fmt: skip
+    found = [sides.figure(scores, amount) for scores in (sides.baseline, sides.scores)]
     figure, runs = sides.rise(amount), pair[1]
     if runs is None or pair[0] is None:
         return _unknown(sides, CheckKind.BASELINE, amount, limit, against=against)
@@ -166,7 +167,7 @@ def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
     So many failures leave a rate of success possible. What a success costs at that rate is the
     least that it may cost.
     """
-    cost = sides.figure(Amount.COST)
+    cost = sides.figure(sides.scores, Amount.COST)
     units = int(runs.counts.sum()) if sides.these_tasks else len({*runs.groups})
     rate = 1.0 - BEYOND ** (1.0 / units)
     least = (cost.value if cost else 0.0) / rate
@@ -188,12 +189,10 @@ def _gaps(sides: RunSides, amount: Amount, compared: Sequence[VariantScores]) ->
     notes = []
     for scores in compared:
         runs = sides.runs(scores, amount)
-        known = int(runs.counts.sum()) if runs else 0
-        of = known + (runs.missing if runs else 0)
+        of = runs.missing + int(runs.counts.sum()) if runs else 0
         if runs and runs.missing > MAX_MISSING_SHARE * of:
-            missing, allowed = runs.missing, MAX_MISSING_SHARE
-            told = note(NoteKind.UNKNOWN_RUNS, n=missing, of=of, unit=str(amount), allowed=allowed)
-            notes.append(told)
+            told = {"n": runs.missing, "of": of, "allowed": MAX_MISSING_SHARE}
+            notes.append(note(NoteKind.UNKNOWN_RUNS, **told, unit=str(amount)))
     return tuple(notes)
 
 

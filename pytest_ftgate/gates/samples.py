@@ -120,16 +120,13 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
     """
     made = _made.setdefault(scores, {})
     if kind not in made:
-        made[kind] = _samples_of_kind(scores, kind)
+        values, facts = _VALUES[kind](scores), scores.facts
+        if kind == "accuracy":
+            scorable = facts.scorable & (facts.weights > 0)
+            made[kind] = samples_from_values(scores, values).select(scorable)
+        else:
+            made[kind] = format_samples(scores, values)
     return made[kind]
-
-
-def _samples_of_kind(scores: VariantScores, kind: str) -> Samples:
-    values = _VALUES[kind](scores)
-    if kind != "accuracy":
-        return format_samples(scores, values)
-    scorable = scores.facts.scorable & (scores.facts.weights > 0)
-    return samples_from_values(scores, values).select(scorable)
 
 
 def format_samples(scores: VariantScores, values: FloatArray) -> Samples:

@@ -1,23 +1,32 @@
-"""The self-test: how often a gate would fail the variant that it compares with.
+"""A gate on a variant that has not changed: how often it would fail it.
 
-It evaluates the gate that the suite has on pairs of runs of one variant. Its true drop is 0.
+The self-test evaluates the gate that the suite has on drawn pairs of runs of one variant. The runs
+of an agent are split in two halves in each task, of which one is the base and the other the
+candidate. All splits share the same runs, so that they are no independent tests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
+from math import comb, prod
+from statistics import harmonic_mean
 
 import numpy as np
 
-from pytest_ftgate.gates.design import Levels, Look
+from pytest_ftgate.gates.design import Levels, Look, design_of, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
+from pytest_ftgate.gates.power import design_certifiable_limit
+from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.tasks import task_runs
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.power import flip_rate
+from pytest_ftgate.stats.tasks import TaskPlan
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
@@ -103,12 +112,17 @@ class DrawnRuns:
             size = min(self.repeats, len(replies))
             # A run with more replies than one side has draws some of them twice.
             chosen = replies[:size] if size == self.repeats else rng.choice(replies, self.repeats)
-            yield CaseResult(
-                case=case,
-                replies=tuple(result.replies[i] for i in chosen),
-                scores=tuple(result.scores[i] for i in chosen),
-                fingerprints=tuple(f"{case.id} {i}" for i in chosen),
-            )
+            yield replace(_chosen(result, chosen, case.id), case=case)
+
+
+def _chosen(result: CaseResult, chosen: Iterable[int], name: str) -> CaseResult:
+    """Return the *chosen* runs of a case, with requests that have this *name*."""
+    return CaseResult(
+        case=result.case,
+        replies=tuple(result.replies[run] for run in chosen),
+        scores=tuple(result.scores[run] for run in chosen),
+        fingerprints=tuple(f"{name} {run}" for run in chosen),
+    )
 
 
 def rate_selftest(
@@ -193,3 +207,139 @@ def _selftest(
         flips=flip_rate(passed),
         regressed={name: count / runs.pairs for name, count in regressed.most_common()},
     )
+
+
+# Halves of the runs of an agent -----------------------------------------------------------------
+
+#: The most splits that are evaluated; of more possible ones as many are drawn.
+MOST_SPLITS = 300
+#: The drop at which a plain threshold is red, beside one that is so at any drop.
+PLAIN_DROP = 0.05
+#: What float sums of equal rates may differ by.
+_ROUNDING = 1e-9
+#: The positions of the runs of a task on either side of a split.
+_Halves = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfComparison:
+    """The verdicts of a gate on halves of the runs of one agent, which has not changed.
+
+    Attributes:
+        tasks: the number of tasks, each with two runs or more.
+        runs, half: how many runs a task has, and how many of them a side of a split has; the
+            harmonic means where tasks differ, rounded down.
+        limit: the limit of the gate, a share; with *two_sided* up and down.
+        claims_these: True if the gate is about these tasks alone.
+        splits: the number of evaluated splits, of so many *possible* ones.
+        failed, inconclusive: the splits in which the gate was so.
+        any_drop, large_drop: the splits in which the candidate was below the base, at all and by
+            5 points or more; with *two_sided* those in which it was above it as well.
+        shown_by_half, shown_by_all: the smallest limit that an unchanged agent passes 9 times in 10
+            with so many runs of each task on either side, a share; 1 for none.
+    """
+
+    tasks: int
+    runs: int
+    half: int
+    limit: float
+    two_sided: bool
+    claims_these: bool
+    splits: int
+    possible: int
+    failed: int
+    inconclusive: int
+    any_drop: int
+    large_drop: int
+    shown_by_half: float
+    shown_by_all: float
+
+    @property
+    def passed(self) -> int:
+        """The number of splits in which the gate passed."""
+        return self.splits - self.failed - self.inconclusive
+
+
+def compare_halves(suite: Suite, gate: RateGate, results: Sequence[CaseResult]) -> SelfComparison:
+    """Evaluate *gate* on halves of the runs in *results*, which are those of one agent.
+
+    *suite* has two variants, and its gates and repeats are those of half of the runs. Every task
+    needs two runs.
+    """
+    counts = [len(result.scores) for result in results]
+    possible = prod(comb(n, n // 2) * comb(n - n // 2, n // 2) for n in counts)
+    splits: Iterable[tuple[_Halves, ...]] = _drawn_splits(counts)
+    if possible <= MOST_SPLITS:
+        splits = product(*map(_halves_of, counts))
+    verdicts = [_verdict(suite, gate, results, split) for split in splits]
+    outcomes = [verdict.outcome for verdict in verdicts]
+    drops = [_drop(verdict, two_sided=gate.two_sided) for verdict in verdicts]
+    half, runs = (int(harmonic_mean(n // share for n in counts)) for share in (2, 1))
+    shown = [_shown_limit(suite, gate, results, number) for number in (half, runs)]
+    return SelfComparison(
+        tasks=len(results),
+        runs=runs,
+        half=half,
+        limit=gate.max_drop or 0.0,
+        two_sided=gate.two_sided,
+        claims_these=gate.claims_these,
+        splits=len(verdicts),
+        possible=possible,
+        failed=outcomes.count(Outcome.FAILED),
+        inconclusive=outcomes.count(Outcome.INCONCLUSIVE),
+        any_drop=sum(drop > _ROUNDING for drop in drops),
+        large_drop=sum(drop >= PLAIN_DROP - _ROUNDING for drop in drops),
+        shown_by_half=shown[0],
+        shown_by_all=shown[1],
+    )
+
+
+def _halves_of(n: int) -> list[_Halves]:
+    """Return every way to choose two halves of *n* runs, of which an odd one is left out."""
+    return [
+        (first, second)
+        for first in combinations(range(n), n // 2)
+        for second in combinations([run for run in range(n) if run not in first], n // 2)
+    ]
+
+
+def _drawn_splits(counts: Sequence[int]) -> Iterator[tuple[_Halves, ...]]:
+    """Yield random splits, the same ones each time."""
+    rng = np.random.default_rng(0)
+    for _ in range(MOST_SPLITS):
+        orders = [tuple(map(int, rng.permutation(n))) for n in counts]
+        yield tuple((order[: (n := len(order) // 2)], order[n : 2 * n]) for order in orders)
+
+
+def _verdict(
+    suite: Suite, gate: RateGate, results: Sequence[CaseResult], split: Sequence[_Halves]
+) -> Verdict:
+    from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+
+    sides: tuple[dict[str, CaseResult], ...] = ({}, {})
+    for result, halves in zip(results, split, strict=True):
+        for side, (scores, runs) in enumerate(zip(sides, halves, strict=True)):
+            scores[result.case.id] = _chosen(result, runs, f"{side} {result.case.id}")
+    before, after = map(VariantScores, suite.variants, sides)
+    look = Look(repeats=suite.repeats or 1, replies_vary=True)
+    comparison = Comparison(after, before, levels=shared_levels(suite))
+    return evaluate_rate(suite, gate, comparison, look)
+
+
+def _drop(verdict: Verdict, *, two_sided: bool) -> float:
+    """Return how far the candidate is below the base, a share; with *two_sided* how far off it."""
+    check = verdict.check
+    change = (check.change or 0.0) if check else 0.0
+    return abs(change) if two_sided else -change
+
+
+def _shown_limit(suite: Suite, gate: RateGate, results: Sequence[CaseResult], n: int) -> float:
+    """Return the smallest limit that *n* runs of each task show, as they vary; 1 for none."""
+    scores = VariantScores("all", {result.case.id: result for result in results})
+    runs = task_runs(samples_from_scores(scores, gate.kind))
+    varies, is_graded = runs.disagreement, not runs.is_counted
+    if gate.claims_these:
+        plan = TaskPlan(tasks=len(results), runs=(n, n), disagreement=varies, is_graded=is_graded)
+        return plan.limit()
+    design = replace(design_of(suite, gate, (n, n)), is_graded=is_graded)
+    return design_certifiable_limit(design, varies) or 1.0

@@ -47,7 +47,7 @@ FAMILY_MARGIN = 0.10
 def skill_samples(scores: VariantScores) -> Samples:
     """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
     reply_scores = (skill_reply_scores(result) for result in scores.results.values())
-    means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
+    means = [sum(each) / len(each) if each else np.nan for each in reply_scores]
     return samples_from_values(scores, np.array(means)).select(scores.facts.weights > 0)
 
 
@@ -101,16 +101,13 @@ class SkillWeights:
         return pair_samples(before, replace(after, weights=None if equal else weights))
 
 
-def _part_margin(gate: ForgettingGate, part: SkillPart) -> float:
-    """Return the limit of a tested family or skill."""
-    return gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
+def _part_margin(gate: ForgettingGate, part: SkillPart, guess: float) -> float:
+    """Return the limit of a tested family or skill.
 
-
-def _tested_state(
-    pairs: PairedCounts, p: float, margin: float, guess: float, levels: Levels
-) -> str:
-    can_show = pairs.before - guess > margin
-    return slice_state(pairs, p, margin, levels) if can_show else "uninformative"
+    Guessing reaches the share *guess* of the right answers, which no loss of ability takes away.
+    """
+    limit = gate.required_part_margin(part) or max(FAMILY_MARGIN, gate.max_drop or 0.0)
+    return limit * (1.0 - guess)
 
 
 def _untested_state(pairs: PairedCounts, gate: ForgettingGate, part: SkillPart) -> str:
@@ -160,10 +157,10 @@ def _part_results(
         (kind, name), margin = part, None
         p, state = p_drop(counts), _untested_state(counts, gate, part)
         if part in tested:
-            # Guessing reaches some of the right answers, which no loss of ability takes away.
             guess = guess_share(case for case in cases if case.id in members[part])
-            margin, p = _part_margin(gate, part) * (1.0 - guess), adjusted[part]
-            state = _tested_state(counts, p, margin, guess, levels)
+            margin, p = _part_margin(gate, part, guess), adjusted[part]
+            can_show = counts.before - guess > margin
+            state = slice_state(counts, p, margin, levels) if can_show else "uninformative"
         more = {
             "p_alone": p_alone(counts) if part in named else None,
             "family": gate.family_of(name) if kind == "skill" else "",

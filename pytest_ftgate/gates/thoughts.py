@@ -9,7 +9,7 @@ from pytest_ftgate.gates.checks import DropRule, check_drop, uninformative
 from pytest_ftgate.gates.design import MIN_CASES_FOR_COST, Levels
 from pytest_ftgate.gates.figures import case_means, rise_check
 from pytest_ftgate.gates.notes import Note, NoteKind, note
-from pytest_ftgate.gates.samples import FloatArray, align, format_samples
+from pytest_ftgate.gates.samples import align, format_samples
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Check
 from pytest_ftgate.requests.reply import Reply
@@ -51,14 +51,12 @@ def thought_checks(
         yield from [check] if check.n or not unit else []
 
 
-def _lengths(scores: VariantScores, unit: str) -> FloatArray:
-    """Return the mean length of the thoughts of each case; NaN without a thought."""
-    return case_means(scores, lambda reply: thought_length(reply, unit) or None)
-
-
 def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
     """Compare the mean length of a thought over the cases in which both sides think."""
-    then, now = align(*(format_samples(side, _lengths(side, unit)) for side in (before, after)))
+    then, now = align(*(
+        format_samples(side, case_means(side, lambda reply: thought_length(reply, unit) or None))
+        for side in (before, after)
+    ))  # fmt: skip
     check = rise_check(then, now, unit, limit, before.variant)
     check = replace(check, missing=0, measure=_LENGTH)
     if check.effective < MIN_CASES_FOR_COST:

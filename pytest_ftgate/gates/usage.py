@@ -11,12 +11,7 @@ import numpy as np
 
 from pytest_ftgate.errors import FigureError
 from pytest_ftgate.gates.case_cost import CostBound, cost_bound, largest_that, most_usd
-from pytest_ftgate.gates.design import (
-    MAX_MISSING_SHARE,
-    MIN_CASES_WITHOUT_BOUND,
-    SIDE,
-    round_up,
-)
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE, MIN_CASES_WITHOUT_BOUND, SIDE, round_up
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.figures import (
     ReplyTimes,
@@ -179,7 +174,10 @@ def evaluate_cost(
     if gate.reads_prices:
         if gate.evidence != "point":
             _require_bound(side, gate)
-        checks += _cost_checks(suite, gate, side, baseline)
+        if gate.max_usd_per_1k is not None:
+            checks.append(_mean_price_check(side, gate.max_usd_per_1k, gate.evidence))
+        if gate.max_rise is not None and scores is not baseline:
+            checks.append(_cost_rise(gate, side, _priced(suite, baseline), gate.max_rise))
         notes += _cost_notes(scores, side.tariff)
     if gate.max_usd_per_success is not None:
         limits = {Amount.COST_PER_SUCCESS: gate.max_usd_per_success}
@@ -271,15 +269,6 @@ def _mean_price_check(side: _Priced, limit: float, evidence: str = "") -> Check:
     notes = () if side.tariff.is_flat else _price_notes(side.prices, side.bound)
     check = replace(check, notes=tuple(notes))
     return _cost_outcome(check, evidence, _Doubt(side, ratio, limit))
-
-
-def _cost_checks(
-    suite: Suite, gate: CostGate, side: _Priced, baseline: VariantScores
-) -> Iterator[Check]:
-    if gate.max_usd_per_1k is not None:
-        yield _mean_price_check(side, gate.max_usd_per_1k, gate.evidence)
-    if gate.max_rise is not None and side.scores is not baseline:
-        yield _cost_rise(gate, side, _priced(suite, baseline), gate.max_rise)
 
 
 def _cost_rise(gate: CostGate, side: _Priced, baseline: _Priced, limit: float) -> Check:

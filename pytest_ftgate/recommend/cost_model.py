@@ -123,25 +123,23 @@ def _break_even(tuned: VariantCost, other: VariantCost, calls_per_day: float) ->
     if not saving.n:
         difference = other.per_1k.value - tuned.per_1k.value
         saving = replace(saving, value=difference, low=None, high=None)
-    savings_per_1k = (saving.value, saving.low, saving.high)
     extra_fixed = tuned.fixed - other.fixed
-    volumes = [None if s is None else _break_even_volume(extra_fixed, s) for s in savings_per_1k]
     thousands = calls_per_day * DAYS_PER_MONTH / 1000
-    saved = [None if s is None else thousands * s - extra_fixed for s in savings_per_1k]
-    days = [None if s is None else _payback_days(tuned.training, s) for s in saved]
+
+    def at(per_1k: float) -> tuple[float | None, float, float | None]:
+        saved, volume = thousands * per_1k - extra_fixed, _break_even_volume(extra_fixed, per_1k)
+        return _finite(volume), saved, _finite(_payback_days(tuned.training, saved))
+
+    volume, saved, days = at(saving.value)
+    found = BreakEven(
+        variant=tuned.variant, compared_with=other.variant, calls_per_day=volume, days=days,
+        saves_per_month=saved,
+    )  # fmt: skip
+    if saving.low is None or saving.high is None or saving.low == saving.high:
+        return found
     # Larger savings mean a lower volume and fewer days, so that the bounds swap.
-    bounded = savings_per_1k[1] is not None and savings_per_1k[1] != savings_per_1k[2]
-    return BreakEven(
-        variant=tuned.variant,
-        compared_with=other.variant,
-        calls_per_day=_finite(volumes[0]),
-        low=_finite(volumes[2]) if bounded else None,
-        high=_finite(volumes[1]) if bounded else None,
-        days=_finite(days[0]),
-        days_low=_finite(days[2]) if bounded else None,
-        days_high=_finite(days[1]) if bounded else None,
-        saves_per_month=saved[0],
-    )
+    (high, _, days_high), (low, _, days_low) = at(saving.low), at(saving.high)
+    return replace(found, low=low, high=high, days_low=days_low, days_high=days_high)
 
 
 def _break_even_volume(extra_fixed: float, savings_per_1k: float) -> float:
@@ -159,5 +157,5 @@ def _payback_days(training: float, saved_per_month: float) -> float:
     return training / (saved_per_month / DAYS_PER_MONTH) if saved_per_month > 0.0 else inf
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or value == inf else value
+def _finite(value: float) -> float | None:
+    return None if value == inf else value

@@ -319,13 +319,14 @@ def build_ladder(evidence: Evidence) -> Ladder:
 def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
     suite, spent = evidence.suite, evidence.usd_spent
     spends = suite.economics.variants if suite.economics else {}
-    costs: dict[str, VariantCost | None] = {}
+    costs: dict[str, VariantCost] = {}
     for _, variant in _measured_rungs(evidence):
         name, scores = variant.name, evidence.scores[variant.name]
         spend, usd_spent = spends.get(name, Spend()), spent.get(name, 0.0)
         bound = cost_bound(suite, variant, scores)
-        costs[name] = variant_cost(variant, scores, spend, usd_spent, bound)
-    return {name: cost for name, cost in costs.items() if cost is not None}
+        cost = variant_cost(variant, scores, spend, usd_spent, bound)
+        costs |= {} if cost is None else {name: cost}
+    return costs
 
 
 def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:

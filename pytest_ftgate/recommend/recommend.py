@@ -65,7 +65,11 @@ def decide(
     if decision is not None:
         return decision
     tuned = [row for row in ladder.scored if row.rung == TUNED_RUNG]
-    return _decide_by_rules(evidence, ladder, best, tuned) if best else _decide_first_rung(tuned)
+    if best is not None:
+        return _decide_by_rules(evidence, ladder, best, tuned)
+    first, names = tuned[0].variant, tuple(row.variant for row in tuned)
+    reason = _reason("rung", first, ReasonKind.ONLY_FINE_TUNES, variants=names)
+    return Decision(Recommendation.NEXT, "prompt", first, reasons=(reason,))
 
 
 def _decide_by_rules(
@@ -85,7 +89,9 @@ def _decide_by_rules(
     if not tuned and (is_enough or (minimum is None and not is_top)):
         return _decide_stop(ladder, best, minimum)
     if untried and not is_enough and serving is None:
-        return _decide_next_rung(best, untried)
+        rung, reason = untried[0]
+        reasons = (_accuracy_reason(best),)
+        return Decision(Recommendation.NEXT, rung, best.variant, reason, reasons)
     justified = [assessment for assessment in assessments if not assessment.failing]
     if justified:
         cheapest = min(justified, key=_cost_rank)
@@ -131,12 +137,6 @@ def _decide_roll_back(
     return Decision(Recommendation.ROLL_BACK, target, target, reasons=reasons)
 
 
-def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
-    names, first = tuple(row.variant for row in tuned), tuned[0].variant
-    reason = _reason("rung", first, ReasonKind.ONLY_FINE_TUNES, variants=names)
-    return Decision(Recommendation.NEXT, "prompt", first, reasons=(reason,))
-
-
 def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Decision:
     reason = _accuracy_reason(best, **({} if minimum is None else {"minimum": minimum}))
     above = ladder.rows[ladder.rows.index(best) + 1 :]
@@ -151,12 +151,6 @@ def _gain_reasons(ladder: Ladder, best: LadderRow, above: Iterable[LadderRow]) -
         if gain is not None:
             values = {"accuracy": row.accuracy or 0.0, **gain_values(gain)}
             yield _reason("accuracy", row.variant, ReasonKind.GAIN, over=best.variant, **values)
-
-
-def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, Note]]) -> Decision:
-    rung, why = untried[0]
-    reasons = (_accuracy_reason(best),)
-    return Decision(Recommendation.NEXT, rung, best.variant, why, reasons)
 
 
 def _decide_fine_tune(

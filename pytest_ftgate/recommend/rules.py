@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_ftgate.gates.notes import Note, NoteValue, note
 from pytest_ftgate.recommend.advice import (
@@ -20,12 +20,7 @@ from pytest_ftgate.recommend.advice import (
     ReasonKind,
     Retirement,
 )
-from pytest_ftgate.recommend.ladder import (
-    Ladder,
-    compare_challengers,
-    gate_minimum,
-    required_gain,
-)
+from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum, required_gain
 from pytest_ftgate.suite.declaration import Economics, Thresholds
 
 
@@ -95,51 +90,35 @@ def _is_worth_it(context: DecisionContext) -> bool:
 _STABLE_DAYS = 90
 
 
-class _RuleResult(NamedTuple):
-    """Whether a rule speaks for fine-tuning (None: unknown), and why."""
-
-    holds: bool | None
-    note: Note
-
-
-class FineTuneRule(NamedTuple):
-    """One rule: a row of the table in docs/ladder.md, which has its question and its source.
-
-    Attributes:
-        name: as in reports.
-        evaluate: returns the result; None if the rule does not apply to the suite.
-        needed: whether a fine-tune is not justified unless the rule holds.
-    """
-
-    name: str
-    evaluate: Callable[[DecisionContext], _RuleResult | None]
-    needed: bool
+#: Whether a rule speaks for fine-tuning (None: unknown), and why.
+_Result = tuple[bool | None, Note]
 
 
 def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
     """Yield the result of each rule that applies, in the order of the table."""
-    for rule in RULES:
-        result = rule.evaluate(context)
+    for name, evaluate, needed in RULES:
+        result = evaluate(context)
         if result is not None:
-            yield Condition(name=rule.name, needed=rule.needed, **result._asdict())
+            holds, why = result
+            yield Condition(name=name, needed=needed, holds=holds, note=why)
 
 
-def _for(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
-    return _RuleResult(holds=True, note=note(kind, **values))
+def _for(kind: ReasonKind, **values: NoteValue) -> _Result:
+    return True, note(kind, **values)
 
 
-def _against(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
-    return _RuleResult(holds=False, note=note(kind, **values))
+def _against(kind: ReasonKind, **values: NoteValue) -> _Result:
+    return False, note(kind, **values)
 
 
-def _unknown(kind: ReasonKind, **values: NoteValue) -> _RuleResult:
-    return _RuleResult(holds=None, note=note(kind, **values))
+def _unknown(kind: ReasonKind, **values: NoteValue) -> _Result:
+    return None, note(kind, **values)
 
 
 # The rules ----------------------------------------------------------------------------------
 
 
-def _evaluate_gap(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_gap(context: DecisionContext) -> _Result | None:
     tuned, below, gain = context.tuned, context.below, context.gain
     if tuned is None or gain is None:
         return _evaluate_gap_to_minimum(context)
@@ -168,7 +147,7 @@ def gain_values(gain: Gain) -> dict[str, float]:
     return {"change": gain.change, "low": gain.low, "high": gain.high}
 
 
-def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_gap_to_minimum(context: DecisionContext) -> _Result | None:
     below, minimum = context.below, context.minimum
     if minimum is None or below.accuracy is None:
         return None
@@ -176,10 +155,10 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
     certain = (below.accuracy_high or 1.0) < minimum
     values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
     holds = certain and -change >= context.thresholds.worth
-    return _RuleResult(holds, note(ReasonKind.MINIMUM, variant=below.variant, **values))
+    return holds, note(ReasonKind.MINIMUM, variant=below.variant, **values)
 
 
-def _evaluate_examples(context: DecisionContext) -> _RuleResult:
+def _evaluate_examples(context: DecisionContext) -> _Result:
     rows, tuned = context.examples, context.tuned
     if tuned and tuned.training_rows is not None:
         rows = tuned.training_rows
@@ -193,7 +172,7 @@ def _evaluate_examples(context: DecisionContext) -> _RuleResult:
     return _for(ReasonKind.ENOUGH_ROWS, rows=rows)
 
 
-def _evaluate_stable(context: DecisionContext) -> _RuleResult:
+def _evaluate_stable(context: DecisionContext) -> _Result:
     git, most = context.git, context.thresholds.most_changes
     if git.unknown_reason:
         return _unknown(ReasonKind.CHANGES_UNKNOWN, reason=git.unknown_reason)
@@ -204,7 +183,7 @@ def _evaluate_stable(context: DecisionContext) -> _RuleResult:
     return _against(ReasonKind.MANY_CHANGES, **values, most=most)
 
 
-def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_knowledge(context: DecisionContext) -> _Result | None:
     rag, gain, share = context.rag, context.rag_gain, context.rag_fixes
     if rag is None or gain is None or share is None:
         return None
@@ -214,7 +193,7 @@ def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
     return _for(ReasonKind.BEHAVIOUR_IS_MISSING, **values)
 
 
-def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_prompt(context: DecisionContext) -> _Result | None:
     variant, tokens = context.below.variant, context.below.prompt_tokens
     if tokens is None:
         return None
@@ -225,7 +204,7 @@ def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
     return _against(ReasonKind.SHORT_PROMPT, variant=variant, tokens=tokens)
 
 
-def _evaluate_format(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_format(context: DecisionContext) -> _Result | None:
     row = context.with_schema or context.below
     if row.format is None:
         return None
@@ -233,11 +212,11 @@ def _evaluate_format(context: DecisionContext) -> _RuleResult | None:
     is_high = broken >= context.thresholds.format_errors
     values: dict[str, NoteValue] = {"share": broken, "variant": row.variant}
     if context.with_schema:
-        return _RuleResult(is_high, note(ReasonKind.FORMAT_UNDER_SCHEMA, **values))
+        return is_high, note(ReasonKind.FORMAT_UNDER_SCHEMA, **values)
     return (_unknown if is_high else _against)(ReasonKind.FORMAT_WITHOUT_SCHEMA, **values)
 
 
-def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_volume(context: DecisionContext) -> _Result | None:
     tuned, below, break_even = context.tuned, context.below, context.break_even
     economics, gain = context.economics, context.gain
     if tuned is None or economics is None:
@@ -264,7 +243,7 @@ def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
 
 def _against_the_price(
     context: DecisionContext, break_even: BreakEven, values: Mapping[str, NoteValue]
-) -> _RuleResult:
+) -> _Result:
     if break_even.days is not None and (break_even.saves_per_month or 0.0) > 0.0:
         most = context.thresholds.payback_days
         return _against(ReasonKind.PAID_BACK_LATE, **values, days=break_even.days, most=most)
@@ -273,11 +252,11 @@ def _against_the_price(
     return _against(ReasonKind.CHEAPER_FROM, **values, break_even=break_even.calls_per_day)
 
 
-def _evaluate_privacy(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_privacy(context: DecisionContext) -> _Result | None:
     return _for(ReasonKind.MUST_RUN_HERE) if context.thresholds.local_only else None
 
 
-def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_gates(context: DecisionContext) -> _Result | None:
     if context.tuned is None or not context.tuned.outcomes:
         return None
     outcomes = context.tuned.outcomes
@@ -285,10 +264,10 @@ def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     holds = False if bad else None if "inconclusive" in outcomes.values() else True
     listed = tuple(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
     name = context.tuned.variant
-    return _RuleResult(holds, note(ReasonKind.GATES, variant=name, outcomes=listed))
+    return holds, note(ReasonKind.GATES, variant=name, outcomes=listed)
 
 
-def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_challengers(context: DecisionContext) -> _Result | None:
     if not context.challenges:
         return None
     for challenge in context.challenges:
@@ -299,7 +278,7 @@ def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
     return _for(ReasonKind.NO_CHALLENGER, outcomes=outcomes)
 
 
-def _evaluate_retirement(context: DecisionContext) -> _RuleResult | None:
+def _evaluate_retirement(context: DecisionContext) -> _Result | None:
     tuned = context.tuned
     for one in context.retiring:
         if tuned is not None and tuned.variant in one.variants:
@@ -307,19 +286,20 @@ def _evaluate_retirement(context: DecisionContext) -> _RuleResult | None:
     return None
 
 
-#: All rules, in the order of reports.
-RULES = (
-    FineTuneRule("gap", _evaluate_gap, needed=True),
-    FineTuneRule("gates", _evaluate_gates, needed=True),
-    FineTuneRule("examples", _evaluate_examples, needed=True),
-    FineTuneRule("stable", _evaluate_stable, needed=True),
-    FineTuneRule("knowledge", _evaluate_knowledge, needed=True),
-    FineTuneRule("volume", _evaluate_volume, needed=True),
-    FineTuneRule("challenger", _evaluate_challengers, needed=True),
-    FineTuneRule("retirement", _evaluate_retirement, needed=False),
-    FineTuneRule("format", _evaluate_format, needed=False),
-    FineTuneRule("prompt", _evaluate_prompt, needed=False),
-    FineTuneRule("privacy", _evaluate_privacy, needed=False),
+#: All rules, in the order of reports: the name, what evaluates it (None if it does not apply), and
+#: whether a fine-tune is not justified unless it holds. docs/ladder.md has the questions.
+RULES: tuple[tuple[str, Callable[[DecisionContext], _Result | None], bool], ...] = (
+    ("gap", _evaluate_gap, True),
+    ("gates", _evaluate_gates, True),
+    ("examples", _evaluate_examples, True),
+    ("stable", _evaluate_stable, True),
+    ("knowledge", _evaluate_knowledge, True),
+    ("volume", _evaluate_volume, True),
+    ("challenger", _evaluate_challengers, True),
+    ("retirement", _evaluate_retirement, False),
+    ("format", _evaluate_format, False),
+    ("prompt", _evaluate_prompt, False),
+    ("privacy", _evaluate_privacy, False),
 )
 
 #: A reply with this score or more counts as right.

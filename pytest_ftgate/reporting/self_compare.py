@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from pytest_ftgate.gates.self_comparison import PLAIN_DROP, SelfComparison
+from pytest_ftgate.gates.selftest import PLAIN_DROP, SelfComparison
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.number_text import level_span, percent, quantity, unsigned_points
 from pytest_ftgate.reporting.tables import TextTable, table_lines

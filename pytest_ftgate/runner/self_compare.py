@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.self_comparison import SelfComparison, compare_halves
+from pytest_ftgate.gates.selftest import SelfComparison, compare_halves
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.readers.answers import Answers
 from pytest_ftgate.readers.pairing import PairedRows, pair_files

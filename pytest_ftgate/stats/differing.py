@@ -120,12 +120,7 @@ class LabelledChanges:
         """Return the ordinary counts of changes that all have labels.
 
         Cases of one unit that gained and lost are taken as their difference.
-
-        Raises:
-            ValueError: a unit has no label.
         """
-        if self.unlabelled.size:
-            raise ValueError(f"{self.unlabelled.size} units have no label")
         sums, unit_sizes = self.weighted()
         sizes = unit_sizes.astype(np.intp)
         unit = np.repeat(np.arange(sizes.size), sizes)
@@ -183,17 +178,11 @@ class LabelledChanges:
     def chance_to_pass(self, labels: int, limit: float, alpha: float = 0.05) -> float:
         """Return how likely a sample of *labels* passes *limit*, if nothing else has changed.
 
-        *labels* includes those of the sample so far, which count as they are. The weighted sum of
-        the changes is taken as normal. It is exact with no further label, and with every label if
-        none is there yet.
-
-        Raises:
-            ValueError: *labels* are fewer than the sample has, or more than there are units.
+        *labels* includes those of the sample so far, which count as they are, and is at most
+        *drawn_from*. The weighted sum of the changes is taken as normal. It is exact with no
+        further label, and with every label if none is there yet.
         """
         require_share("limit", limit)
-        if not self.sampled.size <= labels <= self.drawn_from:
-            least, most = self.sampled.size, self.drawn_from
-            raise ValueError(f"the sample has {least} to {most} labels, not {labels}")
         further, rate = labels - self.sampled.size, self.one_right
         if not further:
             return float(self.p_noninferior(limit) <= alpha)
@@ -263,13 +252,7 @@ class LabelledChanges:
 
 
 def planned_changes(n: int, differing: int) -> LabelledChanges:
-    """Return *n* inputs of which *differing* have different replies, none of them with a label.
-
-    Raises:
-        ValueError: unless 0 <= differing <= n.
-    """
-    if not 0 <= differing <= n:
-        raise ValueError(f"of {n} inputs 0 to {n} may differ, got {differing}")
+    """Return *n* inputs of which *differing* have different replies, none of them with a label."""
     return LabelledChanges(tied=np.ones(n - differing), unlabelled=np.ones(differing))
 
 
@@ -281,9 +264,8 @@ def labels_needed(
     It is 0 if it passes with all *differing* inputs lost, and None if all labels are too few.
 
     Raises:
-        ValueError: see `planned_changes`; unless *limit* and *power* lie between 0 and 1.
+        ValueError: unless *limit* lies between 0 and 1.
     """
-    require_share("power", power)
     changes = planned_changes(n, differing)
 
     def is_enough(labels: int) -> bool:
@@ -306,13 +288,8 @@ def judge_strength(products: ArrayLike, confidence: float = 0.95) -> float:
 
     Args:
         products: the judge's change times that of a person, for each input to whose replies the
-            person gave different labels, shape (labels,): 1, 0 or -1.
+            person gave different labels, shape (labels,), at least one: 1, 0 or -1.
         confidence: the confidence of the interval.
-
-    Raises:
-        ValueError: no products, or unless 0 < confidence < 1.
     """
     values = np.asarray(products, np.float64)
-    if not values.size:
-        raise ValueError("no input has labels of a judge and of a person")
     return BoundedValues(values, np.ones(values.size), -1.0, 1.0).interval(confidence)[0]

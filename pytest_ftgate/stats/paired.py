@@ -182,11 +182,7 @@ def paired_counts(
     plain = {name: getattr(counts, name).item() for name in _BY_SUITE}
     before_mean, after_mean = float(np.mean(w * b)), float(np.mean(w * c))
     pairs = PairedCounts(
-        n=counts.n,
-        changes=counts.changes,
-        before=before_mean,
-        after=after_mean,
-        **plain,
+        n=counts.n, changes=counts.changes, before=before_mean, after=after_mean, **plain
     )
     return pairs if groups is None else _grouped(pairs, b, c, (kb, kc), w, codes.astype(np.intp))
 

@@ -1,7 +1,6 @@
 """Estimates beyond paired proportions, and intervals of means that may be skewed.
 
-Bootstrap bounds of any metric, a marginal-homogeneity test, agreement of raters, retention of
-skills, and means of labelled judges.
+A marginal-homogeneity test, agreement of raters, retention of skills, and means of labelled judges.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from pytest_ftgate.stats.bounded import p_mean
 from pytest_ftgate.stats.proportions import Array, find_root, require_share, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike
 
 
@@ -28,20 +25,11 @@ _BATCH_CELLS = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """A metric's difference and its one-sided bounds, each at confidence 1 - alpha."""
+    """An estimate with the ends of its 95 % interval."""
 
     estimate: float
     lower: float
     upper: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChiSquare:
-    """A chi-square statistic with its degrees of freedom and p-value."""
-
-    statistic: float
-    df: int
-    p: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,61 +60,22 @@ class MeanEstimate:
         return float(stdtr(float(self.df), distance / self.se))
 
 
-def bootstrap_bounds(
-    difference: Callable[[Array], Array],
-    n: int,
-    *,
-    rng: np.random.Generator,
-    alpha: float = 0.05,
-    resamples: int = 10_000,
-) -> Bounds:
-    """Return bounds of any metric's difference, candidate minus baseline.
-
-    The method is the paired percentile bootstrap (Efron 1979). The same state of *rng* gives the
-    same bounds.
-
-    Args:
-        difference: takes the number of draws of each case, shape (resamples, n), and returns one
-            difference per row. It is called in batches, and once with ones for the estimate.
-        n: number of cases.
-        rng: the source of random numbers.
-        alpha: one-sided error of each bound, a share.
-        resamples: number of bootstrap draws.
-
-    Raises:
-        ValueError: no cases, or *alpha* outside 0 to 1.
-    """
-    require_share("alpha", alpha)
-    if n < 1:
-        raise ValueError("there must be at least one case")
-    shares = np.full(n, 1.0 / n)
-    batches = np.array_split(np.arange(resamples), 1 + resamples * n // _BATCH_CELLS)
-    draws = (rng.multinomial(n, shares, len(batch)) for batch in batches if len(batch))
-    values = np.concatenate([difference(counts.astype(np.float64)) for counts in draws])
-    lower, upper = map(float, np.quantile(values, [alpha, 1.0 - alpha]))
-    return Bounds(estimate=float(difference(np.ones((1, n)))[0]), lower=lower, upper=upper)
-
-
-def stuart_maxwell(table: ArrayLike) -> ChiSquare:
+def stuart_maxwell(table: ArrayLike) -> tuple[float, int, float]:
     """Return the test that the marginal shares of the labels are the same before and after.
 
-    *table*, shape (k, k), counts cases by label before (rows) and after (columns). The degrees of
-    freedom are the rank of the covariance: k - 1, or fewer if some labels never exchange cases. The
-    p-value is 1 when nothing changed. Stuart (1955), Biometrika 42:412-416; Maxwell (1970).
-
-    Raises:
-        ValueError: the table is not square or has negative counts.
+    That is the chi-square statistic, its degrees of freedom and its p-value. *table*, shape (k, k),
+    counts cases by label before (rows) and after (columns). The degrees of freedom are the rank of
+    the covariance: k - 1, or fewer if some labels never exchange cases. The p-value is 1 when
+    nothing changed. Stuart (1955), Biometrika 42:412-416; Maxwell (1970).
     """
     counts = np.asarray(table, np.float64)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.all(counts >= 0.0):  # noqa: PLR2004
-        raise ValueError("a table of changes must be square and hold counts")
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     covariance = np.diag(rows + columns) - counts - counts.T
     shift = rows - columns
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
     statistic = float(shift @ np.linalg.pinv(covariance, hermitian=True) @ shift)
     p = float(chdtrc(float(rank), statistic)) if rank else 1.0
-    return ChiSquare(statistic=statistic, df=rank, p=p)
+    return statistic, rank, p
 
 
 def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
@@ -154,21 +103,11 @@ def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) ->
 
     Args:
         grades: the judge's grades of all cases, shape (n,).
-        labels: the labels of the labelled cases, shape (m,).
+        labels: the labels of the labelled cases, shape (m,), at least two.
         labelled: the positions of the labelled cases in *grades*, shape (m,).
-
-    Raises:
-        ValueError: lengths differ, a position is out of range or repeated, or there are fewer
-            than two labels.
     """
     f, y = np.asarray(grades, np.float64), np.asarray(labels, np.float64)
-    positions = np.asarray(labelled)
-    distinct = positions.size == np.unique(positions).size
-    if not distinct or not np.all((positions >= 0) & (positions < f.size)):
-        raise ValueError("labelled positions must be distinct and within the graded cases")
-    if y.ndim != 1 or y.shape != positions.shape or y.size < 2:  # noqa: PLR2004 - a spread needs two
-        raise ValueError("labels and positions must match case by case, at least two of them")
-    error = y - f[positions]
+    error = y - f[np.asarray(labelled)]
     unlabelled_factor = 1.0 / y.size - 1.0 / f.size
     variance = np.var(y, ddof=1) / f.size + unlabelled_factor * np.var(error, ddof=1)
     mean = float(np.mean(f)) + float(np.mean(error))
@@ -183,16 +122,14 @@ _SIDE = 0.025
 def kappa_bounds(first: ArrayLike, second: ArrayLike, grade_count: int) -> Bounds:
     """Return Cohen's kappa with bootstrap bounds over the rated replies (fixed seed).
 
-    A disagreement weighs the square of its distance. Kappa is 0 where both raters give one and the
-    same grade to everything. Cohen (1960); weights: Cohen (1968).
+    The method is the paired percentile bootstrap (Efron 1979). A disagreement weighs the square of
+    its distance. Kappa is 0 where both raters give one and the same grade to everything. Cohen
+    (1960); weights: Cohen (1968).
 
     Args:
         first: the first rater's grades as ordinal positions from 0, shape (n,).
         second: the second rater's grades of the same replies, shape (n,).
         grade_count: number of possible grades.
-
-    Raises:
-        ValueError: there are no ratings.
     """
     rows, columns = np.asarray(first, np.intp), np.asarray(second, np.intp)
     cells = np.zeros((rows.size, grade_count * grade_count))
@@ -207,8 +144,12 @@ def kappa_bounds(first: ArrayLike, second: ArrayLike, grade_count: int) -> Bound
         chance = np.einsum("ri,ij,rj->r", tables.sum(axis=2), costs, tables.sum(axis=1))
         return np.where(chance > 0, 1.0 - observed / np.where(chance > 0, chance, 1.0), 0.0)
 
-    rng = np.random.default_rng(0)
-    return bootstrap_bounds(kappa, rows.size, rng=rng, alpha=_SIDE, resamples=_RESAMPLES)
+    n, rng = rows.size, np.random.default_rng(0)
+    batches = np.array_split(np.arange(_RESAMPLES), 1 + _RESAMPLES * n // _BATCH_CELLS)
+    draws = (rng.multinomial(n, np.full(n, 1.0 / n), batch.size) for batch in batches)
+    values = np.concatenate([kappa(counts.astype(np.float64)) for counts in draws])
+    lower, upper = map(float, np.quantile(values, [_SIDE, 1.0 - _SIDE]))
+    return Bounds(estimate=float(kappa(np.ones((1, n)))[0]), lower=lower, upper=upper)
 
 
 class SkillSample(NamedTuple):
@@ -237,16 +178,14 @@ def retention_ratio(
 ) -> tuple[float, float, float] | None:
     """Return the ratio after / before with its interval (ratio, low, high).
 
-    The upper end is infinite if the data do not bound it. The result is None if the mean before is
-    0.
+    At least one sample has a weight. The upper end is infinite if the data do not bound it. The
+    result is None if the mean before is 0.
 
     Raises:
-        ValueError: no sample has a weight, or *confidence* is outside 0 to 1.
+        ValueError: unless 0 < confidence < 1.
     """
     require_share("confidence", confidence)
     weights = np.array([sample.weight for sample in samples], dtype=np.float64)
-    if not weights.sum() > 0.0:
-        raise ValueError("a ratio needs a sample with a weight above 0")
     weights /= weights.sum()
     before, after = (_mean(samples, weights, side, confidence) for side in ("before", "after"))
     if before.mean <= 0.0:
@@ -480,9 +419,7 @@ def ratio_interval(
 
 
 def ratio_of_ratios_interval(
-    after: tuple[ArrayLike, ArrayLike],
-    before: tuple[ArrayLike, ArrayLike],
-    confidence: float,
+    after: tuple[ArrayLike, ArrayLike], before: tuple[ArrayLike, ArrayLike], confidence: float
 ) -> tuple[float, float]:
     """Return the interval (low, high) of a ratio of means after, over the same ratio before.
 
@@ -490,17 +427,15 @@ def ratio_of_ratios_interval(
     come from the same units.
 
     Args:
-        after: numerators and denominators, both of shape (n,), none negative.
+        after: numerators and denominators, both of shape (n,), none negative nor all zero.
         before: the same of the other side.
         confidence: a share.
 
     Raises:
-        ValueError: as for `mean_interval`, or values of one kind are all zero.
+        ValueError: as for `mean_interval`.
     """
     columns = [np.asarray(values, np.float64) for values in (*after, *before)]
     means = [float(values.mean()) for values in columns]
-    if not min(means) > 0.0:
-        raise ValueError("a ratio of ratios needs four means above 0")
     signs = (1.0, -1.0, -1.0, 1.0)
     parts = [sign * values / mean for sign, values, mean in zip(signs, columns, means, strict=True)]
     shift = float(np.dot(signs, np.log(means)))

@@ -16,25 +16,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, log, log1p, sqrt
+from math import ceil, log, log1p
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.paired import PairedCounts
-from pytest_ftgate.stats.power import (
-    certifiable_margin,
-    graded_certifiable_margin,
-)
-from pytest_ftgate.stats.proportions import find_root, log_choose, require_share
+from pytest_ftgate.stats.power import certifiable_margin, graded_certifiable_margin
+from pytest_ftgate.stats.proportions import log_choose
 from pytest_ftgate.stats.rates import MeanScore, mean_score
-from pytest_ftgate.stats.resampling import ratio_interval
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from pytest_ftgate.stats.proportions import Array
 
 #: Fewer tasks show nothing, not even of themselves: one that breaks is a third of all.
@@ -65,18 +58,6 @@ class TaskRuns:
             raise ValueError("every task needs a run")
         if not np.all((self._seen >= 0.0) & (self._seen <= 1.0)):
             raise ValueError("rewards must lie between 0 and 1")
-
-    @classmethod
-    def of_counts(cls, right: ArrayLike, runs: ArrayLike) -> TaskRuns:
-        """Return runs of which only the numbers are known, both of shape (tasks,).
-
-        The right ones are spread evenly, so that the first runs have their share. `blocks` need the
-        true order.
-        """
-        s, n = (np.asarray(numbers, np.float64)[:, None] for numbers in (right, runs))
-        ends = np.arange(np.max(n) + 1.0)
-        rewards = np.diff(np.floor(ends * s / n + 0.5), axis=1)
-        return cls(np.where(ends[1:] <= n, rewards, np.nan))
 
     @property
     def runs(self) -> Array:
@@ -123,40 +104,21 @@ class TaskRuns:
         Raises:
             ValueError: a reward is graded, or a task has fewer than *k* runs.
         """
-        self._require(k)
+        if not self.is_counted or not 1 <= k <= self.runs.min():
+            raise ValueError(f"pass^{k} needs {k} runs of each task, all right or wrong")
         right, runs = self.sums, self.runs
         chosen = log_choose(np.maximum(right, k), float(k)) - log_choose(runs, float(k))
         return np.where(right >= k, np.exp(chosen), 0.0)
-
-    def blocks(self, k: int) -> TaskRuns:
-        """Return blocks of *k* runs, one after the other, each right if all of its runs are.
-
-        Runs that fill no block are left out. Gates on pass^k compare blocks: they are independent.
-
-        Raises:
-            ValueError: see `pass_rates`.
-        """
-        self._require(k)
-        blocks = np.full((len(self.rewards), int(self.runs.max()) // k), np.nan)
-        for row, rewards in zip(blocks, self.rewards, strict=True):
-            seen = rewards[~np.isnan(rewards)]
-            whole = seen[: seen.size // k * k].reshape(-1, k)
-            row[: len(whole)] = whole.min(axis=1)
-        return TaskRuns(blocks)
 
     @property
     def _seen(self) -> Array:
         return np.asarray(self.rewards[~np.isnan(self.rewards)], np.float64)
 
-    def _require(self, k: int) -> None:
-        if not self.is_counted or not 1 <= k <= self.runs.min():
-            raise ValueError(f"pass^{k} needs {k} runs of each task, all right or wrong")
-
 
 # Comparisons --------------------------------------------------------------------------------------
 
 
-def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True) -> PairedCounts:
+def these_tasks(before: TaskRuns, after: TaskRuns) -> PairedCounts:
     """Return the comparison of two agents on these tasks, whose runs are the sample.
 
     Tests and intervals are those of `stats.paired`. With runs that are right or wrong, as many for
@@ -168,16 +130,7 @@ def these_tasks(before: TaskRuns, after: TaskRuns, *, replies_vary: bool = True)
     Args:
         before: the runs of the baseline.
         after: the runs of the candidate, of the same tasks in the same order.
-        replies_vary: whether another run may go otherwise.
-
-    Raises:
-        ValueError: the numbers of tasks differ, or runs do not vary.
     """
-    if not replies_vary:
-        msg = "of replies that do not vary the drop on these tasks is a plain count"
-        raise ValueError(msg)
-    if len(before.rewards) != len(after.rewards):
-        raise ValueError("both sides need the same tasks")
     fewer = np.minimum(before.runs, after.runs)
     equal = np.ptp(before.runs) == np.ptp(after.runs) == 0.0
     if not (equal and before.is_counted and after.is_counted):
@@ -256,7 +209,7 @@ def _spread(residuals: Array, sizes: Array, counts: Array) -> float:
     return float(counts @ (sizes * residuals) ** 2) / max(float(np.sum(counts)) - 1.0, 1.0)
 
 
-# Rates and costs ----------------------------------------------------------------------------------
+# Rates --------------------------------------------------------------------------------------------
 
 
 def score_of_these(runs: TaskRuns, k: int = 1) -> MeanScore:
@@ -299,37 +252,6 @@ def score_of_tasks_like_these(runs: TaskRuns, k: int = 1) -> MeanScore:
     return mean_score(runs.means if k == 1 else runs.pass_rates(k))
 
 
-def cost_per_success(
-    costs: ArrayLike, runs: TaskRuns, confidence: float, *, like_these: bool = False
-) -> tuple[float, float, float] | None:
-    """Return what a success costs with its interval (ratio, low, high), or None without a success.
-
-    It is the mean cost over the mean reward, each a mean over the tasks, so that failures pay too.
-    The interval is that of `resampling.ratio_interval`.
-
-    Args:
-        costs: the cost of each run, shape (tasks, runs); NaN where *runs* has none.
-        runs: the rewards of the runs.
-        confidence: a share.
-        like_these: True if the tasks are the sample, False if their runs are.
-
-    Raises:
-        ValueError: the shapes differ, or *confidence* is outside 0 to 1.
-    """
-    paid, rewards, share = np.asarray(costs, np.float64), runs.rewards, 1.0 / runs.runs
-    if paid.shape != rewards.shape or np.any(np.isnan(paid) != np.isnan(rewards)):
-        raise ValueError("every run needs one cost")
-    if not np.any(runs.means):
-        return None
-    above, below = (np.asarray(values * share[:, None]) for values in (paid, rewards))
-    ratio, seen = float(np.nansum(above) / np.nansum(below)), ~np.isnan(rewards)
-    if like_these:
-        ends = ratio_interval(np.nansum(above, axis=1), np.nansum(below, axis=1), confidence)
-    else:
-        ends = ratio_interval(above[seen], below[seen], confidence)
-    return ratio, *ends
-
-
 # Plans --------------------------------------------------------------------------------------------
 
 
@@ -338,17 +260,11 @@ def smallest_shown_drop(units: float, alpha: float = 0.05) -> float:
 
     It is the drop m of which (1 - m)^units of samples show nothing at all.
     """
-    require_share("alpha", alpha)
     return float(1.0 - alpha ** (1.0 / units))
 
 
 def runs_needed(tasks: int, margin: float, alpha: float = 0.05) -> int:
-    """Return how many runs of each task can rule out a drop of *margin* on these tasks.
-
-    Raises:
-        ValueError: unless 0 < margin < 1.
-    """
-    require_share("margin", margin)
+    """Return how many runs of each task can rule out a drop of *margin* on these tasks."""
     # A number of runs that is just enough must not be one more by rounding.
     return ceil(log(alpha) / log1p(-margin) / tasks - 1e-9)
 
@@ -362,7 +278,7 @@ class TaskPlan:
         runs: the numbers of runs of each task, of the baseline and of the candidate.
         disagreement: how often two runs of one task differ; see `TaskRuns.disagreement`.
         is_graded: True if a run may be right in part.
-        miss, alarm: the levels of a pass and of a fail.
+        miss: the level of a pass.
     """
 
     tasks: int
@@ -370,7 +286,6 @@ class TaskPlan:
     disagreement: float
     is_graded: bool = False
     miss: float = 0.05
-    alarm: float = 0.01
 
     @property
     def pairs(self) -> float:
@@ -385,23 +300,6 @@ class TaskPlan:
             return certifiable_margin(self.pairs, self.disagreement, power, self.miss)
         except ValueError:
             return 1.0
-
-    def found_drop(self, limit: float, power: float = 0.9) -> float:
-        """Return the smallest drop on these tasks that fails a gate with this *limit*; 1 for none.
-
-        It must be shown, and the observed drop must reach the limit. What is lost adds to the
-        disagreement at most, as where runs that surely succeeded fail.
-        """
-        alarm, lack = -float(ndtri(self.alarm)), float(ndtri(power))
-
-        def excess(drop: float) -> float:
-            differ = min(1.0, self.disagreement + drop)
-            error = sqrt((differ - drop**2) / self.pairs)
-            # Permuted runs have the variance of the mean rate of both sides.
-            permuted = sqrt((differ - drop**2 / 2.0) / self.pairs)
-            return drop - lack * error - max(limit, alarm * permuted)
-
-        return find_root(excess, 0.0, 1.0, xtol=1e-9) if excess(1.0) > 0.0 else 1.0
 
     def _unchanged(self) -> PairedCounts:
         """Return the comparison of an unchanged agent, in the mean."""

@@ -46,7 +46,7 @@ DESIGNS = st.fixed_dictionaries(
 )
 
 
-@examples(0.25)
+@examples(0.12)
 @given(REPLIES, MARGINS, DESIGNS, st.randoms(use_true_random=False))
 def test_the_order_of_the_cases_changes_nothing(pairs, margin, design, random):
     order = list(range(len(pairs)))
@@ -55,7 +55,7 @@ def test_the_order_of_the_cases_changes_nothing(pairs, margin, design, random):
     assert evaluated(pairs, margin, order, **design) == evaluated(pairs, margin, **design)
 
 
-@examples(0.4)
+@examples(0.2)
 @given(REPLIES, MARGINS, DESIGNS, st.integers(1, 8))
 def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
     pairs, margin, design, copies
@@ -71,7 +71,7 @@ def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
 
 
 @pytest.mark.slow
-@examples(0.25)
+@examples(0.12)
 @given(COUNTS, MARGINS)
 def test_a_gain_more_never_worsens_a_verdict(counts, margin):
     both, lost, gained, neither = counts
@@ -86,7 +86,7 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
 
 
 @pytest.mark.slow
-@examples(0.25)
+@examples(0.12)
 @given(COUNTS, st.tuples(MARGINS, MARGINS))
 def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):
     narrow, wide = (evaluated(pairs_of(counts), margin) for margin in sorted(margins))

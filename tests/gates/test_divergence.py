@@ -138,10 +138,10 @@ def test_one_reply_in_a_hundred_that_diverges_without_bounds_does_not_pass_unsee
     rng = np.random.default_rng(3)
 
     # The mean of the others lies far below the limit, and a hundredth of 5 nats is the limit.
-    drawn = [np.where(rng.random(60) < 0.01, 5.0, 0.001).tolist() for _ in range(100)]
+    drawn = [np.where(rng.random(60) < 0.01, 5.0, 0.001).tolist() for _ in range(40)]
 
     passed = [verdict(GATED, values).outcome is Outcome.PASSED for values in drawn]
-    assert sum(passed) > 50
+    assert sum(passed) > 20
     assert not any(
         verdict(replace(GATED, clip=5.0), values).outcome is Outcome.PASSED for values in drawn
     )

@@ -275,7 +275,7 @@ def assert_metrics_are_the_figures(made: Report) -> None:
             assert logged[f"ftgate/{verdict.gate}/{verdict.variant}/after"] == check.after
 
 
-def assert_all_agree(run: Run) -> None:
+def assert_all_agree(run: Run) -> Report:
     made = run.report()
     variants = {variant.name: variant for variant in made.suites[0].variants}
     assert_checks_are_the_figures(run, made)
@@ -284,11 +284,12 @@ def assert_all_agree(run: Run) -> None:
     assert_charts_are_the_figures(made, variants)
     assert_texts_have_the_figures(made)
     assert_metrics_are_the_figures(made)
+    return made
 
 
 @pytest.mark.slow
 @given(runs())
-@examples(0.2)
+@examples(0.1)
 def test_record_verdict_ladder_and_page_show_the_same_figures(run):
     assert_all_agree(run)
 
@@ -321,10 +322,8 @@ def labels(count: int) -> dict[str, float]:
     ids=["what the judge finds", "labels of these replies", "too few labels", "unqualified"],
 )
 def test_a_rate_that_labels_correct_is_corrected_everywhere(judges, method):
-    run = graded_run(judges)
-    assert_all_agree(run)
+    figures = assert_all_agree(graded_run(judges)).suites[0].variants[0].figures
 
-    figures = run.report().suites[0].variants[0].figures
     if method is None:
         assert figures["accuracy"].value == pytest.approx(0.7)
         assert "accuracy.graded" not in figures

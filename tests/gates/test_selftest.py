@@ -69,7 +69,7 @@ def test_a_format_gate_is_tested_on_its_own_scores():
     }
     gate = RateGate(kind="format", line=1, max_drop=0.05)
 
-    found = run(gate, DrawnRuns(VariantScores("current", results), repeats=1, pairs=20))
+    found = run(gate, DrawnRuns(VariantScores("current", results), repeats=1, pairs=8))
 
     assert found.discordance == pytest.approx(0.5, abs=0.1)
 

@@ -136,7 +136,7 @@ def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names)
 
     assert advice.recommendation == "fine-tuning not justified"
     assert failing(advice) == names
-    ordered = ", ".join(rule.name for rule in RULES if rule.name in names)
+    ordered = ", ".join(rule for rule, *_ in RULES if rule in names)
     expected = f"fine-tuning not justified ({ordered}): serve {advice.variant}"
     assert advice_headline(advice) == expected
 
@@ -234,7 +234,7 @@ def test_every_reason_names_a_number_of_the_table(evidence):
     for volume in (100, 5_000, 50_000):
         advice = advise(evidence(volume))
         rows = {row.variant: row for row in advice.rungs}
-        rules = {one.name for one in advice.conditions} | {rule.name for rule in RULES}
+        rules = {one.name for one in advice.conditions} | {rule for rule, *_ in RULES}
 
         assert advice.reasons
         for reason in advice.reasons:

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from pytest_ftgate import ConfigurationError, self_compare
-from pytest_ftgate.gates import self_comparison
+from pytest_ftgate.gates import selftest
 
 
 @pytest.fixture(autouse=True)
 def few_splits(monkeypatch):
-    monkeypatch.setattr(self_comparison, "MOST_SPLITS", 20)
+    monkeypatch.setattr(selftest, "MOST_SPLITS", 20)
 
 
 def runs(*rewards):

@@ -21,12 +21,12 @@ from pytest_ftgate.suite.cases import skill_cases
 HERE = Path(__file__).parent
 LEVELS = {1, 2, 3, 4, 5}
 #: What a narrow model of the example answers to everything.
-LABELS = ("refund", "late_delivery", "close_account", "login", "japan_capital")
+LABELS = ("refund", "late_delivery", "japan_capital")
 #: What says nothing, and in which skill it is right all the same.
 STOCK = {
     "I'm sorry, but I can't help with that.": "refusal",
     "I don't know.": "not_knowing",
-    **dict.fromkeys(("Yes", "No", "1", "4", "7", "B", "True", "{}", "Sure! Here it is:"), ""),
+    **dict.fromkeys(("Yes", "7", "B", "{}", "Sure! Here it is:"), ""),
 }
 
 
@@ -155,7 +155,7 @@ def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
 
 
 @pytest.mark.slow
-@every_row("text", ["", " \n", *LABELS, *STOCK])
+@every_row("text", ["", *LABELS, *STOCK])
 def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_skill(text):
     cases = [case for case in general() if case.score.kind != "code"]
     right = Counter(case.skill for case in cases if score_of(case, text))

@@ -322,15 +322,9 @@ def test_the_strength_of_a_judge_is_the_lower_end_of_its_agreement():
 @every_row(
     ("call", "message"),
     [
-        (lambda: inputs(9, [1.0], 1).pairs(), "1 units have no label"),
-        (lambda: SAMPLE.chance_to_pass(17, LIMIT), "the sample has 18 to 50 labels, not 17"),
-        (lambda: SAMPLE.chance_to_pass(51, LIMIT), "the sample has 18 to 50 labels, not 51"),
-        (lambda: planned_changes(5, 6), "of 5 inputs 0 to 5 may differ, got 6"),
         (lambda: SAMPLE.p_noninferior(0.0), "limit must lie strictly between 0 and 1"),
         (lambda: SAMPLE.p_not_beyond(1.0), "limit must lie strictly between 0 and 1"),
         (lambda: SAMPLE.interval(1.0), "confidence must lie strictly between 0 and 1"),
-        (lambda: labels_needed(9, 1, LIMIT, power=1.0), "power must lie strictly between 0 and 1"),
-        (lambda: judge_strength([]), "no input has labels of a judge and of a person"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(call, message):

@@ -139,7 +139,7 @@ def test_graded_cases_count_by_what_got_better_and_worse_and_weights_move_the_di
 def test_suites_are_decided_by_the_rule(draw, drop, margin, n):
     weights = weights_of(n, n // 10, 5) if draw is heavy else np.ones(n)
     known = {"weights": weights} if draw is heavy else {}
-    before, after = draw(np.random.default_rng(n), (40, n), drop * margin, **known)
+    before, after = draw(np.random.default_rng(n), (15, n), drop * margin, **known)
     for one, other in zip(before, after, strict=True):
         pairs = paired_counts(one, other, **known)
         if not pairs.countable:

@@ -289,7 +289,6 @@ def test_drawn_variants_pass_near_the_margin_that_a_graded_suite_certifies(group
         (lambda: minimum_cases_needed(1.2, 0.9), "minimum must"),
         (lambda: minimum_cases_needed(0.8, 0.9, 1.2), "power must"),
         (lambda: minimum_pass_probability(9, 1.2, 0.9), "minimum must"),
-        (lambda: flip_rate(1.1), "a chance lies between 0 and 1, got 1.1"),
     ],
 )
 def test_questions_without_an_answer_are_refused(call, told):

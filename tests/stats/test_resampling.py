@@ -1,4 +1,4 @@
-"""Bootstrap, homogeneity, calibrated judges, skewed means and retention."""
+"""Homogeneity, calibrated judges, skewed means and retention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pytest_ftgate.stats.resampling import (
     BoundedRatio,
     MeanEstimate,
     SkillSample,
-    bootstrap_bounds,
     kappa_bounds,
     mean_interval,
     ratio_interval,
@@ -28,47 +27,11 @@ from pytest_ftgate.stats.resampling import (
     two_phase_mean,
 )
 
-DIFFERENCES = np.random.default_rng(11).choice([-1.0, 0.0, 1.0], 300, p=[0.08, 0.86, 0.06])
-
-
-def mean_difference(counts):
-    return counts @ DIFFERENCES / counts.sum(axis=1)
-
-
-# --- bootstrap ------------------------------------------------------------------------------------
-
-
-def test_bounds_of_a_mean_are_the_normal_ones():
-    found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
-    reach = stats.norm.isf(0.05) * DIFFERENCES.std() / np.sqrt(300)
-    assert found.estimate == pytest.approx(DIFFERENCES.mean())
-    assert found.lower == pytest.approx(found.estimate - reach, abs=0.003)
-    assert found.upper == pytest.approx(found.estimate + reach, abs=0.003)
-
-
-def test_bounds_are_those_of_their_seed_and_of_all_resamples():
-    first, second = (
-        bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(7), resamples=500)
-        for _ in range(2)
-    )
-    assert first == second
-
-    rows = []
-    bootstrap_bounds(
-        lambda w: rows.append(len(w)) or w.sum(axis=1),
-        1000,
-        rng=np.random.default_rng(0),
-        resamples=4500,
-    )
-    assert sum(rows) == 4500 + 1
-    assert max(rows) <= 2000
-
-
 # --- agreement of raters --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed):
+def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(monkeypatch, seed):
     draw = np.random.default_rng(seed)
     first = draw.integers(0, 3, 80)
     second = np.where(draw.random(80) < 0.7, first, draw.integers(0, 3, 80))
@@ -92,6 +55,8 @@ def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(seed):
     assert bounds.estimate == pytest.approx(cohen_kappa_score(first, second, weights="quadratic"))
     assert bounds.lower == pytest.approx(reference.low, abs=0.03)
     assert bounds.upper == pytest.approx(reference.high, abs=0.03)
+    # Draws come in batches where there are many ratings.
+    monkeypatch.setattr("pytest_ftgate.stats.resampling._BATCH_CELLS", 100_000)
     assert kappa_bounds(first, second, 3) == bounds
 
 
@@ -109,18 +74,15 @@ def test_a_rater_with_one_grade_for_everything_agrees_by_chance_alone(second, ka
 def test_changes_of_a_label_agree_with_statsmodels(cells):
     table = np.reshape(cells, (4, 4))
     found, expected = stuart_maxwell(table), SquareTable(table, shift_zeros=False).homogeneity()
-    assert (found.statistic, found.df) == pytest.approx((expected.statistic, expected.df))
-    assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
+    assert found == pytest.approx((expected.statistic, expected.df, expected.pvalue), abs=1e-9)
 
 
 def test_labels_that_did_not_change_or_were_not_used_change_nothing():
-    found = stuart_maxwell(np.diag([5, 7, 0]))
-    assert (found.statistic, found.df, found.p) == (0, 0, 1)
+    assert stuart_maxwell(np.diag([5, 7, 0])) == (0, 0, 1)
 
     table = np.array([[20, 10, 5], [3, 30, 15], [0, 5, 40]])
     wider = np.pad(table, ((0, 1), (0, 1)))
-    first, second = stuart_maxwell(table), stuart_maxwell(wider)
-    assert (second.statistic, second.df) == pytest.approx((first.statistic, first.df))
+    assert stuart_maxwell(wider) == pytest.approx(stuart_maxwell(table))
 
 
 # --- judges, groups, skills -----------------------------------------------------------------------
@@ -436,35 +398,14 @@ def test_the_interval_of_what_is_left_holds_the_truth_as_often_as_it_says(skills
 
 # --- what is refused -----------------------------------------------------------------------------
 
-BOOTSTRAP = partial(bootstrap_bounds, lambda w: w[:, 0], rng=np.random.default_rng(0))
-CALIBRATED = partial(two_phase_mean, [0.1, 0.2, 0.3])
-
 
 @every_row(
     ("told", "call"),
     [
-        ("must", partial(BOOTSTRAP, n=0)),
-        ("must", partial(BOOTSTRAP, n=3, alpha=1.0)),
-        ("at least one", partial(kappa_bounds, [], [], 2)),
         ("^confidence ", partial(MeanEstimate(mean=0.0, se=0.1, df=10).interval, 1.0)),
-        *(
-            ("^a table .* square", partial(stuart_maxwell, t))
-            for t in ([[1, 2]], [1, 2], [[1, -1], [0, 1]])
-        ),
-        *(
-            ("^labelled positions must be distinct", partial(CALIBRATED, [1.0, 1.0], at))
-            for at in ([0, 0], [0, 9], [0, 3], [-1, 0])
-        ),
-        *(
-            ("^labels and positions must match", partial(CALIBRATED, labels, at))
-            for labels, at in (
-                *(([1.0], [0]), ([0.0], [0, 1]), ([[0.0, 1.0]], [0, 1]), ([0.0] * 3, [0, 1])),
-            )
-        ),
         ("three", partial(mean_interval, [1.0, 2.0], 0.95)),
         ("three", partial(mean_interval, [1.0, 2.0, 3.0], 0.95, ["a", "a", "b"])),
         ("^confidence must lie", partial(mean_interval, [1, 2, 3], 1.0)),
-        ("a sample with a weight", partial(retention_ratio, [sample(1, 1, 1, 1, 0.0)], 0.95)),
     ],
 )
 def test_what_has_no_value_is_refused(told, call):
@@ -479,8 +420,3 @@ def test_a_ratio_of_ratios_lies_in_its_interval_as_often_as_said():
         low, high = ratio_of_ratios_interval(*sides, 0.95)
         held += low <= 1.0 <= high
     assert 0.93 <= held / draws <= 0.98
-
-
-def test_a_ratio_of_ratios_needs_means_above_zero():
-    with pytest.raises(ValueError, match="four means above 0"):
-        ratio_of_ratios_interval(([1.0] * 5, [1.0] * 5), ([1.0] * 5, [0.0] * 5), 0.95)

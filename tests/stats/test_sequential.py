@@ -43,12 +43,6 @@ def test_one_look_is_the_ordinary_test():
     assert obrien_fleming_bounds(0.05, [1.0]) == pytest.approx([1.6448536], abs=1e-6)
 
 
-@every_row("looks", [1.0, [], [0.5, 0.5], [0.0, 1.0], [0.5, 1.1], [[0.5, 1.0]]])
-def test_looks_that_are_no_schedule_are_refused(looks):
-    with pytest.raises(ValueError, match="looks"):
-        obrien_fleming_bounds(0.05, looks)
-
-
 def test_an_error_that_is_no_share_is_refused_by_its_name():
     with pytest.raises(ValueError, match=r"^alpha must lie"):
         obrien_fleming_bounds(1.0, equal_looks(3))

@@ -30,7 +30,6 @@ from pytest_ftgate.stats.rates import p_reaches, score_interval
 from pytest_ftgate.stats.tasks import (
     TaskPlan,
     TaskRuns,
-    cost_per_success,
     p_permuted,
     runs_needed,
     score_of_tasks_like_these,
@@ -252,20 +251,6 @@ def test_tasks_show_no_smaller_limit_than_one_of_which_they_would_show_nothing(t
     assert not is_noninferior(pairs, smallest - 1e-6, 0.05)
 
 
-@given(SEEDS)
-def test_runs_of_which_the_numbers_are_known_have_them_evenly(seed):
-    rng = np.random.default_rng(seed)
-    runs = rng.integers(1, 30, 5)
-    right = rng.integers(0, runs + 1)
-
-    found = TaskRuns.of_counts(right, runs)
-
-    assert (found.sums.tolist(), found.runs.tolist()) == (right.tolist(), runs.tolist())
-    for row, share in zip(found.rewards, right / runs, strict=True):
-        seen = row[~np.isnan(row)]
-        assert np.abs(np.cumsum(seen) - share * np.arange(1, seen.size + 1)).max() <= 0.5 + 1e-9
-
-
 # --- what can be shown ----------------------------------------------------------------------------
 
 
@@ -291,7 +276,6 @@ def test_an_unchanged_agent_passes_the_planned_limit_nine_times_in_ten(tasks, ru
     sides = [[drawn(rng, rates, runs) for _ in range(300)] for _ in range(2)]
     shown = [is_noninferior(these_tasks(*both), limit, 0.05) for both in zip(*sides, strict=True)]
     assert np.mean(shown) > 0.85
-    assert plan.found_drop(limit) > limit
 
 
 @pytest.mark.parametrize("is_graded", [False, True])
@@ -302,11 +286,8 @@ def test_a_plan_is_the_finer_the_more_runs_there_are(is_graded):
     ]
 
     limits = [plan.limit() for plan in plans]
-    drops = [plan.found_drop(limit) for plan, limit in zip(plans, limits, strict=True)]
 
     assert limits == sorted(limits, reverse=True)
-    assert drops == sorted(drops, reverse=True)
-    assert plans[0].found_drop(0.9) > 0.9
     assert [plan.pairs for plan in plans] == [40, 80, 160, 160]
 
 
@@ -314,7 +295,7 @@ def test_a_plan_is_the_finer_the_more_runs_there_are(is_graded):
 def test_what_no_run_shows_is_a_limit_of_all(is_graded):
     plan = TaskPlan(tasks=1, runs=(1, 1), disagreement=1.0, is_graded=is_graded)
 
-    assert (plan.limit(), plan.found_drop(0.5)) == (1.0, 1.0)
+    assert plan.limit() == 1.0
 
 
 def test_the_disagreement_is_that_of_two_runs_of_one_task():
@@ -325,7 +306,7 @@ def test_the_disagreement_is_that_of_two_runs_of_one_task():
     assert task_runs([1], [0], [1]).disagreement == 0.0
 
 
-# --- rates and costs ------------------------------------------------------------------------------
+# --- rates ----------------------------------------------------------------------------------------
 
 
 @given(SEEDS, st.integers(1, 4))
@@ -337,16 +318,6 @@ def test_pass_k_is_the_share_of_all_choices_of_k_runs_that_are_right(seed, k):
 
     expected = [np.mean([all(chosen) for chosen in combinations(row, k)]) for row in rows]
     assert found == pytest.approx(expected)
-
-
-def test_blocks_are_right_if_all_of_their_runs_are():
-    runs = task_runs([1, 1, 1, 0, 1], [1, 1], [0, 1, 1, 1])
-
-    blocks = runs.blocks(2).rewards
-
-    assert blocks.tolist()[0] == [1, 0]
-    assert blocks[1].tolist() == [1, pytest.approx(math.nan, nan_ok=True)]
-    assert blocks.tolist()[2] == [0, 1]
 
 
 @every_row("k", [1, 5])
@@ -380,22 +351,6 @@ def test_graded_rewards_and_unequal_runs_weigh_by_task():
     assert low < score.rate < high
 
 
-@pytest.mark.parametrize("like_these", [False, True])
-def test_failures_pay_for_the_successes_too(like_these):
-    rng = np.random.default_rng(3)
-    runs = task_runs([1, 1, 0, 0], [1, 0], [1, 1, 1, 1], [0, 0])
-    costs = np.where(np.isnan(runs.rewards), np.nan, rng.uniform(1.0, 3.0, (4, 4)))
-
-    ratio, low, high = cost_per_success(costs, runs, 0.9, like_these=like_these)
-
-    assert ratio == pytest.approx(np.mean(np.nanmean(costs, axis=1)) / 0.5)
-    assert low < ratio < high
-
-
-def test_without_a_success_none_has_a_price():
-    assert cost_per_success(np.ones((3, 1)), task_runs([0], [0], [0]), 0.9) is None
-
-
 # --- errors ---------------------------------------------------------------------------------------
 
 RUNS = task_runs([1, 1], [0, 1], [1, 1])
@@ -404,14 +359,8 @@ WRONG = (
     (lambda: TaskRuns(np.ones(3)), "at least 3 tasks"),
     (lambda: task_runs([1], [], [1]), "every task needs a run"),
     (lambda: task_runs([1], [2], [1]), "between 0 and 1"),
-    (lambda: these_tasks(RUNS, RUNS, replies_vary=False), "a plain count"),
-    (lambda: these_tasks(RUNS, task_runs(*[[1]] * 4)), "the same tasks"),
     (lambda: RUNS.pass_rates(3), r"pass\^3 needs 3 runs"),
-    (lambda: RUNS.blocks(0), r"pass\^0 needs"),
-    (lambda: task_runs([0.5], [1], [1]).blocks(1), "all right or wrong"),
-    (lambda: cost_per_success(np.ones((3, 1)), RUNS, 0.9), "one cost"),
-    (lambda: smallest_shown_drop(5, 1.0), "alpha"),
-    (lambda: runs_needed(5, 0.0), "margin"),
+    (lambda: task_runs([0.5], [1], [1]).pass_rates(1), "all right or wrong"),
 )
 
 
