@@ -32,16 +32,8 @@ _RESTRICTED_KEYS = (
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
-    *(
-        *_RUNTIME_KEYS,
-        *_CHECKPOINT_KEYS,
-        "function",
-        "replies",
-        "command",
-        "batch",
-        "extra",
-        "format",
-    ),
+    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS),
+    *("function", "replies", "command", "batch", "extra", "format"),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
@@ -354,7 +346,8 @@ def is_known_key(name: str, host: str) -> bool:
 
 def provider_keys(name: str) -> dict[str, str] | None:
     """Return the keys of a variant whose provider is known by the other *name*, or None."""
-    known = _OTHER_NAMES.get(_normalised(name), _normalised(name))
+    plain = _normalised(name)
+    known = _OTHER_NAMES.get(plain, plain)
     if known in PROVIDERS:
         return {"provider": known}
     if known not in _SERVERS:

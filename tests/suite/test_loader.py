@@ -233,12 +233,64 @@ def test_a_mistake_is_one_error_with_what_to_write_and_causes_no_second_one(
     assert errors(tmp_path, text) == [Like(message)]
 
 
-def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
-    found = errors(tmp_path, suite(gates="{accuracy: {mn: 0.9}}").replace("cases:", "case:"))
+BEHIND = """\
+prompt: gone.md
+reply: {format: {choice: [refund, billing]}}
+serves: tund
+case: c.jsonl
+variants:
+  current: {provider: anthropic, user: "{{ input", seed: 2}
+  tuned: {provider: llamacpp, training_data: none.jsonl}
+gates:
+  acuracy: {min: 0.5}
+  format: {mn: 0.5}
+  latency: {}
+"""
+GOOD = '{"input": "a", "expected": "refund"}\n'
+ROWS = f'no JSON\n{{"expected": "refnd"}}\n{{"input": "b", "expctd": "billing"}}\n{GOOD}'
+#: A suite, and each error that one run tells.
+ALL_AT_ONCE = [
+    (BEHIND, [
+        '1: "cases" is missing',
+        "1: prompt: gone.md does not exist (looked in ./)",
+        '3: serves: "tund" is no variant; did you mean "tuned"?',
+        '4: unknown key "case"; did you mean "cases"?',
+        '6: variant "current": provider anthropic needs model',
+        '6: variant "current": seed means nothing to provider anthropic, ...',
+        '6: variant "current": user: not a template: ...',
+        '7: variant "tuned": provider llamacpp needs model',
+        '7: variant "tuned": training_data needs an adapter or a base; ...',
+        '7: variant "tuned": training_data: none.jsonl does not exist (looked in ./)',
+        '9: unknown key "acuracy"; did you mean "accuracy"?',
+        '10: unknown key "mn"; did you mean "min"?',
+        "11: latency: no limit is declared; write max_p95_ms: 1500",
+    ]),
+    (suite(cases="c.jsonl", gates="{acuracy: {min: 0.5}, forgetting: {skills: logic}}"), [
+        "c.jsonl:1: not JSON: Expecting value: line 1 column 1 (char 0)",
+        'c.jsonl:2: a case needs "input" or "messages"',
+        'c.jsonl:3: in a case: unknown key "expctd"; did you mean "expected"?',
+        "3: forgetting: no gated variant is tuned; give one an adapter or a base",
+        '3: unknown key "acuracy"; did you mean "accuracy"?',
+    ]),
+    (suite(variants="5", more="reply: {scor: exact}\nbaseline: b"), [
+        "2: variants must be a mapping of keys to values, not 5",
+        '4: unknown key "scor"; did you mean "score"?',
+    ]),
+]  # fmt: skip
 
-    assert '"cases" is missing' in " ".join(found)
-    assert any('unknown key "case"; did you mean "cases"?' in one for one in found)
-    assert any('unknown key "mn"; did you mean "min"?' in one for one in found)
+
+@every_row(("text", "told"), ALL_AT_ONCE)
+def test_an_error_hides_none_behind_it(tmp_path, text, told):
+    assert errors(tmp_path, text, files={"c.jsonl": ROWS}) == [*map(Like, told)]
+
+
+def test_all_errors_of_a_case_are_told_with_its_line(tmp_path):
+    text = suite(cases="c.jsonl", more="reply: {format: {choice: [refund, billing]}}")
+
+    assert errors(tmp_path, text, files={"c.jsonl": '{"expected": "refnd"}\n'}) == [
+        'c.jsonl:1: a case needs "input" or "messages"',
+        Like('c.jsonl:1: expected "refnd" is not one of the labels ...'),
+    ]
 
 
 def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tmp_path):
