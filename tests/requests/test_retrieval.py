@@ -141,13 +141,11 @@ def test_where_pytest_is_started_changes_no_request(tmp_path):
     ("template", "shown"),
     [
         ("{{ passages }}|{{ input }}", "[1] docs/refunds.md\n{text}|{asked}"),
-        (
-            "{% for p in passages %}{{ p.source }}: {{ p.text }}{% endfor %}",
-            "docs/refunds.md: {text}",
-        ),
+        ("{% for p in passages %}{{ p.source }}: {{ p.text }}{% endfor %}",
+         "docs/refunds.md: {text}"),
         ("{% if passages %}{{ passages | length }}{% endif %}: {{ input }}", "1: {asked}"),
     ],
-)
+)  # fmt: skip
 def test_a_template_may_say_where_the_passages_stand(tmp_path, template, shown):
     first, _ = asks(tmp_path, FILES, head=f'user: "{template}"\n')
 

@@ -459,13 +459,11 @@ def test_a_recorded_score_of_a_skill_counts_even_if_the_reply_repeats_the_questi
     ("one", "error"),
     [
         (case("1", kind="python", value="no_such_module:f"), ConfigurationError),
-        (
-            case("1", kind="mean", value=((Rule("exact"), 1), (Rule("python", "no_such:f"), 1))),
-            ConfigurationError,
-        ),
+        (case("1", kind="mean", value=((Rule("exact"), 1), (Rule("python", "no_such:f"), 1))),
+         ConfigurationError),
         (case("1", form=(Rule("python", "no_such_module:f"),)), ConfigurationError),
     ],
-)
+)  # fmt: skip
 def test_a_rule_that_cannot_be_used_is_an_error_before_the_first_request(one, error, tmp_path):
     validate_rules([case("0")], tmp_path)
 

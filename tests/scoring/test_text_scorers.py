@@ -234,25 +234,17 @@ FIELDS = [
     ({"fields": {"a": "contains"}}, {"a": "true"}, '{"a": true}', 1),
     ({"fields": {"a": "numeric"}}, {"a": None}, '{"a": null}', 1),
     ({"fields": {"a": "labels"}}, {"a": ["x", "y, z"]}, '{"a": ["Y, Z", "x"]}', 1),
-    (
-        {"fields": {"a": {"labels": {"partial": "f1"}}}},
-        {"a": ["x", "y"]},
-        '{"a": ["y", "z"]}',
-        1 / 2,
-    ),
+    ({"fields": {"a": {"labels": {"partial": "f1"}}}}, {"a": ["x", "y"]}, '{"a": ["y", "z"]}',
+     1 / 2),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 2, 3]}, '{"a": [3, 1.0, 9]}', 2 / 3),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1]}, '{"a": "1"}', 0),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 1]}, '{"a": [true]}', 0),
-    (
-        {"fields": {"a": {"sequence": {"partial": "f1"}}}},
-        {"a": [1, 2, 3]},
-        '{"a": [3, 1, 2]}',
-        2 / 3,
-    ),
+    ({"fields": {"a": {"sequence": {"partial": "f1"}}}}, {"a": [1, 2, 3]}, '{"a": [3, 1, 2]}',
+     2 / 3),
     ({"fields": {"a": {"sequence": True}}}, {"a": [{"b": 1}]}, '{"a": [{"b": 1.0}]}', 1),
     ({"fields": {"a": "sequence"}}, {"a": [1, 2]}, '{"a": [2, 1]}', 0),
     ({"fields": {"a": {"similarity": {"min": 0.7}}}}, {"a": "abcd"}, '{"a": "abcx"}', 1),
-]
+]  # fmt: skip
 
 
 def similar(by="ratio", **more):

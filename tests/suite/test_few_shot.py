@@ -49,17 +49,15 @@ JUDGED = [{"prompt": f"q{n}", "completion": "a", "label": n > 2} for n in range(
     ("rows", "shots"),
     [
         (ROWS, ["Ticket q0", "a0", "Ticket q1", "a1"]),
-        (
-            [{"messages": [said("user", "hi")], "expected": ["hello", "hey"]}],
-            ["Ticket hi", "hello"],
-        ),
+        ([{"messages": [said("user", "hi")], "expected": ["hello", "hey"]}],
+         ["Ticket hi", "hello"]),
         # Its own prompt is not shown, and one of more turns is shown as it is.
         ([{"messages": KIND}], ["Ticket q", "a"]),
         ([{"messages": TURNS}], ["q", "which?", "r", "a"]),
         # A rejected answer is never shown.
         (JUDGED, ["Ticket q3", "a", "Ticket q4", "a"]),
     ],
-)
+)  # fmt: skip
 def test_examples_are_turns_before_the_case_asked_as_the_case_is(tmp_path, rows, shots):
     found = variant(tmp_path, *rows, user="Ticket {{ input }}").shots
 

@@ -304,14 +304,12 @@ def load_named(folder, cases="c.jsonl", sizes=(), *, safe=True):
 SIZES = [
     ({"c.jsonl": 65 * MB}, [f"s.ftgate.yaml:2: cases: c.jsonl has 65 MB; {ALLOWS} 64 MB"]),
     ({"p.md": 65 * MB}, [f"s.ftgate.yaml:1: prompt: p.md has 65 MB; {ALLOWS} 64 MB"]),
-    (
-        {"r.jsonl": 3_000 * MB},
-        [f's.ftgate.yaml:3: variant "current": replies: r.jsonl has 3,000 MB; {ALLOWS} 64 MB'],
-    ),
+    ({"r.jsonl": 3_000 * MB},
+     [f's.ftgate.yaml:3: variant "current": replies: r.jsonl has 3,000 MB; {ALLOWS} 64 MB']),
     ({"s.ftgate.yaml": 5 * MB}, [f"s.ftgate.yaml: has 5 MB; {ALLOWS} 4 MB"]),
     ({"s.accepted.json": 65 * MB}, [f"s.accepted.json: has 65 MB; {ALLOWS} 64 MB"]),
     ({"s.replies.jsonl": 65 * MB}, [f"s.replies.jsonl: has 65 MB; {ALLOWS} 64 MB"]),
-]
+]  # fmt: skip
 
 
 @every_row(("sizes", "told"), SIZES)

@@ -41,11 +41,8 @@ LOADED = f"one: {{{LOCAL}.gguf, adapter: a.gguf, threads: 2, max_tokens: 5}}"
 INHERITED = [
     ([ONE, "two: {like: one, model: n}", "three: {like: two}"], "model", ["m", "n", "n"]),
     (["two: {like: one}", ONE], "model", ["m", "m"]),
-    (
-        [f"one: {{{MODEL}, temperature: 1}}", "two: {like: one}", "c: {like: two, temperature: 0}"],
-        "sampling",
-        [{"temperature": 1}, {"temperature": 1}, {"temperature": 0}],
-    ),
+    ([f"one: {{{MODEL}, temperature: 1}}", "two: {like: one}", "c: {like: two, temperature: 0}"],
+     "sampling", [{"temperature": 1}, {"temperature": 1}, {"temperature": 0}]),
     # Whether it is gated or compared is its own affair.
     *(
         ([ONE, f"b: {{like: one, {key}: false}}", "c: {like: b}"], key, [True, False, True])
@@ -57,33 +54,16 @@ INHERITED = [
         for key, values in (("runtime", [{"threads": 2}, {}]), ("tuned", [True, False]))
     ),
     ([LOADED, "two: {like: one, provider: anthropic, model: m}"], "max_tokens", [5, 5]),
-    (
-        [f"one: {{{MODEL}, batch: true}}", "two: {like: one, provider: bedrock}"],
-        "batch",
-        [True, False],
-    ),
+    ([f"one: {{{MODEL}, batch: true}}", "two: {like: one, provider: bedrock}"], "batch",
+     [True, False]),
     ([f'one: {{{MODEL}, tools: ["a:b"]}}', "two: {like: one}"], "tools", [("a:b",)] * 2),
     ([f'one: {{{MODEL}, tools: ["a:b"], max_turns: 3}}', "two: {like: one}"], "max_turns", [3, 3]),
-    (
-        [
-            f'one: {{{MODEL}, retrieve: "a:b"}}',
-            "two: {like: one}",
-            "three: {like: one, retrieve: }",
-        ],
-        "retrieve",
-        [Retrieval(function="a:b"), Retrieval(function="a:b"), None],
-    ),
-    (
-        [
-            f"one: {{{SERVER}, extra: {json.dumps(EXTRA)}}}",
-            "two: {like: one, model: n}",
-            "three: {like: one, extra: {min_p: 0.1}}",
-            "four: {like: one, provider: anthropic}",
-        ],
-        "extra",
-        [EXTRA, EXTRA, {"min_p": 0.1}, {}],
-    ),
-]
+    ([f'one: {{{MODEL}, retrieve: "a:b"}}', "two: {like: one}", "three: {like: one, retrieve: }"],
+     "retrieve", [Retrieval(function="a:b"), Retrieval(function="a:b"), None]),
+    ([f"one: {{{SERVER}, extra: {json.dumps(EXTRA)}}}", "two: {like: one, model: n}",
+     "three: {like: one, extra: {min_p: 0.1}}", "four: {like: one, provider: anthropic}"], "extra",
+     [EXTRA, EXTRA, {"min_p": 0.1}, {}]),
+]  # fmt: skip
 
 
 @every_row(("variants", "key", "values"), INHERITED)
