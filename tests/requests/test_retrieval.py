@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from ftgate_testing.suite_files import load_variants
 from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,16 +55,10 @@ def of_type(case):
 
 
 def suite(folder, retrieve, *, cases=CASES, more="", head="", finder=FINDER):
-    for name, text in {**DOCS, "finder.py": finder}.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")
-    listed = "".join(f"  - {case}\n" for case in cases)
-    variant = f"  rag: {{provider: anthropic, model: m, retrieve: {retrieve}{more}}}\n"
-    gates = "gates: {accuracy: {min: 0.5}}\n"
-    path = folder / "s.ftgate.yaml"
-    path.write_text(f"{head}cases:\n{listed}{gates}variants:\n{variant}", "utf-8")
-    return load_suite(path, folder)
+    listed = "".join(f"\n  - {case}" for case in cases)
+    variant = f"rag: {{provider: anthropic, model: m, retrieve: {retrieve}{more}}}"
+    files = {**DOCS, "finder.py": finder}
+    return load_variants(folder, variant, files=files, cases=listed, head=head)
 
 
 def asks(folder, retrieve, repeats=1, **rest):
