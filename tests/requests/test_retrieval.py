@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from ftgate_testing.properties import examples
 from ftgate_testing.suite_files import load_variants
 from ftgate_testing.tables import every_row
 from hypothesis import given
@@ -75,6 +76,7 @@ NAMED = st.lists(SPOKEN, max_size=5).map(
 )
 
 
+@examples(0.3)
 @given(NAMED, SPOKEN)
 def test_every_passage_that_is_shown_shares_a_word_with_what_is_asked(documents, asked):
     for one in most_similar_passages(documents, 20, asked, 9):

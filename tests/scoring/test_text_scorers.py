@@ -399,7 +399,7 @@ LONG_TEXTS = st.builds(
 )
 
 
-@settings(examples(2), deadline=3000)
+@settings(examples(1), deadline=3000)
 @given(KINDS, TEXTS | LONG_TEXTS)
 def test_the_score_of_any_text_is_between_0_and_1_and_takes_no_long_time(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1

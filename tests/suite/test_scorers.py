@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from ftgate_testing.properties import examples
 from ftgate_testing.suite_files import Like, errors_of, load_variants
 from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.score_rules import DeclaredScore
 from pytest_ftgate.suite.scorers import (
@@ -260,21 +258,13 @@ def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
     assert (match.group() if match else None) == found
 
 
-@pytest.mark.slow
-def test_a_pattern_that_hangs_is_an_error_after_a_second():
-    started = time.monotonic()
-    with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
-        search_pattern("(a+)+$", "a" * 5000 + "b")
-
-    assert 1 <= time.monotonic() - started < 30
-
-
 @every_row("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
 def test_a_text_that_is_no_pattern_is_told_and_one_that_is_has_no_error(pattern):
     assert pattern_error(pattern).startswith(f"{pattern!r} is not a pattern: ")
     assert pattern_error("^(a|b)$") is None
 
 
+@examples(0.3)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_taken_for_a_pattern_can_be_looked_for(pattern, text):
     if pattern_error(pattern) is None:

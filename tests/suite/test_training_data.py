@@ -308,7 +308,7 @@ LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"
 
 
 @pytest.mark.slow
-@examples(2)
+@examples(1)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
 def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
