@@ -121,21 +121,6 @@ def test_the_keywords_of_a_schema_have_the_kinds_of_their_faults(schema, right, 
     assert read(json.dumps(wrong), rule).kind == kind
 
 
-@every_row(
-    ("draft", "schema"),
-    [
-        ("http://json-schema.org/draft-07/schema#", {"items": [{"type": "null"}]}),
-        ("https://json-schema.org/draft/2019-09/schema", {"items": [{"type": "null"}]}),
-        ("https://json-schema.org/draft/2020-12/schema", {"prefixItems": [{"type": "null"}]}),
-    ],
-)
-def test_a_schema_is_read_by_the_draft_that_it_names(draft, schema):
-    rule = Rule("json_schema", {"$schema": draft, **schema})
-
-    assert read("[null, 1]", rule) is None
-    assert read("[1]", rule).kind == "wrong type"
-
-
 @every_row("uri", ["https://192.0.2.1/ticket.json", "file:///etc/hostname"])
 def test_a_schema_elsewhere_is_never_fetched(uri):
     with pytest.raises(ScorerError, match="nothing is fetched"):

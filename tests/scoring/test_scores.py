@@ -383,18 +383,6 @@ def test_the_digest_of_replies_tells_texts_calls_and_requests_apart():
     assert several[0] == digest_of(Reply(text="a", seconds=3.0, stop="stop"))
 
 
-def test_the_functions_of_a_suite_are_searched_in_its_folder(tmp_path):
-    (tmp_path / "suite_folder_marks.py").write_text(
-        "def f(case, reply): return reply.text != 'b'\n"
-    )
-    rule = Rule("python", "suite_folder_marks:f")
-    asks = [case_request(replace(case("1", form=(rule,)), score=rule))]
-
-    for text, value in (("a", 1.0), ("b", 0.0)):
-        row = score_replies("one", asks, {"1-0": reply(text)}, tmp_path).results["1"]
-        assert (row.correct, row.valid) == (value, value)
-
-
 SCHEMA = {"type": "object", "required": ["a"]}
 
 

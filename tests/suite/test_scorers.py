@@ -243,21 +243,6 @@ def test_other_tests_are_another_yardstick(tmp_path):
 # Patterns ------------------------------------------------------------------------------------
 
 
-@every_row(
-    ("pattern", "text", "found"),
-    [
-        (r"\d+", "order 17", "17"),
-        (r"(?P<word>\w+)!", "¡olé!", "olé!"),
-        (r"^a$", "b\na", None),
-        ("", "anything", ""),
-    ],
-)
-def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
-    match = search_pattern(pattern, text)
-
-    assert (match.group() if match else None) == found
-
-
 @every_row("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
 def test_a_text_that_is_no_pattern_is_told_and_one_that_is_has_no_error(pattern):
     assert pattern_error(pattern).startswith(f"{pattern!r} is not a pattern: ")

@@ -246,6 +246,10 @@ TOLD = [
     ([f"one: {{{CHUNKED}}}"],
      ['4: variant "one": chunk is 19, but must be greater than or equal to 20',
      '4: variant "one": top is 0, but must be greater than or equal to 1']),
+    (
+        [f"one: {{{RETRIEVE}'/docs/*.md'}}}}"],
+        [Like("4: retrieve: from: /docs/*.md is no glob: Non-relative patterns are ...")],
+    ),
     # A file is told of at its own line.
     ([f"one: {{{MODEL}, prompt: p.md}}"], ['p.md:2: no case has "toen"; did you mean "tone"?']),
     ([f"one: {{{MODEL}, prompt: if.md}}"], [Like("if.md:2: not a template: ...")]),
@@ -263,37 +267,6 @@ def test_a_file_of_cases_with_their_answers_cannot_be_retrieved_from(tmp_path):
     (found,) = errors(tmp_path, f"one: {{{RETRIEVE}t.jsonl}}}}", cases="t.jsonl")
 
     assert found.endswith("retrieve: t.jsonl contains cases with their answers; leave it out")
-
-
-@every_row(
-    ("written", "message"),
-    [
-        ("docs/*.rst", "from: no file matches docs/*.rst"),
-        ("docs", "from: docs is a folder; name a file in it"),
-        ("gone.md", "from: gone.md does not exist (looked in ./)"),
-        ("/docs/*.md", "from: /docs/*.md is no glob: Non-relative patterns are unsupported..."),
-    ],
-)
-def test_what_cannot_be_retrieved_from_is_told(tmp_path, written, message):
-    found = errors(tmp_path, f"one: {{{RETRIEVE}'{written}'}}}}", cases="t.jsonl")
-
-    assert found == [Like(f"4: retrieve: {message}")]
-
-
-@every_row(
-    ("key", "keys"),
-    [
-        ("replies", "provider: recorded, replies: ../r.jsonl"),
-        ("training_data", f"{MODEL}, base: n, training_data: ../r.jsonl"),
-    ],
-)
-def test_a_file_outside_the_root_is_refused(tmp_path, key, keys):
-    root = tmp_path / "repo"
-    (tmp_path / "r.jsonl").write_text("")
-
-    assert errors(root, f"one: {{{keys}}}") == [
-        f'4: variant "one": {key}: ../r.jsonl lies outside {root.resolve()}; move it below'
-    ]
 
 
 @every_row(("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required])
