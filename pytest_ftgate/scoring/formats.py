@@ -63,7 +63,7 @@ _REFUSAL = re.compile(
     r"(?:but )?i (?:can['’]t|cannot|can not|won['’]t|will not|am unable|am not able"
     r"|['’]m unable|must decline)|i['’]m (?:unable|not able) to|as an ai\b"
     r"|(?:es )?tut mir leid|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei |damit )?nicht"
-    r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar",
+    r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar"
 )
 #: How a reply hedges, looked for at its beginning.
 _HEDGE = re.compile(

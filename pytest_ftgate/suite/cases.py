@@ -22,11 +22,7 @@ from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest, input_digest
 from pytest_ftgate.suite.rule import JAVASCRIPT, Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score, with_judge
-from pytest_ftgate.suite.scorers import (
-    parse_number,
-    pattern_error,
-    python_syntax_error,
-)
+from pytest_ftgate.suite.scorers import parse_number, pattern_error, python_syntax_error
 from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'

@@ -291,12 +291,7 @@ _DeviceMap = Annotated[
 ]
 #: Names of Transformers. A name with a slash would be code of a repository.
 _Attention = Literal[
-    "eager",
-    "sdpa",
-    "flex_attention",
-    "flash_attention_2",
-    "flash_attention_3",
-    "flash_attention_4",
+    "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4"
 ]
 
 

@@ -131,12 +131,7 @@ class ProviderSpec:
 _plain = partial(ProviderSpec, adapter="", logprobs="")
 #: One of a hosted API that can hold replies to a JSON schema.
 _hosted = partial(
-    _plain,
-    required=("model",),
-    hosted=True,
-    concurrency=8,
-    enforces=("json_schema",),
-    efforts=(),
+    _plain, required=("model",), hosted=True, concurrency=8, enforces=("json_schema",), efforts=()
 )
 #: Switches thinking off in the chat templates that know it.
 _TEMPLATE_SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"

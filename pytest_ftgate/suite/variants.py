@@ -13,11 +13,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import is_glob
 from pytest_ftgate.suite.addresses import address_errors, address_fields, check_shared_servers
-from pytest_ftgate.suite.base_variants import (
-    base_errors,
-    resolve_base,
-    with_named_bases,
-)
+from pytest_ftgate.suite.base_variants import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file

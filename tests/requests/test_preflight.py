@@ -80,10 +80,7 @@ FINE = {
     "a prompt that is never sent": (f"My parcel is broken.{'x' * 5_000}", {"suite": FUNCTION}),
     "examples to choose from": ("Sort.", {"examples": "shots: 1, choose: similar"}),
     "examples of every label": ("Sort.", {"examples": "choose: per_label"}),
-    "answers in free text": (
-        "Sort.",
-        {"examples": "shots: 1", "suite": SUITE.replace(FORMAT, "")},
-    ),
+    "answers in free text": ("Sort.", {"examples": "shots: 1", "suite": SUITE.replace(FORMAT, "")}),
 }
 
 

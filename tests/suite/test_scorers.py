@@ -12,12 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.score_rules import DeclaredScore
-from pytest_ftgate.suite.scorers import (
-    SCORE_KINDS,
-    DeclaredExpected,
-    pattern_error,
-    search_pattern,
-)
+from pytest_ftgate.suite.scorers import SCORE_KINDS, DeclaredExpected, pattern_error, search_pattern
 
 
 def refusal(kind, raw):
