@@ -252,7 +252,11 @@ def _score_code(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     return score_code(text, accepted, rule)
 
 
-_SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "fields": score_fields, "code": _score_code}
+_SCORERS: Mapping[str, Scorer] = {
+    **TEXT_SCORERS,
+    "fields": score_fields,
+    "code": _score_code,
+}
 
 
 def score_content(

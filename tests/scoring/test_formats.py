@@ -121,12 +121,6 @@ def test_the_keywords_of_a_schema_have_the_kinds_of_their_faults(schema, right, 
     assert read(json.dumps(wrong), rule).kind == kind
 
 
-@every_row("uri", ["https://192.0.2.1/ticket.json", "file:///etc/hostname"])
-def test_a_schema_elsewhere_is_never_fetched(uri):
-    with pytest.raises(ScorerError, match="nothing is fetched"):
-        read("1", Rule("json_schema", {"$ref": uri}))
-
-
 # Tools ---------------------------------------------------------------------------------------
 
 NO_ID = ("missing key", '/: "id" is a required property')
