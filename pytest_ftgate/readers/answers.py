@@ -10,7 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    Diagnostic,
+    FtgateError,
+    SuiteError,
+    did_you_mean,
+)
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     Columns,
@@ -42,19 +48,25 @@ _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
 
 
 def read_answers(
-    answers: Answers, columns: Columns, name: str = "", *, needs_reply: bool = True
+    answers: Answers,
+    columns: Columns,
+    name: str = "",
+    *,
+    needs_reply: bool = True,
+    errors: list[Diagnostic] | None = None,
 ) -> AnswerFile:
     """Return the answers in a file, or in *answers* themselves.
 
     *name* stands for rows that have no file. ``PATH::PART`` reads one of the results in a file
-    that holds several. Without *needs_reply* a table may hold cases alone.
+    that holds several. Without *needs_reply* a table may hold cases alone. Lines that cannot be
+    read are added to *errors* where it is given, and the others are read.
 
     Raises:
         ConfigurationError: the file cannot be used; the message holds the remedy.
         SuiteError: lines of the file cannot be read.
     """
     given = os.fspath(answers) if isinstance(answers, str | os.PathLike) else ""
-    read = partial(_read_answers, answers, columns, name, needs_reply=needs_reply)
+    read = partial(_read_answers, answers, columns, name, errors, needs_reply=needs_reply)
     return read_here(read, given or name, [Path(given.partition("::")[0])] if given else [])
 
 
@@ -80,13 +92,18 @@ def _is_of(tool: ToolFormat, raw: RawFile) -> bool:
 
 
 def _read_answers(
-    answers: Answers, columns: Columns, name: str, *, needs_reply: bool
+    answers: Answers,
+    columns: Columns,
+    name: str,
+    errors: list[Diagnostic] | None,
+    *,
+    needs_reply: bool,
 ) -> AnswerFile:
     folder = _folder(answers)
     raw = _gathered(folder, columns) if folder else None
     if folder and raw is None:
         return _checked(_read_samples(folder.path, columns), columns)
-    raw = raw or _read_raw(answers, name, columns)
+    raw = raw or _read_raw(answers, name, columns, errors)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
     for tool in _TOOLS:
@@ -219,7 +236,9 @@ def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
     return answer_file
 
 
-def _read_raw(answers: Answers, name: str, columns: Columns) -> RawFile:
+def _read_raw(
+    answers: Answers, name: str, columns: Columns, errors: list[Diagnostic] | None = None
+) -> RawFile:
     if not isinstance(answers, str | os.PathLike):
         raw = RawFile(Path(name), name)
         return replace(raw, rows=_rows_of(raw, map(dict, answers)))
@@ -238,8 +257,10 @@ def _read_raw(answers: Answers, name: str, columns: Columns) -> RawFile:
     content = read(source, written, columns)
     document = content if isinstance(content, Mapping) else None
     rows = () if isinstance(content, Mapping) else tuple(content)
-    if source.errors:
+    if source.errors and (errors is None or not rows):
         raise SuiteError(written, source.errors)
+    if errors is not None:
+        errors.extend(source.errors)
     return RawFile(path, os.fspath(answers), rows, document, part)
 
 

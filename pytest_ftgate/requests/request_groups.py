@@ -303,45 +303,32 @@ def probe_requests(case_requests: tuple[CaseRequest, ...]) -> tuple[CaseRequest,
     They are spread evenly over the cases with free-text replies, if there are enough of them: two
     different models often give the same number.
     """
-    free_text = tuple(
-        case_request
-        for case_request in case_requests
-        if not case_request.case.format and case_request.case.score.kind not in _SHORT_REPLIES
-    )
+    unformatted = (one for one in case_requests if not one.case.format)
+    free_text = [one for one in unformatted if one.case.score.kind not in _SHORT_REPLIES]
     candidates = free_text if len(free_text) >= PROBE_COUNT else case_requests
     count = min(PROBE_COUNT, len(candidates))
     chosen = [candidates[i * len(candidates) // count] for i in range(count)]
-    return tuple(
-        CaseRequest(case_request.case, 1, case_request.request.repeated(1))
-        for case_request in chosen
-    )
+    return tuple(CaseRequest(one.case, 1, one.request.repeated(1)) for one in chosen)
 
 
 def same_seed_requests(
     case_requests: Iterable[CaseRequest],
 ) -> tuple[tuple[CaseRequest, ...], tuple[CaseRequest, ...]]:
     """Return some of *case_requests* that are sampled with a seed, and their exact repeats."""
-    seeded = (
-        case_request
-        for case_request in case_requests
-        if "seed" in case_request.request.sampling
-        and case_request.request.sampling.get("temperature")
-    )
-    chosen = tuple(islice(seeded, _SEED_CHECKS))
+    sampled = (one for one in case_requests if one.request.sampling.get("temperature"))
+    chosen = tuple(islice((one for one in sampled if "seed" in one.request.sampling), _SEED_CHECKS))
     # Under another fingerprint, so that the cache does not answer the repeats.
-    fingerprints = [digest([case_request.fingerprint, "same seed"]) for case_request in chosen]
-    return chosen, tuple(
-        replace(case_request, request=replace(case_request.request, fingerprint=fingerprint))
-        for case_request, fingerprint in zip(chosen, fingerprints, strict=True)
-    )
+    return chosen, tuple(_renamed(one, "same seed") for one in chosen)
+
+
+def _renamed(one: CaseRequest, why: str) -> CaseRequest:
+    request = replace(one.request, fingerprint=digest([one.fingerprint, why]))
+    return replace(one, request=request)
 
 
 def repeat_requests(case_requests: Iterable[CaseRequest], run: str) -> tuple[CaseRequest, ...]:
     """Return repeats of *case_requests* that only the run *run* shares."""
-    return tuple(
-        CaseRequest(case_request.case, case_request.repeat, case_request.request.repeated(run))
-        for case_request in case_requests
-    )
+    return tuple(replace(one, request=one.request.repeated(run)) for one in case_requests)
 
 
 def _merge_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:

@@ -63,7 +63,7 @@ _REFUSAL = re.compile(
     r"(?:but )?i (?:can['’]t|cannot|can not|won['’]t|will not|am unable|am not able"
     r"|['’]m unable|must decline)|i['’]m (?:unable|not able) to|as an ai\b"
     r"|(?:es )?tut mir leid|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei |damit )?nicht"
-    r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar",
+    r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar"
 )
 #: How a reply hedges, looked for at its beginning.
 _HEDGE = re.compile(
@@ -193,24 +193,14 @@ def _found_texts(value: Any, text: str) -> dict[str, bool]:
 def _contains_error(value: Any, text: str) -> FormatError | None:
     found = _found_texts(value, text)
     missing = [words for words, is_there in found.items() if not is_there]
-    if not missing or (
-        isinstance(value, Mapping) and value.get("any") and len(missing) < len(found)
-    ):
-        return None
-    return FormatError("contains", f'it lacks "{missing[0]}"')
+    needs_one = isinstance(value, Mapping) and value.get("any")
+    is_held = len(missing) < len(found) if needs_one else not missing
+    return None if is_held else FormatError("contains", f'it lacks "{missing[0]}"')
 
 
 def _avoids_error(value: Any, text: str) -> FormatError | None:
-    present = next(
-        (words for words, is_there in _found_texts(value, text).items() if is_there), None
-    )
-    return None if present is None else FormatError("avoids", f'it says "{present}"')
-
-
-def _markdown_error(value: Any, text: str) -> FormatError | None:
-    from pytest_ftgate.scoring.structured import markdown_error
-
-    return markdown_error(value, text)
+    present = [words for words, is_there in _found_texts(value, text).items() if is_there]
+    return FormatError("avoids", f'it says "{present[0]}"') if present else None
 
 
 #: kind of format -> the check of a text, given the value of the rule
@@ -222,7 +212,6 @@ _CHECKS: Mapping[str, Callable[[Any, str], FormatError | None]] = {
     "language": _language_error,
     "contains": _contains_error,
     "avoids": _avoids_error,
-    "markdown": _markdown_error,
 }
 
 

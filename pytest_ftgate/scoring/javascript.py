@@ -157,7 +157,7 @@ def _ask(rule: Rule, folder: Path, request: Mapping[str, Any]) -> Mapping[str, A
     of_file = {"file": str(rule.path), "name": rule.options.get("function")}
     named = {"code": rule.value} if rule.path is None else {k: v for k, v in of_file.items() if v}
     seconds = float(rule.options.get("seconds", JAVASCRIPT_SECONDS))
-    result = _node.ask({**named, "folder": str(folder.absolute()), **request}, seconds)
+    result = _answer({**named, "folder": str(folder.absolute()), **request}, seconds)
     is_of_code = result.get("isOfCode") or rule.options.get("throws") != "wrong"
     if "problem" in result or ("threw" in result and is_of_code):
         problem = result.get("problem") or result["threw"]
@@ -167,43 +167,31 @@ def _ask(rule: Rule, folder: Path, request: Mapping[str, Any]) -> Mapping[str, A
     return result
 
 
-class _Node:
-    """The process that runs JavaScript: started when it is first needed, and again when it ends."""
+#: The process that runs JavaScript, in a list that is empty until it is needed.
+_running = list["_Process"]()
+_lock = RLock()
 
-    def __init__(self) -> None:
-        self._process: _Process | None = None
-        self._lock = RLock()
 
-    def ask(self, request: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
-        """Return the answer to *request*, or ``problem``: why there is none after *seconds*."""
-        with self._lock:
-            process = self._process
-            if process is None or process.owner != os.getpid():
-                process = self._process = _start()
-            try:
-                answer = process.ask(request, seconds)
-            except BaseException:
-                # The function may be running still.
-                self.close()
-                raise
+def _answer(request: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+    """Return the answer to *request*, or ``problem``: why there is none after *seconds*."""
+    with _lock:
+        if not _running or _running[0].owner != os.getpid():
+            _running[:] = [_start()]
+        answer: Mapping[str, Any] = {"problem": ""}
+        try:
+            answer = _running[0].ask(request, seconds)
+        finally:
+            # The function may be running still.
             if "problem" in answer:
-                self.close()
-            return answer
-
-    def close(self) -> None:
-        """End the process, if there is one."""
-        with self._lock:
-            if self._process:
-                self._process.end()
-            self._process = None
-
-
-_node = _Node()
+                end_javascript()
+        return answer
 
 
 def end_javascript() -> None:
     """End the process that runs JavaScript; the next function starts it anew."""
-    _node.close()
+    with _lock:
+        while _running:
+            _running.pop().end()
 
 
 def _start() -> _Process:

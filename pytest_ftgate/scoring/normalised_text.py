@@ -7,11 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scorers import (
-    is_refused_or_truncated,
-    normalise_numbers,
-    parse_json,
-)
+from pytest_ftgate.scoring.scorers import is_refused_or_truncated, normalise_numbers, parse_json
 from pytest_ftgate.scoring.text_scorers import find_label, normal_exact_text, normal_labels
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.pair_labels import NO_ANSWER

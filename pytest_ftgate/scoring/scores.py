@@ -333,9 +333,7 @@ def _run_code(
 
 
 def unscored_results(
-    variant: str,
-    case_requests: Iterable[CaseRequest],
-    replies: Mapping[str, Reply | FtgateError],
+    variant: str, case_requests: Iterable[CaseRequest], replies: Mapping[str, Reply | FtgateError]
 ) -> VariantScores:
     """Return the replies by case, not scored yet."""
     results = {
@@ -345,9 +343,7 @@ def unscored_results(
     return VariantScores(variant, results)
 
 
-def _group_by_case(
-    case_requests: Iterable[CaseRequest],
-) -> Iterator[tuple[str, list[CaseRequest]]]:
+def _group_by_case(case_requests: Iterable[CaseRequest]) -> Iterator[tuple[str, list[CaseRequest]]]:
     # Most cases have one request, and a list for each of them would need more memory.
     first: dict[str, CaseRequest] = {}
     others: dict[str, list[CaseRequest]] = defaultdict(list)

@@ -78,7 +78,7 @@ def read_json(text: str) -> Any:
 
 
 def structured_reader(rule: Rule, folder: Path) -> LenientReader:
-    """Return the reader of a rule that requires JSON, XML, CSV or code.
+    """Return the reader of a rule that requires JSON, XML, a table or code.
 
     A pydantic model is searched in *folder* first.
 
@@ -86,22 +86,25 @@ def structured_reader(rule: Rule, folder: Path) -> LenientReader:
         ScorerError: a JSON Schema is invalid.
         ConfigurationError: a pydantic model cannot be imported, or is none.
     """
-    value, json_repairs = rule.value, (_extract_json, _strip_trailing_commas)
-    reader = partial(LenientReader, structured=True)
+    value = rule.value
+    repairs: tuple[Any, ...] = (_extract_json, _strip_trailing_commas)
     match rule.kind, value:
         case "json_schema", _:
-            validator = json_schema_validator(json.dumps(value))
-            return reader(partial(_json_error, validator), json_repairs)
+            check = partial(_json_error, json_schema_validator(json.dumps(value)))
         case "pydantic", _:
-            return reader(partial(_model_error, value, _load_model(value, folder)), json_repairs)
+            check = partial(_model_error, value, _load_model(value, folder))
         case "code", "json":
-            return reader(partial(_json_error, None), json_repairs)
+            check = partial(_json_error, None)
         case "xml", _:
-            return reader(partial(_xml_error, value), (partial(_extract_elements, value),))
+            check, repairs = partial(_xml_error, value), (partial(_extract_elements, value),)
         case "csv", _:
             columns = value["columns"]
-            return reader(partial(_csv_error, columns), (partial(_extract_csv, columns),))
-    return reader(_CODE_CHECKS[value])
+            check, repairs = partial(_csv_error, columns), (partial(_extract_csv, columns),)
+        case "markdown", _:
+            return LenientReader(partial(markdown_error, value))
+        case _:
+            check, repairs = partial(_CODE_CHECKS[value]), ()
+    return LenientReader(check, repairs, structured=True)
 
 
 def _load_model(reference: str, folder: Path) -> Any:

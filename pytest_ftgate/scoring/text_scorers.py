@@ -133,10 +133,9 @@ def normal_labels(text: str, rule: Rule) -> set[str]:
 # Words and numbers -----------------------------------------------------------------------------
 
 
-def contains_words(text: str, accepted: Sequence[str], *, every: bool = False) -> bool:
-    """Return True if *text* contains one of *accepted* (or every one) as whole words."""
-    matches = (contains_text(text, answer, {}) for answer in accepted)
-    return all(matches) if every else any(matches)
+def contains_words(text: str, accepted: Sequence[str]) -> bool:
+    """Return True if *text* contains one of *accepted* as whole words."""
+    return any(contains_text(text, answer, {}) for answer in accepted)
 
 
 def contains_text(text: str, words: str, options: Mapping[str, Any]) -> bool:

@@ -22,11 +22,7 @@ from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest, input_digest
 from pytest_ftgate.suite.rule import JAVASCRIPT, Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score, with_judge
-from pytest_ftgate.suite.scorers import (
-    parse_number,
-    pattern_error,
-    python_syntax_error,
-)
+from pytest_ftgate.suite.scorers import parse_number, pattern_error, python_syntax_error
 from pytest_ftgate.suite.templates import PASSAGES, TemplateError, render_template
 
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
@@ -302,9 +298,10 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
     declared = validate_row(source, row, DeclaredCase, "case", source.plugins)
     if declared is None:
         return None
-    problem = _case_error(declared, reply) or _rule_error(declared, source.path.parent)
-    if problem:
+    problems = [*_case_errors(declared, reply), *_rule_errors(declared, source.path.parent)]
+    for problem in problems:
         source.add_error(row.line, problem, row.path)
+    if problems:
         return None
     formats, score = reply.format, reply.score
     if declared.format or declared.score:
@@ -327,22 +324,24 @@ def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None
     return Case(location=location, **{**vars(declared), **resolved_keys})
 
 
-def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
+def _case_errors(case: DeclaredCase, reply: ReplyRules) -> Iterator[str]:
     score: Rule = case.score or reply.score
     if case.score and with_judge(case.score, reply.score) is None:
-        return "score: judge is that of reply.score, and there is none; declare it there"
-    if case.score and any(part.kind == "judge" and part.options for part in case.score.parts):
+        yield "score: judge is that of reply.score, and there is none; declare it there"
+    elif case.score and any(part.kind == "judge" and part.options for part in case.score.parts):
         remedy = "what differs from case to case goes into vars, which the rubric may name"
-        return f"score: a judge belongs to reply.score; {remedy}"
-    formats = case.format or reply.format
-    if error := _must_error(case, score, has_format=bool(formats)):
-        return error
+        yield f"score: a judge belongs to reply.score; {remedy}"
     if not case.input and not case.messages:
-        return 'a case needs "input" or "messages"'
-    if case.input and case.messages:
-        return 'a case has "input" or "messages", not both; put the input into the messages'
-    error = synonym_error(case.score, formats) if case.score else None
-    return error or expected_error(case.expected, score, formats)
+        yield 'a case needs "input" or "messages"'
+    elif case.input and case.messages:
+        yield 'a case has "input" or "messages", not both; put the input into the messages'
+    formats = case.format or reply.format
+    found = (
+        _must_error(case, score, has_format=bool(formats)),
+        synonym_error(case.score, formats) if case.score else None,
+        expected_error(case.expected, score, formats),
+    )
+    yield from filter(None, found)
 
 
 def _must_error(case: DeclaredCase, score: Rule, *, has_format: bool) -> str | None:
@@ -358,13 +357,12 @@ def _must_error(case: DeclaredCase, score: Rule, *, has_format: bool) -> str | N
     return None
 
 
-def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
-    """Return why a function that the case names cannot be used, or None."""
+def _rule_errors(case: DeclaredCase, folder: Path) -> Iterator[str]:
+    """Yield why functions that the case names cannot be used."""
     rules = [("score", case.score)] if case.score else []
     for key, rule in (*rules, *(("format", rule) for rule in case.format)):
         if error := function_error(rule, folder):
-            return f"{key}: {error}"
-    return None
+            yield f"{key}: {error}"
 
 
 #: Shared by all cases without vars, to save memory.

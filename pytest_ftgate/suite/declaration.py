@@ -152,10 +152,6 @@ class DeclaredData(Declared):
     ignore: tuple[str, ...] = ()
 
 
-def _union_tag(value: Any) -> str:
-    return UNION_TAGS[isinstance(value, str)]
-
-
 def _mapping_tag(value: Any) -> str:
     return UNION_TAGS[not isinstance(value, Mapping | Declared)]
 
@@ -252,7 +248,7 @@ class DeclaredRetrieve(Declared):
 #: Files, or a function. The discriminator limits errors to the alternative that was written.
 _Retrieve = Annotated[
     Annotated[DeclaredRetrieve, Tag(UNION_TAGS[0])] | Annotated[str, Tag(UNION_TAGS[1])],
-    Discriminator(_union_tag),
+    Discriminator(_mapping_tag),
 ]
 
 
@@ -295,12 +291,7 @@ _DeviceMap = Annotated[
 ]
 #: Names of Transformers. A name with a slash would be code of a repository.
 _Attention = Literal[
-    "eager",
-    "sdpa",
-    "flex_attention",
-    "flash_attention_2",
-    "flash_attention_3",
-    "flash_attention_4",
+    "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4"
 ]
 
 

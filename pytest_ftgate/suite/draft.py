@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document, KeyPath
@@ -50,9 +51,20 @@ class SuiteSource(Source):
         """Return the line of *key_path* in the suite file."""
         return self.document.line(key_path)
 
+    def written(self, key: str) -> Mapping[str, Any]:
+        """Return the mapping at *key* as the suite file has it; {} if it has none."""
+        value = self.document.value.get(key)
+        return value if isinstance(value, Mapping) else {}
+
     def add_error_at(self, key_path: KeyPath, message: str) -> None:
         """Add an error at *key_path* of the suite file."""
         self.add_error(self.document.line(key_path), message)
+
+    def has_error_in(self, key: str) -> bool:
+        """Return True if an error stands in a line of what is below *key*."""
+        lines = {line for key_path, line in self.document.lines.items() if key_path[:1] == (key,)}
+        places = {self.place(line) for line in lines}
+        return any((error.path, error.line) in places for error in self.errors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def case_rows(
     tags = keys.get("tags", ())
     wanted = Columns(by=(tags,) if isinstance(tags, str) else tags, **named)
     try:
-        rows = read_answers(_named(path, part), wanted, needs_reply=False).rows
+        file = read_answers(_named(path, part), wanted, needs_reply=False, errors=source.errors)
     except ConfigurationError as error:
         source.add_error(line, f"cases: {_shown(source, path, error)}")
         return
@@ -135,7 +135,7 @@ def case_rows(
         source.errors.extend(error.errors)
         return
     seen: set[str] = set()
-    for row in rows:
+    for row in file.rows:
         if "input" in named and not row.input:
             hint = did_you_mean(named["input"], _keys_at(path, row.line))
             source.add_error(row.line, f'no "{named["input"]}" (columns: input){hint}', path)

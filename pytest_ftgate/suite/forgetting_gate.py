@@ -243,38 +243,25 @@ def resolve_forgetting(
 
 def check_variants(source: SuiteSource, gate: ForgettingGate, variants: Iterable[Variant]) -> None:
     """Add an error for each variant that the gate cannot ask as it declares."""
-    variants = tuple(variants)
-    if gate.under_prompt:
-        _check_skill_prompts(source, variants)
-    if gate.stop_early:
-        _check_early_looks(source, variants)
-
-
-def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> None:
-    """Add an error for each variant whose prompt cannot be used with skills."""
     for variant in variants:
-        if not (variant.tuned and variant.gated):
-            continue
-        prompt = variant.system
-        missing = template_variables(prompt) - _SKILL_VARIABLES if prompt else frozenset()
-        if not prompt:
-            message = f"variant {variant.name} has no prompt; give it one, or write under: own"
+        is_prompted = gate.under_prompt and variant.tuned and variant.gated
+        if message := _prompt_error(variant) if is_prompted else "":
             _add_error(source, f"under: {message}", "under")
-        elif variant.base_replies:
-            message = f"the base of {variant.name} is recorded, as it answered without a prompt"
-            _add_error(source, f"under: {message}; write under: own", "under")
-        elif missing:
-            message = f"under: the prompt of {variant.name} wants {', '.join(sorted(missing))}"
-            message = f"{message}, which skills cases do not have; write under: own"
-            _add_error(source, message, "under")
-
-
-def _check_early_looks(source: SuiteSource, variants: Iterable[Variant]) -> None:
-    """Add an error for each variant of which all questions are asked before the first look."""
-    for variant in variants:
-        if variant.gated and variant.base_replies is not None:
+        if gate.stop_early and variant.gated and variant.base_replies is not None:
             message = (
                 f"stop_early: the base of {variant.name} is recorded, so all questions are asked "
                 "to tell it from its base; remove stop_early"
             )
             _add_error(source, message, "stop_early")
+
+
+def _prompt_error(variant: Variant) -> str:
+    """Return why the prompt of *variant* cannot be used with skills, or ""."""
+    name, prompt = variant.name, variant.system
+    if not prompt:
+        return f"variant {name} has no prompt; give it one, or write under: own"
+    if variant.base_replies:
+        return f"the base of {name} is recorded, as it answered without a prompt; write under: own"
+    missing = ", ".join(sorted(template_variables(prompt) - _SKILL_VARIABLES))
+    why = f"the prompt of {name} wants {missing}, which skills cases do not have; write under: own"
+    return why if missing else ""

@@ -42,20 +42,11 @@ class RateGate(Gate):
             None.
     """
 
-    kind: str
-    line: int
-    min: float | None = None
-    max_drop: float | None = None
     two_sided: bool = False
     limits_by_default: bool = True
     claim: str = ""
     metric: str = "accuracy"
     evidence: str = "statistics"
-    slices: tuple[str, ...] = ()
-    stop_early: bool = False
-    settle: int | None = None
-    has_default_limit: bool = False
-    function: str = ""
     max_thought_drop: float | None = None
     max_thought_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = (
@@ -166,11 +157,11 @@ class RateGate(Gate):
         return min(compared, 1) if self.metric == "macro_f1" else compared
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfTuned(Gate):
     """A gate that compares a tuned variant with its base, mostly on cases of its own."""
 
-    __slots__ = ()
-    cases: tuple[Case, ...]
+    cases: tuple[Case, ...] = ()
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
 
     @property
@@ -213,10 +204,7 @@ class ForgettingGate(_OfTuned):
     """
 
     kind: str = "forgetting"
-    line: int
-    cases: tuple[Case, ...]
     leveled: tuple[str, ...] = ()
-    max_drop: float | None = None
     each: float | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
     family_margins: Mapping[str, float] = field(default_factory=dict)
@@ -225,9 +213,7 @@ class ForgettingGate(_OfTuned):
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
     max_tokens: int | None = None
-    stop_early: bool = False
     excluded_skills: tuple[str, ...] = ()
-    has_default_limit: bool = False
     limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")
 
     @property
@@ -344,10 +330,8 @@ class CostGate(Gate):
     """
 
     kind: str = "cost"
-    line: int
     max_usd_per_1k: float | None = None
     max_usd_per_success: float | None = None
-    max_rise: float | None = None
     max_cost_per_case: float | None = None
     evidence: str = "statistics"
     # The most of a case is a fact, as a price is: what was seen above it is an error.
@@ -360,10 +344,6 @@ class CostGate(Gate):
         """True if the price of requests is limited, and not only that of a success."""
         return self.max_usd_per_1k is not None or self.max_usd_per_success is None
 
-    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
-        """Return True if the gate limits a rise over the baseline."""
-        return self.max_rise is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyGate(Gate):
@@ -375,15 +355,9 @@ class LatencyGate(Gate):
     """
 
     kind: str = "latency"
-    line: int
     max_p50_ms: float | None = None
     max_p95_ms: float | None = None
-    max_rise: float | None = None
     limit_keys: ClassVar[tuple[str, ...]] = ("max_p50_ms", "max_p95_ms", "max_rise")
-
-    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
-        """Return True if the gate limits a rise over the baseline."""
-        return self.max_rise is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,20 +372,14 @@ class UsageGate(Gate):
     """
 
     kind: str = "usage"
-    line: int
     max_tokens_per_task: float | None = None
     max_seconds_per_task: float | None = None
     max_tool_calls_per_task: float | None = None
-    max_rise: float | None = None
     evidence: str = "statistics"
     limit_keys: ClassVar[tuple[str, ...]] = (
         *("max_tokens_per_task", "max_seconds_per_task", "max_tool_calls_per_task"),
         *("max_rise", "evidence"),
     )
-
-    def compares(self, variant: Variant) -> bool:  # noqa: ARG002
-        """Return True if the gate limits a rise over the baseline."""
-        return self.max_rise is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,10 +393,8 @@ class DivergenceGate(_OfTuned):
     """
 
     kind: str = "divergence"
-    line: int
     max_kl: float | None = None
     clip: float | None = None
-    cases: tuple[Case, ...] = ()
     limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
     #: The least clip in units of *max_kl*: if more than one reply in so many diverges without
     #: bounds, the mean exceeds the limit.

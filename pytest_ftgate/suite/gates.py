@@ -95,7 +95,8 @@ def check_gates(
         for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
             source.add_error(gate.line, f"{gate.kind}: {message}")
     gated = [variant for variant in variants.values() if variant.gated]
-    if source.errors:
+    # What a variant lacks through an error of its own is no mistake of a gate.
+    if not variants or source.has_error_in("variants"):
         return
     if not gated:
         message = "variants: all are gated: false, so nothing would be evaluated"
@@ -120,14 +121,15 @@ _LIMIT_EXAMPLES = {
 def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Gate]:
     """Return the gates of a suite by their kind; *read_skill* reads another suite as a skill."""
     source, declared = suite.source, suite.declared.gates
-    written, gates = source.document.value["gates"], dict[str, Gate]()
+    written, gates = source.written("gates"), dict[str, Gate]()
     for kind in ("accuracy", "format"):
         if kind in written:
             gate = _rate_gate(kind, getattr(declared, kind) or DeclaredRate(), source)
             for key, message in (*_rate_gate_errors(gate, suite), *_inputs_errors(gate, suite)):
                 source.add_error_at(("gates", kind, key), f"{kind}: {message}")
             gates[kind] = gate
-    if suite.declared.inputs is not None and "accuracy" not in written:
+    is_read = "accuracy" in written or not written or source.has_error_in("gates")
+    if suite.declared.inputs is not None and not is_read:
         message = "inputs: no gate reads them; write accuracy: {max_drop: 0.03} under gates"
         source.add_error_at(("inputs",), message)
     if "forgetting" in written:
@@ -157,7 +159,7 @@ def _check_success(suite: SuiteDraft) -> None:
 
 def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:
     """Return the gates that are limits alone. A gate without a limit is an error."""
-    written, gates = source.document.value["gates"], dict[str, Gate]()
+    written, gates = source.written("gates"), dict[str, Gate]()
     for kind, gate_type in PLAIN_GATES.items():
         declared_gate = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}

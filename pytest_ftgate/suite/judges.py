@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -207,9 +207,9 @@ class _JudgeResolver:
 
     def judge(self) -> Judge | None:
         """Return the judge, or None if its model cannot be resolved."""
-        self.check_grades()
+        for key, message in self.key_errors():
+            self.add_error(key, message)
         rubric = str(self.rule.value)
-        self.check_minimum()
         variant = self.variant()
         labels = self.labels()
         self.check_rubric(rubric, [label.case for label in labels])
@@ -251,24 +251,17 @@ class _JudgeResolver:
         minimum = self.declared.min.model_dump(exclude_none=True) if self.declared.min else {}
         return minimum or dict(_DEFAULT_MINIMUM)
 
-    def check_minimum(self) -> None:
-        minimum = self.declared.min
+    def key_errors(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and the message of each error of ``grades`` and ``min``."""
+        grades, minimum = self.declared.grades, self.declared.min
+        if grades and self.is_pairwise:
+            yield "grades", f"grades: with compare they are {', '.join(self.grades)}; remove them"
+        elif grades and len({*grades.values()}) == 1:
+            yield "grades", "grades: all have the same value; give them different values"
         if minimum and not self.declared.human:
-            self.add_error("min", "min needs human: and a file of labels to compare the judge with")
-        if minimum and minimum.consistency is not None and not self.declared.compare:
-            self.add_error(
-                "min", "min: consistency needs compare, since it compares two orders of a pair"
-            )
-
-    def check_grades(self) -> None:
-        grades = self.declared.grades
-        if grades is None:
-            return
-        if self.declared.compare:
-            allowed = ", ".join(PAIRWISE_GRADES)
-            self.add_error("grades", f"grades: with compare they are {allowed}; remove them")
-        elif len(set(grades.values())) == 1:
-            self.add_error("grades", "grades: all have the same value; give them different values")
+            yield "min", "min needs human: and a file of labels to compare the judge with"
+        if minimum and minimum.consistency is not None and not self.is_pairwise:
+            yield "min", "min: consistency needs compare, since it compares two orders of a pair"
 
     def variant(self) -> Variant | None:
         """Return the judge's model as a variant, or None if its keys are not valid."""

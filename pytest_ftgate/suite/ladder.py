@@ -109,8 +109,9 @@ def _check_variant_names(suite: SuiteDraft) -> None:
     ]
     if declared.serves is not None:
         references.append((("serves",), declared.serves))
-    for key_path, name in references:
-        if name not in declared.variants:
+    written = suite.source.written("variants")
+    for key_path, name in references if written else ():
+        if name not in written:
             hint = did_you_mean(name, declared.variants)
             suite.source.add_error_at(key_path, f'{key_path[0]}: "{name}" is no variant{hint}')
 

@@ -117,8 +117,12 @@ def _key_of(message: str, key_paths: list[KeyPath]) -> KeyPath:
     return min(key_paths, key=len)
 
 
+#: What stands for a required key that is missing, so that the errors of the others are found too.
+_MISSING: Mapping[str, Any] = {"cases": [], "variants": {}, "gates": {}}
+
+
 def read_declared(source: SuiteSource) -> DeclaredSuite | None:
-    """Return the validated keys of a suite file, or None if a required key is missing.
+    """Return the validated keys of a suite file, or None if it has none.
 
     Errors go to *source*; values with errors are removed, and validation goes on without them.
     """
@@ -133,18 +137,15 @@ def read_declared(source: SuiteSource) -> DeclaredSuite | None:
         try:
             return DeclaredSuite.model_validate(mapping, context=source.plugins)
         except ValidationError as error:
-            is_complete = True
             for key_path, detail in _details_by_path(source.document, error).items():
                 is_missing = detail["type"] == "missing"
                 # A key in the file that counts as missing had an error and was removed.
                 if not (is_missing and key_path in source.document.lines):
                     _add_validation_error(source, detail)
                 if is_missing and len(key_path) == 1:
-                    is_complete = False
+                    mapping = {**mapping, key_path[0]: _MISSING[str(key_path[0])]}
                 else:
                     mapping = _without(mapping, key_path[:-1] if is_missing else key_path)
-            if not is_complete:
-                return None
 
 
 def _details_by_path(document: Document, error: ValidationError) -> dict[KeyPath, dict[str, Any]]:
@@ -399,12 +400,12 @@ def _repeats(
 
 
 def _baseline_name(source: SuiteSource, declared: DeclaredSuite) -> str:
-    written = source.document.value["variants"]
-    if not written:
+    written = source.written("variants")
+    if source.document.value.get("variants") == {}:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
         source.add_error_at(("variants",), message)
     baseline = declared.baseline or next(iter(declared.variants), "")
-    if baseline and baseline not in written:
+    if written and baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.add_error_at(("baseline",), f'baseline "{baseline}" is no variant{near}')
     return baseline
@@ -505,17 +506,19 @@ def _read_cases(
     source: SuiteSource, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
     line = source.line("cases")
+    rows: Iterable[Row] = ()
     error_count = len(source.errors)
-    if isinstance(source.document.value["cases"], list):
+    if isinstance(source.document.value.get("cases"), list):
         rows = rows_at(source.path, source.document, ("cases",))
-    else:
-        written, _, part = str(declared.cases).partition("::")
+    elif isinstance(declared.cases, str):
+        written, _, part = declared.cases.partition("::")
         paths = source.find_files(written, line, "cases", folders=True)
         rows = chain.from_iterable(
             _rows_of(source, declared, path, reply=reply, part=part) for path in paths
         )
     cases = to_cases(source, rows, reply)
-    if all(case.holdout for case in cases) and len(source.errors) == error_count:
+    is_written = declared.cases != _MISSING["cases"]
+    if is_written and all(c.holdout for c in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"
         source.add_error(line, f"cases: {problem if cases else _emptiness(source, declared)}")
     is_valid = len(source.errors) == error_count

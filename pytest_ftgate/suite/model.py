@@ -86,6 +86,7 @@ class Judge:
         return min(self.grades, key=lambda grade: abs(self.grades[grade] - value))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """What the gates of a suite declare. A kind overrides the defaults of what it declares.
 
@@ -104,7 +105,6 @@ class Gate:
         slices: the kinds of parts that the gate looks at as well.
     """
 
-    __slots__ = ()
     kind: str
     line: int
     min: float | None = None
@@ -149,7 +149,7 @@ class Gate:
 
     def compares(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant*, where it is not the baseline, is compared with the baseline."""
-        return False
+        return self.max_rise is not None
 
     def applies_to(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
         """Return True if *variant* has what the gate needs."""

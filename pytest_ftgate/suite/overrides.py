@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from glob import escape, glob
 from os.path import expanduser
@@ -131,14 +131,10 @@ def _with_value(document: Document, key_path: KeyPath, own: Document, line: int)
     raw = {path: text for path, text in document.raw.items() if path in lines}
     lines |= {(*key_path, *path): line for path in own.lines or ((),)}
     raw |= {(*key_path, *path): text for path, text in own.raw.items()}
-    for outer in _outer_paths(key_path):
-        lines.setdefault(outer, line)
+    for end in range(3, len(key_path)):
+        lines.setdefault(key_path[:end], line)
     value = _with_key(document.value, key_path, own.value)
     return replace(document, value=value, lines=lines, raw=raw)
-
-
-def _outer_paths(key_path: KeyPath) -> Iterator[KeyPath]:
-    return (key_path[:end] for end in range(3, len(key_path)))
 
 
 def _with_key(outer: Any, key_path: Sequence[str | int], value: Any) -> Any:

@@ -32,16 +32,8 @@ _RESTRICTED_KEYS = (
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
-    *(
-        *_RUNTIME_KEYS,
-        *_CHECKPOINT_KEYS,
-        "function",
-        "replies",
-        "command",
-        "batch",
-        "extra",
-        "format",
-    ),
+    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS),
+    *("function", "replies", "command", "batch", "extra", "format"),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
@@ -139,12 +131,7 @@ class ProviderSpec:
 _plain = partial(ProviderSpec, adapter="", logprobs="")
 #: One of a hosted API that can hold replies to a JSON schema.
 _hosted = partial(
-    _plain,
-    required=("model",),
-    hosted=True,
-    concurrency=8,
-    enforces=("json_schema",),
-    efforts=(),
+    _plain, required=("model",), hosted=True, concurrency=8, enforces=("json_schema",), efforts=()
 )
 #: Switches thinking off in the chat templates that know it.
 _TEMPLATE_SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
@@ -354,7 +341,8 @@ def is_known_key(name: str, host: str) -> bool:
 
 def provider_keys(name: str) -> dict[str, str] | None:
     """Return the keys of a variant whose provider is known by the other *name*, or None."""
-    known = _OTHER_NAMES.get(_normalised(name), _normalised(name))
+    plain = _normalised(name)
+    known = _OTHER_NAMES.get(plain, plain)
     if known in PROVIDERS:
         return {"provider": known}
     if known not in _SERVERS:

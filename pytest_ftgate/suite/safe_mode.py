@@ -47,8 +47,7 @@ def check_safe(suite: Suite, root: Path, variables: Collection[str] = ()) -> Non
         Diagnostic(suite.name, variant.line, f'variant "{variant.name}": {message}; {_ENDING}')
         for variant in variants
         for message in chain(
-            _variant_errors(variant, suite.path.parent, root),
-            _address_errors(variant, variables),
+            _variant_errors(variant, suite.path.parent, root), _address_errors(variant, variables)
         )
     ]
     beside = (suite.accepted_path, suite.replies_path)

@@ -10,12 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo
 from pytest_ftgate.readers.source import Source, rule_error
 from pytest_ftgate.suite.formats import FORMAT_KINDS, parse_format, resolve_format
 from pytest_ftgate.suite.rule import COMBINED_KINDS, JAVASCRIPT, Rule
-from pytest_ftgate.suite.scorers import (
-    offered_rule,
-    parse_rule,
-    python_syntax_error,
-    split_score,
-)
+from pytest_ftgate.suite.scorers import offered_rule, parse_rule, python_syntax_error, split_score
 
 _USAGE = "all needs a list of formats and scores, such as {all: [exact, {avoids: [sorry]}]}"
 

@@ -120,8 +120,10 @@ def template_variables(text: str) -> frozenset[str]:
     return frozenset(find_undeclared_variables(parsed))
 
 
-def literal_parts(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the literal parts of the template *text* with their first lines, without raw blocks.
+def literal_parts(text: str, *, with_raw: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield the literal parts of the template *text* with their first lines.
+
+    Those of raw blocks are left out, unless *with_raw*.
 
     Raises:
         TemplateError: the template does not parse.
@@ -138,7 +140,7 @@ def literal_parts(text: str) -> Iterator[tuple[int, str]]:
         tokens = [*_environment().lex(text)]
     for line, kind, part in tokens:
         is_raw = kind == "raw_begin" or (is_raw and kind != "raw_end")
-        if kind == "data" and not is_raw:
+        if kind == "data" and (with_raw or not is_raw):
             yield line, part
 
 
@@ -148,12 +150,7 @@ def template_text(text: str) -> str:
     Raises:
         TemplateError: the template does not parse.
     """
-    if parts := _split_variables(text):
-        return "".join(part for part, _ in parts)
-    parsed = _parse(text)
-    from jinja2.nodes import TemplateData
-
-    return "".join(node.data for node in parsed.find_all(TemplateData))
+    return "".join(part for _, part in literal_parts(text, with_raw=True))
 
 
 #: The most characters that a template may come to: a short one can repeat a text without end.

@@ -13,11 +13,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import is_glob
 from pytest_ftgate.suite.addresses import address_errors, address_fields, check_shared_servers
-from pytest_ftgate.suite.base_variants import (
-    base_errors,
-    resolve_base,
-    with_named_bases,
-)
+from pytest_ftgate.suite.base_variants import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file
@@ -45,9 +41,12 @@ from pytest_ftgate.suite.templates import (
     unfilled_placeholders,
 )
 
+#: The key and the message of each error of a variant.
+_Errors = Iterator[tuple[str, str]]
 
-def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
-    """Add an error if the variant has a batch and tools, or an adapter that a run loads."""
+
+def _batch_errors(location: VariantLocation, merged: DeclaredVariant) -> _Errors:
+    """Yield an error if the variant has a batch and tools, or an adapter that a run loads."""
     reasons = {
         # With tools, a request depends on the reply before it.
         "tools": "a batch is sent once, so it has no turns for tools; remove batch or tools",
@@ -55,10 +54,9 @@ def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
     }
     for other, message in reasons.items():
         if merged.batch and getattr(merged, other):
-            key = "batch" if "batch" in location.declared.model_fields_set else other
-            location.add_error(key, message)
+            yield ("batch" if "batch" in location.declared.model_fields_set else other), message
     if merged.batch and address_fields(merged.base_url)["more_urls"]:
-        location.add_error("batch", "a batch goes to one address, and base_url names several")
+        yield "batch", "a batch goes to one address, and base_url names several"
 
 
 def _takes_batches(variant: Variant) -> bool:
@@ -143,18 +141,6 @@ NO_TOOL = "none"
 _TOOL_REFERENCE = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-def _check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
-    """Add the errors in ``tools`` and ``max_turns`` of one variant."""
-    written_keys = location.declared.model_fields_set
-    if "tools" in written_keys:
-        for message in _tool_errors(merged.tools, location.source.path.parent):
-            location.add_error("tools", message)
-    if "max_turns" in written_keys and not merged.tools:
-        location.add_error(
-            "max_turns", "max_turns without tools: without tools there is one turn; remove it"
-        )
-
-
 def _reference_error(reference: str, folder: Path) -> str | None:
     from pytest_ftgate.suite.function_references import reference_error
 
@@ -164,15 +150,15 @@ def _reference_error(reference: str, folder: Path) -> str | None:
 def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
     for reference in references:
         if error := _reference_error(reference, folder):
-            yield f"tools: {error}"
+            yield error
         elif not _TOOL_REFERENCE.fullmatch(reference):
-            yield f'tools: "{reference}" is no name that APIs take: letters, digits, _, at most 64'
+            yield f'"{reference}" is no name that APIs take: letters, digits, _, at most 64'
     names = Counter(reference.partition(":")[2] for reference in references)
     if NO_TOOL in names:
-        yield f"tools: a tool cannot be called {NO_TOOL}, which cases expect where none is called"
+        yield f"a tool cannot be called {NO_TOOL}, which cases expect where none is called"
     for name, count in names.items():
         if name and count > 1:
-            yield f"tools: {count} have the name {name}; rename one, since models call by name"
+            yield f"{count} have the name {name}; rename one, since models call by name"
 
 
 def check_tool_names(suite: SuiteDraft, variants: Mapping[str, Variant]) -> None:
@@ -188,7 +174,7 @@ def check_tool_names(suite: SuiteDraft, variants: Mapping[str, Variant]) -> None
                 message = f'expected "{name}" is a tool of no variant{hint}'
                 suite.source.errors.append(case.error(message))
     for rule in suite.reply.format:
-        if rule.kind == "tool_call" and rule.value["name"] not in known:
+        if variants and rule.kind == "tool_call" and rule.value["name"] not in known:
             name = rule.value["name"]
             hint = did_you_mean(name, known) or "; give it to one under tools"
             message = f'tool_call: "{name}" is a tool of no variant{hint}'
@@ -326,13 +312,15 @@ class _VariantResolver(VariantLocation):
         if merged is None:
             return None
         system, path = self.read_prompt(merged.prompt)
-        if not self.check_keys(merged):
-            return None
         if (user := self.declared.user) is not None:
             key = f"{self.display_name}: user"
             check_template(self.source, self.line("user"), key, user, self.suite.cases)
+        if not self.has_provider(merged.provider):
+            return None
+        missing = self.check_keys(merged, merged.provider or "")
         self.check_placeholders(merged, system, path)
-        return self.build(merged, system, path)
+        variant = self.build(merged, system, path)
+        return None if missing else variant
 
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
         user = merged.user or ""
@@ -434,85 +422,83 @@ class _VariantResolver(VariantLocation):
         keys = {"prompt": self.suite.declared.prompt, **keys, "user": user}
         return DeclaredVariant.model_validate(keys)
 
-    def check_keys(self, merged: DeclaredVariant) -> bool:
-        """Check the provider and its keys. Return False if the variant cannot be built."""
-        provider = merged.provider
+    def has_provider(self, provider: str | None) -> bool:
+        """Return True if the provider is known; False after adding an error."""
         known = (*PROVIDERS, *(self.source.plugins.providers or ()))
         if provider is None:
             self.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
-            return False
-        if provider not in known:
+        elif provider not in known:
             hint = provider_alias(provider) or did_you_mean(provider, known)
             more = _OF_PLUGINS if self.source.plugins.providers is None else ""
             hint = hint or f"; known: {', '.join(known)}{more}"
             self.add_error("provider", f'unknown provider "{provider}"{hint}')
-            return False
+        return provider in known
+
+    def check_keys(self, merged: DeclaredVariant, provider: str) -> list[str]:
+        """Add the errors of the keys, and return those that the provider needs and has not."""
         missing = [key for key in provider_spec(provider).required if not getattr(merged, key)]
         for key in missing:
             self.add_missing(key, f"provider {provider} needs {key}")
-        function = self.declared.function if reads_key(provider, "function") else None
-        if function and (error := _reference_error(function, self.source.path.parent)):
-            self.add_error("function", f"function: {error}")
-        for key, message in misplaced_keys(provider, self.declared.model_fields_set):
+        for key, message in self.key_errors(merged, provider):
             self.add_error(key, message)
-        self.check_server_settings(merged)
-        self.check_tuning(merged)
-        self.check_loading(merged)
-        _check_tools(self, merged)
-        _check_batch(self, merged)
-        self.check_compared()
-        for error in address_errors(self.declared.base_url, provider):
-            self.add_error("base_url", error)
-        return not missing
+        return missing
 
-    def check_compared(self) -> None:
-        """Check that a variant that is not compared has anything else that can fail it."""
+    def key_errors(self, merged: DeclaredVariant, provider: str) -> _Errors:
+        """Yield what is wrong with the keys of a variant of a known provider."""
+        folder, written = self.source.path.parent, self.declared.model_fields_set
+        function = self.declared.function if reads_key(provider, "function") else None
+        if function and (error := _reference_error(function, folder)):
+            yield "function", f"function: {error}"
+        yield from misplaced_keys(provider, written)
+        yield from self.setting_errors(merged)
+        yield from self.tuning_errors(merged)
+        if "tools" in written:
+            yield from (("tools", f"tools: {why}") for why in _tool_errors(merged.tools, folder))
+        if "max_turns" in written and not merged.tools:
+            yield "max_turns", "max_turns without tools: without tools there is one turn; remove it"
+        yield from _batch_errors(self, merged)
+        # Something must be able to fail a variant that is not compared.
         baseline = self.suite.declared.baseline or next(iter(self.suite.declared.variants))
         if not self.declared.compared and self.name == baseline:
-            self.add_error("compared", "compared: this is the baseline, so remove compared: false")
+            yield "compared", "compared: this is the baseline, so remove compared: false"
         elif not self.declared.compared and grades_pairs(self.suite.reply.score):
-            message = "compared: the judge only compares with the baseline; write gated: false"
-            self.add_error("compared", message)
+            why = "the judge only compares with the baseline; write gated: false"
+            yield "compared", f"compared: {why}"
+        yield from (("base_url", why) for why in address_errors(self.declared.base_url, provider))
 
-    def check_server_settings(self, merged: DeclaredVariant) -> None:
-        """Check ``extra``, and ``effort`` against what the provider reads."""
-        spec = provider_spec(merged.provider)
-        if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
-            for message in extra_errors(merged.extra, merged.provider):
-                self.add_error("extra", message)
+    def setting_errors(self, merged: DeclaredVariant) -> _Errors:
+        """Yield the errors of ``extra`` and ``effort``, and of where a checkpoint is loaded."""
+        written, provider = self.declared.model_fields_set, merged.provider
+        if "extra" in written and reads_key(provider, "extra"):
+            yield from (("extra", message) for message in extra_errors(merged.extra, provider))
         effort = self.declared.effort
-        if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
-            message = f"effort: {effort} means nothing to provider {merged.provider}"
-            self.add_error("effort", f"{message}; write low, medium, high, xhigh or max")
+        if effort in OPTIONAL_EFFORTS and effort not in provider_spec(provider).efforts:
+            message = f"effort: {effort} means nothing to provider {provider}"
+            yield "effort", f"{message}; write low, medium, high, xhigh or max"
+        if merged.device_map and merged.device and written & {"device", "device_map"}:
+            remedy = "remove device" if "device" in written else "write device: null"
+            key = "device_map" if "device_map" in written else "device"
+            yield key, f"device_map says where each part of the model goes; {remedy}"
 
-    def check_loading(self, merged: DeclaredVariant) -> None:
-        """Check the keys that say where the weights of a checkpoint go."""
-        own = self.declared.model_fields_set
-        if merged.device_map and merged.device and own & {"device", "device_map"}:
-            remedy = "remove device" if "device" in own else "write device: null"
-            message = f"device_map says where each part of the model goes; {remedy}"
-            self.add_error("device_map" if "device_map" in own else "device", message)
-
-    def check_tuning(self, merged: DeclaredVariant) -> None:
-        """Check the keys of a fine-tuned variant: adapter, base and training data."""
+    def tuning_errors(self, merged: DeclaredVariant) -> _Errors:
+        """Yield the errors of a fine-tuned variant: of adapter, base and training data."""
         if "scale" in self.declared.model_fields_set and merged.adapter is None:
-            self.add_error("scale", "scale needs an adapter; add adapter, or remove scale")
-        is_tuned = merged.adapter or merged.base or merged.base_replies
-        spec = provider_spec(merged.provider)
-        is_trained = is_tuned or merged.rung == "fine-tuned" or spec.classifier
-        if merged.training_data and not is_trained:
+            yield "scale", "scale needs an adapter; add adapter, or remove scale"
+        has_base, spec = merged.base or merged.base_replies, provider_spec(merged.provider)
+        is_trained = has_base or merged.rung == "fine-tuned" or spec.classifier
+        if merged.training_data and not (merged.adapter or is_trained):
             message = "training_data needs an adapter or a base; add one, or remove training_data"
-            self.add_error("training_data", message)
-        if merged.adapter and spec.adapter == "served" and not (merged.base or merged.base_replies):
+            yield "training_data", message
+        if merged.adapter and spec.adapter == "served" and not has_base:
             message = "adapter without base: name its untuned model at the same server, base: NAME"
-            self.add_error("adapter", message)
+            yield "adapter", message
         if merged.base is None:
             return
         for message in base_errors(merged, self.name, self.suite.declared.variants):
-            self.add_error("base", message)
+            yield "base", message
         if not spec.prompted:
             message = f"base: provider {merged.provider} has no untuned model to compare with"
-            self.add_error("base", f"{message}; write base_replies: and a file of its replies")
+            yield "base", f"{message}; write base_replies: and a file of its replies"
 
     def read_prompt(self, written_path: str | None) -> tuple[str | None, Path | None]:
         """Return the system prompt and its file."""

@@ -209,7 +209,7 @@ def _with_fewer_skill_cases(gate: Gate, count: int) -> Gate:
     if not cases:
         return gate
     chosen = _spread(cases, count, lambda case: str(case.skill))
-    return replace(gate, cases=chosen)  # type: ignore[type-var]
+    return replace(gate, cases=chosen)  # type: ignore[call-arg]
 
 
 def _stratum(case: Case) -> str:

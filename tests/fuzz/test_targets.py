@@ -77,7 +77,7 @@ def test_a_file_with_odd_values_is_read_or_an_error():
         texts[SUFFIXES[data[0]]].append(data[1:])
     documents = [json.loads(text) for text in texts[".json"]]
     rows = [json.loads(line) for text in texts[".jsonl"] for line in text.splitlines()[:3]]
-    for _ in range(300):
+    for _ in range(100):
         document = changed(chance.choice(documents), chance)
         TARGETS["foreign"].run(b"\0" + json.dumps(document).encode())
         pair = [changed(chance.choice(rows), chance) for _ in range(2)]

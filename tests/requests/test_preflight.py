@@ -6,6 +6,7 @@ import json
 
 import gguf
 import pytest
+from ftgate_testing.suite_files import load_text
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate import weights
@@ -20,7 +21,6 @@ from pytest_ftgate.requests.preflight import (
 )
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.suite.cases import leveled_cases
-from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Variant
 
 CASES = [
@@ -52,12 +52,8 @@ def found(tmp_path):
 
     def told(prompt, *, examples="", cases=CASES, suite=SUITE):
         more = f", examples: {{from: train.jsonl, {examples}}}" if examples else ""
-        (tmp_path / "prompt.md").write_text(prompt, "utf-8")
-        (tmp_path / "cases.jsonl").write_text(jsonl(cases), "utf-8")
-        (tmp_path / "train.jsonl").write_text(jsonl(TRAIN), "utf-8")
-        path = tmp_path / "s.ftgate.yaml"
-        path.write_text(suite.replace("model: m}", f"model: m{more}}}"), "utf-8")
-        read = load_suite(path, tmp_path)
+        files = {"prompt.md": prompt, "cases.jsonl": jsonl(cases), "train.jsonl": jsonl(TRAIN)}
+        read = load_text(tmp_path, suite.replace("model: m}", f"model: m{more}}}"), files)
         return list(lint(read.variants["one"], plan.task_requests(read, read.variants["one"], {})))
 
     return told
@@ -84,10 +80,7 @@ FINE = {
     "a prompt that is never sent": (f"My parcel is broken.{'x' * 5_000}", {"suite": FUNCTION}),
     "examples to choose from": ("Sort.", {"examples": "shots: 1, choose: similar"}),
     "examples of every label": ("Sort.", {"examples": "choose: per_label"}),
-    "answers in free text": (
-        "Sort.",
-        {"examples": "shots: 1", "suite": SUITE.replace(FORMAT, "")},
-    ),
+    "answers in free text": ("Sort.", {"examples": "shots: 1", "suite": SUITE.replace(FORMAT, "")}),
 }
 
 
@@ -232,9 +225,7 @@ def leaked_from(tmp_path):
     """Return what a variant was trained on, given the rows of its training data."""
 
     def found(*rows, variant="tuned"):
-        (tmp_path / "s.ftgate.yaml").write_text(TUNED)
-        (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        suite = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+        suite = load_text(tmp_path, TUNED, {"t.jsonl": jsonl(rows)})
         return find_contamination(suite, suite.variants[variant])
 
     return found
@@ -307,9 +298,7 @@ def test_a_case_of_a_level_is_found_whole_in_the_training_data(tmp_path, family)
         {"messages": [*messages, {"role": "assistant", "content": "12"}]},
         {"messages": [last, {"role": "assistant", "content": "12"}]},
     ]
-    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", "utf-8")
-    (tmp_path / "s.ftgate.yaml").write_text(TUNED, "utf-8")
-    variant = load_suite(tmp_path / "s.ftgate.yaml", tmp_path).variants["tuned"]
+    variant = load_text(tmp_path, TUNED, {"t.jsonl": jsonl(rows)}).variants["tuned"]
 
     found = find_skill_contamination(leveled_cases(family, 1), variant)
 

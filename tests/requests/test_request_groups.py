@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from ftgate_testing.suite_files import load_variants
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
@@ -16,7 +17,6 @@ from pytest_ftgate.requests.request import Adapter, distinct_requests, group_by_
 from pytest_ftgate.skills.answers import answer_end_of
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.draft import PluginContributions
-from pytest_ftgate.suite.loader import load_suite
 
 CLAUDE = "one: {provider: anthropic, model: m}"
 UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
@@ -47,15 +47,10 @@ CASES = ("{id: a, input: hello, expected: b}",)
 
 def suite(folder, *variants, cases=CASES, more="", **files):
     """Load a suite; *files* replace those of FILES, with ``__`` for the dot."""
-    changed = {name.replace("__", "."): text for name, text in files.items()}
-    for name, text in {**FILES, **changed}.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    listed = "".join(f"  - {case}\n" for case in cases)
-    named = "".join(f"  {variant}\n" for variant in variants)
-    text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
-    path = folder / "s.ftgate.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load_suite(path, folder, PluginContributions(providers=["house"]))
+    there = FILES | {name.replace("__", "."): text for name, text in files.items()}
+    listed = "".join(f"\n  - {case}" for case in cases)
+    house = PluginContributions(providers=["house"])
+    return load_variants(folder, *variants, files=there, plugins=house, cases=listed, head=more)
 
 
 def asks(folder, variant, environ=None, **rest):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from ftgate_testing.properties import examples
+from ftgate_testing.suite_files import load_variants
 from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,16 +56,10 @@ def of_type(case):
 
 
 def suite(folder, retrieve, *, cases=CASES, more="", head="", finder=FINDER):
-    for name, text in {**DOCS, "finder.py": finder}.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")
-    listed = "".join(f"  - {case}\n" for case in cases)
-    variant = f"  rag: {{provider: anthropic, model: m, retrieve: {retrieve}{more}}}\n"
-    gates = "gates: {accuracy: {min: 0.5}}\n"
-    path = folder / "s.ftgate.yaml"
-    path.write_text(f"{head}cases:\n{listed}{gates}variants:\n{variant}", "utf-8")
-    return load_suite(path, folder)
+    listed = "".join(f"\n  - {case}" for case in cases)
+    variant = f"rag: {{provider: anthropic, model: m, retrieve: {retrieve}{more}}}"
+    files = {**DOCS, "finder.py": finder}
+    return load_variants(folder, variant, files=files, cases=listed, head=head)
 
 
 def asks(folder, retrieve, repeats=1, **rest):
@@ -80,6 +76,7 @@ NAMED = st.lists(SPOKEN, max_size=5).map(
 )
 
 
+@examples(0.3)
 @given(NAMED, SPOKEN)
 def test_every_passage_that_is_shown_shares_a_word_with_what_is_asked(documents, asked):
     for one in most_similar_passages(documents, 20, asked, 9):
@@ -141,13 +138,11 @@ def test_where_pytest_is_started_changes_no_request(tmp_path):
     ("template", "shown"),
     [
         ("{{ passages }}|{{ input }}", "[1] docs/refunds.md\n{text}|{asked}"),
-        (
-            "{% for p in passages %}{{ p.source }}: {{ p.text }}{% endfor %}",
-            "docs/refunds.md: {text}",
-        ),
+        ("{% for p in passages %}{{ p.source }}: {{ p.text }}{% endfor %}",
+         "docs/refunds.md: {text}"),
         ("{% if passages %}{{ passages | length }}{% endif %}: {{ input }}", "1: {asked}"),
     ],
-)
+)  # fmt: skip
 def test_a_template_may_say_where_the_passages_stand(tmp_path, template, shown):
     first, _ = asks(tmp_path, FILES, head=f'user: "{template}"\n')
 

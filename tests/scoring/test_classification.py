@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ftgate_testing.properties import examples
 from ftgate_testing.score_columns import case
 from ftgate_testing.tables import every_row
 from hypothesis import given
@@ -49,16 +50,15 @@ def test_macro_f1_is_that_of_scikit_learn(seed):
     assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(60)))
 
 
-@every_row("seed", range(3))
-def test_the_influence_of_a_case_is_how_much_its_weight_moves_macro_f1(seed):
-    made = random_predictions(np.random.default_rng(seed), n=60)
-    steps = 1e-6 * np.eye(60)
+def test_the_influence_of_a_case_is_how_much_its_weight_moves_macro_f1():
+    made = random_predictions(np.random.default_rng(0), n=40)
+    steps = 1e-6 * np.eye(40)
 
     slopes = [
         (reference_f1(made, 1.0 + step) - reference_f1(made, 1.0 - step)) / 2e-6 for step in steps
     ]
 
-    assert macro_f1(made).influence == pytest.approx(60 * np.array(slopes), abs=1e-6)
+    assert macro_f1(made).influence == pytest.approx(40 * np.array(slopes), abs=1e-6)
     assert macro_f1(made).influence.sum() == pytest.approx(0.0, abs=1e-9)
 
 
@@ -68,6 +68,7 @@ def test_each_label_has_the_same_weight_in_macro_f1():
     assert macro_f1(made).weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
 
 
+@examples(0.5)
 @given(st.integers(1, 5), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_rates_confusions_and_kappa_are_those_of_scikit_learn(size, cases, random):
     names = tuple("abcde"[:size])

@@ -83,22 +83,14 @@ def test_white_space_before_a_label_does_not_count():
 @every_row(
     ("reply", "message"),
     [
-        (
-            Reply(text="refund"),
-            (
-                'score: margin: the reply to case "t1" has no log-probabilities; write '
-                "score: choice, or request it again with --ftgate-replies=fresh"
-            ),
-        ),
-        (
-            Reply(text="refund", thought="hm", logprobs=Logprobs(labels={})),
-            (
-                'score: margin: the model thinks before its answer to case "t1", and the labels '
-                "are rated without a thought; switch its thinking off, or write score: choice"
-            ),
-        ),
+        (Reply(text="refund"),
+         ('score: margin: the reply to case "t1" has no log-probabilities; write '
+         "score: choice, or request it again with --ftgate-replies=fresh")),
+        (Reply(text="refund", thought="hm", logprobs=Logprobs(labels={})),
+         ('score: margin: the model thinks before its answer to case "t1", and the labels '
+         "are rated without a thought; switch its thinking off, or write score: choice")),
     ],
-)
+)  # fmt: skip
 def test_a_reply_that_cannot_be_rated_is_an_error_and_not_wrong(reply, message):
     with pytest.raises(ScorerError) as raised:
         score_margin(CASE, reply)

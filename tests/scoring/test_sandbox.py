@@ -107,12 +107,9 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@BOTH
 @every_row(("reply", "tests", "why"), BROKEN)
-def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(
-    reply, tests, why, options
-):
-    mark = score_reply(reply, tests, options)
+def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(reply, tests, why):
+    mark = score_reply(reply, tests, BARE)
 
     assert mark.value == 0
     assert mark.reason.startswith(why)
@@ -372,13 +369,22 @@ REFUSED_TO_ALL = (
 )  # fmt: skip
 
 
-@pytest.mark.slow
-@linux
-@every_row("attempt", REFUSED_TO_ALL)
-def test_no_file_process_or_socket_outside_can_be_reached_and_no_limit_raised(user, attempt):
-    told = user[1](attempt)
+#: Makes each attempt; what is not refused is told.
+ATTEMPTS = f"""done = []
+for attempt in {REFUSED_TO_ALL!r}:
+    try:
+        exec(attempt)
+        done.append(attempt)
+    except BaseException as error:
+        told = f'{{type(error).__name__}}: {{error}}'
+        if 'PermissionError' not in told and 'not allowed' not in told:
+            done.append(f'{{attempt}}: {{told}}')
+assert not done, done"""
 
-    assert "PermissionError" in told or "not allowed" in told
+
+@linux
+def test_no_file_process_or_socket_outside_can_be_reached_and_no_limit_raised(user):
+    assert user[1](ATTEMPTS) == "done"
 
 
 #: 20 asks for the own process here, and is an allowed call elsewhere.
@@ -501,7 +507,7 @@ NESTS = (
 def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nest, options):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    assert "wrote more than" in outcome(f"import os\n{nest.format(3000)}", options)
+    assert "wrote more than" in outcome(f"import os\n{nest.format(2100)}", options)
     assert list(tmp_path.iterdir()) == []
 
 

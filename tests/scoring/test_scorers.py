@@ -317,10 +317,8 @@ def test_a_reply_is_right_if_it_made_the_expected_tool_call(expected, uses, stop
     ("use", "line"),
     [
         ({"arguments": {"a": "b"}, "result": "shipped"}, 'f(a="b") -> "shipped"'),
-        (
-            {"arguments": {"a": 1, "b": [True]}, "result": '{"c": 2}'},
-            'f(a=1, b=[true]) -> {"c": 2}',
-        ),
+        ({"arguments": {"a": 1, "b": [True]}, "result": '{"c": 2}'},
+         'f(a=1, b=[true]) -> {"c": 2}'),
         ({"arguments": {}, "result": "3"}, "f() -> 3"),
         # Arguments that are no JSON, and a use that was not run.
         ({"arguments": '{"a', "result": "x"}, 'f({"a) -> "x"'),
@@ -328,6 +326,6 @@ def test_a_reply_is_right_if_it_made_the_expected_tool_call(expected, uses, stop
         ({"arguments": {"a": "ö"}, "result": "klein\nfein"}, 'f(a="ö") -> "klein\\nfein"'),
         ({"arguments": {}, "result": "KeyError: 3", "failed": True}, "f() failed: KeyError: 3"),
     ],
-)
+)  # fmt: skip
 def test_a_tool_call_is_shown_with_its_result(use, line):
     assert tool_call_text(ToolCall(name="f", **use)) == line

@@ -383,18 +383,6 @@ def test_the_digest_of_replies_tells_texts_calls_and_requests_apart():
     assert several[0] == digest_of(Reply(text="a", seconds=3.0, stop="stop"))
 
 
-def test_the_functions_of_a_suite_are_searched_in_its_folder(tmp_path):
-    (tmp_path / "suite_folder_marks.py").write_text(
-        "def f(case, reply): return reply.text != 'b'\n"
-    )
-    rule = Rule("python", "suite_folder_marks:f")
-    asks = [case_request(replace(case("1", form=(rule,)), score=rule))]
-
-    for text, value in (("a", 1.0), ("b", 0.0)):
-        row = score_replies("one", asks, {"1-0": reply(text)}, tmp_path).results["1"]
-        assert (row.correct, row.valid) == (value, value)
-
-
 SCHEMA = {"type": "object", "required": ["a"]}
 
 
@@ -459,13 +447,11 @@ def test_a_recorded_score_of_a_skill_counts_even_if_the_reply_repeats_the_questi
     ("one", "error"),
     [
         (case("1", kind="python", value="no_such_module:f"), ConfigurationError),
-        (
-            case("1", kind="mean", value=((Rule("exact"), 1), (Rule("python", "no_such:f"), 1))),
-            ConfigurationError,
-        ),
+        (case("1", kind="mean", value=((Rule("exact"), 1), (Rule("python", "no_such:f"), 1))),
+         ConfigurationError),
         (case("1", form=(Rule("python", "no_such_module:f"),)), ConfigurationError),
     ],
-)
+)  # fmt: skip
 def test_a_rule_that_cannot_be_used_is_an_error_before_the_first_request(one, error, tmp_path):
     validate_rules([case("0")], tmp_path)
 

@@ -41,19 +41,11 @@ EXPECTED = "Expecting property name enclosed in double quotes: line 1 column 2 (
 JSON_ERRORS = [
     (TICKET, '{"label": "c"}', "not in enumeration", '/label: "c" is not one of "a" or "b"'),
     (TICKET, "{}", "missing key", '/: "label" is a required property'),
-    (
-        TICKET,
-        '{"label": "a", "x": 1}',
-        "extra key",
-        "/: Additional properties are not allowed ('x' was unexpected)",
-    ),
+    (TICKET, '{"label": "a", "x": 1}', "extra key",
+     "/: Additional properties are not allowed ('x' was unexpected)"),
     (TICKET, '{"label": "a", "n": "x"}', "wrong type", '/n: "x" is not of type "integer"'),
-    (
-        TICKET,
-        '{"label": "a", "deep": {"tags": ["x", 5]}}',
-        "wrong type",
-        '/deep/tags/1: 5 is not of type "string"',
-    ),
+    (TICKET, '{"label": "a", "deep": {"tags": ["x", 5]}}', "wrong type",
+     '/deep/tags/1: 5 is not of type "string"'),
     (Rule("json_schema", {"minimum": 1}), "0", "json_schema", "/: 0 is less than the minimum of 1"),
     (Rule("json_schema", False), "0", "json_schema", "/: False schema does not allow 0"),
     (TICKET, '"a', "truncated", "Unterminated string starting at: line 1 column 1 (char 0)"),
@@ -64,7 +56,7 @@ JSON_ERRORS = [
     (ANYTHING, '{"a": NaN}', "invalid syntax", "NaN is no JSON value"),
     (ANYTHING, "[" * 9999 + "1" + "]" * 9999, "invalid syntax", "nested too deep"),
     (JSON, "{", "truncated", EXPECTED),
-]
+]  # fmt: skip
 
 XML = Rule("xml", ["reason", "answer"])
 XML_ERRORS = [

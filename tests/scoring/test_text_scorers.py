@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -234,25 +233,17 @@ FIELDS = [
     ({"fields": {"a": "contains"}}, {"a": "true"}, '{"a": true}', 1),
     ({"fields": {"a": "numeric"}}, {"a": None}, '{"a": null}', 1),
     ({"fields": {"a": "labels"}}, {"a": ["x", "y, z"]}, '{"a": ["Y, Z", "x"]}', 1),
-    (
-        {"fields": {"a": {"labels": {"partial": "f1"}}}},
-        {"a": ["x", "y"]},
-        '{"a": ["y", "z"]}',
-        1 / 2,
-    ),
+    ({"fields": {"a": {"labels": {"partial": "f1"}}}}, {"a": ["x", "y"]}, '{"a": ["y", "z"]}',
+     1 / 2),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 2, 3]}, '{"a": [3, 1.0, 9]}', 2 / 3),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1]}, '{"a": "1"}', 0),
     ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 1]}, '{"a": [true]}', 0),
-    (
-        {"fields": {"a": {"sequence": {"partial": "f1"}}}},
-        {"a": [1, 2, 3]},
-        '{"a": [3, 1, 2]}',
-        2 / 3,
-    ),
+    ({"fields": {"a": {"sequence": {"partial": "f1"}}}}, {"a": [1, 2, 3]}, '{"a": [3, 1, 2]}',
+     2 / 3),
     ({"fields": {"a": {"sequence": True}}}, {"a": [{"b": 1}]}, '{"a": [{"b": 1.0}]}', 1),
     ({"fields": {"a": "sequence"}}, {"a": [1, 2]}, '{"a": [2, 1]}', 0),
     ({"fields": {"a": {"similarity": {"min": 0.7}}}}, {"a": "abcd"}, '{"a": "abcx"}', 1),
-]
+]  # fmt: skip
 
 
 def similar(by="ratio", **more):
@@ -377,19 +368,6 @@ def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_rep
         score_text(score, expected, reply)
 
 
-def test_a_hundred_thousand_labels_and_words_are_scored_fast():
-    rules = [DECLARED.validate_python(score) for score in (CHOICE, "exact")]
-    cases = [Case(id="a", location="c:1", input="q", expected="refund", score=r) for r in rules]
-    replies = [Reply(text=text) for text in ("refund", "Money back.", "billing", "none of these")]
-    begun = time.process_time()
-    for case in cases:
-        for reply in replies * 12_500:
-            score_content(case, reply, Path())
-
-    # A quiet machine takes a fifth of this.
-    assert time.process_time() - begun < 2
-
-
 KINDS = st.sampled_from([row[:2] for row in ROWS])
 JSONS = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
@@ -407,7 +385,7 @@ LONG_TEXTS = st.builds(
 )
 
 
-@settings(examples(2), deadline=3000)
+@settings(examples(1), deadline=3000)
 @given(KINDS, TEXTS | LONG_TEXTS)
 def test_the_score_of_any_text_is_between_0_and_1_and_takes_no_long_time(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1

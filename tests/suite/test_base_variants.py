@@ -29,34 +29,26 @@ def of(**fields):
 #: The variants before a tuned one, its keys, and fields of its base.
 BASES = [
     # A variant's model at its address, asked as the tuned one is.
-    (
-        *([PLAIN], f"{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain"),
-        of(model="plain", base_url=PLAIN_URL, served_model="plain.gguf", extra={"top_k": 1})
-        | of(api_key_env="PLAIN_KEY", tuned=False, sampling={"temperature": 0}),
-    ),
+    ([PLAIN], f"{TUNED}, served_model: tuned.gguf, temperature: 0, base: plain",
+     of(model="plain", base_url=PLAIN_URL, served_model="plain.gguf", extra={"top_k": 1})
+     | of(api_key_env="PLAIN_KEY", tuned=False, sampling={"temperature": 0})),
     # A variant of the same name wins over a model.
     ([OTHER], f"{TUNED}, base: plain", of(model="something")),
     # A model at the same address.
-    (
-        *([], f"{TUNED}, api_key_env: KEY, base: other"),
-        of(model="other", base_url="http://127.0.0.1:8081/v1", api_key_env="KEY"),
-    ),
+    ([], f"{TUNED}, api_key_env: KEY, base: other",
+     of(model="other", base_url="http://127.0.0.1:8081/v1", api_key_env="KEY")),
     # A model elsewhere never gets the variant's key.
-    (
-        *([], f"{TUNED}, {KEYS}, base: {ELSEWHERE}"),
-        of(model="plain", base_url=PLAIN_URL, api_key_env=None, extra={"top_k": 2})
-        | of(served_model="p.gguf"),
-    ),
+    ([], f"{TUNED}, {KEYS}, base: {ELSEWHERE}",
+     of(model="plain", base_url=PLAIN_URL, api_key_env=None, extra={"top_k": 2})
+     | of(served_model="p.gguf")),
     # An address in a variable replaces the variant's own.
-    (
-        *([], f"{TUNED}, base: {{base_url_env: PLAIN_URL}}"),
-        of(model="tuned", base_url=None, base_url_env="PLAIN_URL"),
-    ),
+    ([], f"{TUNED}, base: {{base_url_env: PLAIN_URL}}",
+     of(model="tuned", base_url=None, base_url_env="PLAIN_URL")),
     # A request turns the adapter off.
     ([], f"{TUNED}, {LORA}", of(model="tuned", extra={"lora": [{"id": 0, "scale": 0}]})),
     # A merged model has another file of weights.
     ([], "provider: llamacpp, model: merged.gguf, base: base.gguf", of(model="base.gguf")),
-]
+]  # fmt: skip
 
 
 @every_row(("others", "keys", "fields"), BASES)
@@ -84,26 +76,16 @@ ITSELF = "base: it is the model itself; give it a model, an address or extra of 
 ERRORS = [
     ("{}", ITSELF),
     ("{model: tuned, served_model: x}", ITSELF),
-    (
-        "{model: x, extra: {stream: true}}",
-        "base: extra: stream is set by pytest-ftgate; replies are read as a whole; remove it",
-    ),
-    (
-        "{base_url: 'localhost:8001/v1'}",
-        (
-            "base: the address does not begin with http:// or https://; write "
-            "http://localhost:8001/v1"
-        ),
-    ),
-    (
-        "claude",
-        (
-            "base: variant claude has provider anthropic; a base has the provider of its variant: "
-            "openai-compatible"
-        ),
-    ),
+    ("{model: x, extra: {stream: true}}",
+     "base: extra: stream is set by pytest-ftgate; replies are read as a whole; remove it"),
+    ("{base_url: 'localhost:8001/v1'}",
+     ("base: the address does not begin with http:// or https://; write "
+     "http://localhost:8001/v1")),
+    ("claude",
+     ("base: variant claude has provider anthropic; a base has the provider of its variant: "
+     "openai-compatible")),
     ("twin", "base: variant twin has the same model at the same address; name the untuned one"),
-]
+]  # fmt: skip
 
 
 @every_row(("written", "message"), ERRORS)

@@ -33,7 +33,7 @@ def test_each_checkpoint_is_a_variant_in_the_order_of_steps_and_the_last_decides
 
     found = [one.checkpoint for one in suite.variants.values() if one.checkpoint]
     assert [*suite.variants] == [
-        *("base", "tuned-checkpoint-9", "tuned-checkpoint-20", "tuned-checkpoint-100"),
+        *("base", "tuned-checkpoint-9", "tuned-checkpoint-20", "tuned-checkpoint-100")
     ]
     assert [(one.of, one.label, one.step, one.decides) for one in found] == [
         ("tuned", "checkpoint-9", 9, False),

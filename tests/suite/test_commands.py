@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.suite_files import Like, errors_of, load_text, write_files
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.builder import RequestBuilder
-from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """
 cases: [{{id: a, input: "do it"}}]
@@ -19,16 +18,8 @@ gates: {{accuracy: {{min: 0.5}}}}
 
 @pytest.fixture
 def load(tmp_path):
-    (tmp_path / "agent.py").write_text("print(1)")
-    (tmp_path / "skill").mkdir()
-    (tmp_path / "skill" / "SKILL.md").write_text("one")
-
-    def read(command, *, safe=False):
-        path = tmp_path / "s.ftgate.yaml"
-        path.write_text(SUITE.format(command=command))
-        return load_suite(path, tmp_path, safe=safe)
-
-    return read
+    write_files(tmp_path, {"agent.py": "print(1)", "skill/SKILL.md": "one"})
+    return lambda command: load_text(tmp_path, SUITE.format(command=command))
 
 
 def fingerprint(suite) -> str:
@@ -69,20 +60,13 @@ def test_a_changed_file_is_asked_again_and_the_number_at_once_is_not(load, tmp_p
     ],
 )
 def test_a_command_that_cannot_run_is_an_error_with_its_line(load, command, message):
-    with pytest.raises(SuiteError) as raised:
-        load(command)
-
-    (error,) = raised.value.errors
-    assert message in error.message
-    assert error.line == 4
+    assert errors_of(load, command) == [Like(f"4: ...{message}...")]
 
 
 def test_a_link_within_a_folder_leads_nowhere_else(load, tmp_path):
     (tmp_path / "skill" / "secret").symlink_to("/etc/hostname")
-    with pytest.raises(SuiteError) as raised:
-        load("{run: [python3], files: [skill]}")
-
-    assert "skill/secret lies outside the folder of the suite" in str(raised.value)
+    told = "...skill/secret lies outside the folder of the suite..."
+    assert errors_of(load, "{run: [python3], files: [skill]}")[:1] == [Like(told)]
 
 
 def test_what_tools_keep_in_a_folder_is_left_out(load, tmp_path):

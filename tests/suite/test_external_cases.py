@@ -116,10 +116,15 @@ def test_a_case_without_the_named_input_is_told_the_key_that_is_like_it(tmp_path
     rows = answer_rows(3)
     rows[1]["questoin"] = rows[1].pop("question")
     write_rows(tmp_path / "a.jsonl", rows)
+    told = 'a.jsonl:2: no "question" (columns: input); did you mean "questoin"?'
 
-    (told,) = errors_of(suite, tmp_path, "a.jsonl", "a.jsonl", "{input: question}")
-
-    assert told == 'a.jsonl:2: no "question" (columns: input); did you mean "questoin"?'
+    assert errors_of(suite, tmp_path, "a.jsonl", "a.jsonl", "{input: question}") == [told]
+    # A line that cannot be read hides none behind it.
+    write_rows(tmp_path / "b.jsonl", rows[1:])
+    text = (tmp_path / "b.jsonl").read_text("utf-8")
+    (tmp_path / "b.jsonl").write_text(f"no JSON\n{text}", "utf-8")
+    found = errors_of(suite, tmp_path, "b.jsonl", "a.jsonl", "{input: question}")
+    assert found == [Like("b.jsonl:1: not JSON: ..."), told.replace("a.", "b.")]
 
 
 def test_other_columns_are_other_requests(tmp_path):

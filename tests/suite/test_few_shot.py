@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 from ftgate_testing.suite_files import errors_of, load_variants
 from ftgate_testing.tables import every_row
@@ -49,17 +48,15 @@ JUDGED = [{"prompt": f"q{n}", "completion": "a", "label": n > 2} for n in range(
     ("rows", "shots"),
     [
         (ROWS, ["Ticket q0", "a0", "Ticket q1", "a1"]),
-        (
-            [{"messages": [said("user", "hi")], "expected": ["hello", "hey"]}],
-            ["Ticket hi", "hello"],
-        ),
+        ([{"messages": [said("user", "hi")], "expected": ["hello", "hey"]}],
+         ["Ticket hi", "hello"]),
         # Its own prompt is not shown, and one of more turns is shown as it is.
         ([{"messages": KIND}], ["Ticket q", "a"]),
         ([{"messages": TURNS}], ["q", "which?", "r", "a"]),
         # A rejected answer is never shown.
         (JUDGED, ["Ticket q3", "a", "Ticket q4", "a"]),
     ],
-)
+)  # fmt: skip
 def test_examples_are_turns_before_the_case_asked_as_the_case_is(tmp_path, rows, shots):
     found = variant(tmp_path, *rows, user="Ticket {{ input }}").shots
 
@@ -182,18 +179,3 @@ def test_every_similar_pair_is_found():
 
     assert sorted(near_pairs(texts, share=0.8)) == [(1, 0), (3, 0), (3, 1)]
     assert sorted(near_pairs(["a b c d x y"], texts, share=0.6)) == [(0, 2)]
-
-
-def test_two_hundred_examples_are_held_against_ten_thousand_cases_in_a_moment():
-    texts = [" ".join(f"w{(n * 37 + i * i) % 997}" for i in range(15)) for n in range(10_000)]
-    cases = [case(n, text) for n, text in enumerate(texts)]
-    shots = [
-        parse_training_row(n, {"text": f"{texts[n * 50]} please", "label": "x"}) for n in range(200)
-    ]
-    begun = time.process_time()
-
-    found = list(find_leaks(shots, cases, near=True))
-
-    assert [how for _, _, how in found] == ["is nearly"] * 200
-    # A tenth of it is usual.
-    assert time.process_time() - begun < 2

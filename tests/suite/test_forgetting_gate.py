@@ -159,12 +159,10 @@ def test_a_skill_of_the_team_may_have_the_name_of_a_bundled_one_that_is_not_in_u
     ("families", "of"),
     [
         ("", ["tone", "small_talk", "reasoning", "reasoning", "reasoning", "language"]),
-        (
-            "families: {hotel: [tone, small_talk], maths: [arithmetic], language: [logic]}",
-            ["hotel", "hotel", "maths", "reasoning", "language", "language"],
-        ),
+        ("families: {hotel: [tone, small_talk], maths: [arithmetic], language: [logic]}",
+         ["hotel", "hotel", "maths", "reasoning", "language", "language"]),
     ],
-)
+)  # fmt: skip
 def test_skills_have_families_of_the_package_or_by_name_or_are_one_of_their_own(
     tmp_path, families, of
 ):
@@ -195,18 +193,14 @@ def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_pa
         ("skills: none/*.yaml", "skills: no file matches none/*.yaml"),
         ("skills: ./s.ftgate.yaml", "skills: a suite cannot be a skill of its own"),
         ("skills: ./empty.ftgate.yaml", "skills: no case of empty.ftgate.yaml expects anything"),
-        (
-            "skills: [logic, ./logic.ftgate.yaml]",
-            'skill "logic" of logic.ftgate.yaml:5 has the name of',
-        ),
+        ("skills: [logic, ./logic.ftgate.yaml]",
+         'skill "logic" of logic.ftgate.yaml:5 has the name of'),
         ("max_drop: 0", "max_drop is 0, but must be greater than 0"),
         ("each: 5", "each is 5, but must be less than 1; for 5 % write 0.05"),
         ("margins: {lojic: 0.1}", 'margins: no skill "lojic" is tested; did you mean "logic"?'),
         ("margins: {hard-code: 0.1}", 'margins: no skill "hard-code" is tested'),
-        (
-            "skills: [logic, reading], weights: {reasoning: 0, language: 0}",
-            "weights: every weight is 0, so there is no mean",
-        ),
+        ("skills: [logic, reading], weights: {reasoning: 0, language: 0}",
+         "weights: every weight is 0, so there is no mean"),
         ("weights: {logic: -1}", "logic is -1, but must be greater than or equal to 0"),
         ("skills: [logic], weights: {reading: 2}", 'no skill "reading" is tested; tested: logic'),
         ("may_lose: [tranlsation]", 'may_lose: no skill "tranlsation" is tested; did you mean'),
@@ -215,10 +209,8 @@ def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_pa
         ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so this"),
         ("families: {a: [lojic]}", 'families: no skill "lojic" is tested; did you mean "logic"?'),
         ("families: {a: [logic], b: [logic]}", "families: logic is in a and in b; keep one"),
-        (
-            "skills: [code_reading, ./code.ftgate.yaml]",
-            'skill "code" has the name of a family; rename it, or write families: {code: [code]}',
-        ),
+        ("skills: [code_reading, ./code.ftgate.yaml]",
+         'skill "code" has the name of a family; rename it, or write families: {code: [code]}'),
         ("must_keep: [logic-1]", 'must_keep: no skills case has the id "logic-1"; did you mean'),
         ("must_keep: [x]", 'no skills case has the id "x"; ids are such as arithmetic-001'),
         ("under: promt", "under is \"promt\", but must be one of 'own' or 'prompt'"),
@@ -241,26 +233,17 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
 @every_row(
     ("keys", "more", "message"),
     [
-        (
-            "under: prompt",
-            {"more": "prompt: p.md\n", "p__md": "Serve {{ customer }}.", "variant": ASKING},
-            "the prompt of tuned wants customer, which skills cases do not have",
-        ),
-        (
-            "skills: ./tone.ftgate.yaml",
-            {"tone__ftgate__yaml": OWN.replace("expected: welcome, must_keep", "must_keep")},
-            "must_keep needs expected or a format: without it no reply is wrong",
-        ),
-        (
-            "skills: {lm-eval: nowhere}, stop_early: true",
-            {},
-            "stop_early: a log holds all of its answers, so none is saved; remove stop_early",
-        ),
-        (
-            "skills: logic, stop_early: true",
-            {"variant": TUNED.replace("base: m", "base_replies: r.jsonl")},
-            "stop_early: the base of tuned is recorded, so all questions are asked",
-        ),
+        ("under: prompt",
+         {"more": "prompt: p.md\n", "p__md": "Serve {{ customer }}.", "variant": ASKING},
+         "the prompt of tuned wants customer, which skills cases do not have"),
+        ("skills: ./tone.ftgate.yaml",
+         {"tone__ftgate__yaml": OWN.replace("expected: welcome, must_keep", "must_keep")},
+         "must_keep needs expected or a format: without it no reply is wrong"),
+        ("skills: {lm-eval: nowhere}, stop_early: true", {},
+         "stop_early: a log holds all of its answers, so none is saved; remove stop_early"),
+        ("skills: logic, stop_early: true",
+         {"variant": TUNED.replace("base: m", "base_replies: r.jsonl")},
+         "stop_early: the base of tuned is recorded, so all questions are asked"),
         *(
             ("", {"variant": f"tuned: {{{keys}}}", "t__csv": "text,label\na,b\n"}, message)
             for keys, message in (
@@ -273,7 +256,7 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
             )
         ),
     ],
-)
+)  # fmt: skip
 def test_what_lies_beside_the_gate_must_fit_it(tmp_path, keys, more, message):
     assert any(message in error for error in errors(tmp_path, keys, **more))
 

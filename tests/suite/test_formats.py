@@ -98,17 +98,13 @@ FAULTS = [
     ({"csv": ["a"]}, "csv needs a mapping: {csv: {columns: [name, price]}}"),
     ({"markdown": {"columns": ["a"]}}, 'markdown: "table" is missing, as in {markdown: {table:'),
     ({"code": "perl"}, "code needs python, json, yaml or sql: {code: python}"),
-    (
-        {"language": "de-AT"},
-        'language: "de-AT" is no language that can be detected; did you mean "de"',
-    ),
+    ({"language": "de-AT"},
+     'language: "de-AT" is no language that can be detected; did you mean "de"'),
     ({"avoids": [""]}, "avoids has an empty text; leave it out, or write one as in {avoids: "),
-    (
-        {"tool_call": {"schema": {}}},
-        'tool_call: "name" is missing, as in {tool_call: lookup_order}',
-    ),
+    ({"tool_call": {"schema": {}}},
+     'tool_call: "name" is missing, as in {tool_call: lookup_order}'),
     ({"tool_call": {"name": "a", "arguments": {}}}, 'tool_call: unknown key "arguments"'),
-]
+]  # fmt: skip
 
 
 @every_row(("raw", "message"), FAULTS)
@@ -157,19 +153,10 @@ FILES = {
 }
 #: What stands below ``format`` from line 3 on, and what is told.
 IN_SUITE = [
-    (
-        "    - {choice: [a]}\n    - {length: {unit: words}}\n    - regex: (\n    - {xml: []}",
-        ["4: ...", "5: ...", "6: ..."],
-    ),
-    (
-        SCHEMA_AT,
-        [
-            (
-                "6: json_schema: no schema: at /properties/total/type: "
-                '..."strin" is no type; did you mean "string"?'
-            )
-        ],
-    ),
+    ("    - {choice: [a]}\n    - {length: {unit: words}}\n    - regex: (\n    - {xml: []}",
+     ["4: ...", "5: ...", "6: ..."]),
+    (SCHEMA_AT, [("6: json_schema: no schema: at /properties/total/type: "
+     '..."strin" is no type; did you mean "string"?')]),
     *(
         (f"    json_schema: {schema}", [f"{NO_SCHEMA}...{told}..."])
         for schema, told in (
@@ -182,30 +169,17 @@ IN_SUITE = [
             (f"{{const: {'x' * 1_000_001}}}", "it has more than 1,000,000 characters"),
         )
     ),
-    (
-        "    json_schema: wrong.json",
-        [
-            (
-                "3: json_schema: wrong.json is no schema: at /prop..."
-                "types: array, boolean, integer, null, number, object, string"
-            )
-        ],
-    ),
-    (
-        "    - {json_schema: ticket.json}\n    - tool_call: {name: lookup, schema: text.json}",
-        [
-            '2: tool_call: "lookup" is a tool of no variant; give it to one under tools',
-            '3: json_schema: ticket.json does not exist (looked in ./); did you mean "text.json"?',
-            "4: tool_call.schema: text.json is not JSON: ...",
-        ],
-    ),
+    ("    json_schema: wrong.json", [("3: json_schema: wrong.json is no schema: at /prop..."
+     "types: array, boolean, integer, null, number, object, string")]),
+    ("    - {json_schema: ticket.json}\n    - tool_call: {name: lookup, schema: text.json}",
+     ['2: tool_call: "lookup" is a tool of no variant; give it to one under tools',
+     '3: json_schema: ticket.json does not exist (looked in ./); did you mean "text.json"?',
+     "4: tool_call.schema: text.json is not JSON: ..."]),
     ("    json_schema: deep.json", ["3: json_schema: deep.json is not JSON: nested too deeply"]),
     (f"    regex: '{'(' * 5_000}'", [f"2: regex: '{'(' * 80}…' is not a pattern: ..."]),
-    (
-        '    pydantic: "shop:Tiket"',
-        ['3: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?'],
-    ),
-]
+    ('    pydantic: "shop:Tiket"',
+     ['3: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?']),
+]  # fmt: skip
 
 
 def errors(folder, form, **parts):

@@ -250,15 +250,12 @@ def test_a_module_that_broke_is_imported_again_when_it_is_mended(tmp_path):
     [
         ("near", "def rply(case): ...", 'has no function "reply"; did you mean "rply"'),
         ("form", "def (\n", "breaks while it is imported: SyntaxError"),
-        (
-            "lost",
-            "import no_such_helper",
-            r"lost\.py imports what .*'no_such_helper'.*pythonpath = ",
-        ),
+        ("lost", "import no_such_helper",
+         r"lost\.py imports what .*'no_such_helper'.*pythonpath = "),
         ("part", "from json import no", "breaks while it is imported: cannot import name 'no'"),
         ("nowhere", None, r"put reference_nowhere\.py beside the suite, or install"),
     ],
-)
+)  # fmt: skip
 def test_a_function_that_cannot_be_loaded_is_an_error_that_says_why(tmp_path, name, code, message):
     write_files(tmp_path, {f"reference_{name}.py": code} if code else {})
 

@@ -62,33 +62,21 @@ def test_an_input_that_is_a_case_counts_once(tmp_path):
     [
         ({"inputs": "q.jsonl"}, [Like("2: ...q.jsonl...")]),
         ({"p": ""}, ["2: inputs: p.jsonl holds no input; write what production was asked"]),
-        (
-            {"p": '{"input": "Where is it"}\n'},
-            ["2: inputs: all of them are cases too; write what production was asked"],
-        ),
-        (
-            {"p": '{"input": "x", "expected": "late"}\n'},
-            ['p.jsonl:1: an input has no "expected": it belongs into cases'],
-        ),
-        (
-            {"gates": "{accuracy: {max_drop: 0.03, stop_early: true}}"},
-            [Like("5: accuracy: stop_early does not go with inputs...; remove it")],
-        ),
-        (
-            {"gates": "{accuracy: {max_drop: 0.03, evidence: point}}"},
-            ["5: accuracy: evidence: point does not go with inputs, whose labels are a sample"],
-        ),
-        (
-            {"gates": "{accuracy: {max_drop: 0.03, settle: 5}}"},
-            [Like("5: accuracy: settle does not go with inputs...")],
-        ),
+        ({"p": '{"input": "Where is it"}\n'},
+         ["2: inputs: all of them are cases too; write what production was asked"]),
+        ({"p": '{"input": "x", "expected": "late"}\n'},
+         ['p.jsonl:1: an input has no "expected": it belongs into cases']),
+        ({"gates": "{accuracy: {max_drop: 0.03, stop_early: true}}"},
+         [Like("5: accuracy: stop_early does not go with inputs...; remove it")]),
+        ({"gates": "{accuracy: {max_drop: 0.03, evidence: point}}"},
+         ["5: accuracy: evidence: point does not go with inputs, whose labels are a sample"]),
+        ({"gates": "{accuracy: {max_drop: 0.03, settle: 5}}"},
+         [Like("5: accuracy: settle does not go with inputs...")]),
         ({"gates": "{format: {min: 0.9}}"}, [Like("2: inputs: no gate reads them; write ...")]),
-        (
-            {"gates": "{accuracy: {min: 0.5, max_drop: none}}"},
-            [Like("5: accuracy: inputs compare with the baseline, and max_drop: none does not")],
-        ),
+        ({"gates": "{accuracy: {min: 0.5, max_drop: none}}"},
+         [Like("5: accuracy: inputs compare with the baseline, and max_drop: none does not")]),
     ],
-)
+)  # fmt: skip
 def test_inputs_that_cannot_be_compared_are_refused_with_their_line(tmp_path, changed, errors):
     assert errors_of(load, tmp_path, **changed) == errors
 

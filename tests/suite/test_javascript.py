@@ -50,25 +50,19 @@ REFUSED = [
     ("{javascript: [a]}", f"javascript needs code or a file: {WHAT}"),
     ('{javascript: " "}', f"javascript is empty; write {WHAT}"),
     ("{javascript: {}}", f"javascript needs code or file, one of them: {WHAT}"),
-    (
-        "{javascript: {code: a, file: checks.mjs}}",
-        f"javascript needs code or file, one of them: {WHAT}",
-    ),
-    (
-        "{javascript: {code: a, function: f}}",
-        "javascript: function is one of a file; leave it out beside code",
-    ),
-    (
-        "{javascript: {code: a, treshold: 1}}",
-        'javascript: unknown key "treshold"; did you mean "threshold"?',
-    ),
+    ("{javascript: {code: a, file: checks.mjs}}",
+     f"javascript needs code or file, one of them: {WHAT}"),
+    ("{javascript: {code: a, function: f}}",
+     "javascript: function is one of a file; leave it out beside code"),
+    ("{javascript: {code: a, treshold: 1}}",
+     'javascript: unknown key "treshold"; did you mean "threshold"?'),
     ("{javascript: {code: a, seconds: 0}}", "javascript: seconds is 0, but must be greater than 0"),
     ("{javascript: {code: a, threshold: .nan}}", "javascript: threshold is nan, but must be a ..."),
     ("{javascript: {code: a, throws: right}}", 'javascript: throws is "right", but must be ...'),
     ("{javascript: {file: no.mjs}}", "javascript: file: no.mjs does not exist (looked in ./)"),
     ("{javascript: {file: lib}}", "javascript: file: lib is a folder; name a file in it"),
     ("{javascript: {file: ../outside.mjs}}", "javascript: file: ../outside.mjs lies outside ..."),
-]
+]  # fmt: skip
 
 
 @needs_node

@@ -48,29 +48,21 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
         ("{rubric: r, model: claude}", "judge: model must be a mapping of keys to values"),
         ("{rubric: r, model: {}}", "judge: model: provider is missing; one of anthropic"),
         ("{rubric: r, model: {provider: anthropic}}", "provider anthropic needs model"),
-        (
-            "{rubric: r, model: {provider: anthropic, model: m, temprature: 0}}",
-            'judge: model: unknown key "temprature"; did you mean "temperature"?',
-        ),
-        (
-            "{rubric: r, model: {provider: anthropic, model: m, prompt: p.md}}",
-            "judge: model: a judge has no prompt: its prompt is the rubric; remove it",
-        ),
-        (
-            "{rubric: r, model: {provider: recorded, replies: r.jsonl}}",
-            "provider recorded cannot read a rubric; name a model",
-        ),
+        ("{rubric: r, model: {provider: anthropic, model: m, temprature: 0}}",
+         'judge: model: unknown key "temprature"; did you mean "temperature"?'),
+        ("{rubric: r, model: {provider: anthropic, model: m, prompt: p.md}}",
+         "judge: model: a judge has no prompt: its prompt is the rubric; remove it"),
+        ("{rubric: r, model: {provider: recorded, replies: r.jsonl}}",
+         "provider recorded cannot read a rubric; name a model"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1}}}}", "judge: grades"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 1}}}}", "grades: all have the same value"),
-        (
-            f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
-            "judge: grades: with compare they are first, tie, second; remove them",
-        ),
+        (f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
+         "judge: grades: with compare they are first, tie, second; remove them"),
         (f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}", "judge: min needs human: and a file"),
         (f"{{rubric: r, {MODEL}, human: no.jsonl}}", "judge: human: no.jsonl does not exist"),
         ("polite", "judge needs a rubric and a model, such as {judge: {rubric:"),
     ],
-)
+)  # fmt: skip
 def test_a_judge_that_cannot_be_used_says_what_to_write(tmp_path, text, message):
     assert any(message in told for told in errors(tmp_path, text))
 
@@ -125,14 +117,11 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
         ('{"case": "c1", "reply": "x", "grade": ""}', "", '"grade" is empty; write good or bad'),
         ('{"case": "c1", "reply": "x", "grade": "god"}', "", 'did you mean "good"?'),
         ('{"case": "c1", "reply": "x"}', "", 'in a label: "grade" is missing'),
-        (
-            '{"case": "c1", "reply": "x", "grade": "first"}',
-            ", compare: baseline",
-            'a judge that compares needs "first" and "second"',
-        ),
+        ('{"case": "c1", "reply": "x", "grade": "first"}', ", compare: baseline",
+         'a judge that compares needs "first" and "second"'),
         ('{"about": "nothing"}', "", "labels.jsonl contains no labels"),
     ],
-)
+)  # fmt: skip
 def test_a_label_that_cannot_be_used_is_an_error_at_its_line(tmp_path, row, more, message):
     assert any(message in told for told in errors(tmp_path, labelled(tmp_path, row, more)))
 

@@ -146,10 +146,8 @@ MISTAKES = [
     (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
     (suite(more="reply: {scor: exact}"), '4: unknown key "scor"; did you mean "score"?'),
     # It causes no error in a case that fits the right one.
-    (
-        suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}"),
-        '4: unknown score "numerc"; did you mean "numeric"?...',
-    ),
+    (suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}"),
+     '4: unknown score "numerc"; did you mean "numeric"?...'),
     (suite(more='user: "{{ inptu }}"'), '4: user: no case has "inptu"; did you mean "input"?'),
     (suite(more='user: "{{ input"'), "4: user: not a template: ..."),
     *(
@@ -160,25 +158,19 @@ MISTAKES = [
             ("model", "to a variant, as variants: {NAME: {model: …}}"),
         )
     ),
-    (
-        suite(more="system: p.md"),
-        '4: unknown key "system"; the system prompt is a file: write prompt: FILE',
-    ),
+    (suite(more="system: p.md"),
+     '4: unknown key "system"; the system prompt is a file: write prompt: FILE'),
     (suite(more="economics: {calls_per_day: }"), "4: calls_per_day must be a number, not empty"),
     (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
     (suite(cases=""), "1: cases must be a list, not empty"),
     (suite(cases="[]"), "1: cases: the list is empty"),
     (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
     (suite(variants="[]"), "2: variants must be a mapping of keys to values, not a list"),
-    (
-        suite(variants="{}"),
-        "2: variants: none declared; write current: {provider: anthropic, model: ...}",
-    ),
+    (suite(variants="{}"),
+     "2: variants: none declared; write current: {provider: anthropic, model: ...}"),
     (suite(gates="{}"), "3: gates: none declared; write accuracy: {min: 0.8}"),
-    (
-        suite(gates="{accuracy: {min: 85}}"),
-        "3: min is 85, but must be less than or equal to 1; for 85 % write 0.85",
-    ),
+    (suite(gates="{accuracy: {min: 85}}"),
+     "3: min is 85, but must be less than or equal to 1; for 85 % write 0.85"),
     *(
         (suite(gates=f"{{accuracy: {{min: {written}}}}}"), f"3: min must be a number, not {told}")
         for written, told in (
@@ -187,17 +179,13 @@ MISTAKES = [
             ('"0.2"', '"0.2"; write 0.2 without quotes'),
         )
     ),
-    (
-        suite(gates="{accuracy: 0.2}"),
-        "3: accuracy must be a mapping of keys to values, not 0.2; write accuracy: {min: 0.2}",
-    ),
+    (suite(gates="{accuracy: 0.2}"),
+     "3: accuracy must be a mapping of keys to values, not 0.2; write accuracy: {min: 0.2}"),
     (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
     (suite(gates=FORGETTING.format("logic")), "3: forgetting: no gated variant is tuned..."),
     (suite(gates="{format: {min: 0.5}}"), "3: format: the suite declares no reply.format"),
-    (
-        suite(variants="{a: {provider: anthropic, model: m, gated: false}}"),
-        "2: variants: all are gated: false...",
-    ),
+    (suite(variants="{a: {provider: anthropic, model: m, gated: false}}"),
+     "2: variants: all are gated: false..."),
     (suite(more="repeats: 0"), "4: repeats is 0, but must be greater than or equal to 1"),
     (suite(more="baseline: [a]"), "4: baseline must be the name of one variant, not a list"),
     *(
@@ -207,10 +195,8 @@ MISTAKES = [
         )
         for mark in ("<think>", "…</think>")
     ),
-    (
-        suite(more="prompt: ss.ftgate.yaml"),
-        '4: prompt: ss.ftgate.yaml does not exist (looked in ./); did you mean "s.ftgate.yaml"?',
-    ),
+    (suite(more="prompt: ss.ftgate.yaml"),
+     '4: prompt: ss.ftgate.yaml does not exist (looked in ./); did you mean "s.ftgate.yaml"?'),
     (suite(more="prompt: a b c d.md"), "4: prompt: a b c d.md does not exist (looked in ./)"),
     *(
         (suite(more=f"prompt: {written}"), f"4: prompt is a file: write “{start} {INTO_ONE}")
@@ -223,7 +209,7 @@ MISTAKES = [
     (suite(gates="\n\taccuracy: {min: 0.2}"), f"4: not YAML: {TAB}"),
     ("- a\n- b\n", "1: a suite is a mapping of keys to values"),
     ("", " the file is empty"),
-]
+]  # fmt: skip
 
 
 @every_row(("text", "message"), MISTAKES)
@@ -233,12 +219,59 @@ def test_a_mistake_is_one_error_with_what_to_write_and_causes_no_second_one(
     assert errors(tmp_path, text) == [Like(message)]
 
 
-def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
-    found = errors(tmp_path, suite(gates="{accuracy: {mn: 0.9}}").replace("cases:", "case:"))
+BEHIND = """\
+prompt: gone.md
+reply: {format: {choice: [refund, billing]}}
+serves: tund
+case: c.jsonl
+variants:
+  current: {provider: anthropic, user: "{{ input", seed: 2}
+  tuned: {provider: llamacpp, training_data: none.jsonl}
+gates:
+  acuracy: {min: 0.5}
+  format: {mn: 0.5}
+  latency: {}
+"""
+GOOD = '{"input": "a", "expected": "refund"}\n'
+ROWS = f'no JSON\n{{"expected": "refnd"}}\n{{"input": "b", "expctd": "billing"}}\n{GOOD}'
+#: A suite, and each error that one run tells.
+ALL_AT_ONCE = [
+    (BEHIND, ['1: "cases" is missing', "1: prompt: gone.md does not exist (looked in ./)",
+     '3: serves: "tund" is no variant; did you mean "tuned"?',
+     '4: unknown key "case"; did you mean "cases"?',
+     '6: variant "current": provider anthropic needs model',
+     '6: variant "current": seed means nothing to provider anthropic, ...',
+     '6: variant "current": user: not a template: ...',
+     '7: variant "tuned": provider llamacpp needs model',
+     '7: variant "tuned": training_data needs an adapter or a base; ...',
+     '7: variant "tuned": training_data: none.jsonl does not exist (looked in ./)',
+     '9: unknown key "acuracy"; did you mean "accuracy"?',
+     '10: unknown key "mn"; did you mean "min"?',
+     "11: latency: no limit is declared; write max_p95_ms: 1500"]),
+    (suite(cases="c.jsonl", gates="{acuracy: {min: 0.5}, forgetting: {skills: logic}}"),
+     ["c.jsonl:1: not JSON: Expecting value: line 1 column 1 (char 0)",
+     'c.jsonl:2: a case needs "input" or "messages"',
+     'c.jsonl:3: in a case: unknown key "expctd"; did you mean "expected"?',
+     "3: forgetting: no gated variant is tuned; give one an adapter or a base",
+     '3: unknown key "acuracy"; did you mean "accuracy"?']),
+    (suite(variants="5", more="reply: {scor: exact}\nbaseline: b"),
+     ["2: variants must be a mapping of keys to values, not 5",
+     '4: unknown key "scor"; did you mean "score"?']),
+]  # fmt: skip
 
-    assert '"cases" is missing' in " ".join(found)
-    assert any('unknown key "case"; did you mean "cases"?' in one for one in found)
-    assert any('unknown key "mn"; did you mean "min"?' in one for one in found)
+
+@every_row(("text", "told"), ALL_AT_ONCE)
+def test_an_error_hides_none_behind_it(tmp_path, text, told):
+    assert errors(tmp_path, text, files={"c.jsonl": ROWS}) == [*map(Like, told)]
+
+
+def test_all_errors_of_a_case_are_told_with_its_line(tmp_path):
+    text = suite(cases="c.jsonl", more="reply: {format: {choice: [refund, billing]}}")
+
+    assert errors(tmp_path, text, files={"c.jsonl": '{"expected": "refnd"}\n'}) == [
+        'c.jsonl:1: a case needs "input" or "messages"',
+        Like('c.jsonl:1: expected "refnd" is not one of the labels ...'),
+    ]
 
 
 def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tmp_path):

@@ -21,12 +21,8 @@ USAGE = {"input": 400, "output": 150, "cache_read": 100}
     [
         # Declared rates count a million tokens, those from a cache in full.
         (Tariff(per_1m_input=2, per_1m_output=10), {"input": 500, "output": 150}, {}, "0.0025"),
-        (
-            Tariff(per_1m_input=2, per_1m_output=0),
-            {"input": 1, "cache_read": 2, "cache_write": 3},
-            {},
-            "0.000012",
-        ),
+        (Tariff(per_1m_input=2, per_1m_output=0), {"input": 1, "cache_read": 2, "cache_write": 3},
+         {}, "0.000012"),
         # A flat price is that of a thousand requests, whatever they take.
         (Tariff(per_1k=0.3), {}, {}, "0.0003"),
         # The list: 500 in at 0.10 and 150 out at 0.50 a million; 100 from a cache at a tenth.
@@ -34,7 +30,7 @@ USAGE = {"input": 400, "output": 150, "cache_read": 100}
         (HAIKU, USAGE, {}, "0.000116"),
         (HAIKU, USAGE, {"batch": True}, "0.000058"),
     ],
-)
+)  # fmt: skip
 def test_a_request_costs_what_is_declared_or_listed(tariff, usage, keys, price):
     assert request_price(tariff, usage, **keys) == Decimal(price)
 
@@ -104,10 +100,8 @@ def errors(folder, *variants, **parts):
         (SERVED, Tariff()),
         (SERVED.replace("127.0.0.1", "localhost"), Tariff()),
         (SERVED.replace("127.0.0.1", "192.168.0.7"), Tariff()),
-        (
-            SERVED.replace("127.0.0.1:9", "llm.example.com"),
-            Tariff(model="gpt-4.1", seller="http://llm.example.com/v1"),
-        ),
+        (SERVED.replace("127.0.0.1:9", "llm.example.com"),
+         Tariff(model="gpt-4.1", seller="http://llm.example.com/v1")),
         ("provider: openai-compatible, model: gpt-4.1, base_url_env: URL", Tariff()),
         ("provider: llamacpp, model: m", Tariff(local=True)),
         (PYTHON, Tariff(local=True)),
@@ -115,7 +109,7 @@ def errors(folder, *variants, **parts):
         (f"{SERVED}, {RATES}", Tariff(per_1m_input=1, per_1m_output=2)),
         (f"{SERVED}, price_model: gpt-4.1", Tariff(model="gpt-4.1")),
     ],
-)
+)  # fmt: skip
 def test_a_variant_costs_what_it_declares_or_what_its_seller_lists(tmp_path, keys, tariff):
     assert tariffs(tmp_path, f"one: {{{keys}}}") == [tariff]
 
@@ -149,13 +143,11 @@ NEAR = 'is known; did you mean "claude-haiku-5-5"?'
         (f"{RATES}, usd_per_1k: 3", f"usd_per_1m_input and usd_per_1k {EACH}"),
         # An inherited contradiction is said once.
         ("usd_per_1k: 3, price_model: claude-opus-5-5", f"usd_per_1k and price_model {EACH}"),
-        (
-            "usd_per_1m_output: 3",
-            "usd_per_1m_output needs usd_per_1m_input beside it; write 0 for what is free",
-        ),
+        ("usd_per_1m_output: 3",
+         "usd_per_1m_output needs usd_per_1m_input beside it; write 0 for what is free"),
         ("price_model: claude-haiku-5-6", f'price_model: no price of "claude-haiku-5-6" {NEAR}'),
     ],
-)
+)  # fmt: skip
 def test_prices_that_cannot_hold_are_errors_told_once(tmp_path, keys, told):
     variants = (f"one: {{{MODEL}, {keys}}}", "two: {like: one}")
 

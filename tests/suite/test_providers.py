@@ -19,13 +19,7 @@ SHARED = {
     *("__init__", "answers", "api", "base", "decoding", "generation", "http", "logprobs", "pool"),
     *("served", "server_template"),
 }
-ENVIRONMENT = {
-    "ANTHROPIC_API_KEY": "a",
-    "AWS_ACCESS_KEY_ID": "b",
-    "AWS_SECRET_ACCESS_KEY": "c",
-    "AWS_REGION": "us-east-1",
-    "OPENAI_API_KEY": "d",
-}
+ENVIRONMENT = {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "d"}
 
 
 def opened(provider: str, **fields) -> Provider:
@@ -63,7 +57,7 @@ def test_a_provider_of_a_plugin_has_the_defaults():
 
 
 @pytest.mark.slow
-@every_row("provider", ["anthropic", "bedrock", "openai-compatible"])
+@every_row("provider", ["anthropic", "openai-compatible"])
 def test_an_open_provider_has_the_concurrency_of_its_entry(provider, monkeypatch):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ftgate_testing.suite_files import Like
+from ftgate_testing.suite_files import Like, write_files
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import SuiteError
@@ -55,17 +55,14 @@ LINKS = {
 @pytest.fixture
 def suite(tmp_path):
     root = tmp_path / "root"
-    for name, text in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+    write_files(root, FILES)
     for name, target in LINKS.items():
         (root / name).symlink_to(target)
 
     def read(variant=HOSTED, reply="score: exact", case="", more="", *, safe=True):
-        path = root / "s.ftgate.yaml"
-        text = SUITE.format(variant=variant, reply=reply, case=case)
-        path.write_text(more + text, "utf-8")
-        return load_suite(path, root, PLUGINS, safe=safe)
+        text = more + SUITE.format(variant=variant, reply=reply, case=case)
+        write_files(root, {"s.ftgate.yaml": text})
+        return load_suite(root / "s.ftgate.yaml", root, PLUGINS, safe=safe)
 
     return read
 
@@ -284,17 +281,15 @@ ALLOWS = "--ftgate-safe allows"
 
 def load_named(folder, cases="c.jsonl", sizes=(), *, safe=True):
     """Load a suite of files, and return its errors; *sizes* are those of files, by name."""
-    (folder / "p.md").write_text("{{ input }}", "utf-8")
-    (folder / "r.jsonl").write_text('{"id": "c1", "text": "x"}\n', "utf-8")
+    files = {"p.md": "{{ input }}", "r.jsonl": '{"id": "c1", "text": "x"}\n'}
     if not (folder / "c.jsonl").exists():
-        (folder / "c.jsonl").write_text("".join(map(CASE.format, range(3))), "utf-8")
-    path = folder / "s.ftgate.yaml"
-    path.write_text(NAMED.format(cases=cases), "utf-8")
+        files["c.jsonl"] = "".join(map(CASE.format, range(3)))
+    write_files(folder, {**files, "s.ftgate.yaml": NAMED.format(cases=cases)})
     for name, size in dict(sizes).items():
         with (folder / name).open("ab") as file:
             file.truncate(size)
     try:
-        check_safe(load_suite(path, folder, safe=safe), folder)
+        check_safe(load_suite(folder / "s.ftgate.yaml", folder, safe=safe), folder)
     except SuiteError as error:
         return [str(one) for one in error.errors]
     return []
@@ -304,14 +299,12 @@ def load_named(folder, cases="c.jsonl", sizes=(), *, safe=True):
 SIZES = [
     ({"c.jsonl": 65 * MB}, [f"s.ftgate.yaml:2: cases: c.jsonl has 65 MB; {ALLOWS} 64 MB"]),
     ({"p.md": 65 * MB}, [f"s.ftgate.yaml:1: prompt: p.md has 65 MB; {ALLOWS} 64 MB"]),
-    (
-        {"r.jsonl": 3_000 * MB},
-        [f's.ftgate.yaml:3: variant "current": replies: r.jsonl has 3,000 MB; {ALLOWS} 64 MB'],
-    ),
+    ({"r.jsonl": 3_000 * MB},
+     [f's.ftgate.yaml:3: variant "current": replies: r.jsonl has 3,000 MB; {ALLOWS} 64 MB']),
     ({"s.ftgate.yaml": 5 * MB}, [f"s.ftgate.yaml: has 5 MB; {ALLOWS} 4 MB"]),
     ({"s.accepted.json": 65 * MB}, [f"s.accepted.json: has 65 MB; {ALLOWS} 64 MB"]),
     ({"s.replies.jsonl": 65 * MB}, [f"s.replies.jsonl: has 65 MB; {ALLOWS} 64 MB"]),
-]
+]  # fmt: skip
 
 
 @every_row(("sizes", "told"), SIZES)

@@ -16,25 +16,17 @@ AVOIDS = Rule("holds", Rule("avoids", ["sorry"]))
 @every_row(
     ("raw", "rule"),
     [
-        (
-            {"all": ["exact", {"avoids": ["sorry"]}]},
-            Rule("all", ((Rule("exact"), 1), (AVOIDS, 1))),
-        ),
+        ({"all": ["exact", {"avoids": ["sorry"]}]},
+         Rule("all", ((Rule("exact"), 1), (AVOIDS, 1)))),
         ({"all": ["judge"]}, Rule("all", ((Rule("judge"), 1),))),
-        (
-            {"all": {"rules": [{"avoids": ["sorry"], "weight": 2}], "min": 0.5}},
-            Rule("all", ((AVOIDS, 2),), {"min": 0.5}),
-        ),
-        (
-            {"all": [{"all": {"rules": ["exact"], "min": 0.5}}]},
-            Rule("all", ((Rule("all", ((Rule("exact"), 1),), {"min": 0.5}), 1),)),
-        ),
-        (
-            ["exact", {"all": ["exact"], "weight": 2}],
-            Rule("mean", ((Rule("exact"), 1), (Rule("all", ((Rule("exact"), 1),)), 2))),
-        ),
+        ({"all": {"rules": [{"avoids": ["sorry"], "weight": 2}], "min": 0.5}},
+         Rule("all", ((AVOIDS, 2),), {"min": 0.5})),
+        ({"all": [{"all": {"rules": ["exact"], "min": 0.5}}]},
+         Rule("all", ((Rule("all", ((Rule("exact"), 1),), {"min": 0.5}), 1),))),
+        (["exact", {"all": ["exact"], "weight": 2}],
+         Rule("mean", ((Rule("exact"), 1), (Rule("all", ((Rule("exact"), 1),)), 2)))),
     ],
-)
+)  # fmt: skip
 def test_a_part_is_a_format_or_else_a_score(raw, rule):
     assert DECLARED.validate_python(raw) == rule
 

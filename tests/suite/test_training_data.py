@@ -205,47 +205,29 @@ MESSAGE = '{"role": "user", "content": "the text"}'
 REPLY = '{"role": "assistant", "content": "the answer"}'
 BROKEN = [
     ("[1]", f"a training row is an object such as {OUGHT}"),
-    (
-        '{"input": "a"',
-        f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); a training row is {OUGHT}",
-    ),
+    ('{"input": "a"',
+     f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); a training row is {OUGHT}"),
     ('{"input": "a", "expectd": "b"}', 'unknown key "expectd"; did you mean "expected"?'),
     ('{"input": 5, "expected": "b"}', f"input must be text, such as {OUGHT}"),
     ('{"prompt": "a", "completion": " "}', "completion is empty; write a text, or remove the row"),
     ('{"messages": "a"}', f"messages must be a list of messages such as {MESSAGE}"),
     ('{"messages": ["a"]}', f"messages: a message is {MESSAGE}"),
-    (
-        '{"messages": [{"role": "bot", "content": "a"}]}',
-        f'messages: role "bot" is none of system, user, assistant, tool; a message is {MESSAGE}',
-    ),
-    (
-        '{"messages": [{"role": "user"}]}',
-        'messages: content must be text, or a list of parts such as {"text": "the text"}',
-    ),
-    (
-        '{"messages": [{"role": "user", "content": [{"text": ""}]}]}',
-        "messages: content is empty; write a text, or remove the row",
-    ),
-    (
-        '{"messages": [{"role": "user", "content": "a"}]}',
-        f"the last message is not the answer to learn; one is {REPLY}",
-    ),
-    (
-        '{"conversations": [{"from": "gpt", "value": "a"}]}',
-        f"no message of the user comes before the answer; an example is {MESSAGE}",
-    ),
-    (
-        '{"input": "a", "preferred_output": []}',
-        f'input: with preferred_output, write it as {{"messages": [{MESSAGE}]}}',
-    ),
+    ('{"messages": [{"role": "bot", "content": "a"}]}',
+     f'messages: role "bot" is none of system, user, assistant, tool; a message is {MESSAGE}'),
+    ('{"messages": [{"role": "user"}]}',
+     'messages: content must be text, or a list of parts such as {"text": "the text"}'),
+    ('{"messages": [{"role": "user", "content": [{"text": ""}]}]}',
+     "messages: content is empty; write a text, or remove the row"),
+    ('{"messages": [{"role": "user", "content": "a"}]}',
+     f"the last message is not the answer to learn; one is {REPLY}"),
+    ('{"conversations": [{"from": "gpt", "value": "a"}]}',
+     f"no message of the user comes before the answer; an example is {MESSAGE}"),
+    ('{"input": "a", "preferred_output": []}',
+     f'input: with preferred_output, write it as {{"messages": [{MESSAGE}]}}'),
     # An unknown format is named by its keys, with the known ones.
-    (
-        '{"prompt": "a", "completions": "b"}',
-        (
-            'this row has "prompt", "completions"; ...prompt + completion, ...'
-            '; did you mean "completion"?'
-        ),
-    ),
+    ('{"prompt": "a", "completions": "b"}',
+     ('this row has "prompt", "completions"; ...prompt + completion, ...'
+     '; did you mean "completion"?')),
     # The answer under another name is not taken for none.
     *(
         (
@@ -254,7 +236,7 @@ BROKEN = [
         )
         for key in ("target", "answer", "label", "response")
     ),
-]
+]  # fmt: skip
 
 
 @every_row(("line", "message"), BROKEN)
@@ -326,7 +308,7 @@ LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"
 
 
 @pytest.mark.slow
-@examples(2)
+@examples(1)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
 def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"

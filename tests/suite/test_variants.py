@@ -41,11 +41,8 @@ LOADED = f"one: {{{LOCAL}.gguf, adapter: a.gguf, threads: 2, max_tokens: 5}}"
 INHERITED = [
     ([ONE, "two: {like: one, model: n}", "three: {like: two}"], "model", ["m", "n", "n"]),
     (["two: {like: one}", ONE], "model", ["m", "m"]),
-    (
-        [f"one: {{{MODEL}, temperature: 1}}", "two: {like: one}", "c: {like: two, temperature: 0}"],
-        "sampling",
-        [{"temperature": 1}, {"temperature": 1}, {"temperature": 0}],
-    ),
+    ([f"one: {{{MODEL}, temperature: 1}}", "two: {like: one}", "c: {like: two, temperature: 0}"],
+     "sampling", [{"temperature": 1}, {"temperature": 1}, {"temperature": 0}]),
     # Whether it is gated or compared is its own affair.
     *(
         ([ONE, f"b: {{like: one, {key}: false}}", "c: {like: b}"], key, [True, False, True])
@@ -57,33 +54,16 @@ INHERITED = [
         for key, values in (("runtime", [{"threads": 2}, {}]), ("tuned", [True, False]))
     ),
     ([LOADED, "two: {like: one, provider: anthropic, model: m}"], "max_tokens", [5, 5]),
-    (
-        [f"one: {{{MODEL}, batch: true}}", "two: {like: one, provider: bedrock}"],
-        "batch",
-        [True, False],
-    ),
+    ([f"one: {{{MODEL}, batch: true}}", "two: {like: one, provider: bedrock}"], "batch",
+     [True, False]),
     ([f'one: {{{MODEL}, tools: ["a:b"]}}', "two: {like: one}"], "tools", [("a:b",)] * 2),
     ([f'one: {{{MODEL}, tools: ["a:b"], max_turns: 3}}', "two: {like: one}"], "max_turns", [3, 3]),
-    (
-        [
-            f'one: {{{MODEL}, retrieve: "a:b"}}',
-            "two: {like: one}",
-            "three: {like: one, retrieve: }",
-        ],
-        "retrieve",
-        [Retrieval(function="a:b"), Retrieval(function="a:b"), None],
-    ),
-    (
-        [
-            f"one: {{{SERVER}, extra: {json.dumps(EXTRA)}}}",
-            "two: {like: one, model: n}",
-            "three: {like: one, extra: {min_p: 0.1}}",
-            "four: {like: one, provider: anthropic}",
-        ],
-        "extra",
-        [EXTRA, EXTRA, {"min_p": 0.1}, {}],
-    ),
-]
+    ([f'one: {{{MODEL}, retrieve: "a:b"}}', "two: {like: one}", "three: {like: one, retrieve: }"],
+     "retrieve", [Retrieval(function="a:b"), Retrieval(function="a:b"), None]),
+    ([f"one: {{{SERVER}, extra: {json.dumps(EXTRA)}}}", "two: {like: one, model: n}",
+     "three: {like: one, extra: {min_p: 0.1}}", "four: {like: one, provider: anthropic}"], "extra",
+     [EXTRA, EXTRA, {"min_p": 0.1}, {}]),
+]  # fmt: skip
 
 
 @every_row(("variants", "key", "values"), INHERITED)
@@ -100,6 +80,8 @@ def test_a_variant_takes_the_keys_of_the_one_it_is_like_and_keeps_its_own(
 SHARED = "temperature: 0.5, top_p: 0.9, stop: [x]"
 COMMON = {"temperature": 0.5, "top_p": 0.9, "stop": ("x",)}
 SERVED_NAME = "tinker://0123:train:0/sampler_weights/000080"
+LORA = {"lora": [{"id": 0, "scale": 1}]}
+STOPS = {"min_tokens": 3, "skip_special_tokens": False, "stop_token_ids": [2]}
 READ = [
     (f"{MODEL}, {SHARED}, effort: low", "sampling", {**COMMON, "effort": "low"}),
     (f"{LOCAL}, {SHARED}, seed: 3", "sampling", {**COMMON, "seed": 3}),
@@ -113,6 +95,10 @@ READ = [
     (f'{MODEL}, tools: ["shop:a", "pkg.shop:b"]', "tools", ("shop:a", "pkg.shop:b")),
     (f'{MODEL}, tools: ["shop:a"]', "max_turns", 8),
     (f'{MODEL}, retrieve: "pkg.mod:find"', "retrieve", Retrieval(function="pkg.mod:find")),
+    # Only a server is told by extra which adapters to use, and words about tokens are no secrets.
+    (f"{SERVER}, extra: {json.dumps(LORA)}", "extra", LORA),
+    (f"{SERVER}, extra: {json.dumps(STOPS)}", "extra", STOPS),
+    ("provider: house, options: {depth: [1, 2]}", "options", {"depth": [1, 2]}),
     # The prompt is the file less its last newline.
     (f"{MODEL}, prompt: p.md", "system", "Say {{ input }}\n"),
 ]
@@ -123,22 +109,6 @@ def test_a_key_is_read_as_it_is_written(tmp_path, keys, field, value):
     files = {**FILES, "p.md": "Say {{ input }}\n\n"}
 
     assert getattr(one(tmp_path, keys, files=files), field) == value
-
-
-@every_row(
-    ("keys", "field", "value"),
-    [
-        # Only a server is told by extra which adapters to use.
-        (SERVER, "extra", {"lora": [{"id": 0, "scale": 1}]}),
-        # Words about tokens are no credentials.
-        (SERVER, "extra", {"min_tokens": 3, "skip_special_tokens": False, "stop_token_ids": [2]}),
-        ("provider: house", "options", {"region": "north", "depth": [1, 2]}),
-    ],
-)
-def test_what_a_server_or_a_plugin_alone_reads_is_kept_as_written(tmp_path, keys, field, value):
-    found = one(tmp_path, f"{keys}, {field}: {json.dumps(value)}")
-
-    assert getattr(found, field) == value
 
 
 ELSEWHERE = [
