@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,7 @@ class RunFacts:
 
     def to_plain(self) -> dict[str, Any]:
         """Return what is known, as JSON has it."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in values.items() if value not in (None, "")}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> RunFacts:
@@ -162,14 +161,14 @@ def runs_without_skill(arm: str, runs: Iterable[RunFacts | None]) -> int:
     return len(traced) if _HAS_SKILL.match(arm) and not any(traced) else 0
 
 
-def missing_note(reasons: Iterable[str], runs: int) -> Iterator[str]:
-    """Yield how many of so many *runs* are missing, by *reasons* of which each run has one."""
-    counts = Counter(reason[:_MAX_REASON] for reason in reasons)
+def missing_note(reasons: Sequence[str]) -> Iterator[str]:
+    """Yield how many runs are missing, by the *reasons* of all runs; "" for one that counts."""
+    counts = Counter(reason[:_MAX_REASON] for reason in reasons if reason)
     if counts:
         named = [f"{reason} ({n:,})" for reason, n in counts.most_common(_MAX_REASONS)]
         more = ", …" * (len(counts) > _MAX_REASONS)
         verb = f"count{'s' * (counts.total() == 1)} as missing, not as wrong"
-        yield f"{counts.total():,} of {runs:,} runs {verb}: {', '.join(named)}{more}"
+        yield f"{counts.total():,} of {len(reasons):,} runs {verb}: {', '.join(named)}{more}"
 
 
 def require_version(name: str, document: Mapping[str, Any], known: Sequence[int]) -> None:

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.agent_runs import RunFacts
+from pytest_ftgate.readers.agent_runs import RunFacts, missing_note
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import error_note
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -148,15 +149,6 @@ class AnswerFile:
     notes: tuple[str, ...] = ()
     unit: str = "case"
     arm: str = ""
-
-
-def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
-    """Return *files* with the names of the files alone, where these differ."""
-    parts = (file.name.partition("::")[1:] for file in files)
-    names = [file.path.name + "".join(part) for file, part in zip(files, parts, strict=True)]
-    if len({*names}) < len(names) or not all(names):
-        return tuple(files)
-    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,12 +502,14 @@ class Sample(NamedTuple):
         record: what the user may name as columns.
         values: those of roles that the record does not hold as they are.
         is_error: True if there is neither a reply nor a score.
+        missing: why the run says nothing about its agent, so that it has neither; or "".
     """
 
     record: Mapping[str, Any]
     score: Any
     values: Mapping[str, Any] = {}
     is_error: bool = False
+    missing: str = ""
     line: int = 1
     choices: int = 0
     run: RunFacts | None = None
@@ -561,7 +555,10 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
     used |= {"score": score} if score and columns.scores else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
     others = [name for name in found if name != used.get("score")]
-    samples = filter(None, (tool.read(reply, score) for reply in held.replies))
+    samples = [*filter(None, (tool.read(reply, score) for reply in held.replies))]
+    errors = sum(sample.is_error for sample in samples)
+    lost = [*error_note(errors, len(samples), tool.sample or "row")]
+    lost += missing_note([sample.missing for sample in samples])
     return AnswerFile(
         path=raw.path,
         name=raw.name,
@@ -570,7 +567,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         arm=held.arm,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=(*held.notes, *([_scores_not_read(others)] if others else ())),
+        notes=(*lost, *held.notes, *([_scores_not_read(others)] if others else ())),
     )
 
 
@@ -582,7 +579,7 @@ def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) 
         # A row that lacks the named column is still paired by what the tool has.
         is_apart = not named or (role in ("id", "input") and value in (None, ""))
         values[role] = sample.values.get(role, value) if is_apart else value
-    if sample.is_error:
+    if sample.is_error or sample.missing:
         values |= {"reply": None, "score": None}
     place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
     tags = tags_of(sample.record, columns, tool.tags)

@@ -22,6 +22,7 @@ from pytest_ftgate.readers.answer_rows import (
     value_at,
 )
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import mappings_in
 
 # HELM ---------------------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ def _find_instances(raw: RawFile) -> Found | None:
 
 
 def _stats(row: Mapping[str, Any]) -> dict[str, Any]:
-    stats = (stat for stat in row["stats"] if isinstance(stat, Mapping))
+    stats = mappings_in(row["stats"])
     return {str(value_at(stat, "name.name")): stat.get("mean") for stat in stats}
 
 
@@ -89,8 +90,7 @@ def _evaluation(row: Row, score: str) -> Sample:
 
 
 def _run_facts(record: Mapping[str, Any]) -> RunFacts:
-    messages, usage = record.get("messages"), record.get("token_usage") or {}
-    turns = [one for one in messages or () if isinstance(one, Mapping)]
+    turns, usage = mappings_in(record.get("messages")), record.get("token_usage") or {}
     calls = [call for turn in turns for call in turn.get("tool_calls") or ()]
     sent = [measured(value_at(usage, key)) or 0.0 for key in _SENT]
     return RunFacts(
@@ -131,20 +131,10 @@ _TEXTS = ("response.body.choices.0.message.content", "result.message.content")
 
 def _find_results(raw: RawFile) -> Found | None:
     rows = [row for row in raw.rows if "custom_id" in row.value]
-    if len(rows) < len(raw.rows) or not any(_brought(row.value) for row in rows):
+    brought = (row.value.get(key) for row in rows for key in _BROUGHT)
+    if len(rows) < len(raw.rows) or not any(isinstance(one, Mapping) for one in brought):
         return None
-    failed = sum(_reply_in(row.value) is None for row in rows)
-    return Found(
-        rows, (), [f"{failed:,} of {len(rows):,} requests brought no reply"] if failed else ()
-    )
-
-
-def _brought(record: Mapping[str, Any]) -> bool:
-    return any(isinstance(record.get(key), Mapping) for key in _BROUGHT)
-
-
-def _reply_in(record: Mapping[str, Any]) -> str | None:
-    return next(filter(None, (text_of(text) for text in _texts_in(record))), None)
+    return Found(rows, ())
 
 
 def _texts_in(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -156,7 +146,8 @@ def _texts_in(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _result(row: Row, _: str) -> Sample:
-    return Sample(row.value, None, {"reply": _reply_in(row.value)}, line=row.line)
+    reply = next(filter(None, map(text_of, _texts_in(row.value))), None)
+    return Sample(row.value, None, {"reply": reply}, is_error=reply is None, line=row.line)
 
 
 BATCH = ToolFormat(

@@ -19,7 +19,7 @@ from pytest_ftgate.readers.imported_suite import (
     read_records,
     read_text_below,
 )
-from pytest_ftgate.readers.text import normalised_words
+from pytest_ftgate.readers.text import as_mapping, mappings_in, normalised_words
 from pytest_ftgate.readers.yaml import read_yaml
 
 _TOOL = "OpenAI Evals"
@@ -101,8 +101,7 @@ class _Eval:
         self.path, self.name = path, name
         module, self.kind = _class_of(spec)
         self.code = f"{module.replace('.', '/')}.py"
-        written = spec.get("args")
-        self.arguments: Mapping[str, Any] = written if isinstance(written, Mapping) else {}
+        self.arguments = as_mapping(spec.get("args"))
         self.variables: frozenset[str] = frozenset()
 
     def error(self, problem: str, key: str = "") -> ConfigurationError:
@@ -205,8 +204,7 @@ class _Eval:
                 f"its samples are replies with a grade, no cases; {remedy}", "metaeval"
             )
         suite.grades = self.grades(suite, file, name, spec)
-        given = self.arguments.get("modelgraded_spec_args")
-        arguments = given if isinstance(given, Mapping) else {}
+        arguments = as_mapping(self.arguments.get("modelgraded_spec_args"))
         self.variables = frozenset(key for row in rows for key in row).difference(
             ("id", "input", "ideal", *arguments)
         )
@@ -286,7 +284,7 @@ def _with_turns(messages: Any) -> Any:
     """Return *messages* with the roles that examples in system messages stand for."""
     if not isinstance(messages, list):
         return messages
-    named = (message for message in messages if isinstance(message, Mapping))
+    named = mappings_in(messages)
     return [{**m, "role": _TURNS.get(str(m.get("name")), m.get("role"))} for m in named]
 
 

@@ -20,6 +20,7 @@ from pytest_ftgate.readers.answer_rows import (
     text_of,
     value_at,
 )
+from pytest_ftgate.readers.text import as_mapping, mappings_in
 
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
@@ -62,8 +63,8 @@ def _numbered(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[st
 
 
 def _test_key(result: Mapping[str, Any]) -> str:
-    case = result.get("testCase") if isinstance(result.get("testCase"), Mapping) else {}
-    parts = [result.get("vars"), *((case or {}).get(key) for key in ("description", "assert"))]
+    case = as_mapping(result.get("testCase"))
+    parts = [result.get("vars"), *(case.get(key) for key in ("description", "assert"))]
     return json.dumps(parts, sort_keys=True, default=str)
 
 
@@ -73,8 +74,7 @@ def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
     results = raw.document.get("results")
     # Versions differ in how deep the list lies.
     inner = results.get("results") if isinstance(results, Mapping) else results
-    listed = inner if isinstance(inner, list) else []
-    return (result for result in listed if isinstance(result, Mapping))
+    return mappings_in(inner if isinstance(inner, list) else None)
 
 
 def _output_key(result: Mapping[str, Any]) -> tuple[str, int]:
@@ -100,9 +100,6 @@ def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    errors = sum(_is_error(result) for result in results)
-    if errors:
-        yield f"{errors:,} of {len(results):,} results are errors: they have no reply"
     without = sum(_expected(result) is None for result in results)
     if without:
         yield (

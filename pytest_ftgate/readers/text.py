@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os.path import commonprefix
 from typing import Any
@@ -51,6 +51,16 @@ def normalised_words(text: str) -> tuple[str, ...]:
 def word_sequence(text: str) -> tuple[str, ...]:
     """Return the words of *text* in lower case, in their order, without punctuation."""
     return tuple(re.findall(r"\w+", text.lower()))
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return *value* if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings_in(values: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+    """Return the mappings among *values*, a list that may be missing."""
+    return [one for one in values or () if isinstance(one, Mapping)]
 
 
 def json_or_text(text: str) -> Any:
@@ -105,6 +115,12 @@ def case_note(names: Sequence[str], what: str, unit: str = "case") -> Iterator[s
     """Yield how many cases are *what*, with the first of their *names*, if there are any."""
     if names:
         yield f"{len(names):,} {unit}{'s' * (len(names) != 1)} {what}: {examples(names)}"
+
+
+def error_note(count: int, of: int, noun: str) -> Iterator[str]:
+    """Yield how many of so many ended with an error, if any did; *noun* is what one is called."""
+    if count:
+        yield f"{count:,} of {of:,} {noun}s ended with an error: they have no reply"
 
 
 def examples(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from pytest_ftgate.readers.agent_runs import (
     RunFacts,
     count_of,
     measured,
-    missing_note,
     seconds_of,
     skills_read,
     token_facts,
@@ -26,6 +25,7 @@ from pytest_ftgate.readers.answer_rows import (
     value_at,
 )
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import mappings_in
 
 _TRIAL, _RESULTS = "trial-result", "results.jsonl"
 _SUCCESS, _TIMEOUT = "success", "agent_timeout"
@@ -58,7 +58,7 @@ def _find_trials(raw: RawFile) -> Found | None:
     # Two files of stimuli may have stimuli of one name.
     files = {_eval_file(row.value) for row in kept}
     replies = [(row, _stimulus(row.value, whole=len(files) > 1)) for row in kept]
-    return Found(replies, (_SCORE, _PASSED), _notes(kept), variant)
+    return Found(replies, (_SCORE, _PASSED), arm=variant)
 
 
 def _is_trial(record: Mapping[str, Any]) -> bool:
@@ -75,11 +75,6 @@ def _stimulus(record: Mapping[str, Any], *, whole: bool) -> str:
     named = (value_at(record, path) for path in paths)
     name = next((value for value in named if isinstance(value, str)), "")
     return f"{_eval_file(record)}: {name}" if whole else name
-
-
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    reasons = (_missing_reason(row.value) for row in rows)
-    yield from missing_note(filter(None, reasons), len(rows))
 
 
 def _missing_reason(record: Mapping[str, Any]) -> str:
@@ -112,7 +107,7 @@ def _trial(found: tuple[Row, str], score: str) -> Sample:
         # An agent that ran out of time, and that was not graded, did not do the task.
         0.0 if value is None else value,
         {"id": stimulus, "expected": None},
-        is_error=bool(_missing_reason(record)),
+        missing=_missing_reason(record),
         line=found[0].line,
         run=run,
     )
@@ -124,8 +119,8 @@ def _skills(record: Mapping[str, Any]) -> tuple[str, ...] | None:
     events = value_at(record, "trajectory.events")
     if not isinstance(activated, Mapping) and not isinstance(events, list):
         return None
-    data = (event.get("data") for event in events or () if isinstance(event, Mapping))
-    calls = [one for one in data if isinstance(one, Mapping) and "toolName" in one]
+    data = mappings_in(event.get("data") for event in mappings_in(events))
+    calls = [one for one in data if "toolName" in one]
     read = skills_read((str(call["toolName"]), call.get("arguments")) for call in calls)
     return tuple(dict.fromkeys((*map(str, activated or ()), *read)))
 
