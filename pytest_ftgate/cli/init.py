@@ -29,7 +29,8 @@ from pytest_ftgate.gates.power import coarse_limit, default_limit, estimate_mini
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, joined_values
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
+from pytest_ftgate.readers.text import joined_values
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten, wrap_lines

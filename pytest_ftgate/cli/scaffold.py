@@ -19,11 +19,11 @@ from pytest_ftgate.cli import writing
 from pytest_ftgate.cli.doctor import project_files, served_models
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.suites import with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns, value_at
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
-from pytest_ftgate.readers.text import json_or_text
+from pytest_ftgate.readers.text import json_or_text, value_at
 from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.results.history import repository_of

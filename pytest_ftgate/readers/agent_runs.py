@@ -97,24 +97,30 @@ def measured(value: Any) -> float | None:
     return stated_amount(value) or None
 
 
-def count_of(value: Any) -> int | None:
-    """Return *value* as a whole number of at least 0, else None."""
-    number = stated_amount(value)
-    return None if number is None else int(number)
+def stated_run(
+    *,
+    tokens: Iterable[Any] = (),
+    seconds: Any = None,
+    milliseconds: Any = None,
+    tool_calls: Any = None,
+    **facts: Any,
+) -> RunFacts:
+    """Return the facts of a run as its file states them, of which some may be no numbers.
 
-
-def token_facts(sent: Any, received: Any, total: Any = None) -> dict[str, Any]:
-    """Return the fields of tokens, of which no run has 0; the total of the parts if unstated."""
-    first, second = measured(sent), measured(received)
-    # One part alone would be too little.
-    whole = measured(total) or (first + second if first and second else None)
-    return {"input_tokens": first, "output_tokens": second, "total_tokens": whole}
-
-
-def seconds_of(milliseconds: Any) -> float | None:
-    """Return *milliseconds* as seconds, of which no run has 0, or None."""
-    value = measured(milliseconds)
-    return None if value is None else value / 1_000
+    *tokens* are those that were sent, those that came back, and all of them if that is stated.
+    *facts* are further fields.
+    """
+    sent, received, total, *_ = *map(measured, tokens), None, None, None
+    calls, thousandths = stated_amount(tool_calls), measured(milliseconds)
+    return RunFacts(
+        input_tokens=sent,
+        output_tokens=received,
+        # One part alone would be too little.
+        total_tokens=total or (sent + received if sent and received else None),
+        seconds=thousandths / 1_000 if thousandths else measured(seconds),
+        tool_calls=None if calls is None else int(calls),
+        **facts,
+    )
 
 
 def seconds_between(start: Any, end: Any) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.agent_runs import RunFacts, missing_note
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.readers.text import error_note
+from pytest_ftgate.readers.text import error_note, first_of, text_of, value_at
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -168,45 +167,6 @@ class RawFile:
     part: str = ""
 
 
-def value_at(record: Any, path: str) -> Any:
-    """Return the value at *path*, such as ``metadata.topic`` or ``choices.0.text``, or None."""
-    if isinstance(record, Mapping) and path in record:
-        return record[path]
-    value = record
-    for key in path.split("."):
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        elif isinstance(value, Mapping) and key in value:
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def text_of(value: Any, *, role: str = "assistant") -> str | None:
-    """Return *value* as text, or None if it has none.
-
-    Of messages it is the last one of *role*, else the last one; of parts their texts.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, Mapping):
-        inner = next((value[key] for key in ("content", "text") if key in value), None)
-        return _to_json(value) if inner is None else text_of(inner, role=role)
-    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
-        if any("role" in message for message in value):
-            of_role = [message for message in value if message.get("role") == role]
-            return text_of((of_role or value)[-1], role=role)
-        return "\n".join(filter(None, (text_of(part, role=role) for part in value)))
-    return _to_json(value)
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
 def score_of(value: Any, place: str) -> float | None:
     """Return a score as a number from 0 to 1, or None if there is none.
 
@@ -248,22 +208,9 @@ def tags_of(record: Any, columns: Columns, guessed: str = "") -> tuple[str, ...]
     return tuple(dict.fromkeys(tags))
 
 
-def first_of(record: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """Return the first value that *record* has under one of *names*, or None."""
-    return next((record[name] for name in names if record.get(name) is not None), None)
-
-
 def input_in(record: Mapping[str, Any]) -> str:
     """Return the question in a record of a data set, or ""."""
     return text_of(first_of(record, _NAMES["input"]), role="user") or ""
-
-
-def joined_values(variables: Mapping[str, Any]) -> str:
-    """Return the variables as text; a single one by its value."""
-    texts = {name: text_of(value) or "" for name, value in variables.items()}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return "\n".join(f"{name}: {text}" for name, text in texts.items())
 
 
 # Tables ------------------------------------------------------------------------------------------
@@ -585,11 +532,6 @@ def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) 
     tags = tags_of(sample.record, columns, tool.tags)
     row = _answer_row(sample.line, values, tags, f"{raw.name}:{place}")
     return replace(row, choices=sample.choices, run=sample.run)
-
-
-def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:
-    """Return the text at *path* of *record*; "" if there is none."""
-    return text_of(value_at(record, path), role=role) or ""
 
 
 def answer_in(record: Mapping[str, Any]) -> Any:

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.checks import (
     ReplyCheck,
     avoided,
@@ -20,6 +19,7 @@ from pytest_ftgate.readers.checks import (
     sized,
 )
 from pytest_ftgate.readers.imported_suite import parse_document
+from pytest_ftgate.readers.text import text_of
 
 # One maker for each kind: it returns the check, or None if the value is none that it can keep.
 

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
-from pytest_ftgate.readers.answer_rows import Columns, answer_in, first_of, input_in, text_of
+from pytest_ftgate.readers.answer_rows import Columns, answer_in, input_in
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.file_limits import read_here
 from pytest_ftgate.readers.imported_suite import (
@@ -30,7 +30,7 @@ from pytest_ftgate.readers.imported_suite import (
 )
 from pytest_ftgate.readers.openai_cases import evals_in, read_eval, read_samples
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
-from pytest_ftgate.readers.text import as_mapping, mappings_in, values_checked
+from pytest_ftgate.readers.text import as_mapping, first_of, mappings_in, text_of, values_checked
 from pytest_ftgate.readers.yaml import load_yaml
 
 #: The splits that evaluate a model, the likeliest first.

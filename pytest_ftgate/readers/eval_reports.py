@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, value_at
-from pytest_ftgate.readers.text import mappings_in
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
+from pytest_ftgate.readers.text import mappings_in, value_at
 
 
 def _find_test_cases(raw: RawFile) -> Found | None:

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    measured,
-    seconds_of,
-    skills_read,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    text_of,
-    value_at,
-)
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.readers.text import mappings_in
+from pytest_ftgate.readers.text import mappings_in, text_of, value_at
 
 # HELM ---------------------------------------------------------------------------------------------
 
@@ -93,15 +79,15 @@ def _run_facts(record: Mapping[str, Any]) -> RunFacts:
     turns, usage = mappings_in(record.get("messages")), record.get("token_usage") or {}
     calls = [call for turn in turns for call in turn.get("tool_calls") or ()]
     sent = [measured(value_at(usage, key)) or 0.0 for key in _SENT]
-    return RunFacts(
+    return stated_run(
         model=text_of(record.get("model_id")) or "",
         status="error" if record.get("error") else "completed",
-        seconds=seconds_of(value_at(record, "performance.latency_ms")),
-        tool_calls=count_of(value_at(record, "evaluation.tool_calls_count")),
+        milliseconds=value_at(record, "performance.latency_ms"),
+        tool_calls=value_at(record, "evaluation.tool_calls_count"),
         uses=skills_read((str(call["name"]), call.get("arguments")) for call in calls)
         if turns
         else None,
-        **token_facts(sum(sent), usage.get("output_tokens"), usage.get("total_tokens")),
+        tokens=(sum(sent), usage.get("output_tokens"), usage.get("total_tokens")),
     )
 
 

@@ -16,19 +16,11 @@ from pytest_ftgate.readers.agent_runs import (
     seconds_between,
     skills_read,
     stated_amount,
-    token_facts,
+    stated_run,
 )
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.readers.text import as_mapping, mappings_in
+from pytest_ftgate.readers.text import as_mapping, mappings_in, text_at, value_at
 
 _KEY, _OUTCOMES = "task_name", {"verifier_result", "exception_info"}
 _RESULT, _CONFIG, _TRACE = "result.json", "config.json", Path("agent", "trajectory.json")
@@ -191,14 +183,14 @@ def _run_facts(row: Row) -> RunFacts:
         _sum([measured(value_at(part, f"agent_result.n_{key}_tokens")) for part in parts])
         for key in ("input", "output")
     )
-    return RunFacts(
+    return stated_run(
         model=_model(trial),
         status=_name(exceptions[0]) if exceptions else "completed",
         cost_usd=_sum([stated_amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
         seconds=_sum([_seconds(part) for part in parts]),
+        tokens=tokens,
         tool_calls=None if calls is None else len(calls),
         uses=None if calls is None else skills_read(calls),
-        **token_facts(*tokens),
     )
 
 

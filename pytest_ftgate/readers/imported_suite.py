@@ -15,10 +15,9 @@ from typing import Any
 import yaml
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import joined_values, text_of
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_delimited, read_parquet, read_rows
-from pytest_ftgate.readers.text import json_or_text, replace_in_json
+from pytest_ftgate.readers.text import joined_values, json_or_text, replace_in_json, text_of
 from pytest_ftgate.readers.yaml import load_yaml
 
 #: Answers of at most so many words are looked for in the reply; longer ones are compared.

@@ -14,9 +14,9 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, token_facts
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, text_of, value_at
-from pytest_ftgate.readers.text import mappings_in, replace_in_json
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
+from pytest_ftgate.readers.text import mappings_in, replace_in_json, text_of, value_at
 
 _KEYS = {"eval", "status"}
 _SAMPLES = "samples/"
@@ -189,14 +189,14 @@ def _run_facts(sample: Mapping[str, Any], model: str) -> RunFacts:
     }
     calls = _tool_calls(sample)
     limit = text_of(value_at(sample, "limit.type"))
-    return RunFacts(
+    return stated_run(
         model=model,
         status="error" if sample.get("error") else f"limit: {limit}" if limit else "completed",
         cost_usd=measured(sums["total_cost"]),
-        seconds=measured(sample.get("total_time")),
+        seconds=sample.get("total_time"),
         tool_calls=len(calls),
         uses=skills_read((str(call["function"]), call["arguments"]) for call in calls),
-        **token_facts(sum(sums[key] for key in _SENT), sums["output_tokens"], sums["total_tokens"]),
+        tokens=(sum(sums[key] for key in _SENT), sums["output_tokens"], sums["total_tokens"]),
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.imported_suite import (
     ImportedPrompt,
     ImportedSuite,
@@ -19,7 +18,7 @@ from pytest_ftgate.readers.imported_suite import (
     read_records,
     read_text_below,
 )
-from pytest_ftgate.readers.text import as_mapping, mappings_in, normalised_words
+from pytest_ftgate.readers.text import as_mapping, mappings_in, normalised_words, text_of
 from pytest_ftgate.readers.yaml import read_yaml
 
 _TOOL = "OpenAI Evals"

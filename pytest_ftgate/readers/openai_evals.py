@@ -11,12 +11,9 @@ from pytest_ftgate.readers.answer_rows import (
     Sample,
     ToolFormat,
     answer_in,
-    first_of,
     input_in,
-    text_of,
-    value_at,
 )
-from pytest_ftgate.readers.text import as_mapping, mappings_in
+from pytest_ftgate.readers.text import as_mapping, first_of, mappings_in, text_of, value_at
 
 _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}

@@ -8,19 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import gcd
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import RunFacts, measured, seconds_of, token_facts
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
+from pytest_ftgate.readers.text import (
     joined_values,
-    part_of,
+    mappings_in,
     text_at,
     text_of,
     value_at,
 )
-from pytest_ftgate.readers.text import as_mapping, mappings_in
 
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
@@ -63,8 +59,7 @@ def _numbered(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[st
 
 
 def _test_key(result: Mapping[str, Any]) -> str:
-    case = as_mapping(result.get("testCase"))
-    parts = [result.get("vars"), *(case.get(key) for key in ("description", "assert"))]
+    parts = [value_at(result, path) for path in ("vars", "testCase.description", "testCase.assert")]
     return json.dumps(parts, sort_keys=True, default=str)
 
 
@@ -139,14 +134,14 @@ def _run_facts(result: Mapping[str, Any]) -> RunFacts:
     skills = value_at(result, "response.metadata.skillCalls")
     # Agents list the tools that they called; the skills only if they read any.
     named = skills if isinstance(skills, list) else [] if isinstance(calls, list) else None
-    return RunFacts(
+    return stated_run(
         model=text_at(result, "provider.id") or _provider(result),
         status="error" if _is_error(result) else "passed" if result["success"] else "failed",
         cost_usd=measured(result.get("cost")) or measured(value_at(result, "response.cost")),
-        seconds=seconds_of(result.get("latencyMs")),
+        milliseconds=result.get("latencyMs"),
         tool_calls=len(calls) if isinstance(calls, list) else None,
         uses=None if named is None else tuple(dict.fromkeys(text_at(one, "name") for one in named)),
-        **token_facts(*(value_at(usage, key) for key in ("prompt", "completion", "total"))),
+        tokens=[value_at(usage, key) for key in ("prompt", "completion", "total")],
     )
 
 

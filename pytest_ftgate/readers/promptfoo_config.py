@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.assertions import CarriedRules, assertion_of_cell, carry_assertions
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
@@ -25,7 +24,7 @@ from pytest_ftgate.readers.imported_suite import (
     slug,
     unique,
 )
-from pytest_ftgate.readers.text import as_mapping
+from pytest_ftgate.readers.text import as_mapping, text_of
 
 _FILE = "file://"
 _DOCUMENTS = (".json", ".yaml", ".yml")

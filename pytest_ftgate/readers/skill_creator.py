@@ -9,23 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    document_in,
-    measured,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
-from pytest_ftgate.readers.text import mappings_in
+from pytest_ftgate.readers.agent_runs import document_in, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
+from pytest_ftgate.readers.text import mappings_in, text_at, value_at
 
 #: The arms that are compared if the user names none, the base first.
 _ARMS = (("without_skill", "with_skill"), ("old_skill", "new_skill"))
@@ -106,12 +92,12 @@ def _run(found: tuple[Mapping[str, Any], str], score: str) -> Sample:
     value = rate if score == _PASS_RATE else float(rate == 1)
     # Without a grade the tool writes that none of 0 expectations passed.
     missing = "not graded" if result.get("total") == 0 else ""
-    facts = RunFacts(
+    facts = stated_run(
         model=model,
         status=missing or "graded",
-        seconds=measured(result.get("time_seconds")),
-        tool_calls=count_of(result.get("tool_calls")) or None,
-        **token_facts(None, None, result.get("tokens")),
+        seconds=result.get("time_seconds"),
+        tool_calls=result.get("tool_calls") or None,
+        tokens=(None, None, result.get("tokens")),
     )
     # As its folders are called; a bare number would only count the runs.
     case_id = f"eval-{run['eval_id']}" if isinstance(run["eval_id"], int) else str(run["eval_id"])

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import RunFacts, document_in, seconds_between, token_facts
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of, text_at
+from pytest_ftgate.readers.agent_runs import document_in, seconds_between, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import text_at
 
 _KEYS = {"task_id", "trial_name", "is_resolved"}
 _RESULTS, _METADATA = "results.json", "run_metadata.json"
@@ -64,11 +65,11 @@ def _missing_reason(trial: Mapping[str, Any]) -> str:
 
 def _trial(found: tuple[Row, Mapping[str, Any]], _: str) -> Sample:
     trial, metadata = found[0].value, found[1]
-    run = RunFacts(
+    run = stated_run(
         model=text_at(metadata, "model_name"),
         status=str(trial.get("failure_mode") or ""),
         seconds=seconds_between(trial.get("agent_started_at"), trial.get("agent_ended_at")),
-        **token_facts(trial.get("total_input_tokens"), trial.get("total_output_tokens")),
+        tokens=[trial.get(f"total_{side}_tokens") for side in ("input", "output")],
     )
     return Sample(trial, trial["is_resolved"], missing=_missing_reason(trial), run=run)
 

@@ -7,25 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    measured,
-    seconds_of,
-    skills_read,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
+from pytest_ftgate.readers.agent_runs import measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
-from pytest_ftgate.readers.text import mappings_in
+from pytest_ftgate.readers.text import mappings_in, text_at, value_at
 
 _TRIAL, _RESULTS = "trial-result", "results.jsonl"
 _SUCCESS, _TIMEOUT = "success", "agent_timeout"
@@ -93,14 +78,14 @@ def _trial(found: tuple[Row, str], score: str) -> Sample:
     metrics = value_at(record, "trajectory.metrics") or {}
     usage = value_at(metrics, "tokenUsage") or {}
     keys = ("inputTokens", "outputTokens", "totalTokens")
-    run = RunFacts(
+    run = stated_run(
         model=text_at(record, "model") or text_at(record, "trajectory.metadata.model"),
         status=text_at(record, "trajectory.endReason") or text_at(record, "status"),
         cost_usd=measured(value_at(usage, "costUsd")),
-        seconds=seconds_of(metrics.get("wallTimeMs") or record.get("durationMs")),
-        tool_calls=count_of(metrics.get("toolCallCount")),
+        milliseconds=metrics.get("wallTimeMs") or record.get("durationMs"),
+        tool_calls=metrics.get("toolCallCount"),
         uses=_skills(record),
-        **token_facts(*(value_at(usage, key) for key in keys)),
+        tokens=[value_at(usage, key) for key in keys],
     )
     return Sample(
         record,
