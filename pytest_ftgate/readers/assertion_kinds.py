@@ -8,16 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.checks import (
-    ReplyCheck,
-    avoided,
-    contained,
-    equal,
-    escaped,
-    json_form,
-    matching,
-    sized,
-)
+from pytest_ftgate.readers import checks
+from pytest_ftgate.readers.checks import ReplyCheck
 from pytest_ftgate.readers.imported_suite import parse_document
 from pytest_ftgate.readers.text import text_of
 
@@ -66,8 +58,8 @@ def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> Maker
             # Of a list with an empty text JavaScript knows the answer.
             return None
         if inverse:
-            return avoided(texts, case=case)
-        return contained(texts, case=case, every=bool(every))
+            return checks.avoided(texts, case=case)
+        return checks.contained(texts, case=case, every=bool(every))
 
     return make
 
@@ -75,29 +67,22 @@ def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> Maker
 def _equals(value: Any) -> ReplyCheck | None:
     if isinstance(value, Mapping | list):
         return ReplyCheck({"json_schema": {"const": value}})
-    return equal(_shown(value)) if _shown(value).strip() else None
+    return checks.equal(_shown(value)) if _shown(value).strip() else None
 
 
 def _not_equal(value: Any) -> ReplyCheck | None:
     if isinstance(value, Mapping | list) or not _shown(value).strip():
         return None
-    return equal(_shown(value), inverse=True)
+    return checks.equal(_shown(value), inverse=True)
 
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else text_of(value) or ""
 
 
-def _pattern(*, inverse: bool) -> Maker:
-    return lambda value: (
-        matching(value, inverse=inverse) if isinstance(value, str) and value else None
-    )
-
-
-def _edge(form: str) -> Maker:
-    return lambda value: (
-        matching(form.format(escaped(value))) if isinstance(value, str) and value else None
-    )
+def _matched(text: Any, pattern: str, *, inverse: bool = False) -> ReplyCheck | None:
+    """Return the check that *pattern* matches, of an assertion whose value is *text*."""
+    return checks.matching(pattern, inverse=inverse) if isinstance(text, str) and text else None
 
 
 def _schema(value: Any) -> Any:
@@ -114,7 +99,7 @@ def _schema(value: Any) -> Any:
 
 def _is_json(value: Any) -> ReplyCheck | None:
     schema = _schema(value)
-    return None if schema is None else json_form(schema)
+    return None if schema is None else checks.json_form(schema)
 
 
 def _contains_json(value: Any) -> ReplyCheck | None:
@@ -127,7 +112,9 @@ def _contains_json(value: Any) -> ReplyCheck | None:
 def _words(value: Any) -> ReplyCheck | None:
     bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
     limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
-    return sized("words", limits.get("min"), limits.get("max")) if any(limits.values()) else None
+    if not any(limits.values()):
+        return None
+    return checks.sized("words", limits.get("min"), limits.get("max"))
 
 
 def _is_sql(value: Any) -> ReplyCheck | None:
@@ -148,14 +135,14 @@ MAKERS: Mapping[str, Maker] = {
     "not-icontains": _contains(case=False, every=None, inverse=True),
     "not-contains-any": _contains(case=True, every=False, inverse=True),
     "not-icontains-any": _contains(case=False, every=False, inverse=True),
-    "regex": _pattern(inverse=False),
-    "not-regex": _pattern(inverse=True),
-    "starts-with": _edge("^{}"),
-    "not-starts-with": _edge("^(?!{})"),
-    "ends-with": _edge("{}$"),
+    "regex": lambda value: _matched(value, value),
+    "not-regex": lambda value: _matched(value, value, inverse=True),
+    "starts-with": lambda value: _matched(value, f"^{checks.escaped(str(value))}"),
+    "not-starts-with": lambda value: _matched(value, f"^(?!{checks.escaped(str(value))})"),
+    "ends-with": lambda value: _matched(value, f"{checks.escaped(str(value))}$"),
     "is-json": _is_json,
     "contains-json": _contains_json,
     "is-sql": _is_sql,
     "word-count": _words,
-    "not-empty": lambda _: sized("characters", 1, None),
+    "not-empty": lambda _: checks.sized("characters", 1, None),
 }

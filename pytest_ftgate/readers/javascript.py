@@ -7,18 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.checks import (
-    ReplyCheck,
-    avoided,
-    contained,
-    equal,
-    escaped,
-    field_schema,
-    field_value,
-    json_form,
-    matching,
-    sized,
-)
+from pytest_ftgate.readers import checks
+from pytest_ftgate.readers.checks import ReplyCheck
 
 _TEXT = r"(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
 _LITERAL = rf"(?P<literal>{_TEXT}|-?\d+(?:\.\d+)?|true|false|null)"
@@ -48,13 +38,13 @@ def readable_checks(code: str, variables: Mapping[str, Any]) -> list[ReplyCheck]
     choice = _CHOICE.fullmatch(code)
     parts = _conjuncts(_with_values(choice[1] if choice else code, variables))
     try:
-        checks = [_check(part) for part in parts or ()]
+        made = [_check(part) for part in parts or ()]
     except ValueError:
         # A text with an escape that only JavaScript has.
         return None
-    if not checks or None in checks:
+    if not made or None in made:
         return None
-    found = [one for several in checks for one in several or ()]
+    found = [one for several in made for one in several or ()]
     return list({json.dumps(one): one for one in found}.values())
 
 
@@ -132,7 +122,7 @@ def _check(code: str) -> list[ReplyCheck] | None:
         if match := re.fullmatch(pattern, code):
             made = make(match)
             # JSON.parse throws where the reply is more than JSON.
-            strict = [json_form()] if "JSON.parse" in code else []
+            strict = [checks.json_form()] if "JSON.parse" in code else []
             return None if made is None else [made, *strict]
     return None
 
@@ -165,17 +155,18 @@ def _includes(match: re.Match[str]) -> _Made:
     text, case = _literal(match["literal"]), not match["lower"]
     if not isinstance(text, str) or not text or (not case and text != text.lower()):
         return None
-    return avoided([text], case=case) if match["not"] else contained([text], case=case)
+    make = checks.avoided if match["not"] else checks.contained
+    return make([text], case=case)
 
 
 def _edge(match: re.Match[str]) -> _Made:
-    text = escaped(str(_literal(match["literal"])))
+    text = checks.escaped(str(_literal(match["literal"])))
     found = f"^{text}" if match["edge"] == "starts" else f"{text}$"
-    return matching(found, inverse=bool(match["not"]))
+    return checks.matching(found, inverse=bool(match["not"]))
 
 
 def _pattern(match: re.Match[str]) -> _Made:
-    return matching(match["pattern"], match["flags"], inverse=bool(match["not"]))
+    return checks.matching(match["pattern"], match["flags"], inverse=bool(match["not"]))
 
 
 def _length(match: re.Match[str]) -> _Made:
@@ -183,30 +174,31 @@ def _length(match: re.Match[str]) -> _Made:
     low = number + (sign == ">") if sign[0] in ">=" else None
     high = number - (sign == "<") if sign[0] in "<=" else None
     # A reply of no words has one in JavaScript, whose limits below 2 say little.
-    return None if high == 0 else sized("words" if match["words"] else "characters", low, high)
+    unit = "words" if match["words"] else "characters"
+    return None if high == 0 else checks.sized(unit, low, high)
 
 
 def _equal(match: re.Match[str]) -> _Made:
     text = _literal(match["literal"])
     is_text = isinstance(text, str) and text.strip()
-    return equal(text, inverse=match["sign"][0] == "!") if is_text else None
+    return checks.equal(text, inverse=match["sign"][0] == "!") if is_text else None
 
 
 def _field(match: re.Match[str]) -> _Made:
     path, value = _path(match["path"]), _literal(match["literal"])
     if match["sign"][0] == "=":
-        return field_value(path, value)
-    return field_schema(path, {"not": {"const": value}}, required=False)
+        return checks.field_value(path, value)
+    return checks.field_schema(path, {"not": {"const": value}}, required=False)
 
 
 def _listed(match: re.Match[str]) -> _Made:
     values = [_literal(one[0]) for one in re.finditer(_LITERAL, match["list"])]
     if match["path"]:
-        return field_schema(_path(match["path"]), {"enum": values})
+        return checks.field_schema(_path(match["path"]), {"enum": values})
     texts = [one.strip() for one in values if isinstance(one, str) and one.strip()]
     if len(texts) != len(values):
         return None
-    return ReplyCheck({"regex": f"^(?:{'|'.join(map(escaped, texts))})$"}, "exact", texts)
+    return ReplyCheck({"regex": f"^(?:{'|'.join(map(checks.escaped, texts))})$"}, "exact", texts)
 
 
 def _typed(match: re.Match[str]) -> _Made:
@@ -214,11 +206,11 @@ def _typed(match: re.Match[str]) -> _Made:
     types = {**kinds, "object": ["object", "array", "null"]}.get(match["type"] or "array")
     if types is None or match["sign"] == "!==":
         return None
-    return field_schema(_path(match["path"] or match["path2"]), {"type": types})
+    return checks.field_schema(_path(match["path"] or match["path2"]), {"type": types})
 
 
 def _present(match: re.Match[str]) -> _Made:
-    return field_schema(_path(match["path"]), {})
+    return checks.field_schema(_path(match["path"]), {})
 
 
 _TYPE = rf"typeof\s+{_FIELD}\s*(?P<sign>[!=]==)\s*['\"](?P<type>\w+)['\"]"
