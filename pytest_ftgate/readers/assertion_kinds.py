@@ -10,7 +10,7 @@ from typing import Any
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers import checks
 from pytest_ftgate.readers.checks import ReplyCheck
-from pytest_ftgate.readers.imported_suite import parse_document
+from pytest_ftgate.readers.imported_files import parse_document
 from pytest_ftgate.readers.text import text_of
 
 # One maker for each kind: it returns the check, or None if the value is none that it can keep.

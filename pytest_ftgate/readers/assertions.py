@@ -16,7 +16,8 @@ import yaml
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertion_kinds import MAKERS, document_of, listed_texts
 from pytest_ftgate.readers.checks import ReplyCheck, json_form, merged
-from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
+from pytest_ftgate.readers.imported_files import filled
+from pytest_ftgate.readers.imported_suite import AGREES, PATH
 from pytest_ftgate.readers.javascript import (
     code_after,
     is_whole_function,

@@ -19,14 +19,12 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.readers.answer_rows import Columns, answer_in, input_in
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.file_limits import read_here
+from pytest_ftgate.readers.imported_files import parse_document, read_records, read_text_below
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedSuite,
     expected_of,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
 )
 from pytest_ftgate.readers.openai_cases import evals_in, read_eval, read_samples
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config

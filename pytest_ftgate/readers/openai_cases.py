@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.imported_files import parse_document, read_records, read_text_below
 from pytest_ftgate.readers.imported_suite import (
     ImportedPrompt,
     ImportedSuite,
     expected_of,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
 )
 from pytest_ftgate.readers.text import as_mapping, mappings_in, normalised_words, text_of
 from pytest_ftgate.readers.yaml import read_yaml

@@ -12,15 +12,17 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertions import CarriedRules, assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.imported_files import (
+    filled,
+    parse_document,
+    read_records,
+    read_text_below,
+)
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
-    filled,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
     slug,
     unique,
 )

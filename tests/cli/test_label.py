@@ -15,7 +15,7 @@ import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.hostile import ACTING, COMMANDS
 from ftgate_testing.labelling import SUITE, read_lines, write_suite
-from ftgate_testing.reports import HOSTILE
+from ftgate_testing.reports import HOSTILE_NAMES
 
 from pytest_ftgate.readers.label_exports import FORMULA_STARTS
 
@@ -193,7 +193,7 @@ def test_a_suite_without_inputs_says_what_to_write(pytester, label):
 
 
 def test_no_screen_obeys_a_reply(pytester, label, kept):
-    texts = [*HOSTILE.values()]
+    texts = [*HOSTILE_NAMES.values()]
     write_suite(pytester.path, differing=len(texts), new=lambda n: texts[n])
 
     printed = label(keys="m1" * len(texts))[1]

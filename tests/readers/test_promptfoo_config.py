@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.datasets import read_import
-from pytest_ftgate.readers.imported_suite import filled
+from pytest_ftgate.readers.imported_files import filled
 
 
 def read(folder, config, **files):
