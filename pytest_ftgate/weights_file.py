@@ -11,7 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from math import prod
 from mmap import ACCESS_READ, mmap
@@ -58,6 +58,13 @@ def read_json_object(path: Path, most: int = _MOST_JSON) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{path.name} is no JSON object")
     return values
+
+
+def json_object_or_empty(path: Path, most: int = _MOST_JSON) -> Mapping[str, Any]:
+    """Return the JSON object in the file at *path*, or {} where it cannot be read."""
+    with suppress(ConfigurationError):
+        return read_json_object(path, most)
+    return {}
 
 
 # Safetensors -------------------------------------------------------------------------------------

@@ -24,18 +24,8 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *(
-        "errors",
-        "settings",
-        "machine",
-        "processes",
-        "weights_file",
-        "weights",
-        "adapters",
-        "stats",
-        "readers",
-        "skills",
-    ),
+    *("errors", "settings", "machine", "processes", "weights_file", "weights", "adapters"),
+    *("stats", "readers", "skills"),
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
     *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
 )
@@ -80,16 +70,8 @@ FIGURE_CALLS = {
 }
 #: The modules that read the price of one request; the first alone makes a mean of prices.
 PRICE_READERS = {
-    *(
-        "gates.case_cost",
-        "gates.figures",
-        "gates.run_figures",
-        "gates.usage",
-        "requests.estimate",
-        "requests.reply",
-        "results.collect",
-    ),
-    *("suite.ladder", "suite.prices"),
+    *("gates.case_cost", "gates.figures", "gates.run_figures", "gates.usage"),
+    *("requests.estimate", "requests.reply", "results.collect", "suite.ladder", "suite.prices"),
 }
 #: The class that gets private methods of another one by its nature: the loop calls the engine back.
 CALLED_BACK = {"SchedulerCallbacks"}
@@ -119,18 +101,8 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.
 OTHER_TESTS = {
-    *(
-        "action",
-        "benchmarks",
-        "docs",
-        "examples",
-        "fuzz",
-        "hostile",
-        "journeys",
-        "mutation",
-        "nightly",
-    ),
-    *("ftgate_testing", "recorded", "typing", "vectors"),
+    *("action", "benchmarks", "docs", "examples", "fuzz", "hostile", "journeys", "mutation"),
+    *("nightly", "ftgate_testing", "recorded", "typing", "vectors"),
 }
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -159,16 +159,12 @@ def accepted(pytester, suite):
     Repository.made(pytester.path).commit()
 
 
-@pytest.mark.parametrize(
-    ("verb", "shown"),
-    [
-        (["--help"], "*VERB*"),
-        (["report", "--help"], "*--model-card PATH*"),
-        (["schema"], '*"title": "pytest-ftgate suite",*'),
-        (["history"], "*short: accuracy 100 % passed*"),
-    ],
-    ids=["help", "help of a verb", "schema", "history"],
-)
+@pytest.mark.parametrize(("verb", "shown"), [
+    (["--help"], "*VERB*"),
+    (["report", "--help"], "*--model-card PATH*"),
+    (["schema"], '*"title": "pytest-ftgate suite",*'),
+    (["history"], "*short: accuracy 100 % passed*"),
+], ids=["help", "help of a verb", "schema", "history"])  # fmt: skip
 def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(accepted, pytester, verb, shown):
     names = ",".join((*ALL, "pytest", "_pytest"))
 

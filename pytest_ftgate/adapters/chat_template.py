@@ -25,7 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pytest_ftgate.adapters.lora import CONFIG_FILE, LoraConfig
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import find_checkpoint
-from pytest_ftgate.weights_file import check_gguf, read_json_object
+from pytest_ftgate.weights_file import check_gguf, json_object_or_empty
 
 #: The key of ``extra`` that goes to the chat template.
 TEMPLATE_OPTIONS = "chat_template_kwargs"
@@ -163,7 +163,7 @@ def folder_template(folder: Path, prefix: str) -> ChatTemplate | None:
 
     *prefix* stands before the name of the file in messages.
     """
-    values, tokens = _read_object(folder / _TOKENIZER_FILE), special_tokens(folder)
+    values, tokens = json_object_or_empty(folder / _TOKENIZER_FILE), special_tokens(folder)
     path = folder / _TEMPLATE_FILE
     with suppress(OSError, ValueError):
         if path.stat().st_size <= _LARGEST_TEMPLATE:
@@ -221,16 +221,11 @@ def _gguf_template(path: Path, changed: int) -> ChatTemplate | None:
     return None
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    with suppress(ConfigurationError):
-        return {**read_json_object(path)}
-    return {}
-
-
 def special_tokens(folder: Path) -> dict[str, str]:
     """Return the special tokens of the tokenizer in *folder*, by names such as ``eos_token``."""
-    tokens, files = {}, (_TOKENS_FILE, _TOKENIZER_FILE)
-    for name, value in chain.from_iterable(_read_object(folder / file).items() for file in files):
+    tokens = {}
+    objects = (json_object_or_empty(folder / file) for file in (_TOKENS_FILE, _TOKENIZER_FILE))
+    for name, value in chain.from_iterable(found.items() for found in objects):
         content = value.get("content") if isinstance(value, Mapping) else value
         if name.endswith("_token") and isinstance(content, str):
             tokens[name] = content

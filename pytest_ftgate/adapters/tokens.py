@@ -18,7 +18,7 @@ from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, folder_template, 
 from pytest_ftgate.adapters.lora import WEIGHTS_FILE
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.weights import weights_name
-from pytest_ftgate.weights_file import gguf_tokens, read_json_object, safetensors_shapes
+from pytest_ftgate.weights_file import gguf_tokens, json_object_or_empty, safetensors_shapes
 
 #: The file with all tokens of a tokenizer, and the most bytes that it may have.
 _FILE, _MOST_JSON = "tokenizer.json", 64_000_000
@@ -191,8 +191,9 @@ def _read_tokens(path: Path) -> Vocabulary:
         free = {number for number, kind in enumerate(types) if kind == _UNUSED}
         named = {text: number for number, text in enumerate(texts) if number not in free}
         return Vocabulary(named, is_whole=bool(named), is_gguf=True)
-    whole = _read_object(path / _FILE)
-    words = _mapping(whole.get("model")).get("vocab") or _read_object(path / "vocab.json")
+    whole = json_object_or_empty(path / _FILE, _MOST_JSON)
+    words = _mapping(whole.get("model")).get("vocab")
+    words = words or json_object_or_empty(path / "vocab.json", _MOST_JSON)
     if isinstance(words, list):
         # A piece and its score.
         pieces = (item[0] if isinstance(item, list) and item else None for item in words)
@@ -211,8 +212,9 @@ def _added(path: Path, whole: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     rows = whole.get("added_tokens")
     for row in rows if isinstance(rows, list) else ():
         yield _mapping(row).get("content"), _mapping(row).get("id")
-    yield from _read_object(path / _ADDED_FILE).items()
-    decoder = _mapping(_read_object(path / _CONFIG_FILE).get("added_tokens_decoder"))
+    yield from json_object_or_empty(path / _ADDED_FILE, _MOST_JSON).items()
+    config = json_object_or_empty(path / _CONFIG_FILE, _MOST_JSON)
+    decoder = _mapping(config.get("added_tokens_decoder"))
     for number, row in decoder.items():
         if number.isdecimal() and len(number) <= _DIGITS:
             yield _mapping(row).get("content"), int(number)
@@ -220,12 +222,6 @@ def _added(path: Path, whole: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 def _numbered(pairs: Iterable[tuple[Any, Any]]) -> dict[str, int]:
     return {text: n for text, n in pairs if isinstance(text, str) and type(n) is int}
-
-
-def _read_object(path: Path) -> Mapping[str, Any]:
-    with suppress(ConfigurationError):
-        return read_json_object(path, _MOST_JSON)
-    return {}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -236,7 +232,7 @@ def _embedding_rows(model: Path) -> int:
     """Return how many tokens the embedding of *model* has rows for; 0 if that is not known."""
     if model.is_file():
         return len(gguf_tokens(model)[0])
-    config = _read_object(model / "config.json")
+    config = json_object_or_empty(model / "config.json", _MOST_JSON)
     rows = _mapping(config.get("text_config")).get("vocab_size") or config.get("vocab_size")
     return rows if type(rows) is int else 0
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
 
 class VerbOutput(NamedTuple):
@@ -15,6 +15,18 @@ class VerbOutput(NamedTuple):
 
     lines: tuple[str, ...]
     exit_code: int = 0
+
+
+def existing_file(path: Path) -> Path:
+    """Return *path* if it is a file.
+
+    Raises:
+        ConfigurationError: it is not; the message suggests a file with a similar name.
+    """
+    if not path.is_file():
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
+    return path
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from uuid import uuid4
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
+from pytest_ftgate.cli import existing_file
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.needs import ScoreRequest
 from pytest_ftgate.reporting.number_text import file_size
@@ -212,9 +213,7 @@ def import_replies(file: Path, cache: Path) -> str:
         SuiteError: the file is invalid.
         ConfigurationError: the file does not exist.
     """
-    if not file.is_file():
-        raise ConfigurationError(f"there is no file {file}")
-    entries = [*read_replies(file, str(file)).values()]
+    entries = [*read_replies(existing_file(file), str(file)).values()]
     opened = Cache(cache, run=uuid4().hex, clock=time.time)
     added = opened.add(entries)
     opened.close()

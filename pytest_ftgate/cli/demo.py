@@ -47,7 +47,10 @@ def run_demo(folder: Path, *, live: bool) -> Iterator[str]:
     Raises:
         ConfigurationError: *folder* holds something else, or the model is not installed.
     """
-    source = _live_source() if live else _RECORDED
+    source = next(filter(Path.is_dir, _LIVE), None) if live else _RECORDED
+    if source is None:
+        message = "the live example is missing from this installation; install again"
+        raise ConfigurationError(message)
     _copy(source, folder)
     if live:
         if find_spec("xllamacpp") is None:
@@ -83,10 +86,3 @@ def is_demo(folder: Path) -> bool:
     suite, sources = folder / _SUITE, (_RECORDED, *_LIVE)
     originals = (source / _SUITE for source in sources if (source / _SUITE).is_file())
     return suite.is_file() and suite.read_bytes() in [path.read_bytes() for path in originals]
-
-
-def _live_source() -> Path:
-    for path in _LIVE:
-        if path.is_dir():
-            return path
-    raise ConfigurationError("the live example is missing from this installation; install again")

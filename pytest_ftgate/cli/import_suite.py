@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.cli import VerbOutput, writing
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.readers.datasets import read_import
 from pytest_ftgate.readers.imported_suite import (
@@ -382,12 +382,10 @@ class _Writer:
             some = "them" if existing[1:] else "it"
             exist = f"{', '.join(existing)} exist{'' if existing[1:] else 's'} already"
             raise ConfigurationError(f"{exist}; remove {some}, or name another suite: -o")
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for file, text in files.items():
                 file.write_text(text, "utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be written: {error}") from error
 
 
 def _joined(*parts: str) -> str:

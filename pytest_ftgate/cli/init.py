@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cli import VerbOutput, scaffold
+from pytest_ftgate.cli import VerbOutput, existing_file, scaffold
 from pytest_ftgate.cli.demo import is_demo
 from pytest_ftgate.cli.doctor import project_files
 from pytest_ftgate.cli.import_suite import import_suite, imported_path
@@ -29,7 +29,8 @@ from pytest_ftgate.gates.power import coarse_limit, default_limit, estimate_mini
 from pytest_ftgate.gates.regressions import find_regressions, flips
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, joined_values
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
+from pytest_ftgate.readers.text import joined_values
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.reporting.text import line_width, one_line, shorten, wrap_lines
@@ -192,8 +193,7 @@ def _sources(
 def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> scaffold.Candidate:
     """Return the candidate that the user names; a file of cases may stand alone."""
     for path in filter(None, (prompt, cases)):
-        if not path.is_file():
-            raise ConfigurationError(f"there is no file {path}")
+        existing_file(path)
     if cases is not None:
         return scaffold.Candidate(prompt, scaffold.read_cases(cases, columns))
     if prompt is None or prompt.suffix in scaffold.DATA_SUFFIXES:

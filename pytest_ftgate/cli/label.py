@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -42,89 +42,59 @@ from pytest_ftgate.suite.pair_labels import PairAnswer
 _SUITE_SUFFIX = (".yaml", ".yml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelOptions:
-    """The options of the verb, by the names that the command line gives them."""
+#: The options that each are a command of their own, and what the parser calls them.
+_COMMANDS = {
+    "--judge": "judge",
+    "--page": "page",
+    "--csv": "table",
+    "--import": "imported",
+    "--to-cases": "to_cases",
+}
 
-    variant: str | None = None
-    by: str | None = None
-    second: bool = False
-    labels: Path | None = None
-    page: Path | None = None
-    table: Path | None = None
-    imported: Path | None = None
-    key: Path | None = None
-    judge_name: str | None = None
-    to_cases: Path | None = None
-    judge: bool = False
-    out: Path | None = None
-    count: int = 200
-    seed: int = 0
-    id: str | None = None
-    input: str | None = None
-    reply: str | None = None
-    expected: str | None = None
-    score: str | None = None
-    scorer: str | None = None
-    by_line: bool = False
 
-    @property
-    def person(self) -> str:
-        """Who labels."""
-        return (self.by or "").strip() or _user_name()
-
-    def check(self, files: Sequence[Path]) -> None:
-        """Raise if the options do not go together."""
-        chosen = {
-            "--judge": self.judge, "--page": self.page, "--csv": self.table,
-            "--import": self.imported, "--to-cases": self.to_cases,
-        }  # fmt: skip
-        named = [name for name, value in chosen.items() if value]
-        if len(named) > 1:
-            raise ConfigurationError(f"{' and '.join(named)} are two commands; type one at a time")
-        needed = (("--key", self.key), ("--judge-name", self.judge_name))
-        lost = [name for name, value in needed if value and not self.imported]
-        if lost:
-            raise ConfigurationError(f"{lost[0]} says how --import reads; add --import FILE")
-        is_suite = len(files) == 1 and files[0].suffix in _SUITE_SUFFIX
-        if is_suite == bool(self.labels) or (not is_suite and len(files) != 2):  # noqa: PLR2004
-            raise ConfigurationError(
-                "write label SUITE.ftgate.yaml, or label BASE CANDIDATE --labels NAME.pairs.jsonl"
-            )
+def _check(chosen: Namespace, files: Sequence[Path]) -> None:
+    """Raise an error if the options do not go together."""
+    named = [option for option, name in _COMMANDS.items() if getattr(chosen, name)]
+    if len(named) > 1:
+        raise ConfigurationError(f"{' and '.join(named)} are two commands; type one at a time")
+    needed = (("--key", chosen.key), ("--judge-name", chosen.judge_name))
+    lost = [name for name, value in needed if value and not chosen.imported]
+    if lost:
+        raise ConfigurationError(f"{lost[0]} says how --import reads; add --import FILE")
+    is_suite = len(files) == 1 and files[0].suffix in _SUITE_SUFFIX
+    if is_suite == bool(chosen.labels) or (not is_suite and len(files) != 2):  # noqa: PLR2004
+        raise ConfigurationError(
+            "write label SUITE.ftgate.yaml, or label BASE CANDIDATE --labels NAME.pairs.jsonl"
+        )
 
 
 def label_replies(files: Sequence[Path], cache: Path | None, **options: Any) -> list[str]:
     """Label the pairs of a suite, or of two files of answers; return the closing lines.
 
-    *options* are those of `LabelOptions`.
+    *options* are those of the command line, by the names that its parser gives them.
 
     Raises:
         FtgateError: a file or an option cannot be used.
     """
-    chosen = LabelOptions(**options)
-    chosen.check(files)
+    chosen = Namespace(**options)
+    _check(chosen, files)
     if chosen.judge:
-        out, count, seed = chosen.out, chosen.count, chosen.seed
-        return with_suite(
-            files[0], cache,
-            lambda suite, session: [
-                *write_labels(suite, session, out=out, count=count, seed=seed)
-            ],
-        )  # fmt: skip
+        drawn = {"out": chosen.out, "count": chosen.count, "seed": chosen.seed}
+        return with_suite(files[0], cache, lambda *given: [*write_labels(*given, **drawn)])
     given, cases = _given(files, cache, chosen)
     if not given.pairs and not given.draw.known:
         return [f"no reply differs on {quantity(given.found.inputs, 'input')}: no label is needed"]
     if chosen.page or chosen.table:
         return [*_written(given, chosen)]
     if chosen.imported:
-        return [*_imported(given, chosen, chosen.imported)]
+        return [*_imported(given, chosen)]
     if chosen.to_cases:
         return [*_cases_written(given, cases, chosen.to_cases)]
     return _labelled_by_keys(given, chosen)
 
 
 def _given(
-    files: Sequence[Path], cache: Path | None, chosen: LabelOptions
+    files: Sequence[Path], cache: Path | None, chosen: Namespace
 ) -> tuple[Labelling, tuple[Case, ...]]:
     if chosen.labels is not None:
         names = ("id", "input", "reply", "expected", "score", "by_line")
@@ -141,7 +111,10 @@ def _given(
     )
 
 
-def _user_name() -> str:
+def _person(chosen: Namespace) -> str:
+    """Return who labels."""
+    if name := (chosen.by or "").strip():
+        return name
     try:
         name = git_output(Path(), "config", "user.name").strip()
     except GitError:
@@ -155,8 +128,8 @@ def _user_name() -> str:
 # By keys ------------------------------------------------------------------------------------------
 
 
-def _labelled_by_keys(given: Labelling, chosen: LabelOptions) -> list[str]:
-    by, second = chosen.person, chosen.second
+def _labelled_by_keys(given: Labelling, chosen: Namespace) -> list[str]:
+    by, second = _person(chosen), chosen.second
     columns, added = get_terminal_size().columns, 0
     with terminal_width(columns), keyboard() as keys:
         try:
@@ -223,10 +196,10 @@ def _new_file(path: Path) -> Path:
     return path
 
 
-def _written(given: Labelling, chosen: LabelOptions) -> Iterator[str]:
+def _written(given: Labelling, chosen: Namespace) -> Iterator[str]:
     """Write a page or a table of the pairs that are next, and yield what to do with it."""
-    path = _new_file(chosen.page or chosen.table or Path())
-    pairs = given.next_ones(chosen.person, chosen.count, second=chosen.second)
+    path = _new_file(chosen.page or chosen.table)
+    pairs = given.next_ones(_person(chosen), chosen.count, second=chosen.second)
     if not pairs:
         yield f"every pair has a label; run {given.command}"
         return
@@ -239,16 +212,17 @@ def _written(given: Labelling, chosen: LabelOptions) -> Iterator[str]:
     yield f"then: {takes} {'FILE' if chosen.page else f'{path} --by NAME'}"
 
 
-def _imported(given: Labelling, chosen: LabelOptions, path: Path) -> Iterator[str]:
-    how = LabelImport(by=chosen.person, judge=chosen.judge_name or "", key=chosen.key)
-    found = how.read(given, path)
+def _imported(given: Labelling, chosen: Namespace) -> Iterator[str]:
+    by = _person(chosen)
+    how = LabelImport(by=by, judge=chosen.judge_name or "", key=chosen.key)
+    found = how.read(given, chosen.imported)
     if found.added:
         given.add(found.added)
     if found.repeated:
         yield f"{quantity(found.repeated, 'label')} taken over before"
     if found.gap:
         yield note_text(found.gap)
-    left = _left(given, chosen.person, second=False)
+    left = _left(given, by, second=False)
     yield from labelled_lines(len(found.added), left, _typed(given), given.command)
 
 

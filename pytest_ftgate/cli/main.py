@@ -171,11 +171,6 @@ def _column(name: str, what: str) -> _Option:
     return _option(f"--{name}", f"the column of {what}", "COLUMN")
 
 
-def _out(name: str) -> _Option:
-    text = f"the output file (default: NAME.{name}.jsonl beside the suite)"
-    return _path("-o", text, dest="out")
-
-
 def _verbosity(what: str) -> _Option:
     return _option("-v", f"show more {what}", dest="verbosity", action="count", default=0)
 
@@ -393,7 +388,7 @@ _CACHE_ACTIONS = (
     _Verb("export", "write the replies that a suite needs to a file",
         _call_with_suite, "cli.cache:export_replies", (
         _SUITE,
-        _out("replies"),
+        _path("-o", "the output file (default: NAME.replies.jsonl beside the suite)", dest="out"),
         _option("--base", "export the replies of this variant's base to skill cases", "VARIANT"),
         _CACHE,
     )),

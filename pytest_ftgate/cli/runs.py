@@ -13,8 +13,8 @@ from pytest_ftgate.cli import VerbOutput, scaffold
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.power import default_limit
 from pytest_ftgate.plugin.suites import with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
-from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
+from pytest_ftgate.readers.answers import read_answers, with_short_names
 from pytest_ftgate.readers.pairing import pair_files
 from pytest_ftgate.readers.skill_creator import arms_of
 from pytest_ftgate.reporting.compare import cases_text

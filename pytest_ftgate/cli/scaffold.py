@@ -19,11 +19,11 @@ from pytest_ftgate.cli import writing
 from pytest_ftgate.cli.doctor import project_files, served_models
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.suites import with_suite
-from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns, value_at
+from pytest_ftgate.readers.answer_rows import AnswerFile, AnswerRow, Columns
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.source import Source, declared_keys
 from pytest_ftgate.readers.table import read_rows
-from pytest_ftgate.readers.text import json_or_text
+from pytest_ftgate.readers.text import json_or_text, value_at
 from pytest_ftgate.reporting.number_text import percent, quantity
 from pytest_ftgate.requests.api_keys import is_loopback
 from pytest_ftgate.results.history import repository_of
@@ -411,7 +411,9 @@ def yaml_text(value: Any) -> str:
 def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     """Return how replies to *rows* are scored, guessed from what they expect."""
     expected = [row.expected for row in rows if row.expected is not None]
-    objects = [one for value in expected if isinstance(one := _parsed(value), Mapping)]
+    # JSON in a text, such as a cell of a table, is parsed.
+    parsed = [json_or_text(one) if isinstance(one, str) else one for one in expected]
+    objects = [one for one in parsed if isinstance(one, Mapping)]
     if objects:
         schema = yaml.safe_dump(
             {"json_schema": _schema(objects)},
@@ -424,8 +426,7 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
         # A reply may have line breaks and spaces, which a file of cases has not.
         longest = max(len(json.dumps(one, indent=2)) for one in objects)
         return Scoring((*lines, score), _tokens(longest), has_format=True)
-    answers = [a for value in expected for a in (value if isinstance(value, list) else [value])]
-    texts = [str(answer) for answer in answers]
+    texts = [str(a) for one in expected for a in (one if isinstance(one, list) else [one])]
     longest = max(map(len, texts), default=0)
     if all(parse_number(text, {}) is not None for text in texts):
         return Scoring(("score: numeric  # the number in the reply counts",), _SENTENCE)
@@ -434,21 +435,15 @@ def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
     if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
         choice = f"format: {{choice: {yaml_text(labels)}}}"
         return Scoring((choice,), _tokens(longest), tuple(labels), has_format=True)
-    is_word = longest <= _MAX_ANSWER_LENGTH
     strict = "the reply has to contain what is expected; exact is stricter"
     free = f"for free text see judge and similarity: {docs_page('scores')}"
-    comment = strict if is_word else free
+    comment = strict if longest <= _MAX_ANSWER_LENGTH else free
     return Scoring((f"score: contains  # {comment}",), max(_SENTENCE, _tokens(2 * longest)))
 
 
 def _tokens(characters: int) -> int:
     """Return tokens that surely hold so many characters: one for each, in whole eights."""
     return max(8, -(-characters // 8) * 8)
-
-
-def _parsed(value: Any) -> Any:
-    """Return an expected answer; JSON in a text, such as a cell of a table, is parsed."""
-    return json_or_text(value) if isinstance(value, str) else value
 
 
 def _schema(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -534,7 +529,7 @@ def write_workflow(suite: Path) -> Iterator[str]:
     text = text.replace("extras: prices", f"extras: {','.join((*needs.extras, 'prices'))}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_new(path, text.replace(_ENV, _environment(needs.variables)))
-    yield f"wrote {shown}: replace OWNER and COMMIT in it{unknown}"
+    yield f"wrote {shown}: replace OWNER and COMMIT in it ({docs_page('ci')}){unknown}"
     yield from needs.steps
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cli import VerbOutput
+from pytest_ftgate.cli import VerbOutput, existing_file
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.gates.design import Look, plan_looks
 from pytest_ftgate.gates.needs import ScoreRequest
@@ -291,7 +291,7 @@ def examine_data(
         rules = replace(rules, cases=(*rules.cases, *_test_cases(against)))
     if context:
         rules = replace(rules, context=context)
-    data = read_training_data(_existing(file))
+    data = read_training_data(existing_file(file))
     findings = check_training_data(data, rules)
     head = f"{file}: {severity_counts(findings)} in {quantity(data.row_count, 'row')}"
     has_error = any(finding.severity is Severity.ERROR for finding in findings)
@@ -305,7 +305,7 @@ def _suite_rules(suite: Suite, _session: Session) -> TrainingDataRules:
 
 
 def _test_cases(path: Path) -> list[Case]:
-    source = Source(root=Path.cwd(), path=_existing(path).resolve())
+    source = Source(root=Path.cwd(), path=existing_file(path).resolve())
     rows = read_training_rows(source, source.path)
     if source.errors:
         raise SuiteError(str(path), source.errors)
@@ -319,15 +319,3 @@ def _test_cases(path: Path) -> list[Case]:
         )
         for row in rows
     ]
-
-
-def _existing(path: Path) -> Path:
-    """Return *path* if it is a file.
-
-    Raises:
-        ConfigurationError: it is not; the message suggests a file with a similar name.
-    """
-    if not path.is_file():
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
-    return path

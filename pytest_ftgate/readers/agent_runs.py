@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,7 @@ class RunFacts:
 
     def to_plain(self) -> dict[str, Any]:
         """Return what is known, as JSON has it."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in values.items() if value not in (None, "")}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
     @classmethod
     def from_plain(cls, raw: Mapping[str, Any]) -> RunFacts:
@@ -98,24 +97,30 @@ def measured(value: Any) -> float | None:
     return stated_amount(value) or None
 
 
-def count_of(value: Any) -> int | None:
-    """Return *value* as a whole number of at least 0, else None."""
-    number = stated_amount(value)
-    return None if number is None else int(number)
+def stated_run(
+    *,
+    tokens: Iterable[Any] = (),
+    seconds: Any = None,
+    milliseconds: Any = None,
+    tool_calls: Any = None,
+    **facts: Any,
+) -> RunFacts:
+    """Return the facts of a run as its file states them, of which some may be no numbers.
 
-
-def token_facts(sent: Any, received: Any, total: Any = None) -> dict[str, Any]:
-    """Return the fields of tokens, of which no run has 0; the total of the parts if unstated."""
-    first, second = measured(sent), measured(received)
-    # One part alone would be too little.
-    whole = measured(total) or (first + second if first and second else None)
-    return {"input_tokens": first, "output_tokens": second, "total_tokens": whole}
-
-
-def seconds_of(milliseconds: Any) -> float | None:
-    """Return *milliseconds* as seconds, of which no run has 0, or None."""
-    value = measured(milliseconds)
-    return None if value is None else value / 1_000
+    *tokens* are those that were sent, those that came back, and all of them if that is stated.
+    *facts* are further fields.
+    """
+    sent, received, total, *_ = *map(measured, tokens), None, None, None
+    calls, thousandths = stated_amount(tool_calls), measured(milliseconds)
+    return RunFacts(
+        input_tokens=sent,
+        output_tokens=received,
+        # One part alone would be too little.
+        total_tokens=total or (sent + received if sent and received else None),
+        seconds=thousandths / 1_000 if thousandths else measured(seconds),
+        tool_calls=None if calls is None else int(calls),
+        **facts,
+    )
 
 
 def seconds_between(start: Any, end: Any) -> float | None:
@@ -162,14 +167,14 @@ def runs_without_skill(arm: str, runs: Iterable[RunFacts | None]) -> int:
     return len(traced) if _HAS_SKILL.match(arm) and not any(traced) else 0
 
 
-def missing_note(reasons: Iterable[str], runs: int) -> Iterator[str]:
-    """Yield how many of so many *runs* are missing, by *reasons* of which each run has one."""
-    counts = Counter(reason[:_MAX_REASON] for reason in reasons)
+def missing_note(reasons: Sequence[str]) -> Iterator[str]:
+    """Yield how many runs are missing, by the *reasons* of all runs; "" for one that counts."""
+    counts = Counter(reason[:_MAX_REASON] for reason in reasons if reason)
     if counts:
         named = [f"{reason} ({n:,})" for reason, n in counts.most_common(_MAX_REASONS)]
         more = ", …" * (len(counts) > _MAX_REASONS)
         verb = f"count{'s' * (counts.total() == 1)} as missing, not as wrong"
-        yield f"{counts.total():,} of {runs:,} runs {verb}: {', '.join(named)}{more}"
+        yield f"{counts.total():,} of {len(reasons):,} runs {verb}: {', '.join(named)}{more}"
 
 
 def require_version(name: str, document: Mapping[str, Any], known: Sequence[int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +12,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.agent_runs import RunFacts
+from pytest_ftgate.readers.agent_runs import RunFacts, missing_note
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import error_note, first_of, text_of, value_at
 
 #: The roles of columns, each with the names under which tools write it, the likeliest first.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -150,15 +150,6 @@ class AnswerFile:
     arm: str = ""
 
 
-def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
-    """Return *files* with the names of the files alone, where these differ."""
-    parts = (file.name.partition("::")[1:] for file in files)
-    names = [file.path.name + "".join(part) for file, part in zip(files, parts, strict=True)]
-    if len({*names}) < len(names) or not all(names):
-        return tuple(files)
-    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class RawFile:
     """The parsed content of a file.
@@ -174,45 +165,6 @@ class RawFile:
     rows: tuple[Row, ...] = ()
     document: Mapping[str, Any] | None = None
     part: str = ""
-
-
-def value_at(record: Any, path: str) -> Any:
-    """Return the value at *path*, such as ``metadata.topic`` or ``choices.0.text``, or None."""
-    if isinstance(record, Mapping) and path in record:
-        return record[path]
-    value = record
-    for key in path.split("."):
-        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        elif isinstance(value, Mapping) and key in value:
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def text_of(value: Any, *, role: str = "assistant") -> str | None:
-    """Return *value* as text, or None if it has none.
-
-    Of messages it is the last one of *role*, else the last one; of parts their texts.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, Mapping):
-        inner = next((value[key] for key in ("content", "text") if key in value), None)
-        return _to_json(value) if inner is None else text_of(inner, role=role)
-    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
-        if any("role" in message for message in value):
-            of_role = [message for message in value if message.get("role") == role]
-            return text_of((of_role or value)[-1], role=role)
-        return "\n".join(filter(None, (text_of(part, role=role) for part in value)))
-    return _to_json(value)
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def score_of(value: Any, place: str) -> float | None:
@@ -256,22 +208,9 @@ def tags_of(record: Any, columns: Columns, guessed: str = "") -> tuple[str, ...]
     return tuple(dict.fromkeys(tags))
 
 
-def first_of(record: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """Return the first value that *record* has under one of *names*, or None."""
-    return next((record[name] for name in names if record.get(name) is not None), None)
-
-
 def input_in(record: Mapping[str, Any]) -> str:
     """Return the question in a record of a data set, or ""."""
     return text_of(first_of(record, _NAMES["input"]), role="user") or ""
-
-
-def joined_values(variables: Mapping[str, Any]) -> str:
-    """Return the variables as text; a single one by its value."""
-    texts = {name: text_of(value) or "" for name, value in variables.items()}
-    if len(texts) == 1:
-        return next(iter(texts.values()))
-    return "\n".join(f"{name}: {text}" for name, text in texts.items())
 
 
 # Tables ------------------------------------------------------------------------------------------
@@ -510,12 +449,14 @@ class Sample(NamedTuple):
         record: what the user may name as columns.
         values: those of roles that the record does not hold as they are.
         is_error: True if there is neither a reply nor a score.
+        missing: why the run says nothing about its agent, so that it has neither; or "".
     """
 
     record: Mapping[str, Any]
     score: Any
     values: Mapping[str, Any] = {}
     is_error: bool = False
+    missing: str = ""
     line: int = 1
     choices: int = 0
     run: RunFacts | None = None
@@ -561,7 +502,10 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
     used |= {"score": score} if score and columns.scores else {}
     used |= {"tags": ", ".join(columns.by)} if columns.by else {}
     others = [name for name in found if name != used.get("score")]
-    samples = filter(None, (tool.read(reply, score) for reply in held.replies))
+    samples = [*filter(None, (tool.read(reply, score) for reply in held.replies))]
+    errors = sum(sample.is_error for sample in samples)
+    lost = [*error_note(errors, len(samples), tool.sample or "row")]
+    lost += missing_note([sample.missing for sample in samples])
     return AnswerFile(
         path=raw.path,
         name=raw.name,
@@ -570,7 +514,7 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         arm=held.arm,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
-        notes=(*held.notes, *([_scores_not_read(others)] if others else ())),
+        notes=(*lost, *held.notes, *([_scores_not_read(others)] if others else ())),
     )
 
 
@@ -582,17 +526,12 @@ def _tool_row(raw: RawFile, columns: Columns, tool: ToolFormat, sample: Sample) 
         # A row that lacks the named column is still paired by what the tool has.
         is_apart = not named or (role in ("id", "input") and value in (None, ""))
         values[role] = sample.values.get(role, value) if is_apart else value
-    if sample.is_error:
+    if sample.is_error or sample.missing:
         values |= {"reply": None, "score": None}
     place = f" {tool.sample} {text_of(values['id'])}" if tool.sample else str(sample.line)
     tags = tags_of(sample.record, columns, tool.tags)
     row = _answer_row(sample.line, values, tags, f"{raw.name}:{place}")
     return replace(row, choices=sample.choices, run=sample.run)
-
-
-def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:
-    """Return the text at *path* of *record*; "" if there is none."""
-    return text_of(value_at(record, path), role=role) or ""
 
 
 def answer_in(record: Mapping[str, Any]) -> Any:

@@ -70,6 +70,15 @@ def read_answers(
     return read_here(read, given or name, [Path(given.partition("::")[0])] if given else [])
 
 
+def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
+    """Return *files* with the names of the files alone, where these differ."""
+    parts = (file.name.partition("::")[1:] for file in files)
+    names = [file.path.name + "".join(part) for file, part in zip(files, parts, strict=True)]
+    if len({*names}) < len(names) or not all(names):
+        return tuple(files)
+    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))
+
+
 def is_of_tool(path: Path) -> bool:
     """Return True if *path* holds what a tool for evaluations wrote, in a format of its own."""
     if path.is_dir():

@@ -8,22 +8,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import text_of
-from pytest_ftgate.readers.checks import (
-    ReplyCheck,
-    avoided,
-    contained,
-    equal,
-    escaped,
-    json_form,
-    matching,
-    sized,
-)
-from pytest_ftgate.readers.imported_suite import parse_document
+from pytest_ftgate.readers import checks
+from pytest_ftgate.readers.checks import ReplyCheck
+from pytest_ftgate.readers.imported_files import parse_document
+from pytest_ftgate.readers.text import text_of
 
-# One maker for each kind: it returns the checks, or None if the value is none that it can keep.
+# One maker for each kind: it returns the check, or None if the value is none that it can keep.
 
-Maker = Callable[[Any], list[ReplyCheck] | None]
+Maker = Callable[[Any], ReplyCheck | None]
 
 
 def document_of(text: str) -> Any:
@@ -60,49 +52,37 @@ def listed_texts(value: Any) -> list[str] | None:
 def _contains(*, case: bool, every: bool | None, inverse: bool = False) -> Maker:
     """Return the maker of ``contains`` of one text (*every* is None), of all or of any."""
 
-    def make(value: Any) -> list[ReplyCheck] | None:
+    def make(value: Any) -> ReplyCheck | None:
         texts = [text_of(value) or ""] if every is None else listed_texts(value)
         if isinstance(value, bool | Mapping) or not texts or not all(texts):
             # Of a list with an empty text JavaScript knows the answer.
             return None
         if inverse:
-            return [avoided(texts, case=case)]
-        return [contained(texts, case=case, every=bool(every))]
+            return checks.avoided(texts, case=case)
+        return checks.contained(texts, case=case, every=bool(every))
 
     return make
 
 
-def _equals(value: Any) -> list[ReplyCheck] | None:
+def _equals(value: Any) -> ReplyCheck | None:
     if isinstance(value, Mapping | list):
-        return [ReplyCheck({"json_schema": {"const": value}})]
-    text = _shown(value)
-    return [equal(text)] if text.strip() else None
+        return ReplyCheck({"json_schema": {"const": value}})
+    return checks.equal(_shown(value)) if _shown(value).strip() else None
+
+
+def _not_equal(value: Any) -> ReplyCheck | None:
+    if isinstance(value, Mapping | list) or not _shown(value).strip():
+        return None
+    return checks.equal(_shown(value), inverse=True)
 
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else text_of(value) or ""
 
 
-def _pattern(*, inverse: bool) -> Maker:
-    def make(value: Any) -> list[ReplyCheck] | None:
-        found = matching(value, inverse=inverse) if isinstance(value, str) and value else None
-        return [found] if found else None
-
-    return make
-
-
-def _edge(form: str) -> Maker:
-    def make(value: Any) -> list[ReplyCheck] | None:
-        found = matching(form.format(escaped(value))) if isinstance(value, str) and value else None
-        return [found] if found else None
-
-    return make
-
-
-def _not_equal(value: Any) -> list[ReplyCheck] | None:
-    if isinstance(value, Mapping | list) or not _shown(value).strip():
-        return None
-    return [equal(_shown(value), inverse=True)]
+def _matched(text: Any, pattern: str, *, inverse: bool = False) -> ReplyCheck | None:
+    """Return the check that *pattern* matches, of an assertion whose value is *text*."""
+    return checks.matching(pattern, inverse=inverse) if isinstance(text, str) and text else None
 
 
 def _schema(value: Any) -> Any:
@@ -117,29 +97,29 @@ def _schema(value: Any) -> Any:
     return {**({"$schema": "http://json-schema.org/draft-07/schema#"} if old else {}), **schema}
 
 
-def _is_json(value: Any) -> list[ReplyCheck] | None:
+def _is_json(value: Any) -> ReplyCheck | None:
     schema = _schema(value)
-    return None if schema is None else [json_form(schema)]
+    return None if schema is None else checks.json_form(schema)
 
 
-def _contains_json(value: Any) -> list[ReplyCheck] | None:
+def _contains_json(value: Any) -> ReplyCheck | None:
     schema = _schema(value)
-    if schema is None:
-        return None
     call = f"contains_json(reply.text, {schema!r})"
-    return [ReplyCheck({"contains_json": f"def NAME(case, reply):\n    return {call}\n"})]
+    rule = {"contains_json": f"def NAME(case, reply):\n    return {call}\n"}
+    return None if schema is None else ReplyCheck(rule)
 
 
-def _words(value: Any) -> list[ReplyCheck] | None:
+def _words(value: Any) -> ReplyCheck | None:
     bounds = value if isinstance(value, Mapping) else {"min": value, "max": value}
     limits = {k: int(bounds[k]) for k in ("min", "max") if str(bounds.get(k, "")).isdecimal()}
-    return [sized("words", limits.get("min"), limits.get("max"))] if any(limits.values()) else None
-
-
-def _is_sql(value: Any) -> list[ReplyCheck] | None:
-    if value or not find_spec("sqlglot"):
+    if not any(limits.values()):
         return None
-    return [ReplyCheck({"code": "sql"}, is_form=True)]
+    return checks.sized("words", limits.get("min"), limits.get("max"))
+
+
+def _is_sql(value: Any) -> ReplyCheck | None:
+    is_kept = not value and find_spec("sqlglot")
+    return ReplyCheck({"code": "sql"}, is_form=True) if is_kept else None
 
 
 MAKERS: Mapping[str, Maker] = {
@@ -155,14 +135,14 @@ MAKERS: Mapping[str, Maker] = {
     "not-icontains": _contains(case=False, every=None, inverse=True),
     "not-contains-any": _contains(case=True, every=False, inverse=True),
     "not-icontains-any": _contains(case=False, every=False, inverse=True),
-    "regex": _pattern(inverse=False),
-    "not-regex": _pattern(inverse=True),
-    "starts-with": _edge("^{}"),
-    "not-starts-with": _edge("^(?!{})"),
-    "ends-with": _edge("{}$"),
+    "regex": lambda value: _matched(value, value),
+    "not-regex": lambda value: _matched(value, value, inverse=True),
+    "starts-with": lambda value: _matched(value, f"^{checks.escaped(str(value))}"),
+    "not-starts-with": lambda value: _matched(value, f"^(?!{checks.escaped(str(value))})"),
+    "ends-with": lambda value: _matched(value, f"{checks.escaped(str(value))}$"),
     "is-json": _is_json,
     "contains-json": _contains_json,
     "is-sql": _is_sql,
     "word-count": _words,
-    "not-empty": lambda _: [sized("characters", 1, None)],
+    "not-empty": lambda _: checks.sized("characters", 1, None),
 }

@@ -15,12 +15,9 @@ import yaml
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.assertion_kinds import MAKERS, document_of, listed_texts
-from pytest_ftgate.readers.checks import (
-    ReplyCheck,
-    json_form,
-    merged,
-)
-from pytest_ftgate.readers.imported_suite import AGREES, PATH, filled
+from pytest_ftgate.readers.checks import ReplyCheck, json_form, merged
+from pytest_ftgate.readers.imported_files import filled
+from pytest_ftgate.readers.imported_suite import AGREES, PATH
 from pytest_ftgate.readers.javascript import (
     code_after,
     is_whole_function,
@@ -78,28 +75,26 @@ class CarriedRules:
 
         A case whose score names no judge is scored without one, and unscored without a check.
         """
-        counted = self.threshold is not None
-        forms = [] if counted else [check for check in self.checks if check.is_form]
-        content = [check for check in self.checks if counted or not check.is_form]
-        content = content if counted else merged(content)
-        keys = self._score_keys(content)
-        rules = _distinct(check.rule for check in forms)
+        if self.threshold is not None:
+            return self._counted_keys()
+        rules = _distinct(check.rule for check in self.checks if check.is_form)
         # A schema says that the reply is JSON.
         has_schema = any(rule.get("json_schema") for rule in rules)
         formats = [dict(one) for one in rules if not has_schema or one != json_form().rule]
+        keys = self._score_keys(merged(one for one in self.checks if not one.is_form))
         return keys | ({"format": formats} if formats else {})
 
+    def _counted_keys(self) -> dict[str, Any]:
+        judges = [_weighted("judge", self.judged_weight)] * bool(self.rubrics)
+        # Of what counts, an assertion that is written twice counts twice.
+        rules = [*judges, *map(_part, self.checks)]
+        return {"score": {"all": {"rules": rules, "min": self.threshold}}} if self.checks else {}
+
     def _score_keys(self, checks: list[ReplyCheck]) -> dict[str, Any]:
-        counted = self.threshold is not None
-        if len(checks) == 1 and checks[0].score and not self.rubrics and not counted:
-            return {"expected": checks[0].expected, "score": checks[0].score}
         if not checks:
             return {}
-        if counted:
-            judges = [_weighted("judge", self.judged_weight)] * bool(self.rubrics)
-            # Of what counts, an assertion that is written twice counts twice.
-            rules = [*judges, *(_part(check, []) for check in checks)]
-            return {"score": {"all": {"rules": rules, "min": self.threshold}}}
+        if len(checks) == 1 and checks[0].score and not self.rubrics:
+            return {"expected": checks[0].expected, "score": checks[0].score}
         judges, (read, expected) = ["judge"] * bool(self.rubrics), _read_checks(checks)
         rules = [*judges, *_distinct(_part(check, read) for check in checks)]
         return ({"expected": expected} if read else {}) | {"score": {"all": rules}}
@@ -140,7 +135,7 @@ def _merge(into: dict[str, Any], fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def _part(check: ReplyCheck, read: list[ReplyCheck]) -> Any:
+def _part(check: ReplyCheck, read: Iterable[ReplyCheck] = ()) -> Any:
     return _weighted(check.score if check in read else dict(check.rule), check.weight)
 
 
@@ -226,7 +221,7 @@ class _Carrier:
             inner, self.variables, self.place, threshold=share, transform=self.transform
         )
         self.rules.take(joined)
-        parts = {"rules": [*map(_inlined, joined.checks)], "min": joined.threshold or 1}
+        parts = {"rules": [*map(_part, joined.checks)], "min": joined.threshold or 1}
         if is_counted:
             total = sum(check.weight for check in joined.checks) + joined.judged_weight
             scale = self.weight(assertion) / (total or 1)
@@ -307,8 +302,8 @@ class _Carrier:
             value = listed_texts(value) if base.endswith(("-any", "-all")) else value
             return self.transformed(text_code(kind, value), transforms)
         if base == "contains-json":
-            return [self.function("has_json", made[0].rule["contains_json"])]
-        return made
+            return [self.function("has_json", made.rule["contains_json"])]
+        return [made]
 
     def transformed(self, code: str | None, transforms: list[Any]) -> list[ReplyCheck] | None:
         if code is None or not all(_is_code(one) for one in transforms):
@@ -376,24 +371,17 @@ class _Carrier:
         kept |= {"transform": transforms[0]} if transforms else {}
         shown = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=90)
         comment = textwrap.indent(shown, "    # ", lambda _: True)
+        message = f"fill me in: this stands for the assertion {kind} of promptfoo"
         source = (
             "def NAME(case, reply):\n"
             '    """Return True if the reply passes, else a text that says why not."""\n'
             f"{comment}"
-            f"    raise NotImplementedError({_stub_message(kind)!r})\n"
+            f"    raise NotImplementedError({message!r})\n"
         )
         check = self.function(re.sub(r"\W+", "_", kind), source)
         self.rules.checks.append(check._replace(weight=self.weight(assertion)))
         self.rules.counts["stubs"] += 1
         self.rules.notes.append(f"assertion {kind} is a function to fill in")
-
-
-def _stub_message(kind: str) -> str:
-    return f"fill me in: this stands for the assertion {kind} of promptfoo"
-
-
-def _inlined(check: ReplyCheck) -> Any:
-    return _part(check, [])
 
 
 def _as_one(checks: list[ReplyCheck]) -> list[ReplyCheck]:

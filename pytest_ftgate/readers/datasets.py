@@ -16,21 +16,19 @@ from typing import Any
 import yaml
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
-from pytest_ftgate.readers.answer_rows import Columns, answer_in, first_of, input_in, text_of
+from pytest_ftgate.readers.answer_rows import Columns, answer_in, input_in
 from pytest_ftgate.readers.answers import read_answers
 from pytest_ftgate.readers.file_limits import read_here
+from pytest_ftgate.readers.imported_files import parse_document, read_records, read_text_below
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedSuite,
     expected_of,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
 )
 from pytest_ftgate.readers.openai_cases import evals_in, read_eval, read_samples
 from pytest_ftgate.readers.promptfoo_config import read_promptfoo_config
-from pytest_ftgate.readers.text import values_checked
+from pytest_ftgate.readers.text import as_mapping, first_of, mappings_in, text_of, values_checked
 from pytest_ftgate.readers.yaml import load_yaml
 
 #: The splits that evaluate a model, the likeliest first.
@@ -62,7 +60,7 @@ def _card_entries(card: Path) -> list[Mapping[str, Any]]:
         keys = load_yaml(head[1]) if head else None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{card}: its head is not YAML: {error}") from error
-    configs = keys.get("configs") if isinstance(keys, Mapping) else None
+    configs = as_mapping(keys).get("configs")
     if not isinstance(configs, list) or not configs:
         return []
     try:
@@ -173,7 +171,7 @@ def _read_folder(path: Path) -> ImportedSuite:
 
 def _read_document(path: Path, document: Any, part: str) -> ImportedSuite | None:
     if isinstance(document, list):
-        return _read_rows(path, [row for row in document if isinstance(row, Mapping)])
+        return _read_rows(path, mappings_in(document))
     if not isinstance(document, Mapping):
         return None
     if isinstance(document.get("goldens"), list):
@@ -255,7 +253,7 @@ def _tools_of(suite: ImportedSuite, written: Any) -> list[tuple[str, dict[str, A
         keys = tool if isinstance(tool, Mapping) else {"name": tool}
         name = str(keys.get("name") or "").strip()
         given = first_of(keys, ("input_parameters", "inputParameters", "input"))
-        arguments = {**given} if isinstance(given, Mapping) else {}
+        arguments = {**as_mapping(given)}
         if not all(one.isidentifier() and not iskeyword(one) for one in (name, *arguments)):
             suite.note(f"the expected tool {name}: a function of Python cannot have such names")
             continue

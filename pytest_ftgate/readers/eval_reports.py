@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, value_at
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
+from pytest_ftgate.readers.text import mappings_in, value_at
 
 
 def _find_test_cases(raw: RawFile) -> Found | None:
@@ -20,7 +21,7 @@ def _find_test_cases(raw: RawFile) -> Found | None:
 
 
 def _metrics(case: Mapping[str, Any]) -> dict[str, Any]:
-    metrics = (metric for metric in case.get("metricsData") or () if isinstance(metric, Mapping))
+    metrics = mappings_in(case.get("metricsData"))
     return {str(metric.get("name")): metric.get("score") for metric in metrics}
 
 
@@ -44,24 +45,17 @@ def _find_report_cases(raw: RawFile) -> Found | None:
     cases = document.get("cases")
     if not isinstance(cases, list) or not all(_is_report_case(case) for case in cases):
         return None
-    failures = [case for case in document.get("failures") or () if isinstance(case, Mapping)]
+    failures = mappings_in(document.get("failures"))
     if not cases and not failures:
         return None
     names = (name for key in ("assertions", "scores") for case in cases for name in case[key])
-    return Found((*cases, *failures), names, _report_notes(cases, failures))
+    labels = dict.fromkeys(label for case in cases for label in case.get("labels") or {})
+    notes = [f"not read: labels {', '.join(labels)}"] if labels else []
+    return Found((*cases, *failures), names, notes)
 
 
 def _is_report_case(case: Any) -> bool:
     return isinstance(case, Mapping) and case.keys() >= {"inputs", "output", "assertions", "scores"}
-
-
-def _report_notes(cases: list[Any], failures: list[Any]) -> Iterator[str]:
-    if failures:
-        total = len(cases) + len(failures)
-        yield f"{len(failures):,} of {total:,} cases failed: they have no reply"
-    labels = dict.fromkeys(label for case in cases for label in case.get("labels") or {})
-    if labels:
-        yield f"not read: labels {', '.join(labels)}"
 
 
 def _report_case(case: Mapping[str, Any], score: str) -> Sample:

@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    measured,
-    seconds_of,
-    skills_read,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    text_of,
-    value_at,
-)
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import mappings_in, text_of, value_at
 
 # HELM ---------------------------------------------------------------------------------------------
 
@@ -47,7 +34,7 @@ def _find_instances(raw: RawFile) -> Found | None:
 
 
 def _stats(row: Mapping[str, Any]) -> dict[str, Any]:
-    stats = (stat for stat in row["stats"] if isinstance(stat, Mapping))
+    stats = mappings_in(row["stats"])
     return {str(value_at(stat, "name.name")): stat.get("mean") for stat in stats}
 
 
@@ -89,19 +76,18 @@ def _evaluation(row: Row, score: str) -> Sample:
 
 
 def _run_facts(record: Mapping[str, Any]) -> RunFacts:
-    messages, usage = record.get("messages"), record.get("token_usage") or {}
-    turns = [one for one in messages or () if isinstance(one, Mapping)]
+    turns, usage = mappings_in(record.get("messages")), record.get("token_usage") or {}
     calls = [call for turn in turns for call in turn.get("tool_calls") or ()]
     sent = [measured(value_at(usage, key)) or 0.0 for key in _SENT]
-    return RunFacts(
+    return stated_run(
         model=text_of(record.get("model_id")) or "",
         status="error" if record.get("error") else "completed",
-        seconds=seconds_of(value_at(record, "performance.latency_ms")),
-        tool_calls=count_of(value_at(record, "evaluation.tool_calls_count")),
+        milliseconds=value_at(record, "performance.latency_ms"),
+        tool_calls=value_at(record, "evaluation.tool_calls_count"),
         uses=skills_read((str(call["name"]), call.get("arguments")) for call in calls)
         if turns
         else None,
-        **token_facts(sum(sent), usage.get("output_tokens"), usage.get("total_tokens")),
+        tokens=(sum(sent), usage.get("output_tokens"), usage.get("total_tokens")),
     )
 
 
@@ -131,20 +117,10 @@ _TEXTS = ("response.body.choices.0.message.content", "result.message.content")
 
 def _find_results(raw: RawFile) -> Found | None:
     rows = [row for row in raw.rows if "custom_id" in row.value]
-    if len(rows) < len(raw.rows) or not any(_brought(row.value) for row in rows):
+    brought = (row.value.get(key) for row in rows for key in _BROUGHT)
+    if len(rows) < len(raw.rows) or not any(isinstance(one, Mapping) for one in brought):
         return None
-    failed = sum(_reply_in(row.value) is None for row in rows)
-    return Found(
-        rows, (), [f"{failed:,} of {len(rows):,} requests brought no reply"] if failed else ()
-    )
-
-
-def _brought(record: Mapping[str, Any]) -> bool:
-    return any(isinstance(record.get(key), Mapping) for key in _BROUGHT)
-
-
-def _reply_in(record: Mapping[str, Any]) -> str | None:
-    return next(filter(None, (text_of(text) for text in _texts_in(record))), None)
+    return Found(rows, ())
 
 
 def _texts_in(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -156,7 +132,8 @@ def _texts_in(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _result(row: Row, _: str) -> Sample:
-    return Sample(row.value, None, {"reply": _reply_in(row.value)}, line=row.line)
+    reply = next(filter(None, map(text_of, _texts_in(row.value))), None)
+    return Sample(row.value, None, {"reply": reply}, is_error=reply is None, line=row.line)
 
 
 BATCH = ToolFormat(

@@ -12,23 +12,15 @@ from pytest_ftgate.readers.agent_runs import (
     RunFacts,
     document_in,
     measured,
-    missing_note,
     require_version,
     seconds_between,
     skills_read,
     stated_amount,
-    token_facts,
+    stated_run,
 )
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import as_mapping, mappings_in, text_at, value_at
 
 _KEY, _OUTCOMES = "task_name", {"verifier_result", "exception_info"}
 _RESULT, _CONFIG, _TRACE = "result.json", "config.json", Path("agent", "trajectory.json")
@@ -119,7 +111,7 @@ def _find_trials(raw: RawFile) -> Found | None:
         require_version(str(row.path), row.value, _SCHEMAS)
     names = dict.fromkeys(name for row in rows for name in _rewards(row.value))
     first = [_REWARD] if _REWARD in names or not names else []
-    return Found(rows, (*first, *names), _notes(rows))
+    return Found(rows, (*first, *names))
 
 
 def _without_copies(rows: Iterable[Row]) -> Iterator[Row]:
@@ -134,37 +126,25 @@ def _without_copies(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _agent(trial: Mapping[str, Any]) -> str:
     """Return the agent of a trial with its model, as one text."""
-    model = value_at(trial, "agent_info.model_info")
-    parts = [text_at(trial, "agent_info.name") or text_at(trial, "config.agent.name")]
-    parts += [_model(model) or text_at(trial, "config.agent.model_name")]
-    return " ".join(filter(None, parts))
+    name = text_at(trial, "agent_info.name") or text_at(trial, "config.agent.name")
+    model = _model(trial) or text_at(trial, "config.agent.model_name")
+    return f"{name} {model}".strip()
 
 
-def _model(info: Any) -> str:
-    named = (
-        [str(info[key]) for key in ("provider", "name") if info.get(key)]
-        if isinstance(info, Mapping)
-        else []
-    )
-    return "/".join(named)
-
-
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    reasons = [_missing_reason(row.value) for row in rows]
-    yield from missing_note(filter(None, reasons), len(rows))
+def _model(trial: Mapping[str, Any]) -> str:
+    parts = (text_at(trial, f"agent_info.model_info.{key}") for key in ("provider", "name"))
+    return "/".join(filter(None, parts))
 
 
 def _rewards(trial: Mapping[str, Any]) -> Mapping[str, Any]:
-    rewards = value_at(trial, "verifier_result.rewards")
-    known = rewards if isinstance(rewards, Mapping) else {}
-    return {name: value for name, value in known.items() if value is not None}
+    rewards = as_mapping(value_at(trial, "verifier_result.rewards"))
+    return {name: value for name, value in rewards.items() if value is not None}
 
 
 def _exceptions(trial: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the exceptions of a trial and of its steps."""
-    steps = trial.get("step_results") or ()
-    found = [one.get("exception_info") for one in (trial, *steps) if isinstance(one, Mapping)]
-    return [one for one in found if isinstance(one, Mapping)]
+    parts = (trial, *mappings_in(trial.get("step_results")))
+    return mappings_in(part.get("exception_info") for part in parts)
 
 
 def _name(exception: Mapping[str, Any]) -> str:
@@ -190,28 +170,27 @@ def _trial(row: Row, score: str) -> Sample:
     rewards = _rewards(trial)
     # An agent that ended by its own failure, and that was not verified, did not do the task.
     value = rewards.get(score) if rewards else 0.0
-    return Sample(trial, value, is_error=bool(_missing_reason(trial)), run=_run_facts(row))
+    return Sample(trial, value, missing=_missing_reason(trial), run=_run_facts(row))
 
 
 def _run_facts(row: Row) -> RunFacts:
     trial = row.value
-    steps = [one for one in trial.get("step_results") or () if isinstance(one, Mapping)]
+    steps = mappings_in(trial.get("step_results"))
     parts = [trial] if trial.get("agent_result") else steps or [trial]
     calls = _tool_calls(row.path.parent / _TRACE)
     exceptions = _exceptions(trial)
-    return RunFacts(
-        model=_model(value_at(trial, "agent_info.model_info")),
+    tokens = (
+        _sum([measured(value_at(part, f"agent_result.n_{key}_tokens")) for part in parts])
+        for key in ("input", "output")
+    )
+    return stated_run(
+        model=_model(trial),
         status=_name(exceptions[0]) if exceptions else "completed",
         cost_usd=_sum([stated_amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
         seconds=_sum([_seconds(part) for part in parts]),
+        tokens=tokens,
         tool_calls=None if calls is None else len(calls),
         uses=None if calls is None else skills_read(calls),
-        **token_facts(
-            *(
-                _sum([measured(value_at(part, f"agent_result.{key}")) for part in parts])
-                for key in ("n_input_tokens", "n_output_tokens")
-            )
-        ),
     )
 
 
@@ -230,17 +209,9 @@ def _tool_calls(path: Path) -> list[tuple[str, Any]] | None:
     """Return the calls of tools in a trajectory (ATIF), each with its arguments; None without."""
     if not path.is_file():
         return None
-    steps = document_in(path).get("steps")
-    found = (step.get("tool_calls") for step in steps or () if isinstance(step, Mapping))
-    calls = [call for some in found for call in some or () if isinstance(call, Mapping)]
+    steps = mappings_in(document_in(path).get("steps"))
+    calls = [call for step in steps for call in mappings_in(step.get("tool_calls"))]
     return [(str(call.get("function_name")), call.get("arguments")) for call in calls]
 
 
-HARBOR = ToolFormat(
-    "Harbor job",
-    "task",
-    {"id": _KEY},
-    _find_trials,
-    _trial,
-    unit="task",
-)
+HARBOR = ToolFormat("Harbor job", "task", {"id": _KEY}, _find_trials, _trial, unit="task")

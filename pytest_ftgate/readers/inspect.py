@@ -14,9 +14,9 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, token_facts
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, text_of, value_at
-from pytest_ftgate.readers.text import replace_in_json
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
+from pytest_ftgate.readers.text import mappings_in, replace_in_json, text_of, value_at
 
 _KEYS = {"eval", "status"}
 _SAMPLES = "samples/"
@@ -136,7 +136,7 @@ def _find_samples(raw: RawFile) -> Found | None:
     log = raw.document
     if log is None or not log.keys() >= _KEYS or not isinstance(log["eval"], Mapping):
         return None
-    samples = [sample for sample in log.get("samples") or () if isinstance(sample, Mapping)]
+    samples = mappings_in(log.get("samples"))
     names = (name for sample in samples for name in _scores(sample))
     model = str(log["eval"].get("model") or "")
     return Found([(sample, model) for sample in samples], names, _notes(log, samples))
@@ -145,22 +145,15 @@ def _find_samples(raw: RawFile) -> Found | None:
 def _notes(log: Mapping[str, Any], samples: list[Mapping[str, Any]]) -> Iterator[str]:
     if log["status"] != "success":
         yield f"the evaluation ended with the status {log['status']}: samples may be missing"
-    errors = sum(bool(sample.get("error")) for sample in samples)
-    if errors:
-        yield f"{errors:,} of {len(samples):,} samples ended with an error: they have no reply"
     if any(value_at(sample, "output.choices") and _tool_calls(sample) for sample in samples):
         yield "not read: tool calls"
 
 
 def _tool_calls(sample: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the calls of tools in a sample: their functions, with the arguments."""
-    messages = (one for one in sample.get("messages") or () if isinstance(one, Mapping))
-    calls = (call for message in messages for call in message.get("tool_calls") or ())
-    return [
-        {key: call.get(key) for key in ("function", "arguments")}
-        for call in calls
-        if isinstance(call, Mapping)
-    ]
+    messages = mappings_in(sample.get("messages"))
+    calls = (call for message in messages for call in mappings_in(message.get("tool_calls")))
+    return [{key: call.get(key) for key in ("function", "arguments")} for call in calls]
 
 
 def _scores(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,14 +189,14 @@ def _run_facts(sample: Mapping[str, Any], model: str) -> RunFacts:
     }
     calls = _tool_calls(sample)
     limit = text_of(value_at(sample, "limit.type"))
-    return RunFacts(
+    return stated_run(
         model=model,
         status="error" if sample.get("error") else f"limit: {limit}" if limit else "completed",
         cost_usd=measured(sums["total_cost"]),
-        seconds=measured(sample.get("total_time")),
+        seconds=sample.get("total_time"),
         tool_calls=len(calls),
         uses=skills_read((str(call["function"]), call["arguments"]) for call in calls),
-        **token_facts(sum(sums[key] for key in _SENT), sums["output_tokens"], sums["total_tokens"]),
+        tokens=(sum(sums[key] for key in _SENT), sums["output_tokens"], sums["total_tokens"]),
     )
 
 

@@ -7,18 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_ftgate.readers.checks import (
-    ReplyCheck,
-    avoided,
-    contained,
-    equal,
-    escaped,
-    field_schema,
-    field_value,
-    json_form,
-    matching,
-    sized,
-)
+from pytest_ftgate.readers import checks
+from pytest_ftgate.readers.checks import ReplyCheck
 
 _TEXT = r"(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
 _LITERAL = rf"(?P<literal>{_TEXT}|-?\d+(?:\.\d+)?|true|false|null)"
@@ -48,13 +38,13 @@ def readable_checks(code: str, variables: Mapping[str, Any]) -> list[ReplyCheck]
     choice = _CHOICE.fullmatch(code)
     parts = _conjuncts(_with_values(choice[1] if choice else code, variables))
     try:
-        checks = [_check(part) for part in parts or ()]
+        made = [_check(part) for part in parts or ()]
     except ValueError:
         # A text with an escape that only JavaScript has.
         return None
-    if not checks or None in checks:
+    if not made or None in made:
         return None
-    found = [one for several in checks for one in several or ()]
+    found = [one for several in made for one in several or ()]
     return list({json.dumps(one): one for one in found}.values())
 
 
@@ -128,22 +118,18 @@ def _check(code: str) -> list[ReplyCheck] | None:
         if len(inner) > 1:
             found = [_check(part) for part in inner]
             return None if None in found else [one for part in found for one in part or ()]
-    inverse = code.startswith("!")
     for pattern, make in _FORMS:
-        if match := re.fullmatch(pattern, code.removeprefix("!").strip() if inverse else code):
-            made = make(match, inverse)
-            return made if made is None else [*made, *_strict_json(code)]
+        if match := re.fullmatch(pattern, code):
+            made = make(match)
+            # JSON.parse throws where the reply is more than JSON.
+            strict = [checks.json_form()] if "JSON.parse" in code else []
+            return None if made is None else [made, *strict]
     return None
 
 
-def _strict_json(code: str) -> list[ReplyCheck]:
-    # JSON.parse throws where the reply is more than JSON.
-    return [json_form()] if "JSON.parse" in code else []
+# One maker for each form: it returns the check, or None if the form cannot be kept.
 
-
-# One maker for each form: it returns the checks, or None if the form cannot be kept.
-
-_Made = list[ReplyCheck] | None
+_Made = ReplyCheck | None
 
 
 def _literal(written: str) -> Any:
@@ -155,11 +141,9 @@ def _literal(written: str) -> Any:
     if written[0] not in "'\"":
         return json.loads(written)
     body = written[1:-1].replace("\\'", "'")
-    return json.loads(f'"{body}"' if written[0] == '"' else f'"{_escape_quotes(body)}"')
-
-
-def _escape_quotes(body: str) -> str:
-    return re.sub(r'(?<!\\)"', r"\"", body)
+    if written[0] == "'":
+        body = re.sub(r'(?<!\\)"', r"\"", body)
+    return json.loads(f'"{body}"')
 
 
 def _path(written: str) -> list[str]:
@@ -167,86 +151,77 @@ def _path(written: str) -> list[str]:
     return [name or _literal(quoted) for name, quoted in keys]
 
 
-def _includes(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001 - as all makers
+def _includes(match: re.Match[str]) -> _Made:
     text, case = _literal(match["literal"]), not match["lower"]
     if not isinstance(text, str) or not text or (not case and text != text.lower()):
         return None
-    return [avoided([text], case=case) if inverse else contained([text], case=case)]
+    make = checks.avoided if match["not"] else checks.contained
+    return make([text], case=case)
 
 
-def _edge(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
-    text = str(_literal(match["literal"]))
-    found = f"^{escaped(text)}" if match["edge"] == "starts" else f"{escaped(text)}$"
-    one = matching(found, inverse=inverse)
-    return [one] if one else None
+def _edge(match: re.Match[str]) -> _Made:
+    text = checks.escaped(str(_literal(match["literal"])))
+    found = f"^{text}" if match["edge"] == "starts" else f"{text}$"
+    return checks.matching(found, inverse=bool(match["not"]))
 
 
-def _pattern(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
-    one = matching(match["pattern"], match["flags"], inverse=inverse)
-    return [one] if one else None
+def _pattern(match: re.Match[str]) -> _Made:
+    return checks.matching(match["pattern"], match["flags"], inverse=bool(match["not"]))
 
 
-def _length(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
+def _length(match: re.Match[str]) -> _Made:
     sign, number = match["sign"], int(match["number"])
     low = number + (sign == ">") if sign[0] in ">=" else None
     high = number - (sign == "<") if sign[0] in "<=" else None
-    if inverse or high == 0:
-        return None
-    unit = "words" if match["words"] else "characters"
     # A reply of no words has one in JavaScript, whose limits below 2 say little.
-    return [sized(unit, low, high)]
+    unit = "words" if match["words"] else "characters"
+    return None if high == 0 else checks.sized(unit, low, high)
 
 
-def _equal(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
+def _equal(match: re.Match[str]) -> _Made:
     text = _literal(match["literal"])
-    if inverse or not isinstance(text, str) or not text.strip():
-        return None
-    return [equal(text, inverse=match["sign"][0] == "!")]
+    is_text = isinstance(text, str) and text.strip()
+    return checks.equal(text, inverse=match["sign"][0] == "!") if is_text else None
 
 
-def _field(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
+def _field(match: re.Match[str]) -> _Made:
     path, value = _path(match["path"]), _literal(match["literal"])
-    if inverse:
-        return None
     if match["sign"][0] == "=":
-        return [field_value(path, value)]
-    return [field_schema(path, {"not": {"const": value}}, required=False)]
+        return checks.field_value(path, value)
+    return checks.field_schema(path, {"not": {"const": value}}, required=False)
 
 
-def _listed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
+def _listed(match: re.Match[str]) -> _Made:
     values = [_literal(one[0]) for one in re.finditer(_LITERAL, match["list"])]
-    if inverse:
-        return None
     if match["path"]:
-        return [field_schema(_path(match["path"]), {"enum": values})]
+        return checks.field_schema(_path(match["path"]), {"enum": values})
     texts = [one.strip() for one in values if isinstance(one, str) and one.strip()]
     if len(texts) != len(values):
         return None
-    pattern = "|".join(map(escaped, texts))
-    return [ReplyCheck({"regex": f"^(?:{pattern})$"}, "exact", texts)]
+    return ReplyCheck({"regex": f"^(?:{'|'.join(map(checks.escaped, texts))})$"}, "exact", texts)
 
 
-def _typed(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
+def _typed(match: re.Match[str]) -> _Made:
     kinds = {one: one for one in ("array", "string", "number", "boolean")}
     types = {**kinds, "object": ["object", "array", "null"]}.get(match["type"] or "array")
-    negated = match["sign"] == "!==" if match["sign"] else False
-    if inverse or types is None or negated:
+    if types is None or match["sign"] == "!==":
         return None
-    return [field_schema(_path(match["path"] or match["path2"]), {"type": types})]
+    return checks.field_schema(_path(match["path"] or match["path2"]), {"type": types})
 
 
-def _present(match: re.Match[str], inverse: bool) -> _Made:  # noqa: FBT001
-    return None if inverse else [field_schema(_path(match["path"]), {})]
+def _present(match: re.Match[str]) -> _Made:
+    return checks.field_schema(_path(match["path"]), {})
 
 
 _TYPE = rf"typeof\s+{_FIELD}\s*(?P<sign>[!=]==)\s*['\"](?P<type>\w+)['\"]"
 _LIST = rf"\[(?P<list>\s*{_TEXT}(?:\s*,\s*{_TEXT})*\s*,?\s*)\]"
 _FIELD_2 = _FIELD.replace("<path>", "<path2>")
-_FORMS: tuple[tuple[str, Callable[[re.Match[str], bool], _Made]], ...] = (
-    (rf"{_OUTPUT}(?P<lower>\.toLowerCase\(\))?\.includes\({_LITERAL}\)", _includes),
-    (rf"{_OUTPUT}\.(?P<edge>starts|ends)With\({_LITERAL}\)", _edge),
-    (rf"{_PATTERN}\.test\({_OUTPUT}\)", _pattern),
-    (rf"{_OUTPUT}\.match\({_PATTERN}\)\s*!==?\s*null", _pattern),
+_NOT = r"(?P<not>!\s*)?"
+_FORMS: tuple[tuple[str, Callable[[re.Match[str]], _Made]], ...] = (
+    (rf"{_NOT}{_OUTPUT}(?P<lower>\.toLowerCase\(\))?\.includes\({_LITERAL}\)", _includes),
+    (rf"{_NOT}{_OUTPUT}\.(?P<edge>starts|ends)With\({_LITERAL}\)", _edge),
+    (rf"{_NOT}{_PATTERN}\.test\({_OUTPUT}\)", _pattern),
+    (rf"(?P<not>){_OUTPUT}\.match\({_PATTERN}\)\s*!==?\s*null", _pattern),
     (rf"{_OUTPUT}(?P<words>\.split\(/\\s\+/\)(?:\.filter\(Boolean\))?)?\.length{_BOUND}", _length),
     (rf"{_OUTPUT}\s*(?P<sign>[!=]==?)\s*{_LITERAL}", _equal),
     (rf"{_FIELD}\s*(?P<sign>[!=]==)\s*{_LITERAL}", _field),

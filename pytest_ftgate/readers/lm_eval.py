@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, input_in, text_of
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, input_in
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import text_of
 
 #: The date at the end of the name of a file.
 _DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")

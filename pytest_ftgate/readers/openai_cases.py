@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.answer_rows import text_of
+from pytest_ftgate.readers.imported_files import parse_document, read_records, read_text_below
 from pytest_ftgate.readers.imported_suite import (
     ImportedPrompt,
     ImportedSuite,
     expected_of,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
 )
-from pytest_ftgate.readers.text import normalised_words
+from pytest_ftgate.readers.text import as_mapping, mappings_in, normalised_words, text_of
 from pytest_ftgate.readers.yaml import read_yaml
 
 _TOOL = "OpenAI Evals"
@@ -101,8 +98,7 @@ class _Eval:
         self.path, self.name = path, name
         module, self.kind = _class_of(spec)
         self.code = f"{module.replace('.', '/')}.py"
-        written = spec.get("args")
-        self.arguments: Mapping[str, Any] = written if isinstance(written, Mapping) else {}
+        self.arguments = as_mapping(spec.get("args"))
         self.variables: frozenset[str] = frozenset()
 
     def error(self, problem: str, key: str = "") -> ConfigurationError:
@@ -205,8 +201,7 @@ class _Eval:
                 f"its samples are replies with a grade, no cases; {remedy}", "metaeval"
             )
         suite.grades = self.grades(suite, file, name, spec)
-        given = self.arguments.get("modelgraded_spec_args")
-        arguments = given if isinstance(given, Mapping) else {}
+        arguments = as_mapping(self.arguments.get("modelgraded_spec_args"))
         self.variables = frozenset(key for row in rows for key in row).difference(
             ("id", "input", "ideal", *arguments)
         )
@@ -286,7 +281,7 @@ def _with_turns(messages: Any) -> Any:
     """Return *messages* with the roles that examples in system messages stand for."""
     if not isinstance(messages, list):
         return messages
-    named = (message for message in messages if isinstance(message, Mapping))
+    named = mappings_in(messages)
     return [{**m, "role": _TURNS.get(str(m.get("name")), m.get("role"))} for m in named]
 
 

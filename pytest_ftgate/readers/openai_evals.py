@@ -11,11 +11,9 @@ from pytest_ftgate.readers.answer_rows import (
     Sample,
     ToolFormat,
     answer_in,
-    first_of,
     input_in,
-    text_of,
-    value_at,
 )
+from pytest_ftgate.readers.text import as_mapping, first_of, mappings_in, text_of, value_at
 
 _ITEM = "eval.run.output_item"
 _EVENT_KEYS = {"run_id", "sample_id", "type", "data"}
@@ -34,8 +32,7 @@ _USUAL_SCORES = ("correct", "accuracy", "score")
 
 def _find_items(raw: RawFile) -> Found | None:
     listed = raw.document.get("data") if raw.document else [row.value for row in raw.rows]
-    objects = [item for item in listed or () if isinstance(item, Mapping)]
-    items = [item for item in objects if item.get("object") == _ITEM]
+    items = [item for item in mappings_in(listed) if item.get("object") == _ITEM]
     if not items:
         return None
     graders = [name for item in items for name, _ in _results(item)]
@@ -49,9 +46,8 @@ def _find_items(raw: RawFile) -> Found | None:
 
 def _results(item: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the results of the graders by name; the export writes it with a random ending."""
-    for result in item.get("results") or ():
-        if isinstance(result, Mapping):
-            yield str(result.get("name")), result
+    for result in mappings_in(item.get("results")):
+        yield str(result.get("name")), result
 
 
 def _is_rated(result: Mapping[str, Any]) -> bool:
@@ -114,7 +110,7 @@ def _find_events(raw: RawFile) -> Found | None:
     kinds: dict[str, None] = {}
     graded: dict[str, None] = {}
     for event in events:
-        data = event["data"] if isinstance(event["data"], Mapping) else {}
+        data = as_mapping(event["data"])
         sample = samples.setdefault(str(event["sample_id"]), {})
         # The first sampling of a sample is its reply; a grader may sample again.
         sample.update({key: value for key, value in data.items() if key not in sample})

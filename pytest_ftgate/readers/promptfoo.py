@@ -8,14 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import gcd
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import RunFacts, measured, seconds_of, token_facts
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
+from pytest_ftgate.readers.agent_runs import RunFacts, measured, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
+from pytest_ftgate.readers.text import (
     joined_values,
-    part_of,
+    mappings_in,
     text_at,
     text_of,
     value_at,
@@ -62,8 +59,7 @@ def _numbered(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[st
 
 
 def _test_key(result: Mapping[str, Any]) -> str:
-    case = result.get("testCase") if isinstance(result.get("testCase"), Mapping) else {}
-    parts = [result.get("vars"), *((case or {}).get(key) for key in ("description", "assert"))]
+    parts = [value_at(result, path) for path in ("vars", "testCase.description", "testCase.assert")]
     return json.dumps(parts, sort_keys=True, default=str)
 
 
@@ -73,8 +69,7 @@ def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
     results = raw.document.get("results")
     # Versions differ in how deep the list lies.
     inner = results.get("results") if isinstance(results, Mapping) else results
-    listed = inner if isinstance(inner, list) else []
-    return (result for result in listed if isinstance(result, Mapping))
+    return mappings_in(inner if isinstance(inner, list) else None)
 
 
 def _output_key(result: Mapping[str, Any]) -> tuple[str, int]:
@@ -100,9 +95,6 @@ def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]
 
 
 def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    errors = sum(_is_error(result) for result in results)
-    if errors:
-        yield f"{errors:,} of {len(results):,} results are errors: they have no reply"
     without = sum(_expected(result) is None for result in results)
     if without:
         yield (
@@ -142,14 +134,14 @@ def _run_facts(result: Mapping[str, Any]) -> RunFacts:
     skills = value_at(result, "response.metadata.skillCalls")
     # Agents list the tools that they called; the skills only if they read any.
     named = skills if isinstance(skills, list) else [] if isinstance(calls, list) else None
-    return RunFacts(
+    return stated_run(
         model=text_at(result, "provider.id") or _provider(result),
         status="error" if _is_error(result) else "passed" if result["success"] else "failed",
         cost_usd=measured(result.get("cost")) or measured(value_at(result, "response.cost")),
-        seconds=seconds_of(result.get("latencyMs")),
+        milliseconds=result.get("latencyMs"),
         tool_calls=len(calls) if isinstance(calls, list) else None,
         uses=None if named is None else tuple(dict.fromkeys(text_at(one, "name") for one in named)),
-        **token_facts(*(value_at(usage, key) for key in ("prompt", "completion", "total"))),
+        tokens=[value_at(usage, key) for key in ("prompt", "completion", "total")],
     )
 
 

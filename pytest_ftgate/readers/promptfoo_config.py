@@ -5,26 +5,28 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.answer_rows import text_of
 from pytest_ftgate.readers.assertions import CarriedRules, assertion_of_cell, carry_assertions
+from pytest_ftgate.readers.imported_files import (
+    filled,
+    parse_document,
+    read_records,
+    read_text_below,
+)
 from pytest_ftgate.readers.imported_suite import (
     ImportedModel,
     ImportedPrompt,
     ImportedSuite,
-    filled,
     input_keys,
-    parse_document,
-    read_records,
-    read_text_below,
     slug,
     unique,
 )
+from pytest_ftgate.readers.text import as_mapping, text_of
 
 _FILE = "file://"
 _DOCUMENTS = (".json", ".yaml", ".yml")
@@ -140,7 +142,7 @@ class _Reader:
                 yield self.model(provider, {})
             elif isinstance(provider, Mapping):
                 named = {str(provider["id"]): provider} if "id" in provider else provider
-                yield from (self.model(str(name), _mapping(named[name])) for name in named)
+                yield from (self.model(str(name), as_mapping(named[name])) for name in named)
 
     def model(self, name: str, keys: Mapping[str, Any]) -> ImportedModel:
         # An address may hold a password, or a key behind its question mark.
@@ -149,7 +151,7 @@ class _Reader:
             if keys.get(key):
                 self.suite.note(f"{key} of the provider {name}")
         label = text_of(keys.get("label")) or name
-        return ImportedModel(label, name, _mapping(keys.get("config")))
+        return ImportedModel(label, name, as_mapping(keys.get("config")))
 
     # Tests
 
@@ -186,7 +188,7 @@ class _Reader:
 
     def scenarios(self, written: Any) -> Iterator[Mapping[str, Any]]:
         for scenario in written if isinstance(written, list) else ():
-            keys = _mapping(self.resolve(scenario))
+            keys = as_mapping(self.resolve(scenario))
             for config in self.tests(keys.get("config")):
                 yield from (_merge(config, test) for test in self.tests(keys.get("tests")) or [{}])
 
@@ -194,10 +196,10 @@ class _Reader:
         for key in ("provider", "providers", "prompts", "assertScoringFunction"):
             if test.get(key):
                 self.suite.note(f"{key} of a test")
-        for key in _mapping(test.get("options")):
+        for key in as_mapping(test.get("options")):
             if key not in ("provider", "_conversation", "transform", "postprocess"):
                 self.suite.note(f"options.{key} of a test")
-        for values in self.combinations(_mapping(self.resolve(test.get("vars")))):
+        for values in self.combinations(as_mapping(self.resolve(test.get("vars")))):
             yield self.case(test, values, rubrics)
 
     def combinations(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -240,14 +242,14 @@ class _Reader:
         description = text_of(test.get("description")) or ""
         rubrics.append("\n".join(rules.rubrics))
         given = input_keys(variables) if variables else {"input": description or "(no variables)"}
-        values = _mapping(test.get("metadata")).values()
+        values = as_mapping(test.get("metadata")).values()
         tags = [slug(value) for value in values if isinstance(value, str) and slug(value)]
         return {"id": description, **given, **keys, "tags": tags}
 
     def rules(self, test: Mapping[str, Any], variables: Mapping[str, Any]) -> CarriedRules:
         """Return what the assertions of *test* become; what they lose goes to the suite."""
         assertions = [self.assertion(one) for one in _listed(test.get("assert"))]
-        options = _mapping(test.get("options"))
+        options = as_mapping(test.get("options"))
         transform = options.get("transform") or options.get("postprocess")
         rules = carry_assertions(
             assertions, variables, self, threshold=test.get("threshold"), transform=transform
@@ -260,7 +262,7 @@ class _Reader:
         return rules
 
     def assertion(self, written: Any) -> Any:
-        reference = _mapping(written).get("$ref")
+        reference = as_mapping(written).get("$ref")
         if not isinstance(reference, str):
             return written
         return self.templates.get(reference.rpartition("/")[2], {"type": reference})
@@ -280,7 +282,7 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
     # Its parser reads YAML 1.2, in which `yes` is a text.
     document = parse_document(read_text_below(path.parent, path.name), path.name, core=True)
     suite = ImportedSuite("promptfoo")
-    reader = _Reader(suite, path.parent, _mapping(document.get("assertionTemplates")))
+    reader = _Reader(suite, path.parent, as_mapping(document.get("assertionTemplates")))
     for key in document:
         if key not in (*_READ, *_SILENT):
             suite.note(f"the key {key}")
@@ -288,12 +290,8 @@ def read_promptfoo_config(path: Path, document: Mapping[str, Any]) -> ImportedSu
         name = unique(slug(prompt.name) or "prompt", [one.name for one in suite.prompts])
         suite.prompts.append(replace(prompt, name=name))
     suite.models += reader.models(document.get("providers") or document.get("targets") or [])
-    _read_tests(reader, document, _mapping(reader.resolve(document.get("defaultTest"))))
+    _read_tests(reader, document, as_mapping(reader.resolve(document.get("defaultTest"))))
     return suite
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _listed(written: Any) -> list[Any]:
@@ -308,32 +306,26 @@ def _read_tests(reader: _Reader, document: Mapping[str, Any], default: Mapping[s
     merged = [_merge(default, test) for test in tests or ([default] if default else [])]
     cases = [case for test in merged for case in reader.cases(test, rubrics)]
     judged = [rubric for rubric in rubrics if rubric]
+    shared = judged[0] if len({*judged}) == 1 and "{" not in judged[0] else ""
+    for case, rubric in zip(cases, rubrics, strict=True) if judged else ():
+        if rubric and not shared:
+            case["vars"] = {**case.get("vars", {}), "rubric": rubric}
+        elif not rubric and "score" not in case:
+            # Without an expected answer it is not scored, and not judged either.
+            case["score"] = "exact"
     if judged:
-        for case, rubric in zip(cases, rubrics, strict=True):
-            if not rubric and "score" not in case:
-                # Without an expected answer it is not scored, and not judged either.
-                case["score"] = "exact"
-        suite.rubric = judged[0] if len({*judged}) == 1 and "{" not in judged[0] else ""
+        suite.rubric = shared or "{{ rubric }}"
         suite.judge = _judge(reader, [default, *tests])
-        if not suite.rubric:
-            suite.rubric = "{{ rubric }}"
-            _add_rubrics(cases, rubrics)
     suite.note(_SPACE)
     suite.add_cases(cases)
-
-
-def _add_rubrics(cases: Sequence[dict[str, Any]], rubrics: Sequence[str]) -> None:
-    for case, rubric in zip(cases, rubrics, strict=True):
-        if rubric:
-            case["vars"] = {**case.get("vars", {}), "rubric": rubric}
 
 
 def _judge(reader: _Reader, tests: Iterable[Mapping[str, Any]]) -> ImportedModel | None:
     """Return the first model that grades by a rubric, if the configuration names one."""
     for test in tests:
         owners = (test.get("options"), *_listed(test.get("assert")))
-        for provider in filter(None, (_mapping(owner).get("provider") for owner in owners)):
-            return next(reader.models(_mapping(provider).get("text", provider)), None)
+        for provider in filter(None, (as_mapping(owner).get("provider") for owner in owners)):
+            return next(reader.models(as_mapping(provider).get("text", provider)), None)
     return None
 
 
@@ -342,9 +334,9 @@ def _merge(default: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any
     both = {**default, **test}
     for key in ("vars", "options", "metadata"):
         if isinstance(test.get(key), Mapping):
-            both[key] = {**_mapping(default.get(key)), **test[key]}
+            both[key] = {**as_mapping(default.get(key)), **test[key]}
     # Options of a test may leave the assertions of the default out.
-    is_free = _mapping(test.get("options")).get("disableDefaultAsserts")
+    is_free = as_mapping(test.get("options")).get("disableDefaultAsserts")
     lists = (None if is_free else default.get("assert"), test.get("assert"))
     both["assert"] = [one for written in lists for one in _listed(written)]
     return both
@@ -378,7 +370,7 @@ def _chat(text: str, path: str) -> list[Mapping[str, Any]] | None:
     except (ConfigurationError, ValueError):
         return None
     messages = value.get("messages") if isinstance(value, Mapping) else value
-    is_list = isinstance(messages, list) and all("role" in _mapping(one) for one in messages)
+    is_list = isinstance(messages, list) and all("role" in as_mapping(one) for one in messages)
     return messages if messages and is_list else None
 
 

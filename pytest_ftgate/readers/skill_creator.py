@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    document_in,
-    measured,
-    missing_note,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
+from pytest_ftgate.readers.agent_runs import document_in, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
+from pytest_ftgate.readers.text import mappings_in, text_at, value_at
 
 #: The arms that are compared if the user names none, the base first.
 _ARMS = (("without_skill", "with_skill"), ("old_skill", "new_skill"))
@@ -67,7 +53,7 @@ def _runs(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the runs of a benchmark; none for another document."""
     runs = document.get("runs")
     is_benchmark = isinstance(runs, list) and isinstance(document.get("run_summary"), Mapping)
-    found = [run for run in runs or () if isinstance(run, Mapping)] if is_benchmark else []
+    found = mappings_in(runs) if is_benchmark else []
     return found if any(isinstance(run.get("result"), Mapping) for run in found) else []
 
 
@@ -96,16 +82,7 @@ def _find_runs(raw: RawFile) -> Found | None:
     model = text_at(raw.document or {}, "metadata.executor_model")
     model = "" if model.startswith(_UNKNOWN) else model
     kept = [run for run in runs if str(run["configuration"]) == arm]
-    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED), _notes(kept), arm)
-
-
-def _notes(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from missing_note(("not graded" for run in runs if not _is_graded(run)), len(runs))
-
-
-def _is_graded(run: Mapping[str, Any]) -> bool:
-    # Without a grade the tool writes that none of 0 expectations passed.
-    return bool(value_at(run, "result.total") != 0)
+    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED), arm=arm)
 
 
 def _run(found: tuple[Mapping[str, Any], str], score: str) -> Sample:
@@ -113,16 +90,18 @@ def _run(found: tuple[Mapping[str, Any], str], score: str) -> Sample:
     result = run["result"]
     rate = result[_PASS_RATE]
     value = rate if score == _PASS_RATE else float(rate == 1)
-    facts = RunFacts(
+    # Without a grade the tool writes that none of 0 expectations passed.
+    missing = "not graded" if result.get("total") == 0 else ""
+    facts = stated_run(
         model=model,
-        status="graded" if _is_graded(run) else "not graded",
-        seconds=measured(result.get("time_seconds")),
-        tool_calls=count_of(result.get("tool_calls")) or None,
-        **token_facts(None, None, result.get("tokens")),
+        status=missing or "graded",
+        seconds=result.get("time_seconds"),
+        tool_calls=result.get("tool_calls") or None,
+        tokens=(None, None, result.get("tokens")),
     )
     # As its folders are called; a bare number would only count the runs.
     case_id = f"eval-{run['eval_id']}" if isinstance(run["eval_id"], int) else str(run["eval_id"])
-    return Sample(run, value, {"id": case_id}, is_error=not _is_graded(run), run=facts)
+    return Sample(run, value, {"id": case_id}, missing=missing, run=facts)
 
 
 SKILL_CREATOR = ToolFormat(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import RunFacts, document_in, missing_note, require_version
+from pytest_ftgate.readers.agent_runs import RunFacts, document_in, require_version
 from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat
 from pytest_ftgate.readers.table import Row
 
@@ -57,7 +57,10 @@ def _are_reports(document: Mapping[str, Any]) -> bool:
 def _find_tasks(raw: RawFile) -> Found | None:
     document = raw.document or {}
     if _are_reports(document):
-        states = {task: _state_of_report(value) for task, value in document.items()}
+        states = {
+            task: _STATES["resolved" if value["resolved"] else "unresolved_ids"]
+            for task, value in document.items()
+        }
     elif "resolved_ids" in document and "submitted_ids" in document:
         require_version(raw.name, document, _SCHEMAS)
         states = _states(document)
@@ -66,15 +69,10 @@ def _find_tasks(raw: RawFile) -> Found | None:
         states |= _states(document)
     else:
         return None
-    missing = (reason for reason, score in states.values() if score is None)
     tasks = [
         Row(raw.path, 1, {"instance_id": task, "state": state}) for task, state in states.items()
     ]
-    return Found(tasks, ("resolved",), missing_note(missing, len(states)))
-
-
-def _state_of_report(report: Mapping[str, Any]) -> tuple[str, float | None]:
-    return ("resolved", 1.0) if report["resolved"] else ("unresolved", 0.0)
+    return Found(tasks, ("resolved",))
 
 
 def _states(document: Mapping[str, Any]) -> dict[str, tuple[str, float | None]]:
@@ -119,7 +117,8 @@ def _predicted(path: Path) -> Iterator[str]:
 
 def _task(row: Row, _: str) -> Sample:
     reason, score = row.value["state"]
-    return Sample(row.value, score, is_error=score is None, run=RunFacts(status=reason))
+    missing = reason if score is None else ""
+    return Sample(row.value, score, missing=missing, run=RunFacts(status=reason))
 
 
 SWE_BENCH = ToolFormat(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    document_in,
-    missing_note,
-    seconds_between,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of, text_of
+from pytest_ftgate.readers.agent_runs import document_in, seconds_between, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import text_at
 
 _KEYS = {"task_id", "trial_name", "is_resolved"}
 _RESULTS, _METADATA = "results.json", "run_metadata.json"
@@ -27,11 +22,8 @@ def runs_in(folder: RawFile) -> RawFile | None:
     """Return the trials in a folder: of its own results, else of each run in it; None for none."""
     path = folder.path
     own = path / _RESULTS
-    files = (
-        [own]
-        if own.is_file()
-        else sorted({*path.glob(f"*/{_RESULTS}"), *path.glob(f"*{_RESULTS}")})
-    )
+    files = [*path.glob(f"*/{_RESULTS}"), *path.glob(f"*{_RESULTS}")]
+    files = [own] if own.is_file() else sorted({*files})
     trials = ((file, _trials_of(document_in(file))) for file in files)
     rows = tuple(Row(file, 1, trial) for file, found in trials for trial in found)
     return replace(folder, rows=rows) if rows else None
@@ -53,7 +45,7 @@ def _find_trials(raw: RawFile) -> Found | None:
     agents = {path: _agent(known) for path, known in runs.items()}
     agent = part_of(raw, [*dict.fromkeys(agents.values())], "agents")
     kept = [(row, runs[row.path]) for row in rows if agents[row.path] == agent]
-    return Found(kept, ("is_resolved",), _notes(row.value for row, _ in kept))
+    return Found(kept, ("is_resolved",))
 
 
 def _metadata(folder: Path) -> Mapping[str, Any]:
@@ -62,14 +54,7 @@ def _metadata(folder: Path) -> Mapping[str, Any]:
 
 
 def _agent(metadata: Mapping[str, Any]) -> str:
-    return " ".join(
-        filter(None, (text_of(metadata.get(key)) for key in ("agent_name", "model_name")))
-    )
-
-
-def _notes(trials: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    reasons = [_missing_reason(trial) for trial in trials]
-    yield from missing_note(filter(None, reasons), len(reasons))
+    return f"{text_at(metadata, 'agent_name')} {text_at(metadata, 'model_name')}".strip()
 
 
 def _missing_reason(trial: Mapping[str, Any]) -> str:
@@ -80,13 +65,13 @@ def _missing_reason(trial: Mapping[str, Any]) -> str:
 
 def _trial(found: tuple[Row, Mapping[str, Any]], _: str) -> Sample:
     trial, metadata = found[0].value, found[1]
-    run = RunFacts(
-        model=text_of(metadata.get("model_name")) or "",
+    run = stated_run(
+        model=text_at(metadata, "model_name"),
         status=str(trial.get("failure_mode") or ""),
         seconds=seconds_between(trial.get("agent_started_at"), trial.get("agent_ended_at")),
-        **token_facts(trial.get("total_input_tokens"), trial.get("total_output_tokens")),
+        tokens=[trial.get(f"total_{side}_tokens") for side in ("input", "output")],
     )
-    return Sample(trial, trial["is_resolved"], is_error=bool(_missing_reason(trial)), run=run)
+    return Sample(trial, trial["is_resolved"], missing=_missing_reason(trial), run=run)
 
 
 TERMINAL_BENCH = ToolFormat(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os.path import commonprefix
 from typing import Any
@@ -51,6 +52,73 @@ def normalised_words(text: str) -> tuple[str, ...]:
 def word_sequence(text: str) -> tuple[str, ...]:
     """Return the words of *text* in lower case, in their order, without punctuation."""
     return tuple(re.findall(r"\w+", text.lower()))
+
+
+def value_at(record: Any, path: str) -> Any:
+    """Return the value at *path*, such as ``metadata.topic`` or ``choices.0.text``, or None."""
+    if isinstance(record, Mapping) and path in record:
+        return record[path]
+    value = record
+    for key in path.split("."):
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, Mapping) and key in value:
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:
+    """Return the text at *path* of *record*; "" if there is none."""
+    return text_of(value_at(record, path), role=role) or ""
+
+
+def text_of(value: Any, *, role: str = "assistant") -> str | None:
+    """Return *value* as text, or None if it has none.
+
+    Of messages it is the last one of *role*, else the last one; of parts their texts.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        inner = next((value[key] for key in ("content", "text") if key in value), None)
+        return _to_json(value) if inner is None else text_of(inner, role=role)
+    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
+        if any("role" in message for message in value):
+            of_role = [message for message in value if message.get("role") == role]
+            return text_of((of_role or value)[-1], role=role)
+        return "\n".join(filter(None, (text_of(part, role=role) for part in value)))
+    return _to_json(value)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def first_of(record: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return the first value that *record* has under one of *names*, or None."""
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def joined_values(variables: Mapping[str, Any]) -> str:
+    """Return the variables as text; a single one by its value."""
+    texts = {name: text_of(value) or "" for name, value in variables.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return *value* if it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings_in(values: Iterable[Any] | None) -> list[Mapping[str, Any]]:
+    """Return the mappings among *values*, a list that may be missing."""
+    return [one for one in values or () if isinstance(one, Mapping)]
 
 
 def json_or_text(text: str) -> Any:
@@ -105,6 +173,12 @@ def case_note(names: Sequence[str], what: str, unit: str = "case") -> Iterator[s
     """Yield how many cases are *what*, with the first of their *names*, if there are any."""
     if names:
         yield f"{len(names):,} {unit}{'s' * (len(names) != 1)} {what}: {examples(names)}"
+
+
+def error_note(count: int, of: int, noun: str) -> Iterator[str]:
+    """Yield how many of so many ended with an error, if any did; *noun* is what one is called."""
+    if count:
+        yield f"{count:,} of {of:,} {noun}s ended with an error: they have no reply"
 
 
 def examples(names: Sequence[str]) -> str:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.readers.agent_runs import (
-    RunFacts,
-    count_of,
-    measured,
-    missing_note,
-    seconds_of,
-    skills_read,
-    token_facts,
-)
-from pytest_ftgate.readers.answer_rows import (
-    Found,
-    RawFile,
-    Sample,
-    ToolFormat,
-    part_of,
-    text_at,
-    value_at,
-)
+from pytest_ftgate.readers.agent_runs import measured, skills_read, stated_run
+from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
 from pytest_ftgate.readers.table import Row
+from pytest_ftgate.readers.text import mappings_in, text_at, value_at
 
 _TRIAL, _RESULTS = "trial-result", "results.jsonl"
 _SUCCESS, _TIMEOUT = "success", "agent_timeout"
@@ -58,7 +43,7 @@ def _find_trials(raw: RawFile) -> Found | None:
     # Two files of stimuli may have stimuli of one name.
     files = {_eval_file(row.value) for row in kept}
     replies = [(row, _stimulus(row.value, whole=len(files) > 1)) for row in kept]
-    return Found(replies, (_SCORE, _PASSED), _notes(kept), variant)
+    return Found(replies, (_SCORE, _PASSED), arm=variant)
 
 
 def _is_trial(record: Mapping[str, Any]) -> bool:
@@ -77,11 +62,6 @@ def _stimulus(record: Mapping[str, Any], *, whole: bool) -> str:
     return f"{_eval_file(record)}: {name}" if whole else name
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    reasons = (_missing_reason(row.value) for row in rows)
-    yield from missing_note(filter(None, reasons), len(rows))
-
-
 def _missing_reason(record: Mapping[str, Any]) -> str:
     """Return why a trial says nothing about the agent; "" if it does."""
     status = text_at(record, "status") or _SUCCESS
@@ -98,21 +78,21 @@ def _trial(found: tuple[Row, str], score: str) -> Sample:
     metrics = value_at(record, "trajectory.metrics") or {}
     usage = value_at(metrics, "tokenUsage") or {}
     keys = ("inputTokens", "outputTokens", "totalTokens")
-    run = RunFacts(
+    run = stated_run(
         model=text_at(record, "model") or text_at(record, "trajectory.metadata.model"),
         status=text_at(record, "trajectory.endReason") or text_at(record, "status"),
         cost_usd=measured(value_at(usage, "costUsd")),
-        seconds=seconds_of(metrics.get("wallTimeMs") or record.get("durationMs")),
-        tool_calls=count_of(metrics.get("toolCallCount")),
+        milliseconds=metrics.get("wallTimeMs") or record.get("durationMs"),
+        tool_calls=metrics.get("toolCallCount"),
         uses=_skills(record),
-        **token_facts(*(value_at(usage, key) for key in keys)),
+        tokens=[value_at(usage, key) for key in keys],
     )
     return Sample(
         record,
         # An agent that ran out of time, and that was not graded, did not do the task.
         0.0 if value is None else value,
         {"id": stimulus, "expected": None},
-        is_error=bool(_missing_reason(record)),
+        missing=_missing_reason(record),
         line=found[0].line,
         run=run,
     )
@@ -124,8 +104,8 @@ def _skills(record: Mapping[str, Any]) -> tuple[str, ...] | None:
     events = value_at(record, "trajectory.events")
     if not isinstance(activated, Mapping) and not isinstance(events, list):
         return None
-    data = (event.get("data") for event in events or () if isinstance(event, Mapping))
-    calls = [one for one in data if isinstance(one, Mapping) and "toolName" in one]
+    data = mappings_in(event.get("data") for event in mappings_in(events))
+    calls = [one for one in data if "toolName" in one]
     read = skills_read((str(call["toolName"]), call.get("arguments")) for call in calls)
     return tuple(dict.fromkeys((*map(str, activated or ()), *read)))
 

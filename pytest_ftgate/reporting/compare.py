@@ -40,12 +40,13 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
     score_kind: str,
     cases: str,
     notes: Sequence[str],
+    is_capped: bool,
     verbosity: int = 0,
 ) -> Iterator[str]:
     """Yield the lines of a comparison, the verdict of each candidate first.
 
     *files* has the base first, *verdicts* one verdict for each other file. *cases* says how many
-    there are.
+    there are, and *is_capped* that their limit is the largest default.
     """
     own = files[0].columns.get("score", "score")
     scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
@@ -62,7 +63,9 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
             [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
         )
         has_replies = any(row.reply for one in (files[0], file) for row in one.rows)
-        yield from _verdict_lines(verdict, tag, score_kind, verbosity, has_replies=has_replies)
+        yield from _verdict_lines(
+            verdict, tag, score_kind, verbosity, has_replies=has_replies, is_capped=is_capped
+        )
         yield ""
     for note in (*_column_notes(files), *notes):
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
@@ -108,14 +111,21 @@ def _head_lines(head: str) -> Iterator[str]:
 
 
 def _verdict_lines(
-    verdict: Verdict, tag: str, score_kind: str, verbosity: int, *, has_replies: bool
+    verdict: Verdict,
+    tag: str,
+    score_kind: str,
+    verbosity: int,
+    *,
+    has_replies: bool,
+    is_capped: bool,
 ) -> Iterator[str]:
     check = verdict.check
     label = verdict.outcome.upper()
     if check is None or check.before is None:
         yield from wrap_lines(f"{label}  {escape_controls(headline(verdict))}", 0)
         return
-    yield from wrap_lines(f"{label}  {_rates_text(check)}{_part_text(verdict, check)}", 0)
+    rates = f"{_rates_text(check)}, {limit(check, is_capped=is_capped)}"
+    yield from wrap_lines(f"{label}  {rates}{_part_text(verdict, check)}", 0)
     counts = changed_cases(verdict)
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
@@ -173,9 +183,9 @@ def _other_score(score_kind: str) -> str:
 
 def _rates_text(check: Check) -> str:
     if check.inputs is not None:
-        return f"accuracy {size_with_interval(check)}, {limit(check)}"
+        return f"accuracy {size_with_interval(check)}"
     rates = " → ".join(level(value, digits=1) for value in (check.before or 0.0, check.after))
-    return f"accuracy {rates}, {size_with_interval(check, digits=1)}, {limit(check)}"
+    return f"accuracy {rates}, {size_with_interval(check, digits=1)}"
 
 
 def _worst_tag(verdict: Verdict, tag: str) -> str:

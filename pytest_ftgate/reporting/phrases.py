@@ -243,10 +243,11 @@ def change_span(check: Check, digits: int = 0) -> str:
     return f"{text} %" if text and check.unit != "share" else text
 
 
-def limit(check: Check, *, nested: bool = False) -> str:
+def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str:
     """Return ``limit 5``, ``min 85 %``, or ``limit 9 (what 100 cases can show)``.
 
-    *nested* is for text within brackets: ``limit 9: what 100 cases can show``.
+    *nested* is for text within brackets: ``limit 9: what 100 cases can show``. With *is_capped* it
+    is the largest limit of a gate that declares none.
     """
     if check.kind is CheckKind.MUST_PASS:
         return "must pass"
@@ -259,10 +260,11 @@ def limit(check: Check, *, nested: bool = False) -> str:
         return f"min {declared_percent(check.limit)}"
     sign = "±" * check.two_sided
     text = f"limit {sign}{unsigned_points(check.limit)}"
-    if not check.has_default_limit:
+    if not (check.has_default_limit or is_capped):
         return text
     cases = quantity(check.limit_cases or check.n, check.noun)
     reason = f"what {sample_text(check) if check.tasks else cases} can show"
+    reason = f"the largest default, below {reason}" if is_capped else reason
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
 
 

@@ -20,8 +20,8 @@ from pytest_ftgate.gates.notes import note as make_note
 from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.agent_runs import runs_without_skill
-from pytest_ftgate.readers.answer_rows import AnswerFile, Columns, with_short_names
-from pytest_ftgate.readers.answers import Answers, read_answers
+from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
+from pytest_ftgate.readers.answers import Answers, read_answers, with_short_names
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
 from pytest_ftgate.readers.skill_creator import arms_of
 from pytest_ftgate.reporting.compare import cases_text, comparison_lines
@@ -87,6 +87,7 @@ class CompareResult(RunResult):
                 score_kind=suite.reply.score.kind,
                 cases=_asked(suite, unit_of(self.files[0], suite), self.repeats),
                 notes=self.notes,
+                is_capped=self.suite.is_capped,
                 verbosity=verbosity,
             )
         ]

@@ -58,6 +58,7 @@ class ComparedSuite:
         reply_rows: by variant, the lines of its file of replies, as values. Replies to the inputs
             of the suite are among them.
         usual_repeats: how many replies to each case the limit is sized for.
+        is_capped: True if the limit is not declared, and smaller than what the cases can show.
     """
 
     suite: Suite
@@ -65,6 +66,7 @@ class ComparedSuite:
     case_rows: Sequence[Mapping[str, Any]]
     reply_rows: Mapping[str, Sequence[Mapping[str, Any]]]
     usual_repeats: int = 1
+    is_capped: bool = False
 
     def coarse_limit(self, gate: RateGate) -> Iterator[Note]:
         """Yield what the cases can show if the default limit of *gate* is coarse, or None."""
@@ -223,17 +225,17 @@ def build_suite(
     if not gate.claim and inputs is None and _are_few_tasks(paired, slices):
         gate = replace(gate, claim=THESE_TASKS)
     suite = _suite(files, built, reply, gate, paired.repeats[1], inputs)
-    usual = paired.usual_repeats
-    if gate.max_drop is None:
-        shown = _shown_limit(replace(suite, repeats=usual), gate)
-        suite = replace(suite, gates={gate.kind: replace(gate, **shown)})
-    reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
+    if "max_drop" not in limit:
+        gate = replace(gate, **_shown_limit(replace(suite, repeats=paired.usual_repeats), gate))
+        suite = replace(suite, gates={gate.kind: gate})
+    sides = zip(suite.variants, paired.rows, strict=True)
     return ComparedSuite(
         suite=suite,
         declared=declared,
         case_rows=case_rows,
-        reply_rows=dict(zip(suite.variants, reply_rows, strict=True)),
-        usual_repeats=usual,
+        reply_rows={name: _reply_rows(side, reply.score) for name, side in sides},
+        usual_repeats=paired.usual_repeats,
+        is_capped="max_drop" not in limit and not gate.has_default_limit,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.readers.text import as_mapping
 from pytest_ftgate.suite.gate_kinds import (
     compares_skills,
     is_rate,
@@ -40,8 +41,7 @@ def trained_variant(content: Mapping[str, Any], name: str | None) -> str:
     Raises:
         ConfigurationError: it is not clear which one it is, or a variant is like itself.
     """
-    variants = content.get("variants")
-    variants = variants if isinstance(variants, Mapping) else {}
+    variants = as_mapping(content.get("variants"))
     if name is not None:
         if name not in variants:
             raise ConfigurationError(
@@ -59,10 +59,10 @@ def trained_variant(content: Mapping[str, Any], name: str | None) -> str:
 
 
 def _keys_of(variants: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the keys of a variant with those inherited through ``like``."""
+    """Return the keys of a variant with those inherited through ``like``, which is left out."""
     # What is no mapping becomes an error when the suite is loaded.
-    own = {key: keys if isinstance(keys, Mapping) else {} for key, keys in variants.items()}
-    return inherited_keys(own, name)
+    keys = inherited_keys({key: as_mapping(keys) for key, keys in variants.items()}, name)
+    return {key: value for key, value in keys.items() if key != "like"}
 
 
 def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -72,20 +72,29 @@ def in_memory_content(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     machine.
     """
     variants = content["variants"]
-    keys = _keys_of(variants, name)
-    trained = {key: keys[key] for key in _KEPT_KEYS if key in keys}
-    trained |= {"provider": IN_MEMORY, "model": "trained", "base": "untrained"}
-    kept = {name: trained}
+    trained = _in_memory(_keys_of(variants, name), model="trained", base="untrained")
     baseline = content.get("baseline") or next(iter(variants))
+    kept = {name: trained}
     if baseline != name and baseline in variants:
-        keys = _keys_of(variants, baseline)
-        base = {key: value for key, value in keys.items() if key != "like"}
-        if provider_spec(keys.get("provider")).weights:
-            base = {key: keys[key] for key in _KEPT_KEYS if key in keys}
-            base |= {"provider": IN_MEMORY, "model": "untrained"}
+        base = _keys_of(variants, baseline)
+        if provider_spec(base.get("provider")).weights:
+            base = _in_memory(base, model="untrained")
         kept = {baseline: {**base, "gated": False}, name: trained}
+    return _with_variants(content, kept, baseline)
+
+
+def _in_memory(keys: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Return those of *keys* that hold for a model in memory, with its *names*."""
+    kept = {key: keys[key] for key in _KEPT_KEYS if key in keys}
+    return {**kept, "provider": IN_MEMORY, **names}
+
+
+def _with_variants(
+    content: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]], baseline: str
+) -> dict[str, Any]:
+    """Return *content* with other *variants*, which have all keys that they inherit."""
     rest = {key: value for key, value in content.items() if key not in _DROPPED_KEYS}
-    return {**rest, "variants": kept, "baseline": baseline}
+    return {**rest, "variants": variants, "baseline": baseline}
 
 
 def with_weights(suite: Suite, name: str, model: str, base: str, extra: Mapping[str, Any]) -> Suite:
@@ -111,9 +120,7 @@ def saved_content(content: Mapping[str, Any], name: str, folder: Path) -> dict[s
     baseline = content.get("baseline") or next(iter(variants))
     others = [str(other) for other in (baseline, keys.get("base")) if other in variants]
     kept = {other: {**_keys_of(variants, other), "gated": False} for other in others}
-    rest = {key: value for key, value in content.items() if key not in _DROPPED_KEYS}
-    found = {key: _without_like(value) for key, value in {**kept, name: keys}.items()}
-    return {**rest, "variants": found, "baseline": baseline}
+    return _with_variants(content, {**kept, name: keys}, baseline)
 
 
 def saved_key(content: Mapping[str, Any], name: str) -> str:
@@ -136,13 +143,8 @@ def saved_key(content: Mapping[str, Any], name: str) -> str:
 
 def loads_here(content: Mapping[str, Any], name: str) -> bool:
     """Return True if the variant *name* is read by Transformers in this process."""
-    return (
-        provider_spec(_keys_of(content["variants"], name).get("provider")).weights == "checkpoint"
-    )
-
-
-def _without_like(keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in keys.items() if key != "like"}
+    provider = _keys_of(content["variants"], name).get("provider")
+    return provider_spec(provider).weights == "checkpoint"
 
 
 def checkpoint_gates(suite: Suite) -> Suite:
@@ -172,8 +174,7 @@ def without_base_readings(suite: Suite) -> Suite:
 
 def extra_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the ``extra`` of the variant *name*, such as arguments of its chat template."""
-    value = _keys_of(content["variants"], name).get("extra", {})
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(as_mapping(_keys_of(content["variants"], name).get("extra")))
 
 
 def with_fewer_cases(suite: Suite, count: int, whole: Collection[str] = ()) -> Suite:

@@ -57,20 +57,17 @@ def test_a_chat_is_rendered_up_to_the_reply():
     assert prompt == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-@every_row(
-    ("text", "prompt"),
-    [
-        ("{{ bos_token }}{{ messages[0].content }}", "<s>Hi"),
-        ("{% generation %}{{ messages[0].content }}{% endgeneration %}!", "Hi!"),
-        ("{{ {'a': 'é<'} | tojson }}", '{"a": "é<"}'),
-        ("{% for m in messages %}{% break %}{% endfor %}done", "done"),
-        ("{{ tools is none }}{{ enable_thinking }}", "TrueFalse"),
-        ("{% if strftime_now('%Y') | int > 2000 %}now{% endif %}", "now"),
-        ("{{ raise_exception('no system prompt') }}", None),
-        ("{{ messages.append(1) }}", None),
-        ("{% for", None),
-    ],
-)
+@every_row("text, prompt", [
+    ("{{ bos_token }}{{ messages[0].content }}", "<s>Hi"),
+    ("{% generation %}{{ messages[0].content }}{% endgeneration %}!", "Hi!"),
+    ("{{ {'a': 'é<'} | tojson }}", '{"a": "é<"}'),
+    ("{% for m in messages %}{% break %}{% endfor %}done", "done"),
+    ("{{ tools is none }}{{ enable_thinking }}", "TrueFalse"),
+    ("{% if strftime_now('%Y') | int > 2000 %}now{% endif %}", "now"),
+    ("{{ raise_exception('no system prompt') }}", None),
+    ("{{ messages.append(1) }}", None),
+    ("{% for", None),
+])  # fmt: skip
 def test_a_template_has_what_it_has_in_transformers(text, prompt):
     template = ChatTemplate(text, "t", {"bos_token": "<s>"})
 

@@ -144,21 +144,14 @@ def test_an_adapter_of_the_example_survives_the_way_to_peft_and_back(tmp_path):
 PATTERNS = {"rank_pattern": {"up_proj": 4}, "alpha_pattern": {r"layers\.\d\.mlp\.up_proj": 20}}
 
 
-@every_row(
-    ("arrays", "config", "factors"),
-    [
-        (matrices(), {}, {"attn_v": 2, "ffn_up": 2}),
-        # Each module has its own scale.
-        (
-            matrices("attn_q", "attn_v") | matrices("ffn_up", rank=4),
-            PATTERNS,
-            {"attn_v": 2, "ffn_up": 5},
-        ),
-        # Alpha is divided by the root of the rank.
-        (matrices("attn_v", rank=4), {"r": 4, "use_rslora": True}, {"attn_v": 2}),
-    ],
-    ids=["plain", "patterns", "rslora"],
-)
+@every_row("arrays, config, factors", [
+    (matrices(), {}, {"attn_v": 2, "ffn_up": 2}),
+    # Each module has its own scale.
+    (matrices("attn_q", "attn_v") | matrices("ffn_up", rank=4), PATTERNS,
+     {"attn_v": 2, "ffn_up": 5}),
+    # Alpha is divided by the root of the rank.
+    (matrices("attn_v", rank=4), {"r": 4, "use_rslora": True}, {"attn_v": 2}),
+], ids=["plain", "patterns", "rslora"])  # fmt: skip
 def test_matrices_that_nothing_rotates_are_added_as_peft_adds_them(
     tmp_path, model, arrays, config, factors
 ):

@@ -76,16 +76,13 @@ def test_of_another_folder_every_file_counts(tmp_path):
 BOTH = {"rank_pattern": {"q_proj": 4}, "alpha_pattern": {"q_proj": 8, "v_proj": 16}}
 
 
-@every_row(
-    ("config", "scale", "text"),
-    [
-        ({}, 1.0, "1 × 16/8 = 2"),
-        ({}, 0.5, "0.5 × 16/8 = 1"),
-        ({"use_rslora": True, "r": 16}, 1.0, "1 × 16/√16 = 4"),
-        ({"rank_pattern": {"q_proj": 4}}, 1.0, "1 × 16/8 = 2, 1 × 16/4 = 4"),
-        (BOTH, 1.0, "1 × 16/8 = 2, 1 × 8/4 = 2"),
-    ],
-)
+@every_row("config, scale, text", [
+    ({}, 1.0, "1 × 16/8 = 2"),
+    ({}, 0.5, "0.5 × 16/8 = 1"),
+    ({"use_rslora": True, "r": 16}, 1.0, "1 × 16/√16 = 4"),
+    ({"rank_pattern": {"q_proj": 4}}, 1.0, "1 × 16/8 = 2, 1 × 16/4 = 4"),
+    (BOTH, 1.0, "1 × 16/8 = 2, 1 × 8/4 = 2"),
+])  # fmt: skip
 def test_the_scale_of_a_folder_is_a_fact(tmp_path, config, scale, text):
     folder = write_folder(tmp_path / "out", **config)
 

@@ -26,7 +26,9 @@ def demo(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("demo")
-def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, capfd, monkeypatch):
+def test_the_first_run_is_red_and_short_and_every_command_that_it_prints_works(
+    pytester, capfd, monkeypatch
+):
     folder = pytester.path / "ftgate-demo"
     monkeypatch.chdir(pytester.path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -39,6 +41,10 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     (screen,) = re.findall(r"<!-- screen: demo.*?```\n(.*?)```", text, re.DOTALL)
     assert screen in out
+    lines = out.splitlines()
+    start = next(n for n, line in enumerate(lines) if " test session starts " in line)
+    end = next(n for n, line in enumerate(lines) if re.fullmatch("=+ 1 failed.* in .*s.* =+", line))
+    assert end + 1 - start <= 60
     assert (folder / "report.html").is_file()
     assert "pytest --ftgate" in printed
     (shown,) = re.findall(r"```console\n(.*?)```", TUTORIAL, re.DOTALL)
@@ -53,19 +59,6 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, c
     begun = pytester.run(Path(sys.executable).with_name(first[0]), *first[1:])
     assert begun.ret == 0, begun.errlines
     assert "ftgate-demo" not in project.git("status", "--porcelain")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("demo")
-def test_the_red_run_is_short(tmp_path, capfd, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-
-    [*run_demo(tmp_path / "ftgate-demo", live=False)]
-
-    lines = capfd.readouterr().out.splitlines()
-    start = next(n for n, line in enumerate(lines) if " test session starts " in line)
-    end = next(n for n, line in enumerate(lines) if re.fullmatch("=+ 1 failed.* in .*s.* =+", line))
-    assert end + 1 - start <= 60
 
 
 @pytest.mark.heavy

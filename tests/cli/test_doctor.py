@@ -178,15 +178,12 @@ def test_a_server_here_is_tried_with_the_schema_of_the_suite(
     assert sent["messages"] == [{"role": "user", "content": "Describe the sea in one sentence."}]
 
 
-@every_row(
-    ("model", "days", "told"),
-    [
-        ("claude-a", 45, "warn s.ftgate.yaml, current: claude-a retires in 45 days, on {0}"),
-        ("claude-a", -3, "warn s.ftgate.yaml, current: claude-a has retired, on {0}"),
-        ("claude-a", 91, ""),
-        ("claude-b", 45, ""),
-    ],
-)
+@every_row("model, days, told", [
+    ("claude-a", 45, "warn s.ftgate.yaml, current: claude-a retires in 45 days, on {0}"),
+    ("claude-a", -3, "warn s.ftgate.yaml, current: claude-a has retired, on {0}"),
+    ("claude-a", 91, ""),
+    ("claude-b", 45, ""),
+])  # fmt: skip
 def test_a_model_that_retires_soon_is_named_with_its_date(
     desk, run_verb, monkeypatch, model, days, told
 ):

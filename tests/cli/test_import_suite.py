@@ -31,6 +31,19 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def imported(folder):
+    """Import a configuration, and return the suite that was written."""
+
+    def run(config, *options):
+        text = config if isinstance(config, str) else json.dumps(config)
+        (folder / "qa.yaml").write_text(text, "utf-8")
+        assert main(["import", "qa.yaml", *options]) == 0
+        return load_suite(folder / "qa.ftgate.yaml", folder)
+
+    return run
+
+
 def test_a_configuration_becomes_a_suite_that_loads_and_has_no_key_of_an_api(folder, capsys):
     assert main(["import", "promptfooconfig.yaml"]) == 0
 
@@ -59,7 +72,9 @@ def test_what_is_lost_is_printed_and_stands_at_the_top_of_the_suite(folder, caps
         assert f"#   - {lost}" in head
 
 
-def test_what_is_no_chat_model_or_no_template_is_a_named_function_to_fill_in(folder, capsys):
+def test_what_is_no_chat_model_or_no_template_is_a_named_function_to_fill_in(
+    folder, imported, capsys
+):
     config = {
         "prompts": ["Sort {{x}}", "file://prompt.py:create"],
         "providers": [
@@ -68,17 +83,15 @@ def test_what_is_no_chat_model_or_no_template_is_a_named_function_to_fill_in(fol
         ],
         "tests": [{"vars": {"x": "a"}, "assert": [{"type": "equals", "value": "b"}]}],
     }
-    (folder / "agents.json").write_text(json.dumps(config), "utf-8")
 
-    assert main(["import", "agents.json"]) == 0
+    suite = imported(config)
 
-    suite = load_suite(folder / "agents.ftgate.yaml", folder)
     assert {name: one.model or one.function for name, one in suite.variants.items()} == {
         "prompt-1-gpt-4.1-mini": "gpt-4.1-mini",
-        "claude-agent-sdk": "agents_program:claude_agent_sdk",
-        "prompt-2-gpt-4.1-mini": "agents_program:prompt_2_gpt_4_1_mini",
+        "claude-agent-sdk": "qa_program:claude_agent_sdk",
+        "prompt-2-gpt-4.1-mini": "qa_program:prompt_2_gpt_4_1_mini",
     }
-    program = (folder / "agents_program.py").read_text("utf-8")
+    program = (folder / "qa_program.py").read_text("utf-8")
     assert "    # id: anthropic:claude-agent-sdk\n    # config:\n    #   cwd: .\n" in program
     assert "    # prompt: file://prompt.py:create, a function\n" in program
     assert "sk-2" not in program
@@ -87,27 +100,28 @@ def test_what_is_no_chat_model_or_no_template_is_a_named_function_to_fill_in(fol
     )
 
 
-def test_assertions_are_counted_and_those_without_a_rule_are_functions_in_a_module(folder, capsys):
-    tests = [
-        {
-            "vars": {"x": "a"},
-            "assert": [{"type": "similar", "value": "b"}, {"type": "select-best"}],
-        },
-        {"vars": {"x": "c"}, "assert": [{"type": "python", "value": "len(output) > 5"}]},
-        {"vars": {"x": "d"}, "assert": [{"type": "cost", "threshold": 0.01}]},
-    ]
-    (folder / "kinds.json").write_text(json.dumps({"tests": tests}), "utf-8")
+def of(*assertions, x="a"):
+    """Return a test of promptfoo."""
+    return {"vars": {"x": x}, "assert": [*assertions]}
 
-    assert main(["import", "kinds.json"]) == 0
+
+def test_assertions_are_counted_and_those_without_a_rule_are_functions_in_a_module(
+    folder, imported, capsys
+):
+    imported({"tests": [
+        of({"type": "similar", "value": "b"}, {"type": "select-best"}),
+        of({"type": "python", "value": "len(output) > 5"}, x="c"),
+        of({"type": "cost", "threshold": 0.01}, x="d"),
+    ]})  # fmt: skip
 
     counted = (
         "of 4 assertions in all cases: 1 carried over, 1 as functions to fill in, 1 as limits to "
         "add, 1 left out"
     )
     assert counted in " ".join(capsys.readouterr().out.split())
-    assert f"# O{counted[1:]}.\n" in (folder / "kinds.ftgate.yaml").read_text("utf-8")
-    scores = (folder / "kinds_scores.py").read_text("utf-8")
-    namespace = {"__name__": "kinds_scores", "__file__": str(folder / "kinds_scores.py")}
+    assert f"# O{counted[1:]}.\n" in (folder / "qa.ftgate.yaml").read_text("utf-8")
+    scores = (folder / "qa_scores.py").read_text("utf-8")
+    namespace = {"__name__": "qa_scores", "__file__": str(folder / "qa_scores.py")}
     exec(scores, namespace)
     case = SimpleNamespace(input="c", vars={})
     said = [namespace["check"](case, SimpleNamespace(text=text)) for text in ("a reply", "no")]
@@ -161,42 +175,31 @@ def test_a_model_may_be_named(folder):
     assert load_suite(folder / "a.ftgate.yaml", folder).variants["current"].model == "m"
 
 
-def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(folder):
-    tests = [
-        {"vars": {"x": "a"}, "assert": [{"type": "icontains", "value": "b"}]},
-        {"vars": {"x": "c"}, "assert": [{"type": "llm-rubric", "value": "is polite"}]},
-    ]
-    (folder / "mixed.json").write_text(json.dumps({"tests": tests}), "utf-8")
+def test_beside_a_judge_a_case_that_a_rule_scores_keeps_its_score(imported):
+    rule, rubric = {"type": "icontains", "value": "b"}, {"type": "llm-rubric", "value": "is polite"}
 
-    assert main(["import", "mixed.json"]) == 0
+    suite = imported({"tests": [of(rule), of(rubric, x="c")]})
 
-    suite = load_suite(folder / "mixed.ftgate.yaml", folder)
     assert [case.score.kind for case in suite.cases] == ["contains", "judge"]
 
 
-def test_what_all_cases_share_stands_in_the_suite_beside_its_judge(folder):
+def test_what_all_cases_share_stands_in_the_suite_beside_its_judge(folder, imported):
     rubric, text = {"type": "llm-rubric", "value": "Kind"}, {"type": "contains", "value": "a"}
-    tests = [{"vars": {"x": x}, "assert": [rubric, text]} for x in "ab"]
-    (folder / "shared.json").write_text(json.dumps({"tests": tests}), "utf-8")
 
-    assert main(["import", "shared.json"]) == 0
+    suite = imported({"tests": [of(rubric, text, x=x) for x in "ab"]})
 
-    written = yaml.safe_load((folder / "shared.ftgate.yaml").read_text("utf-8"))
+    written = yaml.safe_load((folder / "qa.ftgate.yaml").read_text("utf-8"))
     judge, contains = written["reply"]["score"]["all"]
     assert (judge["judge"]["rubric"], contains["contains"]["texts"]) == ("Kind", ["a"])
-    suite = load_suite(folder / "shared.ftgate.yaml", folder)
-    assert [[part.kind for part in case.score.parts] for case in suite.cases] == [
-        ["judge", "holds"]
-    ] * 2
+    kinds = [[part.kind for part in case.score.parts] for case in suite.cases]
+    assert kinds == [["judge", "holds"]] * 2
 
 
-def test_a_configuration_is_read_by_yaml_1_2_in_which_yes_is_a_text(folder):
+def test_a_configuration_is_read_by_yaml_1_2_in_which_yes_is_a_text(imported):
     config = "tests: [{vars: {x: No}, assert: [{type: equals, value: Yes}]}]\n"
-    (folder / "words.yaml").write_text(config, "utf-8")
 
-    assert main(["import", "words.yaml"]) == 0
+    (case,) = imported(config).cases
 
-    (case,) = load_suite(folder / "words.ftgate.yaml", folder).cases
     assert (case.input, case.answers) == ("No", ["Yes"])
 
 
@@ -221,11 +224,8 @@ def test_errors_of_a_named_variant_are_shown_to_be_mended(folder, capsys):
     assert "mend these errors in the suite:" in capsys.readouterr().out
 
 
-def test_control_characters_of_the_file_are_escaped(folder, capsys):
-    test = {"vars": {"x": "a"}, "assert": [{"type": "x\x1b[31m\ny", "value": 1}]}
-    (folder / "hostile.json").write_text(json.dumps({"tests": [test]}), "utf-8")
+def test_control_characters_of_the_file_are_escaped(folder, imported, capsys):
+    imported({"tests": [of({"type": "x\x1b[31m\ny", "value": 1})]})
 
-    assert main(["import", "hostile.json"]) == 0
-
-    head = (folder / "hostile.ftgate.yaml").read_text("utf-8")
+    head = (folder / "qa.ftgate.yaml").read_text("utf-8")
     assert "\x1b" not in capsys.readouterr().out + head

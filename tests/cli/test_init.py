@@ -251,45 +251,6 @@ def test_of_several_prompts_one_is_to_be_named(desk, server, run_verb):
     assert [path.name for path in desk.glob("*.ftgate.yaml")] == ["two.ftgate.yaml"]
 
 
-def test_the_variables_of_a_prompt_are_taken_from_the_columns(desk, server, run_verb):
-    write_prompt(desk, "Sort {{ ticket }} of {{ shop }}.\n")
-    with (desk / "qa.csv").open("w") as file:
-        file.write("text;ticket;shop;label\n")
-        file.writelines(f"number {n};T{n};north;a{n}\n" for n in range(12))
-
-    code, printed = run_verb("init")
-
-    first = json.loads((desk / "qa.cases.jsonl").read_text("utf-8").partition("\n")[0])
-    assert code == 0, printed
-    assert first["vars"] == {"shop": "north", "ticket": "T0"}
-    assert suite_of(desk)["cases"] == "qa.cases.jsonl"
-
-
-def test_cases_that_cannot_be_used_leave_no_suite_behind(desk, server, run_verb):
-    write_prompt(desk, "Sort {{ nothing }}.\n")
-    write_cases(desk)
-
-    code, printed = run_verb("init")
-
-    assert code == 1
-    assert 'no case has "nothing"' in printed
-    assert not (desk / "qa.ftgate.yaml").exists()
-
-
-def test_a_column_that_is_not_known_is_asked_for_and_can_be_named(desk, server, run_verb):
-    write_prompt(desk)
-    write_cases(desk, header=("kysymys", "vastaus"))
-
-    code, printed = run_verb("init", "qa.md", "--cases", "qa.csv")
-    again, _ = run_verb(
-        *("init", "qa.md", "--cases", "qa.csv", "--input", "kysymys", "--expected", "vastaus")
-    )
-
-    assert (code, again) == (1, 0)
-    assert "--input COLUMN, --expected COLUMN" in printed
-    assert suite_of(desk)["columns"] == {"input": "kysymys", "expected": "vastaus"}
-
-
 # promptfoo ---------------------------------------------------------------------------------------
 
 CONFIGS = {
@@ -399,7 +360,7 @@ def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(
     example = Path(__file__).parents[2] / "examples/workflows/pull-request.yml"
     text = example.read_text("utf-8").replace("paths: prompts", 'paths: "evals"')
     assert written_workflow(desk) == text
-    assert "replace OWNER and COMMIT" in printed
+    assert "replace OWNER and COMMIT in it (https://pytest-ftgate.readthedocs.io/ci/)" in printed
     assert "add the secret ANTHROPIC_API_KEY to the repository at GitHub" in printed
 
 

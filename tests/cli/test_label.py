@@ -15,7 +15,7 @@ import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.hostile import ACTING, COMMANDS
 from ftgate_testing.labelling import SUITE, read_lines, write_suite
-from ftgate_testing.reports import HOSTILE
+from ftgate_testing.reports import HOSTILE_NAMES
 
 from pytest_ftgate.readers.label_exports import FORMULA_STARTS
 
@@ -24,7 +24,8 @@ NAME, LABELS = "shop.ftgate.yaml", "shop.pairs.jsonl"
 
 @pytest.fixture
 def label(pytester, run_verb, monkeypatch):
-    """Type keys at the verb, a line each; return its exit code and its output."""
+    """Type keys at the verb for a suite, a line each; return its exit code and its output."""
+    write_suite(pytester.path)
 
     def run(*options, keys="", by="ada", suite=(NAME,)):
         monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(keys) + "\n"))
@@ -39,9 +40,7 @@ def kept(pytester):
     return lambda: read_lines(pytester.path / LABELS)
 
 
-def test_each_key_is_a_line_and_labelling_goes_on_where_it_ended(pytester, label, kept):
-    write_suite(pytester.path)
-
+def test_each_key_is_a_line_and_labelling_goes_on_where_it_ended(label, kept):
     code, printed = label(keys="12bnsq")
 
     assert code == 0, printed
@@ -62,7 +61,6 @@ def test_each_key_is_a_line_and_labelling_goes_on_where_it_ended(pytester, label
 
 
 def test_no_screen_and_no_file_names_a_variant(pytester, label):
-    write_suite(pytester.path)
     told = label(keys="q")[1] + label("--csv", "r.csv")[1] + label("--page", "r.html")[1]
     told += (pytester.path / "r.csv").read_text("utf-8-sig")
     told += (pytester.path / "r.html").read_text("utf-8").partition('id="pairs">')[2]
@@ -95,8 +93,7 @@ def test_some_pairs_come_again_in_the_other_order(pytester, label, kept):
         assert rows.index(row) - rows.index(before) > 5
 
 
-def test_undo_takes_the_last_own_label_back_and_leaves_those_of_others(pytester, label, kept):
-    write_suite(pytester.path)
+def test_undo_takes_the_last_own_label_back_and_leaves_those_of_others(label, kept):
     label(keys="1", by="ben")
     label(keys="2uu1q")
 
@@ -104,7 +101,6 @@ def test_undo_takes_the_last_own_label_back_and_leaves_those_of_others(pytester,
 
 
 def test_a_line_that_an_editor_left_open_is_not_torn(pytester, label, kept):
-    write_suite(pytester.path)
     label(keys="1")
     path = pytester.path / LABELS
     path.write_text(path.read_text("utf-8").rstrip("\n"), "utf-8")
@@ -113,8 +109,7 @@ def test_a_line_that_an_editor_left_open_is_not_torn(pytester, label, kept):
     assert [row["answer"] for row in kept()] == ["first", "second"]
 
 
-def test_a_right_answer_that_is_typed_is_kept(pytester, label, kept):
-    write_suite(pytester.path)
+def test_a_right_answer_that_is_typed_is_kept(label, kept):
     label(keys=["e", "late", "1"])
 
     assert [(row["answer"], row.get("expected")) for row in kept()] == [
@@ -137,8 +132,7 @@ def test_a_single_reply_is_right_or_wrong(pytester, label, kept):
     ]
 
 
-def test_a_second_person_labels_what_the_first_did_only_if_asked(pytester, label, kept):
-    write_suite(pytester.path)
+def test_a_second_person_labels_what_the_first_did_only_if_asked(label, kept):
     label(keys="111")
     label(keys="2", by="ben")
     label("--second", keys="22", by="ben")
@@ -178,19 +172,14 @@ def test_two_files_of_answers_are_labelled_without_a_suite(pytester, label, run_
     assert "4 of 8 differing inputs labelled" in run_verb(*command.split())[1]
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (("--page", "x.html", "--csv", "x.csv"), "--page and --csv are two commands"),
-        (("--key", "x.json"), "--key says how --import reads; add --import FILE"),
-        (("--labels", "x.pairs.jsonl"), "write label SUITE.ftgate.yaml, or label BASE CANDIDATE"),
-        (("--variant", "nwe"), 'no variant "nwe" is compared with old; did you mean "new"?'),
-        (("--import", "no.csv"), "there is no file no.csv"),
-    ],
-)
-def test_options_that_do_not_go_together_are_an_error(pytester, label, options, says):
-    write_suite(pytester.path)
-
+@pytest.mark.parametrize(("options", "says"), [
+    (("--page", "x.html", "--csv", "x.csv"), "--page and --csv are two commands"),
+    (("--key", "x.json"), "--key says how --import reads; add --import FILE"),
+    (("--labels", "x.pairs.jsonl"), "write label SUITE.ftgate.yaml, or label BASE CANDIDATE"),
+    (("--variant", "nwe"), 'no variant "nwe" is compared with old; did you mean "new"?'),
+    (("--import", "no.csv"), "there is no file no.csv"),
+])  # fmt: skip
+def test_options_that_do_not_go_together_are_an_error(label, options, says):
     code, printed = label(*options)
 
     assert code == 1
@@ -204,7 +193,7 @@ def test_a_suite_without_inputs_says_what_to_write(pytester, label):
 
 
 def test_no_screen_obeys_a_reply(pytester, label, kept):
-    texts = [*HOSTILE.values()]
+    texts = [*HOSTILE_NAMES.values()]
     write_suite(pytester.path, differing=len(texts), new=lambda n: texts[n])
 
     printed = label(keys="m1" * len(texts))[1]
@@ -218,23 +207,29 @@ def test_no_screen_obeys_a_reply(pytester, label, kept):
 # A table --------------------------------------------------------------------------------------
 
 
-def fill(path, answers, name="filled.csv", **columns):
-    """Write the table at *path* with *answers*, beside it."""
-    rows = [*csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))]
-    for row, answer in zip(rows, answers, strict=False):
-        row["label"] = answer
-    filled = path.with_name(name)
-    with filled.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, [*columns, *rows[0]])
-        writer.writeheader()
-        writer.writerows([{**columns, **row} for row in rows])
-    return rows
+@pytest.fixture
+def fill(pytester, label):
+    """Fill the table of pairs in with *answers*, as another file; return its rows."""
+
+    def fill_in(answers, **columns):
+        path = pytester.path / "r.csv"
+        if not path.exists():
+            label("--csv", path.name)
+        rows = [*csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))]
+        for row, answer in zip(rows, answers, strict=False):
+            row["label"] = answer
+        with path.with_name("filled.csv").open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, [*columns, *rows[0]])
+            writer.writeheader()
+            writer.writerows([{**columns, **row} for row in rows])
+        return rows
+
+    return fill_in
 
 
-def test_a_table_is_filled_in_and_taken_over_once(pytester, label, kept):
-    write_suite(pytester.path)
+def test_a_table_is_filled_in_and_taken_over_once(label, fill, kept):
     printed = label("--csv", "r.csv")[1]
-    fill(pytester.path / "r.csv", ["1", "2", "both", "n", "S"])
+    fill(["1", "2", "both", "n", "S"])
 
     assert printed.startswith("19 pairs written to r.csv and r.key.json\nwrite under label: 1 only")
     assert "5 labels added" in label("--import", "filled.csv", by="cy")[1]
@@ -246,10 +241,8 @@ def test_a_table_is_filled_in_and_taken_over_once(pytester, label, kept):
     assert "is there already" in label("--csv", "r.csv")[1]
 
 
-def test_a_table_of_earlier_replies_is_taken_over_by_its_key(pytester, label, kept):
-    write_suite(pytester.path)
-    label("--csv", "r.csv")
-    fill(pytester.path / "r.csv", ["1"] * 19)
+def test_a_table_of_earlier_replies_is_taken_over_by_its_key(pytester, label, fill, kept):
+    fill(["1"] * 19)
     write_suite(pytester.path, differing=13)
 
     assert "no pair has the id" in label("--import", "filled.csv")[1]
@@ -270,11 +263,10 @@ def test_a_cell_is_never_a_formula_and_holds_no_control_character(pytester, labe
     assert not [cell for cell in cells if cell.startswith(FORMULA_STARTS) or "\x1b" in cell]
 
 
-def test_mistakes_are_told_with_their_lines_and_nothing_is_written(pytester, label):
-    write_suite(pytester.path)
+def test_mistakes_are_told_with_their_lines_and_nothing_is_written(pytester, label, fill):
     label("--csv", "r.csv")
     label(keys="1")
-    ids = [row["pair_id"] for row in fill(pytester.path / "r.csv", ["2", "maybe", "1", "1", "1"])]
+    ids = [row["pair_id"] for row in fill(["2", "maybe", "1", "1", "1"])]
     path = pytester.path / "filled.csv"
     path.write_text(path.read_text("utf-8").replace(ids[2], "x").replace(ids[4], ids[3]), "utf-8")
 
@@ -299,18 +291,15 @@ def test_mistakes_are_told_with_their_lines_and_nothing_is_written(pytester, lab
     assert len((pytester.path / LABELS).read_text("utf-8").splitlines()) == 1
 
 
-def test_a_table_that_names_a_variant_is_refused(pytester, label):
-    write_suite(pytester.path)
-    label("--csv", "r.csv")
-    fill(pytester.path / "r.csv", ["1"], variant="new")
+def test_a_table_that_names_a_variant_is_refused(label, fill):
+    fill(["1"], variant="new")
 
     assert 'a label has the key "variant"' in label("--import", "filled.csv")[1]
 
 
-def test_labels_of_another_instruction_are_refused(pytester, label):
+def test_labels_of_another_instruction_are_refused(pytester, label, fill):
     path = write_suite(pytester.path)
-    label("--csv", "r.csv")
-    fill(pytester.path / "r.csv", ["1"])
+    fill(["1"])
     other = "{from: production.jsonl, instruction: Which is kinder?}"
     path.write_text(SUITE.replace("production.jsonl", other), "utf-8")
 
@@ -319,10 +308,8 @@ def test_labels_of_another_instruction_are_refused(pytester, label):
     assert "the instruction or the score has changed since" in printed
 
 
-def test_labels_behind_one_that_is_missing_are_kept_and_told(pytester, label, kept):
-    write_suite(pytester.path)
-    label("--csv", "r.csv")
-    fill(pytester.path / "r.csv", ["1", "", "1", "1"])
+def test_labels_behind_one_that_is_missing_are_kept_and_told(label, fill, kept):
+    fill(["1", "", "1", "1"])
 
     printed = label("--import", "filled.csv")[1]
 
@@ -330,10 +317,8 @@ def test_labels_behind_one_that_is_missing_are_kept_and_told(pytester, label, ke
     assert len(kept()) == 3
 
 
-def test_labels_of_a_judge_are_marked_as_such(pytester, label, kept):
-    write_suite(pytester.path)
-    label("--csv", "r.csv")
-    fill(pytester.path / "r.csv", ["1"] * 4)
+def test_labels_of_a_judge_are_marked_as_such(label, fill, kept):
+    fill(["1"] * 4)
     label("--import", "filled.csv", "--judge-name", "gpt-oss-120b")
 
     assert {(row["by"], row["judge"]) for row in kept()} == {("gpt-oss-120b", True)}
@@ -344,15 +329,8 @@ def test_labels_of_a_judge_are_marked_as_such(pytester, label, kept):
 # Other tools ----------------------------------------------------------------------------------
 
 
-def pair_ids(pytester, label):
-    label("--csv", "r.csv")
-    rows = csv.DictReader(io.StringIO((pytester.path / "r.csv").read_text("utf-8-sig")))
-    return [row["pair_id"] for row in rows]
-
-
-def test_an_export_of_label_studio_is_taken_over(pytester, label, kept):
-    write_suite(pytester.path)
-    ids = pair_ids(pytester, label)
+def test_an_export_of_label_studio_is_taken_over(pytester, label, fill, kept):
+    ids = [row["pair_id"] for row in fill([])]
 
     def task(name, *annotations):
         return {"id": 7, "data": {"pair_id": name, "reply_1": "x"}, "annotations": [*annotations]}
@@ -379,9 +357,8 @@ def test_an_export_of_label_studio_is_taken_over(pytester, label, kept):
     ]
 
 
-def test_rows_of_argilla_are_taken_over(pytester, label, kept):
-    write_suite(pytester.path)
-    ids = pair_ids(pytester, label)
+def test_rows_of_argilla_are_taken_over(pytester, label, fill, kept):
+    ids = [row["pair_id"] for row in fill([])]
     names = ["reply-1", "reply-2"]
     ranked = [([1, 2], "submitted"), ([2, 1], "submitted"), ([1, 1], "submitted")]
     ranked += [([1, 2], "discarded"), ([1, 2], "draft")]
@@ -400,17 +377,13 @@ def test_rows_of_argilla_are_taken_over(pytester, label, kept):
     assert [row["answer"] for row in kept()] == ["first", "second", "both", "unknown"]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "[1, 2]",
-        '[{"annotations": 3, "data": {}}]',
-        '[{"external_id": "x", "p": [{"status": 1}]}]',
-        "{",
-    ],
-)
+@pytest.mark.parametrize("content", [
+    "[1, 2]",
+    '[{"annotations": 3, "data": {}}]',
+    '[{"external_id": "x", "p": [{"status": 1}]}]',
+    "{",
+])  # fmt: skip
 def test_a_file_that_is_no_export_is_an_error_with_its_line(pytester, label, content):
-    write_suite(pytester.path)
     (pytester.path / "x.json").write_text(content, "utf-8")
 
     code, printed = label("--import", "x.json")

@@ -224,13 +224,10 @@ def test_an_error_in_the_suite_is_raised_before_the_training(tiny):
         GateCallback("s.ftgate.yaml", rootdir=tiny)
 
 
-@pytest.mark.parametrize(
-    ("chosen", "reason"),
-    [
-        ({"metric_for_best_model": "eval_ftgate_acuracy"}, 'did you mean "eval_ftgate_accuracy"'),
-        ({"eval_strategy": "no"}, 'metric_for_best_model="eval_ftgate_score" needs eval_strategy='),
-    ],
-)
+@pytest.mark.parametrize(("chosen", "reason"), [
+    ({"metric_for_best_model": "eval_ftgate_acuracy"}, 'did you mean "eval_ftgate_accuracy"'),
+    ({"eval_strategy": "no"}, 'metric_for_best_model="eval_ftgate_score" needs eval_strategy='),
+])  # fmt: skip
 def test_a_metric_that_would_not_come_is_an_error_before_the_first_step(tiny, chosen, reason):
     args = {"metric_for_best_model": "eval_ftgate_score", "eval_strategy": "steps", **chosen}
 

@@ -156,11 +156,9 @@ def test_an_adapter_on_weights_that_lie_elsewhere_is_an_error_with_what_to_do(fo
 
 NO_GPU = [
     ({"device_map": {"": 0}}, "device_map: torch finds no GPU 0 here; write auto, or cpu for each"),
-    (
-        {"attention": "flash_attention_2"},
-        "s:4: attention: flash_attention_2 needs flash-attn: pip in",
-    ),
-]
+    ({"attention": "flash_attention_2"},
+     "s:4: attention: flash_attention_2 needs flash-attn: pip in"),
+]  # fmt: skip
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

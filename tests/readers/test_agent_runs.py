@@ -9,13 +9,14 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.readers.agent_runs import (
+    RunFacts,
     document_in,
     measured,
     missing_note,
     seconds_between,
     skills_read,
     stated_amount,
-    token_facts,
+    stated_run,
 )
 
 
@@ -29,13 +30,13 @@ def test_a_cost_may_be_zero_and_tokens_and_times_of_zero_were_not_measured():
 
 
 def test_the_total_of_tokens_is_the_sum_unless_the_file_states_it():
-    assert token_facts(10, 5)["total_tokens"] == 15
-    assert token_facts(10, 5, 18)["total_tokens"] == 18
-    assert [*token_facts(0, None).values()] == [None, None, None]
+    assert stated_run(tokens=(10, 5)).total_tokens == 15
+    assert stated_run(tokens=(10, 5, 18)).total_tokens == 18
+    assert stated_run(tokens=(0, None)) == RunFacts()
 
 
 def test_of_one_part_of_the_tokens_the_total_is_unknown():
-    assert token_facts(None, 5) == {"input_tokens": None, "output_tokens": 5, "total_tokens": None}
+    assert stated_run(tokens=(None, 5)) == RunFacts(output_tokens=5)
 
 
 @every_row("start, end, seconds", [
@@ -65,11 +66,11 @@ def test_a_skill_is_read_by_its_tool_or_by_its_file(tool, arguments, names):
 def test_the_reasons_of_missing_runs_are_counted_and_cut():
     reasons = ["a" * 50] * 2 + [*"bcdef"]
 
-    (said,) = missing_note(reasons, 40)
+    (said,) = missing_note([*reasons, *[""] * 33])
 
     shown = f"{'a' * 40} (2), b (1), c (1), d (1), …"
     assert said == f"7 of 40 runs count as missing, not as wrong: {shown}"
-    assert [*missing_note([], 40)] == []
+    assert [*missing_note([""])] == []
 
 
 @every_row("content, said", [

@@ -20,23 +20,16 @@ def read(path, content, **columns):
     return read_answers(path, Columns(**columns))
 
 
-@every_row(
-    ("name", "content"),
-    [
-        ("a.csv", "id,question,expected,answer,topic\n7,2 + 2,4,four,sums\n"),
-        ("a.csv", "\ufeffid;question;expected;answer;topic\n7;2 + 2;4;four;sums\n"),
-        ("a.tsv", "id\tquestion\texpected\tanswer\ttopic\n7\t2 + 2\t4\tfour\tsums\n"),
-        (
-            "a.jsonl",
-            '\n{"id": 7, "question": "2 + 2", "target": "4", "output": "four", "topic": "sums"}\n',
-        ),
-        (
-            "a.json",
-            '[\n{"key": "7", "prompt": "2 + 2", "gold": "4", "output": "four", "tags": "sums"}]',
-        ),
-        ("a.ndjson", '\n{"id": 7, "input": "2 + 2", "gold": 4, "reply": "four", "tag": "sums"}'),
-    ],
-)
+@every_row("name, content", [
+    ("a.csv", "id,question,expected,answer,topic\n7,2 + 2,4,four,sums\n"),
+    ("a.csv", "\ufeffid;question;expected;answer;topic\n7;2 + 2;4;four;sums\n"),
+    ("a.tsv", "id\tquestion\texpected\tanswer\ttopic\n7\t2 + 2\t4\tfour\tsums\n"),
+    ("a.jsonl",
+     '\n{"id": 7, "question": "2 + 2", "target": "4", "output": "four", "topic": "sums"}\n'),
+    ("a.json",
+     '[\n{"key": "7", "prompt": "2 + 2", "gold": "4", "output": "four", "tags": "sums"}]'),
+    ("a.ndjson", '\n{"id": 7, "input": "2 + 2", "gold": 4, "reply": "four", "tag": "sums"}'),
+])  # fmt: skip
 def test_every_form_of_a_table_gives_the_same_rows(tmp_path, name, content):
     (row,) = read(tmp_path / name, content).rows
 
@@ -105,20 +98,17 @@ NAMED = {"id": "meta.n", "reply": "out.text", "expected": "truth.x", "by": ("met
 SCORES = [("true", 1), (False, 0), ("C", 1), ("P", 0.5), ("0.25", 0.25), (None, None), ("", None)]
 
 
-@every_row(
-    ("row", "columns", "answer"),
-    [
-        # An "answer" is expected beside a reply, and else the reply.
-        ({"answer": "4", "prediction": "5"}, {}, {"expected": "4", "reply": "5"}),
-        ({"answer": "4", "label": "5"}, {}, {"expected": "5", "reply": "4"}),
-        # Messages count by their last text.
-        ({"messages": TURNS, "response": TURNS}, {}, {"input": "2 + 2", "reply": "four"}),
-        # Named columns may lie inside others.
-        (DEEP, NAMED, {"id": "3", "expected": 4, "reply": "four", "tags": ("a", "b")}),
-        # Scores are numbers or words.
-        *(({"reply": "x", "score": said}, {}, {"reply": "x", "score": s}) for said, s in SCORES),
-    ],
-)
+@every_row("row, columns, answer", [
+    # An "answer" is expected beside a reply, and else the reply.
+    ({"answer": "4", "prediction": "5"}, {}, {"expected": "4", "reply": "5"}),
+    ({"answer": "4", "label": "5"}, {}, {"expected": "5", "reply": "4"}),
+    # Messages count by their last text.
+    ({"messages": TURNS, "response": TURNS}, {}, {"input": "2 + 2", "reply": "four"}),
+    # Named columns may lie inside others.
+    (DEEP, NAMED, {"id": "3", "expected": 4, "reply": "four", "tags": ("a", "b")}),
+    # Scores are numbers or words.
+    *(({"reply": "x", "score": said}, {}, {"reply": "x", "score": s}) for said, s in SCORES),
+])  # fmt: skip
 def test_each_value_of_a_row_is_found(tmp_path, row, columns, answer):
     file = read(tmp_path / "a.jsonl", json.dumps(row), **columns)
 
@@ -132,29 +122,22 @@ def test_columns_that_are_not_read_are_listed(tmp_path):
     assert file.unread == ("cost", "seed")
 
 
-@every_row(
-    ("name", "content", "message"),
-    [
-        ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
-        ("a.jsonl", "3\n", r"a\.jsonl:1: a row is an object, such as"),
-        ("a.jsonl", "[3]\n", r"a\.jsonl:1: the file holds a list, as .json files do"),
-        ("a.json", '{"a": 1}\n{"a": 2}', r"name one with --reply or --score"),
-        ("a.json", '{"a": [{}], "b": [{}]}', r"holds several lists: a, b; name .*a\.json::a"),
-        ("a.json", '{"m": {"score": 1}}', r"JSON object of no known tool \(keys: m\)"),
-        ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
-        ("a.json", "{}", r"JSON object of no known tool \(keys: none\)"),
-        ("a.json", "3", r"holds no rows; write a list of objects"),
-        ("a.jsonl", "", r"has no rows"),
-        (
-            "a.jsonl",
-            '{"id": 1, "x": 2}',
-            r"name one with --reply or --score, .* \(columns: id, x\)",
-        ),
-        ("a.jsonl", '{"score": 7}', r"a\.jsonl:1: the score is 7; a score is 0 to 1"),
-        ("a.jsonl", f'{{"score": {10**400}}}', r"a\.jsonl:1: the score is 10{39}; a score"),
-        ("a.txt", "x", r"is a \.txt file; name a file that ends in \.jsonl"),
-    ],
-)
+@every_row("name, content, message", [
+    ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
+    ("a.jsonl", "3\n", r"a\.jsonl:1: a row is an object, such as"),
+    ("a.jsonl", "[3]\n", r"a\.jsonl:1: the file holds a list, as .json files do"),
+    ("a.json", '{"a": 1}\n{"a": 2}', r"name one with --reply or --score"),
+    ("a.json", '{"a": [{}], "b": [{}]}', r"holds several lists: a, b; name .*a\.json::a"),
+    ("a.json", '{"m": {"score": 1}}', r"JSON object of no known tool \(keys: m\)"),
+    ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
+    ("a.json", "{}", r"JSON object of no known tool \(keys: none\)"),
+    ("a.json", "3", r"holds no rows; write a list of objects"),
+    ("a.jsonl", "", r"has no rows"),
+    ("a.jsonl", '{"id": 1, "x": 2}', r"name one with --reply or --score, .* \(columns: id, x\)"),
+    ("a.jsonl", '{"score": 7}', r"a\.jsonl:1: the score is 7; a score is 0 to 1"),
+    ("a.jsonl", f'{{"score": {10**400}}}', r"a\.jsonl:1: the score is 10{39}; a score"),
+    ("a.txt", "x", r"is a \.txt file; name a file that ends in \.jsonl"),
+])  # fmt: skip
 def test_a_file_that_cannot_be_read_names_place_and_remedy(tmp_path, name, content, message):
     with pytest.raises(FtgateError, match=message):
         read(tmp_path / name, content)

@@ -78,7 +78,7 @@ def test_a_file_of_a_tool_is_read_by_its_first_score_or_the_one_that_is_named(
     first = replace(file.rows[0], run=None)
     assert (file.tool, first) == (TOOLS[name.partition("::")[0]], row)
     assert [one.score for one in file.rows] == scores
-    failed = ["1 of 3 cases failed: they have no reply"] if name == PYDANTIC else []
+    failed = ["1 of 3 cases ended with an error: they have no reply"] * (name == PYDANTIC)
     assert [*file.notes] == [*failed, f"scores not read: {unread} (--score names one)"]
 
 
@@ -151,8 +151,8 @@ def test_a_failed_sample_has_no_reply_and_a_log_that_ended_early_says_so(tmp_pat
     file = read(tmp_path, {**LOG, "status": "error", "samples": [LOG["samples"][0], failed]})
 
     assert (file.rows[1].reply, file.rows[1].score) == (None, None)
-    assert file.notes[0] == "the evaluation ended with the status error: samples may be missing"
-    assert file.notes[1] == "1 of 2 samples ended with an error: they have no reply"
+    assert file.notes[0] == "1 of 2 samples ended with an error: they have no reply"
+    assert file.notes[1] == "the evaluation ended with the status error: samples may be missing"
 
 
 def test_a_log_without_samples_is_an_error(tmp_path):
@@ -247,7 +247,7 @@ def test_an_error_of_the_provider_is_no_wrong_answer(tmp_path):
     file = read(tmp_path, {"results": {"results": results}})
 
     assert (file.rows[0].reply, file.rows[0].score) == (None, None)
-    assert file.notes[0] == "1 of 4 results are errors: they have no reply"
+    assert file.notes[0] == "1 of 4 tests ended with an error: they have no reply"
 
 
 def repeated(times, **more):
@@ -309,16 +309,13 @@ ROW = AnswerRow(
 )
 
 
-@every_row(
-    ("name", "content"),
-    [
-        ("items.json", {"object": "list", "data": [ITEM], "has_more": False}),
-        ("items.jsonl", ITEM),
-        ("items.json", [ITEM]),
-        # An item of a stored data set holds its columns in "item".
-        ("items.json", [{**ITEM, "datasource_item": {"item": ITEM["datasource_item"]}}]),
-    ],
-)
+@every_row("name, content", [
+    ("items.json", {"object": "list", "data": [ITEM], "has_more": False}),
+    ("items.jsonl", ITEM),
+    ("items.json", [ITEM]),
+    # An item of a stored data set holds its columns in "item".
+    ("items.json", [{**ITEM, "datasource_item": {"item": ITEM["datasource_item"]}}]),
+])  # fmt: skip
 def test_output_items_are_read_from_a_page_a_list_or_lines(tmp_path, name, content):
     file = read(tmp_path, content, name, by=("topic",))
 

@@ -59,78 +59,42 @@ def alone(score, expected):
     return {"score": score, "expected": expected}
 
 
-@every_row(
-    ("kind", "value", "keys"),
-    [
-        ("equals", "refund", alone("exact", "refund")),
-        ("equals", {"a": 1}, all_of({"json_schema": {"const": {"a": 1}}})),
-        ("icontains", "Paris", alone({"contains": {"whole_words": False}}, "Paris")),
-        ("contains", "50%", alone({"contains": {"whole_words": False, "case": True}}, "50%")),
-        ("contains", 7, alone({"contains": {"whole_words": False, "case": True}}, "7")),
-        ("icontains-any", 'a, "b, c"', alone({"contains": {"whole_words": False}}, ["a", "b, c"])),
-        (
-            "contains-all",
-            ["a", "b"],
-            alone({"contains": {"whole_words": False, "case": True, "all": True}}, ["a", "b"]),
-        ),
-        ("contains", " ", all_of({"contains": found([" "], case=True)})),
-        ("not-icontains", "sorry", all_of({"avoids": found(["sorry"])})),
-        ("not-contains-any", ["a", "b"], all_of({"avoids": found(["a", "b"], case=True)})),
-        ("not-equals", "a.b", all_of({"regex": r"^(?!a\.b$)"})),
-        ("regex", r"\d+\/\w", alone("regex", "[0-9]+/[A-Za-z0-9_]")),
-        ("not-regex", "a|b", all_of({"regex": "^(?!(?s:.*)(?:a|b))"})),
-        ("starts-with", "Dear (Sir)", alone("regex", r"^Dear \(Sir\)")),
-        ("is-json", None, of_form({"json_schema": {}})),
-        ("is-json", '{"required": ["a"]}', of_form({"json_schema": {"required": ["a"]}})),
-        (
-            "is-json",
-            {"items": [{"type": "string"}]},
-            of_form(
-                {
-                    "json_schema": {
-                        "$schema": "http://json-schema.org/draft-07/schema#",
-                        "items": [{"type": "string"}],
-                    }
-                }
-            ),
-        ),
-        ("word-count", {"max": 9}, of_form({"length": {"unit": "words", "max": 9}})),
-        ("javascript", "score(output) > 3", all_of(node("score(output) > 3"))),
-        ("not-javascript", "bad(output)", all_of(node("bad(output)", inverse=True))),
-        ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
-        ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
-        ("contains-all", "a\rb", alone(CASED, "a\rb")),
-        (
-            "icontains-any",
-            [],
-            all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))")),
-        ),
-        ("not-is-json", None, all_of(node(NO_JSON))),
-        (
-            "javascript",
-            "file://check.mjs:polite",
-            all_of(
-                {
-                    "javascript": {
-                        "file": PATH.format("check.mjs"),
-                        "function": "polite",
-                        "throws": "wrong",
-                    }
-                }
-            ),
-        ),
-        (
-            "not-contains-all",
-            ["a"],
-            all_of(
-                node(
-                    "!([\"a\"].every((text) => (typeof output === 'string' ? output : "
-                    "JSON.stringify(output)).includes(text)))"
-                )
-            ),
-        ),
-    ],
-)
+@every_row("kind, value, keys", [
+    ("equals", "refund", alone("exact", "refund")),
+    ("equals", {"a": 1}, all_of({"json_schema": {"const": {"a": 1}}})),
+    ("icontains", "Paris", alone({"contains": {"whole_words": False}}, "Paris")),
+    ("contains", "50%", alone({"contains": {"whole_words": False, "case": True}}, "50%")),
+    ("contains", 7, alone({"contains": {"whole_words": False, "case": True}}, "7")),
+    ("icontains-any", 'a, "b, c"', alone({"contains": {"whole_words": False}}, ["a", "b, c"])),
+    ("contains-all", ["a", "b"],
+     alone({"contains": {"whole_words": False, "case": True, "all": True}}, ["a", "b"])),
+    ("contains", " ", all_of({"contains": found([" "], case=True)})),
+    ("not-icontains", "sorry", all_of({"avoids": found(["sorry"])})),
+    ("not-contains-any", ["a", "b"], all_of({"avoids": found(["a", "b"], case=True)})),
+    ("not-equals", "a.b", all_of({"regex": r"^(?!a\.b$)"})),
+    ("regex", r"\d+\/\w", alone("regex", "[0-9]+/[A-Za-z0-9_]")),
+    ("not-regex", "a|b", all_of({"regex": "^(?!(?s:.*)(?:a|b))"})),
+    ("starts-with", "Dear (Sir)", alone("regex", r"^Dear \(Sir\)")),
+    ("is-json", None, of_form({"json_schema": {}})),
+    ("is-json", '{"required": ["a"]}', of_form({"json_schema": {"required": ["a"]}})),
+    ("is-json", {"items": [{"type": "string"}]},
+     of_form({"json_schema": {"$schema": "http://json-schema.org/draft-07/schema#",
+        "items": [{"type": "string"}]}})),
+    ("word-count", {"max": 9}, of_form({"length": {"unit": "words", "max": 9}})),
+    ("javascript", "score(output) > 3", all_of(node("score(output) > 3"))),
+    ("not-javascript", "bad(output)", all_of(node("bad(output)", inverse=True))),
+    ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
+    ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
+    ("contains-all", "a\rb", alone(CASED, "a\rb")),
+    ("icontains-any", [], all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))"))),
+    ("not-is-json", None, all_of(node(NO_JSON))),
+    ("javascript", "file://check.mjs:polite",
+     all_of({"javascript": {"file": PATH.format("check.mjs"), "function": "polite",
+        "throws": "wrong"}})),
+    ("not-contains-all", ["a"],
+     all_of(node("!([\"a\"].every((text) => (typeof output === 'string' ? output : "
+       "JSON.stringify(output)).includes(text)))"))),
+])  # fmt: skip
 def test_an_assertion_is_a_score_or_a_format(kind, value, keys):
     rules = carried({"type": kind, "value": value})
 
@@ -203,36 +167,17 @@ def part(text, **weight):
 A, B = ({"type": "contains", "value": text} for text in "ab")
 
 
-@every_row(
-    ("assertions", "rules"),
-    [
-        (
-            [{"type": "javascript", "value": "output.includes('a') && output.includes('b')"}],
-            [{"all": [part("a"), part("b")]}],
-        ),
-        (
-            [{"type": "javascript", "value": "JSON.parse(output).a === 1"}],
-            [
-                {
-                    "json_schema": {
-                        "type": "object",
-                        "properties": {"a": {"const": 1}},
-                        "required": ["a"],
-                    }
-                }
-            ],
-        ),
-        ([A, A, B], [part("a"), part("a"), part("b")]),
-        (
-            [{"type": "assert-set", "threshold": 0.1, "weight": 3, "assert": [A, A]}, B],
-            [part("a", weight=1.5), part("a", weight=1.5), part("b")],
-        ),
-        (
-            [{"type": "llm-rubric", "value": "r", "weight": 2}, A],
-            [{"judge": {}, "weight": 2}, part("a")],
-        ),
-    ],
-)
+@every_row("assertions, rules", [
+    ([{"type": "javascript", "value": "output.includes('a') && output.includes('b')"}],
+     [{"all": [part("a"), part("b")]}]),
+    ([{"type": "javascript", "value": "JSON.parse(output).a === 1"}],
+     [{"json_schema": {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}}]),
+    ([A, A, B], [part("a"), part("a"), part("b")]),
+    ([{"type": "assert-set", "threshold": 0.1, "weight": 3, "assert": [A, A]}, B],
+     [part("a", weight=1.5), part("a", weight=1.5), part("b")]),
+    ([{"type": "llm-rubric", "value": "r", "weight": 2}, A],
+     [{"judge": {}, "weight": 2}, part("a")]),
+])  # fmt: skip
 def test_with_a_threshold_each_assertion_counts_as_often_as_in_promptfoo(assertions, rules):
     keys = carried(*assertions, threshold=0.6).keys()
 
@@ -240,15 +185,12 @@ def test_with_a_threshold_each_assertion_counts_as_often_as_in_promptfoo(asserti
     assert TypeAdapter(DeclaredScore).validate_python(keys["score"]).options == {"min": 0.6}
 
 
-@every_row(
-    ("keys", "threshold", "said"),
-    [
-        ({"weight": "high"}, 0.5, "weight: 'high' is no number from 0 on: it counts as 1"),
-        ({"weight": -1}, 0.5, "weight: -1 is no number from 0 on: it counts as 1"),
-        ({}, "lots", "threshold: 'lots' is no number from 0 to 1: all assertions must hold"),
-        ({}, 3, "threshold: 3 is no number from 0 to 1: all assertions must hold"),
-    ],
-)
+@every_row("keys, threshold, said", [
+    ({"weight": "high"}, 0.5, "weight: 'high' is no number from 0 on: it counts as 1"),
+    ({"weight": -1}, 0.5, "weight: -1 is no number from 0 on: it counts as 1"),
+    ({}, "lots", "threshold: 'lots' is no number from 0 to 1: all assertions must hold"),
+    ({}, 3, "threshold: 3 is no number from 0 to 1: all assertions must hold"),
+])  # fmt: skip
 def test_a_number_that_is_none_is_named_and_its_assertion_kept(keys, threshold, said):
     rules = carried({**A, **keys}, threshold=threshold)
 
@@ -300,23 +242,14 @@ def test_a_transform_is_javascript_before_the_assertion():
     ]
 
 
-@every_row(
-    ("assertion", "source"),
-    [
-        (
-            {"type": "python", "value": "len(output) > 5", "threshold": 0.5},
-            "@promptfoo(threshold=0.5)\ndef NAME(output, context):\n    return len(output) > 5\n",
-        ),
-        (
-            {"type": "python", "value": "x = 1\nif output:\n  x = 2\nreturn x"},
-            f"{HEAD}    x = 1\n    if output:\n      x = 2\n    return x\n",
-        ),
-        (
-            {"type": "python", "value": "file://a/check.py:polite"},
-            f'{HEAD}    return load("{PATH.format("a/check.py")}").polite(output, context)\n',
-        ),
-    ],
-)
+@every_row("assertion, source", [
+    ({"type": "python", "value": "len(output) > 5", "threshold": 0.5},
+     "@promptfoo(threshold=0.5)\ndef NAME(output, context):\n    return len(output) > 5\n"),
+    ({"type": "python", "value": "x = 1\nif output:\n  x = 2\nreturn x"},
+     f"{HEAD}    x = 1\n    if output:\n      x = 2\n    return x\n"),
+    ({"type": "python", "value": "file://a/check.py:polite"},
+     f'{HEAD}    return load("{PATH.format("a/check.py")}").polite(output, context)\n'),
+])  # fmt: skip
 def test_python_is_a_function_beside_the_suite(assertion, source):
     place = NoPlace()
 
@@ -327,20 +260,17 @@ def test_python_is_a_function_beside_the_suite(assertion, source):
     assert rules.keys() == all_of({"python": f"{SCORES}:{name}"})
 
 
-@every_row(
-    "assertion",
-    [
-        {"type": "similar", "value": "a dog", "threshold": 0.8},
-        {"type": "contains", "value": "file://check.py"},
-        {"type": "python", "value": "return ="},
-        {"type": "not-llm-rubric", "value": "is rude"},
-        {"type": "equals"},
-        {"type": "contains", "value": ""},
-        {"type": "not-regex", "value": ""},
-        {"type": "not-equals", "value": {"a": 1}},
-        {"type": "contains-all", "value": '"a" b'},
-    ],
-)
+@every_row("assertion", [
+    {"type": "similar", "value": "a dog", "threshold": 0.8},
+    {"type": "contains", "value": "file://check.py"},
+    {"type": "python", "value": "return ="},
+    {"type": "not-llm-rubric", "value": "is rude"},
+    {"type": "equals"},
+    {"type": "contains", "value": ""},
+    {"type": "not-regex", "value": ""},
+    {"type": "not-equals", "value": {"a": 1}},
+    {"type": "contains-all", "value": '"a" b'},
+])  # fmt: skip
 def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assertion):
     place = NoPlace()
 
@@ -353,21 +283,14 @@ def test_what_has_no_rule_is_a_function_that_is_named_and_to_be_filled_in(assert
     assert rules.notes == [f"assertion {assertion['type']} is a function to fill in"]
 
 
-@every_row(
-    ("value", "keys", "what"),
-    [
-        (
-            "(output) => {\n  return score(output)\n}",
-            all_of(node("((output) => {\n  return score(output)\n})(output, context)")),
-            "a function that is not called",
-        ),
-        (
-            "output.length > 3\n&& output.includes('a')\n",
-            alone(CASED, "a") | of_form({"length": {"unit": "characters", "min": 4}}),
-            "lines without return",
-        ),
-    ],
-)
+@every_row("value, keys, what", [
+    ("(output) => {\n  return score(output)\n}",
+     all_of(node("((output) => {\n  return score(output)\n})(output, context)")),
+     "a function that is not called"),
+    ("output.length > 3\n&& output.includes('a')\n",
+     alone(CASED, "a") | of_form({"length": {"unit": "characters", "min": 4}}),
+     "lines without return"),
+])  # fmt: skip
 def test_javascript_that_promptfoo_runs_without_a_result_is_named(value, keys, what):
     rules = carried({"type": "javascript", "value": value})
 
@@ -383,18 +306,15 @@ def test_what_is_no_check_of_a_reply_is_left_out_and_named(assertion):
     assert len(rules.dropped) == 1
 
 
-@every_row(
-    ("cell", "assertion"),
-    [
-        ("Paris", {"type": "equals", "value": "Paris"}),
-        ("Note: Paris", {"type": "equals", "value": "Note: Paris"}),
-        ("icontains: Paris", {"type": "icontains", "value": "Paris"}),
-        ("similar(0.8): Paris", {"type": "similar", "value": "Paris", "threshold": 0.8}),
-        ("grade: is polite", {"type": "llm-rubric", "value": "is polite"}),
-        ("is-json", {"type": "is-json", "value": None}),
-        ("file://check.py:f", {"type": "python", "value": "file://check.py:f"}),
-        ("not-contains: Paris", {"type": "not-contains", "value": "Paris"}),
-    ],
-)
+@every_row("cell, assertion", [
+    ("Paris", {"type": "equals", "value": "Paris"}),
+    ("Note: Paris", {"type": "equals", "value": "Note: Paris"}),
+    ("icontains: Paris", {"type": "icontains", "value": "Paris"}),
+    ("similar(0.8): Paris", {"type": "similar", "value": "Paris", "threshold": 0.8}),
+    ("grade: is polite", {"type": "llm-rubric", "value": "is polite"}),
+    ("is-json", {"type": "is-json", "value": None}),
+    ("file://check.py:f", {"type": "python", "value": "file://check.py:f"}),
+    ("not-contains: Paris", {"type": "not-contains", "value": "Paris"}),
+])  # fmt: skip
 def test_a_cell_declares_an_assertion(cell, assertion):
     assert assertion_of_cell(cell) == assertion

@@ -42,34 +42,17 @@ def test_goldens_of_deepeval_are_cases_whose_context_is_a_var(tmp_path):
 REFUND = {"name": "refund", "arguments": {"order": "17", "n": 2}}
 #: A golden, the keys of its case, and what is noted.
 TOOLS = [
-    (
-        {
-            "expected_tools": [
-                {"name": "refund", "input_parameters": {"order": "17", "n": 2}},
-                "mail",
-            ]
-        },
-        {"expected": REFUND, "score": "tool_call", "format": [{"tool_call": "mail"}]},
-        [],
-    ),
+    ({"expected_tools": [{"name": "refund", "input_parameters": {"order": "17", "n": 2}}, "mail"]},
+     {"expected": REFUND, "score": "tool_call", "format": [{"tool_call": "mail"}]}, []),
     # The answer decides the score, and the calls are a format.
-    (
-        {"expected_output": "Done.", "expectedTools": [{"name": "mail"}]},
-        {"expected": "Done.", "format": [{"tool_call": "mail"}]},
-        [],
-    ),
+    ({"expected_output": "Done.", "expectedTools": [{"name": "mail"}]},
+     {"expected": "Done.", "format": [{"tool_call": "mail"}]}, []),
     ({"expected_tools": "mail"}, {"expected": "mail", "score": "tool_call"}, []),
-    (
-        {"tools_called": [{"name": "mail"}]},
-        {"expected": "mail", "score": "tool_call"},
-        ["tools_called, of a run, are the expected tools here; check them"],
-    ),
-    (
-        {"expected_output": "x", "expected_tools": [{"name": "look-up"}]},
-        {"expected": "x"},
-        ["the expected tool look-up: a function of Python cannot have such names"],
-    ),
-]
+    ({"tools_called": [{"name": "mail"}]}, {"expected": "mail", "score": "tool_call"},
+     ["tools_called, of a run, are the expected tools here; check them"]),
+    ({"expected_output": "x", "expected_tools": [{"name": "look-up"}]}, {"expected": "x"},
+     ["the expected tool look-up: a function of Python cannot have such names"]),
+]  # fmt: skip
 
 
 @every_row(("golden", "keys", "notes"), TOOLS)
@@ -139,17 +122,14 @@ evaluators: [EqualsExpected, {LLMJudge: It is polite}]
     assert list(suite.notes) == ["EqualsExpected beside LLMJudge: the judge alone scores"]
 
 
-@every_row(
-    "table",
-    [
-        'id,inputs,outputs\na,"{""question"": ""2+2?""}","{""answer"": ""4""}"\n',
-        "id,inputs.question,outputs.answer,latency\na,2+2?,4,1.2\n",
-        "id,input_question,output_answer\na,2+2?,4\n",
-        'id,input,expected,tags\na,2+2?,4,"[""maths""]"\n',
-        "id,question,answer\na,2+2?,4\n",
-        'id,input,expected,tags\na,"{""q"": ""2+2?""}","""4""",[]\n',
-    ],
-)
+@every_row("table", [
+    'id,inputs,outputs\na,"{""question"": ""2+2?""}","{""answer"": ""4""}"\n',
+    "id,inputs.question,outputs.answer,latency\na,2+2?,4,1.2\n",
+    "id,input_question,output_answer\na,2+2?,4\n",
+    'id,input,expected,tags\na,2+2?,4,"[""maths""]"\n',
+    "id,question,answer\na,2+2?,4\n",
+    'id,input,expected,tags\na,"{""q"": ""2+2?""}","""4""",[]\n',
+])  # fmt: skip
 def test_tables_of_langsmith_braintrust_and_others_are_cases(tmp_path, table):
     suite = read_import(write(tmp_path, "export.csv", table))
 
@@ -177,11 +157,9 @@ CHOICES = [
     ({"question": "q", "choices": ["x", "y"], "answer": 1}, "B"),
     ({"ctx": "q", "endings": ["x", "y"], "label": "0"}, "A"),
     ({"question": "q", "options": ["x", "y"], "answer": "y"}, "B"),
-    (
-        {"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
-        "B",
-    ),
-]
+    ({"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
+     "B"),
+]  # fmt: skip
 
 
 @every_row(("row", "letter"), CHOICES)
@@ -197,31 +175,21 @@ def test_a_question_with_several_answers_asks_for_the_letter_of_one(tmp_path, ro
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
-@every_row(
-    ("name", "content", "message"),
-    [
-        ("x.toml", "", "a suite is made from a folder, or from .yaml"),
-        ("x.yaml", "a: 1\n", "neither a configuration of promptfoo"),
-        ("x.yaml", "a: [\n", "x.yaml:2: not YAML"),
-        ("x.json", "{", "x.json: it cannot be read"),
-        ("x.csv", "input,expected\n", "no case was found"),
-        # A file that Git LFS has not downloaded.
-        ("x.csv", POINTER, "git lfs pull gets the file"),
-        # What another command reads, or another tool runs.
-        (
-            "x.json",
-            {"testCases": [{"name": "a", "input": "q", "success": True}]},
-            "deepeval test run: these are answers, .* pytest-ftgate compare .*x.json OTHER",
-        ),
-        ("x.json", [{"scenario": "A call", "turns": []}], "conversational goldens are not read"),
-        (
-            "test_x.py",
-            "from deepeval import assert_test",
-            "DEEPEVAL_RESULTS_FOLDER=results deepeval",
-        ),
-        ("task.py", "from inspect_ai import task", "a program is code, and no suite to import"),
-    ],
-)
+@every_row("name, content, message", [
+    ("x.toml", "", "a suite is made from a folder, or from .yaml"),
+    ("x.yaml", "a: 1\n", "neither a configuration of promptfoo"),
+    ("x.yaml", "a: [\n", "x.yaml:2: not YAML"),
+    ("x.json", "{", "x.json: it cannot be read"),
+    ("x.csv", "input,expected\n", "no case was found"),
+    # A file that Git LFS has not downloaded.
+    ("x.csv", POINTER, "git lfs pull gets the file"),
+    # What another command reads, or another tool runs.
+    ("x.json", {"testCases": [{"name": "a", "input": "q", "success": True}]},
+     "deepeval test run: these are answers, .* pytest-ftgate compare .*x.json OTHER"),
+    ("x.json", [{"scenario": "A call", "turns": []}], "conversational goldens are not read"),
+    ("test_x.py", "from deepeval import assert_test", "DEEPEVAL_RESULTS_FOLDER=results deepeval"),
+    ("task.py", "from inspect_ai import task", "a program is code, and no suite to import"),
+])  # fmt: skip
 def test_a_file_that_cannot_be_imported_is_refused_with_the_reason(
     tmp_path, name, content, message
 ):
@@ -252,21 +220,15 @@ configs:
 #: The files, what is read of them, and what is noted.
 FOLDERS = [
     # The split that evaluates.
-    (
-        {"data/train.jsonl": NO, "data/test.jsonl": ROWS},
-        PAIRS,
-        ["split test was read; also there: train"],
-    ),
+    ({"data/train.jsonl": NO, "data/test.jsonl": ROWS}, PAIRS,
+     ["split test was read; also there: train"]),
     # The card says which files are a split.
     ({"en/part-1.jsonl": ROWS, "de/part-1.jsonl": NO, "README.md": CARD}, [("no", "never")], []),
     # Files without the name of a split are one; what the library writes about it is no data.
     ({"cases.jsonl": ROWS, "dataset_info.json": "{}"}, PAIRS, []),
-    (
-        {"test/rows.jsonl": NO, "test/state.json": "{}", "test/dataset_info.json": "{}"},
-        [("no", "never")],
-        [],
-    ),
-]
+    ({"test/rows.jsonl": NO, "test/state.json": "{}", "test/dataset_info.json": "{}"},
+     [("no", "never")], []),
+]  # fmt: skip
 
 
 @every_row(("files", "pairs", "notes"), FOLDERS)
@@ -289,16 +251,13 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
         read_import(inner)
 
 
-@every_row(
-    ("files", "told"),
-    [
-        ({"notes.txt": "x"}, "a folder without .parquet"),
-        ({"state.json": "{}", "data.arrow": "x"}, r"of save_to_disk save .*to_parquet"),
-        ({"test.csv": "colour,size\nred,1\n"}, "no case was found"),
-        ({"README.md": "---\nconfigs: [3]\n---\n", "test.jsonl": "{"}, "README.md: configs"),
-        ({"README.md": "---\na: [\n---\n", "test.jsonl": "{"}, "README.md: its head is not YAML"),
-    ],
-)
+@every_row("files, told", [
+    ({"notes.txt": "x"}, "a folder without .parquet"),
+    ({"state.json": "{}", "data.arrow": "x"}, r"of save_to_disk save .*to_parquet"),
+    ({"test.csv": "colour,size\nred,1\n"}, "no case was found"),
+    ({"README.md": "---\nconfigs: [3]\n---\n", "test.jsonl": "{"}, "README.md: configs"),
+    ({"README.md": "---\na: [\n---\n", "test.jsonl": "{"}, "README.md: its head is not YAML"),
+])  # fmt: skip
 def test_a_folder_that_cannot_be_read_says_why(tmp_path, files, told):
     write_files(tmp_path, files)
 

@@ -114,60 +114,32 @@ def test_a_batch_is_read_by_its_own_ids_and_what_failed_is_counted(tmp_path, bro
     file = read(tmp_path, [{"id": "b1", "custom_id": "r-1", **brought}, failed])
 
     assert [(row.id, row.reply) for row in file.rows] == [("r-1", "refund"), ("r-2", None)]
-    assert file.notes == ("1 of 2 requests brought no reply",)
+    assert file.notes == ("1 of 2 rows ended with an error: they have no reply",)
 
 
 # Tables of other names ----------------------------------------------------------------------------
 
 
-@every_row(
-    ("row", "read_as"),
-    [
-        ({"prompt": "q", "predict": "a", "label": "b"}, ("q", "b", "a", None)),
-        ({"Frage": "q", "Antwort": "a", "erwartet": "b"}, ("q", "b", "a", None)),
-        ({"pregunta": "q", "respuesta": "b", "prediction": "a"}, ("q", "b", "a", None)),
-        ({"id": 1, "answer": "b", "response": "b: so", "pred": "a"}, ("", "b", "a", None)),
-        (
-            {"query": "q", "gold": "b", "raw": "so: a", "extracted_answer": "a"},
-            ("q", "b", "a", None),
-        ),
-        ({"question": "q", "gold_answers": "b", "final_answer": "a"}, ("q", "b", "a", None)),
-        ({"question": "q", "final_answer": "b", "response": "a"}, ("q", "b", "a", None)),
-        ({"text": "q", "true_label": "b", "base_pred_label": "a"}, ("q", "b", "a", None)),
-        ({"user_query": "q", "pred_option": "a", "expected_tools": "b"}, ("q", "b", "a", None)),
-        (
-            {"no": 1, "prompt_text": "q", "gold_label": "b", "model_output": "a"},
-            ("q", "b", "a", None),
-        ),
-        (
-            {
-                "inputs": {"question": "q"},
-                "outputs": {"answer": "a"},
-                "reference_outputs": {"answer": "b"},
-                "feedback": {"correctness": 0},
-            },
-            ("q", "b", "a", 0.0),
-        ),
-        (
-            {"inputs.question": "q", "outputs.answer": "a", "reference_outputs.answer": "b"},
-            ("q", "b", "a", None),
-        ),
-        (
-            {"user_input": "q", "response": "a", "reference": "b", "faithfulness": 0.4},
-            ("q", "b", "a", None),
-        ),
-        (
-            {
-                "messages": [
-                    {"role": "user", "content": "q"},
-                    {"role": "assistant", "content": "a"},
-                ],
-                "true_label": "b",
-            },
-            ("q", "b", "a", None),
-        ),
-    ],
-)
+@every_row("row, read_as", [
+    ({"prompt": "q", "predict": "a", "label": "b"}, ("q", "b", "a", None)),
+    ({"Frage": "q", "Antwort": "a", "erwartet": "b"}, ("q", "b", "a", None)),
+    ({"pregunta": "q", "respuesta": "b", "prediction": "a"}, ("q", "b", "a", None)),
+    ({"id": 1, "answer": "b", "response": "b: so", "pred": "a"}, ("", "b", "a", None)),
+    ({"query": "q", "gold": "b", "raw": "so: a", "extracted_answer": "a"}, ("q", "b", "a", None)),
+    ({"question": "q", "gold_answers": "b", "final_answer": "a"}, ("q", "b", "a", None)),
+    ({"question": "q", "final_answer": "b", "response": "a"}, ("q", "b", "a", None)),
+    ({"text": "q", "true_label": "b", "base_pred_label": "a"}, ("q", "b", "a", None)),
+    ({"user_query": "q", "pred_option": "a", "expected_tools": "b"}, ("q", "b", "a", None)),
+    ({"no": 1, "prompt_text": "q", "gold_label": "b", "model_output": "a"}, ("q", "b", "a", None)),
+    ({"inputs": {"question": "q"}, "outputs": {"answer": "a"}, "reference_outputs": {"answer": "b"},
+      "feedback": {"correctness": 0}}, ("q", "b", "a", 0.0)),
+    ({"inputs.question": "q", "outputs.answer": "a", "reference_outputs.answer": "b"},
+     ("q", "b", "a", None)),
+    ({"user_input": "q", "response": "a", "reference": "b", "faithfulness": 0.4},
+     ("q", "b", "a", None)),
+    ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+      "true_label": "b"}, ("q", "b", "a", None)),
+])  # fmt: skip
 def test_columns_are_known_by_the_names_that_tools_give_them(tmp_path, row, read_as):
     (found,) = read(tmp_path, [row]).rows
 

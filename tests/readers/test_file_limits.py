@@ -30,16 +30,13 @@ def sparse(path: Path, size: int) -> Path:
     return path
 
 
-@every_row(
-    ("name", "size", "told"),
-    [
-        ("a.jsonl", 2 * MB, ""),
-        ("a.jsonl", 3 * MB, "has 3 MB; --x allows 2 MB"),
-        ("a.yaml", 2 * MB, "has 2 MB; --x allows 1 MB"),
-        # What is no archive is an error where it is read.
-        ("a.eval", MB, ""),
-    ],
-)
+@every_row("name, size, told", [
+    ("a.jsonl", 2 * MB, ""),
+    ("a.jsonl", 3 * MB, "has 3 MB; --x allows 2 MB"),
+    ("a.yaml", 2 * MB, "has 2 MB; --x allows 1 MB"),
+    # What is no archive is an error where it is read.
+    ("a.eval", MB, ""),
+])  # fmt: skip
 def test_a_file_is_as_large_as_it_may_be_or_named_with_its_size(tmp_path, name, size, told):
     assert LIMITS.problem(sparse(tmp_path / name, size)) == told
     assert NO_LIMITS.problem(tmp_path / name) == ""
@@ -65,13 +62,10 @@ def test_what_an_archive_and_a_table_state_as_their_content_counts_before_it_is_
     assert LIMITS.problem(tmp_path / "t.parquet") == Like("has ... MB...")
 
 
-@every_row(
-    ("error", "told"),
-    [
-        (MemoryError(), "c does not fit into the memory of this machine (b has 2 MB)"),
-        (RecursionError(), "c holds values that nest too deeply (b has 2 MB)"),
-    ],
-)
+@every_row("error, told", [
+    (MemoryError(), "c does not fit into the memory of this machine (b has 2 MB)"),
+    (RecursionError(), "c holds values that nest too deeply (b has 2 MB)"),
+])  # fmt: skip
 def test_what_cannot_be_read_here_is_named_with_its_largest_file(tmp_path, error, told):
     paths = [sparse(tmp_path / "a", MB), sparse(tmp_path / "b", 2 * MB)]
 
@@ -189,16 +183,13 @@ BOMB = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for 
 REPEATS = "not YAML: its aliases repeat more than 100,000 values"
 
 
-@every_row(
-    ("name", "content", "told"),
-    [
-        ("x.yaml", BOMB, rf"x.yaml:\d+: {REPEATS}"),
-        ("x.yaml", "a: &a {b: *a}", rf"x.yaml:\d+: {REPEATS}"),
-        ("x.yaml", f"tests: {'[' * 500}{']' * 500}", "x.yaml: it cannot be read"),
-        ("x.json", f"{'[' * 5_000}{']' * 5_000}", "x.json: it cannot be read"),
-        ("README.md", f"---\n{BOMB}\n---\n", f"README.md: its head is {REPEATS}"),
-    ],
-)
+@every_row("name, content, told", [
+    ("x.yaml", BOMB, rf"x.yaml:\d+: {REPEATS}"),
+    ("x.yaml", "a: &a {b: *a}", rf"x.yaml:\d+: {REPEATS}"),
+    ("x.yaml", f"tests: {'[' * 500}{']' * 500}", "x.yaml: it cannot be read"),
+    ("x.json", f"{'[' * 5_000}{']' * 5_000}", "x.json: it cannot be read"),
+    ("README.md", f"---\n{BOMB}\n---\n", f"README.md: its head is {REPEATS}"),
+])  # fmt: skip
 def test_an_importer_expands_no_aliases_without_end(tmp_path, name, content, told):
     path = tmp_path / name
     path.write_text(content, "utf-8")

@@ -88,13 +88,9 @@ CLASSES = [
     ("Includes", {}, "regex", [[r"a \(b\)"], ["other", "none"]]),
     ("Includes", {"ignore_case": True}, "regex", [[r"(?i)a \(b\)"], ["(?i)other", "(?i)none"]]),
     ("FuzzyMatch", {}, "contains", ["a (b)", ["other", "none "]]),
-    (
-        "MatchWithSolvers",
-        {"task_description": "Do."},
-        "regex",
-        [[r"^a \(b\)", r"^A \(b\)"], ["^other", "^Other"]],
-    ),
-]
+    ("MatchWithSolvers", {"task_description": "Do."}, "regex",
+     [[r"^a \(b\)", r"^A \(b\)"], ["^other", "^Other"]]),
+]  # fmt: skip
 
 
 @every_row(("kind", "arguments", "score", "expected"), CLASSES)

@@ -23,15 +23,6 @@ def without(rows, *keys):
     return [{key: value for key, value in row.items() if key not in keys} for row in rows]
 
 
-def test_rows_are_paired_by_id_in_whatever_order():
-    paired = pair(answer_rows(5), answer_rows(5, [1])[::-1])
-
-    assert paired.key == "id"
-    assert [*paired.rows[1]] == [*paired.rows[0]] == ["q0", "q1", "q2", "q3", "q4"]
-    assert paired.rows[1]["q1"][0].reply == "none"
-    assert paired.notes == ()
-
-
 def test_rows_without_ids_are_paired_by_input_and_named_by_their_line():
     rows = without(answer_rows(3), "id")
 
@@ -414,9 +405,3 @@ def test_every_reply_to_a_case_counts_and_a_sentence_says_where_their_numbers_di
     assert (uneven.repeats, uneven.usual_repeats) == ((1, 3), 1)
     said = "replies of a case: 2 in a, 1 to 3 in b; each case counts once, by their mean"
     assert uneven.notes == (said,)
-
-
-def test_a_row_without_a_reply_does_not_count_beside_another():
-    paired = pair(answer_rows(1), [{**answer_rows(1)[0], "answer": None}, *answer_rows(1)])
-
-    assert [row.reply for row in paired.rows[1]["q0"]] == ["word 0"]

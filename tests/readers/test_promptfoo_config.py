@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.readers.datasets import read_import
-from pytest_ftgate.readers.imported_suite import filled
+from pytest_ftgate.readers.imported_files import filled
 
 
 def read(folder, config, **files):
@@ -64,26 +64,13 @@ def test_tests_take_over_the_default_and_lists_of_values_are_cases_each(tmp_path
     assert all(case["score"] == {"all": [avoids, "exact"]} for case in suite.cases)
 
 
-@every_row(
-    ("tests", "files"),
-    [
-        ("file://t.csv", {"t_csv": "x,__expected,__description\n1,contains: one,Case one\n"}),
-        (
-            "t.yaml",
-            {
-                "t_yaml": "- {vars: {x: '1'}, description: Case one,\n"
-                "   assert: [{type: contains, value: one}]}\n"
-            },
-        ),
-        (
-            (
-                "[{vars: file://v.yaml, description: Case one, assert: [{$ref: '#/x/one'}]}]\n"
-                "assertionTemplates: {one: {type: contains, value: one}}"
-            ),
-            {"v_yaml": "x: '1'\n"},
-        ),
-    ],
-)
+@every_row("tests, files", [
+    ("file://t.csv", {"t_csv": "x,__expected,__description\n1,contains: one,Case one\n"}),
+    ("t.yaml", {"t_yaml": "- {vars: {x: '1'}, description: Case one,\n"
+      "   assert: [{type: contains, value: one}]}\n"}),
+    (("[{vars: file://v.yaml, description: Case one, assert: [{$ref: '#/x/one'}]}]\n"
+      "assertionTemplates: {one: {type: contains, value: one}}"), {"v_yaml": "x: '1'\n"}),
+])  # fmt: skip
 def test_tests_are_read_from_files(tmp_path, tests, files):
     suite = read(tmp_path, f"prompts: ['{{{{x}}}}']\ntests: {tests}\n", **files)
 
@@ -210,14 +197,11 @@ def test_variables_name_each_other_and_assertions_compute_with_them(tmp_path):
     assert suite.cases[0]["expected"] == "IN BONN"
 
 
-@every_row(
-    "written",
-    [
-        "https://user:hunter2@api.example.com/v1?key=hunter2#hunter2",
-        "{id: 'https://user:hunter2@api.example.com/v1?key=hunter2'}",
-        "{'https://user:hunter2@api.example.com/v1?key=hunter2': {prompts: [a]}}",
-    ],
-)
+@every_row("written", [
+    "https://user:hunter2@api.example.com/v1?key=hunter2#hunter2",
+    "{id: 'https://user:hunter2@api.example.com/v1?key=hunter2'}",
+    "{'https://user:hunter2@api.example.com/v1?key=hunter2': {prompts: [a]}}",
+])  # fmt: skip
 def test_an_address_loses_its_password_and_its_key(tmp_path, written):
     suite = read(tmp_path, f"providers: [{written}]\ntests: [{{vars: {{x: a}}}}]")
 

@@ -47,17 +47,14 @@ def test_columns_without_a_name_are_no_error():
     assert read("a,,\n1,,\n") == ([(2, {"a": "1", "": None})], [])
 
 
-@every_row(
-    ("text", "line"),
-    [
-        ('id,"reply"x\n1,2\n', 1),
-        ('"id,reply\n1,2\n', 1),
-        ('id,reply\n1,"four\n', 2),
-        ("id,reply\n1,2\n2,3,4\n", 3),
-        ("id,reply,id\n1,2,3\n", 1),
-        ("id,reply\n<<<<<<< mine\n1,2\n", 2),
-    ],
-)
+@every_row("text, line", [
+    ('id,"reply"x\n1,2\n', 1),
+    ('"id,reply\n1,2\n', 1),
+    ('id,reply\n1,"four\n', 2),
+    ("id,reply\n1,2\n2,3,4\n", 3),
+    ("id,reply,id\n1,2,3\n", 1),
+    ("id,reply\n<<<<<<< mine\n1,2\n", 2),
+])  # fmt: skip
 def test_files_of_cases_and_of_answers_name_the_same_mistakes(tmp_path, text, line):
     path = tmp_path / "a.csv"
     path.write_text(text, "utf-8")

@@ -53,10 +53,9 @@ ALIASES = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 1
 NOT_YAML = "not YAML: ..."
 #: A file, and each of its errors with its line.
 BROKEN = [
-    *(
-        (f"fine: a\n{key}: b\n", [f'2: the key {key} is not text to YAML; write "{key}"'])
-        for key in ("no", "on", "1", "1_000", "2026-01-05", "null", "<<")
-    ),
+    *((f"fine: a\n{key}: b\n",
+      [f'2: the key {key} is not text to YAML; write "{key}"']) for key in ("no", "on", "1",
+      "1_000", "2026-01-05", "null", "<<")),
     ("? [a, b]\n: c\n", ["1: a key must be plain text"]),
     ("min: 1\nother: 2\nmin: 3\n", ['3: key "min" appears here twice (first in line 1); keep one']),
     # Every trap of a file is found in one reading.
@@ -69,18 +68,14 @@ BROKEN = [
     ("a: \x00\n", ["...not YAML: ..."]),
     ("a:\n  b: 1\n c: 2\n", [f'3: {NOT_YAML}; check the indentation of "c: 2", and...']),
     *((text, [" the file is empty"]) for text in ("", "\n", "# only a comment\n")),
-    *(
-        (text, ["...an anchor contains itself; write the values out"])
-        for text in ("a: &x [*x]\n", "a: &x {b: *x}\n", "a: &x {b: [c, *x]}\n")
-    ),
+    *((text, ["...an anchor contains itself; write the values out"]) for text in ("a: &x [*x]\n",
+      "a: &x {b: *x}\n", "a: &x {b: [c, *x]}\n")),
     # Aliases that stand for billions of values are an error at once.
-    (
-        "\n".join(["a0: &a0 [x, x]", *ALIASES]),
-        ["...: its aliases repeat more than 100,000 values; write out what is needed"],
-    ),
+    ("\n".join(["a0: &a0 [x, x]", *ALIASES]),
+     ["...: its aliases repeat more than 100,000 values; write out what is needed"]),
     # A value that cannot be read is shown in part.
     (f"a: {'1' * 5_000}", [f"1: a: '{'1' * 60}'… cannot be read; quote it"]),
-]
+]  # fmt: skip
 
 
 @every_row(("text", "told"), BROKEN)
@@ -88,16 +83,13 @@ def test_each_mistake_of_a_file_is_told_once_with_its_line(text, told):
     assert [one.removeprefix("s.yaml:") for one in messages(text)] == [*map(Like, told)]
 
 
-@every_row(
-    ("text", "value"),
-    [
-        # A quoted key is text whatever it says, and the same key in two mappings is no duplicate.
-        ('"no": a\n', {"no": "a"}),
-        ("a: {min: 1}\nb: {min: 2}\n", {"a": {"min": 1}, "b": {"min": 2}}),
-        # An alias is read as what it stands for.
-        ("a: &a [1, 2]\nb: *a\nc: {d: *a}", {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}),
-    ],
-)
+@every_row("text, value", [
+    # A quoted key is text whatever it says, and the same key in two mappings is no duplicate.
+    ('"no": a\n', {"no": "a"}),
+    ("a: {min: 1}\nb: {min: 2}\n", {"a": {"min": 1}, "b": {"min": 2}}),
+    # An alias is read as what it stands for.
+    ("a: &a [1, 2]\nb: *a\nc: {d: *a}", {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}),
+])  # fmt: skip
 def test_keys_and_aliases_are_read_as_they_look(text, value):
     document = read_yaml(text, "s.yaml")
 

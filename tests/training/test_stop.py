@@ -110,16 +110,13 @@ def test_the_change_that_a_stop_needs_is_the_first_one_that_ends_the_training(nu
 RIGHT, KEPT = np.ones(60), (np.arange(60) % 5 > 0).astype(float)
 
 
-@every_row(
-    ("scores", "more"),
-    [
-        ((RIGHT, KEPT), {}),
-        ((RIGHT, KEPT), {"groups": np.arange(60) // 2}),
-        ((RIGHT, KEPT), {"weights": np.where(np.arange(60) < 6, 5.0, 1.0)}),
-        ((RIGHT, 0.7 + 0.3 * KEPT), {}),
-        ((RIGHT, 0.7 + 0.3 * KEPT), {"groups": np.arange(60) // 2}),
-    ],
-)
+@every_row("scores, more", [
+    ((RIGHT, KEPT), {}),
+    ((RIGHT, KEPT), {"groups": np.arange(60) // 2}),
+    ((RIGHT, KEPT), {"weights": np.where(np.arange(60) < 6, 5.0, 1.0)}),
+    ((RIGHT, 0.7 + 0.3 * KEPT), {}),
+    ((RIGHT, 0.7 + 0.3 * KEPT), {"groups": np.arange(60) // 2}),
+])  # fmt: skip
 def test_a_training_has_dropped_as_far_as_a_stop_needs_just_when_it_ends(scores, more):
     pairs = paired_counts(*scores, **more)
     check, p = check_of(pairs), p_within(pairs, 0.05)
@@ -155,16 +152,13 @@ def test_what_a_stop_needs_is_told_of_checks_that_have_dropped():
     assert [(of, check) for of, check, _ in drops(tests, 0.01)] == [(verdict, fell)]
 
 
-@every_row(
-    ("every", "strategy", "count"),
-    [
-        (50, "no", 4),
-        ("epoch", "no", 3),
-        ("save", "steps", 7),
-        ("evaluate", "steps", 5),
-        ("evaluate", "epoch", 3),
-    ],
-)
+@every_row("every, strategy, count", [
+    (50, "no", 4),
+    ("epoch", "no", 3),
+    ("save", "steps", 7),
+    ("evaluate", "steps", 5),
+    ("evaluate", "epoch", 3),
+])  # fmt: skip
 def test_the_trainer_says_how_many_checkpoints_there_will_be(every, strategy, count):
     args = SimpleNamespace(save_strategy=strategy, eval_strategy=strategy)
     state = SimpleNamespace(max_steps=200, save_steps=30, eval_steps=40, num_train_epochs=3)

@@ -79,15 +79,12 @@ def test_the_trained_variant_is_the_tuned_one_unless_it_is_named():
         trained_variant(two, None)
 
 
-@every_row(
-    ("keys", "named"),
-    [
-        ({"provider": "llamacpp", "model": "base.gguf", "adapter": "out/1"}, "adapter"),
-        ({"provider": "openai-compatible", "model": "t", "adapter": "o", "base": "b"}, "adapter"),
-        ({"provider": "transformers", "model": "out/merged", "base": "org/base"}, "model"),
-        ({"provider": "house", "model": "out/merged"}, "model"),
-    ],
-)
+@every_row("keys, named", [
+    ({"provider": "llamacpp", "model": "base.gguf", "adapter": "out/1"}, "adapter"),
+    ({"provider": "openai-compatible", "model": "t", "adapter": "o", "base": "b"}, "adapter"),
+    ({"provider": "transformers", "model": "out/merged", "base": "org/base"}, "model"),
+    ({"provider": "house", "model": "out/merged"}, "model"),
+])  # fmt: skip
 def test_a_saved_checkpoint_takes_the_place_of_the_adapter_or_of_the_model(keys, named, tmp_path):
     variants = {"dear": {"provider": "anthropic", "model": "m"}, "base": {"model": "x"}}
     content = {**CONTENT, "variants": {**variants, "tuned": keys}, "baseline": "dear"}
@@ -115,13 +112,10 @@ def test_a_metric_is_named_by_what_its_gate_rates(loaded):
     ]  # fmt: skip
 
 
-@every_row(
-    ("variants", "reason"),
-    [
-        ({"a": {"like": "b"}, "b": {"like": "a"}}, "like: a -> b -> a is a circle"),
-        ({"cheap": {}, "a": {"like": "chaep"}}, 'no variant "chaep"; did you mean "cheap"'),
-    ],
-)
+@every_row("variants, reason", [
+    ({"a": {"like": "b"}, "b": {"like": "a"}}, "like: a -> b -> a is a circle"),
+    ({"cheap": {}, "a": {"like": "chaep"}}, 'no variant "chaep"; did you mean "cheap"'),
+])  # fmt: skip
 def test_a_variant_that_is_like_none_is_an_error_before_the_training(variants, reason):
     with pytest.raises(ConfigurationError, match=reason):
         trained_variant({"variants": variants}, None)
