@@ -134,9 +134,7 @@ def _find_results(raw: RawFile) -> Found | None:
     if len(rows) < len(raw.rows) or not any(_brought(row.value) for row in rows):
         return None
     failed = sum(_reply_in(row.value) is None for row in rows)
-    return Found(
-        rows, (), [f"{failed:,} of {len(rows):,} requests brought no reply"] if failed else ()
-    )
+    return Found(rows, (), [f"{failed:,} of {len(rows):,} requests got no reply"] if failed else ())
 
 
 def _brought(record: Mapping[str, Any]) -> bool:

@@ -91,44 +91,22 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"  # noqa: PLR2004
 
 
-def nats(value: float) -> str:
-    """Return a divergence as ``0.031 nats a token``, with three figures."""
-    return f"{value:.3g} nats a token"
-
-
-def seconds(value: float) -> str:
-    """Return seconds as ``61.2 s``, with three figures if below 100."""
-    return f"{_three_figures(value)} s"
-
-
-def tool_calls(value: float) -> str:
-    """Return a mean of calls as ``12.3 calls``, with three figures if below 100."""
-    text = _three_figures(value)
-    return f"{text} call{'s' * (text != '1')}"
-
-
-def _three_figures(value: float) -> str:
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
-
-
 def amount(value: float, unit: str) -> str:
-    """Return *value* as text in its *unit*, which ``Figure`` names, or is what is counted."""
-    known: Mapping[str, Callable[[float], str]] = {
-        "share": percent,
-        "usd": usd,
-        "usd_per_run": usd,
-        "usd_per_success": usd,
-        "seconds": seconds,
-        "tool_calls": tool_calls,
-        "ms": milliseconds,
-        "nats": nats,
-    }
-    return known[unit](value) if unit in known else _count(value, unit)
+    """Return *value* as text in its *unit*, which ``Figure`` names, or is what is counted.
 
-
-def _count(value: float, unit: str) -> str:
-    text = f"{value:,.0f}"
-    return f"{text} {unit.removesuffix('s') if text == '1' else unit}"
+    Seconds and calls have three figures if below 100: ``61.2 s``, ``12.3 calls``.
+    """
+    known = {"share": percent, "ms": milliseconds}
+    if unit in known or unit.startswith("usd"):
+        return known.get(unit, usd)(value)
+    if unit == "nats":
+        return f"{value:.3g} nats a token"
+    is_measured = unit in ("seconds", "tool_calls")
+    text = f"{value:.3g}" if is_measured and value < 100 else f"{value:,.0f}"  # noqa: PLR2004
+    if unit == "seconds":
+        return f"{text} s"
+    noun = unit.removeprefix("tool_")
+    return f"{text} {noun.removesuffix('s') if text == '1' else noun}"
 
 
 #: Parts that have a word.
@@ -249,10 +227,13 @@ def least_to_most(least: str, most: str) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def first_names(names: Sequence[str], most: int = 4) -> str:
-    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+def first_names(names: Sequence[str], most: int = 4, total: int = 0) -> str:
+    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``.
+
+    *total* is how many there are if *names* are only the first of them.
+    """
+    more = max(total, len(names)) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more else "")
 
 
 # Templates --------------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import tables
-from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
+from pytest_ftgate.reporting.gate_summary import (
+    action_lines,
+    gate_lines,
+    head_parts,
+    rerun_line,
+    step_head,
+)
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
@@ -40,6 +46,7 @@ from pytest_ftgate.reporting.text import (
     fit_parts,
     line_width,
     shorten,
+    wrap_after,
     wrap_lines,
 )
 from pytest_ftgate.reporting.ungated import (
@@ -71,6 +78,8 @@ MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 3
 _MAX_FILES = 9
 #: How a line of an error begins that is a command to copy.
 _COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ", "git ")
+#: What to do about an error, whose text says how.
+_FIX_ERROR = "mend the error named above; replies that came are cached"
 #: The most lines of an error; pytest shows all of it above.
 _MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
@@ -340,6 +349,7 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
+    lines += wrap_after(step_head("fix"), "raise the budget" if usd else _FIX_ERROR)
     return [*lines, rerun_line(report, suite if suite != "pytest" else "", *options)]
 
 

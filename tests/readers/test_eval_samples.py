@@ -114,7 +114,7 @@ def test_a_batch_is_read_by_its_own_ids_and_what_failed_is_counted(tmp_path, bro
     file = read(tmp_path, [{"id": "b1", "custom_id": "r-1", **brought}, failed])
 
     assert [(row.id, row.reply) for row in file.rows] == [("r-1", "refund"), ("r-2", None)]
-    assert file.notes == ("1 of 2 requests brought no reply",)
+    assert file.notes == ("1 of 2 requests got no reply",)
 
 
 # Tables of other names ----------------------------------------------------------------------------

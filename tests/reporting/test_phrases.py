@@ -140,8 +140,8 @@ def test_every_check_relates_to_its_limit_in_one_way(values, expected):
       "rate.")),
     ({"kind": CheckKind.MINIMUM, "before": None, "limit": 0.85},
      "A true rate below 85 % is still possible; so is one above it."),
-    ({"missing": 3, "notes": (text_note("3 of 100 cases brought no reply"),)},
-     "3 of 100 cases brought no reply."),
+    ({"missing": 3, "notes": (text_note("3 of 100 cases got no reply"),)},
+     "3 of 100 cases got no reply."),
     ({"informative": False, "notes": (text_note("current is at 2 %"),)}, "current is at 2 %."),
     ({"outcome": Outcome.FAILED}, ""),
 ])  # fmt: skip

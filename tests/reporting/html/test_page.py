@@ -108,7 +108,7 @@ def test_a_chart_is_told_in_words_and_in_a_table_too():
     text = html_page(priced(failing_run()))
 
     figures = text.count("data-chart=")
-    assert figures == text.count("data-label=") == text.count("The same as a table") > 4
+    assert figures == text.count("data-label=") == text.count("Show as table") > 4
     assert {one["kind"] for one in charts_of(text)} == {"rows", "points", "spreads", "lines"}
 
 
@@ -329,7 +329,7 @@ def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
         assert f"<li>{note_text(reason.note)}</li>" in shown
     for row in advice.rungs:
         assert re.search(rf'<th scope="row">{row.variant}(?: \*)?</th><td>{row.rung}</td>', shown)
-    assert 'data-label="USD a month by requests a day' in shown
+    assert 'data-label="Cost by volume"' in shown
     assert "lora is cheaper than descriptions from 1,087 requests a day on" in shown
 
 
