@@ -96,9 +96,12 @@ def amount(value: float, unit: str) -> str:
 
     Seconds and calls have three figures if below 100: ``61.2 s``, ``12.3 calls``.
     """
-    known = {"share": percent, "ms": milliseconds}
-    if unit in known or unit.startswith("usd"):
-        return known.get(unit, usd)(value)
+    if unit == "share":
+        return percent(value)
+    if unit == "ms":
+        return milliseconds(value)
+    if unit.startswith("usd"):
+        return usd(value)
     if unit == "nats":
         return f"{value:.3g} nats a token"
     is_measured = unit in ("seconds", "tool_calls")
