@@ -245,10 +245,6 @@ def first_names(names: Sequence[str], most: int = 4, total: int = 0) -> str:
 Words = str | Callable[[Mapping[str, Any]], str]
 
 
-def _days(days: float) -> str:
-    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
-
-
 #: How a template writes a value, by what stands after the colon: ``{before:percent}``.
 _STYLES: Mapping[str, Callable[[Any], str]] = {
     "percent": percent,
@@ -258,7 +254,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "usd": usd,
     "ms": milliseconds,
     "limit": lambda share: f"{share * 100:.3g}",
-    "days": _days,
+    "days": lambda days: f"{days:,.{int(days < 2)}f} days",  # noqa: PLR2004 - 0.2 days
     "list": ", ".join,
     "p": lambda p: f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",  # noqa: PLR2004
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -488,9 +488,6 @@ def _volume_series(costs: CostByVolume) -> Iterator[Mapping[str, Any]]:
     for line in costs.series:
         names = names_by_usd.pop(line.usd, None)
         if names:
-            values, low, high = map(_cents, (line.usd, line.low, line.high))
+            sides = (line.usd, line.low, line.high)
+            values, low, high = ([round(usd, 2) for usd in side] for side in sides)
             yield {"name": ", ".join(names), "values": values, "low": low, "high": high}
-
-
-def _cents(values: Iterable[float]) -> list[float]:
-    return [round(value, 2) for value in values]
