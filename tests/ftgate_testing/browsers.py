@@ -22,10 +22,15 @@ class OpenedPage:
         self.asked: list[str] = []
         self.page.on("console", lambda told: self.trouble.append(told.text))
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("dialog", lambda told: self.trouble.append(told.message))
+        self.page.on("dialog", self._accept)
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
         self.page.wait_for_selector("html[data-ready]", timeout=30_000)
+
+    def _accept(self, dialog) -> None:
+        self.trouble.append(dialog.message)
+        # Nothing goes on before it is answered.
+        dialog.accept()
 
     @property
     def count(self) -> str:
