@@ -20,7 +20,7 @@ from pytest_ftgate.reporting.gate_summary import (
     step_head,
 )
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
-from pytest_ftgate.reporting.next_steps import step_command, step_line
+from pytest_ftgate.reporting.next_steps import FIX_ERROR, step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
     first_names,
@@ -78,8 +78,6 @@ MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 3
 _MAX_FILES = 9
 #: How a line of an error begins that is a command to copy.
 _COMMANDS = ("pytest --ftgate", "pytest-ftgate ", "pip install ", "git ")
-#: What to do about an error, whose text says how.
-_FIX_ERROR = "mend the error named above; replies that came are cached"
 #: The most lines of an error; pytest shows all of it above.
 _MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
@@ -349,7 +347,7 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
-    lines += wrap_after(step_head("fix"), "raise the budget" if usd else _FIX_ERROR)
+    lines += wrap_after(step_head("fix"), "raise the budget" if usd else FIX_ERROR)
     return [*lines, rerun_line(report, suite if suite != "pytest" else "", *options)]
 
 
