@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import yaml
 from schemas import mappings_of_schema, reference_notes, run_schema, suite_schema
@@ -235,39 +236,21 @@ def _slug(title: str) -> str:
 # Options and verbs -------------------------------------------------------------------------------
 
 
-class _Recorder:
-    """Takes options and configuration keys in place of pytest's parser."""
-
-    def __init__(self) -> None:
-        self.options: list[tuple[str, Mapping[str, Any]]] = []
-        self.keys: dict[str, str] = {}
-
-    def getgroup(self, *_: Any) -> _Recorder:
-        """Return the group of options: this object."""
-        return self
-
-    def addoption(self, name: str, **keywords: Any) -> None:
-        """Take one option."""
-        self.options.append((name, keywords))
-
-    def addini(self, name: str, text: str, **_: Any) -> None:
-        """Take one configuration key."""
-        self.keys[name] = text
-
-
 def _options() -> Iterator[str]:
-    recorder = _Recorder()
-    add_options(recorder)
+    parser = Mock()
+    add_options(parser)
+    options = [(*call.args, call.kwargs) for call in parser.getgroup().addoption.call_args_list]
+    keys = dict(call.args for call in parser.addini.call_args_list)
     yield "# Options and configuration keys\n\nThe options of `pytest`, and the keys of its"
     yield "configuration file. The command line wins. Options of pytest itself:"
     yield "[flags](../pytest.md#flags).\n"
     yield "| option | key | meaning |\n|---|---|---|"
-    for name, keywords in recorder.options:
+    for name, keywords in options:
         value = "|".join(keywords.get("choices", ())) or keywords.get("metavar", "")
         key = name.removeprefix("--").replace("-", "_")
-        shown = f"`{key}`" if recorder.keys.pop(key, "") else ""
+        shown = f"`{key}`" if keys.pop(key, "") else ""
         yield _row(f"`{name}{'=' if value else ''}{value}`", shown, keywords["help"])
-    yield from (_row("", f"`{key}`", text) for key, text in recorder.keys.items())
+    yield from (_row("", f"`{key}`", text) for key, text in keys.items())
     yield "\nA key without an option is what a project sets once; `-o ftgate_engine=ray` sets one"
     yield "for a single run."
     yield "\n## Exit codes\n\n| command | code | meaning |\n|---|---|---|"

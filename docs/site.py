@@ -102,13 +102,9 @@ def build() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["reference"]:
-        write_reference()
-    elif sys.argv[1:] == ["faults"]:
-        write_faults()
-    elif sys.argv[1:] == ["weight"]:
-        lower_weight()
-    elif sys.argv[1:] == ["build"]:
-        raise SystemExit(build())
-    else:
-        raise SystemExit(__doc__)
+    verbs = {
+        "reference": write_reference, "faults": write_faults, "weight": lower_weight,
+        "build": build,
+    }  # fmt: skip
+    verb = verbs.get(" ".join(sys.argv[1:]))
+    raise SystemExit(verb() if verb else __doc__)

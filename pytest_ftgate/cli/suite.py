@@ -62,7 +62,7 @@ def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
     a run. *verbosity* 2 shows every case that the verdict carries.
 
     Raises:
-        ConfigurationError: the folder of the cache has no verdict of the gate.
+        ConfigurationError: the folder of the cache has no result for the gate.
         CacheError: git tracks the verdicts.
     """
     name, _, gate = node.partition("::")
@@ -82,7 +82,7 @@ def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
         remedy = "" if own else f"; run pytest --ftgate {path or ''} first".replace("  ", " ")
         known = "".join(f"\n  {one}" for one in own or verdicts)
         hint = (gate and did_you_mean(node, verdicts)) or (known and f", only of{known}")
-        raise ConfigurationError(f"there is no verdict of {node} in {folder}{remedy}{hint}")
+        raise ConfigurationError(f"no result for {node} in {folder}{remedy}{hint}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
     others = (step for step in verdict.next if step.kind is not StepKind.EXPLAIN)
     steps = [line for step in others for line in action_lines(step, step.role)]

@@ -147,7 +147,7 @@ class RateLimiter:
         self.in_flight -= 1
 
     def record_reply(self, sent_at: float, now: float) -> None:
-        """Count a request that was sent at *sent_at* and brought a reply."""
+        """Count a request that was sent at *sent_at* and got a reply."""
         self._replies, self._refused_in_a_row = self._replies + 1, 0
         self._latency += (now - sent_at - self._latency) * max(_WEIGHT, 1 / self._replies)
         self._count_refused(now)

@@ -332,5 +332,5 @@ def require_replies(results: Sequence[Result]) -> None:
         raise RepliesMissing(str(permanent[0])) from permanent[0]
     failed = [error for error in errors if not isinstance(error, OutOfBudget)]
     if len(failed) > _MAX_UNANSWERED_SHARE * len(results):
-        count = f"{len(failed)} of {len(results)} requests brought no reply"
+        count = f"{len(failed)} of {len(results)} requests got no reply"
         raise RepliesMissing(f"{count}; the first: {failed[0]}") from failed[0]

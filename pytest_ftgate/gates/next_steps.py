@@ -227,7 +227,7 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
     """Yield the one reviewed change after which the same replies pass, if there is one."""
     checks = blocking_checks(verdict)
     kinds = {check.kind for check in checks}
-    # No limit excuses a part of the cases that regressed.
+    # A larger max_drop does not cover a part of the cases that regressed.
     if CheckKind.MUST_PASS in kinds or any(part.state == "regressed" for part in verdict.slices):
         return
     failed = verdict.outcome is Outcome.FAILED

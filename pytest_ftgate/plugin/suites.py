@@ -102,7 +102,7 @@ def unselected_suites(config: pytest.Config, selected: Collection[str]) -> tuple
 def named_suites(config: pytest.Config, suites: Iterable[str]) -> Iterator[str]:
     """Yield those of *suites*, paths below the root directory, that lie in what the command names.
 
-    Nobody asked for the others.
+    The command does not select the others.
     """
     folder = config.invocation_params.dir
     named = [Path(folder, argument.partition("::")[0]) for argument in config.args]

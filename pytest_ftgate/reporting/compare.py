@@ -17,13 +17,7 @@ from pytest_ftgate.reporting.phrases import cases as changed_cases
 from pytest_ftgate.reporting.phrases import doubt, limit, size_with_interval
 from pytest_ftgate.reporting.runs import run_lines
 from pytest_ftgate.reporting.tables import TextTable, table_lines
-from pytest_ftgate.reporting.text import (
-    escape_controls,
-    line_width,
-    one_line,
-    shorten,
-    wrap_lines,
-)
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, one_line, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
 #: The roles of columns in their order on the screen.
@@ -57,11 +51,7 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         yield ""
     for file, verdict in zip(files[1:], verdicts, strict=True):
         head = escape_controls(f"{files[0].name} → {file.name}")
-        facts = f"{cases} {paired}"
-        one_line = f"{head}   {facts}"
-        yield from (
-            [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
-        )
+        yield from fit_parts([head, f"{cases} {paired}"], 2)
         has_replies = any(row.reply for one in (files[0], file) for row in one.rows)
         yield from _verdict_lines(
             verdict, tag, score_kind, verbosity, has_replies=has_replies, is_capped=is_capped
@@ -98,16 +88,6 @@ def _table_row(file: AnswerFile, verdict: Verdict) -> list[str]:
     after = "" if check.inputs else level(check.after, digits=1)
     figures = (after, size_with_interval(check, digits=1))
     return [escape_controls(file.name), *figures, verdict.outcome]
-
-
-def _head_lines(head: str) -> Iterator[str]:
-    """Yield the names of two files in one line, or in two that are cut to the screen."""
-    if len(head) <= line_width():
-        yield head
-        return
-    base, _, candidate = head.partition(" → ")
-    yield shorten(base, line_width())
-    yield shorten(f"→ {candidate}", line_width())
 
 
 def _verdict_lines(

@@ -28,7 +28,7 @@ _ROUNDING_SLACK = 1e-9
 _CONCLUSIONS = {
     Outcome.PASSED: "so this check passed.",
     Outcome.FAILED: "so it failed.",
-    Outcome.INCONCLUSIVE: "so neither can be said, and it is inconclusive.",
+    Outcome.INCONCLUSIVE: "so the gate can neither pass nor fail: inconclusive.",
 }
 
 
@@ -111,7 +111,7 @@ def _measured(check: Check) -> str:
 
 
 def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
-    """Yield which families of skills are tested by themselves, and which only in the mean."""
+    """Yield which families of skills are tested separately, and which only in the mean."""
     for results in skill_results_by_prompt(verdict):
         if results.under != check.under:
             continue
@@ -260,9 +260,9 @@ def _conclusion(check: Check) -> str:
     if not check.informative and check.before is None:
         return f"but {notes_text(check.notes)}."
     if not check.informative:
-        return "but no drop from so low a rate can show, so this comparison shows nothing."
+        return "but a drop from so low a rate cannot be measured."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
-        return "but replies are missing that could turn it, so it is inconclusive."
+        return "but replies are missing that could change it, so it is inconclusive."
     if phrases.lacks_groups(check):
         return "but the cases are in too few groups, so it is inconclusive."
     if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:

@@ -116,13 +116,10 @@ def head_parts(verdict: Verdict, name: str) -> list[str]:
     if not words.size:
         return [head, *escape_controls(words.headline).replace("\n", " ").split("; ")]
     bounds = f"({words.interval})" if words.interval else ""
-    size = words.size if _is_figure(verdict) else words.size.upper()
+    # The names and units of cost, latency and the like have small letters.
+    is_share = verdict.check is None or verdict.check.unit == "share"
+    size = words.size.upper() if is_share else words.size
     return [head, *filter(None, (size, bounds, words.limit))]
-
-
-def _is_figure(verdict: Verdict) -> bool:
-    """Return True for cost, latency and the like, whose names and units have small letters."""
-    return verdict.check is not None and verdict.check.unit != "share"
 
 
 def _rate_lines(words: VerdictWords) -> list[str]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import Acceptance
 
 
+#: The most cases that a sentence on the exam names.
+_MAX_CASES = 5
 #: What has become of accepted cases: of one, and of several.
 _STATES = {
     "gone": ("is gone", "are gone"),
@@ -53,22 +55,17 @@ def exam_sentences(change: ExamChange) -> Iterator[str]:
     yield from map(_loss_text, change.losses)
     if change.came:
         came = "has come" if change.came == 1 else "have come"
-        names = _names(change.came_ids, change.came)
+        names = first_names(change.came_ids, _MAX_CASES, change.came)
         yield f"{quantity(change.came, 'case')} {came} since a run was accepted: {names}"
 
 
 def _lost_text(lost: LostCases, accepted: int) -> str:
     state = _STATES[lost.kind][lost.count != 1]
-    names = _names(lost.ids, lost.count)
+    names = first_names(lost.ids, _MAX_CASES, lost.count)
     which = f"{'it is' if lost.count == 1 else 'they are'} {names}"
     if lost.right is not None:
         which = f"{lost.right} of them {'was' if lost.right == 1 else 'were'} right: {names}"
     return f"{lost.count} of {accepted} accepted cases {state}; {which}"
-
-
-def _names(ids: tuple[str, ...], count: int) -> str:
-    more = f" and {count - len(ids)} more" if count > len(ids) else ""
-    return ", ".join(ids) + more
 
 
 def _loss_text(loss: ExamLoss) -> str:

@@ -9,7 +9,7 @@ from pytest_ftgate.gates.notes import IdentityNote
 from pytest_ftgate.reporting.number_text import Words, quantity
 
 _SAME = "the fine-tune answers like its base: "
-_REPEATS = "{agree} of {of} replies are equal; the base repeats its own in {base_agrees} of {of}"
+_REPEATS = "{agree} of {of} replies are equal; the base is deterministic in {base_agrees} of {of}"
 _UNPROVEN = "identity not proven{recorded:?, its base is recorded}: "
 _EQUAL = "{agree} of {of} replies equal those of the base"
 _CUT_OFF = f"{_UNPROVEN}{{count}} of {{of}} replies were cut off without an answer; "
@@ -27,7 +27,7 @@ def _unused(values: Mapping[str, Any]) -> str:
 #: The words of each kind of note about the model behind the replies.
 IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.PROVEN: "identity proven: {differ} of {of} replies differ from the base's",
-    IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter has no effect",
+    IdentityNote.SAME_BY_ADAPTER: f"{_SAME}{_REPEATS}; the adapter was not applied",
     IdentityNote.SAME_BY_FILES: f"{_SAME}{_REPEATS}; "
     "a merge without effect, or an exact copy of the base, replies like this",
     IdentityNote.SAME_BY_HOST: f"{_SAME}{_REPEATS}; "

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import Match, SequenceMatcher
-from typing import Any
 
 from pytest_ftgate.gates.pairs import ShownPair
 from pytest_ftgate.readers.text import json_or_text
@@ -86,13 +85,10 @@ def shown_text(text: str) -> str:
     """Return *text* as it is read: JSON on several lines."""
     try:
         value = json_or_text(text)
-        return json.dumps(value, ensure_ascii=False, indent=2) if _is_nested(value) else text
+        is_nested = isinstance(value, dict | list)
+        return json.dumps(value, ensure_ascii=False, indent=2) if is_nested else text
     except RecursionError:
         return text
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list)
 
 
 def marked_texts(first: str, second: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pytest_ftgate.recommend.advice import (
     Advice,
@@ -16,6 +16,7 @@ from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
     change_text,
+    first_names,
     percent,
     points,
     quantity,
@@ -31,8 +32,6 @@ from pytest_ftgate.reporting.tables import (
 )
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
-#: Names listed in a sentence.
-_MAX_NAMES = 4
 _HOLDS_LABELS = {True: "for", False: "against", None: "not known"}
 
 
@@ -53,9 +52,9 @@ def quality_table(advice: Advice) -> TextTable:
 
 def frontier_legend(advice: Advice) -> str:
     """Return the meaning of the star; "" if no rung has one."""
-    cheaper = "faster" if advice.frontier_by == "time" else "cheaper"
+    price = "time" if advice.frontier_by == "time" else "cost"
     starred = any(row.frontier for row in advice.rungs)
-    return f"* no other is right as often and {cheaper}" if starred else ""
+    return f"* Pareto-optimal in accuracy and {price}" if starred else ""
 
 
 def usage_table(advice: Advice) -> TextTable:
@@ -185,14 +184,14 @@ def coverage_gap_sentence(gaps: CoverageGaps) -> str:
     parts = []
     if gaps.thin:
         count = f"{quantity(len(gaps.thin), 'label')} with fewer than 10 cases"
-        parts.append(f"{count} ({_name_list([f'{k} {n}' for k, n in gaps.thin.items()])})")
+        parts.append(f"{count} ({first_names([f'{k} {n}' for k, n in gaps.thin.items()])})")
     if gaps.blunt:
         gates = [f"{gate} {_detectable_text(drop)}" for gate, drop in gaps.blunt.items()]
         count = quantity(len(gates), "gate")
-        parts.append(f"{count} without power for a drop of 10 points ({_name_list(gates)})")
+        parts.append(f"{count} without power for a drop of 10 points ({first_names(gates)})")
     if gaps.unclaimed:
         count = quantity(len(gaps.unclaimed), "prompt file")
-        parts.append(f"{count} that no suite names ({_name_list(gaps.unclaimed)})")
+        parts.append(f"{count} that no suite names ({first_names(gaps.unclaimed)})")
     return f"coverage gaps: {'; '.join(parts)}" if parts else ""
 
 
@@ -250,10 +249,6 @@ def _upper_bound(value: float | None) -> str:
 
 def _detectable_text(drop: float | None) -> str:
     return "rules out no drop" if drop is None else f"rules out drops from {points(drop)[1:]} on"
-
-
-def _name_list(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
 
 
 #: Volumes in a terminal; the chart of the page shows all.

@@ -16,6 +16,9 @@ from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
 
+#: What to do about an error that kept a gate from being evaluated; its own text says how.
+FIX_ERROR = "mend the error named above; replies that came are cached"
+
 #: The remedy for a kind of format error, by default a change of the prompt.
 _FORMAT_REMEDIES = {
     "truncated": "raise max_tokens, or ask for shorter replies",

@@ -33,18 +33,14 @@ from pytest_ftgate.reporting.number_text import (
 # Training data ----------------------------------------------------------------------------------
 
 
-def _sensitive(values: Mapping[str, Any]) -> str:
-    pairs = zip(values["names"], values["counts"], strict=True)
-    verb = "seems" if values["rows"] == 1 else "seem"
-    shown = ", ".join(f"{name} ({count:,})" for name, count in pairs)
-    return f"{quantity(values['rows'], 'row')} {verb} to contain {shown}"
+def _counted(text: str, item: str) -> Words:
+    """Return the words of a note with *names*, each by *item* with its count, as ``{shown}``."""
 
+    def words(values: Mapping[str, Any]) -> str:
+        pairs = zip(values["names"], values["counts"], strict=True)
+        return fill(text, {**values, "shown": ", ".join(item.format(*pair) for pair in pairs)})
 
-def _format(values: Mapping[str, Any]) -> str:
-    pairs = zip(values["names"], values["counts"], strict=True)
-    verb = "breaks" if values["answers"] == 1 else "break"
-    shown = ", ".join(f"{name} {count:,}" for name, count in pairs)
-    return f"{quantity(values['answers'], 'answer')} {verb} the format of replies ({shown})"
+    return words
 
 
 #: The words of each kind of finding, and of each remedy.
@@ -55,14 +51,18 @@ FINDING_WORDS: Mapping[str, Words] = {
     FindingKind.TOO_LONG: "{rows:#row} {rows:is/are} longer than the context of {context:,} "
     "tokens (estimated as characters / 4)",
     FindingKind.UNVERIFIED: "{rows:#synthetic row} {rows:names/name} no reviewer",
-    FindingKind.SENSITIVE: _sensitive,
+    FindingKind.SENSITIVE: _counted(
+        "{rows:#row} {rows:seems/seem} to contain {shown}", "{} ({:,})"
+    ),
     FindingKind.DUPLICATE: "{rows:#row} {rows:repeats/repeat} another; "
     "the first is that of line {earlier}, in line {line}",
     FindingKind.NEAR_DUPLICATE: "{rows:#row} nearly {rows:repeats/repeat} another that has the "
     "same answer; the first is that of line {earlier}, in line {line}",
     FindingKind.CONFLICT: "{questions:#question} {questions:is/are} asked with different "
     "answers; the first in lines {line} and {other}",
-    FindingKind.FORMAT: _format,
+    FindingKind.FORMAT: _counted(
+        "{answers:#answer} {answers:breaks/break} the format of replies ({shown})", "{} {:,}"
+    ),
     FindingKind.THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it",
     FindingKind.MIXED_THOUGHTS: "{answers:#answer} {answers:has/have} a thought before it, and "
     "the others have none",
@@ -290,10 +290,17 @@ def _unchanged_passes(values: Mapping[str, Any]) -> str:
     return text + fill(f"{why} {{assumed:percent}}", values) if "changed" in values else text
 
 
+def _like_labels(values: Mapping[str, Any]) -> str:
+    text = "{n} of {of} regressed answers look like this suite's labels"
+    others = " ({others} {others:is not one of them/are not labels of the suite})"
+    count = values["n"] - values["labels"]
+    return fill(text + others * bool(count), {**values, "others": count})
+
+
 _CASES = "{cases:#case}{unrelated:? (# unrelated ones)}"
 _ALONE = "{n:?; so few show nothing: add cases}"
 _AS_WRONG = "{as_wrong:?, which counts as wrong}"
-_MISSING = "{missing:,} of {of:,} cases brought no reply"
+_MISSING = "{missing:,} of {of:,} cases got no reply"
 _LOOK = "decided at look {look} of {of}, after "
 _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
@@ -350,9 +357,9 @@ _WORDS: Mapping[str, Words] = {
     **REPLY_WORDS,
     **CAUSE_WORDS,
     NoteKind.FEW_PAIRS: "{n} of {of} cases can be compared" + _ALONE,
-    NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases brought a reply" + _ALONE,
+    NoteKind.TOO_FEW_REPLIES: "{n} of {of} cases got a reply" + _ALONE,
     NoteKind.NOTHING_RIGHT: "nothing is right on either side, so the cases show nothing",
-    NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot show",
+    NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot be measured",
     NoteKind.GUESSED: "guessing is right in {rate:percent}, so this minimum shows nothing",
     NoteKind.SMALL_DROP: "a real drop, within the limit",
     NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
@@ -468,8 +475,7 @@ _WORDS: Mapping[str, Words] = {
     "on this machine",
     NoteKind.GUESSES: "limits are corrected for lucky guesses, which would be right in "
     "{share:percent} of the cases and hide as many of the losses",
-    NoteKind.LIKE_LABELS: "{n} of {of} regressed answers look like this suite's labels ({labels} "
-    "are labels, the others invented)",
+    NoteKind.LIKE_LABELS: _like_labels,
     NoteKind.LIKE_REPLIES: "{n} of {of} regressed answers look like its own replies",
     NoteKind.COARSE_LIMIT: _CASES
     + " {points:?can rule out a drop of # points or more, no smaller}{none:?cannot rule out a drop "
@@ -485,10 +491,10 @@ _WORDS: Mapping[str, Words] = {
     "for each of them, so that the group counts as one case",
     NoteKind.GROUPS_SHOW_NOTHING: f"{_CASES} show nothing; it takes {{needed}} groups of related "
     "cases",
-    NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} can never be shown, since one group has {largest} "
+    NoteKind.GROUP_TOO_LARGE: "{key}: {limit:g} cannot be proven, since one group has {largest} "
     "of {cases} cases; write weight: {weight:g} for each of them, so that the group counts as one "
     "case, or {key}: {possible:g}",
-    NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} can never be shown with {_CASES}; "
+    NoteKind.DROP_NEVER_SHOWN: f"{{key}}: {{limit:g}} cannot be proven with {_CASES}; "
     "it takes {groups:?# groups like these (}{needed} cases{groups:?)} if not one gets worse, "
     "{likely:,} to pass 9 times in 10{shown:?; or write {key}: #, which these cases show}",
     NoteKind.CLAIM_THESE: "or write claim: these_tasks, and the verdict is about these {n} alone, "
@@ -504,14 +510,14 @@ _WORDS: Mapping[str, Words] = {
     "{n}; add tasks",
     NoteKind.COPIED_RUNS: "claim: these_tasks: the replies do not vary, so that more of them add "
     "nothing, and on these tasks the drop is a plain count; remove claim, or write evidence: point",
-    NoteKind.RUNS_NEVER_SHOW: "{key}: {limit:g} can never be shown with {tasks} tasks and "
+    NoteKind.RUNS_NEVER_SHOW: "{key}: {limit:g} cannot be proven with {tasks} tasks and "
     "{runs:#run} each; {needed:?write repeats: #, or }"
     "{key}: {possible:.2g}",
-    NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_CASES}; "
+    NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} cannot be proven with {_CASES}; "
     "{needed:?it takes # cases, all of them right, or }min: {possible:g}",
-    NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} can never be shown with {_F1_CASES}; "
+    NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} cannot be proven with {_F1_CASES}; "
     f"{_EACH_LABEL}max_drop: {{possible:g}}",
-    NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} can never be shown with {_F1_CASES}; "
+    NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} cannot be proven with {_F1_CASES}; "
     f"{_EACH_LABEL}min: {{possible:g}}",
     NoteKind.MARGIN_NEVER_SHOWN: "a loss of {limit:g} can never be ruled out in "
     "{skills:list}{more:? and # more}; it takes {needed} cases "

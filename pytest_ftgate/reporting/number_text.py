@@ -91,44 +91,25 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"  # noqa: PLR2004
 
 
-def nats(value: float) -> str:
-    """Return a divergence as ``0.031 nats a token``, with three figures."""
-    return f"{value:.3g} nats a token"
-
-
-def seconds(value: float) -> str:
-    """Return seconds as ``61.2 s``, with three figures if below 100."""
-    return f"{_three_figures(value)} s"
-
-
-def tool_calls(value: float) -> str:
-    """Return a mean of calls as ``12.3 calls``, with three figures if below 100."""
-    text = _three_figures(value)
-    return f"{text} call{'s' * (text != '1')}"
-
-
-def _three_figures(value: float) -> str:
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004
-
-
 def amount(value: float, unit: str) -> str:
-    """Return *value* as text in its *unit*, which ``Figure`` names, or is what is counted."""
-    known: Mapping[str, Callable[[float], str]] = {
-        "share": percent,
-        "usd": usd,
-        "usd_per_run": usd,
-        "usd_per_success": usd,
-        "seconds": seconds,
-        "tool_calls": tool_calls,
-        "ms": milliseconds,
-        "nats": nats,
-    }
-    return known[unit](value) if unit in known else _count(value, unit)
+    """Return *value* as text in its *unit*, which ``Figure`` names, or is what is counted.
 
-
-def _count(value: float, unit: str) -> str:
-    text = f"{value:,.0f}"
-    return f"{text} {unit.removesuffix('s') if text == '1' else unit}"
+    Seconds and calls have three figures if below 100: ``61.2 s``, ``12.3 calls``.
+    """
+    if unit == "share":
+        return percent(value)
+    if unit == "ms":
+        return milliseconds(value)
+    if unit.startswith("usd"):
+        return usd(value)
+    if unit == "nats":
+        return f"{value:.3g} nats a token"
+    is_measured = unit in ("seconds", "tool_calls")
+    text = f"{value:.3g}" if is_measured and value < 100 else f"{value:,.0f}"  # noqa: PLR2004
+    if unit == "seconds":
+        return f"{text} s"
+    noun = unit.removeprefix("tool_")
+    return f"{text} {noun.removesuffix('s') if text == '1' else noun}"
 
 
 #: Parts that have a word.
@@ -249,20 +230,19 @@ def least_to_most(least: str, most: str) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def first_names(names: Sequence[str], most: int = 4) -> str:
-    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+def first_names(names: Sequence[str], most: int = 4, total: int = 0) -> str:
+    """Return the first of *names*, and how many more there are: ``t006, t007 and 33 more``.
+
+    *total* is how many there are if *names* are only the first of them.
+    """
+    more = max(total, len(names)) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more else "")
 
 
 # Templates --------------------------------------------------------------------------------------
 
 #: What words a kind has: a template, or what makes them of the values.
 Words = str | Callable[[Mapping[str, Any]], str]
-
-
-def _days(days: float) -> str:
-    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
 
 
 #: How a template writes a value, by what stands after the colon: ``{before:percent}``.
@@ -274,7 +254,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
     "usd": usd,
     "ms": milliseconds,
     "limit": lambda share: f"{share * 100:.3g}",
-    "days": _days,
+    "days": lambda days: f"{days:,.{int(days < 2)}f} days",  # noqa: PLR2004 - 0.2 days
     "list": ", ".join,
     "p": lambda p: f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",  # noqa: PLR2004
 }

@@ -315,7 +315,7 @@ def must_pass_text(check: Check) -> str:
     right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
     if check.case_ids:
         return f"{right}; wrong: {', '.join(check.case_ids)}"
-    return right + f"; {check.missing} brought no reply" * bool(check.missing)
+    return right + f"; {check.missing} got no reply" * bool(check.missing)
 
 
 # Which cases ------------------------------------------------------------------------------------

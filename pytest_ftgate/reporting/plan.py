@@ -276,11 +276,11 @@ def selftest_lines(
         ]
         for result in results
     ]
-    headers = ["gate", "limit", "min", "disagree", "passed", "inconclusive", "failed", "flips"]
+    headers = ["gate", "limit", "min", "differ", "passed", "inconclusive", "failed", "flips"]
     yield from table_lines(TextTable(headers, rows, range(1, len(headers))))
     yield ""
-    yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
-    yield "  pairs of runs would disagree on passing."
+    yield "  differ: the share of cases on which two runs of the same variant differ (flip rate)."
+    yield "  flips: how often two pairs of runs have another verdict."
     for result in results:
         if result.regressed:
             parts = (f"{name} in {share:.1%}" for name, share in result.regressed.items())

@@ -9,7 +9,7 @@ from pytest_ftgate.gates.selftest import PLAIN_DROP, SelfComparison
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.number_text import level_span, percent, quantity, unsigned_points
 from pytest_ftgate.reporting.tables import TextTable, table_lines
-from pytest_ftgate.reporting.text import escape_controls, line_width, wrap_lines
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.stats.proportions import clopper_pearson
 
 _CONFIDENCE = 0.95
@@ -23,8 +23,7 @@ def self_compare_lines(
     runs, halves = quantity(found.runs, run), quantity(found.half, run)
     head = f"{escape_controls(file.name)} against itself"
     facts = f"{quantity(found.tasks, unit)}, {runs} each, in halves of {halves}"
-    line = f"{head}   {facts}"
-    yield from [line] if len(line) <= line_width() else [*wrap_lines(head, 0), f"  {facts}"]
+    yield from fit_parts([head, facts], 2)
     yield ""
     yield from table_lines(_table(found))
     yield ""

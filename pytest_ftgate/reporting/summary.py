@@ -12,9 +12,15 @@ from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import tables
-from pytest_ftgate.reporting.gate_summary import action_lines, gate_lines, head_parts, rerun_line
+from pytest_ftgate.reporting.gate_summary import (
+    action_lines,
+    gate_lines,
+    head_parts,
+    rerun_line,
+    step_head,
+)
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
-from pytest_ftgate.reporting.next_steps import step_command, step_line
+from pytest_ftgate.reporting.next_steps import FIX_ERROR, step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
     first_names,
@@ -40,6 +46,7 @@ from pytest_ftgate.reporting.text import (
     fit_parts,
     line_width,
     shorten,
+    wrap_after,
     wrap_lines,
 )
 from pytest_ftgate.reporting.ungated import (
@@ -340,6 +347,7 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
+    lines += wrap_after(step_head("fix"), "raise the budget" if usd else FIX_ERROR)
     return [*lines, rerun_line(report, suite if suite != "pytest" else "", *options)]
 
 

@@ -328,8 +328,9 @@ def _cases_cell(verdict: Verdict) -> str:
         return ""
     if check.tasks:
         return quantity(check.tasks, check.noun)
+    number = quantity(check.n, check.noun) if check.noun == "task" else str(check.n)
     related = check.units is not None and check.units < check.n
-    return with_more(str(check.n), str(check.units) if related else "")
+    return with_more(number, str(check.units) if related else "")
 
 
 def _limit_cell(verdict: Verdict) -> str:

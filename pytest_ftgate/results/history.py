@@ -65,9 +65,9 @@ def git_output(folder: Path, *arguments: str) -> str:
         raise GitError("git did not answer") from None
     if process.returncode:
         message = process.stderr.decode(errors="replace")
-        outside = "not a git repository" in message or "does not have any commits" in message
-        failed = f"git failed: {message.strip().partition(chr(10))[0]}".removesuffix(": ")
-        raise GitError("the folder is in no git history" if outside else failed)
+        if "not a git repository" in message:
+            raise GitError("the folder is not in a git repository")
+        raise GitError(f"git failed: {message.strip().partition(chr(10))[0]}".removesuffix(": "))
     return process.stdout.decode(errors="replace")
 
 

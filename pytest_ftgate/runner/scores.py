@@ -259,7 +259,7 @@ def _requests_or_score(
         iter(baseline_replies.values()), None
     )
     if second is None:
-        return ContentScore(None, "the baseline brought no reply to compare with")
+        return ContentScore(None, "the baseline got no reply to compare with")
     second_is_spoilt = is_refused_or_truncated(second, case)
     if is_spoilt or second_is_spoilt:
         both = is_spoilt and second_is_spoilt

@@ -140,7 +140,7 @@ def minimum_cases_needed(
     require_share("power", power)
     _upper_z(alpha)
     if not minimum < rate <= 1.0:
-        raise ValueError(f"a rate of {rate} can never be shown to reach a minimum of {minimum}")
+        raise ValueError(f"a rate of {rate} cannot be proven to reach a minimum of {minimum}")
     for start in range(_fewest_possible(minimum, rate, power, alpha), _MAX_CASES, _BLOCK):
         n = np.arange(start, start + _BLOCK, dtype=np.float64)
         enough = binomial_sf(_fewest_successes(n, minimum, alpha) - 1.0, n, rate) >= power

@@ -174,7 +174,7 @@ class _OfTuned(Gate):
         return variant.tuned
 
 
-#: From this many cases on, a family of skills is tested by itself.
+#: From this many cases on, a family of skills is tested separately.
 MIN_FAMILY_CASES = 120
 #: A part of the skill cases: ``family`` or ``skill``, and its name.
 SkillPart = tuple[str, str]

@@ -23,7 +23,7 @@ from pytest_ftgate.suite.prices import (
 )
 from pytest_ftgate.suite.providers import provider_spec
 
-#: The rungs in the order of their effort, least first.
+#: The rungs from least to most effort, least first.
 RUNGS: tuple[str, ...] = get_args(Rung)
 #: The token counts of a typical request, for the comparison of two prices.
 _TYPICAL_USAGE = {"input": 500, "output": 50}

@@ -15,7 +15,8 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from unittest.mock import Mock
 
 import jsonschema_rs
 import yaml
@@ -176,22 +177,6 @@ def typed() -> Iterator[tuple[str, str, list[str]]]:
             yield from ((ids(block), program, words) for program, *words in commands(block))
 
 
-class _Options:
-    """Takes options in place of pytest's parser."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, dict[str, Any]] = {}
-
-    def getgroup(self, *_: Any) -> _Options:
-        return self
-
-    def addoption(self, name: str, **keywords: Any) -> None:
-        self.known[name] = keywords
-
-    def addini(self, *_: Any, **keywords: Any) -> None:
-        """Take no key."""
-
-
 def wrong_words(program: str, words: list[str]) -> list[str]:
     """Return what of a command a user could not type."""
     if program == "pytest-ftgate":
@@ -202,14 +187,16 @@ def wrong_words(program: str, words: list[str]) -> list[str]:
         return []
     if program != "pytest":
         return [] if program in OTHER_PROGRAMS else [program]
-    options = _Options()
-    add_options(options)
+    parser = Mock()
+    add_options(parser)
+    calls = parser.getgroup().addoption.call_args_list
+    known = {call.args[0]: call.kwargs for call in calls}
     found = []
     for word in words:
         name, equals, value = word.partition("=")
         if name.startswith("--ftgate") and name != "--ftgate":
-            choices = options.known.get(name, {"choices": ()}).get("choices", (value,))
-            if name not in options.known or (equals and value not in choices):
+            choices = known.get(name, {"choices": ()}).get("choices", (value,))
+            if name not in known or (equals and value not in choices):
                 found.append(word)
     return found
 

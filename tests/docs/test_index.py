@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from ftgate_testing.answer_files import write_rows
-from ftgate_testing.chat_server import Said, chat_server
-from ftgate_testing.pages import assert_shows, page
+from ftgate_testing.chat_server import Said
+from ftgate_testing.pages import assert_shows, page, run_hosted
 
 PAGE = page("index")
 #: Questions on an order by their label. The new prompt takes the last one for another label.
@@ -33,12 +33,8 @@ def answer(request) -> Said:
 
 
 def test_the_suite_of_the_start_page_ends_as_it_shows(pytester, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
     (suite,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (shown,) = re.findall(r"```\n(✗.*?)```", PAGE, re.DOTALL)
-    hosted = "provider: openai-compatible, base_url_env: TICKETS_URL"
-    suite = suite.replace("provider: anthropic", hosted)
-    (pytester.path / "tickets.ftgate.yaml").write_text(suite, "utf-8")
     for name, text in PROMPTS.items():
         (pytester.path / name).write_text(text, "utf-8")
     rows = [
@@ -48,9 +44,5 @@ def test_the_suite_of_the_start_page_ends_as_it_shows(pytester, monkeypatch):
         if place == number % 7 % len(FORMS)
     ]
     write_rows(pytester.path / "tickets.cases.jsonl", rows)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with chat_server(answer) as server:
-        monkeypatch.setenv("TICKETS_URL", server.url)
-        result = pytester.runpytest_inprocess("--ftgate", "tickets.ftgate.yaml")
 
-    assert_shows(result, shown)
+    assert_shows(run_hosted(pytester, monkeypatch, "tickets.ftgate.yaml", suite, answer), shown)

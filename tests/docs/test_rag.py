@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from ftgate_testing.answer_files import write_rows
-from ftgate_testing.chat_server import Said, chat_server
-from ftgate_testing.pages import assert_shows, page
+from ftgate_testing.chat_server import Said
+from ftgate_testing.pages import assert_shows, page, run_hosted
 
 PAGE = page("how-to/rag")
 ITEMS = (
@@ -37,12 +37,8 @@ def answer(request) -> Said:
 
 
 def test_fewer_passages_end_as_the_page_shows(pytester, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
     (suite,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (shown,) = re.findall(r"```console\n\$ .*?\n(.*?)```", PAGE, re.DOTALL)
-    hosted = "provider: openai-compatible, base_url_env: RAG_URL"
-    suite = suite.replace("provider: anthropic", hosted)
-    (pytester.path / "handbook.ftgate.yaml").write_text(suite, "utf-8")
     (prompt,) = re.findall(r"^prompt: answer.md +# (.*)$", suite, re.MULTILINE)
     (pytester.path / "answer.md").write_text(f"{prompt}\n", "utf-8")
     pytester.mkdir("handbook")
@@ -61,9 +57,5 @@ def test_fewer_passages_end_as_the_page_shows(pytester, monkeypatch):
         for place, (tag, form) in enumerate(FORMS)
     ]
     write_rows(pytester.path / "handbook.cases.jsonl", rows)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with chat_server(answer) as server:
-        monkeypatch.setenv("RAG_URL", server.url)
-        result = pytester.runpytest_inprocess("--ftgate", "handbook.ftgate.yaml")
 
-    assert_shows(result, shown)
+    assert_shows(run_hosted(pytester, monkeypatch, "handbook.ftgate.yaml", suite, answer), shown)

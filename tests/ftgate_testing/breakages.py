@@ -420,7 +420,7 @@ BROKEN: dict[str, Broken] = {
         failing_cases(weight=0), "20 of 60 accepted cases have no weight", accepted, NO_SUITE),
     "failing cases held out": Broken(failing_cases(holdout=True), _GONE, accepted, NO_SUITE),
     "failing cases in one group": Broken(
-        failing_cases(group="one"), "can never be shown", accepted, NO_SUITE),
+        failing_cases(group="one"), "cannot be proven", accepted, NO_SUITE),
     "failing cases that expect nothing": Broken(failing_cases(expected=None), _CHANGED, accepted),
     "wrong replies expected": Broken(failing_cases(expected=...), _CHANGED, accepted),
     "less than accepted, where inconclusive gates may pass": Broken(

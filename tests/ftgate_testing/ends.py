@@ -366,7 +366,7 @@ _J = "tests/journeys/"
 _SETTLES = "test_a_gate_that_may_settle_asks_on_until_it_knows_and_nothing_the_next_time"
 _COUNTED_AND_RECORDED = "test_a_missing_reply_is_counted_and_recorded_by_the_command_that_brings_it"
 _TRAIN = "no build can promise that another training run passes"
-_DATA = "new cases differ by chance, so they settle it 9 times in 10, not always"
+_DATA = "new cases differ by chance, so the verdict is clear 9 times in 10, not always"
 _DROP = "accuracy: {max_drop: 0.05}"
 _LIMIT = f"{STEPS}the_limit_that_a_verdict_names_passes_the_same_replies"
 _CASES = f"{STEPS}cases_that_are_fixed_pass"
@@ -411,7 +411,7 @@ ENDS: tuple[End, ...] = (
     End("failed", "a part of the cases", _part,
         (f"{_J}test_must_pass.py::test_a_lost_label_fails_the_gate_that_looks_at_labels",
          f"{STEPS}a_part_that_is_fixed_passes"),
-        "no limit excuses a part: fix it, or ship another variant"),
+        "a larger max_drop does not cover a part that regressed: fix it, or ship another variant"),
     End("failed", "format", lambda: failing_run().verdicts[1],
         (f"{STEPS}replies_in_the_right_format_pass",)),
     End("failed", "base", lambda: failing_run().verdicts[2],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, lru_cache
 from random import Random
 from typing import Any
 
@@ -85,6 +86,11 @@ def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
         texts: its first replies; all of them wrong.
         wrong: how many of its 100 replies are.
     """
+    return _failing_run((*texts,), wrong)
+
+
+@lru_cache(maxsize=8)
+def _failing_run(texts: tuple[str, ...], wrong: int) -> Report:
     declared = suite(ACCURACY, FORMAT, FORGETTING)
     wrong_texts = ("late_delivery", "```\nlate_delivery\n```")
     replies = [*texts, *(wrong_texts[n % 2] for n in range(wrong - len(texts)))]
@@ -111,6 +117,7 @@ def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
     return report(*verdicts, suites=[run])
 
 
+@cache
 def inconclusive_verdict(number: int = 0) -> Verdict:
     """Return the verdict of an inconclusive gate."""
     declared = suite(ACCURACY)

@@ -117,7 +117,7 @@ def test_a_minimum_holds_on_these_tasks(run):
     ("gate", "message"),
     [
         ("claim: these_tasks, max_drop: 0.04", "with 12 tasks and 5 runs each*write repeats: 7*"),
-        ("claim: these_tasks, min: 0.99", "min: 0.99 can never be shown with 12 tasks*"),
+        ("claim: these_tasks, min: 0.99", "min: 0.99 cannot be proven with 12 tasks*"),
         ("claim: these, max_drop: 0.2", "claim*"),
         ("claim: these_tasks, evidence: point, max_drop: 0.2", "does not go with evidence: point*"),
         ("claim: these_tasks, stop_early: true, max_drop: 0.2", "asks every case*"),

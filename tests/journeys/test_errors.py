@@ -23,7 +23,7 @@ def test_a_variant_without_most_of_its_replies_is_an_error(desk):
     result = desk.run()
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["current: 60 of 100 requests brought no reply; the first: *"])
+    result.stdout.fnmatch_lines(["current: 60 of 100 requests got no reply; the first: *"])
     # The selection is not to blame.
     result.stdout.no_fnmatch_line("no gate was evaluated; name a suite, or check -k *")
 

@@ -158,7 +158,7 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     result = judged.desk.run()
 
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*the judge: 110 of 110 requests brought no reply*"])
+    result.stdout.fnmatch_lines(["*the judge: 110 of 110 requests got no reply*"])
     assert not judged.desk.path("paid.txt").exists()
 
 

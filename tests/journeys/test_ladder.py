@@ -1,4 +1,4 @@
-"""Should we fine-tune at all? A team that has measured every rung is told, and what it costs."""
+"""Do you need to fine-tune? A team that has measured every rung is told, and what it costs."""
 
 from __future__ import annotations
 

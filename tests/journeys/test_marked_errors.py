@@ -11,7 +11,7 @@ ONE = 'variants={"a": {"provider": "anthropic", "model": "m"}}'
 BESIDE_A_SUITE = {
     "max_dorp=0.05": 'unknown argument "max_dorp"; did you mean "max_drop"?',
     "max_drop=5": "max_drop is 5, but must be less than 1; for 5 % write 0.05",
-    "min=0.99": "min: 0.99 can never be shown with 100 cases; *",
+    "min=0.99": "min: 0.99 cannot be proven with 100 cases; *",
     'tags="oops"': 'tags: no case has the tag "oops"; no case has tags',
     'variants=["curent"]': 'variants: unknown variant "curent"; did you mean "current"?',
     "variants=[]": "variants: the list is empty; name a variant, or leave it out",

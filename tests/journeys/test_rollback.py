@@ -115,7 +115,7 @@ def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypat
     desk.run().assert_outcomes(passed=2)
 
     reasons = {note.kind: note.values.get("reason") for note in advice_of(desk).notes}
-    assert "is in no git history" in reasons[ReasonKind.CHANGES_UNKNOWN]
+    assert "is not in a git repository" in reasons[ReasonKind.CHANGES_UNKNOWN]
     assert main.main(["history"]) == 1
     assert "history is read from git" in capsys.readouterr().err
 

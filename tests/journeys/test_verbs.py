@@ -129,12 +129,12 @@ def test_explain_offers_the_nearest_gate_or_lists_those_of_the_last_run(desk, ru
     assert code == 1
     assert f'did you mean "{SUITE}::accuracy[draft]"' in nearest
     head, *listed = none_near.rstrip().split("\n")
-    assert head.startswith("there is no verdict of nonsense in ")
+    assert head.startswith("no result for nonsense in ")
     assert head.endswith(", only of")
     assert [*map(str.strip, listed)] == [
         f"{SUITE}::accuracy[{one}]" for one in ("current", "draft")
     ]
-    assert f"there is no verdict of {SUITE} in " in of_suite
+    assert f"no result for {SUITE} in " in of_suite
     assert f"\n  {SUITE}::accuracy[draft]" in of_suite
     assert "first" not in of_suite
 

@@ -257,7 +257,7 @@ def test_a_run_that_memory_ended_goes_on_where_it_was(folder, tmp_path, monkeypa
 
     again = evaluate("s.ftgate.yaml")
 
-    assert "1 of 20 cases brought no reply" in str(first)
+    assert "1 of 20 cases got no reply" in str(first)
     assert "20 replies: 19 cached, 1 requested" in str(again)
 
 

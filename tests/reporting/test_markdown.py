@@ -99,6 +99,7 @@ def test_gates_with_one_reason_are_named_once_and_counted():
     assert text.count(" not evaluated: ") == 2
     names = ", ".join(map(escape_markdown, nodes[:3]))
     assert f"- **{names} and 2 more** not evaluated: the run ended first\n" in text
+    assert text.count("**fix** mend the error named above") == 1
 
 
 def test_words_stay_readable():

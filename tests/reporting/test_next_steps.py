@@ -73,18 +73,12 @@ def test_a_command_stands_after_its_sentence():
      {"cases": "t1", "count": 1, "changed": ("model", "prompt"), "added": 2, "removed": 1},
      "t1 (changed: model, prompt (+2 −1 lines))"),
     (StepKind.FIX_CASES, {"cases": "t1", "count": 1, "open": True}, "t1, and run again"),
-    (StepKind.FIX_LABEL, {}, "tell “refund” from “billing” (7 replies took refund for billing)"),
-    (StepKind.FIX_PART, {}, "tag long: 12 of 20 cases regressed"),
     (StepKind.DECIDE_OTHERWISE, {"n": 1},
      ("improve the replies: no affordable number of cases decides this (it takes over five times "
       "the 1 case that there is)")),
     (StepKind.DECIDE_OTHERWISE, {"narrows": True},
      ("lower max_tokens or max_cost_per_case, or write evidence: point: no affordable number of "
       "cases decides this (it takes over five times the 20 cases that there are)")),
-    (StepKind.SET_MAX_TOKENS, {},
-     "set max_tokens: 900, in s.ftgate.yaml:6 (the longest reply has 412 tokens)"),
-    (StepKind.RAISE_MAX_TOKENS, {},
-     "raise max_tokens, in s.ftgate.yaml:6 (30 of 40 regressed replies were cut off)"),
 ])  # fmt: skip
 def test_an_edit_says_what_it_brings_and_where(kind, changed, expected):
     assert step_text(NextStep(kind, VALUES | changed)) == expected

@@ -20,6 +20,7 @@ from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome, Slice
 from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.markdown import escape_markdown, markdown_report
+from pytest_ftgate.reporting.next_steps import FIX_ERROR
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
@@ -44,6 +45,7 @@ def test_gates_that_were_not_evaluated_are_named_with_the_reason():
         "current: no key",
         "the run ended first",
     ]
+    assert lines.count(f"    fix     {FIX_ERROR}") == 2
 
 
 def test_a_gate_that_passed_as_a_failed_test_is_counted_and_named_with_the_reason():

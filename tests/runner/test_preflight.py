@@ -125,7 +125,7 @@ def test_recorded_replies_that_lack_most_cases_block_their_gates(folder):
 
     (reason,) = blocked(folder)
 
-    assert reason.startswith("3 of 4 requests brought no reply; the first: r.jsonl has no reply")
+    assert reason.startswith("3 of 4 requests got no reply; the first: r.jsonl has no reply")
 
 
 def test_a_provider_whose_engine_is_not_installed_blocks_its_gates(folder, monkeypatch):

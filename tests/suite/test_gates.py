@@ -137,7 +137,7 @@ def test_each_label_weighs_the_same_in_the_design_of_macro_f1(tmp_path):
     ("gates", "counts", "told"),
     [
         ("min: 0.8, stop_early: false", {"refund": 14}, ""),
-        ("min: 0.8, stop_early: true", {"refund": 14}, "can never be shown with 14 cases"),
+        ("min: 0.8, stop_early: true", {"refund": 14}, "cannot be proven with 14 cases"),
         ("max_drop: 0.2, metric: macro_f1", {"refund": 80, "other": 19}, "and 99 expect a label"),
         ("max_drop: 0.05, metric: macro_f1", {"refund": 174, "other": 26}, ""),
     ],

@@ -40,7 +40,7 @@ class _PendingTurn(BaseException):
 
 
 class _UnansweredTurn(BaseException):
-    """Leaves the function because a turn brought no reply."""
+    """Leaves the function because a turn got no reply."""
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class Attempt:
         self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException] | str]] = []
         #: The reason for which the function skipped the case, or None.
         self.skip_reason: str | None = None
-        #: The reason for which a turn brought no reply, or None.
+        #: The reason for which a turn got no reply, or None.
         self.missing_reason: str | None = None
         #: The request that the function waits for, or None.
         self.pending_request: CaseRequest | None = None

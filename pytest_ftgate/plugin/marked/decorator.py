@@ -1,4 +1,4 @@
-"""The mark with types, for editors and type checkers; imports nothing heavy."""
+"""The mark with types, for editors and type checkers; adds no start-up cost."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class _FunctionRunner:
         """Yield each attempt; one that waits for a reply is yielded again when the reply is here.
 
         Raises:
-            RepliesMissing: too few turns brought a reply to evaluate the gate.
+            RepliesMissing: too few turns got a reply to evaluate the gate.
             ScorerError: the function skips every case, or a conversation does not end.
         """
         waiting = [*_runs(chain.from_iterable(self._attempts.values()))]

@@ -91,10 +91,13 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any
         ]
 
     before = next((m for m in suite.confusions if m.variant == suite.baseline), None)
-    compared = before is not None and before is not matrix and _has_labels(before)
+    # A change from a baseline whose replies are no labels cannot be read.
+    has_labels = before is not None and any(any(row[:-1]) for row in before.counts)
+    compared = has_labels and before is not matrix
     changes = label_changes(suite, matrix.variant) if compared else []
     names = [*matrix.labels, NO_LABEL]
-    shown = [n for n, _ in enumerate(names) if n < len(matrix.labels) or _says(matrix, n)]
+    said = [any(counts) for counts in zip(*matrix.counts, strict=True)]
+    shown = [n for n, _ in enumerate(names) if n < len(matrix.labels) or said[n]]
     return {
         "suite": suite.name,
         "variant": matrix.variant,
@@ -106,15 +109,6 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any
         "rows": cells(None),
         "deltas": cells(before) if compared else [],
     }
-
-
-def _has_labels(matrix: ConfusionMatrix) -> bool:
-    """Return True if any reply is a label, so that a change from it can be read."""
-    return any(any(row[:-1]) for row in matrix.counts)
-
-
-def _says(matrix: ConfusionMatrix, column: int) -> bool:
-    return any(row[column] for row in matrix.counts)
 
 
 def _cell(

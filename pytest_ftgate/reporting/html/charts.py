@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -39,7 +39,12 @@ from pytest_ftgate.reporting.skills import (
     skill_results_by_prompt,
     skill_table,
 )
-from pytest_ftgate.reporting.tables import TextTable, rank_verdicts, rate_interval
+from pytest_ftgate.reporting.tables import (
+    TextTable,
+    format_error_table,
+    rank_verdicts,
+    rate_cell,
+)
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.run import Report, SuiteRun, VariantRun
 
@@ -58,14 +63,12 @@ class Chart:
     """A chart with its numbers as a table.
 
     Attributes:
-        label: the text for those who do not see it.
         legend: what each symbol stands for: ring, dot, bar, tick, or the colour of a dot.
         values: what the browser draws; *kind* names the form.
     """
 
     title: str
     caption: str
-    label: str
     kind: str
     values: Mapping[str, Any]
     table: TextTable
@@ -158,16 +161,15 @@ def _rate_chart(
         title=_TITLES[kind],
         caption=suite.name,
         legend=[("dot blue", "rate"), ("line blue", "95 % CI"), ("dot muted", "not gated")],
-        label=f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals",
         kind="rows",
         values={"rows": rows, "limits": [*_limits(report, suite, kind, rates)]},
         table=TextTable(
-            ["variant", "rate", "95 % interval", "cases"],
+            ["variant", "rate (95 % CI)", "cases"],
             [
-                [v.name, percent(rate.value), rate_interval(rate.low, rate.high), f"{rate.n:,}"]
+                [v.name, rate_cell(rate.value, rate.low, rate.high), f"{rate.n:,}"]
                 for v, rate in rates
             ],
-            (1, 2, 3),
+            (1, 2),
         ),
     )
 
@@ -225,7 +227,6 @@ def _checkpoint_chart(training: Training) -> Chart:
         caption=escape_controls(
             f"{found}. Bands: 95 % intervals. Dashed: the least that a limit allows. {CAUTION}"
         ),
-        label=f"Rates of {name} at {quantity(len(rows), 'checkpoint')}",
         kind="lines",
         values={
             "series": [_rate_series(training, gate) for gate in training.gates],
@@ -289,16 +290,14 @@ def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
         for part, label in zip(results.parts, part_names(results), strict=True)
     ]
     under = f" under its {results.under}" if results.under else ""
-    variant = f"{escape_controls(verdict.variant)}{under}"
     return Chart(
-        title=f"General skills of {variant}",
+        title=f"General skills of {escape_controls(verdict.variant)}{under}",
         caption="",
         legend=[
             *(("ring", "the base"), ("dot", "the fine-tune"), ("bar", "95 % CI of the change")),
             *(("tick", "the limit"), ("dot red", "fell, or half lost"), ("dot green", "kept")),
             ("dot muted", "neither is shown"),
         ],
-        label=f"Families and skills of {variant} before and after fine-tuning",
         kind="rows",
         values={"rows": [*_mean_rows(mean), *rows]},
         table=skill_table(results),
@@ -336,26 +335,13 @@ def format_error_charts(report: Report) -> Iterator[Chart]:
 
 
 def _format_error_chart(verdict: Verdict, shares: Sequence[FormatErrorShare]) -> Chart:
-    variant = escape_controls(verdict.variant)
     return Chart(
-        title=f"Format errors of {variant}",
+        title=f"Format errors of {escape_controls(verdict.variant)}",
         caption=escape_controls(verdict.suite),
         legend=[("ring", "before"), ("dot", "now"), ("bar", "95 % CI")],
-        label=f"Format errors of {variant}",
         kind="rows",
         values={"rows": [*map(_format_error_row, shares)]},
-        table=TextTable(
-            ["format error", "before", "now", "95 % interval", "replies"],
-            [
-                [
-                    *(share.kind, "" if share.before is None else percent(share.before)),
-                    *(percent(share.after), rate_interval(share.low, share.high)),
-                    f"{share.replies:,}",
-                ]
-                for share in shares
-            ],
-            (1, 2, 3, 4),
-        ),
+        table=format_error_table("format error", shares),
     )
 
 
@@ -394,9 +380,8 @@ def _cost_chart(points: Sequence[tuple[str, Figure, Figure]], missing: Sequence[
     return Chart(
         title="Accuracy against cost",
         caption=_left_out_text(missing, "no price is known") if missing else "",
-        legend=[("dot blue", "no other is both cheaper and better"), ("dot muted", "another is"),
+        legend=[("dot blue", "on the Pareto frontier"), ("dot muted", "not on it"),
                 ("line blue", "95 % CI"), *joined],
-        label=f"Accuracy against {label}",
         kind="points",
         values={"rows": rows, "axis": label},
         table=TextTable(["variant", label, "accuracy", "on the frontier"], cells, (1, 2)),
@@ -438,7 +423,6 @@ def _latency_chart(measured: Sequence[VariantRun], missing: Sequence[str]) -> Ch
         caption=" ".join([caption, *left_out]),
         legend=[("line blue", "5 to 95 in 100 replies"), ("box", "the middle half"),
                 ("tick", "the median")],
-        label="Milliseconds that replies took, by variant",
         kind="spreads",
         values={"rows": rows, "axis": "milliseconds"},
         table=TextTable(headers, cells, (1, 2, 3)),
@@ -460,7 +444,6 @@ def history_charts(report: Report) -> Iterator[Chart]:
         yield Chart(
             title="Accepted accuracy over time",
             caption=f"{quantity(len(history), 'accepted record')} from git. {suite.name}",
-            label="Accepted accuracy by commit",
             kind="lines",
             values={"series": series, "x": [point.at[:10] for point in history]},
             table=TextTable(
@@ -486,7 +469,6 @@ def volume_charts(costs: CostByVolume | None) -> Iterator[Chart]:
     yield Chart(
         title="Cost by volume",
         caption=f"USD a month, by requests a day; {costs.calls_per_day:,.0f} are declared.{note}",
-        label=f"USD a month by requests a day, of {len(costs.series)} variants",
         kind="bands",
         values={
             "series": [*_volume_series(costs)],
@@ -506,9 +488,6 @@ def _volume_series(costs: CostByVolume) -> Iterator[Mapping[str, Any]]:
     for line in costs.series:
         names = names_by_usd.pop(line.usd, None)
         if names:
-            values, low, high = map(_cents, (line.usd, line.low, line.high))
+            sides = (line.usd, line.low, line.high)
+            values, low, high = ([round(usd, 2) for usd in side] for side in sides)
             yield {"name": ", ".join(names), "values": values, "low": low, "high": high}
-
-
-def _cents(values: Iterable[float]) -> list[float]:
-    return [round(value, 2) for value in values]

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from ftgate_testing.browsers import PHONE, OpenedPage
 from ftgate_testing.reports import HOSTILE
 
 from pytest_ftgate.reporting.html.label_page import label_page
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "google-chrome", "chromium-browser")
-FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
-SIZES = {"desk": {"width": 1400, "height": 900}, "phone": {"width": 390, "height": 844}}
-
-# On a build server a missing browser is an error; at a desk it is a skip that is seen.
-if FOUND is None and not os.environ.get("CI"):
-    told = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
-    pytest.skip(told, allow_module_level=True)
+SIZES = {"desk": {"width": 1400, "height": 900}, "phone": PHONE}
 
 
 def pair(n, *replies, asked="Where is my parcel?", again=False):
@@ -42,30 +34,8 @@ PAIRS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    assert FOUND, f"none of {', '.join(BROWSERS)} is installed"
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        started = playwright.chromium.launch(executable_path=FOUND, args=flags)
-        yield started
-        started.close()
-
-
-class Opened:
-    """The page as a person has it: what it complained of, and what it asked for."""
-
-    def __init__(self, context, path: Path) -> None:
-        self.page = context.new_page()
-        self.trouble: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda told: self.trouble.append(told.text))
-        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html[data-ready]", timeout=30_000)
+class Opened(OpenedPage):
+    """The page as a person has it."""
 
     def press(self, keys: str) -> None:
         for key in keys:
@@ -79,10 +49,6 @@ class Opened:
         return [json.loads(line) for line in text.split("\n") if line]
 
     @property
-    def count(self) -> str:
-        return self.page.locator("#count").inner_text()
-
-    @property
     def boxes(self) -> list[str]:
         return self.page.locator("#pair pre").all_inner_texts()
 
@@ -94,12 +60,12 @@ def opened(browser, tmp_path):
     def open_(pairs=PAIRS, by="Ada", instruction="Is it right?", **context):
         path = tmp_path / "review.html"
         path.write_text(label_page(pairs, instruction, by), "utf-8")
-        made.append(browser.new_context(**{"viewport": SIZES["desk"], **context}))
-        return Opened(made[-1], path)
+        made.append(Opened(browser, path, **{"viewport": SIZES["desk"], **context}))
+        return made[-1]
 
     yield open_
-    for context in made:
-        context.close()
+    for one in made:
+        one.page.context.close()
 
 
 def test_pairs_are_labelled_by_keys_and_saved_as_lines(opened):
@@ -181,16 +147,12 @@ def test_what_differs_is_marked_in_both_replies_alike(opened):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [*SIZES])
 def test_axe_finds_no_fault_and_nothing_is_wider_than_the_window(opened, scheme, size):
-    from axe_playwright_python.sync_playwright import Axe
-
     long = "word " * 4_000
     pairs = [pair(1, f"{long} one", f"{long} two", asked=long)]
     one = opened(pairs, viewport=SIZES[size], color_scheme=scheme, bypass_csp=True)
     one.press("e")
 
-    found = Axe().run(one.page).response["violations"]
-
-    assert [(x["id"], x["nodes"][0]["html"]) for x in found] == []
+    assert one.faults() == []
     assert one.page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
     assert one.page.locator("#pair mark").all_inner_texts() == ["one", "two"]
 

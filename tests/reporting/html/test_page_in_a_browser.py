@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ftgate_testing.browsers import PHONE, OpenedPage
 from ftgate_testing.reports import HOSTILE, failing_run, large
 from ftgate_testing.trained import training_report
 
@@ -18,22 +18,9 @@ from pytest_ftgate.results.run import read_run
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "google-chrome", "chromium-browser")
-FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
-#: Nothing of the browser's own may be taken for a request of the page.
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--hide-scrollbars"),
-)
-PHONE = {"width": 390, "height": 844}
 #: A run record to make the pictures of the docs from: FTGATE_PICTURES=run.json.
 PICTURED = os.environ.get("FTGATE_PICTURES")
 DOCS = Path(__file__).parents[3] / "docs" / "pictures"
-
-# On a build server a missing browser is an error; at a desk it is a skip that is seen.
-if FOUND is None and not os.environ.get("CI"):
-    told = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
-    pytest.skip(told, allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,31 +30,8 @@ def plain(advice) -> str:
     return html_page(replace(made, advice=(advice,)))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    assert FOUND, f"none of {', '.join(BROWSERS)} is installed"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=FOUND, args=list(FLAGS))
-        yield started
-        started.close()
-
-
-class Opened:
-    """A page as it was opened: what it complained of, and what it asked for."""
-
-    def __init__(self, browser, path: Path, **context) -> None:
-        window = {"viewport": {"width": 1200, "height": 900}}
-        self.page = browser.new_context(**{**window, **context}).new_page()
-        self.trouble: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda told: self.trouble.append(told.text))
-        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("dialog", lambda told: self.trouble.append(told.message))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html[data-ready]", timeout=30_000)
+class Opened(OpenedPage):
+    """A report as it was opened."""
 
     def choose(self, name: str, value: str) -> None:
         self.page.locator(f"#filters [name={name}]").select_option(label=value)
@@ -82,10 +46,6 @@ class Opened:
             location.hash = hash;
         })"""
         self.page.evaluate(script, address)
-
-    @property
-    def count(self) -> str:
-        return self.page.locator("#count").inner_text()
 
     @property
     def ids(self) -> list[str]:
@@ -438,16 +398,12 @@ def test_a_keyboard_is_enough(opened):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(opened, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     one = opened(color_scheme=scheme, bypass_csp=True)
     if scheme == "dark":
         one.page.get_by_role("button", name="Side by side").click()
     one.page.evaluate("document.querySelectorAll('details').forEach((x) => { x.open = true; })")
 
-    found = Axe().run(one.page).response["violations"]
-
-    assert [(x["id"], x["nodes"][0]["html"]) for x in found] == []
+    assert one.faults() == []
 
 
 def test_hostile_replies_are_text_and_nothing_else(opened):
