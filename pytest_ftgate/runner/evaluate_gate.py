@@ -321,10 +321,9 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     if not (check.missing if check else values.get("missing")):
         return verdict
     told = [str(value) for one in verdict.notes for value in one.values.values()]
-    if session.replies.stop_reason and not any(
-        session.replies.stop_reason in text for text in told
-    ):
-        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.replies.stop_reason)))
+    stopped = session.replies.budget.stopped
+    if stopped and not any(stopped in text for text in told):
+        verdict = replace(verdict, notes=(*verdict.notes, text_note(stopped)))
     if not (check.n if check else "rate" in values):
         if any(judge.errors for judge in verdict.judges):
             return verdict
@@ -381,8 +380,8 @@ def _needed_look(session: Session, suite: Suite, known: KnownResults) -> Look:
 
     What another process has evaluated is evaluated again, on the same replies.
     """
-    looks, gate_runs = list[Look](), [] if session.settings.ladder else runs_in_blocks(suite)
-    for run in gate_runs:
+    looks = list[Look]()
+    for run in runs_in_blocks(suite, ladder=session.settings.ladder):
         # A gate that fails with an error has needed nothing.
         with suppress(FtgateError):
             found = known.get((run.variant.name, run.gate.kind))

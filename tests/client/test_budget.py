@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -38,8 +37,7 @@ def in_flight():
 @pytest.fixture
 def budget(in_flight):
     def made(clock=lambda: 0.0, **limits):
-        sender = SimpleNamespace(in_flight=lambda: in_flight)
-        return Budget(sender, clock, **limits)
+        return Budget(lambda: in_flight, clock, **limits)
 
     return made
 

@@ -35,7 +35,7 @@ def theirs(open_cache, calls):
 def statements(cache):
     """What the cache of this process is asked in SQL."""
     seen: list[str] = []
-    cache._database._database._db.set_trace_callback(seen.append)
+    cache._file._database._db.set_trace_callback(seen.append)
     return seen
 
 
@@ -90,7 +90,7 @@ def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, 
 
 def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
-        cache._database._database.close()
+        cache._file._database.close()
 
     found = waiting(cache, calls, close)
 

@@ -10,8 +10,7 @@ from contextlib import closing
 import pytest
 
 from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.cache.maintenance import cache_stats, prune
-from pytest_ftgate.cache.repair import find_damage
+from pytest_ftgate.cache.maintenance import cache_stats, find_damage, prune
 from pytest_ftgate.cache.sqlite import Batch
 from pytest_ftgate.errors import CacheError, ConfigurationError
 from pytest_ftgate.requests.reply import Reply
