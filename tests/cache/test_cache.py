@@ -93,9 +93,9 @@ def store(call):
     """Store the replies to calls that are named by their text; return their fingerprints."""
 
     def stored(cache, *texts, said="fine"):
-        for text in texts:
-            cache.store(call(text), Reply(text=said))
-        return [call(text).fingerprint for text in texts]
+        calls = [call(text) for text in texts]
+        cache.store_all([(one, Reply(text=said)) for one in calls])
+        return [one.fingerprint for one in calls]
 
     return stored
 

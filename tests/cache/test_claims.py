@@ -124,8 +124,7 @@ def test_claims_are_renewed_regularly_even_after_a_renewal_that_cannot_be_writte
 
 def test_all_claims_of_a_process_are_renewed_by_one_statement(claims, tmp_path, clock):
     mine = claims()
-    for name in "abc":
-        mine.claim(name)
+    mine.claim_all([*"abc"])
     clock.now += 20
     mine.renew()
     with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as db:
@@ -195,7 +194,6 @@ def test_a_claim_is_given_up_by_its_owner_alone(claims):
 def test_more_claims_than_a_statement_has_room_for_are_read(claims):
     mine, theirs = claims(), claims("elsewhere")
     names = [str(number) for number in range(1203)]
-    for name in names[::2]:
-        theirs.claim(name)
+    theirs.claim_all(names[::2])
     mine.claim("1")
     assert mine.claimable(names) == names[1::2]

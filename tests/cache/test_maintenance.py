@@ -33,8 +33,7 @@ print(len(said), len(cache.replies(sys.argv[2].split(","))), flush=True)
 def filled(cache, call):
     """A closed cache of many replies, and their fingerprints."""
     calls = [call(str(number)) for number in range(COUNT)]
-    for one in calls:
-        cache.store(one, Reply(text="x" * 500))
+    cache.store_all([(one, Reply(text="x" * 500)) for one in calls])
     cache.close()
     return cache.path, [one.fingerprint for one in calls]
 
@@ -207,8 +206,8 @@ def days(open_cache, call):
     cache = open_cache(clock=lambda: now[0])
     for day in range(100):
         now[0] = day * DAY
-        for number in range(10):
-            cache.store(call(f"{day} {number}", model=f"m{day % 2}"), Reply(text="x" * 900))
+        calls = [call(f"{day} {number}", model=f"m{day % 2}") for number in range(10)]
+        cache.store_all([(one, Reply(text="x" * 900)) for one in calls])
     cache.close()
     return cache.path
 

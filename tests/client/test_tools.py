@@ -111,12 +111,19 @@ class Model:
         pass
 
 
-@pytest.fixture
-def agent(tmp_path, call):
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, call):
     """Make a call with the tools of the shop."""
-    (tmp_path / "converse_shop.py").write_text(SHOP, "utf-8")
-    tools = tuple(build_tool(f"converse_shop:{name}", tmp_path) for name in NAMES)
-    return replace(call("Where is it?"), tools=tools, max_turns=4, folder=tmp_path)
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "converse_shop.py").write_text(SHOP, "utf-8")
+    tools = tuple(build_tool(f"converse_shop:{name}", folder) for name in NAMES)
+    return replace(call("Where is it?"), tools=tools, max_turns=4, folder=folder)
+
+
+@pytest.fixture
+def agent(shop):
+    (shop.folder / "run.txt").unlink(missing_ok=True)
+    return shop
 
 
 @pytest.fixture
@@ -286,22 +293,20 @@ def answer(engine, call):
     return engine.wait([call])[call.fingerprint]
 
 
-def runs(folder) -> list[str]:
-    return (folder / "run.txt").read_text().split()
+def runs(agent) -> list[str]:
+    return (agent.folder / "run.txt").read_text().split()
 
 
-def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent, tmp_path):
+def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent):
     script = (wants(("lookup", {"order_id": "1"})), RetryableError("busy"), Reply(text="done"))
     model = Model(*script)
 
     assert answer(start(model), agent).text == "done"
     assert [len(request.steps) for request in model.asked] == [0, 1, 1]
-    assert runs(tmp_path) == ["1"]
+    assert runs(agent) == ["1"]
 
 
-def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_again(
-    start, agent, tmp_path
-):
+def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_again(start, agent):
     first = Model(wants(("lookup", {"order_id": "1"})), RequestRejected("not today"))
     assert isinstance(answer(start(first), agent), RequestRejected)
 
@@ -310,7 +315,7 @@ def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_aga
 
     assert (reply.text, [use.result for use in reply.tool_calls]) == ("done", ["shipped"])
     assert [len(request.steps) for request in second.asked] == [1]
-    assert runs(tmp_path) == ["1"]
+    assert runs(agent) == ["1"]
 
 
 def test_a_turn_is_named_by_the_call_and_by_what_was_done_since(start, agent):

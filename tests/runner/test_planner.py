@@ -56,6 +56,10 @@ def plan(suite: Suite, name: str = "draft", facts: TunedFacts = FACTS) -> Plan:
     return Plan(suite, variant, facts if variant.tuned else TunedFacts(), BuiltRequests({}))
 
 
+def of_draft(suite: Suite, kind: str) -> GateRun:
+    return GateRun(suite, suite.gates[kind], suite.variants["draft"])
+
+
 def all_requests(suite: Suite, made: Plan, gates) -> dict[str, list[str]]:
     """Return what *made* asks for each of *gates*, at each look: the fingerprints, in order."""
     return {
@@ -143,7 +147,7 @@ def test_another_level_changes_the_cases_of_its_family_alone(house):
 def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, wrong):
     house.wrong = {*wrong}
     suite, session = loaded(house), house.session()
-    gate_run = GateRun(suite, suite.gates[kind], suite.variants["draft"])
+    gate_run = of_draft(suite, kind)
 
     evaluate_gate(session, gate_run)
     session.close()
@@ -161,8 +165,7 @@ def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, w
 def test_gates_that_read_the_same_replies_share_the_key_of_their_requests(house):
     suite = loaded(house)
     of_rate, of_cost = (
-        plan(suite).groups(GateRun(suite, suite.gates[kind], suite.variants["draft"]), Look())
-        for kind in ("accuracy", "cost")
+        plan(suite).groups(of_draft(suite, kind), Look()) for kind in ("accuracy", "cost")
     )
 
     assert [group.key for group in of_rate] == [group.key for group in of_cost]
@@ -173,7 +176,7 @@ def test_gates_that_read_the_same_replies_share_the_key_of_their_requests(house)
 
 def test_a_look_has_the_requests_of_its_cases_alone(house):
     suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["accuracy"], suite.variants["draft"])
+    gate_run = of_draft(suite, "accuracy")
     first, last = (
         plan(suite).groups(gate_run, look) for look in (gate_run.looks[0], gate_run.looks[-1])
     )
@@ -186,20 +189,19 @@ def test_a_look_has_the_requests_of_its_cases_alone(house):
 
 def test_cases_that_may_be_wrong_are_possible_requests_and_no_others(house):
     suite = loaded(house)
-    draft = suite.variants["draft"]
-    first, again = plan(suite).possible(GateRun(suite, suite.gates["accuracy"], draft))
-    of_base, of_draft = plan(suite).possible(GateRun(suite, suite.gates["forgetting"], draft))
+    first, again = plan(suite).possible(of_draft(suite, "accuracy"))
+    of_base, of_tuned = plan(suite).possible(of_draft(suite, "forgetting"))
 
     assert {one.case.id for one in (*first, *again)} == {"t000"}
     assert [one.repeat for one in again] == [0, 1, 2]
-    assert {one.case.must_keep for one in (*of_base, *of_draft)} == {True}
+    assert {one.case.must_keep for one in (*of_base, *of_tuned)} == {True}
     assert [one.request.model for one in of_base] == ["parent"] * 3
-    assert plan(suite).possible(GateRun(suite, suite.gates["format"], draft)) == []
+    assert plan(suite).possible(of_draft(suite, "format")) == []
 
 
 def test_a_base_reads_greedily_what_a_divergence_is_measured_on(house):
     suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["divergence"], suite.variants["draft"])
+    gate_run = of_draft(suite, "divergence")
     (need,) = gate_run.needs()
 
     base, tuned = plan(suite).readings(need)
@@ -215,7 +217,7 @@ def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(
     suite = loaded(house)
     models = {}
     for kind in ("accuracy", "forgetting", "divergence"):
-        own = plan(suite).own_requests(GateRun(suite, suite.gates[kind], suite.variants["draft"]))
+        own = plan(suite).own_requests(of_draft(suite, kind))
         models[kind] = {one.request.model for one in own}
 
     assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"draft"}}
@@ -223,7 +225,7 @@ def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(
 
 def test_the_pilot_is_among_the_requests_of_skills_while_it_chooses_the_levels(house):
     suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["forgetting"], suite.variants["draft"])
+    gate_run = of_draft(suite, "forgetting")
     accepted = replace(FACTS, levels=(LevelChoice("hard-mathematics", 3),))
     for facts, is_piloted in ((FACTS, True), (OTHER_LEVEL, True), (accepted, False)):
         made = plan(suite, facts=facts)
@@ -299,7 +301,7 @@ def test_a_function_has_one_look_a_suite_and_a_name_in_the_record_of_its_own(hou
     look = Look(cases=frozenset({"t001"}), repeats=2)
     own = replace(suite, cases=suite.cases[1:2])
     of_function = GateRun(suite, gate, suite.variants["draft"], look=look, function_suite=own)
-    of_file = GateRun(suite, suite.gates["format"], suite.variants["draft"])
+    of_file = of_draft(suite, "format")
 
     assert (of_function.looks, of_function.gate_suite) == ((look,), own)
     assert (of_function.name, of_function.accepted_name) == ("test_tone", "test_tone[draft]")

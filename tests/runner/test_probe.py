@@ -195,16 +195,6 @@ def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
     assert tuned.asked == []
 
 
-def test_a_suite_without_levels_sends_no_pilot(tuned):
-    tuned.write("{forgetting: {skills: [logic], max_drop: 0.1}}", base="parent")
-    suite, probe = tuned.suite(), tuned.session().probe
-
-    probe.ask_pilots([(suite, suite.variants["draft"])])
-
-    assert probe.facts(suite, suite.variants["draft"]) == TunedFacts()
-    assert tuned.asked == []
-
-
 # --- room to think -------------------------------------------------------------------------------
 
 
@@ -276,13 +266,18 @@ def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite,
 # --- others --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_to_be_known_of_a_variant_that_is_not_tuned(tuned, probe, suite):
+def test_nothing_is_to_be_known_of_an_untuned_variant_nor_of_skills_without_levels(
+    tuned, probe, suite
+):
     current = suite.variants["current"]
-
     probe.ask_first_probes([(suite, current)])
     probe.ask_pilots([(suite, current)])
-
     assert probe.plan(suite, current).facts == TunedFacts()
+
+    tuned.write("{forgetting: {skills: [logic], max_drop: 0.1}}", base="parent")
+    plain = tuned.suite()
+    probe.ask_pilots([(plain, plain.variants["draft"])])
+    assert probe.facts(plain, plain.variants["draft"]) == TunedFacts()
     assert tuned.asked == []
 
 
