@@ -115,18 +115,12 @@ def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too(
     assert said[0].endswith(f"the old file is {aside}")
 
 
-def test_a_saved_file_is_whole(filled, opened):
-    break_a_page_in_the_middle(filled[0])
-    count, _ = opened()
-
-    assert find_damage(filled[0]) == []
-    assert opened() == (count, [])
-
-
-def test_a_second_damage_is_put_aside_beside_the_first(filled, opened):
+def test_a_saved_file_is_whole_and_a_second_damage_is_put_aside_beside_the_first(filled, opened):
     for _ in range(2):
         break_a_page_in_the_middle(filled[0])
-        opened()
+        count, _ = opened()
+        assert find_damage(filled[0]) == []
+        assert opened() == (count, [])
 
     names = {one.name for one in filled[0].parent.glob("*.damaged-*")}
     assert names == {"replies.sqlite.damaged-1", "replies.sqlite.damaged-2"}
