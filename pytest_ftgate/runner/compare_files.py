@@ -312,7 +312,8 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         for each, pair in zip(given, pairs, strict=True)
     )
     verdicts = tuple(map(_held_to_arms, told, pairs))
-    notes = (*paired.notes, *_equal_inputs(suite), *_file_notes(files, paired.key))
+    same = filter(None, [equal_inputs(suite.cases)])
+    notes = (*paired.notes, *same, *_file_notes(files, paired.key))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -323,10 +324,6 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         report=_report(verdicts, run, notes, started),
         suite=compared,
     )
-
-
-def _equal_inputs(suite: Suite) -> Iterator[str]:
-    yield from filter(None, [equal_inputs(suite.cases)])
 
 
 def _told(
@@ -382,16 +379,13 @@ def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
 
     *key* is the column that pairs the rows.
     """
-    noted = {file.name: [*file.notes, *_unread(file, key)] for file in files}
+    noted: dict[str, list[str]] = {}
+    for file in files:
+        unread = ", ".join(name for name in file.unread if name != key)
+        noted[file.name] = [*file.notes, *([f"not read: {unread}"] if unread else [])]
     for note in dict.fromkeys(note for notes in noted.values() for note in notes):
         named = [name for name, notes in noted.items() if note in notes]
         yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
-
-
-def _unread(file: AnswerFile, key: str) -> Iterator[str]:
-    columns = [name for name in file.unread if name != key]
-    if columns:
-        yield f"not read: {', '.join(columns)}"
 
 
 def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]) -> None:

@@ -395,7 +395,9 @@ def _measure_variant(
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
     from pytest_ftgate.gates.measures import unmeasured_verdict
 
-    variant = suite.variants[scores.variant]
+    variant, part = suite.variants[scores.variant], list[Note]()
+    if look.cases is not None and len(look.cases) < len(suite.cases):
+        part.append(note(NoteKind.NEEDED_CASES, n=len(scores.results), of=len(suite.cases)))
     if identity.invalid_reason:
         yield unmeasured_verdict(suite, variant, identity.invalid_reason, is_invalid=True)
         return
@@ -407,13 +409,7 @@ def _measure_variant(
         gate_run = GateRun(suite, gate, variant)
         given = given_at(session, gate_run, look, PlannedScores(session, gate_run, look))
         for verdict in kind_of(gate).measure(gate, given):
-            told = replace(verdict, notes=(*verdict.notes, *_part_note(suite, scores, look)))
-            yield identity.add_to(told)
-
-
-def _part_note(suite: Suite, scores: VariantScores, look: Look) -> Iterator[Note]:
-    if look.cases is not None and len(look.cases) < len(suite.cases):
-        yield note(NoteKind.NEEDED_CASES, n=len(scores.results), of=len(suite.cases))
+            yield identity.add_to(replace(verdict, notes=(*verdict.notes, *part)))
 
 
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:

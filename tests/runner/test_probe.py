@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from itertools import chain
 
@@ -180,19 +179,6 @@ def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):
     accept(suite, skill_levels={"draft": {FAMILY: 4}}, rooms={"draft": 512})
 
     assert tuned.session(accept=True).probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
-
-
-def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
-    rows = ({"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values())
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (tuned.folder / "base.jsonl").write_text(lines, "utf-8")
-    tuned.write(GATES, base="parent, base_replies: base.jsonl")
-    suite, probe = tuned.suite(), tuned.session().probe
-
-    probe.ask_pilots([(suite, suite.variants["draft"])])
-
-    assert probe.facts(suite, suite.variants["draft"]).levels[0].level == 3
-    assert tuned.asked == []
 
 
 # --- room to think -------------------------------------------------------------------------------
