@@ -326,15 +326,18 @@ from pytest_ftgate.requests.request import Request
 request = Request(fingerprint="f", provider="llamacpp", model=sys.argv[1],
                   messages=(("user", "hi"),),
                   max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
-engine = Engine(Cache(Path("replies.sqlite"), run="r", clock=time.time), {})
-print(type(engine.wait([request])["f"]).__name__)
+for run in ("closed", "open"):
+    engine = Engine(Cache(Path(f"{run}.sqlite"), run=run, clock=time.time), {})
+    print(type(engine.wait([request])["f"]).__name__)
+    if run == "closed":
+        engine.close()
 """
 
 
-def test_a_process_that_leaves_the_engine_open_ends_cleanly(start_python):
+def test_a_process_that_used_the_engine_ends_cleanly_closed_or_open(start_python):
     process = start_python(USE_AND_LEAVE, MODEL)
     said, _ = process.communicate(timeout=60)
-    assert (said.split()[-1], process.returncode) == ("Reply", 0)
+    assert (said.split()[-2:], process.returncode) == (["Reply"] * 2, 0)
 
 
 # Tools ---------------------------------------------------------------------------------------

@@ -113,6 +113,17 @@ def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(
     assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"draft"}}
 
 
+def test_the_pilot_is_among_the_requests_of_skills_while_it_chooses_the_levels(house):
+    suite = loaded(house)
+    chosen = (LevelChoice("hard-mathematics", 2, rate=0.6),)
+    accepted = (LevelChoice("hard-mathematics", 3),)
+    for levels, is_piloted in ((FACTS.levels, True), (chosen, True), (accepted, False)):
+        made = plan(suite, TunedFacts(room=512, levels=levels))
+        keys = {group.key for group in made.groups(of_draft(suite, "forgetting"))}
+        assert (made.pilot.key in keys) is is_piloted
+        assert {group.key for group in made.first_probes} <= keys
+
+
 def test_a_base_that_is_too_weak_for_all_levels_has_no_requests_of_skills(house):
     house.write("{forgetting: {skills: [hard-mathematics], max_drop: 0.1}}", base="parent")
     suite = house.suite()

@@ -6,6 +6,7 @@ from contextlib import closing
 from itertools import chain
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.fake_provider import House
 
 from pytest_ftgate.errors import SuiteError
@@ -250,6 +251,20 @@ def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite,
 
 
 # --- others --------------------------------------------------------------------------------------
+
+
+def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
+    rows = [{"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values()]
+    write_rows(tuned.folder / "base.jsonl", rows)
+    tuned.write(GATES, base="parent, base_replies: base.jsonl")
+    suite, probe = tuned.suite(), tuned.session().probe
+    draft = suite.variants["draft"]
+
+    probe.ask_pilots([(suite, draft)])
+
+    assert probe.facts(suite, draft).levels[0].level == 3
+    assert len(probe.plan(suite, draft).probe_stages) == 1
+    assert tuned.asked == []
 
 
 def test_nothing_is_to_be_known_of_an_untuned_variant_nor_of_skills_without_levels(
