@@ -155,11 +155,16 @@ def result(talk, name, given) -> ToolCall:
 # The loop ------------------------------------------------------------------------------------
 
 
-def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, stored):
+def test_a_call_without_tools_is_sent_once_as_it_is_and_its_reply_has_the_passages(
+    talk, agent, stored
+):
     reply, model = talk(Reply(text="hello"), tools=(), max_turns=1)
 
     assert (reply, model.asked) == (Reply(text="hello"), [replace(agent, tools=(), max_turns=1)])
     assert stored == {}
+    passages = (Passage(source="a.md", text="b"),)
+    for tools in ({}, {"tools": ()}):
+        assert talk(Reply(text="a"), passages=passages, **tools)[0].passages == passages
 
 
 def test_the_results_go_back_to_the_model_until_it_answers(talk):
@@ -199,13 +204,6 @@ def test_a_model_that_never_answers_is_asked_as_often_as_it_may_be(talk, most):
 
     assert (len(model.asked), reply.stop) == (most, "tool")
     assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [None]
-
-
-def test_passages_are_part_of_the_reply_with_and_without_tools(talk):
-    passages = (Passage(source="a.md", text="b"),)
-
-    for tools in ({}, {"tools": ()}):
-        assert talk(Reply(text="a"), passages=passages, **tools)[0].passages == passages
 
 
 # One use -------------------------------------------------------------------------------------

@@ -276,14 +276,6 @@ def test_several_candidates_are_shown_in_one_table_first():
     ]
 
 
-def test_names_that_are_longer_together_than_a_path_may_be_are_compared(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = [f"{name}-{'long' * 40}.jsonl" for name in ("base", "first", "second")]
-    files = [write_rows(tmp_path / name, answer_rows(20)) for name in names]
-
-    assert compare(files[0], files[1:]).passed
-
-
 def test_the_expected_answers_may_be_in_a_file_of_their_own():
     replies = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200, range(60))]
     right = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200)]
