@@ -312,8 +312,7 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         for each, pair in zip(given, pairs, strict=True)
     )
     verdicts = tuple(map(_held_to_arms, told, pairs))
-    same = filter(None, [equal_inputs(suite.cases)])
-    notes = (*paired.notes, *same, *_file_notes(files, paired.key))
+    notes = tuple(_notes(read))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -374,18 +373,20 @@ def _held_to_arms(verdict: Verdict, files: Iterable[AnswerFile]) -> Verdict:
     return verdict
 
 
-def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
-    """Yield the notes of *files*, and the columns that are not read: those of all once.
+def _notes(read: ComparedFiles) -> Iterator[str]:
+    """Yield what does not pair, which cases are equal, and what each file says of itself.
 
-    *key* is the column that pairs the rows.
+    What all files say, such as that a column is not read, is said once.
     """
+    yield from read.paired.notes
+    yield from filter(None, [equal_inputs(read.compared.suite.cases)])
     noted: dict[str, list[str]] = {}
-    for file in files:
-        unread = ", ".join(name for name in file.unread if name != key)
+    for file in read.files:
+        unread = ", ".join(name for name in file.unread if name != read.paired.key)
         noted[file.name] = [*file.notes, *([f"not read: {unread}"] if unread else [])]
     for note in dict.fromkeys(note for notes in noted.values() for note in notes):
         named = [name for name, notes in noted.items() if note in notes]
-        yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
+        yield note if len(named) == len(read.files) else f"{', '.join(named)}: {note}"
 
 
 def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]) -> None:
