@@ -185,23 +185,22 @@ def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):
 # --- room to think -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("thinks", "room"), [(True, ROOM_TO_THINK), (False, 0)])
-def test_models_that_are_seen_to_think_have_room_to_think(tuned, probe, suite, draft, thinks, room):
-    tuned.says = answers(2, thinks=thinks)
+@pytest.mark.parametrize(("thinks", "accepted"), [(ROOM_TO_THINK, 0), (0, 0), (ROOM_TO_THINK, 512)])
+def test_models_that_are_seen_to_think_have_room_to_think_unless_another_was_accepted(
+    tuned, probe, suite, draft, thinks, accepted
+):
+    tuned.says = answers(2, thinks=bool(thinks))
+    if accepted:
+        accept(suite, rooms={"draft": accepted})
+    # A thought of the pilot alone chooses none.
+    probe.ask_pilots([(suite, draft)])
+    assert probe.facts(suite, draft).room == accepted
+    tuned.asked.clear()
 
     probe.ask_first_probes([(suite, draft)])
 
-    assert probe.facts(suite, draft).room == room
+    assert probe.facts(suite, draft).room == (accepted or thinks)
     assert sorted(model for model, _ in tuned.asked) == ["draft"] * 3 + ["parent"] * 3
-
-
-def test_an_accepted_room_is_stronger_than_replies(tuned, probe, suite, draft):
-    tuned.says = answers(2, thinks=True)
-    accept(suite, rooms={"draft": 512})
-
-    probe.ask_first_probes([(suite, draft)])
-
-    assert probe.facts(suite, draft).room == 512
 
 
 def test_a_model_that_is_known_to_think_has_room_without_a_reply(tuned, probe):
@@ -225,14 +224,6 @@ def test_a_room_that_was_kept_from_an_earlier_run_is_not_chosen_again(tuned, pro
     assert probe.plan(suite, draft).first_probes == ()
     assert probe.facts(suite, draft).room == 0
     assert tuned.asked == []
-
-
-def test_a_thought_of_the_pilot_alone_chooses_no_room(tuned, probe, suite, draft):
-    tuned.says = answers(2, thinks=True)
-
-    probe.ask_pilots([(suite, draft)])
-
-    assert probe.facts(suite, draft).room == 0
 
 
 def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite, draft):

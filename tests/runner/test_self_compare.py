@@ -56,7 +56,7 @@ def test_an_agent_that_always_does_the_same_is_never_red():
 
 
 def test_the_claim_is_that_of_all_runs_and_the_limit_that_of_half_of_them():
-    rows = runs(*[[1, 0, 1, 1]] * 20)
+    rows = runs(*[[1, 0, 1, 1]] * 10)
 
     chosen = self_compare(rows).comparison
     others = self_compare(rows, claim="tasks_like_these").comparison
