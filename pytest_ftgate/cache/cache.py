@@ -33,36 +33,48 @@ from pytest_ftgate.requests.request import Request
 _SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
 
-class CacheFile:
-    """The file of a cache, in whatever state it is; its folder is created if missing.
+_T = TypeVar("_T")
 
-    If *recorded*, the run stores nothing, and a copy replaces a file that is not writable. *warn*
-    is called with messages for the user, one sentence each.
+
+class CacheFile:
+    """The open file of a cache, for one operation at a time; damage is repaired when it is found.
+
+    Its folder is created if missing. If *recorded*, the run stores nothing, and a copy replaces a
+    file that is not writable. *warn* is called with messages for the user, one sentence each.
+
+    Raises:
+        CacheError: the file cannot be opened, read or written.
     """
 
     def __init__(self, path: Path, *, recorded: bool, warn: Callable[[str], None]) -> None:
-        self._path, self._recorded, self._warn = path, recorded, warn
+        #: The file in messages, and the one that is open.
+        self._named = self._path = path
+        self._recorded, self._warn, self._lock = recorded, warn, threading.RLock()
         self._fallback_folder: Path | None = None
         self._copy_folder: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            self._database = self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from error
 
-    def open(self) -> Database:
-        """Open the file; repair it first if it is damaged.
+    def _error(self, error: Exception) -> CacheError:
+        remedy = "move it away, or name another file with --ftgate-cache"
+        return CacheError(f"the cache {self._named} cannot be used: {error}; {remedy}")
 
-        Raises:
-            OSError, sqlite3.Error: the file cannot be opened.
-        """
+    def _open(self) -> Database:
+        """Open the file; repair it first if it is damaged."""
         try:
             return self._open_database()
         except sqlite3.Error as error:
             if is_damage(error) and self._path.suffix in _SUFFIXES:
-                return self.open_repaired()
+                return self._open_repaired()
             if isinstance(error, NewerFormat) or is_damage(error) or not self._recorded:
                 raise
         except OSError:
             if not self._recorded:
                 raise
         self._path = self._copy_to_temporary_folder()
-        return self.open()
+        return self._open()
 
     def _open_database(self) -> Database:
         # Replies stay out of version control, but an existing folder is the user's to configure.
@@ -76,16 +88,11 @@ class CacheFile:
                 "network; name a file on a local disk with ftgate_cache"
             )
         if has_only_log(self._path):
-            return self.open_repaired()
+            return self._open_repaired()
         return Database(self._path)
 
-    def open_repaired(self) -> Database:
-        """Repair the file and open it.
-
-        Raises:
-            OSError, sqlite3.Error: the file cannot be repaired.
-        """
-        from pytest_ftgate.cache.repair import repair
+    def _open_repaired(self) -> Database:
+        from pytest_ftgate.cache.maintenance import repair
 
         message = repair(self._path)
         if message:
@@ -104,6 +111,26 @@ class CacheFile:
             if original.is_file():
                 shutil.copyfile(original, f"{copy}{suffix}")
         return copy
+
+    def run(self, operation: Callable[[Database], _T]) -> _T:
+        """Run *operation*; if it finds damage, repair the file and run it once more."""
+        with self._lock:
+            try:
+                try:
+                    return operation(self._database)
+                # A row without a valid reply is damage too.
+                except (sqlite3.Error, ValueError) as error:
+                    if isinstance(error, sqlite3.Error) and not is_damage(error):
+                        raise
+                self._database.close()
+                self._database = self._open_repaired()
+                return operation(self._database)
+            except (OSError, sqlite3.Error, ValueError) as error:
+                raise self._error(error) from error
+
+    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        return self.run(lambda database: database.execute(sql, values))
 
     def save_elsewhere(self, entries: Sequence[CacheEntry], run: str, reason: BaseException) -> str:
         """Write replies that the cache cannot store to a temporary folder; return a message."""
@@ -126,59 +153,11 @@ class CacheFile:
         return f"{message}; {count} came all the same; once it can be written again: {remedy}"
 
     def close(self) -> None:
-        """Remove the temporary copy, if there is one."""
-        if self._copy_folder is not None:
-            self._copy_folder.cleanup()
-
-
-_T = TypeVar("_T")
-
-
-class SharedDatabase:
-    """The open database of a cache, for one operation at a time; damage is repaired when found.
-
-    *path* is the file in messages.
-
-    Raises:
-        CacheError: the file cannot be opened, read or written.
-    """
-
-    def __init__(self, path: Path, file: CacheFile) -> None:
-        self._path, self._file, self._lock = path, file, threading.RLock()
-        try:
-            self._database = file.open()
-        except (OSError, sqlite3.Error) as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> CacheError:
-        remedy = "move it away, or name another file with --ftgate-cache"
-        return CacheError(f"the cache {self._path} cannot be used: {error}; {remedy}")
-
-    def run(self, operation: Callable[[Database], _T]) -> _T:
-        """Run *operation*; if it finds damage, repair the file and run it once more."""
-        with self._lock:
-            try:
-                try:
-                    return operation(self._database)
-                # A row without a valid reply is damage too.
-                except (sqlite3.Error, ValueError) as error:
-                    if isinstance(error, sqlite3.Error) and not is_damage(error):
-                        raise
-                self._database.close()
-                self._database = self._file.open_repaired()
-                return operation(self._database)
-            except (OSError, sqlite3.Error, ValueError) as error:
-                raise self._error(error) from error
-
-    def execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
-        return self.run(lambda database: database.execute(sql, values))
-
-    def close(self) -> None:
-        """Close the file."""
+        """Close the file, and remove the temporary copy, if there is one."""
         with self._lock:
             self._database.close()
-            self._file.close()
+            if self._copy_folder is not None:
+                self._copy_folder.cleanup()
 
 
 class Cache:
@@ -213,9 +192,8 @@ class Cache:
         self._unstored: list[CacheEntry] = []
         self._write_error: CacheError | None = None
         self._file = CacheFile(path, recorded=recorded, warn=warn)
-        self._database = SharedDatabase(path, self._file)
-        self._claims = Claims(self._database, clock)
-        self.batches = BatchStore(self._database)
+        self._claims = Claims(self._file, clock)
+        self.batches = BatchStore(self._file)
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
         """Return the cached replies, by fingerprint; with *this_run*, only those of this run."""
@@ -226,7 +204,7 @@ class Cache:
             rows = _select_replies(database, "fingerprint, body", wanted, runs)
             return {fingerprint: Reply.from_json(body) for fingerprint, body in rows}
 
-        replies = self._database.run(read)
+        replies = self._file.run(read)
         committed = () if this_run else self._committed_entries(wanted, replies)
         return replies | {entry.fingerprint: entry.reply for entry in committed}
 
@@ -234,7 +212,7 @@ class Cache:
         """Return the cached replies with their metadata, in no particular order."""
         wanted = list(fingerprints)
         columns = ", ".join(REPLY_COLUMNS)
-        entries = self._database.run(
+        entries = self._file.run(
             lambda database: [
                 CacheEntry.from_row(row) for row in _select_replies(database, columns, wanted)
             ]
@@ -245,7 +223,7 @@ class Cache:
     def origins(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
         """Return the time and the run of each cached reply, the oldest first."""
         wanted = list(fingerprints)
-        rows = self._database.run(
+        rows = self._file.run(
             lambda database: [*_select_replies(database, "fingerprint, at, run", wanted)]
         )
         committed = self._committed_entries(wanted, {name for name, _, _ in rows})
@@ -261,9 +239,7 @@ class Cache:
             "SELECT body FROM replies WHERE json_extract(body, '$.model') = ? "
             "OR json_extract(body, '$.model') GLOB ? || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?"
         )
-        return [
-            Reply.from_json(body) for (body,) in self._database.execute(sql, (model, model, limit))
-        ]
+        return [Reply.from_json(body) for (body,) in self._file.execute(sql, (model, model, limit))]
 
     def _committed_entries(
         self, wanted: Iterable[str], stored: Container[str]
@@ -307,7 +283,7 @@ class Cache:
             statements.append((f"INSERT OR REPLACE {INSERT_REPLY}", entry.row))
             statements.append((RELEASE_CLAIM, (entry.fingerprint, owner)))
         try:
-            self._database.run(lambda database: database.execute_together(statements))
+            self._file.run(lambda database: database.execute_together(statements))
         except CacheError as error:
             self._unstored += entries
             # From now on every claim fails, so that no further request is sent and paid for.
@@ -320,7 +296,7 @@ class Cache:
         """Add replies from elsewhere that the cache does not have; return how many were new."""
         before = self.replies(entry.fingerprint for entry in entries)
         statements = [(f"INSERT OR IGNORE {INSERT_REPLY}", entry.row) for entry in entries]
-        self._database.run(lambda database: database.execute_together(statements))
+        self._file.run(lambda database: database.execute_together(statements))
         return len({entry.fingerprint for entry in entries} - before.keys())
 
     def claim(self, fingerprint: str) -> bool:
@@ -332,7 +308,7 @@ class Cache:
         return bool(self.claim_all([fingerprint]))
 
     def claim_all(self, fingerprints: Sequence[str]) -> set[str]:
-        """Claim requests in one transaction; return those that no other live process has claimed.
+        """Claim requests; return those that no other live process has claimed.
 
         Raises:
             CacheError: an earlier reply could not be stored.
@@ -347,8 +323,10 @@ class Cache:
         Raises:
             CacheError: an earlier reply could not be stored.
         """
-        # One read for all of them before a write for each claim.
-        return [name for name in self._claims.claimable(fingerprints) if self.claim(name)]
+        # One read for all of them before a write.
+        free = self._claims.claimable(fingerprints)
+        claimed = self.claim_all(free) if free else set[str]()
+        return [name for name in free if name in claimed]
 
     def release(self, fingerprint: str) -> None:
         """Release a claim."""
@@ -357,7 +335,7 @@ class Cache:
     def close(self) -> None:
         """Close the file."""
         self._claims.close()
-        self._database.close()
+        self._file.close()
 
 
 def _select_replies(

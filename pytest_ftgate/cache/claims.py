@@ -54,27 +54,27 @@ class Claims:
 
     def claim(self, fingerprint: str) -> bool:
         """Claim a request for this process; return False if another live process has claimed it."""
-        self._start_renewing()
-        sql = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?) RETURNING 1"
-        if self._cache.execute(sql, (fingerprint, self.owner, self._clock())):
-            return True
-        claim = dict(self._read_claims([fingerprint])).get(fingerprint)
-        if claim is None:
-            return self.claim(fingerprint)
-        if claim[0] == self.owner:
-            return True
-        return self._has_expired(fingerprint, claim) and self._take_over(fingerprint, claim)
+        return bool(self.claim_all([fingerprint]))
 
     def claim_all(self, fingerprints: Sequence[str]) -> set[str]:
-        """Claim requests in one transaction; return those that no other live process has."""
+        """Claim requests; return those that no other live process has claimed.
+
+        Those that no process has claimed are claimed in one transaction.
+        """
         self._start_renewing()
         sql = "INSERT OR IGNORE INTO claims SELECT value, ?, ? FROM json_each(?)"
         values = (self.owner, self._clock(), json.dumps(fingerprints))
         rows = self._cache.execute(f"{sql} RETURNING fingerprint", values)
         claimed = {fingerprint for (fingerprint,) in rows}
-        return claimed.union(
-            name for name in fingerprints if name not in claimed and self.claim(name)
-        )
+        left = [name for name in fingerprints if name not in claimed]
+        claims = dict(self._read_claims(left))
+        for name, claim in claims.items():
+            is_own = claim[0] == self.owner
+            if is_own or (self._has_expired(name, claim) and self._take_over(name, claim)):
+                claimed.add(name)
+        # Meanwhile their owner may have released some.
+        released = [name for name in left if name not in claims]
+        return claimed | self.claim_all(released) if released else claimed
 
     def _take_over(self, fingerprint: str, claim: _Claim) -> bool:
         # Only if unchanged: the owner may have renewed it, or a third process may have taken it.

@@ -32,8 +32,7 @@ from pytest_ftgate.reporting.text import encodable, terminal_width
 from pytest_ftgate.results.history import GitError, git_output
 from pytest_ftgate.runner.file_suite import json_lines
 from pytest_ftgate.runner.label_cases import TAG, labelled_cases
-from pytest_ftgate.runner.label_files import write_page, write_table
-from pytest_ftgate.runner.label_import import LabelImport
+from pytest_ftgate.runner.label_files import LabelImport, write_page, write_table
 from pytest_ftgate.runner.labelling import Labelling, file_labelling, suite_labelling
 from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Case

@@ -35,7 +35,7 @@ from pytest_ftgate.reporting.verdict import fact_lines, finding_lines, verdict_s
 from pytest_ftgate.requests.request_groups import base_variant, replies_vary
 from pytest_ftgate.results.run import VERDICTS, as_typed, load_verdicts, node_id
 from pytest_ftgate.runner.file_suite import json_lines
-from pytest_ftgate.runner.inputs import label_plan_lines
+from pytest_ftgate.runner.labelling import label_plan_lines
 from pytest_ftgate.runner.plan import cached_replies, limit_lines, power_estimates
 from pytest_ftgate.runner.planner import gate_runs_of
 from pytest_ftgate.runner.provenance import require_untracked
@@ -136,7 +136,7 @@ def run_selftest(suite: Suite, session: Session, *, repeats: int) -> Iterator[st
             yield from _selftest_skills(session, suite, gate_of_skills, repeats)
     finally:
         session.close()
-    yield from filter(None, [session.replies.stop_reason])
+    yield from filter(None, [session.replies.budget.stopped])
     yield from dict.fromkeys(session.replies.user_messages)
 
 
@@ -146,7 +146,7 @@ def _drawn_runs(session: Session, scores: VariantScores, replies: int, repeats: 
     whole = {case_id: result for case_id, result in results if len(result.scores) == replies}
     if not whole:
         remedy = f"no case brought all {replies} replies; run it again for those that are missing"
-        raise ConfigurationError("; ".join(filter(None, [session.replies.stop_reason, remedy])))
+        raise ConfigurationError("; ".join(filter(None, [session.replies.budget.stopped, remedy])))
     return DrawnRuns(VariantScores(scores.variant, whole), repeats, PAIRS)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain
-from typing import Protocol
 
 from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply, reply_cost
@@ -79,13 +78,6 @@ class RecentRate:
         return count / (seconds - first) if count and seconds > first else 0.0
 
 
-class Sender(Protocol):
-    """What sends the requests of a run."""
-
-    def in_flight(self) -> Iterable[Request]:
-        """Return the requests in flight, including the one to be sent."""
-
-
 _MINUTE = 60.0
 
 
@@ -97,19 +89,19 @@ class Budget:
 
     The client calls all methods in the engine's loop, so they must be quick.
 
-    *sender* sends the requests. *clock* returns seconds of a monotonic clock. The minutes count
-    from now on. None is no limit.
+    *in_flight* returns the requests in flight, the one to be sent included. *clock* returns seconds
+    of a monotonic clock. The minutes count from now on. None is no limit.
     """
 
     def __init__(
         self,
-        sender: Sender,
+        in_flight: Callable[[], Iterable[Request]],
         clock: Callable[[], float],
         *,
         max_usd: float | None = None,
         max_minutes: float | None = None,
     ) -> None:
-        self._sender, self._clock = sender, clock
+        self._in_flight, self._clock = in_flight, clock
         self._max_usd, self._max_minutes = max_usd, max_minutes
         self._deadline = None if max_minutes is None else clock() + _MINUTE * max_minutes
         self._costs: dict[tuple[Tariff, bool], list[Decimal]] = defaultdict(list)
@@ -142,9 +134,7 @@ class Budget:
         """Return the USD left after the requests in flight; infinite without a limit."""
         if self._max_usd is None:
             return Decimal("Infinity")
-        committed = sum(
-            (self._likely_cost(request) for request in self._sender.in_flight()), Decimal(0)
-        )
+        committed = sum(map(self._likely_cost, self._in_flight()), Decimal(0))
         return Decimal(str(self._max_usd)) - self.spent - committed
 
     def _stop_for_cost(self) -> None:

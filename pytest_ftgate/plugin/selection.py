@@ -185,7 +185,7 @@ def _plan_lines(
     yield ""
     notes = [*preview.limit_lines(gate_runs)]
     if any(one.suite.inputs for one in gate_runs):
-        from pytest_ftgate.runner.inputs import label_plan_lines
+        from pytest_ftgate.runner.labelling import label_plan_lines
 
         notes += label_plan_lines(run, gate_runs)
     yield from plan.power_lines(preview.power_estimates(run, gate_runs), notes)

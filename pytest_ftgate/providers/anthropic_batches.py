@@ -25,11 +25,12 @@ _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 class MessageBatches(BatchApi[AnthropicProvider]):
     """The batches of one address and key."""
 
+    open_model = staticmethod(open_anthropic)
     max_requests, max_bytes = 100_000, 256_000_000
     one_model = False
 
     def __init__(self, request: Request, environ: Mapping[str, str]) -> None:
-        super().__init__(open_anthropic, request, environ)
+        super().__init__(request, environ)
         self._client: Any = self._first.client
         self._version = request.api_version
 
@@ -123,10 +124,4 @@ def _is_missing(error: ProviderRejected) -> bool:
     return getattr(error.__cause__, "status_code", None) == _NOT_FOUND
 
 
-def open_anthropic_batches(request: Request, environ: Mapping[str, str]) -> MessageBatches:
-    """Open the batches at the address of *request*.
-
-    Raises:
-        ConfigurationError: the key is missing.
-    """
-    return MessageBatches(request, environ)
+open_anthropic_batches = MessageBatches

@@ -148,32 +148,29 @@ _Model = TypeVar("_Model", bound=LearningProvider)
 class BatchApi(Generic[_Model]):
     """The batches of one address and key.
 
-    *open_model* opens the provider of one model there; *request* is one of the requests.
+    *request* is one of the requests.
 
     Attributes:
+        open_model: opens the provider of one model there.
         max_requests: the most requests of one batch.
         max_bytes: the most bytes of one batch.
         one_model: True if the requests of a batch must all have the same model.
     """
 
+    open_model: Callable[[Sequence[Request], Mapping[str, str]], _Model]
     max_requests: int
     max_bytes: int
     one_model: bool
 
-    def __init__(
-        self,
-        open_model: Callable[[Sequence[Request], Mapping[str, str]], _Model],
-        request: Request,
-        environ: Mapping[str, str],
-    ) -> None:
-        self._open_model, self._environ = open_model, environ
+    def __init__(self, request: Request, environ: Mapping[str, str]) -> None:
+        self._environ = environ
         self._models: dict[str, _Model] = {}
         self._first = self._provider(request)
 
     def _provider(self, request: Request) -> _Model:
         """Return the provider that tracks the rejected settings of the request's model."""
         if request.model not in self._models:
-            self._models[request.model] = self._open_model([request], self._environ)
+            self._models[request.model] = self.open_model([request], self._environ)
         return self._models[request.model]
 
     async def prepare(self, requests: Sequence[Request]) -> None:

@@ -253,6 +253,4 @@ def _stated(name: str, out: str) -> Mapping[str, Any]:
     return value
 
 
-def open_command(requests: Sequence[Request], environ: Mapping[str, str]) -> CommandProvider:
-    """Open the provider of programs."""
-    return CommandProvider(requests, environ)
+open_command = CommandProvider

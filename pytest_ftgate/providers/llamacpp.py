@@ -32,7 +32,7 @@ from pytest_ftgate.providers.openai import (
     closed_object,
     completion_reply,
 )
-from pytest_ftgate.providers.server_template import trained_prompts
+from pytest_ftgate.providers.served import trained_prompts
 from pytest_ftgate.requests.reply import TEMPLATE_FACT, Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS

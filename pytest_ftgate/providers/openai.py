@@ -16,8 +16,13 @@ from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
 from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
-from pytest_ftgate.providers.served import BareError, Response, ServedAdapters, Server
-from pytest_ftgate.providers.server_template import ServedTemplate
+from pytest_ftgate.providers.served import (
+    BareError,
+    Response,
+    ServedAdapters,
+    ServedTemplate,
+    Server,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS

@@ -42,6 +42,7 @@ class ChatBatches(BatchApi[OpenAIProvider]):
     errors. The server deletes all three after 30 days.
     """
 
+    open_model = staticmethod(open_server)
     max_requests, max_bytes = 50_000, 200_000_000
     one_model = True
 
@@ -176,10 +177,4 @@ def _reasons(batch: Mapping[str, Any]) -> str:
     return "; ".join([*reasons][:_SHOWN])
 
 
-def open_openai_batches(request: Request, environ: Mapping[str, str]) -> ChatBatches:
-    """Open the batches at the address of *request*.
-
-    Raises:
-        ConfigurationError: the key is missing.
-    """
-    return ChatBatches(open_server, request, environ)
+open_openai_batches = ChatBatches

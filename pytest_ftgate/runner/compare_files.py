@@ -313,7 +313,7 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         for each, pair in zip(given, pairs, strict=True)
     )
     verdicts = tuple(map(_held_to_arms, told, pairs))
-    notes = (*paired.notes, *_equal_inputs(suite), *_file_notes(files, paired.key))
+    notes = tuple(_notes(read))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -324,10 +324,6 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         report=_report(verdicts, run, notes, started),
         suite=compared,
     )
-
-
-def _equal_inputs(suite: Suite) -> Iterator[str]:
-    yield from filter(None, [equal_inputs(suite.cases)])
 
 
 def _told(
@@ -378,21 +374,20 @@ def _held_to_arms(verdict: Verdict, files: Iterable[AnswerFile]) -> Verdict:
     return verdict
 
 
-def _file_notes(files: Sequence[AnswerFile], key: str) -> Iterator[str]:
-    """Yield the notes of *files*, and the columns that are not read: those of all once.
+def _notes(read: ComparedFiles) -> Iterator[str]:
+    """Yield what does not pair, which cases are equal, and what each file says of itself.
 
-    *key* is the column that pairs the rows.
+    What all files say, such as that a column is not read, is said once.
     """
-    noted = {file.name: [*file.notes, *_unread(file, key)] for file in files}
+    yield from read.paired.notes
+    yield from filter(None, [equal_inputs(read.compared.suite.cases)])
+    noted: dict[str, list[str]] = {}
+    for file in read.files:
+        unread = ", ".join(name for name in file.unread if name != read.paired.key)
+        noted[file.name] = [*file.notes, *([f"not read: {unread}"] if unread else [])]
     for note in dict.fromkeys(note for notes in noted.values() for note in notes):
         named = [name for name, notes in noted.items() if note in notes]
-        yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
-
-
-def _unread(file: AnswerFile, key: str) -> Iterator[str]:
-    columns = [name for name in file.unread if name != key]
-    if columns:
-        yield f"not read: {', '.join(columns)}"
+        yield note if len(named) == len(read.files) else f"{', '.join(named)}: {note}"
 
 
 def _require_replies(files: Sequence[AnswerFile], sides: Iterable[VariantScores]) -> None:

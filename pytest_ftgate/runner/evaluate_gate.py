@@ -321,10 +321,9 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     if not (check.missing if check else values.get("missing")):
         return verdict
     told = [str(value) for one in verdict.notes for value in one.values.values()]
-    if session.replies.stop_reason and not any(
-        session.replies.stop_reason in text for text in told
-    ):
-        verdict = replace(verdict, notes=(*verdict.notes, text_note(session.replies.stop_reason)))
+    stopped = session.replies.budget.stopped
+    if stopped and not any(stopped in text for text in told):
+        verdict = replace(verdict, notes=(*verdict.notes, text_note(stopped)))
     if not (check.n if check else "rate" in values):
         if any(judge.errors for judge in verdict.judges):
             return verdict
@@ -381,8 +380,8 @@ def _needed_look(session: Session, suite: Suite, known: KnownResults) -> Look:
 
     What another process has evaluated is evaluated again, on the same replies.
     """
-    looks, gate_runs = list[Look](), [] if session.settings.ladder else runs_in_blocks(suite)
-    for run in gate_runs:
+    looks = list[Look]()
+    for run in runs_in_blocks(suite, ladder=session.settings.ladder):
         # A gate that fails with an error has needed nothing.
         with suppress(FtgateError):
             found = known.get((run.variant.name, run.gate.kind))
@@ -396,7 +395,9 @@ def _measure_variant(
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
     from pytest_ftgate.gates.measures import unmeasured_verdict
 
-    variant = suite.variants[scores.variant]
+    variant, part = suite.variants[scores.variant], list[Note]()
+    if look.cases is not None and len(look.cases) < len(suite.cases):
+        part.append(note(NoteKind.NEEDED_CASES, n=len(scores.results), of=len(suite.cases)))
     if identity.invalid_reason:
         yield unmeasured_verdict(suite, variant, identity.invalid_reason, is_invalid=True)
         return
@@ -408,13 +409,7 @@ def _measure_variant(
         gate_run = GateRun(suite, gate, variant)
         given = given_at(session, gate_run, look, PlannedScores(session, gate_run, look))
         for verdict in kind_of(gate).measure(gate, given):
-            told = replace(verdict, notes=(*verdict.notes, *_part_note(suite, scores, look)))
-            yield identity.add_to(told)
-
-
-def _part_note(suite: Suite, scores: VariantScores, look: Look) -> Iterator[Note]:
-    if look.cases is not None and len(look.cases) < len(suite.cases):
-        yield note(NoteKind.NEEDED_CASES, n=len(scores.results), of=len(suite.cases))
+            yield identity.add_to(replace(verdict, notes=(*verdict.notes, *part)))
 
 
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:

@@ -13,7 +13,14 @@ from pytest_ftgate.requests.request import (
     distinct_requests,
     group_by_adapter,
 )
-from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, full_look, runs_in_blocks
+from pytest_ftgate.runner.planner import (
+    BuiltRequests,
+    GateRun,
+    Plan,
+    full_look,
+    runs_in_blocks,
+    whole_suites,
+)
 from pytest_ftgate.runner.probe import Probe
 from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.suite.gate_kinds import compares_skills
@@ -51,7 +58,7 @@ class Submissions:
 
     def submit_proven(self, gate_run: GateRun, *, is_valid: bool) -> None:
         """Submit what waits for the proof of a variant's identity; if not *is_valid*, drop it."""
-        key = _variant_key(gate_run)
+        key = gate_run.variant_key
         if key not in self._proofs:
             self._proofs[key] = is_valid
             # The gate that is evaluated now needs them next.
@@ -60,7 +67,7 @@ class Submissions:
 
     def _submit_left(self, *, first: bool = False) -> None:
         """Submit the gates that wait for no proof, and the identity probes of the others."""
-        left = [run for run in self._left.values() if self._proofs.get(_variant_key(run), True)]
+        left = [run for run in self._left.values() if self._proofs.get(run.variant_key, True)]
         waiting = [run for run in left if self._awaits_proof(run)]
         self._waiting = waiting
         before: list[Request] = []
@@ -84,7 +91,7 @@ class Submissions:
         """
         variant = gate_run.variant
         is_open = variant.tuned and not variant.is_proven and gate_run.sends_requests
-        return is_open and not variant.batch and _variant_key(gate_run) not in self._proofs
+        return is_open and not variant.batch and gate_run.variant_key not in self._proofs
 
     def _submit_probes(self, gates: Sequence[GateRun]) -> list[Request]:
         """Submit the first identity probes of *gates*, and return them."""
@@ -145,14 +152,10 @@ class Submissions:
         would change its adapter, or take longer than the evaluation. If all gates may stop early, a
         first look is needed for certain.
         """
-        # Marked functions have limits of their own, and do not make a suite whole.
-        of_suites = [run for run in gates if run.function_suite is None]
-        for first in {run.suite.name: run for run in reversed(of_suites)}.values():
+        for first in reversed(whole_suites(gates)):
             suite, baseline = first.suite, first.suite.variants[first.suite.baseline]
-            total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-            is_whole = sum(run.suite.name == suite.name for run in of_suites) == total
-            if is_whole and not baseline.gated and provider_spec(baseline.provider).weights:
-                blocks = [] if self._replies.settings.ladder else runs_in_blocks(suite)
+            if not baseline.gated and provider_spec(baseline.provider).weights:
+                blocks = runs_in_blocks(suite, ladder=self._replies.settings.ladder)
                 # In the order in which the looks of its first gate wait for them.
                 looks = blocks[0].looks[:1] if blocks else (*first.looks, full_look(suite))
                 for look in looks:
@@ -163,10 +166,6 @@ class Submissions:
 def _loads_weights(gate_run: GateRun) -> bool:
     """Return True if the model of the variant is loaded in this process."""
     return bool(provider_spec(gate_run.variant.provider).weights)
-
-
-def _variant_key(gate_run: GateRun) -> tuple[str, str]:
-    return (gate_run.suite.key, gate_run.variant.name)
 
 
 def _gate_key(gate_run: GateRun) -> _GateKey:

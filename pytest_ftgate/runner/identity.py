@@ -242,7 +242,10 @@ def tuned_identities(session: Session, suite: Suite, variant: Variant) -> Iterat
             break
     if identity.outcome is Outcome.PASSED:
         session.identities[suite.name, variant.name, ""] = (identity,)
-    if variant.base is not None and _has_base_beside_it(variant):
+    base = base_variant(variant)
+    # A server may serve the base as well.
+    is_beside = (base.base_url, base.base_url_env) == (variant.base_url, variant.base_url_env)
+    if variant.base is not None and is_beside:
         yield check_parent_model(variant.base, probes[0], results)
     if _rests_on_files(variant, probes) and identity.outcome is Outcome.INVALID:
         identity = replace(identity, outcome=Outcome.INCONCLUSIVE)
@@ -254,12 +257,6 @@ def _rests_on_files(variant: Variant, probes: Sequence[Sequence[CaseRequest]]) -
     is_whole = bool(provider_spec(variant.provider).weights) and variant.adapter is None
     fingerprints = {group[0].fingerprint for group in probes[:2] if group}
     return is_whole and variant.base_replies is None and len(fingerprints) > 1
-
-
-def _has_base_beside_it(variant: Variant) -> bool:
-    """Return True if the server of *variant* serves its base as well."""
-    base = base_variant(variant)
-    return (base.base_url, base.base_url_env) == (variant.base_url, variant.base_url_env)
 
 
 def _variant_facts(

@@ -1,4 +1,4 @@
-"""Label pairs of replies: what is drawn, what has labels, and the file that keeps them."""
+"""Label pairs of replies: on which inputs two sides differ, what is drawn, the file of labels."""
 
 from __future__ import annotations
 
@@ -6,23 +6,141 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.disagreements import Disagreements, Draw, draw_pairs, known_truths
+from pytest_ftgate.gates.design import LAST_LOOK_MISS
+from pytest_ftgate.gates.disagreements import (
+    Disagreements,
+    Draw,
+    draw_pairs,
+    find_disagreements,
+    known_truths,
+)
+from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.pair_labels import label_quality
 from pytest_ftgate.gates.pairs import ShownPair, drawn_pairs, open_pairs
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.readers.answers import Answers
+from pytest_ftgate.reporting.inputs import LabelPlan, label_plan_text
 from pytest_ftgate.results.run import load_verdicts
-from pytest_ftgate.runner.compare_files import compare
-from pytest_ftgate.runner.inputs import cached_disagreements, file_disagreements
+from pytest_ftgate.runner.compare_files import compare, read_compared
+from pytest_ftgate.runner.plan import known_replies
+from pytest_ftgate.runner.planner import GateRun, full_look
 from pytest_ftgate.runner.session import Session
+from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.stats.differing import labels_needed
 from pytest_ftgate.suite.model import Inputs, Suite, Variant
 from pytest_ftgate.suite.pair_labels import PairLabel
+
+
+def inputs_of(session: Session, suite: Suite) -> Inputs:
+    """Return the inputs of *suite*.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    if suite.inputs is None:
+        raise ConfigurationError(
+            f"{session.settings.typed(suite.name)} has no inputs; write inputs: FILE, with what "
+            "production was asked"
+        )
+    return suite.inputs
+
+
+def cached_disagreements(session: Session, suite: Suite, variant: Variant) -> Disagreements:
+    """Return on which inputs the cached replies of *variant* and of the baseline differ.
+
+    Raises:
+        ConfigurationError: the suite has no inputs, or the cache lacks the replies.
+    """
+    inputs, sides = inputs_of(session, suite), (suite.variants[suite.baseline], variant)
+    baseline, own = (_cached_scores(session, suite, side) for side in sides)
+    found = find_disagreements(inputs, baseline, own)
+    if not found.inputs:
+        raise ConfigurationError(
+            f"{session.settings.cache} has no replies of {suite.baseline} and {variant.name} to "
+            f"the inputs; run pytest --ftgate {session.settings.typed(suite.name)} first"
+        )
+    return found
+
+
+#: The share of inputs that differ, as long as no reply shows it.
+_SUPPOSED_SHARE = 0.05
+
+
+def label_plan_lines(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
+    """Yield how many labels each gate takes that reads inputs."""
+    for run in gates:
+        suite, gate = run.gate_suite, run.gate
+        if suite.inputs is None or not pools_inputs(suite, gate, run.variant):
+            continue
+        cases, inputs = len(gate.evaluated_cases(suite.cases)), len(suite.inputs.cases)
+        try:
+            found = cached_disagreements(session, suite, run.variant)
+        except ConfigurationError:
+            found = None
+        differing = len(found.differing) if found else round(_SUPPOSED_SHARE * inputs)
+        limit, alpha = gate.max_drop or 0.0, LAST_LOOK_MISS
+        plan = LabelPlan(
+            name=f"{gate.name}[{run.variant.name}]",
+            inputs=inputs,
+            differing=differing,
+            needed=labels_needed(cases + inputs, differing, limit, alpha=alpha),
+            labelled=_labelled(suite.inputs, found) if found else 0,
+            is_known=found is not None,
+        )
+        yield label_plan_text(plan)
+
+
+def _labelled(inputs: Inputs, found: Disagreements) -> int:
+    draw = draw_pairs(inputs, found)
+    truths = known_truths(inputs.labels, inputs.version)
+    return len(draw.known) + len(draw.labelled(truths))
+
+
+def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores:
+    asked = session.built.task(suite.inputs_suite, variant, full_look(suite))
+    replies = known_replies(session, variant.name, asked, only_cached=True)
+    # Those of a run that was stopped are a part: the other inputs are missing, and no error.
+    cached = [one for one in asked if one.fingerprint in replies]
+    return score_replies(variant.name, cached, replies, suite.path.parent)
+
+
+def file_disagreements(
+    base: Answers,
+    candidate: Answers,
+    labels: str | Path,
+    *,
+    scorer: str | Mapping[str, Any] | None = None,
+    by_line: bool = False,
+    **columns: Any,
+) -> tuple[Inputs, Disagreements]:
+    """Return the inputs of two files, and on which of them their replies differ.
+
+    The inputs are the rows without an expected answer and a score. *labels* is their file of
+    labels, which need not exist. The other arguments are those of `compare`; *columns* are ``id``,
+    ``input``, ``reply``, ``expected`` and ``score``.
+
+    Raises:
+        FtgateError: a file cannot be read, nothing pairs, or every row has an answer.
+    """
+    named = {role: path for role, path in columns.items() if path}
+    read = read_compared(
+        base, candidate, named=named, scorer=scorer, by_line=by_line, labels=labels
+    )
+    suite = read.compared.suite
+    if suite.inputs is None:
+        raise ConfigurationError(
+            f"{suite.name}: every row has an expected answer or a score, so nothing is left to "
+            "label; compare them without --labels"
+        )
+    sides = (read.compared.scores(name, suite.inputs_suite) for name in suite.variants)
+    return suite.inputs, find_disagreements(suite.inputs, *sides)
 
 
 class NextLook(NamedTuple):
@@ -137,16 +255,12 @@ def suite_labelling(suite: Suite, session: Session, variant: str) -> Labelling:
     Raises:
         ConfigurationError: the suite has no inputs, no such variant, or the cache no replies.
     """
-    typed = session.settings.typed(suite.name)
-    if suite.inputs is None:
-        raise ConfigurationError(
-            f"{typed} has no inputs; write inputs: FILE, with what production was asked"
-        )
+    typed, inputs = session.settings.typed(suite.name), inputs_of(session, suite)
     found = cached_disagreements(session, suite, _compared(suite, variant))
     verdicts = (
         one for one in load_verdicts(session.settings.cache.parent) if one.suite == suite.name
     )
-    return labelling_of(suite.inputs, found, verdicts, typed, f"pytest --ftgate {typed}")
+    return labelling_of(inputs, found, verdicts, typed, f"pytest --ftgate {typed}")
 
 
 def file_labelling(

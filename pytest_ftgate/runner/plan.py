@@ -282,7 +282,7 @@ def _groups_of(
     if variant.tuned and not variant.gated:
         stages = session.probe.plan(suite, variant).probe_stages
         groups += stages[-1 if most else 0]
-    in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
+    in_blocks = runs_in_blocks(suite, ladder=session.settings.ladder)
     look = _look(session, in_blocks[0], most=most) if in_blocks else full_look(suite)
     return [*groups, session.built.task(suite, variant, look)]
 
@@ -330,9 +330,7 @@ def _reply_history(
     if not requests:
         return ReplyHistory()
     model = (requests[0].provider, requests[0].model)
-    same_model = [
-        request for request in every_request if (request.provider, request.model) == model
-    ]
+    same_model = (one for one in every_request if (one.provider, one.model) == model)
     replies = (
         _cached_of(requests, cached)
         or _cached_of(same_model, cached)
@@ -368,40 +366,34 @@ def turn_lines(gates: Sequence[GateRun]) -> Iterator[str]:
 
 def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield one line for each tuned variant: the requests that show that it is tuned."""
-    seen = set[tuple[str, str]]()
-    for gate_run in gates:
-        suite, variant = gate_run.suite, gate_run.variant
+    # Of a gate that sends requests: others show nothing.
+    runs = {(run.suite.name, run.variant.name): run for run in gates if run.sends_requests}
+    for name, run in ((run.variant.name, run) for run in runs.values()):
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            first = len(session.plan(gate_run).identity_probes(gate_run))
-            if first and (suite.name, variant.name) not in seen:
-                seen.add((suite.name, variant.name))
-                most = sum(map(len, session.plan(gate_run).probe_stages[-1]))
+            plan = session.plan(run)
+            if first := len(plan.identity_probes(run)):
+                most = sum(map(len, plan.probe_stages[-1]))
                 more = f", at most {most:,}" if most > first else ""
                 counts = f"{first:,} of the requests{more}"
-                yield f"  identity: {variant.name} is first compared with its base: {counts}"
+                yield f"  identity: {name} is first compared with its base: {counts}"
 
 
 def level_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield the levels of skills of each variant, and how they are chosen."""
-    seen = set[tuple[str, str]]()
-    for gate_run in gates:
-        suite, variant = gate_run.suite, gate_run.variant
-        is_leveled = gate_run.gate is skills_gate(suite) and leveled_skills(suite)
-        if not is_leveled or (suite.name, variant.name) in seen:
-            continue
-        seen.add((suite.name, variant.name))
+    for run in gates:
+        name = run.variant.name
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            plan = session.plan(gate_run)
-            choices = plan.facts.levels
-            yield f"  skills: {variant.name}: {levels_note(choices)}"
-            if any(choice.is_assumed for choice in choices):
-                pilot = len(plan.pilot)
-                yield (
-                    f"  skills: the base of {variant.name} chooses the levels by {pilot:,} pilot "
-                    "requests of the above, which are sent first"
-                )
+            if run.gate is skills_gate(run.suite) and leveled_skills(run.suite):
+                plan = session.plan(run)
+                choices = plan.facts.levels
+                yield f"  skills: {name}: {levels_note(choices)}"
+                if any(choice.is_assumed for choice in choices):
+                    yield (
+                        f"  skills: the base of {name} chooses the levels by {len(plan.pilot):,} "
+                        "pilot requests of the above, which are sent first"
+                    )
 
 
 def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
@@ -542,7 +534,7 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         estimate = estimate_minimum_power(gate, variant.name, design, measured)
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
         yield replace(estimate, pass_probability=0.0, needed=None) if is_guess else estimate
-    # Of inputs labels are planned, and not cases: see runner/inputs.py.
+    # Of inputs labels are planned, and not cases: see runner/labelling.py.
     if gate.max_drop is None or pools_inputs(gate_run.suite, gate, variant):
         return
     if is_rate(gate):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -80,6 +81,11 @@ class GateRun:
         return self.variant.name, self.variant.declared_name
 
     @property
+    def variant_key(self) -> tuple[str, str]:
+        """The key of the suite with the requests, and the name of the variant."""
+        return self.suite.key, self.variant.name
+
+    @property
     def gate_suite(self) -> Suite:
         """The suite with the cases and limits that the statistics use."""
         return self.function_suite or self.suite
@@ -130,18 +136,32 @@ def gate_runs_of(suite: Suite) -> list[GateRun]:
     ]
 
 
+def whole_suites(gates: Iterable[GateRun]) -> list[GateRun]:
+    """Return the first of *gates* of each suite all of whose gates are among them.
+
+    Marked functions have limits of their own, and do not make a suite whole.
+    """
+    of_files = [run for run in gates if run.function_suite is None]
+    counts = Counter(run.suite.key for run in of_files)
+    first = {run.suite.key: run for run in reversed(of_files)}
+    found = [run for key, run in first.items() if counts[key] == len(gate_runs_of(run.suite))]
+    return found[::-1]
+
+
 def full_look(suite: Suite) -> Look:
     """Return the look that takes in the regular requests of every case."""
     return Look(repeats=suite.repeats or 1)
 
 
-def runs_in_blocks(suite: Suite) -> list[GateRun]:
+def runs_in_blocks(suite: Suite, *, ladder: bool = False) -> list[GateRun]:
     """Return the gates that read replies to the cases of *suite*, if all of them may stop early.
 
-    None are returned if a gate, or what the suite asks beside its gates, needs all cases at once.
+    None are returned if a gate, or what the suite or the run (*ladder*) asks beside the gates,
+    needs all cases at once.
     """
     reading = [run for run in gate_runs_of(suite) if run.reads_cases]
-    is_whole = suite.asks_for_advice or any(run.looks[0].cases is None for run in reading)
+    needs_all = ladder or suite.asks_for_advice
+    is_whole = needs_all or any(run.looks[0].cases is None for run in reading)
     return [] if is_whole else reading
 
 

@@ -17,7 +17,7 @@ from pytest_ftgate.reporting.number_text import least_to_most, percent, quantity
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.results.builder import duration
-from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks
+from pytest_ftgate.runner.planner import GateRun, full_look, runs_in_blocks, whole_suites
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -187,10 +187,10 @@ class _Further:
                 plan, last = session.plan(run), run.looks[-1]
                 groups = [*session.groups(run, last), *plan.possible(run, last)]
                 self._possible.append((run, _live(groups, first)))
-                self._proofs[_variant_key(run)] = _live(plan.proofs(run), first)
-        for run, variant, looks in _measured_last(session, gates):
+                self._proofs[run.variant_key] = _live(plan.proofs(run), first)
+        for suite, variant, looks in _measured_last(session, gates):
             with suppress(FtgateError):
-                least, most = (session.built.task(run.suite, variant, look) for look in looks)
+                least, most = (session.built.task(suite, variant, look) for look in looks)
                 self._sure |= _live([least], first)
                 self._ungated |= _live([most], first)
         parts = [*(more for _, more in self._possible), *self._proofs.values(), self._ungated]
@@ -204,7 +204,7 @@ class _Further:
         was_submitted, proven = self._session.replies.was_submitted, self._session.identities
         parts = [more for run, more in self._possible if any(run is one for one in gates)]
         parts.append(self._ungated)
-        variants = {*map(_variant_key, gates)}
+        variants = {run.variant_key for run in gates}
         parts += [self._proofs.get(key, {}) for key in variants if (*key, "") not in proven]
         possible = {key: one for part in parts for key, one in part.items()}
         sure, either = (
@@ -212,10 +212,6 @@ class _Further:
             for found in (self._sure, self._sure | possible)
         )
         return sure, either - sure
-
-
-def _variant_key(gate_run: GateRun) -> tuple[str, str]:
-    return gate_run.suite.key, gate_run.variant.name
 
 
 def _live(
@@ -229,20 +225,16 @@ def _live(
 
 def _measured_last(
     session: Session, gates: Sequence[GateRun]
-) -> Iterator[tuple[GateRun, Variant, tuple[Look, Look]]]:
-    """Yield a gate of each suite whose gates all run, with each ungated variant.
+) -> Iterator[tuple[Suite, Variant, tuple[Look, Look]]]:
+    """Yield each suite whose gates all run, with each ungated variant.
 
     These are asked after the gates, as many cases as these need: the looks are the least and all.
     """
-    # Marked functions have limits of their own, and do not make a suite whole.
-    of_files = [run for run in gates if run.function_suite is None]
-    for run in {run.suite.key: run for run in of_files}.values():
-        suite, whole = run.suite, full_look(run.suite)
-        total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
-        if sum(one.suite.key == suite.key for one in of_files) == total:
-            in_blocks = [] if session.settings.ladder else runs_in_blocks(suite)
-            looks = (in_blocks[0].looks[0] if in_blocks else whole, whole)
-            yield from ((run, one, looks) for one in suite.variants.values() if not one.gated)
+    for suite in (run.suite for run in whole_suites(gates)):
+        whole = full_look(suite)
+        in_blocks = runs_in_blocks(suite, ladder=session.settings.ladder)
+        looks = (in_blocks[0].looks[0] if in_blocks else whole, whole)
+        yield from ((suite, one, looks) for one in suite.variants.values() if not one.gated)
 
 
 class RunLog:
@@ -336,7 +328,7 @@ class RunLog:
 
     def _proof_logs(self) -> Iterator[_ProofLog]:
         """Yield the log of each tuned variant whose identity the run is to show."""
-        runs = {(run.suite.key, run.variant.name): run for run in self._gates}
+        runs = {run.variant_key: run for run in self._gates}
         for (suite, name), run in runs.items():
             if run.variant.tuned and not run.variant.is_proven:
                 with suppress(FtgateError):

@@ -59,7 +59,7 @@ class Replies:
         #: Imports libraries while the main thread waits for replies.
         self._importing: Thread | None = None
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
-        self.budget = Budget(self, time.monotonic, **limits)
+        self.budget = Budget(self.in_flight, time.monotonic, **limits)
         #: Called with the progress while the run waits for replies, or None.
         self._on_progress: OnProgress | None = None
         #: How many requests are planned, and wait until the identity of a variant is shown.
@@ -239,11 +239,6 @@ class Replies:
         """All results so far, by fingerprint."""
         # A copy: the engine's thread may add results meanwhile.
         return {**self._engine.results} if self._engine else {}
-
-    @property
-    def stop_reason(self) -> str:
-        """Why the budget stopped the run, or ""."""
-        return self.budget.stopped
 
     @property
     def pending_batches(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ConfigurationError, RepliesMissing
@@ -16,6 +16,7 @@ from pytest_ftgate.gates.needs import ScoreRequest, Sides, When
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import BuiltRequests, Plan
+from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_results
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.figure import JudgeValidation
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
-
-
-class WaitsForReplies(Protocol):
-    """What waits for requests and returns their results, by fingerprint."""
-
-    def results(self, case_requests: Sequence[CaseRequest], /) -> Mapping[str, Result]:
-        """Return the results, however many failed."""
-
-    def checked_results(
-        self, groups: Sequence[Sequence[CaseRequest]], suite: str
-    ) -> Mapping[str, Result]:
-        """Return the results; RepliesMissing if too many of a group failed."""
 
 
 #: The number of labelled replies that a judge grades again with their text doubled.
@@ -50,7 +39,7 @@ _Requests = tuple[CaseRequest, ...]
 class JudgeRunner:
     """Sends requests to the judges of suites, and caches their validation."""
 
-    def __init__(self, built: BuiltRequests, replies: WaitsForReplies) -> None:
+    def __init__(self, built: BuiltRequests, replies: Replies) -> None:
         self._built, self._replies = built, replies
         self._prompters: dict[str, tuple[JudgePrompter, ...]] = {}
         self._validations: dict[str, tuple[JudgeValidation, ...]] = {}
@@ -326,7 +315,7 @@ _CaseSet = Literal["task", "skills", "held out"]
 class ScoreCache:
     """Scores variants and caches the scores: gates of a suite share most of them."""
 
-    def __init__(self, built: BuiltRequests, replies: WaitsForReplies, judges: JudgeRunner) -> None:
+    def __init__(self, built: BuiltRequests, replies: Replies, judges: JudgeRunner) -> None:
         self._built, self._replies, self._judges = built, replies, judges
         #: By suite, variant and name, and whether judges took part.
         self._scores: dict[tuple[str, tuple[str, object], bool], VariantScores] = {}

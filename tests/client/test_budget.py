@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 from ftgate_testing.tables import every_row
@@ -38,29 +37,23 @@ def in_flight():
 @pytest.fixture
 def budget(in_flight):
     def made(clock=lambda: 0.0, **limits):
-        sender = SimpleNamespace(in_flight=lambda: in_flight)
-        return Budget(sender, clock, **limits)
+        return Budget(lambda: in_flight, clock, **limits)
 
     return made
 
 
-def test_without_limits_it_never_stops_and_counts_all_the_same(budget, call):
-    own = budget()
-    own.record_cost(call(tariff=DEAR), reply(500))
-
-    assert own.stop_reason() is None
-    assert own.spent == Decimal("0.5")
-
-
-def test_it_stops_once_the_next_call_would_go_beyond_the_limit(budget, call, in_flight):
-    own, one = budget(max_usd=1.0), call(tariff=DEAR)
+def test_it_stops_once_the_next_call_would_go_beyond_the_limit_and_never_without_one(
+    budget, call, in_flight
+):
+    own, free, one = budget(max_usd=1.0), budget(), call(tariff=DEAR)
     in_flight.append(one)
 
     for _ in range(3):
         own.record_cost(one, reply(300))
+        free.record_cost(one, reply(300))
 
-    assert own.stop_reason() == SPENT
-    assert own.stopped == SPENT
+    assert own.stop_reason() == own.stopped == SPENT
+    assert (free.stop_reason(), free.spent) == (None, Decimal("0.9"))
 
 
 def test_calls_in_flight_count_as_much_as_those_of_their_model_did(budget, call, in_flight):
@@ -73,13 +66,18 @@ def test_calls_in_flight_count_as_much_as_those_of_their_model_did(budget, call,
     assert own.stop_reason() == SPENT
 
 
-def test_before_the_first_reply_a_call_counts_what_it_should_cost(budget, call, in_flight):
+def test_before_the_first_reply_a_call_counts_what_it_should_cost_and_a_stop_is_for_good(
+    budget, call, in_flight
+):
     own = budget(max_usd=1.0)
     # A reply is taken for 100 tokens, unless it may be no longer than 16.
     in_flight.extend([call(tariff=DEAR)] * 62)
     assert own.stop_reason() is None
-
     in_flight.append(call(tariff=DEAR))
+    assert own.stop_reason() == SPENT
+
+    in_flight.clear()
+
     assert own.stop_reason() == SPENT
 
 
@@ -99,16 +97,6 @@ def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(budget, call):
     own.record_cost(turn, reply(1))
 
     assert own.spent == Decimal("0.001")
-
-
-def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(budget, call, in_flight):
-    own = budget(max_usd=1.0)
-    in_flight.extend([call(tariff=DEAR)] * 63)
-    own.stop_reason()
-
-    in_flight.clear()
-
-    assert own.stop_reason() == SPENT
 
 
 @every_row(
@@ -170,34 +158,22 @@ def test_a_reply_that_two_variants_share_is_paid_by_the_first(call):
     assert report.used == pytest.approx(0.03)
 
 
-def test_what_nobody_prices_is_named_by_the_word_for_it(call):
+def test_the_phrase_names_what_was_paid_what_all_is_worth_and_what_has_no_price(call):
     local, house = (
         exchanges(call, "a", tariff=Tariff(local=one), model=str(one)) for one in (1, 0)
     )
+    three = [("one", exchanges(call, "a", "b", "c"))]
+    recorded = cost_report(
+        0.0, [("file", exchanges(call, "a", tariff=Tariff(), provider="recorded"))]
+    )
+    mixed = cost_report(0.01, [("here", local), ("house", house), ("one", exchanges(call, "b"))])
 
-    report = cost_report(0.01, [("here", local), ("house", house), ("one", exchanges(call, "b"))])
-
-    assert cost_phrase(report) == "0.01 USD without house (unpriced), here (local)"
-
-
-def test_recorded_replies_were_paid_for_elsewhere(call):
-    parts = [("file", exchanges(call, "a", tariff=Tariff(), provider="recorded"))]
-    report = cost_report(0.0, parts)
-
-    assert (report.unknown, cost_phrase(report)) == ({}, "")
-
-
-def test_what_the_replies_of_the_cache_are_worth_is_told_where_it_differs(call):
-    parts = [("one", exchanges(call, "a", "b", "c"))]
-
-    assert cost_phrase(cost_report(0.01, parts)) == "0.01 USD of 0.03 USD"
-    assert cost_phrase(cost_report(0.03, parts)) == "0.03 USD"
-
-
-def test_a_run_of_models_on_this_machine_says_nothing_of_money(call):
-    local = exchanges(call, "a", tariff=Tariff(local=True))
-
+    assert cost_phrase(mixed) == "0.01 USD without house (unpriced), here (local)"
+    assert cost_phrase(cost_report(0.01, three)) == "0.01 USD of 0.03 USD"
+    assert cost_phrase(cost_report(0.03, three)) == "0.03 USD"
     assert cost_phrase(cost_report(0.0, [("here", local)])) == ""
+    # Those of a file were paid for elsewhere.
+    assert (recorded.unknown, cost_phrase(recorded)) == ({}, "")
 
 
 def test_the_cost_reports_of_workers_are_merged():
@@ -215,19 +191,17 @@ def test_the_cost_reports_of_workers_are_merged():
     )
 
 
-def test_each_variant_is_told_where_the_user_wants_to_know_more(call):
+def test_each_variant_is_told_where_the_user_wants_to_know_more_and_what_a_budget_misses(call):
     report = cost_report(0.0, [("one", exchanges(call, "a")), ("two", exchanges(call, "b", "c"))])
+    local = CostReport(unknown={"here": "local"})
 
-    assert list(cost_lines(report, full=True, max_usd=None)) == [
+    assert [*cost_lines(report, full=True, max_usd=None)] == [
         "replies cost: one 0.01 USD, two 0.02 USD"
     ]
-    assert list(cost_lines(report, full=False, max_usd=None)) == []
-
-
-def test_a_budget_that_some_calls_escape_says_so():
-    told = list(cost_lines(CostReport(unknown={"here": "local"}), full=False, max_usd=1.0))
-
-    assert told == ["not counted by --ftgate-max-usd, having no price: here (local)"]
+    assert [*cost_lines(report, full=False, max_usd=None)] == []
+    assert [*cost_lines(local, full=False, max_usd=1.0)] == [
+        "not counted by --ftgate-max-usd, having no price: here (local)"
+    ]
 
 
 def test_without_the_list_it_is_said_how_prices_are_had(call, no_price_list):

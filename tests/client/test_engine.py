@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import tempfile
 import threading
@@ -15,7 +16,6 @@ from ftgate_testing.tables import every_row
 
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.budget import Progress
-from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.rate_limit import UNREACHABLE, RetryPolicy
 from pytest_ftgate.client.results import Results
 from pytest_ftgate.errors import (
@@ -135,7 +135,7 @@ def test_each_model_has_its_own_slots(start, call, providers, soon):
 
 def test_calls_handed_in_the_moment_the_last_one_is_answered_are_answered(start, call):
     engine = start()
-    for i in range(300):
+    for i in range(100):
         engine.submit([call(str(i))])
         assert ask(engine, call(str(i))) == [str(i)]
 
@@ -195,22 +195,17 @@ def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
     assert set(paused) == {limits}
 
 
-@pytest.fixture
-def backoff(cache):
-    """Return the backoff of the engine."""
-    engine = Engine(cache, {})
-    yield engine._retry_policy._backoff
-    engine.close()
+backoff = RetryPolicy(asyncio.Event())._backoff
 
 
 @every_row(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
-def test_pauses_double_up_to_the_longest_and_are_spread(backoff, attempt, most):
+def test_pauses_double_up_to_the_longest_and_are_spread(attempt, most):
     pauses = {backoff(attempt, None, UNREACHABLE) for _ in range(20)}
     assert 0.75 * most <= min(pauses) < max(pauses) <= most
 
 
 @every_row(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
-def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(backoff, asked_for, waited):
+def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(asked_for, waited):
     assert backoff(0, asked_for, UNREACHABLE) == waited
 
 
@@ -281,12 +276,6 @@ def test_a_cache_that_breaks_while_keeping_is_told_to_the_call(
 
 
 # The cache
-
-
-def test_a_reply_is_on_disk_before_anything_may_use_it(start, call, open_cache):
-    engine = start()
-    engine.wait([call("a")])
-    assert set(open_cache("reader").replies([call("a").fingerprint])) == {call("a").fingerprint}
 
 
 def test_the_next_run_reuses_what_is_kept_and_asks_the_rest(start, call, providers, kept):

@@ -132,8 +132,7 @@ ON_THE_WAY += [(SlotLease, "_send_within_budget"), (RateLimiter, "record_reply")
 
 
 @every_row("error", MISTAKES)
-@every_row("place", ON_THE_WAY)
-@every_row("provider", ["python", "one of a plugin"])
+@every_row("place, provider", zip(ON_THE_WAY, ["python", "one of a plugin"] * 3, strict=False))
 def test_an_error_on_the_way_of_a_reply_is_never_a_missing_reply(
     start, call, monkeypatch, provider, place, error
 ):

@@ -26,8 +26,7 @@ def theirs(open_cache, calls):
     """The cache of another process on another machine, which asks all calls."""
     cache = open_cache()
     cache._claims.owner = "elsewhere pid:[1] 17 abcd"
-    for one in calls:
-        cache.claim(one.fingerprint)
+    cache.claim_all([one.fingerprint for one in calls])
     return cache
 
 
@@ -35,7 +34,7 @@ def theirs(open_cache, calls):
 def statements(cache):
     """What the cache of this process is asked in SQL."""
     seen: list[str] = []
-    cache._database._database._db.set_trace_callback(seen.append)
+    cache._file._database._db.set_trace_callback(seen.append)
     return seen
 
 
@@ -90,7 +89,7 @@ def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, 
 
 def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
-        cache._database._database.close()
+        cache._file._database.close()
 
     found = waiting(cache, calls, close)
 
@@ -127,8 +126,7 @@ def test_long_texts_from_the_cache_and_from_a_model_lie_in_a_file(cache, call):
 def test_cached_replies_are_read_part_by_part(cache, call, monkeypatch):
     monkeypatch.setattr(module, "_READ_AT_ONCE", 2)
     calls = [call(str(number)) for number in range(5)]
-    for one in calls:
-        cache.store(one, Reply(text=one.messages[0][1]))
+    cache.store_all([(one, Reply(text=one.messages[0][1])) for one in calls])
 
     replies = Results(cache, {}, fresh=False).cached_replies(calls)
 

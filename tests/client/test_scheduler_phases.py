@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 from ftgate_testing.scripted import Scripted, outcome, trouble
+from ftgate_testing.tables import every_row
 
-from pytest_ftgate.client.scheduler import Phases, server_address
+from pytest_ftgate.client.scheduler import Phases
 from pytest_ftgate.errors import OutOfBudget, ReplyError
 from pytest_ftgate.requests.reply import Reply
 
@@ -65,19 +66,23 @@ def test_a_submission_that_goes_first_follows_the_current_phase(to):
     assert order == [[], ["c"], ["e"], ["b"], []]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"base_url": HOSTED}, {"base_url": None}, {"provider": "house"}, {"batch": True}]
+AZURE = "https://team.openai.azure.com/openai/v1"
+
+
+@every_row(
+    "changes",
+    [
+        *({"base_url": url} for url in (HOSTED, AZURE, None)),
+        {"provider": "house"},
+        {"batch": True},
+    ],
 )
-def test_nothing_is_held_back_at_hosted_apis_and_other_providers(to, changes):
+def test_nothing_is_held_back_at_hosted_apis_and_other_providers_nor_between_addresses(to, changes):
     requests = [to("base", "a", **changes), to("tuned", "b", **changes)]
 
     assert Phases().admit(requests) == requests
-
-
-def test_two_addresses_have_phases_of_their_own(to):
-    requests = [to("base", "a"), to("tuned", "b", "http://10.0.0.8:8000/v1")]
-
-    assert Phases().admit(requests) == requests
+    own = [to("base", "a"), to("tuned", "b", "http://10.0.0.8:8000/v1")]
+    assert Phases().admit(own) == own
 
 
 def test_the_adapters_of_a_request_are_weights_and_its_other_settings_are_not(to):
@@ -87,11 +92,6 @@ def test_the_adapters_of_a_request_are_weights_and_its_other_settings_are_not(to
     others = [to("m", "b"), to("m", "c", extra={"top_k": 2})]
     assert names(Phases().admit([plain, *others])) == [*"abc"]
     assert names(Phases().admit([to("m", "a", extra=off), to("m", "b", extra=on)])) == ["a"]
-
-
-def test_a_hosted_address_is_known_by_its_host(to):
-    assert server_address(to("m", "a")) == "10.0.0.7:8000"
-    assert server_address(to("m", "a", "https://team.openai.azure.com/openai/v1")) is None
 
 
 class Together(Scripted):

@@ -111,12 +111,19 @@ class Model:
         pass
 
 
-@pytest.fixture
-def agent(tmp_path, call):
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, call):
     """Make a call with the tools of the shop."""
-    (tmp_path / "converse_shop.py").write_text(SHOP, "utf-8")
-    tools = tuple(build_tool(f"converse_shop:{name}", tmp_path) for name in NAMES)
-    return replace(call("Where is it?"), tools=tools, max_turns=4, folder=tmp_path)
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "converse_shop.py").write_text(SHOP, "utf-8")
+    tools = tuple(build_tool(f"converse_shop:{name}", folder) for name in NAMES)
+    return replace(call("Where is it?"), tools=tools, max_turns=4, folder=folder)
+
+
+@pytest.fixture
+def agent(shop):
+    (shop.folder / "run.txt").unlink(missing_ok=True)
+    return shop
 
 
 @pytest.fixture
@@ -148,11 +155,16 @@ def result(talk, name, given) -> ToolCall:
 # The loop ------------------------------------------------------------------------------------
 
 
-def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, stored):
+def test_a_call_without_tools_is_sent_once_as_it_is_and_its_reply_has_the_passages(
+    talk, agent, stored
+):
     reply, model = talk(Reply(text="hello"), tools=(), max_turns=1)
 
     assert (reply, model.asked) == (Reply(text="hello"), [replace(agent, tools=(), max_turns=1)])
     assert stored == {}
+    passages = (Passage(source="a.md", text="b"),)
+    for tools in ({}, {"tools": ()}):
+        assert talk(Reply(text="a"), passages=passages, **tools)[0].passages == passages
 
 
 def test_the_results_go_back_to_the_model_until_it_answers(talk):
@@ -192,13 +204,6 @@ def test_a_model_that_never_answers_is_asked_as_often_as_it_may_be(talk, most):
 
     assert (len(model.asked), reply.stop) == (most, "tool")
     assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [None]
-
-
-def test_passages_are_part_of_the_reply_with_and_without_tools(talk):
-    passages = (Passage(source="a.md", text="b"),)
-
-    for tools in ({}, {"tools": ()}):
-        assert talk(Reply(text="a"), passages=passages, **tools)[0].passages == passages
 
 
 # One use -------------------------------------------------------------------------------------
@@ -286,22 +291,20 @@ def answer(engine, call):
     return engine.wait([call])[call.fingerprint]
 
 
-def runs(folder) -> list[str]:
-    return (folder / "run.txt").read_text().split()
+def runs(agent) -> list[str]:
+    return (agent.folder / "run.txt").read_text().split()
 
 
-def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent, tmp_path):
+def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent):
     script = (wants(("lookup", {"order_id": "1"})), RetryableError("busy"), Reply(text="done"))
     model = Model(*script)
 
     assert answer(start(model), agent).text == "done"
     assert [len(request.steps) for request in model.asked] == [0, 1, 1]
-    assert runs(tmp_path) == ["1"]
+    assert runs(agent) == ["1"]
 
 
-def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_again(
-    start, agent, tmp_path
-):
+def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_again(start, agent):
     first = Model(wants(("lookup", {"order_id": "1"})), RequestRejected("not today"))
     assert isinstance(answer(start(first), agent), RequestRejected)
 
@@ -310,7 +313,7 @@ def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_aga
 
     assert (reply.text, [use.result for use in reply.tool_calls]) == ("done", ["shipped"])
     assert [len(request.steps) for request in second.asked] == [1]
-    assert runs(tmp_path) == ["1"]
+    assert runs(agent) == ["1"]
 
 
 def test_a_turn_is_named_by_the_call_and_by_what_was_done_since(start, agent):

@@ -15,7 +15,7 @@ from ftgate_testing.tiny_model import answers
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from pytest_ftgate.adapters.chat_template import SAMPLE_CHATS, ChatTemplate
-from pytest_ftgate.providers.server_template import template_body
+from pytest_ftgate.providers.served import template_body
 
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 #: The tokens of the embedded model.

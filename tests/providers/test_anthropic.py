@@ -34,28 +34,6 @@ def test_a_message_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
-    turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
-    asked(messages=turns, max_tokens=7)
-    messages = [{"role": role, "content": text} for role, text in turns[1:]]
-    sent = {"model": "m", "max_tokens": 7, "system": "be brief", "messages": messages}
-    assert api.requests == [sent]
-
-
-@every_row(
-    ("sampling", "sent"),
-    [
-        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
-        ({"stop": ["END"]}, {"stop_sequences": ["END"]}),
-        ({"effort": "low"}, {"output_config": {"effort": "low"}}),
-    ],
-)
-def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
-    api.requests.clear()
-    asked(sampling=sampling)
-    assert sent.items() <= api.requests[0].items()
-
-
 def test_a_schema_is_sent_in_the_form_that_the_api_takes(asked, api):
     schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 3}}}
     asked(constraint={"json_schema": schema}, sampling={"effort": "low"})
@@ -64,16 +42,6 @@ def test_a_schema_is_sent_in_the_form_that_the_api_takes(asked, api):
     assert output["format"]["type"] == "json_schema"
     assert output["format"]["schema"]["additionalProperties"] is False
     assert "maximum" not in output["format"]["schema"]["properties"]["n"]
-
-
-STOPS = {"end_turn": "end", "max_tokens": "length", "model_context_window_exceeded": "length"}
-STOPS |= {"stop_sequence": "stop", "tool_use": "tool", "a_later_invention": "end"}
-
-
-@every_row(("said", "means"), STOPS.items())
-def test_the_reason_for_stopping_is_reported(asked, api, said, means):
-    api.message("x", said)
-    assert asked().stop == means
 
 
 def test_a_refusal_is_a_reply_without_text(asked, api):

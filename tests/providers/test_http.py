@@ -60,6 +60,65 @@ def test_a_key_that_is_not_set_is_named(made, hosted, environ):
         HOSTED[hosted][0]([made(base_url=None)], environ)
 
 
+# What is sent and read ---------------------------------------------------------------------------
+
+
+def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api, hosted):
+    turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
+    asked(messages=turns, max_tokens=7)
+
+    sent = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    if hosted == "anthropic":
+        sent["system"] = sent["messages"].pop(0)["content"]
+    assert api.requests == [{"model": "m", "max_tokens": 7, **sent}]
+
+
+#: By the API: settings of a request, and what is sent of them.
+SETTINGS = {
+    "anthropic": [
+        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
+        ({"stop": ["END"]}, {"stop_sequences": ["END"]}),
+        ({"effort": "low"}, {"output_config": {"effort": "low"}}),
+    ],
+    "openai-compatible": [
+        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
+        ({"stop": ["END"]}, {"stop": ["END"]}),
+        ({"effort": "low"}, {"reasoning_effort": "low"}),
+    ],
+}
+
+
+def test_each_setting_goes_where_the_api_reads_it(asked, api, hosted):
+    for sampling, sent in SETTINGS[hosted]:
+        asked(sampling=sampling)
+        assert sent.items() <= api.requests[-1].items()
+
+
+#: By the API: its reasons for an end, and what they mean.
+STOPS = {
+    "anthropic": {
+        "end_turn": "end",
+        "max_tokens": "length",
+        "model_context_window_exceeded": "length",
+        "stop_sequence": "stop",
+        "tool_use": "tool",
+        "a_later_invention": "end",
+    },
+    "openai-compatible": {
+        "stop": "end",
+        "length": "length",
+        "content_filter": "refusal",
+        "a_new_word": "end",
+    },
+}
+
+
+def test_the_reason_for_stopping_is_reported(asked, answers, hosted):
+    for said, means in STOPS[hosted].items():
+        answers("x", said)
+        assert (said, asked().stop) == (said, means)
+
+
 # Errors ------------------------------------------------------------------------------------------
 
 

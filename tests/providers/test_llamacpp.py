@@ -28,7 +28,7 @@ from pytest_ftgate.providers.llamacpp import (
     prompted_messages,
     prompted_schema,
 )
-from pytest_ftgate.providers.openai import closed_object
+from pytest_ftgate.providers.openai import chat_messages, chat_tools, closed_object
 from pytest_ftgate.requests.request import Adapter, Step, Tool, ToolCall
 
 MODEL = str(weights.find_weights("smollm2-135m", Path()))
@@ -249,7 +249,7 @@ def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
 def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
     provider, plain, local, strong
 ):
-    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 7)]
+    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 5)]
     calls = [local(prompt, max_tokens=8) for prompt in prompts]
 
     replies(provider, *(replace(call, adapter=strong) for call in calls))
@@ -326,18 +326,18 @@ from pytest_ftgate.requests.request import Request
 request = Request(fingerprint="f", provider="llamacpp", model=sys.argv[1],
                   messages=(("user", "hi"),),
                   max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
-engine = Engine(Cache(Path("replies.sqlite"), run="r", clock=time.time), {})
-print(type(engine.wait([request])["f"]).__name__)
-if sys.argv[2] == "closed":
-    engine.close()
+for run in ("closed", "open"):
+    engine = Engine(Cache(Path(f"{run}.sqlite"), run=run, clock=time.time), {})
+    print(type(engine.wait([request])["f"]).__name__)
+    if run == "closed":
+        engine.close()
 """
 
 
-@pytest.mark.parametrize("left", ["closed", "open"])
-def test_a_process_that_used_the_engine_ends_cleanly(start_python, left):
-    process = start_python(USE_AND_LEAVE, MODEL, left)
+def test_a_process_that_used_the_engine_ends_cleanly_closed_or_open(start_python):
+    process = start_python(USE_AND_LEAVE, MODEL)
     said, _ = process.communicate(timeout=60)
-    assert (said.split()[-1], process.returncode) == ("Reply", 0)
+    assert (said.split()[-2:], process.returncode) == (["Reply"] * 2, 0)
 
 
 # Tools ---------------------------------------------------------------------------------------
@@ -408,6 +408,20 @@ def test_a_model_whose_template_knows_no_tools_gets_them_in_the_prompt(talk, loc
     assert all(use.name == "lookup_order" and not use.failed for use in reply.tool_calls)
 
 
+def test_tools_go_to_a_template_that_knows_them_and_no_schema_beside_them(
+    provider, local, monkeypatch
+):
+    monkeypatch.setitem(provider._properties["chat_template_caps"], "supports_tools", True)
+    asked = local(tools=(LOOKUP,))
+
+    sent = provider._payload(asked)
+
+    assert (sent["tools"], sent["messages"]) == (chat_tools(asked), chat_messages(asked))
+    with pytest.raises(RequestRejected, match="remove response_schema or tools"):
+        provider._payload(replace(asked, constraint={"choice": ["a"]}))
+
+
+@pytest.mark.heavy
 def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(talk, local, tooled):
     call = local(
         model=tooled,

@@ -79,34 +79,6 @@ def test_a_reply_that_ends_in_its_thought_has_no_text(asked, api):
     assert asked().has_no_answer
 
 
-def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
-    turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
-    asked(messages=turns, max_tokens=7)
-
-    assert api.requests == [
-        {
-            "model": "m",
-            "max_tokens": 7,
-            "messages": [{"role": role, "content": text} for role, text in turns],
-        }
-    ]
-
-
-@every_row(
-    ("sampling", "sent"),
-    [
-        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
-        ({"stop": ["END"]}, {"stop": ["END"]}),
-        ({"effort": "low"}, {"reasoning_effort": "low"}),
-    ],
-)
-def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
-    api.requests.clear()
-    asked(sampling=sampling)
-
-    assert sent.items() <= api.requests[0].items()
-
-
 def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, together, api):
     together([made(sampling={"seed": 7}), made(sampling={"seed": 7}, repeat=2)])
 
@@ -223,16 +195,6 @@ def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, together, a
     together([made(text, max_tokens=5) for text in "ab"])
 
     assert [request.get("max_completion_tokens") for request in api.requests] == [None, 5, 5]
-
-
-STOPS = {"stop": "end", "length": "length", "content_filter": "refusal", "a_new_word": "end"}
-
-
-@every_row(("said", "means"), STOPS.items())
-def test_the_reason_for_stopping_is_reported(asked, api, said, means):
-    api.completion("x", said)
-
-    assert asked().stop == means
 
 
 def test_a_refusal_is_counted_apart_from_an_answer(asked, api):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
-from ftgate_testing.asking import ENVIRON, ask_all
+from ftgate_testing.asking import ask_all
 from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.loopback import Handler, loopback
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ProviderRejected, RetryableError
 from pytest_ftgate.providers.openai import open_openai
@@ -35,15 +35,18 @@ def to(call):
     return make
 
 
+@contextmanager
 def failing(status: int, message: str):
-    """Serve an API whose answers are all this error."""
+    """Serve an API whose answers are all this error; yield its address, and what it was sent."""
+    sent: list[bytes] = []
 
     class Fails(Handler):
         def post(self) -> None:
-            self.sent()
+            sent.append(self.sent())
             self.give_json(status, {"error": {"message": message}})
 
-    return loopback(Fails)
+    with loopback(Fails) as url:
+        yield f"{url}/v1", sent
 
 
 def name(url: str) -> str:
@@ -71,8 +74,8 @@ def test_a_pool_has_room_for_what_all_of_its_servers_take(servers, to):
 
 
 def test_what_a_server_does_not_answer_another_one_answers_and_the_reply_tells_it(servers, to):
-    with failing(500, "out of memory") as broken:
-        urls = [f"{broken}/v1", servers[0].url]
+    with failing(500, "out of memory") as (broken, _):
+        urls = [broken, servers[0].url]
         replies = ask_all(open_openai, [to(urls, f"case {n}") for n in range(6)])
 
     # After a failure the server rests, so that the others are asked first.
@@ -82,73 +85,48 @@ def test_what_a_server_does_not_answer_another_one_answers_and_the_reply_tells_i
     assert told.startswith("500 out of memory")
 
 
-def test_a_server_that_rests_is_asked_if_no_other_answers(servers, to):
-    with failing(500, "loading weights") as broken, failing(500, "other") as other:
-        found = ask_all(
-            open_openai,
-            [to([f"{broken}/v1", f"{other}/v1"]), to([f"{broken}/v1", f"{other}/v1"])],
-            keep_errors=True,
-        )
+@every_row("status, error", [(500, RetryableError), (401, ProviderRejected)])
+def test_a_server_that_failed_is_asked_if_no_other_answers_and_the_error_is_theirs(
+    to, status, error
+):
+    with failing(status, "no") as (one, _), failing(status, "no") as (other, _):
+        found = ask_all(open_openai, [to([one, other])] * 2, keep_errors=True)
 
-    assert [type(error) for error in found] == [RetryableError] * 2
+    assert [type(each) for each in found] == [error] * 2
+    assert str(found[0]).startswith(f"{status} no")
+    # Of servers that are left out, each is named.
+    assert str(found[1]).count(f"{status} no") == (2 if error is ProviderRejected else 1)
 
 
 def test_a_server_without_the_model_is_left_out_and_the_others_go_on(servers, to):
-    asked = []
-
-    class Lacks(Handler):
-        def post(self) -> None:
-            asked.append(self.sent())
-            self.give_json(404, {"error": {"message": "no model m"}})
-
-    with loopback(Lacks) as lacking:
-        urls = [f"{lacking}/v1", servers[0].url]
+    with failing(404, "no model m") as (lacking, sent):
+        urls = [lacking, servers[0].url]
         replies = ask_all(open_openai, [to(urls, f"case {n}") for n in range(4)])
 
-    assert len(asked) == 1
+    assert len(sent) == 1
     told = replies[-1].facts[f"{FAILED_SERVER_FACT}{name(lacking)}"]
     assert told.startswith("404 no model m")
 
 
-def test_where_every_server_refuses_the_error_is_theirs(to):
-    with failing(401, "bad key") as one, failing(401, "bad key") as other:
-        call = to([f"{one}/v1", f"{other}/v1"])
-        found = ask_all(open_openai, [call, call], keep_errors=True)
-
-    assert [type(error) for error in found] == [ProviderRejected] * 2
-    assert str(found[0]).startswith("401 bad key")
-    assert str(found[1]).count("401 bad key") == 2
-
-
 def test_a_server_that_is_full_is_not_held_for_broken(servers, to):
-    class Full(Handler):
-        def post(self) -> None:
-            self.sent()
-            self.give(429, json.dumps({"error": {"message": "slow down"}}).encode())
-
-    with loopback(Full) as full:
-        (reply,) = ask_all(open_openai, [to([f"{full}/v1", servers[0].url])], ENVIRON)
+    with failing(429, "slow down") as (full, _):
+        (reply,) = ask_all(open_openai, [to([full, servers[0].url])])
 
     assert reply.facts == {SERVER_FACT: name(servers[0].url)}
 
 
 def test_a_request_that_cannot_succeed_is_sent_to_one_server_alone(servers, to):
-    class Refuses(Handler):
-        def post(self) -> None:
-            self.sent()
-            self.give_json(400, {"error": {"message": "too long"}})
-
-    with loopback(Refuses) as refusing:
-        (found,) = ask_all(open_openai, [to([f"{refusing}/v1", servers[0].url])], keep_errors=True)
+    with failing(400, "too long") as (refusing, _):
+        (found,) = ask_all(open_openai, [to([refusing, servers[0].url])], keep_errors=True)
 
     assert str(found) == "400 too long"
     assert servers[0].requests == []
 
 
 def test_a_server_that_ended_is_told_in_the_same_words_for_each_of_its_models(servers, to):
-    with failing(500, "busy") as gone:
-        urls = [f"{gone}/v1", servers[0].url]
+    with failing(500, "busy") as (gone, _):
+        urls = [gone, servers[0].url]
     replies = ask_all(open_openai, [to(urls)])
 
     told = replies[0].facts[f"{FAILED_SERVER_FACT}{name(gone)}"]
-    assert told == f"nothing answers at {gone}/v1 (connection refused)"
+    assert told == f"nothing answers at {gone} (connection refused)"

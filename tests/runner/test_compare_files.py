@@ -89,19 +89,17 @@ def test_replies_are_scored_by_a_rule_that_fits_or_is_named(expected, reply, sco
     assert result.verdicts[0].check.after == rate
 
 
-def test_where_no_reply_is_right_another_rule_is_named():
-    rows = [{"id": n, "expected": "four", "reply": f"It is four, {n}."} for n in range(60)]
-
-    assert 'no reply is right by "exact": for replies with more text try --scorer' in str(
-        compare(rows, [{**row, "reply": "four, I think"} for row in rows])
-    )
-
-
-@every_row(("scorer", "hint"), [("exact", "contains, or numeric"), ("contains", "similarity")])
-def test_the_rule_that_is_named_is_another_one(scorer, hint):
+@every_row(
+    ("scorer", "hint"),
+    [(None, ""), ("exact", " contains, or numeric"), ("contains", " similarity")],
+)
+def test_where_no_reply_is_right_another_rule_is_named(scorer, hint):
     rows = [{"id": n, "expected": "four", "reply": f"It is {n}."} for n in range(60)]
+    result = compare(rows, [{**row, "reply": "five"} for row in rows], scorer=scorer)
 
-    assert f"try --scorer {hint}" in " ".join(str(compare(rows, rows, scorer=scorer)).split())
+    told = " ".join(str(result).split())
+    assert f'no reply is right by "{scorer or "exact"}"' in told
+    assert f"try --scorer{hint}" in told
 
 
 def test_the_scores_of_the_files_count_unless_a_rule_is_named():
@@ -151,21 +149,9 @@ def test_a_change_is_limited_on_both_sides(fixed, regressed, outcome, shown):
 
 
 def test_replies_that_are_all_the_same_are_said_to_be():
-    rows = [{"id": f"c{n}", "expected": "a", "reply": "ab"[n % 2]} for n in range(400)]
+    result = compare(answer_rows(60), answer_rows(60), two_sided=0.5)
 
-    result = compare(rows, rows, two_sided=0.05)
-
-    assert "all 400 replies have the same text" in " ".join(result.lines())
-
-
-def test_only_one_limit_is_declared():
-    rows = [{"id": "a", "reply": "a", "expected": "a"}] * 2
-    with pytest.raises(ConfigurationError, match="--two-sided limits a drop as well; leave --max-"):
-        compare(rows, rows, two_sided=0.05, max_drop=0.05)
-    with pytest.raises(
-        ConfigurationError, match="--two-sided is 2, but is above 0 and below 1; fo"
-    ):
-        compare(rows, rows, two_sided=2)
+    assert "all 60 replies have the same text" in " ".join(result.lines())
 
 
 def test_a_value_that_all_rows_have_is_compared_once():
@@ -290,25 +276,6 @@ def test_several_candidates_are_shown_in_one_table_first():
     ]
 
 
-def test_names_that_are_longer_together_than_a_path_may_be_are_compared(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = [f"{name}-{'long' * 40}.jsonl" for name in ("base", "first", "second")]
-    files = [write_rows(tmp_path / name, answer_rows(20)) for name in names]
-
-    assert compare(files[0], files[1:]).passed
-
-
-def test_files_of_which_one_states_scores_are_an_error_that_names_both():
-    scored = answer_rows(60, score=1)
-
-    with pytest.raises(
-        ConfigurationError,
-        match=r"^base states scores and candidate-1 does not: .* \(--scorer exact",
-    ):
-        compare(scored, answer_rows(60))
-    assert compare(scored, answer_rows(60), scorer="exact").passed
-
-
 def test_the_expected_answers_may_be_in_a_file_of_their_own():
     replies = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200, range(60))]
     right = [{"id": row["id"], "reply": row["answer"]} for row in answer_rows(200)]
@@ -318,14 +285,26 @@ def test_the_expected_answers_may_be_in_a_file_of_their_own():
     assert (result.verdicts[0].check.before, result.verdicts[0].check.after) == (1.0, 0.7)
 
 
-def test_what_cannot_be_compared_is_an_error_with_a_remedy():
-    with pytest.raises(ConfigurationError, match=r"for 5 points write 0\.05"):
-        compare(answer_rows(20), answer_rows(20), max_drop=5)
-    with pytest.raises(ConfigurationError, match='--scorer: unknown score "exakt"; did you mean'):
-        compare(answer_rows(20), answer_rows(20), scorer="exakt")
-    rows = [{"id": n, "reply": "x", "kind": "a"} for n in range(20)]
-    with pytest.raises(ConfigurationError, match=r"no expected answer and .*; not read: kind$"):
-        compare(rows, rows)
+ROWS, SCORED = answer_rows(60), answer_rows(60, score=1)
+WITHOUT = [{"id": n, "reply": "x", "kind": "a"} for n in range(20)]
+BOTH = "--two-sided limits a drop as well; leave --max-"
+ONE_SCORED = r"^base states scores and candidate-1 does not: .* \(--scorer exact"
+
+
+@every_row(
+    ("base", "candidate", "options", "told"),
+    [
+        (ROWS, ROWS, {"max_drop": 5}, r"for 5 points write 0\.05"),
+        (ROWS, ROWS, {"two_sided": 2}, "--two-sided is 2, but is above 0 and below 1; fo"),
+        (ROWS, ROWS, {"two_sided": 0.05, "max_drop": 0.05}, BOTH),
+        (ROWS, ROWS, {"scorer": "exakt"}, '--scorer: unknown score "exakt"; did you mean'),
+        (WITHOUT, WITHOUT, {}, r"no expected answer and .*; not read: kind$"),
+        (SCORED, ROWS, {}, ONE_SCORED),
+    ],
+)
+def test_what_cannot_be_compared_is_an_error_with_a_remedy(base, candidate, options, told):
+    with pytest.raises(ConfigurationError, match=told):
+        compare(base, candidate, **options)
 
 
 def test_an_expected_answer_that_a_rule_cannot_read_is_named_by_its_line(tmp_path):

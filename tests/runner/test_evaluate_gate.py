@@ -94,16 +94,6 @@ def test_a_gate_for_training_data_sends_no_request(house):
     assert house.asked == []
 
 
-def test_requests_of_several_gates_are_submitted_at_once(house):
-    house.write("{accuracy: {max_drop: 0.05}, format: {min: 0.9}}")
-    session = house.session()
-    gates = [house.gate_run(), house.gate_run("format", "current")]
-
-    evaluate_gate(session, gates[0], submit_with=gates)
-
-    assert all(session.is_submitted(gate_run) for gate_run in gates)
-
-
 # The proof of a tuned model's identity, which is requested in stages ------------------------------
 
 
@@ -115,14 +105,6 @@ def tuned(house: House) -> House:
 
 def probes(house: House) -> int:
     return sum(not text.startswith("Ticket ") for _, text in house.asked)
-
-
-def test_a_model_that_answers_unlike_its_base_is_proven_by_fifteen_replies_of_each(tuned):
-    result = evaluate_gate(tuned.session(), tuned.gate_run())
-
-    assert result.verdict.outcome is Outcome.PASSED
-    assert probes(tuned) == 3 * 15
-    assert len(tuned.asked) == 2 * CASES + 3 * 15
 
 
 def test_a_model_that_answers_as_its_base_is_asked_sixty_times_and_no_case_before_it_is_invalid(

@@ -8,12 +8,10 @@ from itertools import chain
 import pytest
 from ftgate_testing.fake_provider import CASES, House
 from ftgate_testing.judge_suites import suite_with_judge
-from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.needs import ScoreRequest, When
-from pytest_ftgate.requests.request_groups import ROOM_TO_THINK
 from pytest_ftgate.runner.evaluate_gate import evaluate_gate
 from pytest_ftgate.runner.planner import BuiltRequests, GateRun, Plan, TunedFacts, gate_runs_of
 from pytest_ftgate.suite.gate_kinds import CostGate, RateGate
@@ -25,11 +23,7 @@ GATES = (
     "latency: {max_p50_ms: 900}, data: {}, divergence: {max_kl: 0.1}, "
     "forgetting: {skills: [logic, reading, hard-mathematics], max_drop: 0.1}}"
 )
-OF_SKILLS = ("forgetting", "divergence")
-LEVELS = (LevelChoice("hard-mathematics", 3, is_assumed=True),)
-FACTS = TunedFacts(levels=LEVELS)
-MORE_ROOM = replace(FACTS, room=ROOM_TO_THINK)
-OTHER_LEVEL = replace(FACTS, levels=(LevelChoice("hard-mathematics", 2, rate=0.6),))
+FACTS = TunedFacts(levels=(LevelChoice("hard-mathematics", 3, is_assumed=True),))
 
 
 @pytest.fixture
@@ -51,106 +45,33 @@ def loaded(house: House) -> Suite:
     return replace(suite, cases=cases, gates=gates, variants={**suite.variants, "draft": draft})
 
 
-def plan(suite: Suite, name: str = "draft", facts: TunedFacts = FACTS) -> Plan:
-    variant = suite.variants[name]
-    return Plan(suite, variant, facts if variant.tuned else TunedFacts(), BuiltRequests({}))
+def plan(suite: Suite, facts: TunedFacts = FACTS) -> Plan:
+    return Plan(suite, suite.variants["draft"], facts, BuiltRequests({}))
 
 
-def all_requests(suite: Suite, made: Plan, gates) -> dict[str, list[str]]:
-    """Return what *made* asks for each of *gates*, at each look: the fingerprints, in order."""
-    return {
-        f"{kind} {number}": [one.fingerprint for one in chain.from_iterable(groups)]
-        for kind in gates
-        for number, groups in enumerate(
-            _groups(made, GateRun(suite, suite.gates[kind], made.variant))
-        )
-    }
+def of_draft(suite: Suite, kind: str) -> GateRun:
+    return GateRun(suite, suite.gates[kind], suite.variants["draft"])
 
 
-def _groups(made: Plan, gate_run: GateRun):
-    yield from (made.groups(gate_run, look) for look in gate_run.looks)
-    yield made.possible(gate_run)
-    yield [made.identity_probes(gate_run)]
-
-
-@every_row("name", ["draft", "current"])
-def test_the_same_suite_variant_and_facts_have_the_same_requests_in_the_same_order(house, name):
-    first, again = loaded(house), loaded(house)
-    kinds = [gate.kind for gate in first.gates_for(first.variants[name])]
-    asked = all_requests(first, plan(first, name), kinds)
-
-    # In another order, since what was asked of a plan before changes nothing.
-    late = plan(again, name)
-    backwards = all_requests(again, late, kinds[::-1])
-    assert asked == backwards
-    assert all(asked[f"{kind} 0"] for kind in kinds if kind != "data")
-
-
-def test_a_plan_keeps_its_requests_when_another_with_other_facts_shares_what_was_built(house):
-    suite = loaded(house)
-    made = plan(suite)
-    alone = {
-        facts: all_requests(suite, plan(suite, facts=facts), OF_SKILLS)
-        for facts in (FACTS, MORE_ROOM, OTHER_LEVEL)
-    }
-
-    shared = {
-        facts: all_requests(suite, replace(made, facts=facts), OF_SKILLS)
-        for facts in (OTHER_LEVEL, MORE_ROOM, FACTS)
-    }
-
-    assert shared == alone
-    assert len({str(asked) for asked in shared.values()}) == 3
-
-
-@every_row("facts", [MORE_ROOM, OTHER_LEVEL])
-def test_other_facts_change_requests_about_skills_alone(house, facts):
-    suite = loaded(house)
-    before, after = plan(suite), plan(suite, facts=facts)
-    changed = set()
-    for gate in suite.gates.values():
-        gate_run = GateRun(suite, gate, suite.variants["draft"])
-        sides = [[*chain.from_iterable(_flat(made, gate_run))] for made in (before, after)]
-        of_tasks = [[one.fingerprint for one in side if not one.case.skill] for side in sides]
-        assert of_tasks[0] == of_tasks[1]
-        old, new = ([one.fingerprint for one in side if one.case.skill] for side in sides)
-        changed |= {gate.kind} if old != new else set()
-
-    of_levels = {"forgetting"}
-    assert changed == (of_levels if facts is OTHER_LEVEL else {*suite.gates} - {"data"})
-
-
-def _flat(made: Plan, gate_run: GateRun):
-    return chain.from_iterable(_groups(made, gate_run))
-
-
-def test_another_level_changes_the_cases_of_its_family_alone(house):
-    suite = loaded(house)
-    request = ScoreRequest(variant="draft", of_gate="forgetting")
-    before, after = (
-        {one.fingerprint: one.case for one in plan(suite, facts=facts).requests(request)}
-        for facts in (FACTS, OTHER_LEVEL)
-    )
-
-    changed = [case for key, case in (before | after).items() if (key in before) != (key in after)]
-    assert {case.difficulty for case in changed} == {2, 3}
-    assert not {case.skill for case in changed} & {"logic", "reading"}
-    assert {"logic", "reading"} <= {case.skill for case in before.values()}
-
-
-@pytest.mark.parametrize("wrong", [(), ("draft",)], ids=["right", "wrong"])
-@pytest.mark.parametrize("kind", ["accuracy", "format", "latency", "cost", "forgetting", "data"])
-def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, wrong):
-    house.wrong = {*wrong}
+@pytest.mark.parametrize(
+    ("kind", "is_wrong"),
+    [
+        *(("accuracy", True), ("format", False), ("latency", False), ("cost", True)),
+        *(("forgetting", True), ("forgetting", False), ("data", False)),
+    ],
+)
+def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, is_wrong):
+    house.wrong = {"draft"} if is_wrong else set()
     suite, session = loaded(house), house.session()
-    gate_run = GateRun(suite, suite.gates[kind], suite.variants["draft"])
+    gate_run = of_draft(suite, kind)
 
     evaluate_gate(session, gate_run)
     session.close()
 
     made, sent = session.plan(gate_run), session.replies.arrived.keys()
-    later = [*chain(*made.probe_stages), made.pilot]
-    named = chain.from_iterable([*_groups(made, gate_run), later])
+    looks = chain.from_iterable(made.groups(gate_run, look) for look in gate_run.looks)
+    later = [*chain(*made.probe_stages), made.pilot, made.identity_probes(gate_run)]
+    named = [*looks, *made.possible(gate_run), *later]
     assert sent <= {one.fingerprint for group in named for one in group}
     assert {one.fingerprint for group in made.groups(gate_run) for one in group} <= sent
 
@@ -161,8 +82,7 @@ def test_an_evaluation_sends_what_its_plan_names_and_nothing_else(house, kind, w
 def test_gates_that_read_the_same_replies_share_the_key_of_their_requests(house):
     suite = loaded(house)
     of_rate, of_cost = (
-        plan(suite).groups(GateRun(suite, suite.gates[kind], suite.variants["draft"]), Look())
-        for kind in ("accuracy", "cost")
+        plan(suite).groups(of_draft(suite, kind), Look()) for kind in ("accuracy", "cost")
     )
 
     assert [group.key for group in of_rate] == [group.key for group in of_cost]
@@ -171,51 +91,23 @@ def test_gates_that_read_the_same_replies_share_the_key_of_their_requests(house)
     ] * CASES
 
 
-def test_a_look_has_the_requests_of_its_cases_alone(house):
-    suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["accuracy"], suite.variants["draft"])
-    first, last = (
-        plan(suite).groups(gate_run, look) for look in (gate_run.looks[0], gate_run.looks[-1])
-    )
-
-    assert len(gate_run.looks) == 5
-    assert len(first[1]) < len(last[1])
-    assert {one.case.id for one in first[1]} == gate_run.looks[0].cases
-    assert {one.fingerprint for one in first[1]} < {one.fingerprint for one in last[1]}
-
-
 def test_cases_that_may_be_wrong_are_possible_requests_and_no_others(house):
     suite = loaded(house)
-    draft = suite.variants["draft"]
-    first, again = plan(suite).possible(GateRun(suite, suite.gates["accuracy"], draft))
-    of_base, of_draft = plan(suite).possible(GateRun(suite, suite.gates["forgetting"], draft))
+    first, again = plan(suite).possible(of_draft(suite, "accuracy"))
+    of_base, of_tuned = plan(suite).possible(of_draft(suite, "forgetting"))
 
     assert {one.case.id for one in (*first, *again)} == {"t000"}
     assert [one.repeat for one in again] == [0, 1, 2]
-    assert {one.case.must_keep for one in (*of_base, *of_draft)} == {True}
+    assert {one.case.must_keep for one in (*of_base, *of_tuned)} == {True}
     assert [one.request.model for one in of_base] == ["parent"] * 3
-    assert plan(suite).possible(GateRun(suite, suite.gates["format"], draft)) == []
-
-
-def test_a_base_reads_greedily_what_a_divergence_is_measured_on(house):
-    suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["divergence"], suite.variants["draft"])
-    (need,) = gate_run.needs()
-
-    base, tuned = plan(suite).readings(need)
-
-    assert {one.request.model for one in base} == {"parent"}
-    assert {one.request.model for one in tuned} == {"draft"}
-    assert {one.request.sampling["temperature"] for one in (*base, *tuned)} == {0.0}
-    assert [one.case.id for one in base] == [one.case.id for one in tuned]
-    assert base.key in [group.key for group in plan(suite).groups(gate_run)]
+    assert plan(suite).possible(of_draft(suite, "format")) == []
 
 
 def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(house):
     suite = loaded(house)
     models = {}
     for kind in ("accuracy", "forgetting", "divergence"):
-        own = plan(suite).own_requests(GateRun(suite, suite.gates[kind], suite.variants["draft"]))
+        own = plan(suite).own_requests(of_draft(suite, kind))
         models[kind] = {one.request.model for one in own}
 
     assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"draft"}}
@@ -223,12 +115,13 @@ def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(
 
 def test_the_pilot_is_among_the_requests_of_skills_while_it_chooses_the_levels(house):
     suite = loaded(house)
-    gate_run = GateRun(suite, suite.gates["forgetting"], suite.variants["draft"])
-    accepted = replace(FACTS, levels=(LevelChoice("hard-mathematics", 3),))
-    for facts, is_piloted in ((FACTS, True), (OTHER_LEVEL, True), (accepted, False)):
-        made = plan(suite, facts=facts)
-        assert (made.pilot.key in [group.key for group in made.groups(gate_run)]) == is_piloted
-        assert {one.request.model for one in made.pilot} == {"parent"}
+    chosen = (LevelChoice("hard-mathematics", 2, rate=0.6),)
+    accepted = (LevelChoice("hard-mathematics", 3),)
+    for levels, is_piloted in ((FACTS.levels, True), (chosen, True), (accepted, False)):
+        made = plan(suite, TunedFacts(room=512, levels=levels))
+        keys = {group.key for group in made.groups(of_draft(suite, "forgetting"))}
+        assert (made.pilot.key in keys) is is_piloted
+        assert {group.key for group in made.first_probes} <= keys
 
 
 def test_a_base_that_is_too_weak_for_all_levels_has_no_requests_of_skills(house):
@@ -299,7 +192,7 @@ def test_a_function_has_one_look_a_suite_and_a_name_in_the_record_of_its_own(hou
     look = Look(cases=frozenset({"t001"}), repeats=2)
     own = replace(suite, cases=suite.cases[1:2])
     of_function = GateRun(suite, gate, suite.variants["draft"], look=look, function_suite=own)
-    of_file = GateRun(suite, suite.gates["format"], suite.variants["draft"])
+    of_file = of_draft(suite, "format")
 
     assert (of_function.looks, of_function.gate_suite) == ((look,), own)
     assert (of_function.name, of_function.accepted_name) == ("test_tone", "test_tone[draft]")

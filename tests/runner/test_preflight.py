@@ -63,36 +63,27 @@ def blocked(folder, *, replies="auto", cached=False):
         return {reason: [*names] for reason, names in blocked_gates(session, gates).items()}
 
 
-def test_a_missing_key_blocks_the_gates_whose_requests_would_carry_it(folder):
+def test_a_missing_key_blocks_the_gates_whose_requests_would_carry_it(folder, monkeypatch):
     write(folder, f"current: {HOSTED}", "here: {provider: llamacpp, model: smollm2-135m}")
 
     ((reason, names),) = blocked(folder).items()
 
     assert reason.startswith(MISSING)
     assert names == ["accuracy[current]"]
-
-
-def test_a_key_that_is_set_blocks_nothing(folder, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
-    write(folder, f"current: {HOSTED}")
-
     assert blocked(folder) == {}
 
 
-def test_cached_replies_need_no_key_unless_all_are_to_be_fresh(folder):
-    write(folder, f"current: {HOSTED}")
-
-    assert blocked(folder, cached=True) == {}
-    assert blocked(folder, replies="recorded") == {}
-    assert next(iter(blocked(folder, replies="fresh"))).startswith(MISSING)
-
-
-def test_a_run_that_sends_nothing_is_blocked_by_replies_that_are_not_recorded(folder):
+def test_cached_replies_need_no_key_unless_all_are_to_be_fresh_and_without_them_none_is_sent(
+    folder,
+):
     write(folder, f"current: {HOSTED}")
 
     (reason,) = blocked(folder, replies="recorded")
-
     assert reason.startswith("4 of 4 replies are not recorded; with the keys, run\n")
+    assert blocked(folder, cached=True) == {}
+    assert blocked(folder, replies="recorded") == {}
+    assert next(iter(blocked(folder, replies="fresh"))).startswith(MISSING)
 
 
 def test_a_judge_without_its_key_blocks_the_gates_that_read_its_grades(folder):

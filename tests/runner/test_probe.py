@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from itertools import chain
 
 import pytest
+from ftgate_testing.answer_files import write_rows
 from ftgate_testing.fake_provider import House
 
 from pytest_ftgate.errors import SuiteError
@@ -182,49 +182,25 @@ def test_a_run_that_accepts_goes_on_with_no_record(tuned, suite, draft):
     assert tuned.session(accept=True).probe.facts(suite, draft) == TunedFacts(levels=(ASSUMED,))
 
 
-def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
-    rows = ({"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values())
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (tuned.folder / "base.jsonl").write_text(lines, "utf-8")
-    tuned.write(GATES, base="parent, base_replies: base.jsonl")
-    suite, probe = tuned.suite(), tuned.session().probe
-
-    probe.ask_pilots([(suite, suite.variants["draft"])])
-
-    assert probe.facts(suite, suite.variants["draft"]).levels[0].level == 3
-    assert tuned.asked == []
-
-
-def test_a_suite_without_levels_sends_no_pilot(tuned):
-    tuned.write("{forgetting: {skills: [logic], max_drop: 0.1}}", base="parent")
-    suite, probe = tuned.suite(), tuned.session().probe
-
-    probe.ask_pilots([(suite, suite.variants["draft"])])
-
-    assert probe.facts(suite, suite.variants["draft"]) == TunedFacts()
-    assert tuned.asked == []
-
-
 # --- room to think -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("thinks", "room"), [(True, ROOM_TO_THINK), (False, 0)])
-def test_models_that_are_seen_to_think_have_room_to_think(tuned, probe, suite, draft, thinks, room):
-    tuned.says = answers(2, thinks=thinks)
+@pytest.mark.parametrize(("thinks", "accepted"), [(ROOM_TO_THINK, 0), (0, 0), (ROOM_TO_THINK, 512)])
+def test_models_that_are_seen_to_think_have_room_to_think_unless_another_was_accepted(
+    tuned, probe, suite, draft, thinks, accepted
+):
+    tuned.says = answers(2, thinks=bool(thinks))
+    if accepted:
+        accept(suite, rooms={"draft": accepted})
+    # A thought of the pilot alone chooses none.
+    probe.ask_pilots([(suite, draft)])
+    assert probe.facts(suite, draft).room == accepted
+    tuned.asked.clear()
 
     probe.ask_first_probes([(suite, draft)])
 
-    assert probe.facts(suite, draft).room == room
+    assert probe.facts(suite, draft).room == (accepted or thinks)
     assert sorted(model for model, _ in tuned.asked) == ["draft"] * 3 + ["parent"] * 3
-
-
-def test_an_accepted_room_is_stronger_than_replies(tuned, probe, suite, draft):
-    tuned.says = answers(2, thinks=True)
-    accept(suite, rooms={"draft": 512})
-
-    probe.ask_first_probes([(suite, draft)])
-
-    assert probe.facts(suite, draft).room == 512
 
 
 def test_a_model_that_is_known_to_think_has_room_without_a_reply(tuned, probe):
@@ -250,14 +226,6 @@ def test_a_room_that_was_kept_from_an_earlier_run_is_not_chosen_again(tuned, pro
     assert tuned.asked == []
 
 
-def test_a_thought_of_the_pilot_alone_chooses_no_room(tuned, probe, suite, draft):
-    tuned.says = answers(2, thinks=True)
-
-    probe.ask_pilots([(suite, draft)])
-
-    assert probe.facts(suite, draft).room == 0
-
-
 def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite, draft):
     tuned.says = answers(2, thinks=True)
     narrow = probe.plan(suite, draft).pilot
@@ -276,13 +244,32 @@ def test_the_pilot_has_the_room_that_the_first_probes_chose(tuned, probe, suite,
 # --- others --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_to_be_known_of_a_variant_that_is_not_tuned(tuned, probe, suite):
-    current = suite.variants["current"]
+def test_a_recorded_base_chooses_the_levels_without_a_request(tuned):
+    rows = [{"id": case.id, "text": answer_to(case, 3)} for case in ASKED.values()]
+    write_rows(tuned.folder / "base.jsonl", rows)
+    tuned.write(GATES, base="parent, base_replies: base.jsonl")
+    suite, probe = tuned.suite(), tuned.session().probe
+    draft = suite.variants["draft"]
 
+    probe.ask_pilots([(suite, draft)])
+
+    assert probe.facts(suite, draft).levels[0].level == 3
+    assert len(probe.plan(suite, draft).probe_stages) == 1
+    assert tuned.asked == []
+
+
+def test_nothing_is_to_be_known_of_an_untuned_variant_nor_of_skills_without_levels(
+    tuned, probe, suite
+):
+    current = suite.variants["current"]
     probe.ask_first_probes([(suite, current)])
     probe.ask_pilots([(suite, current)])
-
     assert probe.plan(suite, current).facts == TunedFacts()
+
+    tuned.write("{forgetting: {skills: [logic], max_drop: 0.1}}", base="parent")
+    plain = tuned.suite()
+    probe.ask_pilots([(plain, plain.variants["draft"])])
+    assert probe.facts(plain, plain.variants["draft"]) == TunedFacts()
     assert tuned.asked == []
 
 

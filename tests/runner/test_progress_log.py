@@ -262,19 +262,16 @@ def test_it_shows_replies_requests_in_flight_cost_and_remaining_time(progress, l
     assert progress_line(progress, 160, bar=False) == line
 
 
-@every_row("columns, line", [
-    (100, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed" + TAIL),
-    (84, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed · 0.42 USD · about 0:32 left"),
-    (73, "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed · about 0:32 left"),
-    (30, "███░░░░░░░░░░░░░  120 of 500 r"),
+NARROW = "███░░░░░░░░░░░░░  120 of 500 requests (24 %) · 2 failed"
+LONG = replace(EARLY, planned=1118, possible=301, received=441)
+
+
+@every_row("progress, columns, line", [
+    (LONG, 79, "████░░░░░░░░░░░░  441 of 1,118 to 1,419 requests · about 0:56 to 1:22 left"),
+    (BUSY, 100, NARROW + TAIL),
+    (BUSY, 84, NARROW + " · 0.42 USD · about 0:32 left"),
+    (BUSY, 73, NARROW + " · about 0:32 left"),
+    (BUSY, 30, "███░░░░░░░░░░░░░  120 of 500 r"),
 ])  # fmt: skip
-def test_a_narrow_terminal_keeps_the_time_that_is_left(columns, line):
-    assert progress_line(BUSY, columns) == line
-
-
-def test_a_range_fits_eighty_columns_with_the_time_that_is_left():
-    progress = replace(EARLY, planned=1118, possible=301, received=441)
-
-    assert progress_line(progress, 79) == (
-        "████░░░░░░░░░░░░  441 of 1,118 to 1,419 requests · about 0:56 to 1:22 left"
-    )
+def test_a_narrow_terminal_keeps_the_time_that_is_left(progress, columns, line):
+    assert progress_line(progress, columns) == line

@@ -236,31 +236,25 @@ def named(found: FileChanges) -> dict[str, str]:
 def test_changes_of_files_that_decide_are_named_committed_or_not_and_of_no_others(
     suite, repository
 ):
-    # A suite that was not selected, and a file that no suite names, decide nothing.
-    others = ("old.ftgate.yaml", "readme.md", "other/conftest.py")
     same = changes(repository)
     assert (named(same), same.branch) == ({}, "main")
     assert same.commit == repository.git("rev-parse", "HEAD")
     repository.git("checkout", "-q", "-b", "topic")
-    found = {}
-    for name in (*NAMED, *others):
-        path = repository.path / "in" / name
-        before = path.read_text()
-        path.write_text(before + "\n")
-        found[name] = named(changes(repository))
-        path.write_text(before)
+    # A suite that was not selected, and a file that no suite names, decide nothing.
+    append("old.ftgate.yaml", "readme.md", "other/conftest.py", to=repository)
+    assert named(changes(repository)) == {}
 
+    append(*NAMED, to=repository)
     expected = {f"in/{name}": "changed" for name in NAMED}
-    assert found == {
-        **{name: {f"in/{name}": "changed"} for name in NAMED},
-        **{name: {} for name in others},
-    }
-    for name in (*NAMED, *others):
-        path = repository.path / "in" / name
-        path.write_text(path.read_text() + "\n")
     assert named(changes(repository)) == expected
     repository.commit()
     assert named(changes(repository)) == expected
+
+
+def append(*names: str, to: Repository) -> None:
+    for name in names:
+        with (to.path / "in" / name).open("a", encoding="utf-8") as file:
+            file.write("\n")
 
 
 # A suite that is gone is named though none of its gates runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.runner.recommend import suite_advice
 
@@ -21,21 +21,15 @@ def test_gates_that_other_processes_evaluated_have_facts_too(house):
     assert {name for model in advice.retiring for name in model.variants} == {"current", "draft"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     "asking",
-    ["ladder: {}", "economics: {calls_per_day: 5}", "serves: draft", "challengers: [draft]"],
+    ["", "ladder: {}", "economics: {calls_per_day: 5}", "serves: draft", "challengers: [draft]"],
 )
-def test_a_suite_asks_for_advice_by_its_keys(house, asking):
+def test_a_suite_asks_for_advice_by_its_keys_and_by_held_out_cases(house, asking):
     house.write("{accuracy: {max_drop: 0.05}}")
     with (house.folder / "s.ftgate.yaml").open("a", encoding="utf-8") as file:
         file.write(f"{asking}\n")
+    suite = house.suite()
 
-    assert house.suite().asks_for_advice
-
-
-def test_cases_that_are_held_out_ask_for_advice_and_gates_alone_do_not(house):
-    house.write("{accuracy: {max_drop: 0.05}}")
-    plain = house.suite()
-
-    assert not plain.asks_for_advice
-    assert replace(plain, holdout=plain.cases[:1]).asks_for_advice
+    assert suite.asks_for_advice is bool(asking)
+    assert replace(suite, holdout=suite.cases[:1]).asks_for_advice

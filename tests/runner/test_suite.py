@@ -67,7 +67,7 @@ EARLY = "{stop_early: true}"
 )
 def test_what_acceptance_writes_is_read_again(tmp_path, score, gate, later, missing):
     # These differed most, or by the saw of what the next case shows.
-    for cases in (30, 51, 60, 72, 73, 79, 100, 120, 170, 220, 280, 370, 400):
+    for cases in (51, 73, 120, 400):
         record = accepted(load(tmp_path, cases, score, gate), missing)
 
         check(load(tmp_path, cases, *later), record)

@@ -54,13 +54,6 @@ def llama(api, render, **owner) -> None:
     api.pages["/apply-template"] = lambda body: {"prompt": render(body)}
 
 
-def test_a_server_that_writes_the_prompts_of_the_training_has_no_such_fact(asked, api):
-    llama(api, served)
-
-    assert [reply.facts for reply in asked()] == [{}, {}]
-    assert api.paths.count("/apply-template") == 4
-
-
 def test_the_first_difference_is_a_fact_with_what_to_do(asked, api):
     llama(api, lambda body: served(body, end="<model>"))
 
@@ -87,12 +80,14 @@ def test_vllm_shows_its_prompts_as_tokens(asked, api):
     assert {body["model"] for body in api.requests} == {"m"}
 
 
-def test_variables_of_the_template_are_those_of_the_suite(asked, api):
+def test_a_server_that_writes_the_prompts_of_the_training_with_its_variables_has_no_such_fact(
+    asked, api
+):
     options = {"chat_template_kwargs": {"enable_thinking": False}}
     llama(api, served)
 
-    asked(extra=options)
-
+    assert [reply.facts for reply in asked(extra=options)] == [{}, {}]
+    assert api.paths.count("/apply-template") == 4
     sent = [body for body in api.requests if "max_tokens" not in body]
     assert [body["chat_template_kwargs"] for body in sent] == [{"enable_thinking": False}] * 4
 
