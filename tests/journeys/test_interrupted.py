@@ -14,7 +14,7 @@ import pytest
 
 DEADLINE = 60
 #: Seconds in which a run that begins to end stops sending, on a machine that has more to do.
-NOTICED = 1
+NOTICED = 3
 #: Tells that it begins to end; pytest itself may take long until then.
 ENDING = """\
 from pathlib import Path
