@@ -8,14 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
+import ftgate_testing.imported  # noqa: F401 - before any test does
 import pytest
 from ftgate_testing.foreign_plugins import only_ours
 from ftgate_testing.messages_api import serving
 from hypothesis import settings
 
-# pytester forgets what a test was the first to import. NumPy cannot be imported twice, and a second
-# copy of our modules would not know the classes of the first.
-from pytest_ftgate.cli import doctor, record  # noqa: F401
 from pytest_ftgate.runner.provenance import TARGETS
 from pytest_ftgate.suite import prices
 

