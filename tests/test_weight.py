@@ -24,13 +24,18 @@ def weight():
     del sys.modules["weight"]
 
 
+@pytest.fixture(scope="module")
+def weights(weight):
+    return weight.weights()
+
+
 @pytest.fixture
 def limits(weight):
     return weight.rows(weight.PAGE.read_text("utf-8"))
 
 
-def test_every_room_has_the_weight_of_its_row(weight, limits):
-    assert weight.problems(weight.weights(), limits) == []
+def test_every_room_has_the_weight_of_its_row(weight, weights, limits):
+    assert weight.problems(weights, limits) == []
 
 
 def test_every_row_says_why_its_room_last_grew(limits):
@@ -41,8 +46,8 @@ def test_every_row_says_why_its_room_last_grew(limits):
     (50, "50 above its row: delete some, or raise the row"),
     (-101, "101 below its row: lower it with python docs/site.py weight"),
 ])  # fmt: skip
-def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, limits, more, said):
-    found = {**weight.weights(), "gates": limits["gates"].lines + more}
+def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, weights, limits, more, said):
+    found = {**weights, "gates": limits["gates"].lines + more}
 
     (problem,) = weight.problems(found, limits)
 
@@ -50,8 +55,8 @@ def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, limit
     assert said in problem
 
 
-def test_a_new_room_needs_a_row(weight, limits):
-    assert weight.problems({**weight.weights(), "toys": 3}, limits) == [
+def test_a_new_room_needs_a_row(weight, weights, limits):
+    assert weight.problems({**weights, "toys": 3}, limits) == [
         "docs/weight.md has no row of toys"
     ]
 
