@@ -104,37 +104,19 @@ def test_a_failed_gate_ends_as_pytest_ends(runner, api):
     assert "🔴 BLOCKED: 1 of 2 gates failed" in api.kept[0]["body"]
 
 
-def test_two_runs_leave_one_comment_and_it_is_of_the_second(runner, api):
-    api.add("a person said something", "User")
+def test_two_runs_leave_one_comment_wherever_it_stands_and_edit_no_words_of_a_person(runner, api):
+    api.add("mine\n<!-- pytest-ftgate: gates -->", "User")
+    for number in range(130):
+        api.add(f"talk {number}", "User")
     runner.run()
     replies(runner.folder, "draft", 30)
 
     runner.run()
 
-    mine = [one for one in api.kept if "pytest-ftgate" in one["body"]]
-    assert len(mine) == 1
-    assert "🔴 BLOCKED" in mine[0]["body"]
+    assert [one["body"].split()[0] for one in api.kept[:131]] == ["mine", *["talk"] * 130]
+    assert len(api.kept) == 132
+    assert "🔴 BLOCKED" in api.kept[-1]["body"]
     assert api.tokens == {"Bearer token-of-the-job"}
-
-
-def test_a_comment_beyond_the_first_hundred_is_found(runner, api):
-    for number in range(130):
-        api.add(f"talk {number}", "User")
-    api.add("old\n<!-- pytest-ftgate: gates -->")
-
-    runner.run()
-
-    assert len(api.kept) == 131
-    assert "🟢 PASSED" in api.kept[-1]["body"]
-
-
-def test_the_words_of_a_person_are_never_edited(runner, api):
-    api.add("mine\n<!-- pytest-ftgate: gates -->", "User")
-
-    runner.run()
-
-    assert api.kept[0]["body"].startswith("mine")
-    assert len(api.kept) == 2
 
 
 @pytest.mark.heavy
