@@ -140,6 +140,8 @@ def convert_adapter(folder: Path, model: Path, target: Path) -> None:
     except ImportError as error:
         message = 'converting an adapter needs gguf: pip install "pytest-ftgate[local]"'
         raise ConfigurationError(message) from error
+    # Before the base, whose vocabulary takes seconds to read.
+    check_safetensors(folder / WEIGHTS_FILE)
     config, base = LoraConfig.read(folder), read_base(model)
     base.check_name(config.base)
     modules = sorted(_modules(folder / WEIGHTS_FILE, base), key=lambda module: module.tensor)
