@@ -168,7 +168,9 @@ def test_a_reply_that_was_ended_at_its_answer_scores_as_the_whole_reply(name):
             continue
         whole = Reply(text=row["text"], stop=row["stop"])
         short = Reply(text=row["text"][:end])
-        scores = [score_content(case, reply, Path()).value for reply in (whole, short)]
+        scores = [
+            score_content(case, reply, Path(__file__).parent).value for reply in (whole, short)
+        ]
         assert scores[0] == scores[1], case.id
         ended += end < len(row["text"])
     assert ended > 20 or name == "lora-narrow"
