@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pytest_ftgate.gates.notes import Note
@@ -44,6 +44,11 @@ class Figure:
     missing: int = 0
     population: Population = Population.ALL
     method: str = "counts"
+
+    def moved(self, by: Callable[[float], float]) -> Figure:
+        """Return the figure with its number and the ends of its interval moved *by* a function."""
+        low, high = (None if end is None else by(end) for end in (self.low, self.high))
+        return replace(self, value=by(self.value), low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,17 +97,11 @@ def rise_check(
     It is not decided yet. The rise has no meaning, and no interval, where the mean before is 0. For
     what may be *known_of* the amounts see `_ratio`.
     """
-    figure = less_one(_ratio(after, before, unit, **known_of))
+    figure = _ratio(after, before, unit, **known_of).moved(lambda ratio: ratio - 1.0)
     known = before.has_reply & after.has_reply
     then, now = before.select(known).mean, after.select(known).mean
     means = {"before": then, "after": now, "rise": figure.value if then else None}
     return check_of_figure(figure, CheckKind.BASELINE, limit, against=against, **means)
-
-
-def less_one(ratio: Figure) -> Figure:
-    """Return the relative rise of which *ratio* is the ratio."""
-    low, high = (None if end is None else end - 1.0 for end in (ratio.low, ratio.high))
-    return replace(ratio, value=ratio.value - 1.0, low=low, high=high)
 
 
 def bounded_ratio(

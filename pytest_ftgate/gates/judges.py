@@ -288,11 +288,7 @@ def graded_rate(evidence: JudgeEvidence, samples: Samples) -> Figure:
         )  # fmt: skip
     if found is None or _least_shown(found) <= 0:
         return plain
-    low, high = (
-        None if bound is None else _true_rate(bound, found) for bound in (plain.low, plain.high)
-    )
-    value = _true_rate(plain.value, found)
-    return replace(plain, value=value, low=low, high=high, method="judge")
+    return replace(plain.moved(lambda rate: _true_rate(rate, found)), method="judge")
 
 
 def _with_figure(check: Check, figure: Figure, **more: Any) -> Check:

@@ -17,7 +17,7 @@ import numpy as np
 
 from pytest_ftgate.gates.design import CONFIDENCE, MAX_MISSING_SHARE
 from pytest_ftgate.gates.figure import Figure, RunRow
-from pytest_ftgate.gates.figures import figure_of_score, less_one, reply_tokens
+from pytest_ftgate.gates.figures import figure_of_score, reply_tokens
 from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import FloatArray, align, samples_from_scores
 from pytest_ftgate.gates.tasks import task_runs
@@ -108,7 +108,8 @@ def run_rise(
             ends = ratio_interval(now[0], then[0], confidence)
         elif sums[0] > 0.0:
             ends = ratio_of_ratios_interval(now, then, confidence)
-    return less_one(_figure(amount, value, ends, now[0].size, sides))
+    figure = _figure(amount, value, ends, now[0].size, sides)
+    return figure.moved(lambda ratio: ratio - 1.0)
 
 
 # Runs -------------------------------------------------------------------------------------------

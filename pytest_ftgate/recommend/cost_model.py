@@ -42,12 +42,7 @@ class VariantCost:
     def usd_per_month(self, calls_per_day: float) -> Figure:
         """Return USD a month at *calls_per_day* requests a day."""
         thousands = calls_per_day * DAYS_PER_MONTH / 1000
-        per_1k = self.per_1k
-        low, high = (
-            None if bound is None else self.fixed + thousands * bound
-            for bound in (per_1k.low, per_1k.high)
-        )
-        return replace(per_1k, value=self.fixed + thousands * per_1k.value, low=low, high=high)
+        return self.per_1k.moved(lambda usd: self.fixed + thousands * usd)
 
 
 def variant_cost(

@@ -158,7 +158,7 @@ def test_the_end_of_an_answer_stays_where_it_is_when_the_reply_goes_on(name):
 
 @pytest.mark.parametrize("name", ["base", "lora-narrow", "lora-replay"])
 def test_a_reply_that_was_ended_at_its_answer_scores_as_the_whole_reply(name):
-    ended = 0
+    ended, folder = 0, Path(__file__).parent
     for case in skill_cases(("general-small",)):
         row = recorded(name)[case.id]
         is_sentence = answer_end_of(case.score.kind, case.score.value) == "sentence"
@@ -168,7 +168,7 @@ def test_a_reply_that_was_ended_at_its_answer_scores_as_the_whole_reply(name):
             continue
         whole = Reply(text=row["text"], stop=row["stop"])
         short = Reply(text=row["text"][:end])
-        scores = [score_content(case, reply, Path()).value for reply in (whole, short)]
+        scores = [score_content(case, reply, folder).value for reply in (whole, short)]
         assert scores[0] == scores[1], case.id
         ended += end < len(row["text"])
     assert ended > 20 or name == "lora-narrow"
