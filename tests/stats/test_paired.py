@@ -496,7 +496,7 @@ def test_no_tests_need_no_adjusting():
     heavy=st.booleans(),
     margin=st.floats(0.05, 0.5),
 )
-@examples(0.1)
+@examples(0.3)
 def test_a_rise_is_judged_as_the_drop_of_the_sides_in_each_others_place(
     cases, counted, size, heavy, margin
 ):
