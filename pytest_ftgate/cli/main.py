@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import (
     CacheError,
@@ -20,10 +20,6 @@ from pytest_ftgate.errors import (
     unexpected,
 )
 from pytest_ftgate.reporting.text import escape_controls, lasting_output
-
-if TYPE_CHECKING:
-    from pytest_ftgate.runner.session import Session
-    from pytest_ftgate.suite.model import Suite
 
 _DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that run no tests."
 
@@ -107,10 +103,11 @@ def _call_with_suite(function: str, suite: Path | None, cache: Path | None, **op
     """Call a verb with a suite and a session, while pytest's plugins are loaded."""
     from pytest_ftgate.plugin.suites import with_suite
 
-    def lines(suite: Suite, session: Session) -> list[str]:
-        return [*_call(function, suite=suite, session=session, **options)]
-
-    return with_suite(suite or _only_suite(), cache, lines)
+    return with_suite(
+        suite or _only_suite(),
+        cache,
+        lambda suite, session: [*_call(function, suite=suite, session=session, **options)],
+    )
 
 
 def _only_suite() -> Path:

@@ -10,13 +10,7 @@ from typing import Any
 
 from pytest_ftgate.readers.agent_runs import RunFacts, measured, stated_run
 from pytest_ftgate.readers.answer_rows import Found, RawFile, Sample, ToolFormat, part_of
-from pytest_ftgate.readers.text import (
-    joined_values,
-    mappings_in,
-    text_at,
-    text_of,
-    value_at,
-)
+from pytest_ftgate.readers.text import joined_values, mappings_in, text_at, text_of, value_at
 
 _KEYS = {"testIdx", "promptIdx", "success"}
 #: Assertions whose value is an expected answer.
@@ -66,10 +60,9 @@ def _test_key(result: Mapping[str, Any]) -> str:
 def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
     if raw.document is None:
         return (row.value for row in raw.rows)
-    results = raw.document.get("results")
     # Versions differ in how deep the list lies.
-    inner = results.get("results") if isinstance(results, Mapping) else results
-    return mappings_in(inner if isinstance(inner, list) else None)
+    listed = value_at(raw.document, "results.results") or raw.document.get("results")
+    return mappings_in(listed if isinstance(listed, list) else None)
 
 
 def _output_key(result: Mapping[str, Any]) -> tuple[str, int]:
@@ -108,12 +101,10 @@ def _is_error(result: Mapping[str, Any]) -> bool:
 
 
 def _expected(result: Mapping[str, Any]) -> Any:
-    assertions = value_at(result, "testCase.assert")
-    for assertion in assertions if isinstance(assertions, list) else ():
-        is_answer = isinstance(assertion, Mapping) and assertion.get("type") in _ANSWERS
-        if is_answer and isinstance(assertion.get("value"), str):
-            return assertion["value"]
-    return None
+    written = value_at(result, "testCase.assert")
+    assertions = mappings_in(written if isinstance(written, list) else None)
+    answers = (one.get("value") for one in assertions if one.get("type") in _ANSWERS)
+    return next((answer for answer in answers if isinstance(answer, str)), None)
 
 
 def _sample(numbered: tuple[Mapping[str, Any], Any], score: str) -> Sample:

@@ -11,13 +11,7 @@ from urllib.request import urlopen
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.checkpoints import save_checkpoint, started
-from ftgate_testing.tickets import (
-    EXAMPLE,
-    SYSTEM_PROMPT,
-    save_adapter,
-    tickets,
-    write_questions,
-)
+from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, save_adapter, tickets, write_questions
 
 LABELS = ("refund", "login", "late_delivery")
 ENVIRONMENT = {
