@@ -20,6 +20,8 @@ def escape_controls(text: str) -> str:
     So are the marks that some build servers obey anywhere in a line, such as ``##[group]``.
     """
     text = _COMMAND_MARK.sub(r"#\\x23", text)
+    if text.isprintable():
+        return text
     return "".join(_escape(c) if c != "\n" and _is_control(c) else c for c in text)
 
 

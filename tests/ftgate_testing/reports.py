@@ -46,8 +46,8 @@ HOSTILE = {
     "separator": "one\u2028::error::owned\x85::error::owned", "nul": "a\x00b\x00",
     "template": "{{ 7 * 7 }} {% raw %} ${{ secrets.KEY }}", "huge": "x" * 1_000_000,
 }  # fmt: skip
-#: The same for names and sentences, of which none has a megabyte.
-HOSTILE_NAMES = {**HOSTILE, "huge": "x" * 100_000}
+#: The same for names and sentences, of which none is so long.
+HOSTILE_NAMES = {**HOSTILE, "huge": "x" * 10_000}
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05, min=0.5)
 FORMAT = RateGate(kind="format", line=8, min=0.9, max_drop=0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -302,9 +303,16 @@ def fields(template: str) -> set[str]:
     return found
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Return the nodes of the code that makes notes, or names a kind of them."""
+    text = path.read_text("utf-8")
+    return [*ast.walk(ast.parse(text))] if "note(" in text or "NoteKind" in text else []
+
+
 def calls(path: Path) -> Iterator[tuple[str, set[str]]]:
     """Yield the kind and the names of the values of each note of which the code states both."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "note":
             kind, names = ast.unparse(node.args[0]), {one.arg for one in node.keywords}
             if None not in names and kind in NAMED:
@@ -336,7 +344,7 @@ def test_every_kind_of_note_is_made_somewhere():
     made = {
         node.attr
         for path in places
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "NoteKind"
     }
 

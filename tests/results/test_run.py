@@ -50,6 +50,7 @@ from pytest_ftgate.results.run import (
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
+VALIDATOR = jsonschema_rs.validator_for(json.loads(schema_text("run")))
 NOTHING = Statement(StatementKind.NO_REPLIES)
 NO_KEY = text_note("no key")
 ROWS = note(ReasonKind.ENOUGH_ROWS, rows=50)
@@ -69,7 +70,7 @@ def test_a_record_survives_the_disk_and_fits_its_schema(tmp_path, nasty):
 
     assert read_run(tmp_path / "run.json") == made
     told = json.loads((tmp_path / "run.json").read_text("utf-8"))
-    jsonschema_rs.validator_for(json.loads(schema_text("run"))).validate(told)
+    VALIDATOR.validate(told)
     assert told["format"] == RUN_FORMAT
 
 
@@ -172,7 +173,7 @@ def test_an_advice_in_a_record_fits_its_schema_and_has_its_sentences(tmp_path):
 
     document = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert read_run(tmp_path / "run.json").advice == (ADVICE,)
-    assert jsonschema_rs.is_valid(json.loads(schema_text("run")), document)
+    assert VALIDATOR.is_valid(document)
     (written,) = document["advice"]
     (told,) = written["notes"]
     assert told["text"] == "strong could not be measured: no key"
