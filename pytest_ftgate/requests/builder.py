@@ -319,14 +319,15 @@ _READ = tuple(field.name for field in fields(Case) if field.name not in _NOT_REA
 
 
 def conversation_request(
-    builder: RequestBuilder, case: Case, opening: str | None, later: Sequence[Turn]
+    builder: RequestBuilder, case: Case, opening: str | None, later: Sequence[Turn], repeat: int = 0
 ) -> CaseRequest:
     """Return the request of the next turn of a conversation.
 
     The first turn is rendered under the variant's prompt like a case, so a conversation that opens
     with the case shares the request of the case. *opening* is the user's first message, or None if
     the case itself is the first message. *later* has the turns since then, first a reply and last a
-    user message; it is empty for the first turn.
+    user message; it is empty for the first turn. *repeat* is the index of the conversation among
+    several about the case, from 0.
 
     Raises:
         ConfigurationError: the variant can only answer the case itself.
@@ -340,7 +341,7 @@ def conversation_request(
     if later:
         opened = first.messages or (("user", first.input),)
         first = replace(first, input="", messages=(*opened, *later))
-    return CaseRequest(case, 0, builder.build(first, messages, 0))
+    return CaseRequest(case, repeat, builder.build(first, messages, repeat))
 
 
 #: What the provider does with a given reply: it compares both distributions itself, or returns the
