@@ -197,7 +197,7 @@ def test_refusals_at_random_cost_little_time(share, most, retry_after):
     undisturbed = Server(RateLimiter(8, 128)).answer(1_000)
     disturbed = [
         Server(RateLimiter(8, 128), at_random(share, seed), retry_after).answer(1_000)
-        for seed in range(8)
+        for seed in range(20)
     ]
 
     # The last requests wait as long as they are asked to, whatever the limiter does.
@@ -208,7 +208,7 @@ def test_refusals_at_random_cost_little_time(share, most, retry_after):
 
 def test_refusals_at_random_do_not_bring_the_level_down():
     levels = []
-    for seed in range(9):
+    for seed in range(20):
         server = Server(RateLimiter(50, 50), at_random(0.25, seed))
         server.answer(1_000)
         levels.append(server.limiter.limit)
