@@ -46,7 +46,9 @@ def test_every_row_says_why_its_room_last_grew(limits):
     (50, "50 above its row: delete some, or raise the row"),
     (-101, "101 below its row: lower it with python docs/site.py weight"),
 ])  # fmt: skip
-def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, weights, limits, more, said):
+def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(
+    weight, weights, limits, more, said
+):
     found = {**weights, "gates": limits["gates"].lines + more}
 
     (problem,) = weight.problems(found, limits)
@@ -56,9 +58,7 @@ def test_a_room_that_differs_from_its_row_is_named_with_what_to_do(weight, weigh
 
 
 def test_a_new_room_needs_a_row(weight, weights, limits):
-    assert weight.problems({**weights, "toys": 3}, limits) == [
-        "docs/weight.md has no row of toys"
-    ]
+    assert weight.problems({**weights, "toys": 3}, limits) == ["docs/weight.md has no row of toys"]
 
 
 def test_rows_are_lowered_by_the_command_and_never_raised(weight):
