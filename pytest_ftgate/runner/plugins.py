@@ -232,9 +232,11 @@ def load_plugins(conftests: Iterable[Path]) -> Any:
     plugins.add_hookspecs(hookspecs)
     is_off = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     for distribution in () if is_off else distributions():
-        if not any(map(_REQUIREMENT.match, distribution.requires or ())):
+        # The requirements are read last: they lie in a file that is long for most distributions.
+        entries = distribution.entry_points.select(group="pytest11")
+        if not entries or not any(map(_REQUIREMENT.match, distribution.requires or ())):
             continue
-        for entry in distribution.entry_points.select(group="pytest11"):
+        for entry in entries:
             try:
                 plugins.register(entry.load(), entry.name)
             except Exception as error:

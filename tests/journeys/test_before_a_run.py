@@ -19,7 +19,7 @@ def foreign_model(desk):
     """Write an adapter, and a GGUF file that tells no architecture."""
     desk.path("m.gguf").write_bytes(b"GGUF\x03" + bytes(19))
     desk.path("out").mkdir()
-    desk.path("out/adapter_model.safetensors").write_bytes(bytes(8))
+    desk.path("out/adapter_model.safetensors").write_bytes(bytes([2, *bytes(7)]) + b"{}")
     desk.path("out/adapter_config.json").write_text(
         '{"peft_type": "LORA", "r": 2, "lora_alpha": 4}', "utf-8"
     )
