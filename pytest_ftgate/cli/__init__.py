@@ -39,4 +39,6 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+        other = error.filename is not None and str(error.filename) != str(path)
+        why = f"{error.strerror}{f': {error.filename}' if other else ''}"
+        raise ConfigurationError(f"{path} cannot be written: {why}") from error

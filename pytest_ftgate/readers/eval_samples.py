@@ -34,7 +34,7 @@ def _find_instances(raw: RawFile) -> Found | None:
 
 
 def _stats(row: Mapping[str, Any]) -> dict[str, Any]:
-    stats = mappings_in(row["stats"])
+    stats = mappings_in(iter(row["stats"]))  # null is damage here
     return {str(value_at(stat, "name.name")): stat.get("mean") for stat in stats}
 
 

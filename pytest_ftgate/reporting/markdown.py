@@ -29,7 +29,7 @@ from pytest_ftgate.reporting.ladder import (
     ladder_table,
     monitoring_sentences,
 )
-from pytest_ftgate.reporting.next_steps import FIX_ERROR, step_command, step_line, step_text
+from pytest_ftgate.reporting.next_steps import error_fix, step_command, step_line, step_text
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import first_names, quantity
 from pytest_ftgate.reporting.phrases import stands_out
@@ -303,7 +303,7 @@ def _error_section(report: Report) -> Iterator[str]:
         head = f"- **{escape_markdown(names)}** {what}: {escape_markdown(first)}"
         yield f"{head}\n\n{_folded('the whole message', text)}" if rest else head
     if tables.error_groups(report):
-        yield f"**fix** {FIX_ERROR}"
+        yield f"**fix** {error_fix(report)}"
 
 
 def _error_text(error: Diagnostic) -> str:

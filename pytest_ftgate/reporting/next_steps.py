@@ -12,12 +12,11 @@ from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.notes import named_note_text
 from pytest_ftgate.reporting.number_text import fill, percent, quantity
+from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.steps import more_budget
 from pytest_ftgate.settings import docs_page
 
 _Values = Mapping[str, Any]
-
-#: What to do about an error that kept a gate from being evaluated; its own text says how.
-FIX_ERROR = "mend the error named above; replies that came are cached"
 
 #: The remedy for a kind of format error, by default a change of the prompt.
 _FORMAT_REMEDIES = {
@@ -47,6 +46,13 @@ class StepWords(NamedTuple):
     where: str = ""
     command: str = ""
     is_command: bool = False
+
+
+def error_fix(report: Report) -> str:
+    """Return what to do about errors that kept gates from being evaluated; their texts say how."""
+    if more_budget(report):
+        return "raise the budget"
+    return "mend the error named above; replies that came are cached"
 
 
 def step_line(step: NextStep) -> str:

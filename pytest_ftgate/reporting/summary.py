@@ -20,7 +20,7 @@ from pytest_ftgate.reporting.gate_summary import (
     step_head,
 )
 from pytest_ftgate.reporting.headlines import exam_phrase, headline
-from pytest_ftgate.reporting.next_steps import FIX_ERROR, step_command, step_line
+from pytest_ftgate.reporting.next_steps import error_fix, step_command, step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import (
     first_names,
@@ -347,7 +347,7 @@ def _error_lines(report: Report, names: str, what: str, reason: str) -> list[str
     # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.errors}
     suite = next(iter(suites)) if len(suites) == 1 else ""
-    lines += wrap_after(step_head("fix"), "raise the budget" if usd else FIX_ERROR)
+    lines += wrap_after(step_head("fix"), error_fix(report))
     return [*lines, rerun_line(report, suite if suite != "pytest" else "", *options)]
 
 

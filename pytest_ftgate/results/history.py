@@ -67,6 +67,8 @@ def git_output(folder: Path, *arguments: str) -> str:
         message = process.stderr.decode(errors="replace")
         if "not a git repository" in message:
             raise GitError("the folder is not in a git repository")
+        if "does not have any commits" in message:
+            raise GitError("the git repository has no commit yet")
         raise GitError(f"git failed: {message.strip().partition(chr(10))[0]}".removesuffix(": "))
     return process.stdout.decode(errors="replace")
 

@@ -208,9 +208,11 @@ def test_a_configuration_is_read_by_yaml_1_2_in_which_yes_is_a_text(imported):
     (["promptfooconfig.yaml", "-o", "x.yaml"], "the name of a suite ends in .ftgate.yaml"),
     (["promptfooconfig.yaml", "--variant", "gpt-4"], "--variant gpt-4 is no mapping"),
     (["promptfooconfig.yaml", "-o", "taken.ftgate.yaml"], "exists already"),
+    (["promptfooconfig.yaml", "-o", "file/b.ftgate.yaml"], "cannot be written: File exists: "),
 ])  # fmt: skip
 def test_what_cannot_be_written_is_refused(folder, capsys, arguments, message):
-    (folder / "taken.ftgate.yaml").write_text("x", "utf-8")
+    for name in ("taken.ftgate.yaml", "file"):
+        (folder / name).write_text("x", "utf-8")
 
     assert main(["import", *arguments]) == 2
 

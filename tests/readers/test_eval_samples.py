@@ -46,6 +46,13 @@ def test_helm_instances_have_the_score_of_an_exact_match_before_other_figures(tm
     )
 
 
+def test_a_helm_instance_whose_figures_are_damaged_is_an_error_and_not_left_out(tmp_path):
+    rows = [helm("id1", stat("exact_match", 1.0)), {**helm("id2"), "stats": None}]
+
+    with pytest.raises(ConfigurationError, match="a value is not what its tool writes there"):
+        read(tmp_path, rows, "per_instance_stats.json")
+
+
 def test_samples_of_every_eval_ever_are_read_with_their_choices(tmp_path):
     row = {
         "schema_version": "0.3.0",

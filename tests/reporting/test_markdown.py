@@ -24,7 +24,7 @@ from pytest_ftgate.reporting.markdown import (
     workflow_commands,
 )
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.results.run import NotEvaluated
+from pytest_ftgate.results.run import CostReport, NotEvaluated, RequestCounts
 
 
 def test_a_green_run_is_three_lines_and_its_facts():
@@ -100,6 +100,14 @@ def test_gates_with_one_reason_are_named_once_and_counted():
     names = ", ".join(map(escape_markdown, nodes[:3]))
     assert f"- **{names} and 2 more** not evaluated: the run ended first\n" in text
     assert text.count("**fix** mend the error named above") == 1
+
+
+def test_a_spent_budget_is_to_be_raised():
+    cost = CostReport(asked=0.5, stopped="budget of 1 USD (--ftgate-max-usd) reached", unasked=100)
+    sent = RequestCounts(replies=50, sent=50)
+    stopped = report(not_evaluated=(gate_not_evaluated(),), cost=cost, requests=sent)
+
+    assert "**fix** raise the budget" in markdown_report(stopped, 60_000)
 
 
 def test_words_stay_readable():

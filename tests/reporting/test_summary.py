@@ -20,7 +20,7 @@ from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome, Slice
 from pytest_ftgate.plugin.verdicts import NOT_RUN, PASSED_XFAIL
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.markdown import escape_markdown, markdown_report
-from pytest_ftgate.reporting.next_steps import FIX_ERROR
+from pytest_ftgate.reporting.next_steps import error_fix
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     detail_lines,
@@ -37,7 +37,8 @@ FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
 def test_gates_that_were_not_evaluated_are_named_with_the_reason():
     never = NotEvaluated(node="suite.ftgate.yaml::cost[new]", reason=NOT_RUN)
 
-    lines = summary_lines(report(not_evaluated=(gate_not_evaluated(), never)))
+    made = report(not_evaluated=(gate_not_evaluated(), never))
+    lines = summary_lines(made)
 
     assert lines[0] == "BLOCKED  2 of 2 gates not evaluated"
     heads = [number for number, line in enumerate(lines) if "NOT EVALUATED" in line]
@@ -45,7 +46,7 @@ def test_gates_that_were_not_evaluated_are_named_with_the_reason():
         "current: no key",
         "the run ended first",
     ]
-    assert lines.count(f"    fix     {FIX_ERROR}") == 2
+    assert lines.count(f"    fix     {error_fix(made)}") == 2
 
 
 def test_a_gate_that_passed_as_a_failed_test_is_counted_and_named_with_the_reason():

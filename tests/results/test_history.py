@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from ftgate_testing.repositories import Repository
@@ -12,9 +13,11 @@ from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.recommend.advice import AcceptedVerdict
 from pytest_ftgate.results.history import (
     RECORD_FORMAT,
+    GitError,
     accepted_history,
     accepted_runs,
     anchor_dates,
+    file_commits,
 )
 
 CHECKS = [{"after": 0.5, "unit": "share"}, {"after": 0.9, "unit": "share"}]
@@ -70,6 +73,13 @@ def test_what_is_no_record_is_left_out_of_the_history(committed):
 
 def test_a_file_in_no_repository_has_no_history(tmp_path):
     assert accepted_runs(tmp_path / "s.accepted.json") == ()
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+
+    with pytest.raises(GitError, match="the git repository has no commit yet"):
+        file_commits(tmp_path / "s.accepted.json", 1)
 
 
 def test_the_day_of_each_anchor_is_that_of_a_record_that_this_version_reads(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -58,6 +59,18 @@ def test_kappa_and_its_bounds_agree_with_scikit_learn_and_scipy(monkeypatch, see
     # Draws come in batches where there are many ratings.
     monkeypatch.setattr("pytest_ftgate.stats.resampling._BATCH_CELLS", 100_000)
     assert kappa_bounds(first, second, 3) == bounds
+
+
+def test_the_draws_of_many_ratings_take_little_memory():
+    ratings = np.arange(3_000) % 3
+    tracemalloc.start()
+
+    kappa_bounds(ratings, np.roll(ratings, 1), 3)
+
+    # All draws at once would take 4,000 x 3,000 numbers of eight bytes.
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6
 
 
 @every_row(("second", "kappa"), [([2] * 6, 0.0), ([2, 2, 2, 0, 0, 0], 0.0)])

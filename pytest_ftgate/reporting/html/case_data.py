@@ -96,8 +96,8 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix) -> Mapping[str, Any
     compared = has_labels and before is not matrix
     changes = label_changes(suite, matrix.variant) if compared else []
     names = [*matrix.labels, NO_LABEL]
-    said = [any(counts) for counts in zip(*matrix.counts, strict=True)]
-    shown = [n for n, _ in enumerate(names) if n < len(matrix.labels) or said[n]]
+    known = range(len(matrix.labels))
+    shown = [n for n in range(len(names)) if n in known or any(row[n] for row in matrix.counts)]
     return {
         "suite": suite.name,
         "variant": matrix.variant,
