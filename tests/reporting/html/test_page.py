@@ -32,11 +32,11 @@ from pytest_ftgate.gates.verdict import (
     FormatErrorShare,
     Verdict,
 )
-from pytest_ftgate.reporting.html.case_data import label_changes, pack_cases
+from pytest_ftgate.reporting.html.case_data import confusion_values, label_changes, pack_cases
 from pytest_ftgate.reporting.html.charts import verdict_bar
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
 from pytest_ftgate.reporting.notes import note_text
-from pytest_ftgate.results.run import ConfusionMatrix
+from pytest_ftgate.results.run import ConfusionMatrix, SuiteRun
 from pytest_ftgate.settings import DOCS_URL
 
 
@@ -275,6 +275,15 @@ def test_changes_of_labels_are_counted_by_what_was_said_before_and_is_said_now()
     assert re.findall(r'confusions"( open)?><summary><h3>(\w+)<', confusions) == [
         (" open", "new"), ("", "current")
     ]  # fmt: skip
+
+
+def test_a_matrix_of_a_foreign_record_without_labels_is_an_empty_table():
+    matrix = ConfusionMatrix(variant="current", labels=(), counts=())
+    suite = SuiteRun(name="s", baseline="current", confusions=(matrix,))
+
+    (values,) = confusion_values(report(suites=(suite,)))
+
+    assert (values["labels"], values["rows"]) == ((), [])
 
 
 def test_what_was_forgotten_is_a_table_of_skills():
