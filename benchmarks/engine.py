@@ -67,7 +67,7 @@ prompt: prompt.md
 cases: NAME.cases.jsonl
 reply: {max_tokens: 16}
 variants: {current: {provider: anthropic, model: stub, base_url: URL}}
-gates: {accuracy: {min: 0.04}}
+gates: {accuracy: {min: 0.04EVIDENCE}}
 """
 LOOP = """\
 import asyncio, json, sys
@@ -186,7 +186,10 @@ class Bench:
             name = f"s{number:03}"
             part = lines[number * cases // suites : (number + 1) * cases // suites]
             (folder / f"{name}.cases.jsonl").write_text("".join(part))
+            # A single case shows nothing about others.
+            evidence = ", evidence: point" if len(part) == 1 else ""
             text = SUITE.replace("NAME", name).replace("URL", self.url)
+            text = text.replace("EVIDENCE", evidence)
             (folder / f"{name}.ftgate.yaml").write_text(text)
         return folder
 
