@@ -78,8 +78,8 @@ def test_what_a_tuned_server_forgot_is_shown_against_the_server_of_its_base(
     assert result.parseoutcomes() == {"failed": 1, "invalid": 1}
     result.stdout.fnmatch_lines(
         [
+            "general skills down * points (95 % CI * to *), limit 10: base * %*",
             "    another model answered: tickets, declared other; if*",
-            "*skills * % → * %, −* points, beyond the limit of 10",
         ]
     )
 

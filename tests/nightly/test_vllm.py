@@ -114,4 +114,4 @@ def test_what_the_adapter_forgot_is_shown_against_the_base_of_the_same_server(
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*skills * % → * %, −* points, beyond the limit of 10*"])
+    result.stdout.fnmatch_lines(["general skills down * points (95 % CI *), limit 10: base * %*"])

@@ -83,7 +83,8 @@ def test_mlflow_gets_figures_and_headlines(tmp_path, monkeypatch):
     assert run.info.run_name == "suite"
     assert run.data.metrics == pytest.approx(tracked_figures(failing_run()))
     assert run.data.tags["ftgate"] == "blocked"
-    assert run.data.tags["ftgate.accuracy.new"].startswith("accuracy 98 % → 60 %")
+    headline = run.data.tags["ftgate.accuracy.new"]
+    assert headline.startswith("accuracy down 38 points (95 % CI 29 to 48), limit 5: current 98 %")
     # An active run is the one that the figures belong to.
     with mlflow.start_run() as own:
         Tracker("mlflow").pytest_ftgate_report(failing_run())
