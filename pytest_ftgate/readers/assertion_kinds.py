@@ -37,7 +37,7 @@ def listed_texts(value: Any) -> list[str] | None:
     if not isinstance(value, str) or not value:
         return None
     texts, end = list[str](), 0
-    while value[end:].strip(", \t\r\n"):
+    while value[end:].replace(",", "").strip():
         match = _FIELD.match(value, end)
         if not match:
             return None

@@ -86,6 +86,7 @@ def alone(score, expected):
     ("regex", r"\p{L}{,2}a{1,9}\Z", alone("regex", r"p\{L}\{,2}a{1,9}Z")),
     ("contains-any", 'a, "b, ""c"', alone(CASED, ["a", 'b, "c'])),
     ("contains-all", "a\rb", alone(CASED, "a\rb")),
+    ("contains-all", "a, \N{NO-BREAK SPACE}", alone(CASED, "a")),
     ("icontains-any", [], all_of(node(f"[].some((text) => {TEXT}.toLowerCase().includes(text))"))),
     ("not-is-json", None, all_of(node(NO_JSON))),
     ("javascript", "file://check.mjs:polite",
