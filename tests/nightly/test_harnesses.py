@@ -85,7 +85,8 @@ def questions() -> Iterator[Case]:
     for case in skill_cases(("general",)):
         answer = case.expected
         is_word = isinstance(answer, str) and answer.isalpha() and len(answer) > 3
-        if case.score and case.score.kind == "contains" and is_word and not case.messages:
+        is_said = case.score is not None and str(case.score.value).endswith(":says")
+        if is_said and is_word and not case.messages:
             yield case
 
 
