@@ -539,10 +539,15 @@ def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str
         from pytest_ftgate.suite.grammars import restriction_errors
 
         yield from restriction_errors(extra, _RESTRICTING_KEYS)
-    if secret := next(_secret_keys(extra), None):
+    yield from credential_errors("extra", extra, "api_key_env")
+
+
+def credential_errors(name: str, value: Mapping[str, Any], instead: str) -> Iterator[str]:
+    """Yield an error if *value* of the key *name* seems to hold a credential, without it."""
+    if secret := next(_secret_keys(value), None):
         yield (
-            f"extra: {secret} looks like a credential, and the suite and the reports show extra; "
-            "put it into a variable, and name that in api_key_env"
+            f"{name}: {secret} looks like a credential, and the suite and the reports show {name}; "
+            f"put it into a variable, and name that in {instead}"
         )
 
 
