@@ -290,7 +290,7 @@ def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
         bound = cost_bound(suite, variant, None)
         if bound is None:
             without_bound.append(variant.name)
-        elif gate.max_usd_per_1k is not None and not variant.tariff.is_flat and variant.gated:
+        elif gate.max_usd_per_1k is not None and not bound.is_flat and variant.gated:
             yield from _price_problem(gate.max_usd_per_1k, design, variant, bound)
     if without_bound and design.units < MIN_CASES_WITHOUT_BOUND:
         values = {**design.counts, "needed": MIN_CASES_WITHOUT_BOUND}

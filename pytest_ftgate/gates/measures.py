@@ -102,7 +102,7 @@ def variant_figures(
         figures["macro_f1"] = macro_f1_figure(scores, suite.labels)
     prices = request_prices(scores, variant.tariff)
     bound = cost_bound(suite, variant, scores)
-    figures["usd_per_1k"] = price_figure(prices, variant.tariff, bound)
+    figures["usd_per_1k"] = price_figure(prices, bound)
     figures["tokens"] = token_figure(scores)
     times = known_times(scores, timed=not provider_spec(variant.provider).classifier)
     figures |= {name: latency_figure(times, share) for name, share in _QUANTILES.items()}

@@ -272,6 +272,12 @@ def provider_spec(name: str | None) -> ProviderSpec:
     return PROVIDERS.get(name or "", PLUGIN_PROVIDER)
 
 
+def states_cost(provider: str) -> bool:
+    """Return True if runs of agents come from *provider*, which may state what they cost."""
+    spec = provider_spec(provider)
+    return spec.starts_programs or spec.recorded
+
+
 #: The provider of chat completions.
 _SERVED = {"provider": "openai-compatible"}
 #: Servers and hosted APIs of chat completions: their usual address, and the variable of the key.

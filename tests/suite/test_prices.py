@@ -179,6 +179,13 @@ def test_a_cost_gate_on_variants_without_a_price_names_them_and_the_remedy(tmp_p
     ]
 
 
+def test_a_program_may_state_its_cost_and_needs_no_declared_price(tmp_path):
+    program = "one: {provider: command, command: {run: [python3]}}"
+    suite = load_variants(tmp_path, program, gates="{cost: {max_usd_per_1k: 5, evidence: point}}")
+
+    assert suite.variants["one"].tariff.no_price_label == "local"
+
+
 def test_without_the_list_a_cost_gate_says_how_it_is_had(tmp_path, no_price_list):
     (told,) = errors(tmp_path, f"one: {{{MODEL}}}", gates=COST)
 
