@@ -472,11 +472,15 @@ class DeclaredDivergence(Declared):
     prompts: Literal["skills", "cases"] = "skills"
 
 
+#: USD of a limit. Less than a billionth is no price of anything, and overflows what is computed.
+_Usd = Annotated[float, Field(strict=True, ge=1e-9, allow_inf_nan=False)]
+
+
 class DeclaredCost(Declared):
     """The cost gate: the largest cost of requests, or the largest rise over the baseline."""
 
-    max_usd_per_1k: Positive | None = None
-    max_usd_per_success: Positive | None = None
+    max_usd_per_1k: _Usd | None = None
+    max_usd_per_success: _Usd | None = None
     max_rise: Positive | None = None
     max_cost_per_case: Positive | None = None
     evidence: Literal["statistics", "point"] = "statistics"

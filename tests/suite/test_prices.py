@@ -162,6 +162,11 @@ def test_prices_that_cannot_hold_are_errors_told_once(tmp_path, keys, told):
     [
         ("{cost: }", "2: cost: no limit is declared; write max_usd_per_1k: 0.50"),
         ("{latency: {}}", "2: latency: no limit is declared; write max_p95_ms: 1500"),
+        (
+            "{cost: {max_usd_per_1k: 1.0e-16}}",
+            "2: max_usd_per_1k is 1e-16, but must be greater than or equal to 0.000000001",
+        ),
+        ("{cost: {max_usd_per_1k: .inf}}", "2: max_usd_per_1k is inf, but must be a finite number"),
     ],
 )
 def test_a_gate_without_a_limit_that_could_be_held_is_refused(tmp_path, gates, told):
