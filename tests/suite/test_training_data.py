@@ -206,7 +206,8 @@ REPLY = '{"role": "assistant", "content": "the answer"}'
 BROKEN = [
     ("[1]", f"a training row is an object such as {OUGHT}"),
     ('{"input": "a"',
-     f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); a training row is {OUGHT}"),
+     "not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); write a whole object, with "
+     f"keys and texts in double quotes; a training row is {OUGHT}"),
     ('{"input": "a", "expectd": "b"}', 'unknown key "expectd"; did you mean "expected"?'),
     ('{"input": 5, "expected": "b"}', f"input must be text, such as {OUGHT}"),
     ('{"prompt": "a", "completion": " "}', "completion is empty; write a text, or remove the row"),
