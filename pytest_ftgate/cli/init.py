@@ -233,7 +233,8 @@ def _choices(new: list[scaffold.Candidate], configs: list[Path]) -> Iterator[str
 def _written(candidate: scaffold.Candidate, *, workflow: bool, is_chosen: bool) -> VerbOutput:
     """Write the suite and what it needs; return what was written, and the next command.
 
-    *is_chosen* is True if the user named no files. The exit code is 1 if the suite has no gate, since no case is right.
+    *is_chosen* is True if the user named no files. The exit code is 1 if the suite has no gate,
+    since no case is right.
 
     Raises:
         FtgateError: the cases cannot be used; then there is no new suite.

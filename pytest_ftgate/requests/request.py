@@ -34,6 +34,11 @@ class Adapter:
     scale: float
     sha256: str
 
+    @property
+    def changed(self) -> str:
+        """What to do if the files do not have the digest any more."""
+        return f"adapter {self.path.name} has changed since the run began; start it again"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
