@@ -69,6 +69,7 @@ To begin with an example and put your own prompt and cases in its place:
   pytest-ftgate init --starter
 To see what a gate does first:
   pytest-ftgate demo"""
+_OTHER_FILES = "chosen by their names and places; for others: pytest-ftgate init PROMPT CASES"
 _SMALL_MODEL = "It is a small model that shows how a gate works: put your own into variants."
 #: What is to be mended where no case is right.
 _WITHOUT_GATES = (
@@ -115,7 +116,8 @@ def write_first_suite(
         more = scaffold.write_workflow(imported_path(new_configs[0])) if workflow else ()
         return VerbOutput((*imported.lines, *more), imported.exit_code)
     if new:
-        return _written(new[0], workflow=workflow)
+        is_chosen = not (files or cases or starter)
+        return _written(new[0], workflow=workflow, is_chosen=is_chosen)
     suites = [*(candidate.suite for candidate in found), *map(imported_path, configs)]
     if not suites:
         return VerbOutput((_nothing(Path()),), 1)
@@ -228,10 +230,11 @@ def _choices(new: list[scaffold.Candidate], configs: list[Path]) -> Iterator[str
 # Writing ------------------------------------------------------------------------------------------
 
 
-def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
+def _written(candidate: scaffold.Candidate, *, workflow: bool, is_chosen: bool) -> VerbOutput:
     """Write the suite and what it needs; return what was written, and the next command.
 
-    The exit code is 1 if the suite has no gate, since no case is right.
+    *is_chosen* is True if the user named no files. The exit code is 1 if the suite has no gate,
+    since no case is right.
 
     Raises:
         FtgateError: the cases cannot be used; then there is no new suite.
@@ -239,6 +242,7 @@ def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
     candidate, extra = _with_own_cases(candidate)
     _require_columns(candidate.data)
     path, data = candidate.suite, candidate.data
+    cases = quantity(len(data.rows), "case")
     draft = _draft(candidate, schema := _write_schema(path))
     first = draft.variants[0]
     obstacle = _obstacle(first)
@@ -251,7 +255,8 @@ def _written(candidate: scaffold.Candidate, *, workflow: bool) -> VerbOutput:
         raise
     path.write_text(replace(draft, limits=limits).text, "utf-8")
     lines = (
-        f"wrote {path}: {quantity(len(data.rows), 'case')} of {data.path}",
+        f"wrote {path}: {candidate.prompt or 'no prompt'}, {cases} of {data.path}",
+        *[_OTHER_FILES] * is_chosen,
         *(f"wrote {name}" for name in extra),
         f"wrote {schema}, which editors read to complete and explain keys",
         *(scaffold.write_workflow(path) if workflow else ()),

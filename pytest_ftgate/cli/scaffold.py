@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,12 @@ DATA_SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
 _NO_PROMPTS = (
     *("readme", "changelog", "license", "licence", "contributing", "requirements", "security"),
     *("code_of_conduct", "claude", "agents", "notice", "authors", "todo", "robots", "cmakelists"),
+)
+#: Words in the names of texts that are no prompts, unless they are called as their cases.
+_OF_REPORTS = re.compile(r"(?:^|[^a-z])(?:report|result|history|release|note|card)s?(?:[^a-z]|$)")
+#: What is written for readers: a badge, or the verdict of a run as a heading.
+_FOR_READERS = re.compile(
+    r"\[!\[|^#+ (?:\S+ )?(?:PASSED|INCONCLUSIVE|BLOCKED|STOPPED)\b", re.MULTILINE
 )
 #: Parts of the names of data that is no file of cases.
 _NO_CASES = ("train", "repl", "accepted", "label", "package", "lock", "config", "schema")
@@ -244,6 +251,7 @@ def candidates(folder: Path, columns: Columns) -> list[Candidate]:
         for prompt in prompt_files(folder)
         if (cases := cases_for(prompt, data)) is not None
     ]
+    found = [one for one in found if one.is_named or not _is_for_readers(one.prompt)]
     named = {c.data.path for c in found if c.is_named}
     found = [c for c in found if c.is_named or c.data.path not in named]
     alone = (cases for cases in data if "input" in cases.columns and _has_expected(cases))
@@ -257,6 +265,14 @@ def prompt_files(folder: Path) -> Iterator[Path]:
         is_text = path.suffix in _PROMPT_SUFFIXES and not name.startswith(_NO_PROMPTS)
         if is_text and "docs" not in path.relative_to(folder).parts[:-1]:
             yield path
+
+
+def _is_for_readers(text: Path | None) -> bool:
+    """Return True for a report or a page, which a model is not sent."""
+    if text is None:
+        return False
+    content = text.read_text("utf-8-sig", "replace")
+    return bool(_OF_REPORTS.search(text.stem.lower()) or _FOR_READERS.search(content))
 
 
 def cases_for(prompt: Path, data: Sequence[AnswerFile]) -> AnswerFile | None:

@@ -39,7 +39,7 @@ WorkerInfo = tuple[int, tuple[bool, ...]]
 
 def provider_environment(requests: Iterable[Request], environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of *environ* that *requests* name, or that their SDK reads by itself."""
-    key_names = {request.api_key_env for request in requests}
+    key_names = {name for request in requests for name in request.key_names}
     prefixes = tuple(
         prefix for request in requests for prefix in provider_spec(request.provider).sdk_variables
     )

@@ -28,7 +28,7 @@ def redact(error: FtgateError, environ: Mapping[str, str], request: Request) -> 
 
 def redact_message(text: str, environ: Mapping[str, str], request: Request) -> str:
     """Return *text* about *request* without secrets, its own key and the path of its address."""
-    return redact_text(without_path(text, request), environ, request.api_key_env)
+    return redact_text(without_path(text, request), environ, *request.key_names)
 
 
 def redact_text(text: str, environ: Mapping[str, str], *key_names: str | None) -> str:
@@ -45,15 +45,11 @@ def redact_reply(reply: Reply, request: Request, environ: Mapping[str, str]) -> 
 
     Other secrets of *environ* were not sent, so a server cannot repeat them.
     """
-    spec = provider_spec(request.provider)
-    prefixes = spec.sdk_variables
-    given = request.options["env"] if spec.starts_programs else ()
+    prefixes = provider_spec(request.provider).sdk_variables
     names = [
         name
         for name in environ
-        if name == request.api_key_env
-        or name in given
-        or (name.startswith(prefixes) and _SECRET_NAME.search(name))
+        if name in request.key_names or (name.startswith(prefixes) and _SECRET_NAME.search(name))
     ]
     values = [environ[name] for name in names if len(environ[name]) >= SHORTEST_SECRET]
     if not values:

@@ -120,7 +120,7 @@ class Results:
         new = {request.fingerprint: request for request in requests if not self.expects(request)}
         with self._lock:
             self._pending.update(new)
-            self._key_names.update(request.api_key_env for request in new.values())
+            self._key_names.update(*(request.key_names for request in new.values()))
         return [*new.values()]
 
     def pending_calls(self) -> list[Request]:

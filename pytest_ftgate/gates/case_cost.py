@@ -23,11 +23,13 @@ class CostBound:
         most: in USD.
         max_tokens: the longest reply, which allows that; 0 if the gate or the price declares it.
         prompt: the tokens of the longest prompt that was seen.
+        is_flat: True if each request costs that, whatever its tokens.
     """
 
     most: float
     max_tokens: int = 0
     prompt: int = 0
+    is_flat: bool = False
 
 
 def cost_bound(suite: Suite, variant: Variant, scores: VariantScores | None) -> CostBound | None:
@@ -35,14 +37,16 @@ def cost_bound(suite: Suite, variant: Variant, scores: VariantScores | None) -> 
 
     It is the smaller of what ``max_tokens`` allows and what the gate declares. The prompts are as
     long as the longest one of *scores*. Without scores, before a run, they cost nothing, so that
-    the bound is the least that it will be.
+    the bound is the least that it will be. Runs that state their cost may cost anything.
     """
     tariff, gate = variant.tariff, suite.gates.get("cost")
-    if tariff.per_1k is not None:
-        return CostBound(most=tariff.per_1k)
-    usages = [reply.usage for reply in scores.replies] if scores else []
+    replies = scores.replies if scores else ()
+    has_stated = any(reply.stated_cost is not None for reply in replies)
+    if tariff.per_1k is not None and not has_stated:
+        return CostBound(most=tariff.per_1k, is_flat=True)
+    usages = [reply.usage for reply in replies]
     prompt = max((sum(usage.get(k, 0) for k in INPUT_KINDS) for usage in usages), default=0)
-    longest, declared = longest_reply(suite, variant), None
+    longest, declared = longest_reply(suite, variant) * (not has_stated), None
     if isinstance(gate, CostGate) and gate.max_cost_per_case is not None:
         declared = _THOUSAND * gate.max_cost_per_case
         # What was declared holds where a server is seen not to keep max_tokens.

@@ -290,11 +290,15 @@ def cost_problems(suite: Suite, gate: CostGate) -> Iterator[Problem]:
         bound = cost_bound(suite, variant, None)
         if bound is None:
             without_bound.append(variant.name)
-        elif gate.max_usd_per_1k is not None and not variant.tariff.is_flat and variant.gated:
+        elif gate.max_usd_per_1k is not None and not bound.is_flat and variant.gated:
             yield from _price_problem(gate.max_usd_per_1k, design, variant, bound)
     if without_bound and design.units < MIN_CASES_WITHOUT_BOUND:
         values = {**design.counts, "needed": MIN_CASES_WITHOUT_BOUND}
         yield (note(NoteKind.PRICE_WITHOUT_BOUND, variants=tuple(without_bound), **values),)
+
+
+#: A limit is compared with so many hundredths of itself: larger numbers are not exact.
+_MOST_PARTS = 2.0**53
 
 
 def _price_problem(
@@ -314,10 +318,15 @@ def _price_problem(
         lambda tokens: shows(most_usd(variant.tariff, 0, tokens) or 0.0), 1, bound.max_tokens
     )
     # In hundredths of the limit, which itself would be shown; three figures of them.
-    parts = largest_that(lambda n: shows(n * limit / 100), 100, ceil(100 * bound.most / limit))
+    most_parts = ceil(min(100 * bound.most / limit, _MOST_PARTS))
+    parts = largest_that(lambda n: shows(n * limit / 100), 100, most_parts)
     parts -= parts % 10 ** (len(str(parts)) - 3)
     told = {"limit": limit, "most": bound.most / 1000, "max_tokens": bound.max_tokens}
-    counts = {**design.counts, "needed": ceil(design.n * log(SIDE) / log(p)), "possible": tokens}
+    counts = {
+        **design.counts,
+        "needed": ceil(design.n * log(SIDE) / min(log(p), -1 / _MOST_PARTS)),
+        "possible": tokens,
+    }
     counts["possible_usd"] = parts * limit / 100_000
     yield (note(NoteKind.PRICE_NEVER_SHOWN, variant=variant.name, **told, **counts),)
 

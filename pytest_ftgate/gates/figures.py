@@ -20,12 +20,12 @@ from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.figure import Figure, Population
 from pytest_ftgate.gates.samples import FloatArray, Samples, samples_from_values
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, reply_price
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, score_interval
-from pytest_ftgate.suite.prices import INPUT_KINDS, Tariff, request_price
+from pytest_ftgate.suite.prices import INPUT_KINDS, Tariff
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.case_cost import CostBound
@@ -81,12 +81,13 @@ def mean_figure(
     return _ratio(samples, None, unit, flat=flat, most=(most, 1.0) if most else None)
 
 
-def price_figure(prices: Samples, tariff: Tariff, bound: CostBound | None) -> Figure:
+def price_figure(prices: Samples, bound: CostBound | None) -> Figure:
     """Return the mean of *prices*, of which the largest possible one is that of *bound*."""
     # A price that was seen above its bound is an error of the gate; its figure is shown.
     seen = float(prices.values[prices.has_reply].max(initial=0.0))
     most = max(bound.most, seen) if bound else None
-    return mean_figure(prices, "usd", flat=tariff.is_flat or most == 0.0, most=most)
+    is_flat = bound is not None and bound.is_flat
+    return mean_figure(prices, "usd", flat=is_flat or most == 0.0, most=most)
 
 
 def rise_check(
@@ -187,11 +188,12 @@ def request_prices(
     """
 
     def price(reply: Reply) -> float | None:
-        usage = _with_cached_share(reply.usage, cached)
-        single = request_price(tariff, usage)
+        if cached:
+            reply = replace(reply, usage=_with_cached_share(reply.usage, cached))
+        single = reply_price(tariff, reply)
         if single is None or not batched:
             return None if single is None else float(single)
-        whole = request_price(tariff, usage, batch=True) or single
+        whole = reply_price(tariff, reply, batch=True) or single
         return float(single) * (1.0 - batched) + float(whole) * batched
 
     return _amounts(scores, case_means(scores, price, times=1000))
@@ -199,8 +201,6 @@ def request_prices(
 
 def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
     """Return *usage* as if *share* of the input tokens came from the provider's cache."""
-    if not share:
-        return usage
     input_tokens = sum(usage.get(key, 0) for key in INPUT_KINDS)
     cached = round(input_tokens * share)
     return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}

@@ -317,13 +317,13 @@ def _length_drift(
     what: DriftKind, unit: str, lengths: Sequence[float], counts: Sequence[int], least: int = 0
 ) -> Drift:
     """Return the drift of a median length, with a message if it is far, and at least *least*."""
-    (old, new), (n_before, n) = lengths, counts
+    old, new = lengths
     is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
     is_told = is_far and abs(new - old) >= least and min(counts) >= _MIN_REPLIES
     noun = "replies" if what == "length" else "thoughts"
     message = note(ReplyNote.LENGTH, what=noun, before=old, after=new, unit=unit)
     return Drift(
-        what=what, unit=unit, before=old, after=new, n_before=n_before, n=n,
+        what=what, unit=unit, before=old, after=new, n=counts[1],
         message=message if is_told else None,
     )  # fmt: skip
 
@@ -343,7 +343,7 @@ def _share_drift(
         is_told = is_far and min(then[1], now[1]) >= _MIN_REPLIES
     message = note(ReplyNote.SHARE, what=what, before=old, after=new)
     return Drift(
-        what=what, unit="share", before=old, after=new, n_before=then[1], n=now[1],
+        what=what, unit="share", before=old, after=new, n=now[1],
         message=message if is_told else None,
     )  # fmt: skip
 
@@ -371,9 +371,7 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
         (old, new), _ = changed.most_common()[0]
         message = note(ReplyNote.LANGUAGE, share=share, before=old, after=new)
     n = len(pairs)
-    yield Drift(
-        what="language", unit="share", before=0.0, after=share, n_before=n, n=n, message=message
-    )
+    yield Drift(what="language", unit="share", before=0.0, after=share, n=n, message=message)
 
 
 def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, str]]:
@@ -419,7 +417,6 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
         unit="share",
         before=shares[0],
         after=shares[1],
-        n_before=n,
         n=n,
         p=p,
         message=note(ReplyNote.ERROR_MIX, p=p) if p < _MAX_P and not fell else None,

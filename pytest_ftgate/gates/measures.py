@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_ftgate.gates.case_cost import cost_bound
@@ -81,13 +82,16 @@ _QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 
 def variant_figures(
-    suite: Suite, scores: VariantScores, judges: JudgeEvidence | None = None
+    suite: Suite,
+    scores: VariantScores,
+    judges: JudgeEvidence | None = None,
+    labels: Sequence[str] = (),
 ) -> dict[str, Figure]:
     """Return the figures of a variant by name, those without any value left out.
 
     They are ``accuracy``, ``format``, ``macro_f1``, ``usd_per_1k``, ``tokens``, and ``p05``,
     ``p25``, ``p50``, ``p75`` and ``p95`` of the latency. Where the labels of *judges* correct the
-    accuracy, ``accuracy.graded`` is that of the grades.
+    accuracy, ``accuracy.graded`` is that of the grades. Without *labels* there is no ``macro_f1``.
     """
     variant = suite.variants[scores.variant]
     samples = samples_from_scores(scores, "accuracy")
@@ -96,13 +100,13 @@ def variant_figures(
     if figures["accuracy"] != graded:
         figures["accuracy.graded"] = graded
     figures["format"] = rate_figure(samples_from_scores(scores, "format"))
-    if suite.labels:
+    if labels:
         from pytest_ftgate.gates.macro_f1 import macro_f1_figure
 
-        figures["macro_f1"] = macro_f1_figure(scores, suite.labels)
+        figures["macro_f1"] = macro_f1_figure(scores, labels)
     prices = request_prices(scores, variant.tariff)
     bound = cost_bound(suite, variant, scores)
-    figures["usd_per_1k"] = price_figure(prices, variant.tariff, bound)
+    figures["usd_per_1k"] = price_figure(prices, bound)
     figures["tokens"] = token_figure(scores)
     times = known_times(scores, timed=not provider_spec(variant.provider).classifier)
     figures |= {name: latency_figure(times, share) for name, share in _QUANTILES.items()}

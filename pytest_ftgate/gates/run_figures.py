@@ -9,7 +9,7 @@ missing from its figure, and never counts as 0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ from pytest_ftgate.gates.notes import Note
 from pytest_ftgate.gates.samples import FloatArray, align, samples_from_scores
 from pytest_ftgate.gates.tasks import task_runs
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, reply_price
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.resampling import ratio_interval, ratio_of_ratios_interval
 from pytest_ftgate.stats.tasks import (
@@ -33,7 +33,7 @@ from pytest_ftgate.stats.tasks import (
 )
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import Tariff
 
 #: With fewer runs, or tasks, an amount without a bound has no interval.
 FEWEST_FOR_INTERVAL = 20
@@ -231,17 +231,8 @@ def run_amount(reply: Reply, amount: Amount, tariff: Tariff) -> float | None:
     if amount is Amount.SECONDS:
         # A recorded reply has 0 seconds: its time is unknown.
         return (run.seconds if run else None) or reply.seconds or None
-    if run is not None and run.cost_usd is not None:
-        return run.cost_usd
-    price = request_price(tariff, _usage(reply))
+    price = reply_price(tariff, reply)
     return None if price is None else float(price)
-
-
-def _usage(reply: Reply) -> Mapping[str, int]:
-    run = reply.run
-    if reply.usage or run is None or run.input_tokens is None or run.output_tokens is None:
-        return reply.usage
-    return {"input": round(run.input_tokens), "output": round(run.output_tokens)}
 
 
 # Figures ----------------------------------------------------------------------------------------

@@ -271,14 +271,14 @@ def run_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep]:
     elif not check.informative:
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
     elif NoteKind.UNKNOWN_RUNS in kinds:
-        yield _state_step(suite, verdict, check)
+        yield state_step(suite, verdict, check)
     elif check.missing and not check.n:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from _more_runs(suite, verdict, check)
 
 
-def _state_step(suite: Suite, verdict: Verdict, check: Check) -> NextStep:
+def state_step(suite: Suite, verdict: Verdict, check: Check) -> NextStep:
     """Return the step to state an amount where it is not known."""
     variant = suite.variants[verdict.variant]
     told: dict[str, Value] = {"missing": check.missing, "unit": check.unit}

@@ -224,6 +224,7 @@ class LossOfExam(StrEnum):
     VARIANT = "variant"
     COMPARED = "compared"
     LIMIT = "limit"
+    REPEATS = "repeats"
     MUST_PASS = "must pass"  # noqa: S105 - not a password
     BASELINE = "baseline"
 

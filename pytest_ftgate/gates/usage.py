@@ -43,6 +43,7 @@ from pytest_ftgate.gates.run_limits import (
     amount_check,
     amount_rise,
     run_steps,
+    state_step,
 )
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import (
@@ -62,10 +63,11 @@ from pytest_ftgate.gates.verdict import (
     ungated_verdict,
     verdict_place,
 )
+from pytest_ftgate.requests.reply import reply_price
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate, UsageGate
 from pytest_ftgate.suite.model import Gate, Suite
-from pytest_ftgate.suite.prices import Tariff, request_price
+from pytest_ftgate.suite.prices import Tariff, has_price
 
 if TYPE_CHECKING:
     from pytest_ftgate.stats.resampling import BoundedRatio
@@ -113,6 +115,8 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     elif not check.informative:
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
         return
+    elif any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
+        yield state_step(suite, verdict, check)
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
@@ -234,6 +238,11 @@ class _Priced:
         return self.suite.variants[self.scores.variant].tariff
 
     @property
+    def is_flat(self) -> bool:
+        """Whether each case costs the same."""
+        return self.bound is not None and self.bound.is_flat
+
+    @property
     def longest(self) -> int:
         """The tokens of the longest reply."""
         return max((reply.usage.get("output", 0) for reply in self.scores.replies), default=0)
@@ -262,18 +271,18 @@ def _require_bound(side: _Priced, gate: CostGate) -> None:
 
 def _mean_price_check(side: _Priced, limit: float, evidence: str = "") -> Check:
     """Compare the mean price of 1,000 requests, in USD, with *limit*."""
-    figure, ratio = price_figure(side.prices, side.tariff, side.bound), None
+    figure, ratio = price_figure(side.prices, side.bound), None
     check = check_of_figure(figure, CheckKind.MEAN, limit)
     if side.bound and check.n:
         ratio = bounded_ratio(side.prices, None, (side.bound.most, 1.0))
-    notes = () if side.tariff.is_flat else _price_notes(side.prices, side.bound)
+    notes = () if side.is_flat else _price_notes(side.prices, side.bound)
     check = replace(check, notes=tuple(notes))
     return _cost_outcome(check, evidence, _Doubt(side, ratio, limit))
 
 
 def _cost_rise(gate: CostGate, side: _Priced, baseline: _Priced, limit: float) -> Check:
     before, after = align(baseline.prices, side.prices)
-    is_flat = side.tariff.is_flat and baseline.tariff.is_flat
+    is_flat = side.is_flat and baseline.is_flat
     most = (side.bound.most, baseline.bound.most) if side.bound and baseline.bound else None
     against = baseline.scores.variant
     check = rise_check(before, after, "usd", limit, against, flat=is_flat, most=most)
@@ -370,9 +379,12 @@ def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
 
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
     replies = scores.replies
-    unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
-    if unpriced:
+    unpriced = sum(reply_price(tariff, reply) is None for reply in replies)
+    if unpriced and has_price(tariff):
         yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
+    elif unpriced:
+        told = {"n": unpriced, "of": len(replies), "allowed": MAX_MISSING_SHARE}
+        yield note(NoteKind.UNKNOWN_RUNS, **told, unit="usd")
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
         yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)

@@ -354,7 +354,7 @@ class Drift:
         unit: the unit of *before* and *after*: ``words``, ``characters`` or ``tokens`` (the
             median), or ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.
-        n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
+        n: the number of replies; for ``language`` and ``format errors`` of cases.
         p: the p-value of the change; None if it is not tested.
         message: the change; None if it is too small to report.
     """
@@ -363,7 +363,6 @@ class Drift:
     unit: str
     before: float
     after: float
-    n_before: int
     n: int
     p: float | None = None
     message: Note | None = None

@@ -121,7 +121,6 @@ def _start(
         raise ProviderRejected("a command answers cases")
     program, *arguments = command_arguments(tuple(request.options["run"]), case, request.repeat)
     copied = folder / program
-    names = {*_INHERITED, *request.options["env"]}
     given = {"id": case.id, "input": case.input, "messages": case.messages, "vars": dict(case.vars)}
     Path(outputs, "in").write_text(json.dumps({**given, "run": request.repeat + 1}), "utf-8")
     try:
@@ -133,7 +132,7 @@ def _start(
             return subprocess.Popen(  # noqa: S603 - a list of arguments, and no shell
                 [str(copied) if copied.is_file() else program, *arguments],
                 cwd=folder,
-                env={name: value for name, value in environ.items() if name in names},
+                env=_variables(request, environ),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -145,6 +144,12 @@ def _start(
             remedy = "leave the template out of run: the program can read the case from its input"
             raise RequestRejected(f"{program}: {error}; {remedy}") from error
         raise ProviderRejected(f"{program} cannot be started: {error}") from error
+
+
+def _variables(request: Request, environ: Mapping[str, str]) -> dict[str, str]:
+    names = {*_INHERITED, *request.options["keys"]}
+    passed = {name: value for name, value in environ.items() if name in names}
+    return {**passed, **request.options["env"]}
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float, outputs: Path) -> int | None:

@@ -98,9 +98,7 @@ class LlamaCppProvider(Provider):
 
     def _adapter_file(self, adapter: Adapter) -> Path:
         if adapter.path.exists() and adapter_sha256(adapter.path) != adapter.sha256:
-            raise ConfigurationError(
-                f"adapter {adapter.path.name} has changed since the run began; start it again"
-            )
+            raise ConfigurationError(adapter.changed)
         path = gguf_adapter(adapter.path, Path(self._model))
         check_gguf(path)
         return path

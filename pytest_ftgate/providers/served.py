@@ -250,9 +250,7 @@ class ServedAdapters:
 
     async def _load(self, model: str, adapter: Adapter) -> str:
         if adapter_sha256(adapter.path) != adapter.sha256:
-            raise ProviderRejected(
-                f"adapter {adapter.path.name} has changed since the run began; start it again"
-            )
+            raise ProviderRejected(adapter.changed)
         name = f"{model}-{adapter.sha256[:8]}-{uuid4().hex[:8]}"
         try:
             refusal = await self._post("load", {"lora_name": name, "lora_path": str(adapter.path)})

@@ -151,9 +151,7 @@ class TransformersProvider(Provider):
     def _add(self, adapter: Adapter, name: str) -> None:
         folder = adapter.path
         if adapter_sha256(folder) != adapter.sha256:
-            raise ConfigurationError(
-                f"adapter {folder.name} has changed since the run began; start it again"
-            )
+            raise ConfigurationError(adapter.changed)
         check_peft(folder, self._model)
         # PEFT would leave the matrices of such parts as they were made, without an error.
         if any(value.is_meta for value in self._chat.model.parameters()):

@@ -186,12 +186,19 @@ def _run_facts(row: Row) -> RunFacts:
     return stated_run(
         model=_model(trial),
         status=_name(exceptions[0]) if exceptions else "completed",
-        cost_usd=_sum([stated_amount(value_at(part, "agent_result.cost_usd")) for part in parts]),
+        cost_usd=_sum([_cost(part) for part in parts]) or None,
         seconds=_sum([_seconds(part) for part in parts]),
         tokens=tokens,
         tool_calls=None if calls is None else len(calls),
         uses=None if calls is None else skills_read(calls),
     )
+
+
+def _cost(part: Mapping[str, Any]) -> float | None:
+    """Return what a part of a trial cost; Harbor writes 0 where it knows no price of the model."""
+    cost = stated_amount(value_at(part, "agent_result.cost_usd"))
+    used = (measured(value_at(part, f"agent_result.n_{key}_tokens")) for key in ("input", "output"))
+    return cost or (None if any(used) else cost)
 
 
 def _seconds(part: Mapping[str, Any]) -> float | None:

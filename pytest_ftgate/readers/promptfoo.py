@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import gcd
+from statistics import multimode
 from typing import Any
 
 from pytest_ftgate.readers.agent_runs import RunFacts, measured, stated_run
@@ -34,22 +34,40 @@ def _find_results(raw: RawFile) -> Found | None:
     output = part_of(raw, [*outputs], "outputs")
     kept = [result for result in results if _output_key(result) == outputs[output]]
     named = (name for result in kept for name in result.get("namedScores") or {})
-    return Found([*_numbered(kept)], ("success", "score", *named), _notes(kept))
+    counts = Counter(map(_test_key, kept))
+    repeats = _repeats(counts)
+    notes = (*_notes(kept), *_lost_notes(counts, repeats))
+    return Found([*_numbered(kept, repeats)], ("success", "score", *named), notes)
 
 
-def _numbered(results: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Any]]:
+def _repeats(counts: Mapping[str, int]) -> int:
+    """Return how many runs most tests have: all that ``--repeat`` wants, if few are lost."""
+    return min(multimode(counts.values())) if len(counts) > 1 else 1
+
+
+def _numbered(
+    results: Sequence[Mapping[str, Any]], repeats: int
+) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """Yield each result with the number of its test.
 
     With ``--repeat`` each run of a test has a ``testIdx`` of its own. Runs are recognised by
-    variables and assertions, if these are there as often for each test.
+    variables and assertions. A test keeps its number where other results are lost, unless its
+    variables have several values, whose runs promptfoo counts in turn.
     """
     in_order = sorted(results, key=lambda result: int(result["testIdx"]))
     keys = [_test_key(result) for result in in_order]
-    counts = Counter(keys)
-    is_repeated = len(counts) > 1 and gcd(*counts.values()) > 1
-    numbers = {key: number for number, key in enumerate(counts)}
+    places = {(key, int(r["testIdx"]) // repeats) for key, r in zip(keys, in_order, strict=True)}
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    if len(places) == len(numbers) == len({place for _, place in places}):
+        numbers = dict(places)
     for result, key in zip(in_order, keys, strict=True):
-        yield result, numbers[key] if is_repeated else result["testIdx"]
+        yield result, numbers[key] if repeats > 1 else result["testIdx"]
+
+
+def _lost_notes(counts: Mapping[str, int], repeats: int) -> Iterator[str]:
+    lost = sum(max(0, repeats - count) for count in counts.values())
+    if lost:
+        yield f"{lost:,} of {repeats * len(counts):,} runs without a result, left out"
 
 
 def _test_key(result: Mapping[str, Any]) -> str:

@@ -144,7 +144,10 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object_of)
 
 
 def _json_problem(error: ValueError | RecursionError) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    # Errors of other kinds say themselves what to write.
+    remedy = "write a whole object, with keys and texts in double quotes"
+    found = f"{error}; {remedy}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else found
 
 
 def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:

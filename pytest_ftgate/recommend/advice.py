@@ -119,8 +119,7 @@ class LadderRow:
         p50_ms, p95_ms: percentiles of the latency; None if not timed.
         tokens: the mean number of tokens of a request: input, cached or not, and output.
         prompt_tokens: the approximate tokens of the system prompt and the examples.
-        usd_per_1k: USD for a thousand requests as measured; *usd_low* and *usd_high* are the 95 %
-            interval.
+        usd_per_1k: USD for a thousand requests as measured.
         usd_served: the same with the caching and the batches that ``economics`` declares; None if
             it declares none.
         unknown: ``local`` or ``unpriced`` if there is no price, else "".
@@ -146,8 +145,6 @@ class LadderRow:
     tokens: float | None = None
     prompt_tokens: int | None = None
     usd_per_1k: float | None = None
-    usd_low: float | None = None
-    usd_high: float | None = None
     usd_served: float | None = None
     unknown: str = ""
     usd_per_month: float | None = None

@@ -60,9 +60,10 @@ def variant_cost(
     """
     # With a server of your own at a monthly price, a request costs nothing more.
     has_own_server = variant.tariff.local and spend.hosting_usd_per_month is not None
-    tariff = _FREE if has_own_server else variant.tariff
-    prices = request_prices(scores, tariff, spend.cached, spend.batched)
-    per_1k = price_figure(prices, tariff, bound)
+    if has_own_server:
+        variant, bound = replace(variant, tariff=_FREE), CostBound(most=0.0, is_flat=True)
+    prices = request_prices(scores, variant.tariff, spend.cached, spend.batched)
+    per_1k = price_figure(prices, bound)
     if not per_1k.n:
         return None
     per_evaluation = evaluation_usd if spend.evaluation_usd is None else spend.evaluation_usd

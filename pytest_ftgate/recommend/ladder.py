@@ -207,17 +207,17 @@ def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
     return outcomes
 
 
-#: The fields of a row by figure: of its value, and of its interval before ``_low`` and ``_high``.
-_VALUE_FIELDS = {"p50": "p50_ms", "p95": "p95_ms"}
-_INTERVAL_FIELDS = {"accuracy": "accuracy", "format": "format", "usd_per_1k": "usd"}
+#: The fields of a row by figure, and the figures of which a row has the interval too.
+_FIELDS = {"p50": "p50_ms", "p95": "p95_ms", "usd_per_1k": "usd_per_1k", "tokens": "tokens"}
+_WITH_INTERVAL = ("accuracy", "format")
 
 
 def _figure_fields(figures: Mapping[str, Figure]) -> dict[str, Any]:
-    names = [name for name in (*_VALUE_FIELDS, *_INTERVAL_FIELDS, "tokens") if name in figures]
-    fields: dict[str, Any] = {_VALUE_FIELDS.get(name, name): figures[name].value for name in names}
-    for name, prefix in _INTERVAL_FIELDS.items():
+    names = [name for name in (*_FIELDS, *_WITH_INTERVAL) if name in figures]
+    fields: dict[str, Any] = {_FIELDS.get(name, name): figures[name].value for name in names}
+    for name in _WITH_INTERVAL:
         if name in figures:
-            fields |= {f"{prefix}_low": figures[name].low, f"{prefix}_high": figures[name].high}
+            fields |= {f"{name}_low": figures[name].low, f"{name}_high": figures[name].high}
     return fields
 
 

@@ -208,6 +208,7 @@ def _add_replies(values: _Values) -> StepWords:
 
 #: The keys in which a run states what the unit of a check counts.
 _STATED_IN = {
+    "usd": "cost_usd",
     "usd_per_success": "cost_usd",
     "tokens": "total_tokens",
     "seconds": "seconds",

@@ -10,6 +10,7 @@ from pytest_ftgate.reporting.number_text import Words, fill
 
 #: What a run may state, by the unit of a check.
 STATED_AMOUNTS: Mapping[str, str] = {
+    "usd": "a cost",
     "usd_per_success": "a cost or a score",
     "tokens": "a number of tokens",
     "seconds": "a time",

@@ -429,7 +429,7 @@ def format_error_table(title: str, shares: Sequence[FormatErrorShare]) -> TextTa
         for share in shares
     ]
     headers = [title, *(["before"] * compared), "now", "replies"]
-    return TextTable(headers, rows, (len(headers) - 1,))
+    return TextTable(headers, rows, range(1, len(headers)))
 
 
 def drift_rows(drifts: Iterable[Drift]) -> list[list[str]]:

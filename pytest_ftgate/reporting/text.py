@@ -216,7 +216,8 @@ def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -
         for index, word in enumerate(words):
             space = "" if index or line in (head, indent) else gap
             if index or (space and cell_count(line + space + word) > line_width()):
-                lines, line, space = [*lines, line], indent, ""
+                lines.append(line)
+                line, space = indent, ""
             line += space + word
     return [*lines, line] if text.strip(" \n") else lines
 
@@ -279,22 +280,31 @@ def no_answer(*, thinks: bool) -> str:
     return "(a thought alone)" if thinks else "(empty)"
 
 
+#: More characters are not wrapped to be counted in lines.
+_MOST_WRAPPED = 20_000
+
+
 def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
     """Yield foreign *text* in lines that all begin with a bar.
 
     The bar keeps a terminal or a build server from reading a line as a command. The first line
-    shows *label*, what the text is. Lines after *max_lines* are counted and left out.
+    shows *label*, what the text is. Lines after *max_lines* are counted and left out; of a very
+    long text the characters.
     """
     head = "      │ "
     inset = " " * (len(head) + 10)
+    most = max(_MOST_WRAPPED, max_lines * line_width())
     lines = [
         part.removeprefix(inset)
-        for line in escape_controls(text).split("\n")
+        for line in escape_controls(text[:most]).split("\n")
         for part in (_fill(line, inset, inset) or [""])
     ]
     while lines and not lines[-1]:
         lines.pop()
-    if len(lines) > max_lines:
+    if len(text) > most:
+        shown = lines[: max_lines - 1]
+        lines = [*shown, f"… about {len(text) - sum(map(len, shown)):,} more characters"]
+    elif len(lines) > max_lines:
         lines = [*lines[: max_lines - 1], f"… {len(lines) - max_lines + 1} more lines"]
     for index, line in enumerate(lines or [no_answer(thinks=False)]):
         yield f"{head}{label if index == 0 else '':<10}{line}".rstrip()

@@ -21,7 +21,7 @@ from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.logprobs import Logprobs
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.model import ThoughtMarks
-from pytest_ftgate.suite.prices import request_price
+from pytest_ftgate.suite.prices import Tariff, request_price
 from pytest_ftgate.suite.providers import provider_spec
 
 if TYPE_CHECKING:
@@ -201,6 +201,11 @@ class Reply:
         return bool(self.thought or self.usage.get("thought"))
 
     @property
+    def stated_cost(self) -> float | None:
+        """What the runner of an agent says that its run cost, in USD; None if it does not."""
+        return None if self.run is None else self.run.cost_usd
+
+    @property
     def has_no_answer(self) -> bool:
         """Whether the token limit cut the reply off before an answer began."""
         return self.stop == "length" and not self.text.strip() and not self.steps
@@ -251,7 +256,20 @@ class Reply:
 
 def reply_cost(request: Request, reply: Reply) -> Decimal | None:
     """Return the cost of *reply* in USD, or None if it is unknown."""
-    return request_price(request.tariff, reply.usage, batch=reply.processing == "batch")
+    return reply_price(request.tariff, reply, batch=reply.processing == "batch")
+
+
+def reply_price(tariff: Tariff, reply: Reply, *, batch: bool = False) -> Decimal | None:
+    """Return the price of *reply* in USD, or None if it is unknown.
+
+    What an agent's run states of its cost comes before the price of its tokens.
+    """
+    if (cost := reply.stated_cost) is not None:
+        return Decimal(str(cost))
+    run, usage = reply.run, reply.usage
+    if run and not usage and run.input_tokens is not None and run.output_tokens is not None:
+        usage = {"input": round(run.input_tokens), "output": round(run.output_tokens)}
+    return request_price(tariff, usage, batch=batch)
 
 
 def without_date(model: str) -> str:

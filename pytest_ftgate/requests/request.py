@@ -14,6 +14,7 @@ from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.suite.model import Case, ThoughtMarks, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.providers import provider_spec
 
 #: Shorter values may be part of ordinary words.
 SHORTEST_SECRET = 6
@@ -32,6 +33,11 @@ class Adapter:
     path: Path
     scale: float
     sha256: str
+
+    @property
+    def changed(self) -> str:
+        """What to do if the files do not have the digest any more."""
+        return f"adapter {self.path.name} has changed since the run began; start it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +179,12 @@ class Request:
     ends_at: str = ""
     only_for: str = ""
     cached_as: str = ""
+
+    @property
+    def key_names(self) -> tuple[str | None, ...]:
+        """The variables of the environment whose values are secret, and that its suite names."""
+        is_program = provider_spec(self.provider).starts_programs
+        return (self.api_key_env, *(self.options["keys"] if is_program else ()))
 
     @property
     def shown_url(self) -> str:

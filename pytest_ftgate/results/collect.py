@@ -14,13 +14,13 @@ import numpy as np
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.measures import variant_figures
 from pytest_ftgate.gates.skills import skill_reply_scores
+from pytest_ftgate.requests.reply import reply_price
 from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, SuiteRun, VariantRun
 from pytest_ftgate.scoring.classification import count_pairs, label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.suite.prices import request_price
 
 #: Which cases a variant answers.
 CaseSet = Literal["task", "skills", "held out"]
@@ -127,7 +127,7 @@ def _answer(variant: Variant | None, result: CaseResult, case_set: CaseSet) -> A
         return Answer(repeats=0, missing=_storable(reason))
     reply, score = result.replies[0], result.scores[0]
     error = score.format_error
-    cost = request_price(variant.tariff, reply.usage) if variant else None
+    cost = reply_price(variant.tariff, reply) if variant else None
     return Answer(
         text=_storable(reply.text),
         # As in its gate, a reply to a skills case is correct only with a valid format.
@@ -165,7 +165,7 @@ def _variant_run(suite: Suite, scores: VariantScores, judges: JudgeEvidence | No
         model=variant.model,
         system=_storable(variant.system or ""),
         replies=len(scores.replies),
-        figures=variant_figures(suite, scores, judges),
+        figures=variant_figures(suite, scores, judges, suite.labels),
     )
 
 

@@ -22,6 +22,8 @@ from pytest_ftgate.weights import file_sha256
 
 #: The table of the suite's own cases; skills and marked functions have one by their gate.
 _SUITE = "suite"
+#: The key of the replies to each case among the limits of a gate.
+_REPEATS = "repeats"
 #: The most cases that a change names.
 _MAX_NAMED = 5
 
@@ -108,7 +110,7 @@ def exam_of(suite: Suite) -> Exam:
     uncompared = tuple(name for name, variant in variants.items() if not variant.compared)
     for gate in suite.gates.values():
         table = gate.name if gate.function or gate.own_cases else _SUITE
-        found = {**gate.limits, **_judge_limits(suite, gate)}
+        found = {**gate.limits, **_judge_limits(suite, gate), **_repeats_of(suite, gate)}
         gates[gate.name] = GateExam(
             limits={k: float(v) if isinstance(v, int) else v for k, v in found.items()},
             variants=tuple(name for name, v in variants.items() if gate in suite.gates_for(v)),
@@ -120,6 +122,12 @@ def exam_of(suite: Suite) -> Exam:
         if table not in tables:
             tables[table] = dict(_exam_cases(suite, gate))
     return Exam(gates=gates, cases=tables)
+
+
+def _repeats_of(suite: Suite, gate: Gate) -> dict[str, float | str]:
+    """Return how many replies to each case decide, unless it is one or is not known to be."""
+    is_read = is_rate(gate) and not gate.own_cases and suite.written_repeats != 1
+    return {_REPEATS: suite.written_repeats} if is_read else {}
 
 
 def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
@@ -244,9 +252,18 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
         yield ExamLoss(LossOfExam.COMPARED, variant)
     for key in dict.fromkeys((*before.limits, *now.limits)):
         limits = before.limits.get(key), now.limits.get(key)
-        if _is_loosened(key, *limits):
+        if key == _REPEATS:
+            yield from _fewer_repeats(*limits)
+        elif _is_loosened(key, *limits):
             then, today = ("none" if limit is None else limit for limit in limits)
             yield ExamLoss(LossOfExam.LIMIT, key, then, today)
+
+
+def _fewer_repeats(before: float | str | None, now: float | str | None) -> Iterator[ExamLoss]:
+    """Yield that fewer replies to each case decide, as far as numbers are written."""
+    today = 1.0 if now is None else now
+    if isinstance(before, float) and isinstance(today, float) and today < before:
+        yield ExamLoss(LossOfExam.REPEATS, _REPEATS, before, today)
 
 
 #: Limits that are stricter the larger they are.

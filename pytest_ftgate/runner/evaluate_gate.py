@@ -329,7 +329,7 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
             return verdict
         kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
         lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
-        if check and any(one.kind == NoteKind.UNKNOWN_RUNS for one in check.notes):
+        if check and any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
             lacks = {"lacks": check.unit}
         return replace(verdict, statement=Statement(kind, {**lacks}), checks=())
     return verdict

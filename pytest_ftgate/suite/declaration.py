@@ -295,6 +295,18 @@ _Attention = Literal[
 ]
 
 
+def _check_variables(value: Any) -> Any:
+    if isinstance(value, list) and value:
+        raise rule_error(
+            f"env has variables with their values, as in env: {{{value[0]}: VALUE}}; for secrets "
+            f"of the environment write keys: [{', '.join(map(str, value))}]"
+        )
+    return value
+
+
+_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class DeclaredCommand(Declared):
     """A program that answers one case, such as a coding agent."""
 
@@ -302,8 +314,12 @@ class DeclaredCommand(Declared):
     run: Annotated[tuple[Text, ...], Field(min_length=1)]
     #: What is copied into the folder in which it runs.
     files: tuple[Text, ...] = ()
-    #: The variables of the environment that it may read.
-    env: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    #: Variables that it gets, with their values, which can change its replies.
+    env: Annotated[dict[_Variable, str], BeforeValidator(_check_variables)] = Field(
+        default_factory=dict
+    )
+    #: The secrets of the environment that it gets. No fingerprint may hold them, even as a digest.
+    keys: tuple[_Variable, ...] = ()
     seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 600
 
 
@@ -456,11 +472,15 @@ class DeclaredDivergence(Declared):
     prompts: Literal["skills", "cases"] = "skills"
 
 
+#: USD of a limit. Less than a billionth is no price of anything, and overflows what is computed.
+_Usd = Annotated[float, Field(strict=True, ge=1e-9, allow_inf_nan=False)]
+
+
 class DeclaredCost(Declared):
     """The cost gate: the largest cost of requests, or the largest rise over the baseline."""
 
-    max_usd_per_1k: Positive | None = None
-    max_usd_per_success: Positive | None = None
+    max_usd_per_1k: _Usd | None = None
+    max_usd_per_success: _Usd | None = None
     max_rise: Positive | None = None
     max_cost_per_case: Positive | None = None
     evidence: Literal["statistics", "point"] = "statistics"

@@ -164,12 +164,22 @@ def _plain_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate
         declared_gate = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
         line = source.line("gates", kind)
-        if any(limit is not None for key, limit in limits.items() if key not in _HOW_HELD):
+        if _has_limit(limits):
             gates[kind] = gate_type(line=line, **limits)
-        elif kind in written and (declared_gate or not written[kind]):
+        elif kind in written and not _has_limit(written[kind] or {}):
             example = _LIMIT_EXAMPLES.get(kind, "its limits")
             source.add_error(line, f"{kind}: no limit is declared; write {example}")
     return gates
+
+
+def _has_limit(keys: object) -> bool:
+    """Return True if one of *keys* is a limit, or if they are none and have an error of their own.
+
+    A limit that is written may have one too.
+    """
+    if not isinstance(keys, Mapping):
+        return True
+    return any(value is not None for key, value in keys.items() if key not in _HOW_HELD)
 
 
 #: A clip may fall short of its least by this share of it through rounding.

@@ -21,7 +21,7 @@ from pytest_ftgate.suite.prices import (
     listed_models,
     request_price,
 )
-from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.providers import provider_spec, states_cost
 
 #: The rungs from least to most effort, least first.
 RUNGS: tuple[str, ...] = get_args(Rung)
@@ -205,7 +205,11 @@ def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: st
     needed = {name: variant for name, variant in variants.items() if variant.gated}
     if gate.max_rise is not None and baseline in variants:
         needed[baseline] = variants[baseline]
-    unpriced = [variant for variant in needed.values() if not has_price(variant.tariff)]
+    unpriced = [
+        variant
+        for variant in needed.values()
+        if not (has_price(variant.tariff) or states_cost(variant.provider))
+    ]
     if not unpriced:
         return ""
     names = ", ".join(f'"{variant.name}" ({variant.provider})' for variant in unpriced)

@@ -346,6 +346,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     for message in margin_errors(cases, variants):
         source.add_error_at(("reply", "score"), message)
     repeats, baseline_repeats = _repeats(source, declared, variants.values())
+    is_of_files = declared.repeats is None and repeats != 1
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -358,6 +359,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
         gates=gates,
         repeats=repeats,
         baseline_repeats=baseline_repeats,
+        written_repeats="all" if is_of_files else repeats or "auto",
         **resolve_ladder(draft, variants, baseline),
         judges=_judges(draft, judges),
     )

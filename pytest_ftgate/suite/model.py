@@ -477,6 +477,7 @@ class Suite:
         name: its path relative to the root directory, with forward slashes.
         repeats: number of replies per case, or None for the number that the gates need.
         baseline_repeats: a larger number of replies per case of the baseline, or 0.
+        written_repeats: *repeats* as it is written: a number, ``auto``, or ``all`` runs of files.
         inputs: inputs without an expected answer, or None if not declared.
         holdout: cases that are requested for the chosen rung only.
         serves: the variant that serves users, or "" if not declared.
@@ -504,6 +505,7 @@ class Suite:
     ladder: Thresholds
     repeats: int | None = 1
     baseline_repeats: int = 0
+    written_repeats: int | str = 1
     inputs: Inputs | None = None
     holdout: tuple[Case, ...] = ()
     serves: str = ""

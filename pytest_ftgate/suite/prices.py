@@ -42,11 +42,6 @@ class Tariff:
     local: bool = False
 
     @property
-    def is_flat(self) -> bool:
-        """Whether a request has one price, whatever its tokens."""
-        return self.per_1k is not None
-
-    @property
     def no_price_label(self) -> str:
         """The label of a request without a price: ``local`` or ``unpriced``."""
         return "local" if self.local else "unpriced"

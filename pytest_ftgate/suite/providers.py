@@ -272,6 +272,12 @@ def provider_spec(name: str | None) -> ProviderSpec:
     return PROVIDERS.get(name or "", PLUGIN_PROVIDER)
 
 
+def states_cost(provider: str) -> bool:
+    """Return True if runs of agents come from *provider*, which may state what they cost."""
+    spec = provider_spec(provider)
+    return spec.starts_programs or spec.recorded
+
+
 #: The provider of chat completions.
 _SERVED = {"provider": "openai-compatible"}
 #: Servers and hosted APIs of chat completions: their usual address, and the variable of the key.
@@ -539,10 +545,15 @@ def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str
         from pytest_ftgate.suite.grammars import restriction_errors
 
         yield from restriction_errors(extra, _RESTRICTING_KEYS)
-    if secret := next(_secret_keys(extra), None):
+    yield from credential_errors("extra", extra, "api_key_env")
+
+
+def credential_errors(name: str, value: Mapping[str, Any], instead: str) -> Iterator[str]:
+    """Yield an error if *value* of the key *name* seems to hold a credential, without it."""
+    if secret := next(_secret_keys(value), None):
         yield (
-            f"extra: {secret} looks like a credential, and the suite and the reports show extra; "
-            "put it into a variable, and name that in api_key_env"
+            f"{name}: {secret} looks like a credential, and the suite and the reports show {name}; "
+            f"put it into a variable, and name that in {instead}"
         )
 
 

@@ -101,7 +101,7 @@ def test_a_starter_in_an_empty_folder_is_a_suite_of_thirty_cases(desk, run_verb,
     code, printed = run_verb("init", "--starter")
 
     assert code == 0
-    assert "wrote prompts/capitals.ftgate.yaml: 30 cases of prompts/capitals.csv" in printed
+    assert "wrote prompts/capitals.ftgate.yaml: prompts/capitals.md, 30 cases of" in printed
     assert suite_of(desk / "prompts", "capitals.ftgate.yaml")["prompt"] == "capitals.md"
     code, printed = run_verb("init", "--starter")
     assert code == 1
@@ -236,6 +236,35 @@ def test_a_suite_that_is_there_stays_as_it_is(task, server, run_verb):
     assert "qa.ftgate.yaml is there already; it was left as it is" in printed
     assert (task / "qa.ftgate.yaml").read_text() == "mine"
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ftgate-report.md", "# Runs\n"),
+        ("eval_results.txt", "30 right\n"),
+        ("CHANGELOG.md", "# 1.0\n"),
+        ("tickets.md", "### \N{WHITE HEAVY CHECK MARK} PASSED: 1 gate\n"),
+        ("tool.md", "[![tests](https://example.org/badge.svg)](https://example.org)\n"),
+    ],
+)
+def test_what_is_plainly_no_prompt_is_not_taken_for_one(desk, server, run_verb, name, text):
+    write_cases(desk)
+    write_prompt(desk, text, name)
+
+    _, printed = run_verb("init")
+
+    assert "wrote qa.ftgate.yaml: no prompt, 30 cases of qa.csv\n" in printed
+    assert "for others: pytest-ftgate init PROMPT CASES\n" in printed
+    assert "prompt" not in yaml.safe_load((desk / "qa.ftgate.yaml").read_text())
+
+
+def test_a_prompt_called_as_its_cases_is_one_whatever_its_name(desk, server, run_verb):
+    write_cases(desk, name="report.csv")
+    write_prompt(desk, "Write a report.\n", "report.md")
+    write_prompt(desk, "Notes.\n", "notes.md")
+
+    assert "wrote report.ftgate.yaml: report.md, 30 cases of report.csv\n" in run_verb("init")[1]
 
 
 def test_of_several_prompts_one_is_to_be_named(desk, server, run_verb):

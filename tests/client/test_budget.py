@@ -15,6 +15,7 @@ from pytest_ftgate.client.budget import (
     cost_report,
     merge_cost_reports,
 )
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.reporting.tables import cost_lines, cost_phrase
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step
@@ -87,6 +88,14 @@ def test_calls_without_a_price_do_not_count(budget, call, in_flight):
     own.record_cost(local, reply(10_000))
 
     assert own.stop_reason() is None
+
+
+def test_what_an_agent_states_of_its_cost_is_spent_whatever_the_declared_price(budget, call):
+    own, run = budget(max_usd=1.0), RunFacts(cost_usd=1.5)
+    for tariff in (CENT, Tariff(local=True)):
+        own.record_cost(call(tariff=tariff), replace(reply(1), run=run))
+
+    assert own.spent == Decimal(3)
 
 
 def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(budget, call):

@@ -98,6 +98,14 @@ def test_only_keys_that_were_sent_are_taken_out_of_a_reply(call, provider, name,
     assert redact_reply(said, call(provider=provider, api_key_env=name), environ).text == left
 
 
+def test_what_a_program_says_of_its_keys_is_taken_out_whatever_they_are_called():
+    asked = replace(ASKED, provider="command", options={"keys": ["PGPASS"]})
+    error = ProviderRejected("no login with open-sesame")
+    redact(error, {"PGPASS": "open-sesame"}, asked)
+
+    assert str(error) == "no login with [PGPASS]"
+
+
 @every_row(("path", "said", "left"), [
     ("/hooks/T0", "https://h:1/hooks/T0/v1 is no /hooks/T0", "https://h:1/…/v1 is no /…"),
     ("/a", "https://h:1/a/v1 has no /api", "https://h:1/…/v1 has no /api"),

@@ -22,7 +22,7 @@ from pytest_ftgate import Logprobs, Provider, Reply
 from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.suite.cases import leveled_cases, skill_cases
 
-__all__ = ["CONFTEST", "FAMILIES", "MODELS", "known_replies", "note", "noting_house"]
+__all__ = ["CONFTEST", "FAMILIES", "MODELS", "is_waiting", "known_replies", "note", "noting_house"]
 
 #: What each model is for. The names differ by a date alone, so that all share one rate limit.
 MODELS = {
@@ -108,13 +108,17 @@ async def _main_thread_waits() -> None:
     """Return once the main thread waits, and has done so for some passes of the loop."""
     passes, end = 0, time.monotonic() + _DEADLINE
     while passes < _PASSES:
-        passes = passes + 1 if _is_waiting() else 0
+        passes = passes + 1 if is_waiting() else 0
         assert time.monotonic() < end, "the main thread does not wait for any reply"
         await asyncio.sleep(0 if passes else 0.0002)
 
 
-def _is_waiting() -> bool:
-    """Return True if the main thread waits, and nothing has woken it."""
+def is_waiting() -> bool:
+    """Return True if the main thread waits, and nothing has woken it.
+
+    A thread that was woken takes its own lock again before it runs on, which may be much later on
+    a busy machine. So its lock says less than the list of those that nothing has woken.
+    """
     frame = sys._current_frames()[threading.main_thread().ident]
     if frame.f_code is not threading.Condition.wait.__code__:
         return False
@@ -123,8 +127,8 @@ def _is_waiting() -> bool:
     starts = any(
         one is not None and one.f_code is threading.Thread.start.__code__ for one in callers
     )
-    waiter = frame.f_locals.get("waiter")
-    return not starts and waiter is not None and waiter.locked()
+    waiting = frame.f_locals
+    return not starts and waiting.get("waiter") in waiting["self"]._waiters
 
 
 # The replies ---------------------------------------------------------------------------------

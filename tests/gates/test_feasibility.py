@@ -402,6 +402,15 @@ def test_a_limit_that_free_requests_could_not_show_is_refused_with_what_would(ga
     assert [*cost_problems(made, gate)] == ([(told,)] if told else [])
 
 
+def test_a_limit_far_below_what_a_case_may_cost_is_refused_as_any_other():
+    dear = priced(tiny := replace(COST, max_usd_per_1k=1e-9), cases(40), tariff=Tariff(
+        per_1m_input=0.0, per_1m_output=1e20
+    ))  # fmt: skip
+
+    (((told,),),) = [[*cost_problems(dear, tiny)]]
+    assert told.kind == NoteKind.PRICE_NEVER_SHOWN
+
+
 def test_a_declared_most_does_not_loosen_what_max_tokens_or_a_price_of_nothing_allows():
     free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
 

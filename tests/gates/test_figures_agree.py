@@ -214,11 +214,9 @@ def assert_rungs_are_the_figures(row: LadderRow, figures: Mapping[str, Figure]) 
         rate = figures.get(kind)
         bounds = [getattr(row, f"{kind}{end}") for end in ("", "_low", "_high")]
         assert bounds == ([rate.value, rate.low, rate.high] if rate else [None] * 3)
-    price = figures.get("usd_per_1k")
-    bounds = [row.usd_per_1k, row.usd_low, row.usd_high]
-    assert bounds == ([price.value, price.low, price.high] if price else [None] * 3)
-    for name, value in (("p50", row.p50_ms), ("p95", row.p95_ms), ("tokens", row.tokens)):
-        assert value == (figures[name].value if name in figures else None)
+    fields = {"usd_per_1k": "usd_per_1k", "p50": "p50_ms", "p95": "p95_ms", "tokens": "tokens"}
+    for name, field in fields.items():
+        assert getattr(row, field) == (figures[name].value if name in figures else None)
 
 
 def assert_charts_are_the_figures(made: Report, variants: Mapping[str, VariantRun]) -> None:

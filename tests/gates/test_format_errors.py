@@ -265,7 +265,7 @@ def test_a_mix_is_described_with_its_test_and_told_if_it_changed(errors, after, 
     (found,) = mixes(scores((JSON, 60), name="current"), scores(*errors))
 
     assert found == Drift(
-        what="format errors", unit="share", before=0.3, after=after, n_before=200, n=200,
+        what="format errors", unit="share", before=0.3, after=after, n=200,
         p=pytest.approx(p, rel=0.002),
         message=note(ReplyNote.ERROR_MIX, p=found.p) if is_told else None,
     )  # fmt: skip

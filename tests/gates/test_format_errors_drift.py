@@ -78,17 +78,17 @@ def test_the_drift_of_replies_is_described_in_whole():
 
     longer, refusals, same = reply_drifts(suite(ACCURACY), ACCURACY, before, after)[:3]
     assert longer == Drift(
-        what="length", unit="words", before=6, after=1, n_before=40, n=40, message=length(6, 1)
+        what="length", unit="words", before=6, after=1, n=40, message=length(6, 1)
     )
     assert refusals == Drift(
-        what="refusals", unit="share", before=0.0, after=0.25, n_before=42, n=40,
+        what="refusals", unit="share", before=0.0, after=0.25, n=40,
         message=share("refusals", 0.0, 0.25),
     )  # fmt: skip
     assert same == Drift(
-        what="same text", unit="share", before=0, after=0.75, n_before=40, n=40,
+        what="same text", unit="share", before=0, after=0.75, n=40,
         message=share("same text", 0.0, 0.75),
     )  # fmt: skip
-    hedging = Drift(what="hedging", unit="share", before=0.0, after=0.0, n_before=42, n=40)
+    hedging = Drift(what="hedging", unit="share", before=0.0, after=0.0, n=40)
     assert skill_drifts(before, after) == (longer, refusals, hedging)
 
 
@@ -173,7 +173,7 @@ def test_the_language_of_texts_with_few_common_words_is_detected():
     before, after = scores(*[english] * 40), scores(*[german] * 40)
 
     assert drifts_of(before, after)["language"] == Drift(
-        what="language", unit="share", before=0.0, after=1.0, n_before=40, n=40,
+        what="language", unit="share", before=0.0, after=1.0, n=40,
         message=language(1.0),
     )  # fmt: skip
 
@@ -229,9 +229,7 @@ def test_of_two_gates_the_format_gate_reports_the_drift():
 
 
 MIX, LONG = text_note("a mix"), text_note("longer")
-FORMAT_DRIFT = Drift(
-    what="format errors", unit="share", before=0.1, after=0.1, n_before=40, n=40, message=MIX
-)
+FORMAT_DRIFT = Drift(what="format errors", unit="share", before=0.1, after=0.1, n=40, message=MIX)
 LONGER = replace(FORMAT_DRIFT, what="length", message=LONG)
 SHARE = FormatErrorShare(
     kind="fenced", replies=5, after=0.2, low=0.1, high=0.3, before=0.05, before_low=0.0,

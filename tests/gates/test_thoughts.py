@@ -217,11 +217,11 @@ def test_a_drift_of_thoughts_is_described_in_whole():
     after = side("new", [2 * length for length in STEADY[:35]] + [0] * 5, cut_off=20)
 
     assert [*thought_drifts(before, after)] == [
-        Drift(what="thoughts", unit="share", before=1.0, after=0.875, n_before=40, n=40,
+        Drift(what="thoughts", unit="share", before=1.0, after=0.875, n=40,
               message=share("thoughts", 1.0, 0.875)),
-        Drift(what="thought length", unit="characters", before=119.5, after=234.0, n_before=40,
+        Drift(what="thought length", unit="characters", before=119.5, after=234.0,
               n=35, message=length(119.5, 234.0)),
-        Drift(what="cut off", unit="share", before=0.0, after=0.5, n_before=40, n=40,
+        Drift(what="cut off", unit="share", before=0.0, after=0.5, n=40,
               message=share("cut off", 0.0, 0.5)),
     ]  # fmt: skip
 
@@ -263,7 +263,7 @@ def test_nothing_is_told_without_thoughts_or_replies():
 def test_what_is_told_of_thoughts_is_a_fact_even_without_a_change():
     drifts = thought_drifts(side("plain", STEADY), side("new", STEADY, cut_off=2))
 
-    drifts = (*drifts, Drift(what="length", unit="words", before=1, after=1, n_before=1, n=1))
+    drifts = (*drifts, Drift(what="length", unit="words", before=1, after=1, n=1))
 
     verdict = failing_run().verdicts[0]
     assert verdict_facts(replace(verdict, drifts=drifts, facts={})) == {

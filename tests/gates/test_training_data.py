@@ -162,7 +162,8 @@ def test_lines_that_cannot_be_read_are_one_finding_for_each_error(tmp_path):
             kind="broken", severity=Severity.ERROR, count=1, lines=(3,),
             message=text_note(
                 "not JSON: Expecting property name enclosed in double quotes: "
-                "line 1 column 2 (char 1)"
+                "line 1 column 2 (char 1); write a whole object, with keys and texts in "
+                "double quotes"
             ),
         ),
     )  # fmt: skip

@@ -16,8 +16,10 @@ from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.usage import evaluate_cost, interval_outcome, measure_cost
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.readers.agent_runs import RunFacts
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
@@ -246,6 +248,48 @@ def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
     told = " ".join(explain(verdict))
     assert f"is {flat:.2f} USD, and 0.50 USD is allowed" in told
     assert "CI" not in told
+
+
+def with_runs(scores: VariantScores, usd: float | None) -> VariantScores:
+    """Make *scores* of runs that state a cost of *usd*."""
+    run = RunFacts(cost_usd=usd)
+    rows = {
+        key: replace(row, replies=tuple(replace(one, run=run) for one in row.replies))
+        for key, row in scores.results.items()
+    }
+    return VariantScores(scores.variant, rows)
+
+
+@every_row("tariff", [BY_TOKENS, Tariff(per_1k=0.4), Tariff()])
+def test_what_runs_state_of_their_cost_comes_before_each_declared_price(tariff):
+    gate = replace(LIMIT, evidence="point")
+    runs = with_runs(written("new", [400] * 20), 0.002)
+
+    verdict = evaluate_cost(of(gate, RECORDED, new=tariff), gate, runs, runs)
+
+    assert (verdict.outcome, verdict.check.after) == (Outcome.FAILED, 2.0)
+
+
+def test_runs_that_state_their_cost_have_no_flat_price_and_no_longest_reply():
+    runs = with_runs(written("new", [400] * 20), 0.0001)
+
+    verdict = evaluate_cost(of(LIMIT, new=Tariff(per_1k=0.4)), LIMIT, runs, runs)
+
+    assert (verdict.outcome, verdict.check.high) == (Outcome.INCONCLUSIVE, None)
+    declared = replace(LIMIT, max_cost_per_case=0.0002)
+    assert cost_bound(of(declared), of(declared).variants["new"], runs) == CostBound(most=0.2)
+
+
+def test_runs_without_a_cost_and_a_price_are_asked_to_state_it():
+    runs = with_runs(written("new", [400] * 20), None)
+
+    verdict = evaluate_cost(of(LIMIT, new=Tariff()), LIMIT, runs, runs)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.notes == (note(NoteKind.UNKNOWN_RUNS, n=20, of=20, allowed=0.05, unit="usd"),)
+    assert [step.kind for step in verdict.next] == [StepKind.STATE_AMOUNT]
+    assert "20 of 20 runs lack a cost" in note_text(verdict.notes[0])
+    assert step_line(verdict.next[0]).startswith("state cost_usd of 20 runs")
 
 
 @every_row(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])

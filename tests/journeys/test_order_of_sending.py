@@ -17,13 +17,15 @@ import os
 import re
 import sqlite3
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ftgate_testing.noting_house import CONFTEST, FAMILIES, MODELS, known_replies
+from ftgate_testing.noting_house import CONFTEST, FAMILIES, MODELS, is_waiting, known_replies
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
@@ -451,6 +453,30 @@ def test_each_request_is_sent_once_in_the_recorded_order(desk, monkeypatch, name
     difference = _difference(recorded, found)
 
     assert not difference, f"{name}\n{difference}"
+
+
+def test_a_main_thread_that_was_woken_waits_no_more_even_before_it_runs_on():
+    # The main thread cannot run on while another thread has the lock of the condition.
+    condition, found = threading.Condition(), list[bool]()
+
+    def wake() -> None:
+        while not is_waiting():
+            time.sleep(0.0002)
+        with condition:
+            (waiter,) = condition._waiters
+            found.append(is_waiting())
+            condition.notify()
+            while not waiter.locked():
+                time.sleep(0.0002)
+            found.append(is_waiting())
+
+    thread = threading.Thread(target=wake)
+    with condition:
+        thread.start()
+        condition.wait(60)
+    thread.join()
+
+    assert found == [True, False]
 
 
 def test_a_changed_order_is_told_line_by_line():

@@ -32,7 +32,8 @@ CASE = Case(
 def request(program: str, *arguments: str, seconds: float = 20, files=(), run: int = 1) -> Request:
     options = {
         "run": [sys.executable, "-c", program, *arguments],
-        "env": ["AGENT_KEY"],
+        "env": {"AGENT_MODEL": "small-model"},
+        "keys": ["AGENT_KEY"],
         "seconds": seconds,
     }
     return Request(
@@ -75,14 +76,14 @@ def test_a_program_works_in_a_folder_of_its_own_that_is_gone_afterwards(tmp_path
     assert not Path(folder).exists()
 
 
-def test_a_program_reads_no_variable_that_the_suite_does_not_name():
-    program = (
-        "import os; print(sorted(n for n in os.environ if 'KEY' in n), os.environ['AGENT_KEY'])"
-    )
-    asked = request(program)
+def test_a_program_reads_the_variables_that_the_suite_names_and_its_keys_are_kept_nowhere():
+    program = "import os; print(sorted(n for n in os.environ if 'KEY' in n)); "
+    asked = request(program + "print(os.environ['AGENT_KEY'], os.environ['AGENT_MODEL'])")
+    environ = ENVIRON | {"AGENT_MODEL": "of-the-environment"}
 
-    assert reply(asked).text == "['AGENT_KEY'] sk-0123456789"
-    assert redact_reply(reply(asked), asked, ENVIRON).text == "['AGENT_KEY'] [AGENT_KEY]"
+    assert reply(asked).text == "['AGENT_KEY']\nsk-0123456789 small-model"
+    clean = redact_reply(reply(asked), asked, environ)
+    assert clean.text == "['AGENT_KEY']\n[AGENT_KEY] small-model"
 
 
 @every_row(

@@ -265,6 +265,17 @@ def test_runs_of_a_repeated_test_are_repeats_of_one_case(tmp_path):
     assert Counter(row.id for row in file.rows) == {str(n): 3 for n in range(4)}
 
 
+def test_a_repeated_test_keeps_its_number_where_other_results_are_lost(tmp_path):
+    document = repeated(3)
+    # The whole second test, and one run of the last one.
+    kept = [one for one in document["results"]["results"] if one["testIdx"] not in (3, 4, 5, 10)]
+
+    file = read(tmp_path, {"results": {"results": kept}})
+
+    assert Counter(row.id for row in file.rows) == {"0": 3, "2": 3, "3": 2}
+    assert "1 of 9 runs without a result, left out" in file.notes
+
+
 def test_equal_tests_among_others_are_no_repeats(tmp_path):
     document = repeated(1)
     results = document["results"]["results"]

@@ -120,13 +120,30 @@ def test_a_trial_without_a_result_is_a_missing_run_of_its_task(tmp_path, stated)
     assert told == "1 of 3 runs counts as missing, not as wrong: not ended, no result.json (1)"
 
 
-def test_the_cost_of_a_trial_is_unknown_if_a_step_lacks_it(tmp_path):
-    job = harbor_job(tmp_path / "job", {"a": [1.0]})
-    steps = [{"agent_result": {"cost_usd": 0.25}}, {"agent_result": {}}]
+@every_row(
+    ("second", "usd"),
+    [
+        ({}, None),
+        ({"cost_usd": None}, None),
+        ({"cost_usd": 0, "n_input_tokens": 9, "n_output_tokens": 1}, None),
+        ({"cost_usd": 0, "n_input_tokens": 0, "n_output_tokens": 0}, 0.25),
+    ],
+)
+def test_the_cost_of_a_trial_is_unknown_if_a_step_lacks_it_or_has_tokens_for_nothing(
+    tmp_path, second, usd
+):
+    steps = [{"agent_result": {"cost_usd": 0.25}}, {"agent_result": second}]
     trial = harbor_trial("a", 1.0, agent_result=None, step_results=steps)
-    write_document(job / "a__0000000" / "result.json", trial)
+    write_document(tmp_path / "a__0000000" / "result.json", trial)
 
-    assert read(job).rows[0].run.cost_usd is None
+    assert read(tmp_path).rows[0].run.cost_usd == usd
+
+
+def test_a_trial_that_is_said_to_cost_nothing_has_an_unknown_cost(tmp_path):
+    trial = harbor_trial("a", 1.0, agent_result={"cost_usd": 0.0})
+    write_document(tmp_path / "a__0000000" / "result.json", trial)
+
+    assert read(tmp_path).rows[0].run.cost_usd is None
 
 
 def test_a_job_without_a_trial_says_so(tmp_path):

@@ -43,6 +43,16 @@ def test_long_text_is_cut_with_a_count_and_no_text_said_to_be_empty() -> None:
     assert next(quoted_lines("now", "  ")).endswith("(empty)")
 
 
+def test_a_text_of_a_megabyte_is_cut_before_it_is_wrapped_unless_all_lines_are_wanted() -> None:
+    text = "word " * 200_000
+
+    lines = list(quoted_lines("now", text, max_lines=4))
+
+    assert len(lines) == 4
+    assert lines[-1].endswith("… about 999,823 more characters")
+    assert len(list(quoted_lines("now", text, max_lines=10**9))) > 15_000
+
+
 def test_no_line_begins_with_the_mark_of_a_workflow_command() -> None:
     assert break_command("  ::error::x") == "  : :error::x"
     assert break_command("tests/a.py::test_b") == "tests/a.py::test_b"

@@ -101,6 +101,26 @@ def test_a_text_that_lets_more_pass_is_a_loss_and_its_way_back_is_none(key, stri
     assert (loss, back) == (ExamLoss(LossOfExam.LIMIT, key, strict or "none", loose or "none"), ())
 
 
+@every_row(
+    ("before", "now", "values"),
+    [
+        (10, 2, (10.0, 2.0)),
+        (10, 1, (10.0, 1.0)),
+        (2, 10, None),
+        (10, "auto", None),
+        ("auto", 2, None),
+        ("all", 1, None),
+    ],
+)
+def test_fewer_written_repeats_are_a_loss(before, now, values):
+    gate = RateGate(kind="accuracy", line=7, max_drop=0.15)
+    exams = [exam_of(replace(suite(gate), written_repeats=one)) for one in (before, now)]
+
+    losses = compare_exams(*exams, "accuracy", "new", {}).losses
+
+    assert losses == ((ExamLoss(LossOfExam.REPEATS, "repeats", *values),) if values else ())
+
+
 @every_row("before, now, losses", [
     ({}, {"clip": 0.25}, ["clip / max_kl"]), ({"clip": 0.25}, {}, []), ({}, {"clip": 0.5}, []),
     # What scales down with its limit is stricter.

@@ -189,9 +189,7 @@ def test_findings_drifts_and_notes_in_a_record_have_their_sentences_and_are_read
     finding = Finding(
         kind="size", severity=Severity.ERROR, message=sensitive, next=note(Remedy.REVOKE)
     )
-    drift = Drift(
-        what="length", unit="words", before=1.0, after=9.0, n_before=40, n=40, message=length
-    )
+    drift = Drift(what="length", unit="words", before=1.0, after=9.0, n=40, message=length)
     told = replace(
         GOOD, findings=(finding,), drifts=(drift, replace(drift, message=None)),
         notes=(text_note("of a server"),),

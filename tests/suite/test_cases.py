@@ -242,6 +242,14 @@ def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp
     ]
 
 
+@every_row(("name", "text"), [("c.jsonl", "{'input': 'c'}"), ("c.json", "[{'input': 'c'}]")])
+def test_a_row_that_is_not_json_is_told_what_to_write(tmp_path, name, text):
+    (told,) = errors(tmp_path, name, **{name: text})
+
+    assert told.startswith(f"{name}:1: not JSON: Expecting property name")
+    assert told.endswith("; write a whole object, with keys and texts in double quotes")
+
+
 def test_hundreds_of_errors_that_are_alike_are_shown_three_times_and_counted(tmp_path):
     rows = [f'{{"input": "q{n}", "expected": {n}}}' for n in range(500)]
     text = "\n".join([*rows, '{"input": "a", "expectd": "b"}', '{"input": "a", "epxected": "b"}'])

@@ -22,8 +22,8 @@ def load(tmp_path):
     return lambda command: load_text(tmp_path, SUITE.format(command=command))
 
 
-def fingerprint(suite) -> str:
-    builder = RequestBuilder(suite, suite.variants["new"], {})
+def fingerprint(suite, **environ: str) -> str:
+    builder = RequestBuilder(suite, suite.variants["new"], environ)
     return builder.build(suite.cases[0], (), 0).fingerprint
 
 
@@ -45,6 +45,14 @@ def test_a_changed_file_is_asked_again_and_the_number_at_once_is_not(load, tmp_p
     assert fingerprint(load(command)) != before
 
 
+def test_another_value_of_a_variable_is_asked_again_and_another_key_is_not(load):
+    command = "{{run: [python3], env: {{MODEL: {}}}, keys: [PGPASS]}}"
+    before = fingerprint(load(command.format("a")), PGPASS="hunter2")
+
+    assert fingerprint(load(command.format("a")), PGPASS="hunter3", MODEL="b") == before
+    assert fingerprint(load(command.format("b")), PGPASS="hunter2") != before
+
+
 @every_row(
     ("command", "message"),
     [
@@ -55,7 +63,9 @@ def test_a_changed_file_is_asked_again_and_the_number_at_once_is_not(load, tmp_p
         ('{run: [python3, "{{ no_such }}"]}', "no_such"),
         ("{run: [python3], files: [gone.py]}", "gone.py"),
         ("{run: []}", "run"),
-        ('{run: [python3], env: ["A=1"]}', "env"),
+        ("{run: [python3], env: [A, B]}", "env: {A: VALUE}; ...keys: [A, B]"),
+        ("{run: [python3], env: {A: sk-0123456789abcdefg}}", "credential...name that in keys"),
+        ('{run: [python3], keys: ["A=1"]}', "A=1"),
         ("python3 agent.py", "command"),
     ],
 )

@@ -249,7 +249,7 @@ ALL_AT_ONCE = [
      '10: unknown key "mn"; did you mean "min"?',
      "11: latency: no limit is declared; write max_p95_ms: 1500"]),
     (suite(cases="c.jsonl", gates="{acuracy: {min: 0.5}, forgetting: {skills: logic}}"),
-     ["c.jsonl:1: not JSON: Expecting value: line 1 column 1 (char 0)",
+     [Like("c.jsonl:1: not JSON: Expecting value: line 1 column 1 (char 0); write a ..."),
      'c.jsonl:2: a case needs "input" or "messages"',
      'c.jsonl:3: in a case: unknown key "expctd"; did you mean "expected"?',
      "3: forgetting: no gated variant is tuned; give one an adapter or a base",

@@ -162,6 +162,11 @@ def test_prices_that_cannot_hold_are_errors_told_once(tmp_path, keys, told):
     [
         ("{cost: }", "2: cost: no limit is declared; write max_usd_per_1k: 0.50"),
         ("{latency: {}}", "2: latency: no limit is declared; write max_p95_ms: 1500"),
+        (
+            "{cost: {max_usd_per_1k: 1.0e-16}}",
+            "2: max_usd_per_1k is 1e-16, but must be greater than or equal to 0.000000001",
+        ),
+        ("{cost: {max_usd_per_1k: .inf}}", "2: max_usd_per_1k is inf, but must be a finite number"),
     ],
 )
 def test_a_gate_without_a_limit_that_could_be_held_is_refused(tmp_path, gates, told):
@@ -177,6 +182,13 @@ def test_a_cost_gate_on_variants_without_a_price_names_them_and_the_remedy(tmp_p
             "usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model there"
         )
     ]
+
+
+def test_a_program_may_state_its_cost_and_needs_no_declared_price(tmp_path):
+    program = "one: {provider: command, command: {run: [python3]}}"
+    suite = load_variants(tmp_path, program, gates="{cost: {max_usd_per_1k: 5, evidence: point}}")
+
+    assert suite.variants["one"].tariff.no_price_label == "local"
 
 
 def test_without_the_list_a_cost_gate_says_how_it_is_had(tmp_path, no_price_list):

@@ -200,13 +200,15 @@ def test_what_is_not_to_be_followed_or_is_more_than_text_is_not_usable(read, nam
 # What is wrong --------------------------------------------------------------------------------
 
 GOOD = json.dumps({"input": ASKED, "expected": ANSWER})
+WHOLE = "; write a whole object, with keys and texts in double quotes"
 OUGHT = '{"input": "the text", "expected": "the answer"}'
+ROW_IS = f"a training row is {OUGHT}"
 MESSAGE = '{"role": "user", "content": "the text"}'
 REPLY = '{"role": "assistant", "content": "the answer"}'
 BROKEN = [
     ("[1]", f"a training row is an object such as {OUGHT}"),
     ('{"input": "a"',
-     f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); a training row is {OUGHT}"),
+     f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13){WHOLE}; {ROW_IS}"),
     ('{"input": "a", "expectd": "b"}', 'unknown key "expectd"; did you mean "expected"?'),
     ('{"input": 5, "expected": "b"}', f"input must be text, such as {OUGHT}"),
     ('{"prompt": "a", "completion": " "}', "completion is empty; write a text, or remove the row"),

@@ -126,7 +126,8 @@ def marked_function(
     Raises:
         SuiteError: no outcome could pass the gate.
     """
-    suite = replace(suite, repeats=mark.repeats or suite.repeats)
+    if mark.repeats:
+        suite = replace(suite, repeats=mark.repeats, written_repeats=mark.repeats)
     cases = _cases_with_tags(location, mark, suite)
     variants = _named_variants(location, mark, suite)
     function_suite = _function_suite(location, suite, _gates(location, mark), cases, variants)
