@@ -27,7 +27,8 @@ class StatementKind(StrEnum):
       ones, with its *format_replies*.
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
-    * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
+    * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases;
+      *again* if it did not pass when it was measured last.
     * ``nothing to compare``: the *rate* of the variant, if it has replies; how many are *missing*
       of how many *cases*, if too many are.
     * ``not gated``: what leaves nothing that could fail: *minimum* if it is 0, and the *key* for

@@ -434,6 +434,7 @@ def _not_measured(
         "requested": times.measured,
         "replies": times.replies,
         "needed": min_cases,
+        "again": False,
     }
     return replace(
         usage_verdict(suite, gate, variant or times.variant, (), ()),

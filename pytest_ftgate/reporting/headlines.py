@@ -336,8 +336,8 @@ _HEADLINES: Mapping[StatementKind, str | Callable[[Verdict], str]] = {
     StatementKind.EXAM_HAS_SHRUNK: _exam_headline,
     StatementKind.NOT_GATED: _not_gated_headline,
     StatementKind.NOT_MEASURED: (
-        "not measured: {requested:,} of {replies:,} replies of {variant} were requested in this "
-        "run, and {needed} cases are needed"
+        "not measured{again: again since it did not pass/}: {requested:,} of {replies:,} replies "
+        "of {variant} were requested in this run, and {needed} cases are needed"
     ),
     StatementKind.NOT_SENT: _not_sent_headline,
     StatementKind.NO_REPLIES: _no_replies_headline,

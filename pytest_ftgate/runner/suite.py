@@ -50,11 +50,28 @@ def final_verdict(
     A checkpoint that does not decide fails no build. *hidden* are accepted gates that this run
     leaves out.
     """
+    if verdict.statement.kind is StatementKind.NOT_MEASURED:
+        verdict = _as_measured_last(session, verdict)
     if verdict.outcome is not Outcome.INVALID:
         verdict = _with_exam(session, gate_run, verdict, hidden)
     variant = gate_run.variant
     gated = verdict.gated and variant.decides
     return replace(verdict, checkpoint=variant.checkpoint, gated=gated)
+
+
+def _as_measured_last(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict*, which measured nothing; it is inconclusive if the gate did not pass before.
+
+    Otherwise the same command, whose replies are cached now, would turn a red gate green.
+    """
+    from pytest_ftgate.results.run import load_verdicts, node_id
+
+    kept = {node_id(one): one.outcome for one in load_verdicts(session.settings.cache.parent)}
+    before = kept.get(node_id(verdict), Outcome.PASSED)
+    if before is Outcome.PASSED:
+        return verdict
+    statement = Statement(StatementKind.NOT_MEASURED, {**verdict.statement.values, "again": True})
+    return replace(verdict, outcome=Outcome.INCONCLUSIVE, statement=statement, gated=True)
 
 
 def _with_exam(

@@ -1,4 +1,8 @@
-"""The key ``command`` of a variant: a program that answers one case at a time, such as an agent."""
+"""The keys ``command`` and ``files``: a program that answers cases, and the files that decide.
+
+Such a program is an agent, for example. Its files are copied for it; those of a Python function are
+read where they are.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from shutil import which
 from typing import Any
 
 from pytest_ftgate.readers.source import real_path
-from pytest_ftgate.suite.declaration import DeclaredCommand
+from pytest_ftgate.suite.declaration import DeclaredCommand, DeclaredVariant
 from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import credential_errors
@@ -28,7 +32,7 @@ def command_options(location: VariantLocation, declared: DeclaredCommand) -> dic
         location.add_error("command", f"command: {message}")
     return {
         "run": list(declared.run),
-        "files": [name for name, _ in command_files(location, declared)],
+        "files": [name for name, _ in given_files(location, declared)],
         "env": dict(declared.env),
         "keys": list(declared.keys),
         "seconds": declared.seconds,
@@ -54,17 +58,20 @@ def _errors(location: VariantLocation, declared: DeclaredCommand) -> Iterator[st
             yield f"run: {error}"
 
 
-def command_files(
-    location: VariantLocation, declared: DeclaredCommand
+def given_files(
+    location: VariantLocation, declared: DeclaredCommand | DeclaredVariant
 ) -> tuple[tuple[str, Path], ...]:
-    """Return the files that a command is given, each with its path in the folder where it runs.
+    """Return the files that a program or a function is given, each with its path below the suite.
 
     What the tools of a project keep in its folders is left out. Errors go to *location*.
     """
     source, folder = location.source, location.source.path.parent.resolve()
-    what, found = f"{location.display_name}: command: files", dict[str, Path]()
+    key, keys = ("files", "files")
+    if isinstance(declared, DeclaredCommand):
+        key, keys = "command", "command: files"
+    what, found = f"{location.display_name}: {keys}", dict[str, Path]()
     for written in declared.files:
-        path = source.find_file(written, location.line("command"), what, folders=True)
+        path = source.find_file(written, location.line(key), what, folders=True)
         inner = sorted(path.rglob("*")) if path and path.is_dir() else filter(None, [path])
         for file in inner:
             if not file.is_file() or {*file.relative_to(source.root).parts} & _LEFT_OUT:
@@ -72,8 +79,8 @@ def command_files(
             # A link within a folder may lead anywhere.
             if not real_path(file).is_relative_to(folder):
                 shown = source.display_path(file)
-                message = f"command: files: {shown} lies outside the folder of the suite; copy it"
-                location.add_error("command", message)
+                message = f"{keys}: {shown} lies outside the folder of the suite; copy it"
+                location.add_error(key, message)
                 break
             found[file.relative_to(folder).as_posix()] = file
     return tuple(found.items())

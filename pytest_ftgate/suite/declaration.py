@@ -362,6 +362,7 @@ class DeclaredVariant(Declared):
     batch: StrictBool = False
     # replies without a model
     function: str | None = None
+    files: tuple[str, ...] = ()
     replies: str | None = None
     format: Text | None = None
     uses: Text | None = None

@@ -27,13 +27,13 @@ _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "pr
 _RESTRICTED_KEYS = (
     *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_CHECKPOINT_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
-    *("function", "replies", "base_replies", "command", *_PRICE_KEYS, "extra", "options"),
+    *("function", "files", "replies", "base_replies", "command", *_PRICE_KEYS, "extra", "options"),
     *("format", "uses"),
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
     *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS),
-    *("function", "replies", "command", "batch", "extra", "format"),
+    *("function", "files", "replies", "command", "batch", "extra", "format"),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
@@ -231,7 +231,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "python": _plain(
         module="local",
         required=("function",),
-        reads=("function", "base_replies"),
+        reads=("function", "files", "base_replies"),
         local=True,
         prompted=False,
         calls_code=True,

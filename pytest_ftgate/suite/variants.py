@@ -389,10 +389,10 @@ class _VariantResolver(VariantLocation):
         What is missing here is found out when requests are sent: recorded replies need none of it.
         """
         values = _written_values(merged, _RUNTIME_KEYS)
-        if merged.command is not None:
-            from pytest_ftgate.suite.commands import command_files
+        if merged.command is not None or merged.files:
+            from pytest_ftgate.suite.commands import given_files
 
-            values["files"] = command_files(self, merged.command)
+            values["files"] = given_files(self, merged.command or merged)
         places = {
             key: f"{self.source.display_path(self.source.path)}:{self.key_line(key)}"
             for key in LOADING_KEYS

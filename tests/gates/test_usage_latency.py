@@ -68,13 +68,13 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
     verdict = evaluated(MOST, took([], kept=100))
 
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
-    values = {"variant": "new", "requested": 0, "replies": 100, "needed": 72}
+    values = {"variant": "new", "requested": 0, "replies": 100, "needed": 72, "again": False}
     assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
     assert verdict.notes == ()
 
     verdict = evaluated(MOST, took([9.0] * 71, kept=100))
 
-    values = {"variant": "new", "requested": 71, "replies": 171, "needed": 72}
+    values = {"variant": "new", "requested": 71, "replies": 171, "needed": 72, "again": False}
     step = NextStep(StepKind.REQUEST_TO_MEASURE, {**values, "suite": "suite.ftgate.yaml"})
     assert verdict == Verdict(
         suite="suite.ftgate.yaml", line=1, gate="latency", variant="new", outcome=Outcome.PASSED,
@@ -123,7 +123,7 @@ def test_the_baseline_has_nothing_to_rise_from_and_a_kept_one_nothing_to_compare
 
     verdict = evaluated(RISE, took(drawn(0.5)), took([], "current", kept=200))
 
-    values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6}
+    values = {"variant": "current", "requested": 0, "replies": 200, "needed": 6, "again": False}
     assert (verdict.variant, verdict.outcome) == ("new", Outcome.PASSED)
     assert verdict.statement == Statement(StatementKind.NOT_MEASURED, values)
 

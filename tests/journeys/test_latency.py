@@ -36,6 +36,17 @@ def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function,
     assert (slow.ret, desk.run().ret) == (1, 0)
 
 
+def test_a_gate_that_did_not_pass_blocks_until_it_is_measured_again(desk):
+    desk.asking_suite(SLOW, gates="{latency: {max_p50_ms: 9}}")
+    failed = desk.run()
+    cached = [desk.run() for _ in range(2)]
+
+    assert [run.ret for run in (failed, *cached)] == [1, 1, 1]
+    told = " ".join(str(cached[-1].stdout).split())
+    assert "not measured again since it did not pass: 0 of 100 replies of current" in told
+    cached[-1].stdout.fnmatch_lines(["    fix * --ftgate-replies=fresh*"])
+
+
 def test_replies_from_the_cache_are_not_measured_until_they_are_asked_anew(desk):
     desk.asking_suite(SLOW, gates=FIRST)
     desk.run().stdout.fnmatch_lines(

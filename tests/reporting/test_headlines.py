@@ -46,7 +46,7 @@ def test_every_kind_of_statement_has_a_headline(kind):
     values = {
         "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "text",
         "text": "no key", "variant": "new", "requested": 1, "replies": 2, "needed": 72,
-        "key": "max_drop: none",
+        "key": "max_drop: none", "again": True,
     }  # fmt: skip
     judge = JudgeValidation(
         judge="m", provider="python", rubric="r", errors=(text_note("kappa 0.05"),)

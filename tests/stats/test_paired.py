@@ -33,6 +33,7 @@ from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.stats.proportions import (
     exact_noninferior_p,
     mcnemar_midp,
+    needs_exact_test,
     tango_variance,
     tango_z,
 )
@@ -275,6 +276,8 @@ def test_a_fixed_case_never_worsens_non_inferiority(table, margin):
 @given(tables(least=100), MARGINS, st.floats(0, 0.4))
 def test_a_larger_margin_never_makes_passing_harder(table, margin, wider):
     pairs = counts(*table)
+    # The p-value of the exact test is the largest of many, and may rise a little.
+    assume(not needs_exact_test(pairs.n, margin))
     assert p_noninferior(pairs, margin + wider) <= p_noninferior(pairs, margin) + 1e-12
 
 
@@ -431,6 +434,7 @@ def test_interval_reaches_the_end_of_the_scale_when_all_changed(n):
 @given(tables(least=100), MARGINS)
 def test_the_interval_passes_or_fails_exactly_when_the_test_does(table, margin):
     pairs = counts(*table)
+    assume(not needs_exact_test(pairs.n, margin))
     passing, beyond = p_noninferior(pairs, margin), p_not_beyond(pairs, margin)
     assume(abs(passing - 0.05) > 1e-6)
     assume(abs(beyond - 0.005) > 1e-6)

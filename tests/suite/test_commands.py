@@ -86,3 +86,14 @@ def test_what_tools_keep_in_a_folder_is_left_out(load, tmp_path):
 
     suite = load("{run: [python3], files: [skill]}")
     assert [name for name, _ in suite.variants["new"].runtime["files"]] == ["skill/SKILL.md"]
+
+
+def test_a_changed_file_of_a_python_function_is_asked_again(tmp_path):
+    write_files(tmp_path, {"app.py": "def answer(case): ...", "prompt.txt": "one"})
+    variant = 'new: {provider: python, function: "app:answer", files: [prompt.txt]}'
+    cases, gates = "[{id: a, input: b, expected: c}]", "{accuracy: {min: 0.5}}"
+    text = f"cases: {cases}\nvariants: {{{variant}}}\ngates: {gates}"
+    before = fingerprint(load_text(tmp_path, text))
+
+    (tmp_path / "prompt.txt").write_text("two")
+    assert fingerprint(load_text(tmp_path, text)) != before
