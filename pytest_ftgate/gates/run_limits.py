@@ -258,11 +258,8 @@ def _needed(check: Check, sure: Figure) -> int | None:
 # Steps --------------------------------------------------------------------------------------------
 
 
-def run_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield what to do about the deciding check of *verdict*, which is about runs."""
-    check = verdict.check
-    if check is None:
-        return
+def run_steps(suite: Suite, gate: Gate, verdict: Verdict, check: Check) -> Iterator[NextStep]:
+    """Yield what to do about *check*, which decides *verdict* and is about runs."""
     kinds = {one.kind for one in check.notes}
     if NoteKind.NO_SUCCESS in kinds or NoteKind.NO_SUCCESS_OF in kinds:
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))

@@ -107,7 +107,7 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     if check is None or verdict.outcome is Outcome.PASSED:
         return
     if check.unit in LIMIT_KEYS:
-        yield from run_steps(suite, gate, verdict)
+        yield from run_steps(suite, gate, verdict, check)
     elif verdict.outcome is Outcome.FAILED:
         yield next_step(StepKind.LOWER_USAGE)
     elif not check.informative:

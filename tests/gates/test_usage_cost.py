@@ -512,6 +512,12 @@ def test_no_number_of_cases_is_advised_for_a_mean_that_lies_at_its_limit():
     assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
 
 
+def test_no_number_of_cases_is_advised_where_nothing_limits_what_a_case_costs():
+    check = evaluated(LIMIT, drawn(495, 300), keys=RECORDED).check
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
+
+
 def test_a_case_counts_by_its_weight_and_its_replies_by_their_mean():
     rows = written("new", drawn(400)).results
     weights = {key: float(i % 3) for i, key in enumerate(rows)}
