@@ -53,18 +53,18 @@ def rate_next_steps(
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
-    elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
+    elif check.kind is CheckKind.MUST_PASS:
         cases, repeated = ", ".join(check.case_ids), look.replies_vary
         wrong = (flip.where for flip in verdict.flips if flip.case in check.case_ids)
         where = next(wrong, "")
         yield next_step(StepKind.FIX_MUST_PASS, cases=cases, repeated=repeated, where=where)
-    elif verdict.outcome is Outcome.FAILED and check.measure:
+    elif check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
-    elif verdict.outcome is Outcome.FAILED and _is_rise(verdict, check):
+    elif _is_rise(verdict, check):
         yield from _rise_step(verdict)
         yield from _accepting_steps(suite, gate, verdict)
-    elif verdict.outcome is Outcome.FAILED:
+    else:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
@@ -159,7 +159,11 @@ def _is_rise(verdict: Verdict, check: Check) -> bool:
 def _rise_step(verdict: Verdict) -> Iterator[NextStep]:
     """Yield the step to find why replies got better, where that is not allowed."""
     cases = [flip.case for flip in verdict.flips if not flip.regressed][:_MAX_CASES]
-    yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
+    inputs = verdict.check.inputs if verdict.check else None
+    if verdict.fixed:
+        yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
+    elif inputs is not None and inputs.better:
+        yield next_step(StepKind.FIND_RISE, cases="", count=inputs.better, noun="input")
 
 
 #: The words of a suite for fields of a variant.
@@ -402,10 +406,8 @@ def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep
     varies = _vary(suite, suite.baseline)
     if check.kind is not CheckKind.BASELINE or not varies or now >= _BASELINE_REPEATS:
         return
-    if check.tasks:
-        return
     # The probability is known for cases that are right or wrong, independent and equal.
-    if check.discordance is None or (check.units or check.n) < check.n:
+    if check.tasks or check.discordance is None or (check.units or check.n) < check.n:
         return
     before, after = (
         pass_probability(
