@@ -289,6 +289,8 @@ def test_a_limit_on_both_sides_says_how_many_texts_changed(two_sided, text, told
 
     kinds = (NoteKind.SAME_TEXTS, NoteKind.CHANGED_TEXTS)
     assert [one for one in rate_verdict(gate, *sides).notes if one.kind in kinds] == told
+    lost = without_replies(sides[0], {*sides[0].results})
+    assert not {one.kind for one in rate_verdict(gate, lost, sides[1]).notes} & {*kinds}
 
 
 def test_a_check_of_two_tasks_is_about_no_tasks_alone() -> None:
