@@ -83,8 +83,17 @@ def test_a_side_of_a_comparison_with_too_few_known_runs_decides_nothing():
         ]
         for row in rows
     ]
-    rise = cost(gate, known, agent_scores("current", before)).checks[1]
-    assert (rise.outcome, rise.missing) == (Outcome.INCONCLUSIVE, 8)
+    nothing = [[(1.0, {"tool_calls": 1})] * 5] * 8
+    for tasks, missing in ((before, 8), (nothing, 40)):
+        made = replace(of(gate), places={"variants.current": "s.yaml:4"})
+        verdict = evaluate_cost(made, gate, known, agent_scores("current", tasks))
+        rise = verdict.checks[1]
+        assert (rise.outcome, rise.missing, rise.n) == (Outcome.INCONCLUSIVE, missing, 40)
+        # It is the baseline whose runs are to state it.
+        assert [one.values["variant"] for one in rise.notes] == ["current"]
+        (step,) = verdict.next
+        assert step.kind is StepKind.STATE_AMOUNT
+        assert (step.values["missing"], step.values["where"]) == (missing, "s.yaml:4")
 
 
 @pytest.mark.parametrize(
