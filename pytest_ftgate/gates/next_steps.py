@@ -62,7 +62,7 @@ def rate_next_steps(
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
     elif _is_rise(verdict, check):
-        yield from _rise_step(verdict)
+        yield from _rise_step(verdict, check)
         yield from _accepting_steps(suite, gate, verdict)
     else:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
@@ -156,14 +156,13 @@ def _is_rise(verdict: Verdict, check: Check) -> bool:
     return bool(parts) and all(part.change > 0 for part in parts)
 
 
-def _rise_step(verdict: Verdict) -> Iterator[NextStep]:
+def _rise_step(verdict: Verdict, check: Check) -> Iterator[NextStep]:
     """Yield the step to find why replies got better, where that is not allowed."""
     cases = [flip.case for flip in verdict.flips if not flip.regressed][:_MAX_CASES]
-    inputs = verdict.check.inputs if verdict.check else None
     if verdict.fixed:
         yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
-    elif inputs is not None and inputs.better:
-        yield next_step(StepKind.FIND_RISE, cases="", count=inputs.better, noun="input")
+    elif check.inputs is not None and check.inputs.better:
+        yield next_step(StepKind.FIND_RISE, cases="", count=check.inputs.better, noun="input")
 
 
 #: The words of a suite for fields of a variant.
@@ -291,7 +290,7 @@ def _steps_if_inconclusive(
         yield from _label_steps_of(suite, verdict, check.inputs)
         yield from cases_step(suite, verdict)
     else:
-        yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
+        yield from _rise_step(verdict, check) if check.is_rise else cases_step(suite, verdict)
         yield from () if check.tasks else case_count_steps(check, "case")
         repeats = _repeats_of_tasks(check) or _repeats_for_needed(suite, check, look)
         if repeats:

@@ -108,8 +108,7 @@ def run_rise(
             ends = ratio_interval(now[0], then[0], confidence)
         else:
             # What costs nothing has no spread.
-            free = sums[0] == 0.0
-            ends = (0.0, 0.0) if free else ratio_of_ratios_interval(now, then, confidence)
+            ends = ratio_of_ratios_interval(now, then, confidence) if sums[0] else (0.0, 0.0)
     figure = _figure(amount, value, ends, now[0].size, sides)
     return figure.moved(lambda ratio: ratio - 1.0)
 
