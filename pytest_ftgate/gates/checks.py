@@ -366,7 +366,7 @@ def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
 
 def needed_if_unchanged(
     pairs: PairedCounts, discordance: float, limit: float, miss: float, power: float = POWER
-) -> int | None:
+) -> int:
     """Return the number of further cases with which an unchanged variant passes with *power*.
 
     For *discordance* see `certifiable_limit`. Verdicts and the power of a gate name it, so that
@@ -375,14 +375,11 @@ def needed_if_unchanged(
     whole, needed = pairs.whole, 0
     if whole is not None and whole.smallest_drop(miss) > limit:
         needed = ceil(pairs.n * (whole.times_needed(limit, miss) - 1.0))
-    try:
-        if not pairs.countable:
-            total = graded_cases_needed(pairs, power, 0.0, limit, ALARM, miss)
-        else:
-            effective = cases_needed(limit, discordance, power, miss)
-            total = ceil(effective * pairs.n / pairs.effective)
-    except ValueError:
-        return needed or None
+    if not pairs.countable:
+        total = graded_cases_needed(pairs, power, 0.0, limit, ALARM, miss)
+    else:
+        effective = cases_needed(limit, discordance, power, miss)
+        total = ceil(effective * pairs.n / pairs.effective)
     return max(needed, total - int(pairs.n))
 
 

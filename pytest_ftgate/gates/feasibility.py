@@ -65,10 +65,11 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
 
         yield from task_problems(suite, gate, design)
         return
-    if design.n == 1 and (gate.max_drop is not None or gate.min):
+    pools = suite.inputs is not None and gate.reads_inputs
+    if design.n == 1 and (gate.min or (gate.max_drop is not None and not pools)):
         yield (note(NoteKind.LONE_CASE),)
         return
-    if suite.inputs is not None and gate.reads_inputs:
+    if pools:
         yield from _limit_problems(suite, replace(gate, max_drop=None), design)
         yield from _limit_problems(suite, replace(gate, min=None), with_inputs(design, suite))
         return
@@ -103,8 +104,8 @@ def limit_of_cases(suite: Suite, gate: Gate) -> float | None:
 
 def limit_of_cases_notes(suite: Suite, gate: RateGate) -> Iterator[Note]:
     """Yield how accepted results are compared, if the cases alone cannot show the limit."""
-    limit, declared = limit_of_cases(suite, gate), gate.max_drop or 0.0
-    if limit != declared:
+    limit, declared = limit_of_cases(suite, gate), gate.max_drop
+    if declared is not None and limit != declared:
         counts = design_of(suite, gate).counts
         yield note(NoteKind.CASES_SHOW_NO_DROP, **counts, limit=declared, possible=limit or 0.0)
 

@@ -53,18 +53,18 @@ def rate_next_steps(
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
     elif verdict.outcome is Outcome.INCONCLUSIVE:
         yield from _steps_if_inconclusive(suite, gate, verdict, check, look)
-    elif verdict.outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
+    elif check.kind is CheckKind.MUST_PASS:
         cases, repeated = ", ".join(check.case_ids), look.replies_vary
         wrong = (flip.where for flip in verdict.flips if flip.case in check.case_ids)
         where = next(wrong, "")
         yield next_step(StepKind.FIX_MUST_PASS, cases=cases, repeated=repeated, where=where)
-    elif verdict.outcome is Outcome.FAILED and check.measure:
+    elif check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
-    elif verdict.outcome is Outcome.FAILED and _is_rise(verdict, check):
-        yield from _rise_step(verdict)
+    elif _is_rise(verdict, check):
+        yield from _rise_step(verdict, check)
         yield from _accepting_steps(suite, gate, verdict)
-    elif verdict.outcome is Outcome.FAILED:
+    else:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
         yield from _accepting_steps(suite, gate, verdict)
@@ -156,10 +156,13 @@ def _is_rise(verdict: Verdict, check: Check) -> bool:
     return bool(parts) and all(part.change > 0 for part in parts)
 
 
-def _rise_step(verdict: Verdict) -> Iterator[NextStep]:
+def _rise_step(verdict: Verdict, check: Check) -> Iterator[NextStep]:
     """Yield the step to find why replies got better, where that is not allowed."""
     cases = [flip.case for flip in verdict.flips if not flip.regressed][:_MAX_CASES]
-    yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
+    if verdict.fixed:
+        yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
+    elif check.inputs is not None and check.inputs.better:
+        yield next_step(StepKind.FIND_RISE, cases="", count=check.inputs.better, noun="input")
 
 
 #: The words of a suite for fields of a variant.
@@ -287,7 +290,7 @@ def _steps_if_inconclusive(
         yield from _label_steps_of(suite, verdict, check.inputs)
         yield from cases_step(suite, verdict)
     else:
-        yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
+        yield from _rise_step(verdict, check) if check.is_rise else cases_step(suite, verdict)
         yield from () if check.tasks else case_count_steps(check, "case")
         repeats = _repeats_of_tasks(check) or _repeats_for_needed(suite, check, look)
         if repeats:
@@ -402,10 +405,8 @@ def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep
     varies = _vary(suite, suite.baseline)
     if check.kind is not CheckKind.BASELINE or not varies or now >= _BASELINE_REPEATS:
         return
-    if check.tasks:
-        return
     # The probability is known for cases that are right or wrong, independent and equal.
-    if check.discordance is None or (check.units or check.n) < check.n:
+    if check.tasks or check.discordance is None or (check.units or check.n) < check.n:
         return
     before, after = (
         pass_probability(

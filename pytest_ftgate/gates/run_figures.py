@@ -106,8 +106,9 @@ def run_rise(
         if not per_success:
             # Both sides have the same tasks and weights, so that the sums are as the means.
             ends = ratio_interval(now[0], then[0], confidence)
-        elif sums[0] > 0.0:
-            ends = ratio_of_ratios_interval(now, then, confidence)
+        else:
+            # What costs nothing has no spread.
+            ends = ratio_of_ratios_interval(now, then, confidence) if sums[0] else (0.0, 0.0)
     figure = _figure(amount, value, ends, now[0].size, sides)
     return figure.moved(lambda ratio: ratio - 1.0)
 

@@ -6,9 +6,10 @@ be within the limit to pass, and the whole 99 % interval beyond it to fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 from pytest_ftgate.gates.design import (
     BEYOND,
@@ -28,7 +29,7 @@ from pytest_ftgate.gates.next_steps import (
 )
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.run_figures import Amount, Runs, run_figure, run_rise, runs_of
-from pytest_ftgate.gates.statements import NextStep, StepKind, Value, next_step
+from pytest_ftgate.gates.statements import NextStep, StepKind, next_step
 from pytest_ftgate.gates.tasks import without_copies
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.scoring.scores import VariantScores
@@ -102,7 +103,7 @@ def amount_check(sides: RunSides, amount: Amount, limit: float) -> Check:
     """Compare *amount* of the variant with *limit*."""
     runs = sides.runs(sides.scores, amount)
     if runs is None:
-        return _unknown(sides, CheckKind.MEAN, amount, limit)
+        return _unknown(CheckKind.MEAN, amount, limit, (sides.scores,))
     figure, tasks = sides.figure(sides.scores, amount), len(runs.tasks) * sides.these_tasks
     if figure is None:
         return _without_success(sides, runs, limit)
@@ -113,13 +114,15 @@ def amount_check(sides: RunSides, amount: Amount, limit: float) -> Check:
 
 def amount_rise(sides: RunSides, amount: Amount, limit: float) -> Check:
     """Compare the rise of *amount* over the baseline with *limit*."""
-    against = sides.baseline.variant
-    pair = [sides.runs(scores, amount) for scores in (sides.baseline, sides.scores)]
-    found = [sides.figure(scores, amount) for scores in (sides.baseline, sides.scores)]
-    figure, runs = sides.rise(amount), pair[1]
-    if runs is None or pair[0] is None:
-        return _unknown(sides, CheckKind.BASELINE, amount, limit, against=against)
+    against, pair = sides.baseline.variant, (sides.baseline, sides.scores)
+    found = [sides.figure(scores, amount) for scores in pair]
     before, after = (one.value if one else 0.0 for one in found)
+    figure, runs = sides.rise(amount), sides.runs(sides.scores, amount)
+    lacking = [scores for scores in pair if sides.runs(scores, amount) is None]
+    if runs is None or lacking:
+        check = _unknown(CheckKind.BASELINE, amount, limit, lacking)
+        n = int(runs.counts.sum()) if runs else 0
+        return replace(check, against=against, n=n, after=after)
     told = {"against": against, "before": before, "after": after}
     if figure is None:
         lacks = NoteKind.FREE_BASELINE if found[0] and not before else NoteKind.NO_SUCCESS_OF
@@ -135,9 +138,7 @@ def amount_rise(sides: RunSides, amount: Amount, limit: float) -> Check:
     check = replace(check, after=after)
     if _same_runs(sides):
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
-    return _decided(
-        sides, check, sides.rise(amount, _SURE) or figure, (sides.baseline, sides.scores)
-    )
+    return _decided(sides, check, sides.rise(amount, _SURE) or figure, pair)
 
 
 def _same_runs(sides: RunSides) -> bool:
@@ -150,15 +151,24 @@ def _same_runs(sides: RunSides) -> bool:
 
 
 def _unknown(
-    sides: RunSides, kind: CheckKind, amount: Amount, limit: float, against: str = ""
+    kind: CheckKind, amount: Amount, limit: float, lacking: Sequence[VariantScores]
 ) -> Check:
-    """Return a check of an amount that no run of a side states."""
-    n = sum(len(row.replies) + len(row.missing_reasons) for row in sides.scores.results.values())
-    told = note(NoteKind.UNKNOWN_RUNS, n=n, of=n, unit=str(amount), allowed=MAX_MISSING_SHARE)
+    """Return a check of an amount that no run of the sides *lacking* states."""
+    runs = {
+        scores: sum(len(row.replies) + len(row.missing_reasons) for row in scores.case_results)
+        for scores in lacking
+    }
+    gaps = tuple(_gap(one, n, n, amount) for one, n in runs.items() if one.replies)
     return Check(
-        kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, n=0, after=0.0, missing=n,
-        unit=str(amount), against=against, notes=(told,) if sides.scores.replies else (),
+        kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, n=0, after=0.0,
+        missing=sum(runs.values()), unit=str(amount), notes=gaps,
     )  # fmt: skip
+
+
+def _gap(scores: VariantScores, n: int, of: int, amount: Amount) -> Note:
+    """Return that *n* of all runs of a side lack *amount*."""
+    lack = {"unit": str(amount), "variant": scores.variant}
+    return note(NoteKind.UNKNOWN_RUNS, n=n, of=of, **lack, allowed=MAX_MISSING_SHARE)
 
 
 def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
@@ -191,8 +201,7 @@ def _gaps(sides: RunSides, amount: Amount, compared: Sequence[VariantScores]) ->
         runs = sides.runs(scores, amount)
         of = runs.missing + int(runs.counts.sum()) if runs else 0
         if runs and runs.missing > MAX_MISSING_SHARE * of:
-            told = {"n": runs.missing, "of": of, "allowed": MAX_MISSING_SHARE}
-            notes.append(note(NoteKind.UNKNOWN_RUNS, **told, unit=str(amount)))
+            notes.append(_gap(scores, runs.missing, of, amount))
     return tuple(notes)
 
 
@@ -258,11 +267,8 @@ def _needed(check: Check, sure: Figure) -> int | None:
 # Steps --------------------------------------------------------------------------------------------
 
 
-def run_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep]:
-    """Yield what to do about the deciding check of *verdict*, which is about runs."""
-    check = verdict.check
-    if check is None:
-        return
+def run_steps(suite: Suite, gate: Gate, verdict: Verdict, check: Check) -> Iterator[NextStep]:
+    """Yield what to do about *check*, which decides *verdict* and is about runs."""
     kinds = {one.kind for one in check.notes}
     if NoteKind.NO_SUCCESS in kinds or NoteKind.NO_SUCCESS_OF in kinds:
         yield next_step(StepKind.CHECK_SCORE, where=gate_place(suite, gate))
@@ -271,17 +277,23 @@ def run_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep]:
     elif not check.informative:
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
     elif NoteKind.UNKNOWN_RUNS in kinds:
-        yield state_step(suite, verdict, check)
+        yield from state_steps(suite, check.notes)
     elif check.missing and not check.n:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
         yield from _more_runs(suite, verdict, check)
 
 
-def state_step(suite: Suite, verdict: Verdict, check: Check) -> NextStep:
-    """Return the step to state an amount where it is not known."""
-    variant = suite.variants[verdict.variant]
-    told: dict[str, Value] = {"missing": check.missing, "unit": check.unit}
+def state_steps(suite: Suite, notes: Iterable[Note]) -> Iterator[NextStep]:
+    """Yield the steps to state an amount where it is not known, as one of *notes* says."""
+    for gap in notes:
+        if gap.kind == NoteKind.UNKNOWN_RUNS:
+            yield _state_step(suite, gap)
+
+
+def _state_step(suite: Suite, gap: Note) -> NextStep:
+    variant = suite.variants[str(gap.values["variant"])]
+    told: dict[str, Any] = {"missing": gap.values["n"], "unit": gap.values["unit"]}
     if variant.replies is not None:
         from pytest_ftgate.suite.external_cases import reply_columns
 

@@ -109,7 +109,8 @@ class StepKind(StrEnum):
     * ``fix cases``: the first regressed *cases*, and their *count*; *node*; whether the verdict is
       *open*; if two variants were compared, the keys in which they differ (*changed*), and the
       lines *added* to the prompt and *removed* from it.
-    * ``find rise``: the first *cases* that are right now, and their *count*.
+    * ``find rise``: the first *cases* that are right now, and their *count*; or the *count* of the
+      inputs that got better, with ``input`` as the *noun*.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
     * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
     * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*

@@ -43,7 +43,7 @@ from pytest_ftgate.gates.run_limits import (
     amount_check,
     amount_rise,
     run_steps,
-    state_step,
+    state_steps,
 )
 from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.statements import (
@@ -109,14 +109,14 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     if check is None or verdict.outcome is Outcome.PASSED:
         return
     if check.unit in LIMIT_KEYS:
-        yield from run_steps(suite, gate, verdict)
+        yield from run_steps(suite, gate, verdict, check)
     elif verdict.outcome is Outcome.FAILED:
         yield next_step(StepKind.LOWER_USAGE)
     elif not check.informative:
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
         return
     elif any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
-        yield state_step(suite, verdict, check)
+        yield from state_steps(suite, verdict.notes)
     elif check.missing:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:
@@ -384,7 +384,7 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
         yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
     elif unpriced:
         told = {"n": unpriced, "of": len(replies), "allowed": MAX_MISSING_SHARE}
-        yield note(NoteKind.UNKNOWN_RUNS, **told, unit="usd")
+        yield note(NoteKind.UNKNOWN_RUNS, **told, unit="usd", variant=scores.variant)
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
         yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)

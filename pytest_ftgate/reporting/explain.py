@@ -360,7 +360,8 @@ def _usage_sentences(check: Check) -> Iterator[str]:
 def _run_sentences(check: Check, measured: str, limit: str) -> Iterator[str]:
     """Yield how a check of what runs took was decided."""
     sample = "runs of these tasks" if check.tasks else "tasks"
-    yield f"{measured}; Johnson's t over {check.effective:.0f} {sample}."
+    by = f"; Johnson's t over {check.effective:.0f} {sample}" if check.effective else ""
+    yield f"{measured}{by}."
     yield (
         f"It passes if all of the 95 % CI is within {limit}, and fails if all of the 99 % CI is "
         f"beyond it; {_conclusion(check)}"

@@ -301,7 +301,8 @@ def _words(
 def _find_rise(values: _Values) -> StepWords:
     # The cases that are shown may all be ones that regressed.
     named = "{cases} are right now{count:?, # in all}"
-    which = fill(named if values["cases"] else "{count:#case} became right", values)
+    unnamed = f"{{count:#{values.get('noun', 'case')}}} became right"
+    which = fill(named if values["cases"] else unnamed, values)
     remark = "another chat template, answer extraction, stop text or max_tokens?"
     return StepWords(f"find out why {which}", remark)
 

@@ -254,8 +254,10 @@ def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str
     if has_no_limit(check):
         return "no limit"
     if check.unit != "share":
-        value = level(check.limit, check.unit)
-        return f"limit {value if check.before is None else f'+{declared_percent(check.limit)}'}"
+        # Of the baseline the amount may be unknown.
+        is_rise = check.before is not None or check.kind is CheckKind.BASELINE
+        value = f"+{declared_percent(check.limit)}" if is_rise else level(check.limit, check.unit)
+        return f"limit {value}"
     if check.before is None:
         return f"min {declared_percent(check.limit)}"
     sign = "±" * check.two_sided

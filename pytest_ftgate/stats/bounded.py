@@ -131,17 +131,16 @@ def unseen_unit(sizes: Array, share: float) -> float:
 
 
 def _log_chance_of_none(sizes: Array, share: float) -> float:
-    """Return the logarithm of the largest chance that no unit is lost in a loss of *share*.
+    """Return the logarithm of the largest chance that no unit is lost in a loss of *share* < 1.
 
     Units with the chances p of a loss are all kept with the product of 1 - p. That is largest where
     weight times (1 - p) is one number for all units that can be lost, and the lighter ones cannot.
     """
     ranked = np.sort(sizes)[::-1]
     counts = np.arange(1.0, ranked.size + 1.0)
-    kept = (np.cumsum(ranked) - share * np.sum(ranked)) / counts
+    sums = np.cumsum(ranked)
+    kept = (sums - share * sums[-1]) / counts
     last = int(np.argmax(kept >= np.append(ranked[1:], 0.0)))
-    if kept[last] <= 0.0:
-        return -inf
     return float(counts[last] * np.log(kept[last]) - np.sum(np.log(ranked[: last + 1])))
 
 

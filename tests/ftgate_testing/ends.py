@@ -254,7 +254,8 @@ def _few_runs() -> Verdict:
 
 def _unstated_runs() -> Verdict:
     step = _step(StepKind.STATE_AMOUNT, missing=8, unit="usd_per_success", program=True)
-    told = note(NoteKind.UNKNOWN_RUNS, n=8, of=48, unit="usd_per_success", allowed=0.05)
+    gap = {"n": 8, "of": 48, "unit": "usd_per_success", "variant": "new"}
+    told = note(NoteKind.UNKNOWN_RUNS, **gap, allowed=0.05)
     return _runs(Outcome.INCONCLUSIVE, step, after=0.3, low=0.2, high=0.4, missing=8, notes=(told,))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
+from ftgate_testing.inputs import inputs_of
 from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
@@ -18,6 +19,8 @@ from pytest_ftgate.gates.feasibility import (
     divergence_problems,
     exclude_unrunnable_skills,
     latency_problems,
+    limit_of_cases,
+    limit_of_cases_notes,
     macro_f1_shortage,
     min_cases_for_quantile,
     min_latency_cases,
@@ -210,6 +213,60 @@ def test_a_refused_drop_names_what_nine_in_ten_builds_pass_as_the_default_limit_
 def test_one_case_is_refused_where_no_limit_of_it_could_be_shown(limits, told):
     assert problems(rate(**limits), cases(1)) == told
     assert problems(rate(**limits), cases(1, kind="rouge_l")) == told
+
+
+# --- inputs --------------------------------------------------------------------------------------
+
+
+def with_inputs(gate, count, inputs=300):
+    return replace(with_cases(gate, cases(count)), inputs=inputs_of(inputs))
+
+
+@every_row(
+    ("limits", "count", "inputs", "told"),
+    [
+        ({"max_drop": 0.03}, 20, 300, []),
+        ({"max_drop": 0.03}, 1, 300, []),
+        ({"max_drop": 0.03}, 20, 50, [drop(0.03, 70, needed=99)]),
+        # Inputs have no right answer, so that a minimum is one of the cases alone.
+        (
+            {"max_drop": 0.03, "min": 0.95}, 20, 300,
+            [least(0.95, 20, needed=59, possible=0.86)],
+        ),
+        ({"max_drop": 0.03, "min": 0.01}, 1, 300, [note(NoteKind.LONE_CASE)]),
+    ],
+)  # fmt: skip
+def test_inputs_count_as_cases_that_show_a_drop_and_no_minimum(limits, count, inputs, told):
+    gate = rate(**limits)
+
+    found = told_by(rate_problems, with_inputs(gate, count, inputs), gate)
+
+    assert found == [(one,) for one in told]
+
+
+@every_row(
+    ("limits", "count", "limit"),
+    [
+        ({"max_drop": 0.2}, 20, 0.2),
+        ({"max_drop": 0.03}, 60, 0.13),
+        ({"max_drop": 0.03}, 20, None),
+        ({"max_drop": 0.13, "has_default_limit": True}, 60, 0.13),
+        ({"max_drop": 0.03, "has_default_limit": True}, 200, 0.07),
+        ({"max_drop": 0.03, "kind": "format"}, 20, 0.03),
+        ({"max_drop": None, "kind": "format"}, 20, None),
+    ],
+)
+def test_what_was_accepted_is_held_to_a_limit_that_the_cases_show_without_inputs(
+    limits, count, limit
+):
+    gate = replace(rate(), **limits)
+    made = with_inputs(gate, count)
+
+    assert limit_of_cases(made, gate) == limit
+    differs = [] if limit == gate.max_drop else [(gate.max_drop, limit or 0.0)]
+    notes = [*limit_of_cases_notes(made, gate)]
+    assert [(one.values["limit"], one.values["possible"]) for one in notes] == differs
+    assert {one.kind for one in notes} <= {NoteKind.CASES_SHOW_NO_DROP}
 
 
 # --- macro-F1 ------------------------------------------------------------------------------------
@@ -430,8 +487,9 @@ def test_without_a_most_that_a_case_can_cost_three_hundred_unrelated_cases_are_n
     counts = {"cases": len(asked), "unrelated": unrelated, "needed": 300}
     told = note(NoteKind.PRICE_WITHOUT_BOUND, variants=("new",), **counts)
     assert found == ([] if unrelated is None else [(told,)])
-    free = replace(gate, evidence="point")
-    assert [*cost_problems(priced(free, asked, provider="recorded"), free)] == []
+    success = CostGate(line=3, max_usd_per_success=1.0)
+    for other in (replace(gate, evidence="point"), success):
+        assert [*cost_problems(priced(other, asked, provider="recorded"), other)] == []
 
 
 def test_a_max_tokens_that_is_named_could_show_the_limit_and_one_more_could_not():

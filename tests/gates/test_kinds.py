@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from math import ceil
+from types import SimpleNamespace
 
 import pytest
+from ftgate_testing.inputs import inputs_of, replied
 from ftgate_testing.notes import texts
 from ftgate_testing.score_columns import case, case_result, skill_scores, suite, variant_scores
 from ftgate_testing.sources import NotedSource
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates import kinds
 from pytest_ftgate.gates.design import Levels, Look
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.kinds import infeasible_limits, kind_of
-from pytest_ftgate.gates.needs import Given, Need, When, replies_of
+from pytest_ftgate.gates.needs import Given, GivenScores, Need, When, replies_of
 from pytest_ftgate.gates.notes import NoteKind, note, text_note
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
@@ -93,6 +97,36 @@ def test_only_the_gate_that_reads_grades_asks_judges_and_must_pass_cases():
     assert asked(form) == [("new",), ("current", When.IF_SENT)]
     assert accuracy.source.judged == ("new", "current")
     assert (accuracy.source.asked_for_drift, form.source.asked_for_drift) == (True, False)
+
+
+def test_replies_to_inputs_are_asked_for_and_compared_where_the_gate_reads_them():
+    inputs = inputs_of(200)
+    replies = {
+        name: replied(name, inputs.cases, lambda at, name=name: name if at < 2 else "late")
+        for name in ("current", "new")
+    }
+    for gate, name, differing in (
+        (ACCURACY, "new", 2),
+        (ACCURACY, "current", 0),
+        (FORMAT, "new", 0),
+    ):
+        given = given_to(gate, name=name)
+        source = GivenScores(tasks(), of_inputs=replies)
+        given = replace(given, suite=replace(given.suite, inputs=inputs), source=source)
+
+        asked = [need.variant for need in kind_of(gate).needs(gate, given) if need.of_inputs]
+        checks = verdict(gate, given).checks
+
+        assert asked == ["current", "new"][:differing]
+        assert sum(one.inputs.differing for one in checks if one.inputs) == differing
+
+
+def test_a_kind_that_is_not_listed_is_that_of_the_module_of_its_name(monkeypatch):
+    module = SimpleNamespace(KIND=kind_of(FORMAT))
+    monkeypatch.setattr(kinds, "KINDS", {})
+    monkeypatch.setitem(sys.modules, "pytest_ftgate.gates.format", module)
+
+    assert kind_of(FORMAT) is module.KIND
 
 
 def with_must_pass(given: Given) -> Given:

@@ -24,6 +24,7 @@ from pytest_ftgate.gates.notes import NoteKind
 from pytest_ftgate.gates.pair_labels import PAIRS_FOR_JUDGE
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.verdict import Check, Outcome
+from pytest_ftgate.suite.pair_labels import PairAnswer
 from pytest_ftgate.suite.rule import Rule
 
 NONE = case_samples([])
@@ -84,6 +85,12 @@ def test_a_change_is_a_bound_as_long_as_no_label_of_the_draw_tells_anything(coun
     found = check(with_labels(replies, labels)).inputs
 
     assert (found.known + found.labelled, found.is_bound) == (count, True)
+
+
+def test_fewer_than_ten_inputs_that_differ_from_each_other_show_nothing():
+    few, enough = (check(compared(n, differ=1), margin=0.9) for n in (9, 10))
+
+    assert (few.outcome, enough.outcome) == (OPEN, PASSED)
 
 
 # Looks --------------------------------------------------------------------------------------------
@@ -197,8 +204,15 @@ def test_labels_that_cannot_say_keep_a_check_open_if_they_could_turn_it():
     )
     many = check(labelled(start, 50, every("both", "both", "unknown")))
 
+    near = check(
+        labelled(start, 50, lambda at: "unknown" if at == 5 else every("old", "both")(at)),
+        margin=0.025,
+    )
+
     assert few.outcome is PASSED
     assert turning.outcome is PASSED
+    assert blocked_by(near) == NoteKind.LABELS_COULD_TURN
+    assert near.notes[0].values == {"n": 1, "of": 50}
     assert blocked_by(many) == NoteKind.LABELS_CANNOT_SAY
 
 
@@ -208,7 +222,10 @@ def test_labels_that_contradict_themselves_decide_nothing():
         replace(one, again=True, first=one.second, second=one.first)
         for one in start.inputs.labels[:10]
     ]
-    found = check(with_labels(start, turned))
+    unsure = [
+        replace(one, again=True, answer=PairAnswer.UNKNOWN) for one in start.inputs.labels[10:]
+    ]
+    found = check(with_labels(start, [*turned, *unsure]))
 
     assert blocked_by(found) == NoteKind.LABELS_CONTRADICT
     assert found.notes[0].values == {"n": 6, "of": 10}
@@ -237,6 +254,18 @@ def test_labels_of_a_judge_count_only_beside_labels_of_people():
     assert both.outcome is PASSED
     (shows,) = (note for note in both.notes if note.kind == NoteKind.JUDGE_LABELS)
     assert 0.5 < shows.values["share"] < 1.0
+
+
+def test_a_pair_of_which_a_judge_cannot_say_is_not_shared_with_people():
+    start = compared(4_000, differ=200)
+    unsure = pair_labels(
+        start, 200, lambda at: "unknown" if at == 1 else EVEN(at), by="m", judge=True
+    )
+    people = pair_labels(start, PAIRS_FOR_JUDGE, EVEN)
+    found = check(with_labels(start, (*unsure, *people)))
+
+    (needs,) = (note for note in found.notes if note.kind == NoteKind.JUDGE_NEEDS_LABELS)
+    assert needs.values["missing"] == 1
 
 
 def test_a_judge_that_sees_the_opposite_of_people_counts_for_nothing():

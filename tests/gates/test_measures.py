@@ -6,10 +6,13 @@ import pytest
 from ftgate_testing.score_columns import labelled, suite, without_replies
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.measures import (
     measure_rate,
+    not_gated_verdict,
     pairs_of_scores,
     rate_of_scores,
+    shown_change,
     unmeasured_verdict,
 )
 from pytest_ftgate.gates.notes import text_note
@@ -58,6 +61,34 @@ def test_a_measured_variant_has_the_rate_of_its_gate(gate, method, lenient) -> N
     assert (verdict.variant, verdict.gate, verdict.line) == ("strong", gate.kind, 7)
     assert (check.kind, check.limit, check.method) == (CheckKind.MINIMUM, 0.0, method)
     assert (bool(verdict.format_errors), verdict.lenient) == (gate is FORMAT, lenient)
+
+
+@every_row(("common", "change"), [(0, None), (1, None), (50, -0.5)])
+def test_a_change_is_shown_of_two_cases_or_more_that_both_sides_answered(common, change) -> None:
+    gone = {f"c{n:03}" for n in range(common, 100)}
+    before, after = without_replies(said("current", 50, 50), gone), said("new", 25, 75)
+
+    shown = shown_change(suite(ACCURACY), ACCURACY, before, after)
+
+    assert (None if shown is None else shown.change) == change
+
+
+@every_row(
+    ("limits", "has_baseline", "values"),
+    [
+        ({"max_drop": 0.1}, False, {"key": "baseline"}),
+        ({"limits_by_default": False}, True, {"key": "max_drop: none"}),
+        ({"min": 0.0}, True, {"minimum": 0.0, "cases": 3}),
+    ],
+)
+def test_a_measurement_says_what_leaves_nothing_to_gate(limits, has_baseline, values) -> None:
+    scores, gate = said("new", 2, 1), replace(ACCURACY, **{"min": None, **limits})
+    made = replace(suite(gate), cases=tuple(scores.cases))
+    baseline = said("current", 2, 1) if has_baseline else None
+
+    verdict = not_gated_verdict(made, gate, scores, baseline, JudgeEvidence())
+
+    assert verdict.statement == Statement(StatementKind.NOT_GATED, values)
 
 
 def test_a_variant_that_could_not_be_measured_says_why() -> None:

@@ -11,6 +11,7 @@ from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.design import Look
+from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.next_steps import (
     blocking_checks,
     case_count_steps,
@@ -173,6 +174,7 @@ def test_repeats_of_the_baseline_are_not_offered_where_they_change_little_or_not
         (replace(drop, units=50), made()),
         (replace(drop, discordance=None), made()),
         (replace(drop, n=6), made()),
+        (replace(drop, tasks=20), made()),
         # A ninth of the noise is left of nine replies, and a tenth of ten.
         (drop, replace(made(), baseline_repeats=9)),
     ):
@@ -388,6 +390,10 @@ def test_what_cannot_be_compared_is_requested_again_or_held_to_a_minimum():
 
     assert all_steps(found) == [NextStep(StepKind.DECLARE_MINIMUM, WHERE)]
 
+    at_chance = rated(check(CheckKind.MINIMUM, OPEN, informative=False))
+
+    assert all_steps(at_chance) == [NextStep(StepKind.RAISE_MINIMUM, WHERE)]
+
 
 def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
     of = replace(made(), baseline_repeats=2)
@@ -413,6 +419,53 @@ def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
         NextStep(StepKind.REPEAT_BASELINE, {**baseline, "where": "suite.ftgate.yaml"}),
         limit_to("max_drop: 0.1"),
     ]
+
+
+RISE = {"two_sided": True, "after": 0.95, "before": 0.8}
+INPUTS = InputChange(change=0.1, cases=20, inputs=200, equal=160, differing=40, better=12)
+
+
+@every_row(
+    ("outcome", "more", "fixed", "told"),
+    [
+        (FAILED, {}, 2, {"cases": "c1, c2", "count": 2}),
+        (OPEN, {}, 2, {"cases": "c1, c2", "count": 2}),
+        (FAILED, {"inputs": INPUTS}, 0, {"cases": "", "count": 12, "noun": "input"}),
+        (FAILED, {}, 0, None),
+    ],
+)
+def test_a_rise_that_is_not_allowed_names_what_became_right(outcome, more, fixed, told):
+    flips = (
+        flip("c0", regressed=True),
+        *(flip(f"c{1 + n}", regressed=False) for n in range(fixed)),
+    )
+    found = rated(check(outcome=outcome, **RISE, **more), flips=flips, fixed=fixed, regressed=1)
+
+    rise, others = all_steps(found)[: told is not None], all_steps(found)[told is not None :]
+
+    assert rise == ([NextStep(StepKind.FIND_RISE, told)] if told else [])
+    # No case that regressed is to be fixed.
+    assert [step.kind for step in others] == [StepKind.MAKE_BASELINE] * (outcome is FAILED)
+    assert all(step.values["rise"] for step in others)
+
+
+@every_row(("variants", "several"), [(("current", "new"), {}), ("abc", {"variant": "new"})])
+def test_an_open_check_with_inputs_asks_for_labels_and_not_for_cases(variants, several):
+    inputs = replace(INPUTS, to_label=10, chance=0.3, to_last=40, chance_at_last=0.8)
+    found = rated(
+        check(outcome=OPEN, inputs=inputs, missing=2, needed=60),
+        flips=(flip("c1", regressed=True),), regressed=1,
+    )  # fmt: skip
+    more = {name: replace(STEADY.variants["new"], name=name) for name in variants}
+    of = replace(STEADY, variants={**STEADY.variants, **more})
+
+    label, read = all_steps(found, of=of)
+
+    looks = {"n": 10, "chance": 0.3, "last": 40, "at_last": 0.8, "suite": "suite.ftgate.yaml"}
+    assert label == NextStep(StepKind.LABEL, {**looks, **several})
+    assert read.kind is StepKind.FIX_CASES
+    done = replace(found, checks=(check(outcome=OPEN, inputs=INPUTS),))
+    assert [step.kind for step in all_steps(done, of=of)] == [StepKind.FIX_CASES]
 
 
 @every_row(("needed", "repeats"), [(1900, 20), (1901, None)])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ftgate_testing.inputs import compared, inputs_of
 from ftgate_testing.score_columns import (
+    EXACT,
     case_result,
     labelled,
     rate_verdict,
@@ -15,7 +17,7 @@ from ftgate_testing.score_columns import (
 )
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates.design import Levels, Look
+from pytest_ftgate.gates.design import STEADY_DISCORDANCE, Levels, Look
 from pytest_ftgate.gates.figure import JudgeValidation
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.notes import Cause, NoteKind, ReplyNote, note, text_note
@@ -25,7 +27,8 @@ from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.power import pass_probability
-from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.gate_kinds import THESE_TASKS, RateGate
+from pytest_ftgate.suite.model import ReplyRules
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
 NEW, OLD = variant_scores("new", BAD), variant_scores("current", GOOD)
@@ -266,6 +269,68 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
     assert [check.kind for check in kept.checks] == [CheckKind.BASELINE]
 
 
+@every_row(
+    ("two_sided", "text", "told"),
+    [
+        (True, "refund", [note(NoteKind.SAME_TEXTS, of=200)]),
+        # Of four cases one text is the same; one reply is right with another one.
+        (True, "late_delivery", [note(
+            NoteKind.CHANGED_TEXTS,
+            changed=150, of=200, share=0.75, kept=50, regressed=50, fixed=50,
+        )]),
+        (False, "late_delivery", []),
+    ],
+)  # fmt: skip
+def test_a_limit_on_both_sides_says_how_many_texts_changed(two_sided, text, told) -> None:
+    gate = replace(accuracy(max_drop=0.05), two_sided=two_sided)
+    before = [1.0, 1.0, 0.0, 0.0] * 50
+    after = before if text == "refund" else [1.0, 0.0, 0.0, 1.0] * 50
+    sides = variant_scores("new", after, text=text), variant_scores("current", before)
+
+    kinds = (NoteKind.SAME_TEXTS, NoteKind.CHANGED_TEXTS)
+    assert [one for one in rate_verdict(gate, *sides).notes if one.kind in kinds] == told
+    lost = without_replies(sides[0], {*sides[0].results})
+    assert not {one.kind for one in rate_verdict(gate, lost, sides[1]).notes} & {*kinds}
+
+
+def test_a_check_of_two_tasks_is_about_no_tasks_alone() -> None:
+    gate = replace(accuracy(max_drop=0.5), claim=THESE_TASKS)
+    scores = [
+        (variant_scores("new", [1.0] * n), variant_scores("current", [1.0] * n)) for n in (2, 3)
+    ]
+
+    few, enough = (rate_verdict(gate, *sides).check for sides in scores)
+
+    assert (few.outcome, few.tasks, enough.tasks) == (Outcome.INCONCLUSIVE, 0, 3)
+
+
+# Inputs -----------------------------------------------------------------------------------------
+
+
+@every_row(
+    ("cases", "limits", "shown"),
+    [(20, [0.03], [0.0]), (60, [0.03, 0.13], [0.13]), (150, [0.03, 0.03], [])],
+)
+def test_inputs_join_the_comparison_with_the_baseline_and_not_that_with_the_record(
+    cases, limits, shown
+) -> None:
+    gate, inputs = accuracy(max_drop=0.03), inputs_of(1_000)
+    new, old = (variant_scores(name, [1.0] * cases, text=name) for name in ("new", "current"))
+    made = replace(suite(gate), cases=tuple(new.cases), inputs=inputs)
+    comparison = Comparison(new, old, accepted([1.0] * cases), inputs=compared(inputs, differ=10))
+
+    verdict = evaluate_rate(made, gate, comparison)
+
+    assert [check.limit for check in verdict.checks] == limits
+    assert [check.n for check in verdict.checks] == [1_000 + cases, cases][: len(limits)]
+    of_cases = [one for one in verdict.notes if one.kind == NoteKind.CASES_SHOW_NO_DROP]
+    assert [one.values["possible"] for one in of_cases] == shown
+    # The labelled cases are a part that may regress beside many inputs.
+    assert [(part.kind, part.name, part.n) for part in verdict.slices] == [
+        ("cases", "labelled cases", cases)
+    ]
+
+
 # Slices -----------------------------------------------------------------------------------------
 
 
@@ -465,10 +530,11 @@ def thinking(scores: VariantScores) -> VariantScores:
 
 
 def of_unchanged(
-    new: list[float | None], before: list[float], *gates: RateGate, **given: Samples
+    new: list[float | None], before: list[float], *gates: RateGate, default=False, **given: Samples
 ) -> list[dict[str, object]]:
     """Return what a verdict on *new* says of an unchanged variant, with a limit of 5 points."""
-    after, gate = variant_scores("new", new), accuracy(max_drop=0.05)
+    after = variant_scores("new", new)
+    gate = replace(accuracy(max_drop=0.05), has_default_limit=default)
     cases = tuple(row.case for row in after.results.values())
     of, current = replace(suite(gate, *gates), cases=cases), variant_scores("current", before)
     verdict = evaluate_rate(of, gate, Comparison(after, current, **given))
@@ -485,6 +551,31 @@ def test_a_verdict_says_how_surely_an_unchanged_variant_passes_as_far_as_its_rep
     assert of_unchanged(new, new, accepted=accepted(right)) == of_unchanged(new, right)
     # How the replies vary that the other gate reads is not known here.
     assert of_unchanged(new, right, replace(FORMAT, max_drop=0.05)) == [{"check": chance}]
+
+
+def test_of_pairwise_grades_nothing_is_known_of_an_unchanged_variant() -> None:
+    new, old = variant_scores("new", [0.0, 1.0] * 50), variant_scores("current", [1.0, 0.0] * 50)
+    gate = accuracy(max_drop=0.05)
+    # Labels would have a rate of guessing.
+    of = replace(suite(gate), cases=tuple(new.cases), reply=ReplyRules(format=(), score=EXACT))
+
+    for pairwise in (False, True):
+        judges = JudgeEvidence(is_pairwise=pairwise)
+        verdict = evaluate_rate(of, gate, Comparison(new, old, judge_evidence=judges))
+        kinds = {one.kind for one in verdict.notes}
+        assert (NoteKind.UNCHANGED_PASSES in kinds) is not pairwise
+
+
+@every_row(
+    ("lost", "won", "told"),
+    [(15, 15, {"changed": 30, "of": 100, "assumed": STEADY_DISCORDANCE}), (3, 0, {})],
+)
+def test_more_changes_than_a_default_limit_assumes_are_named(lost, won, told) -> None:
+    sides = [0.0] * lost + [1.0] * (100 - lost), [1.0] * (100 - won) + [0.0] * won
+
+    (declared,), (default,) = (of_unchanged(*sides, default=one) for one in (False, True))
+
+    assert {key: default[key] for key in default if key not in declared} == told
 
 
 @every_row(

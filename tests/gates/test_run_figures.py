@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ftgate_testing.agent_scores import agent_scores, costing
-from ftgate_testing.score_columns import case
+from ftgate_testing.score_columns import case, changed, with_case
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate import compare
 from pytest_ftgate.gates.measures import pairs_of_scores
@@ -55,6 +56,23 @@ def test_failures_pay_for_the_successes():
 def test_each_task_weighs_the_same_however_often_it_ran():
     scores = costing("new", [[1.0] * 9, [3.0], [2.0]])
     assert run_figure(scores, Amount.COST, NO_PRICE, these_tasks=True).value == pytest.approx(2.0)
+
+
+@every_row(
+    ("amount", "odd", "value"),
+    [
+        (Amount.COST, {"weight": 0.0}, 1.0),
+        (Amount.COST, {"expected": None}, 2.0),
+        (Amount.COST_PER_SUCCESS, {"expected": None}, 1.0),
+    ],
+)
+def test_a_task_without_weight_costs_nothing_and_one_without_an_answer_no_success(
+    amount, odd, value
+):
+    scores = changed(
+        costing("new", [[1.0], [3.0]]), lambda n, row: with_case(row, **odd) if n else row
+    )
+    assert run_figure(scores, amount, NO_PRICE, these_tasks=True).value == value
 
 
 def test_what_is_not_known_has_no_figure_and_a_run_without_it_is_missing():
@@ -177,6 +195,15 @@ def test_only_tasks_that_both_sides_ran_have_a_success(suite):
     found = rows(suite, before, [runs(None, None), runs(1, 1), runs(1, 1), runs(1, 1)])
 
     assert found["pass@1", ""].before.value == 1.0
+
+
+def test_fewer_than_three_tasks_or_unequal_ones_have_no_success(suite):
+    unequal = changed(
+        scores(suite, 1, [runs(1, 1)] * 3), lambda n, row: with_case(row, weight=1.0 + n)
+    )
+
+    assert rows(suite, None, [runs(1, 1)] * 2) == {}
+    assert [*run_rows(suite, GATE, None, unequal)] == []
 
 
 def test_amounts_have_their_change_and_what_no_file_states_has_no_row(suite):

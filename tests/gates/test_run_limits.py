@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from ftgate_testing.agent_scores import agent_scores, costing
 from ftgate_testing.score_columns import suite
+from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.notes import NoteKind
-from pytest_ftgate.gates.statements import StepKind
+from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.usage import evaluate_cost, evaluate_usage
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.suite.gate_kinds import CostGate, RateGate, UsageGate
@@ -82,8 +83,17 @@ def test_a_side_of_a_comparison_with_too_few_known_runs_decides_nothing():
         ]
         for row in rows
     ]
-    rise = cost(gate, known, agent_scores("current", before)).checks[1]
-    assert (rise.outcome, rise.missing) == (Outcome.INCONCLUSIVE, 8)
+    nothing = [[(1.0, {"tool_calls": 1})] * 5] * 8
+    for tasks, missing in ((before, 8), (nothing, 40)):
+        made = replace(of(gate), places={"variants.current": "s.yaml:4"})
+        verdict = evaluate_cost(made, gate, known, agent_scores("current", tasks))
+        rise = verdict.checks[1]
+        assert (rise.outcome, rise.missing, rise.n) == (Outcome.INCONCLUSIVE, missing, 40)
+        # It is the baseline whose runs are to state it.
+        assert [one.values["variant"] for one in rise.notes] == ["current"]
+        (step,) = verdict.next
+        assert step.kind is StepKind.STATE_AMOUNT
+        assert (step.values["missing"], step.values["where"]) == (missing, "s.yaml:4")
 
 
 @pytest.mark.parametrize(
@@ -157,3 +167,61 @@ def test_a_rise_of_usage_alone_reads_what_is_known_and_says_so_where_nothing_is(
     nothing = costing("new", costs(0.1))
     verdict = evaluate_usage(of(gate), gate, nothing, costing("current", costs(0.1)))
     assert (verdict.outcome, verdict.check.n) == (Outcome.INCONCLUSIVE, 0)
+
+
+def test_a_variant_that_costs_nothing_costs_less_a_success_than_one_that_does():
+    gate, free = replace(LIMIT, max_rise=0.1), costing("new", [[0.0] * 5] * 8)
+    rise = cost(gate, free, costing("current", costs(0.2))).checks[1]
+    assert (rise.outcome, rise.rise, rise.high) == (Outcome.PASSED, -1.0, -1.0)
+
+
+@every_row(("mean", "outcome"), [(0.5, Outcome.PASSED), (0.51, Outcome.FAILED)])
+def test_a_plain_threshold_decides_by_the_observed_amount_of_known_runs(mean, outcome):
+    gate = replace(LIMIT, evidence="point")
+    verdict = cost(gate, costing("new", [[mean - 0.25, mean + 0.25]]))
+    assert (verdict.check.method, verdict.outcome) == ("point", outcome)
+    unknown = [[(1.0, {"cost_usd": mean}), (1.0, {"tool_calls": 1})]]
+    assert cost(gate, agent_scores("new", unknown)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_no_number_of_runs_settles_a_mean_that_lies_at_its_limit():
+    verdict = cost(LIMIT, costing("new", [[0.25, 0.75]] * 20))
+    assert (verdict.outcome, verdict.check.needed) == (Outcome.INCONCLUSIVE, None)
+    assert [step.kind for step in verdict.next] == [StepKind.SET_LIMIT]
+
+
+# Steps --------------------------------------------------------------------------------------------
+
+
+def test_a_rise_over_a_free_baseline_asks_for_a_limit_of_its_own():
+    gate, free = UsageGate(line=2, max_rise=0.1), [[(1.0, {"tool_calls": 0})]] * 8
+    after = agent_scores("new", [[(1.0, {"tool_calls": 1})]] * 8)
+    verdict = evaluate_usage(of(gate), gate, after, agent_scores("current", free))
+    assert verdict.next == (NextStep(StepKind.DECLARE_LIMIT, {"where": "suite.ftgate.yaml:2"}),)
+
+
+def test_runs_that_brought_no_reply_are_to_be_run_again():
+    verdict = cost(LIMIT, agent_scores("new", [[(None, {})] * 2] * 3))
+    assert verdict.next == (
+        NextStep(StepKind.RUN_AGAIN, {"missing": 6, "suite": "suite.ftgate.yaml"}),
+    )
+
+
+@every_row(
+    ("name", "line", "by_tool"),
+    [("runs.jsonl", '{"id": "t00", "text": "x"}', False), ("runs.eval", "", True)],
+)
+def test_an_amount_of_recorded_runs_is_to_be_stated_where_these_are_written(
+    tmp_path, name, line, by_tool
+):
+    file = tmp_path / name
+    file.write_text(line, "utf-8")
+    made = of(LIMIT)
+    new = replace(made.variants["new"], provider="recorded", replies=file)
+    scores = agent_scores("new", [[(1.0, {"tool_calls": 1})]] * 3)
+    made = replace(made, variants={**made.variants, "new": new})
+    (step,) = evaluate_cost(made, LIMIT, scores, scores).next
+    assert step.kind is StepKind.STATE_AMOUNT
+    assert (step.values["file"], step.values["by_tool"], step.values["missing"]) == (
+        name, by_tool, 3,
+    )  # fmt: skip

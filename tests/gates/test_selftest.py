@@ -8,9 +8,16 @@ import pytest
 from ftgate_testing.score_columns import case_result, suite
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.gates import forgetting, rates
+from pytest_ftgate import self_compare
+from pytest_ftgate.gates import forgetting, rates, selftest
 from pytest_ftgate.gates.design import Levels, Look
-from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
+from pytest_ftgate.gates.selftest import (
+    DrawnRuns,
+    SelfComparison,
+    SelfTest,
+    rate_selftest,
+    skills_selftest,
+)
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
@@ -235,3 +242,54 @@ def test_forgetting_is_tested_in_every_prompt_mode_with_the_regressed_skills(see
     assert found.regressed == {"facts": sum(counts) / 3}
     assert (found.gate, found.margin, found.minimum) == ("forgetting", 0.1, None)
     assert found.discordance == 1.0
+
+
+# --- halves of the runs of an agent --------------------------------------------------------------
+
+
+def halves(*rewards: list[float], **declared: object) -> SelfComparison:
+    """Return the comparison of an agent with itself, whose tasks have these rewards."""
+    rows = [
+        {"id": f"task-{task}", "score": reward, "reply": f"run {number}"}
+        for task, several in enumerate(rewards)
+        for number, reward in enumerate(several)
+    ]
+    return self_compare(rows, **declared).comparison
+
+
+@every_row(
+    ("tasks", "declared", "drops", "outcomes"),
+    # Six tasks lose more than they gain in 22 of 64 splits, all of them in one, and gain in one.
+    [(6, {"max_drop": 0.3}, 22, (1, 1)), (4, {"two_sided": 0.3}, 10, (0, 0))],
+)
+def test_every_split_of_few_runs_is_evaluated_once(tasks, declared, drops, outcomes):
+    found = halves(*[[1, 0]] * tasks, **declared)
+
+    assert (found.splits, found.possible, found.tasks) == (2**tasks, 2**tasks, tasks)
+    assert (found.any_drop, found.large_drop) == (drops, drops)
+    assert (found.failed, found.passed) == outcomes
+
+
+def test_of_many_splits_some_are_drawn_and_always_the_same_ones(monkeypatch):
+    monkeypatch.setattr(selftest, "MOST_SPLITS", 8)
+
+    first, again = (halves(*[[1, 0, 1, 0, 1]] * 6, max_drop=0.5) for _ in range(2))
+
+    assert first == again
+    # Of five runs one is left out.
+    assert (first.splits, first.possible, first.half) == (8, 30**6, 2)
+
+
+def test_an_agent_that_always_does_the_same_is_never_red():
+    found = halves(*[[1, 1]] * 3, max_drop=0.9)
+
+    assert (found.passed, found.any_drop) == (8, 0)
+
+
+def test_more_runs_of_a_task_show_smaller_limits_and_most_of_these_tasks_alone(monkeypatch):
+    monkeypatch.setattr(selftest, "MOST_SPLITS", 1)
+    claims = ("these_tasks", "tasks_like_these")
+    these, others = (halves(*[[1, 0, 1, 1]] * 4, claim=claim, max_drop=0.5) for claim in claims)
+
+    assert these.shown_by_all < these.shown_by_half
+    assert these.shown_by_all < others.shown_by_all < others.shown_by_half

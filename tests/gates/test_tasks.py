@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from ftgate_testing.score_columns import case_samples
 from ftgate_testing.tables import every_row
 
+from pytest_ftgate.gates.design import Levels
+from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
-from pytest_ftgate.gates.tasks import task_runs
+from pytest_ftgate.gates.tasks import check_task_minimum, task_notes, task_runs
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 
 pytest_plugins = ["pytester"]
 SUITE = """
@@ -150,3 +154,26 @@ def test_an_accepted_record_says_how_many_runs_of_a_task_were_right():
     runs = task_runs(samples)
     assert runs.sums.tolist() == [4.0, 0.55, 0.0]
     assert runs.runs.tolist() == [5.0, 1.0, 2.0]
+
+
+def test_two_tasks_with_a_reply_show_no_minimum():
+    check = check_task_minimum(case_samples([1.0, 1.0, None]), minimum=0.5, levels=Levels())
+
+    assert (check.outcome, check.missing) == (Outcome.INCONCLUSIVE, 1)
+    assert check.notes == (note(NoteKind.TOO_FEW_REPLIES, n=2, of=3),)
+
+
+@every_row(
+    ("before", "told"),
+    [
+        ([0.5, 0.5, 0.5], [NoteKind.ONLY_THESE, NoteKind.RUNS_SHOW]),
+        ([0.5, 0.5, None], [NoteKind.ONLY_THESE]),
+        ([1.0, 1.0, 1.0], [NoteKind.ONLY_THESE]),
+    ],
+)
+def test_what_more_runs_show_is_known_of_three_tasks_whose_runs_differ(before, told):
+    sides = [case_samples(values, repeats=2) for values in (before, [1.0, 0.0, 1.0])]
+    known = {"kind": CheckKind.BASELINE, "outcome": Outcome.INCONCLUSIVE, "limit": 0.2}
+    check = Check(**known, n=6, after=0.6, before=0.5, tasks=3)
+
+    assert [one.kind for one in task_notes(*sides, check)] == told

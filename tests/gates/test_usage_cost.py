@@ -286,9 +286,10 @@ def test_runs_without_a_cost_and_a_price_are_asked_to_state_it():
     verdict = evaluate_cost(of(LIMIT, new=Tariff()), LIMIT, runs, runs)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.notes == (note(NoteKind.UNKNOWN_RUNS, n=20, of=20, allowed=0.05, unit="usd"),)
+    gap = {"n": 20, "of": 20, "allowed": 0.05, "unit": "usd", "variant": "new"}
+    assert verdict.notes == (note(NoteKind.UNKNOWN_RUNS, **gap),)
     assert [step.kind for step in verdict.next] == [StepKind.STATE_AMOUNT]
-    assert "20 of 20 runs lack a cost" in note_text(verdict.notes[0])
+    assert "20 of 20 runs of new lack a cost" in note_text(verdict.notes[0])
     assert step_line(verdict.next[0]).startswith("state cost_usd of 20 runs")
 
 
@@ -552,6 +553,12 @@ def test_cases_that_would_show_that_the_limit_is_broken_are_told_as_that():
 
 def test_no_number_of_cases_is_advised_for_a_mean_that_lies_at_its_limit():
     check = evaluated(LIMIT, [400, 600] * 60).check
+
+    assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
+
+
+def test_no_number_of_cases_is_advised_where_nothing_limits_what_a_case_costs():
+    check = evaluated(LIMIT, drawn(495, 300), keys=RECORDED).check
 
     assert (check.outcome, check.needed) == (Outcome.INCONCLUSIVE, None)
 

@@ -4,7 +4,14 @@ import pytest
 from ftgate_testing.tables import every_row
 
 from pytest_ftgate.gates.figure import IntervalEstimate, JudgeValidation
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.statements import (
+    ExamChange,
+    ExamLoss,
+    LossOfExam,
+    LostCases,
+    Statement,
+    StatementKind,
+)
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict, combine_checks
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
@@ -45,6 +52,26 @@ SHOWS_NOTHING = check(OPEN, informative=False)
 )
 def test_the_worst_check_decides_and_of_equal_ones_that_which_tells_most(checks, wanted) -> None:
     assert combine_checks(iter(checks)) == wanted
+
+
+@every_row(
+    ("change", "shrunk"),
+    [
+        ({"came": 2, "is_new": True}, False),
+        ({"is_older": True}, True),
+        ({"lost": (LostCases("gone", 1, None, ("c1",)),)}, True),
+        ({"losses": (ExamLoss(LossOfExam.LIMIT, "max_drop", 0.1, ""),)}, True),
+    ],
+)
+def test_an_exam_that_has_shrunk_always_blocks_and_breaks_no_limit(change, shrunk):
+    kind = StatementKind.EXAM_HAS_SHRUNK if shrunk else StatementKind.RATE
+    verdict = Verdict(
+        suite="s", line=1, gate="accuracy", variant="v", outcome=OPEN, statement=Statement(kind),
+        exam=ExamChange(accepted=9, **change),
+    )  # fmt: skip
+
+    assert (verdict.always_blocks, verdict.holds) == (shrunk, shrunk)
+    assert replace(verdict, outcome=PASSED).holds
 
 
 @every_row(

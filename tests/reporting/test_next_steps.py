@@ -31,8 +31,10 @@ def test_every_kind_of_step_has_a_sentence(kind):
 
 def test_without_a_case_to_show_a_rise_is_told_by_its_number():
     step = next_step(StepKind.FIND_RISE, cases="", count=3)
+    of_inputs = next_step(StepKind.FIND_RISE, cases="", count=1, noun="input")
 
     assert step_text(step).startswith("find out why 3 cases became right (")
+    assert step_text(of_inputs).startswith("find out why 1 input became right (")
 
 
 def test_a_command_stands_after_its_sentence():

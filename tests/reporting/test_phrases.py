@@ -68,6 +68,9 @@ COST = replace(
         ("cost of 1,000 requests up 40 % (95 % CI 30 to 50 %), limit +10 %: current 0.30 USD "
         "→ 0.42 USD"),
     ),
+    # What the runs of the baseline cost is not known.
+    (replace(COST, kind=CheckKind.BASELINE, unit="usd_per_success", low=None, high=None, limit=0.1),
+     "cost per success 0.42 USD, limit +10 %"),
 ])  # fmt: skip
 def test_a_check_has_its_size_interval_limit_and_levels_in_one_notation(check, expected):
     assert check_text(check) == expected

@@ -24,37 +24,6 @@ def runs(*rewards):
     ]
 
 
-def test_every_split_of_few_runs_is_evaluated_once():
-    found = self_compare(runs([1, 0], [1, 0], [1, 1])).comparison
-
-    # Of the two tasks that vary, both fall in one of four ways, and three tasks have two orders.
-    assert (found.splits, found.possible) == (8, 8)
-    assert (found.any_drop, found.large_drop) == (2, 2)
-    assert found.failed + found.inconclusive + found.passed == 8
-
-
-def test_of_many_splits_some_are_drawn_and_always_the_same_ones():
-    rows = runs(*[[1, 0, 1, 0]] * 6)
-
-    first, again = (self_compare(rows, max_drop=0.5) for _ in range(2))
-
-    assert first.comparison == again.comparison
-    assert first.comparison.splits == 8 < first.comparison.possible == 6**6
-    assert "8 splits were drawn" in str(first)
-
-
-def test_with_a_limit_on_both_sides_a_rise_is_red_as_well():
-    rows = runs([1, 0], [1, 0], [1, 1])
-
-    assert self_compare(rows, two_sided=0.3).comparison.any_drop == 4
-
-
-def test_an_agent_that_always_does_the_same_is_never_red():
-    found = self_compare(runs(*[[1, 1]] * 3), max_drop=0.9).comparison
-
-    assert (found.failed, found.any_drop) == (0, 0)
-
-
 def test_the_claim_is_that_of_all_runs_and_the_limit_that_of_half_of_them():
     rows = runs(*[[1, 0, 1, 1]] * 10)
 
@@ -64,15 +33,14 @@ def test_the_claim_is_that_of_all_runs_and_the_limit_that_of_half_of_them():
     assert chosen.claims_these
     assert not others.claims_these
     assert (chosen.runs, chosen.half) == (4, 2)
-    assert chosen.shown_by_all < chosen.shown_by_half
-    assert chosen.shown_by_all < others.shown_by_all < others.shown_by_half
 
 
 def test_an_odd_run_is_left_out_and_so_is_a_task_with_one():
     result = self_compare(runs([1, 0, 1], [1, 0, 1], [1, 0, 1], [1]))
 
     assert (result.comparison.tasks, result.comparison.half, result.left_out) == (3, 1, 1)
-    assert result.comparison.possible == 6**3
+    assert (result.comparison.splits, result.comparison.possible) == (8, 6**3)
+    assert "8 splits were drawn" in str(result)
     assert "1 task with one run or none left out" in str(result)
 
 

@@ -93,6 +93,11 @@ def test_the_steps_to_the_saddle_point_do_not_stop_at_the_end_of_their_range():
     assert float(p_mean(values, -5.0)) < 0.001
 
 
+def test_losses_that_are_next_to_nothing_beside_a_gain_hide_none_of_it():
+    # The saddle point lies beyond all steps to it.
+    assert float(p_mean([1.0, -1e-40], -1e-40)) < 1e-20
+
+
 # --- values of cases and of groups ----------------------------------------------------------------
 
 

@@ -316,9 +316,10 @@ def test_equal_values_at_a_bound_have_closed_ends(value, low, high):
 @every_row("most", [0.3, 0.7, 1.1])
 @every_row("n", [7, 30, 60, 100])
 @every_row("weights", [[1.0], [2.0, 3.0, 1.0]])
-def test_a_mean_of_values_that_are_all_the_most_is_bounded_by_it(most, n, weights):
-    # Such a mean often rounds to just above them.
-    values, cases = np.full(n, most), np.arange(n)
+@every_row("size", [1, 7])
+def test_a_mean_of_values_that_are_all_the_most_is_bounded_by_it(most, n, weights, size):
+    # Such a mean often rounds to just above them, and so does the sum of a group.
+    values, cases = np.full(n, most), np.arange(n) // size
     ratio = BoundedRatio.of_cases(
         (values, np.ones(n)), np.resize(weights, n), cases, most, (1.0, 1.0)
     )
