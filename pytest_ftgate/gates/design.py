@@ -420,10 +420,13 @@ def input_units(suite: Suite) -> list[int]:
 
 
 def guess_rate(suite: Suite, gate: Gate) -> float:
-    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
-    labels = suite.labels
+    """Return the accuracy of guessing: 1 / number of labels, or 0 without labels.
+
+    It is also 0 if a judge prefers one of two replies, since guessing labels wins no preference.
+    """
+    labels, prefers = suite.labels, any(judge.is_pairwise for judge in suite.judges)
     reads_grades = isinstance(gate, RateGate) and gate.reads_grades
-    return 1 / len(labels) if labels and reads_grades else 0.0
+    return 1 / len(labels) if labels and reads_grades and not prefers else 0.0
 
 
 def round_up_to_point(share: float) -> float:

@@ -35,7 +35,7 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import change_counts, is_noninferior
 from pytest_ftgate.suite.gate_kinds import CostGate, ForgettingGate, RateGate
-from pytest_ftgate.suite.model import Checkpoint
+from pytest_ftgate.suite.model import Checkpoint, Judge, Variant
 from pytest_ftgate.suite.rule import Rule
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -137,6 +137,10 @@ def test_guessing_is_right_as_often_as_there_are_few_labels(gate, labels, rate):
     free = replace(made, reply=replace(made.reply, format=()))
 
     assert guess_rate(made if labels else free, gate) == rate
+    model = Variant(name="judge", line=1, provider="anthropic", model="judge")
+    grades = {"good": 1.0, "bad": 0.0}
+    judge = Judge(rule=Rule("judge"), rubric="r", grades=grades, variant=model, is_pairwise=True)
+    assert guess_rate(replace(made, judges=(judge,)), gate) == 0.0
 
 
 # --- looks ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ftgate_testing.answer_files import write_rows
 from ftgate_testing.tickets import EXAMPLE, SYSTEM_PROMPT, save_adapter, tickets
 from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
+from pytest_ftgate.reporting.notes import named_note_text
 from pytest_ftgate.weights import find_weights
 
 WEIGHTS = find_weights("smollm2-135m", Path())
@@ -134,7 +135,9 @@ def test_each_cause_is_made_and_named(pytester: pytest.Pytester) -> None:
     assert "foreign: it was trained on Qwen/SmolLM3-3B" in printed
     found = {
         verdict["variant"]: " ".join(
-            str(step["values"].get("cause", "")) for step in verdict["next"]
+            named_note_text("cause", step["values"])
+            for step in verdict["next"]
+            if "cause" in step["values"]
         )
         for verdict in json.loads((folder / "run.json").read_text("utf-8"))["verdicts"]
     }
