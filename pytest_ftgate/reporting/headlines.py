@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 
 #: The most cases that a sentence on the exam names.
 _MAX_CASES = 5
+_HAD_NO_REPLY = "had no reply when the run was accepted"
 #: What has become of accepted cases: of one, and of several.
 _STATES = {
     "gone": ("is gone", "are gone"),
     "without weight": ("has no weight any more", "have no weight any more"),
     "changed": ("has changed", "have changed"),
+    "without a reply": (_HAD_NO_REPLY, _HAD_NO_REPLY),
 }
 
 
@@ -104,8 +106,19 @@ def refusal_lines(failed: Mapping[str, tuple[str, ...]], command: str) -> Iterat
 
     *failed* has the names of gates by what became of them, and *command* is that of this run.
     """
+    from pytest_ftgate.results.accepted import WITHOUT_REPLIES  # imports SciPy
+
     gates = "; ".join(f"{first_names(names)} {state}" for state, names in failed.items())
-    yield f"NOT ACCEPTED: {gates}. No record was written; to accept this run all the same:"
+    refused, anyway = (
+        f"NOT ACCEPTED: {gates}. No record was written;",
+        "to accept this run all the same:",
+    )
+    if WITHOUT_REPLIES in failed:
+        yield f"{refused} to request the missing replies first (add those of a recorded variant):"
+        yield command
+        yield anyway
+    else:
+        yield f"{refused} {anyway}"
     yield command.replace("pytest", "pytest --ftgate-accept-failed", 1)
 
 

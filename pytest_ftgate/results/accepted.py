@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
+from pytest_ftgate.gates.notes import Note, NoteKind
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import ExamChange
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -253,15 +255,30 @@ class Acceptance:
     is_read: bool
 
 
+#: What keeps a run from being accepted, and another run may bring.
+WITHOUT_REPLIES = "without enough replies"
+
+
+def _lacks_replies(told: Note) -> bool:
+    """Return True if *told* says that more cases have no reply than a gate allows."""
+    n, of = told.values.get("n"), told.values.get("of")
+    if told.kind != NoteKind.NO_REPLY or not (isinstance(n, int) and isinstance(of, int)):
+        return False
+    return n > MAX_MISSING_SHARE * of
+
+
 def failed_gates(report: Report) -> dict[str, tuple[str, ...]]:
     """Return what keeps *report* from being accepted: the names of gates by what became of them.
 
-    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam.
+    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam. Too
+    few replies are one: later runs would compare nothing with the cases that have none.
     """
     found: dict[str, list[str]] = {}
     for verdict in report.gated_verdicts:
         if verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
             found.setdefault(str(verdict.outcome), []).append(node_name(verdict))
+        elif any(_lacks_replies(one) for one in verdict.notes):
+            found.setdefault(WITHOUT_REPLIES, []).append(node_name(verdict))
     for missing in report.not_evaluated:
         found.setdefault("not evaluated", []).append(missing.node.rpartition("::")[2])
     for test in report.failed_tests:

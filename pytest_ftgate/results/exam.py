@@ -6,13 +6,14 @@ case that fails could leave the suite, or lose its weight, and nothing would say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.gate_kinds import is_rate
@@ -226,6 +227,26 @@ def _lost_cases(
         elif today._replace(must_pass=False) != case._replace(must_pass=False):
             lost["changed"].append(key)
     return {kind: keys for kind, keys in lost.items() if keys}
+
+
+def with_unscored(
+    change: ExamChange, before: Exam, now: Exam, gate: str, scored: Collection[str]
+) -> ExamChange:
+    """Return *change* with the cases that had no reply when the run was accepted, if there are any.
+
+    Nothing compares them with a result, as if they had left. *scored* are those with a reply.
+    """
+    accepted = before.gates.get(gate)
+    if accepted is None or not accepted.reads_record or not scored:
+        return change
+    then, cases = before.cases.get(accepted.cases, {}), now.cases.get(now.gates[gate].cases, {})
+    counted = {key: case for key, case in then.items() if case.weight > 0 and key not in scored}
+    keys = [key for key, case in counted.items() if cases.get(key) == case]
+    if not keys:
+        return change
+    few, named = len(keys) <= MAX_MISSING_SHARE * len(then), tuple(keys[:_MAX_NAMED])
+    found = LostCases("without a reply", len(keys), None, named, is_tolerated=few)
+    return replace(change, lost=(*change.lost, found))
 
 
 def _count_right(keys: Iterable[str], right: Mapping[str, float | None]) -> int | None:

@@ -169,6 +169,67 @@ def test_a_run_with_an_inconclusive_gate_is_accepted_and_the_line_says_so(desk):
     assert desk.path(ACCEPTED).exists()
 
 
+LIMIT_15 = "{accuracy: {max_drop: 0.15}}"
+
+
+def test_a_run_with_too_few_replies_is_not_accepted_and_says_what_brings_them(desk):
+    desk.suite(LIMIT_15, current=0)
+    desk.replies("current", missing=6)
+
+    result = desk.run("--ftgate-accept")
+
+    result.stdout.fnmatch_lines(
+        [
+            "NOT ACCEPTED: accuracy[[]current] without enough replies. No record was written;",
+            "  to request the missing replies first (add those of a recorded variant):",
+            "    *pytest * --ftgate-accept",
+            "to accept this run all the same:",
+            "    *pytest --ftgate-accept-failed *",
+        ]
+    )
+    assert not desk.path(ACCEPTED).exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "outcome", "told"),
+    [
+        (44, "inconclusive", "44 of 100 accepted cases had no reply when the run was accepted"),
+        (4, "passed", "accuracy: current 96 % (0 on the accepted cases, limit 15)"),
+    ],
+)
+def test_cases_without_an_accepted_reply_are_said_and_block_if_they_are_many(
+    desk, missing, outcome, told
+):
+    desk.suite(LIMIT_15, current=0)
+    desk.replies("current", missing=missing)
+    desk.run("--ftgate-accept", "--ftgate-accept-failed")
+    desk.replies("current")
+    path = desk.path("current.jsonl")
+    lines = path.read_text("utf-8").splitlines()
+    wrong = [json.dumps(json.loads(line) | {"text": "other"}) for line in lines[-missing:]]
+    path.write_text("\n".join([*lines[:-missing], *wrong]), "utf-8")
+
+    result = desk.run()
+
+    verdict = desk.verdicts()["accuracy[current]"]
+    assert verdict["outcome"] == outcome
+    assert [lost["count"] for lost in verdict["exam"]["lost"]] == [missing]
+    assert told in " ".join(result.stdout.str().split())
+
+
+def test_a_pass_on_the_accepted_cases_needs_replies_to_the_new_ones_too(desk):
+    desk.cases = 60
+    desk.suite(LIMIT_15, current=0)
+    desk.run("--ftgate-accept")
+    desk.cases = 100
+    desk.write_cases()
+
+    desk.run()
+
+    check = compared(desk)
+    assert (check["outcome"], check["n"], check["missing"]) == ("inconclusive", 60, 40)
+
+
 def test_the_option_for_failed_runs_does_nothing_by_itself(desk):
     desk.suite(DROP, current=2, worse=30)
 
