@@ -94,6 +94,9 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     text = f"accepted {', '.join(acceptance.names)} in {acceptance.file}; commit it with the change"
     yield with_more(text, ", ".join(states))
     yield from _changes(acceptance.changes)
+    if acceptance.new_anchors:
+        names = first_names(acceptance.new_anchors)
+        yield f"new anchor of {names}: no case that was accepted earlier is as it was"
     if not acceptance.is_read:
         yield (
             f"no gate compares with the results in {acceptance.file}: max_drop: none, evidence: "

@@ -111,6 +111,32 @@ def test_small_drops_of_accepted_releases_add_up_against_the_anchor_until_it_is_
     assert kinds == ["accepted"]
 
 
+@pytest.mark.parametrize("edited", ["score", "ids"])
+def test_an_anchor_of_which_no_case_is_left_gives_way_to_the_accepted_run(desk, edited):
+    desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
+    desk.run("--ftgate-accept")
+    desk.run("--ftgate-accept")
+    if edited == "score":
+        desk.edit("reply: {", "reply: {score: exact, ")
+
+    def accept(count):
+        desk.replies("current", wrong=count)
+        if edited == "ids":
+            desk.write_cases()
+            for name in ("current.jsonl", "tickets.cases.jsonl"):
+                desk.edit('"id": "t', '"id": "u', name)
+        return desk.run("--ftgate-accept")
+
+    accept(5).stdout.fnmatch_lines(
+        ["new anchor of current: no case that was accepted earlier is as it was"]
+    )
+    accept(9).stdout.no_fnmatch_line("new anchor*")
+    accept(30)
+
+    checks = {check["kind"]: check for check in desk.verdicts()["accuracy[current]"]["checks"]}
+    assert (checks["anchor"]["before"], checks["anchor"]["outcome"]) == (0.95, "failed")
+
+
 def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     desk.suite(current=0, gates={"accuracy": {"min": 0.5}})
     desk.run("--ftgate-accept")
