@@ -18,7 +18,7 @@ from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, Los
 from pytest_ftgate.suite.function_references import source_files
 from pytest_ftgate.suite.gate_kinds import is_rate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import file_sha256
 
 #: The table of the suite's own cases; skills and marked functions have one by their gate.
@@ -155,8 +155,8 @@ def case_digest(case: Case, folder: Path) -> str:
 
     Functions of the suite are searched in *folder* first.
     """
-    rules = (case.score, *case.format)
-    loaded = [str(rule.value) for rule in rules if rule.kind in ("python", "pydantic")]
+    rules = [part.checked for rule in (case.score, *case.format) for part in rule.parts]
+    loaded = [str(rule.value) for rule in rules if rule.kind in PYTHON_KINDS]
     code = [file_sha256(file) for name in loaded for file in source_files(name, folder)]
     code += [file_sha256(file) for rule in rules for file in _plugin_function_file(rule)]
     return digest([case.digest, code])[:16] if code else case.digest

@@ -8,11 +8,14 @@ from pytest_ftgate.results.exam import (
     Exam,
     ExamCase,
     GateExam,
+    case_digest,
     compare_exams,
     exam_of,
     merge_exams,
 )
+from pytest_ftgate.suite.function_references import import_file
 from pytest_ftgate.suite.gate_kinds import DivergenceGate, RateGate
+from pytest_ftgate.suite.rule import Rule
 
 CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
 GATE = GateExam(limits={"min": 0.8, "max_drop": 0.05}, variants=("current", "new"))
@@ -134,6 +137,28 @@ def test_a_clip_that_hides_more_beside_its_limit_is_a_loss(before, now, losses):
     found = compare_exams(*exams, "divergence", "new", {}).losses
 
     assert [one.name for one in found] == losses
+
+
+def test_the_code_of_a_plugin_within_several_scores_counts_and_no_address_or_folder(tmp_path):
+    def digest_of(folder, code):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / "plugin.py"
+        path.write_text(code)
+        inner = Rule("offered", "ends", function=import_file(path).ends)
+        script = Rule("javascript", "1", path=path)
+        score = Rule("all", ((inner, 1.0), (Rule("holds", script), 1.0)))
+        return case_digest(replace(case("a"), score=score), tmp_path)
+
+    one, same, other = (
+        digest_of(*row)
+        for row in (
+            ("one", "def ends(case, reply): return 1\n"),
+            ("two", "def ends(case, reply): return 1\n"),
+            ("six", "def ends(case, reply): return 0\n"),
+        )
+    )
+
+    assert one == same != other
 
 
 def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():
