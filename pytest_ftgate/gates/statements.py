@@ -227,6 +227,7 @@ class LossOfExam(StrEnum):
     REPEATS = "repeats"
     MUST_PASS = "must pass"  # noqa: S105 - not a password
     BASELINE = "baseline"
+    THOUGHTS = "thoughts"
 
 
 @dataclass(frozen=True, slots=True)

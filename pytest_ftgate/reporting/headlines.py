@@ -78,6 +78,7 @@ def _loss_text(loss: ExamLoss) -> str:
         LossOfExam.COMPARED: f"{loss.name} is not compared with the baseline any more",
         LossOfExam.LIMIT: f"{loss.name}: {values}, which lets more pass than what was accepted",
         LossOfExam.REPEATS: f"{loss.name}: {values}, and fewer replies decide than were accepted",
+        LossOfExam.THOUGHTS: f"{loss.name}: {values}, so other parts of replies are scored",
         LossOfExam.MUST_PASS: f"the case {loss.name} need not pass any more",
         LossOfExam.BASELINE: f"baseline: {values}",
     }[loss.kind]

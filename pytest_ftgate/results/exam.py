@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.suite.function_references import source_files
-from pytest_ftgate.suite.gate_kinds import is_rate
+from pytest_ftgate.suite.gate_kinds import THESE_TASKS, compares_skills, is_rate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import file_sha256
@@ -25,6 +25,8 @@ from pytest_ftgate.weights import file_sha256
 _SUITE = "suite"
 #: The key of the replies to each case among the limits of a gate.
 _REPEATS = "repeats"
+#: The key of the marks around thoughts among the limits of a gate.
+_THOUGHTS = "reply.thoughts"
 #: The most cases that a change names.
 _MAX_NAMED = 5
 
@@ -112,6 +114,7 @@ def exam_of(suite: Suite) -> Exam:
     for gate in suite.gates.values():
         table = gate.name if gate.function or gate.own_cases else _SUITE
         found = {**gate.limits, **_judge_limits(suite, gate), **_repeats_of(suite, gate)}
+        found |= _thoughts_of(suite, gate)
         gates[gate.name] = GateExam(
             limits={k: float(v) if isinstance(v, int) else v for k, v in found.items()},
             variants=tuple(name for name, v in variants.items() if gate in suite.gates_for(v)),
@@ -129,6 +132,17 @@ def _repeats_of(suite: Suite, gate: Gate) -> dict[str, float | str]:
     """Return how many replies to each case decide, unless it is one or is not known to be."""
     is_read = is_rate(gate) and not gate.own_cases and suite.written_repeats != 1
     return {_REPEATS: suite.written_repeats} if is_read else {}
+
+
+def _thoughts_of(suite: Suite, gate: Gate) -> dict[str, float | str]:
+    """Return the marks around thoughts, which are cut off before scoring, if the suite sets them.
+
+    ``false`` if there are none.
+    """
+    marks = suite.reply.thoughts if is_rate(gate) or compares_skills(gate) else None
+    if marks is None:
+        return {}
+    return {_THOUGHTS: ", ".join("…".join(pair) for pair in marks) or "false"}
 
 
 def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
@@ -275,6 +289,8 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
         limits = before.limits.get(key), now.limits.get(key)
         if key == _REPEATS:
             yield from _fewer_repeats(*limits)
+        elif key == _THOUGHTS:
+            yield from _other_thoughts(*limits)
         elif _is_loosened(key, *limits):
             then, today = ("none" if limit is None else limit for limit in limits)
             yield ExamLoss(LossOfExam.LIMIT, key, then, today)
@@ -287,10 +303,19 @@ def _fewer_repeats(before: float | str | None, now: float | str | None) -> Itera
         yield ExamLoss(LossOfExam.REPEATS, _REPEATS, before, today)
 
 
+def _other_thoughts(before: float | str | None, now: float | str | None) -> Iterator[ExamLoss]:
+    """Yield that other marks are cut off with what they enclose."""
+    if now != before:
+        values = (limit or "default" for limit in (before, now))
+        yield ExamLoss(LossOfExam.THOUGHTS, _THOUGHTS, *values)
+
+
 #: Limits that are stricter the larger they are.
 _AT_LEAST = ("min", "min_rows", "want_rows", "judge ", "clip")
 #: Lists that let more pass the longer they are.
 _EXCUSES = ("may_lose", "ignore")
+#: The values of keys that let more pass than any other value.
+_LOOSE = {"evidence": "point", "claim": THESE_TASKS}
 
 
 def _is_loosened(key: str, before: float | str | None, now: float | str | None) -> bool:
@@ -300,8 +325,8 @@ def _is_loosened(key: str, before: float | str | None, now: float | str | None) 
         return not today <= then
     if key == "slices":
         return not then <= today
-    if key == "evidence":
-        return now == "point" != before
+    if key in _LOOSE:
+        return now == _LOOSE[key] != before
     if before is None or now is None:
         return before is not None
     if isinstance(before, str) or isinstance(now, str):

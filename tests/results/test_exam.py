@@ -91,7 +91,8 @@ def test_what_a_gate_lets_pass_now_is_a_loss(now, loss):
 
 @every_row("key, strict, loose", [
     ("evidence", "statistics", "point"), ("slices", "label, tag", "tag"), ("slices", "tag", None),
-    ("may_lose", "logic", "logic, memory"), ("ignore", None, "balance"),
+    ("claim", None, "these_tasks"), ("may_lose", "logic", "logic, memory"),
+    ("ignore", None, "balance"),
 ])  # fmt: skip
 def test_a_text_that_lets_more_pass_is_a_loss_and_its_way_back_is_none(key, strict, loose):
     sides = [
@@ -122,6 +123,24 @@ def test_fewer_written_repeats_are_a_loss(before, now, values):
     losses = compare_exams(*exams, "accuracy", "new", {}).losses
 
     assert losses == ((ExamLoss(LossOfExam.REPEATS, "repeats", *values),) if values else ())
+
+
+@every_row("before, now, values", [
+    (None, (("Sure!", "help."),), ("default", "Sure!…help.")),
+    ((("a", "b"),), (), ("a…b", "false")), ((), None, ("false", "default")),
+    ((("a", "b"),), (("a", "b"),), None),
+])  # fmt: skip
+def test_other_marks_around_thoughts_are_a_loss(before, now, values):
+    asked = suite(RateGate(kind="accuracy", line=7, max_drop=0.15))
+    exams = [
+        exam_of(replace(asked, reply=replace(asked.reply, thoughts=marks)))
+        for marks in (before, now)
+    ]
+
+    losses = compare_exams(*exams, "accuracy", "new", {}).losses
+
+    expected = ExamLoss(LossOfExam.THOUGHTS, "reply.thoughts", *(values or ()))
+    assert losses == ((expected,) if values else ())
 
 
 @every_row("before, now, losses", [
