@@ -137,6 +137,34 @@ def test_an_anchor_of_which_no_case_is_left_gives_way_to_the_accepted_run(desk, 
     assert (checks["anchor"]["before"], checks["anchor"]["outcome"]) == (0.95, "failed")
 
 
+@pytest.mark.parametrize("kind", ["suite", "module"])
+def test_a_renamed_suite_is_not_evaluated_until_its_record_has_the_new_name(desk, kind):
+    names = {
+        "suite": ("tickets.ftgate.yaml", "new.ftgate.yaml"),
+        "module": ("test_a.py", "test_b.py"),
+    }
+    old, new = names[kind]
+    old_record, new_record = (
+        f"{name.removesuffix('.ftgate.yaml')}.accepted.json" for name in names[kind]
+    )
+    desk.suite(DROP, current=0)
+    if kind == "module":
+        desk.marked(RIGHT, name="test_a")
+    desk.run("--ftgate-accept")
+    desk.path(old).rename(desk.path(new))
+
+    result = desk.run(new)
+
+    told = " ".join(result.stdout.str().split())
+    assert f"{old_record}: the record of {old}, which is gone, and {new} has none" in told
+    assert f'rename this file to {new_record} and write {new} as its "suite"' in told
+    assert result.ret != 0
+    desk.path(old_record).rename(desk.path(new_record))
+    desk.edit(f'"suite": "{old}"', f'"suite": "{new}"', new_record)
+    desk.run(new).assert_outcomes(passed=1)
+    assert compared(desk, *["test_it[current]"][: kind == "module"])["is_unchanged"]
+
+
 def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     desk.suite(current=0, gates={"accuracy": {"min": 0.5}})
     desk.run("--ftgate-accept")
