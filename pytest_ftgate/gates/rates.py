@@ -259,7 +259,7 @@ def _first_outcome(gate: RateGate, scores: VariantScores) -> Outcome:
     return Outcome.PASSED if is_usable else Outcome.INCONCLUSIVE
 
 
-def _missing_values(samples: Samples) -> dict[str, Value]:
+def _missing_values(samples: Samples) -> dict[str, int]:
     """Return how many of the cases have no reply, if they are too many; else nothing."""
     missing, cases = len(samples) - int(samples.has_reply.sum()), len(samples)
     return {"missing": missing, "cases": cases} if missing > MAX_MISSING_SHARE * cases else {}
@@ -285,7 +285,15 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
     named = {"function": gate.function} if gate.function else {"measure": measure}
     tasks: dict[str, Value] = {"tasks": check.tasks} if check.tasks else {}
     habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    return Statement(StatementKind.RATE, {**named, **tasks, **habit})
+    return Statement(StatementKind.RATE, {**named, **tasks, **habit, **_overall(gate, comparison)})
+
+
+def _overall(gate: RateGate, comparison: Comparison) -> dict[str, Value]:
+    """Return the rate over all cases if not all of them have accepted results; else nothing."""
+    samples, accepted = samples_from_scores(comparison.scores, gate.kind), comparison.accepted
+    if accepted is None or {*samples.case_ids} <= {*accepted.case_ids}:
+        return {}
+    return {"overall": graded_rate(comparison.judge_evidence, samples).value}
 
 
 def _notes(
@@ -455,7 +463,20 @@ def _record_checks(
         limit = limit_of_cases(suite, gate)
         if limit is not None:
             accepted_rule = replace(rule, against=kind.value, kind=kind, margin=limit)
-            yield check_graded_drop(evidence, accepted, samples, accepted_rule)
+            check = check_graded_drop(evidence, accepted, samples, accepted_rule)
+            yield _without_new_replies(check, samples)
+
+
+def _without_new_replies(check: Check, samples: Samples) -> Check:
+    """Return *check*, inconclusive if it passed and too many replies to new cases are missing."""
+    found = _missing_values(samples)
+    if check.outcome is not Outcome.PASSED or not found:
+        return check
+    missing = int(found["missing"])
+    told = note(NoteKind.MISSING, missing=missing, of=len(samples))
+    return replace(
+        check, outcome=Outcome.INCONCLUSIVE, missing=missing, notes=(told,), is_unchanged=False
+    )
 
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:

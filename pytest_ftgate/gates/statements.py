@@ -24,7 +24,7 @@ class StatementKind(StrEnum):
       of the *regressed* cases broke their format, or *cut* of them were cut off, clearly more often
       than *broken_others* or *cut_others* of the *others*: these, the accuracy of the *rest* of the
       cases, *rest_before* and *rest_after*, and the most frequent *format_error* of the regressed
-      ones, with its *format_replies*.
+      ones, with its *format_replies*; the rate *overall* if not all cases have accepted results.
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases;
@@ -229,6 +229,7 @@ class LossOfExam(StrEnum):
     REPEATS = "repeats"
     MUST_PASS = "must pass"  # noqa: S105 - not a password
     BASELINE = "baseline"
+    THOUGHTS = "thoughts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,15 +247,18 @@ class LostCases:
     """Accepted cases that do not decide as they did.
 
     Attributes:
-        kind: ``gone``, ``without weight`` or ``changed``.
+        kind: ``gone``, ``without weight`` or ``changed``; ``without a reply`` for those that had
+            none when the run was accepted.
         right: how many of them were right; None if that is not known.
         ids: the first few of them.
+        is_tolerated: True if they are so few that they block nothing.
     """
 
     kind: str
     count: int
     right: int | None
     ids: tuple[str, ...]
+    is_tolerated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,4 +283,5 @@ class ExamChange:
     @property
     def has_shrunk(self) -> bool:
         """True if anything does not decide any more, or may not."""
-        return bool(self.lost or self.losses or self.is_older)
+        is_less = any(not lost.is_tolerated for lost in self.lost)
+        return is_less or bool(self.losses or self.is_older)

@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 
 #: The most cases that a sentence on the exam names.
 _MAX_CASES = 5
+_HAD_NO_REPLY = "had no reply when the run was accepted"
 #: What has become of accepted cases: of one, and of several.
 _STATES = {
     "gone": ("is gone", "are gone"),
     "without weight": ("has no weight any more", "have no weight any more"),
     "changed": ("has changed", "have changed"),
+    "without a reply": (_HAD_NO_REPLY, _HAD_NO_REPLY),
 }
 
 
@@ -76,6 +78,7 @@ def _loss_text(loss: ExamLoss) -> str:
         LossOfExam.COMPARED: f"{loss.name} is not compared with the baseline any more",
         LossOfExam.LIMIT: f"{loss.name}: {values}, which lets more pass than what was accepted",
         LossOfExam.REPEATS: f"{loss.name}: {values}, and fewer replies decide than were accepted",
+        LossOfExam.THOUGHTS: f"{loss.name}: {values}, so other parts of replies are scored",
         LossOfExam.MUST_PASS: f"the case {loss.name} need not pass any more",
         LossOfExam.BASELINE: f"baseline: {values}",
     }[loss.kind]
@@ -92,6 +95,9 @@ def acceptance_lines(acceptance: Acceptance) -> Iterator[str]:
     text = f"accepted {', '.join(acceptance.names)} in {acceptance.file}; commit it with the change"
     yield with_more(text, ", ".join(states))
     yield from _changes(acceptance.changes)
+    if acceptance.new_anchors:
+        names = first_names(acceptance.new_anchors)
+        yield f"new anchor of {names}: no case that was accepted earlier is as it was"
     if not acceptance.is_read:
         yield (
             f"no gate compares with the results in {acceptance.file}: max_drop: none, evidence: "
@@ -104,8 +110,19 @@ def refusal_lines(failed: Mapping[str, tuple[str, ...]], command: str) -> Iterat
 
     *failed* has the names of gates by what became of them, and *command* is that of this run.
     """
+    from pytest_ftgate.results.accepted import WITHOUT_REPLIES  # imports SciPy
+
     gates = "; ".join(f"{first_names(names)} {state}" for state, names in failed.items())
-    yield f"NOT ACCEPTED: {gates}. No record was written; to accept this run all the same:"
+    refused, anyway = (
+        f"NOT ACCEPTED: {gates}. No record was written;",
+        "to accept this run all the same:",
+    )
+    if WITHOUT_REPLIES in failed:
+        yield f"{refused} to request the missing replies first (add those of a recorded variant):"
+        yield command
+        yield anyway
+    else:
+        yield f"{refused} {anyway}"
     yield command.replace("pytest", "pytest --ftgate-accept-failed", 1)
 
 

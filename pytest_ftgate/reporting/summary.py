@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import StatementKind
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting import tables
 from pytest_ftgate.reporting.gate_summary import (
@@ -245,16 +245,20 @@ def _passed_text(verdict: Verdict, *, brief: bool) -> str:
         inputs = quantity(shown.inputs.inputs, "input")
         change = f"unchanged on {inputs}" if shown.is_unchanged else size(shown)
         return change if brief else with_more(change, limit(shown, nested=True))
-    after = level(shown.after, shown.unit, decimals(shown))
+    after, part = level(shown.after, shown.unit, decimals(shown)), ""
+    overall = verdict.statement.values.get("overall")
+    if shown.kind in ACCEPTED_KINDS and isinstance(overall, float):
+        # The accepted results are those of a part of the cases.
+        after, part = percent(overall, decimals(shown)), " on the accepted cases"
     if brief:
-        change = "" if shown.is_unchanged else _change_text(verdict, shown)
+        change = "" if shown.is_unchanged else _change_text(verdict, shown) + part
         return with_more(after, change)
     minimum = next((one for one in verdict.checks if one.kind is CheckKind.MINIMUM), None)
     # A baseline that has nothing to lose leaves the decision to the minimum.
     has_nothing = shown.before is not None and shown.before <= shown.limit
     limiting = minimum if minimum is not None and has_nothing else shown
     tasks = f"on these {shown.tasks:,} tasks" if shown.tasks else ""
-    parts = [_change_text(verdict, shown), limit(limiting, nested=True), tasks]
+    parts = [_change_text(verdict, shown) + part, limit(limiting, nested=True), tasks]
     return with_more(after, ", ".join(filter(None, parts)))
 
 
@@ -449,7 +453,7 @@ def _note_room(report: Report, used: int = 8) -> int:
 def message_lines(messages: Iterable[str]) -> Iterator[str]:
     """Yield *messages* in lines of the closing section; paths and commands stay whole."""
     for message in messages:
-        if message.startswith("pytest --ftgate"):
+        if message.startswith("pytest ") and " --ftgate" in message:
             yield f"    {escape_controls(message)}"
         else:
             yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.identity import LEVEL_FACT, ROOM_FACT
+from pytest_ftgate.gates.notes import Note, NoteKind
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.statements import ExamChange
 from pytest_ftgate.gates.verdict import Outcome, Verdict
@@ -244,6 +246,7 @@ class Acceptance:
         not_passed: how many of its gates did not pass, by their outcome.
         changes: by gate and variant, how what decides differs from what was accepted before.
         is_read: False if no gate compares with the record.
+        new_anchors: the variants of which no earlier accepted case is as it was.
     """
 
     names: tuple[str, ...]
@@ -251,17 +254,33 @@ class Acceptance:
     not_passed: Mapping[str, int]
     changes: Mapping[str, ExamChange]
     is_read: bool
+    new_anchors: tuple[str, ...] = ()
+
+
+#: What keeps a run from being accepted, and another run may bring.
+WITHOUT_REPLIES = "without enough replies"
+
+
+def _lacks_replies(told: Note) -> bool:
+    """Return True if *told* says that more cases have no reply than a gate allows."""
+    n, of = told.values.get("n"), told.values.get("of")
+    if told.kind != NoteKind.NO_REPLY or not (isinstance(n, int) and isinstance(of, int)):
+        return False
+    return n > MAX_MISSING_SHARE * of
 
 
 def failed_gates(report: Report) -> dict[str, tuple[str, ...]]:
     """Return what keeps *report* from being accepted: the names of gates by what became of them.
 
-    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam.
+    An inconclusive gate is no reason: the first run of a suite is, and one with a smaller exam. Too
+    few replies are one: later runs would compare nothing with the cases that have none.
     """
     found: dict[str, list[str]] = {}
     for verdict in report.gated_verdicts:
         if verdict.outcome in (Outcome.FAILED, Outcome.INVALID):
             found.setdefault(str(verdict.outcome), []).append(node_name(verdict))
+        elif any(_lacks_replies(one) for one in verdict.notes):
+            found.setdefault(WITHOUT_REPLIES, []).append(node_name(verdict))
     for missing in report.not_evaluated:
         found.setdefault("not evaluated", []).append(missing.node.rpartition("::")[2])
     for test in report.failed_tests:
@@ -287,9 +306,9 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     gates compare with its base alone has none. *serves* is the variant that is meant to serve,
     *exam* what decides the gates that ran, and *limits* the default limits of gates that had
     nothing to compare with, by their name. The first accepted cases of a variant stay its anchor,
-    unless *moves_anchor*: then these cases replace it. *left_out* returns whether the command line
-    left out a gate, by its node id: the accepted verdict of such a gate stays, and by default that
-    of every gate that did not run.
+    unless *moves_anchor*, or none of them is as it was: then these cases replace it. *left_out*
+    returns whether the command line left out a gate, by its node id: the accepted verdict of such a
+    gate stays, and by default that of every gate that did not run.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite) or AcceptedRecord(suite=suite, at="")
@@ -299,19 +318,15 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
     exam, changes = _with_accepted_exam(exam, before, kept)
     accepted = _accepted_rows(cases)
     record = AcceptedRecord(
-        suite=suite,
-        at=report.at,
-        verdicts=(*verdicts, *kept),
-        cost=report.cost,
-        serves=serves,
+        suite=suite, at=report.at, verdicts=(*verdicts, *kept), cost=report.cost, serves=serves,
         limits={**_default_limits(before, verdicts, exam), **limits},
         rooms=_rooms(before, verdicts),
         skill_levels=_skill_levels(before, verdicts),
         exam=exam,
         changes=changes,
         variants={**before.variants, **accepted},
-        anchors=_anchors(before, accepted, moves_anchor=moves_anchor),
-    )
+        anchors=_anchors(before, accepted, moves=moves_anchor),
+    )  # fmt: skip
     write_record(path, record)
     return Acceptance(
         names=tuple(cases),
@@ -319,6 +334,7 @@ def accept_run(  # noqa: PLR0913 - what a record consists of, each by name
         not_passed=Counter(str(v.outcome) for v in verdicts if v.gated and v.outcome != "passed"),
         changes=changes,
         is_read=any(gate.reads_record for gate in exam.gates.values()),
+        new_anchors=() if moves_anchor else _without_anchor(record, before, accepted),
     )
 
 
@@ -397,16 +413,33 @@ def _skill_levels(
 
 
 def _anchors(
-    before: AcceptedRecord, accepted: Iterable[str], *, moves_anchor: bool
+    before: AcceptedRecord, accepted: Mapping[str, Mapping[str, AcceptedCase]], *, moves: bool
 ) -> dict[str, Anchor]:
-    """Return the anchors after results of the variants *accepted* replace those in *before*."""
+    """Return the anchors after the rows in *accepted* replace those in *before*.
+
+    A variant has none if *moves*, or if none of its earlier cases is as it was: its new rows are
+    what later runs are compared with, and become the anchor when the next run is accepted.
+    """
     anchors = dict(before.anchors)
-    for name in accepted:
-        if moves_anchor:
-            anchors.pop(name, None)
-        elif name in before.variants:
-            anchors.setdefault(name, Anchor(before.at, before.variants[name]))
+    for name, rows in accepted.items():
+        first = anchors.pop(name, None)
+        last = Anchor(before.at, before.variants.get(name, {}))
+        kept = (one for one in (first, last) if one and not moves and _has_shared(one.cases, rows))
+        if (anchor := next(kept, None)) is not None:
+            anchors[name] = anchor
     return anchors
+
+
+def _without_anchor(
+    record: AcceptedRecord, before: AcceptedRecord, accepted: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the variants in *accepted* that had results *before*, and have no anchor."""
+    return tuple(one for one in accepted if one in before.variants and one not in record.anchors)
+
+
+def _has_shared(before: Mapping[str, AcceptedCase], now: Mapping[str, AcceptedCase]) -> bool:
+    """Return True if a case of *before* is one of *now*, and is scored as it was."""
+    return any(now[key].case_digest == row.case_digest for key, row in before.items() if key in now)
 
 
 def accepted_samples(

@@ -6,24 +6,27 @@ case that fails could leave the suite, or lose its weight, and nothing would say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_ftgate.gates.design import MAX_MISSING_SHARE
 from pytest_ftgate.gates.statements import ExamChange, ExamLoss, LossOfExam, LostCases
 from pytest_ftgate.suite.function_references import source_files
-from pytest_ftgate.suite.gate_kinds import is_rate
+from pytest_ftgate.suite.gate_kinds import THESE_TASKS, compares_skills, is_rate
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import PYTHON_KINDS, Rule
 from pytest_ftgate.weights import file_sha256
 
 #: The table of the suite's own cases; skills and marked functions have one by their gate.
 _SUITE = "suite"
 #: The key of the replies to each case among the limits of a gate.
 _REPEATS = "repeats"
+#: The key of the marks around thoughts among the limits of a gate.
+_THOUGHTS = "reply.thoughts"
 #: The most cases that a change names.
 _MAX_NAMED = 5
 
@@ -111,6 +114,7 @@ def exam_of(suite: Suite) -> Exam:
     for gate in suite.gates.values():
         table = gate.name if gate.function or gate.own_cases else _SUITE
         found = {**gate.limits, **_judge_limits(suite, gate), **_repeats_of(suite, gate)}
+        found |= _thoughts_of(suite, gate)
         gates[gate.name] = GateExam(
             limits={k: float(v) if isinstance(v, int) else v for k, v in found.items()},
             variants=tuple(name for name, v in variants.items() if gate in suite.gates_for(v)),
@@ -128,6 +132,17 @@ def _repeats_of(suite: Suite, gate: Gate) -> dict[str, float | str]:
     """Return how many replies to each case decide, unless it is one or is not known to be."""
     is_read = is_rate(gate) and not gate.own_cases and suite.written_repeats != 1
     return {_REPEATS: suite.written_repeats} if is_read else {}
+
+
+def _thoughts_of(suite: Suite, gate: Gate) -> dict[str, float | str]:
+    """Return the marks around thoughts, which are cut off before scoring, if the suite sets them.
+
+    ``false`` if there are none.
+    """
+    marks = suite.reply.thoughts if is_rate(gate) or compares_skills(gate) else None
+    if marks is None:
+        return {}
+    return {_THOUGHTS: ", ".join("…".join(pair) for pair in marks) or "false"}
 
 
 def _judge_limits(suite: Suite, gate: Gate) -> dict[str, float | str]:
@@ -154,8 +169,8 @@ def case_digest(case: Case, folder: Path) -> str:
 
     Functions of the suite are searched in *folder* first.
     """
-    rules = (case.score, *case.format)
-    loaded = [str(rule.value) for rule in rules if rule.kind in ("python", "pydantic")]
+    rules = [part.checked for rule in (case.score, *case.format) for part in rule.parts]
+    loaded = [str(rule.value) for rule in rules if rule.kind in PYTHON_KINDS]
     code = [file_sha256(file) for name in loaded for file in source_files(name, folder)]
     code += [file_sha256(file) for rule in rules for file in _plugin_function_file(rule)]
     return digest([case.digest, code])[:16] if code else case.digest
@@ -228,6 +243,26 @@ def _lost_cases(
     return {kind: keys for kind, keys in lost.items() if keys}
 
 
+def with_unscored(
+    change: ExamChange, before: Exam, now: Exam, gate: str, scored: Collection[str]
+) -> ExamChange:
+    """Return *change* with the cases that had no reply when the run was accepted, if there are any.
+
+    Nothing compares them with a result, as if they had left. *scored* are those with a reply.
+    """
+    accepted = before.gates.get(gate)
+    if accepted is None or not accepted.reads_record or not scored:
+        return change
+    then, cases = before.cases.get(accepted.cases, {}), now.cases.get(now.gates[gate].cases, {})
+    counted = {key: case for key, case in then.items() if case.weight > 0 and key not in scored}
+    keys = [key for key, case in counted.items() if cases.get(key) == case]
+    if not keys:
+        return change
+    few, named = len(keys) <= MAX_MISSING_SHARE * len(then), tuple(keys[:_MAX_NAMED])
+    found = LostCases("without a reply", len(keys), None, named, is_tolerated=few)
+    return replace(change, lost=(*change.lost, found))
+
+
 def _count_right(keys: Iterable[str], right: Mapping[str, float | None]) -> int | None:
     known = [score for key in keys if (score := right.get(key)) is not None]
     return round(sum(known)) if known else None
@@ -254,6 +289,8 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
         limits = before.limits.get(key), now.limits.get(key)
         if key == _REPEATS:
             yield from _fewer_repeats(*limits)
+        elif key == _THOUGHTS:
+            yield from _other_thoughts(*limits)
         elif _is_loosened(key, *limits):
             then, today = ("none" if limit is None else limit for limit in limits)
             yield ExamLoss(LossOfExam.LIMIT, key, then, today)
@@ -266,10 +303,19 @@ def _fewer_repeats(before: float | str | None, now: float | str | None) -> Itera
         yield ExamLoss(LossOfExam.REPEATS, _REPEATS, before, today)
 
 
+def _other_thoughts(before: float | str | None, now: float | str | None) -> Iterator[ExamLoss]:
+    """Yield that other marks are cut off with what they enclose."""
+    if now != before:
+        values = (limit or "default" for limit in (before, now))
+        yield ExamLoss(LossOfExam.THOUGHTS, _THOUGHTS, *values)
+
+
 #: Limits that are stricter the larger they are.
 _AT_LEAST = ("min", "min_rows", "want_rows", "judge ", "clip")
 #: Lists that let more pass the longer they are.
 _EXCUSES = ("may_lose", "ignore")
+#: The values of keys that let more pass than any other value.
+_LOOSE = {"evidence": "point", "claim": THESE_TASKS}
 
 
 def _is_loosened(key: str, before: float | str | None, now: float | str | None) -> bool:
@@ -279,8 +325,8 @@ def _is_loosened(key: str, before: float | str | None, now: float | str | None) 
         return not today <= then
     if key == "slices":
         return not then <= today
-    if key == "evidence":
-        return now == "point" != before
+    if key in _LOOSE:
+        return now == _LOOSE[key] != before
     if before is None or now is None:
         return before is not None
     if isinstance(before, str) or isinstance(now, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.design import Levels, shared_levels
 from pytest_ftgate.runner.replies import Replies
 from pytest_ftgate.suite.model import Suite
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.samples import Samples
     from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.results.exam import Exam
+
+#: How the names of records and of suites end.
+_RECORD, _SUITE = ".accepted.json", ".ftgate.yaml"
 
 
 class AcceptedRecords:
@@ -27,7 +31,8 @@ class AcceptedRecords:
         """Return the accepted record beside *suite*, or None without one.
 
         Raises:
-            SuiteError: the file is not a valid record.
+            SuiteError: the file is not a valid record, or there is none and that of another suite,
+                which is gone, lies beside *suite*.
         """
         if suite.name not in self._records:
             self._replies.finish_imports()
@@ -37,6 +42,8 @@ class AcceptedRecords:
                 from pytest_ftgate.results.accepted import record_of_suite
 
                 record = record_of_suite(suite.accepted_path, suite.name)
+            else:
+                _check_renamed(suite)
             self._records[suite.name] = record
         return self._records[suite.name]
 
@@ -90,3 +97,22 @@ class AcceptedRecords:
 
             self._exams[key] = exam_of(suite)
         return self._exams[key]
+
+
+def _check_renamed(suite: Suite) -> None:
+    """Raise SuiteError if the record of a suite that is gone lies beside *suite*, which has none.
+
+    A suite that was renamed without its record would be compared with nothing.
+    """
+    path, wanted = suite.path, suite.accepted_path.name
+    for record in sorted(path.parent.glob(f"*{_RECORD}")) if path.is_file() else ():
+        stem = record.name.removesuffix(_RECORD)
+        # The functions of a module have the record of their file.
+        name = stem if stem.endswith(".py") else f"{stem}{_SUITE}"
+        if record.with_name(name).exists() or name.endswith(".py") != path.name.endswith(".py"):
+            continue
+        message = (
+            f"the record of {name}, which is gone, and {path.name} has none; if that was renamed, "
+            f'rename this file to {wanted} and write {path.name} as its "suite"; else delete it'
+        )
+        raise SuiteError(suite.name, [Diagnostic(record.name, 0, message)])

@@ -115,18 +115,22 @@ def _with_exam(
 def _exam_change(
     session: Session, gate_run: GateRun, record: AcceptedRecord, hidden: frozenset[str]
 ) -> ExamChange:
-    from pytest_ftgate.results.exam import compare_exams
+    from pytest_ftgate.results.exam import compare_exams, with_unscored
 
     if record.exam is None:
         return ExamChange(is_older=True)
     name, variant, accepted = gate_run.name, gate_run.variant, gate_run.variant.declared_name
-    right, uncounted = record.right(name, accepted), frozenset[str]()
+    right, trained_on = record.right(name, accepted), frozenset[str]()
     if is_rate(gate_run.gate):
-        # Those that were trained on before were not accepted.
-        uncounted = session.built.contaminated_cases(gate_run.suite, variant) & right.keys()
+        trained_on = session.built.contaminated_cases(gate_run.suite, variant)
     before = record.exam.without(gates=hidden - {name})
-    now = session.records.exam(gate_run.gate_suite).without(cases=uncounted)
-    return compare_exams(before, now, name, accepted, right)
+    exam = session.records.exam(gate_run.gate_suite)
+    # Those that were trained on before were not accepted.
+    now = exam.without(cases=trained_on & right.keys())
+    change = compare_exams(before, now, name, accepted, right)
+    if gate_run.function_suite is not None:
+        return change  # It skips cases, which have no result either.
+    return with_unscored(change, before, exam.without(cases=trained_on), name, right)
 
 
 def check_accepted_limits(session: Session, suite: Suite) -> None:

@@ -263,7 +263,8 @@ class Case:
     @property
     def digest(self) -> str:
         """A digest of the input and of its scoring; a new digest makes old scores stale."""
-        rules = [(r.kind, r.value, dict(r.options)) for r in (self.score, *self.format)]
+        found = [rule.portable for rule in (self.score, *self.format)]
+        rules = [(rule.kind, rule.value, dict(rule.options)) for rule in found]
         return digest([self.input, self.messages, dict(self.vars), self.expected, rules])[:16]
 
     def error(self, message: str) -> Diagnostic:

@@ -58,6 +58,16 @@ class Rule:
         """The format that a part of ``all`` requires, or the rule itself."""
         return self.value if self.kind == "holds" else self
 
+    @property
+    def portable(self) -> Rule:
+        """The rule as it reads in every process and folder: without its functions and its path."""
+        value = self.value
+        if self.kind in COMBINED_KINDS:
+            value = tuple((rule.portable, weight) for rule, weight in value)
+        elif self.kind == "holds":
+            value = value.portable
+        return replace(self, value=value, function=None, path=None)
+
     def with_parts(self, change: Callable[[Rule], Any]) -> Rule:
         """Return the rule with what *change* returns for each score that it joins."""
         return replace(self, value=tuple((change(rule), weight) for rule, weight in self.value))

@@ -111,6 +111,60 @@ def test_small_drops_of_accepted_releases_add_up_against_the_anchor_until_it_is_
     assert kinds == ["accepted"]
 
 
+@pytest.mark.parametrize("edited", ["score", "ids"])
+def test_an_anchor_of_which_no_case_is_left_gives_way_to_the_accepted_run(desk, edited):
+    desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
+    desk.run("--ftgate-accept")
+    desk.run("--ftgate-accept")
+    if edited == "score":
+        desk.edit("reply: {", "reply: {score: exact, ")
+
+    def accept(count):
+        desk.replies("current", wrong=count)
+        if edited == "ids":
+            desk.write_cases()
+            for name in ("current.jsonl", "tickets.cases.jsonl"):
+                desk.edit('"id": "t', '"id": "u', name)
+        return desk.run("--ftgate-accept")
+
+    accept(5).stdout.fnmatch_lines(
+        ["new anchor of current: no case that was accepted earlier is as it was"]
+    )
+    accept(9).stdout.no_fnmatch_line("new anchor*")
+    accept(30)
+
+    checks = {check["kind"]: check for check in desk.verdicts()["accuracy[current]"]["checks"]}
+    assert (checks["anchor"]["before"], checks["anchor"]["outcome"]) == (0.95, "failed")
+
+
+@pytest.mark.parametrize("kind", ["suite", "module"])
+def test_a_renamed_suite_is_not_evaluated_until_its_record_has_the_new_name(desk, kind):
+    names = {
+        "suite": ("tickets.ftgate.yaml", "new.ftgate.yaml"),
+        "module": ("test_a.py", "test_b.py"),
+    }
+    old, new = names[kind]
+    old_record, new_record = (
+        f"{name.removesuffix('.ftgate.yaml')}.accepted.json" for name in names[kind]
+    )
+    desk.suite(DROP, current=0)
+    if kind == "module":
+        desk.marked(RIGHT, name="test_a")
+    desk.run("--ftgate-accept")
+    desk.path(old).rename(desk.path(new))
+
+    result = desk.run(new)
+
+    told = " ".join(result.stdout.str().split())
+    assert f"{old_record}: the record of {old}, which is gone, and {new} has none" in told
+    assert f'rename this file to {new_record} and write {new} as its "suite"' in told
+    assert result.ret != 0
+    desk.path(old_record).rename(desk.path(new_record))
+    desk.edit(f'"suite": "{old}"', f'"suite": "{new}"', new_record)
+    desk.run(new).assert_outcomes(passed=1)
+    assert compared(desk, *["test_it[current]"][: kind == "module"])["is_unchanged"]
+
+
 def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):
     desk.suite(current=0, gates={"accuracy": {"min": 0.5}})
     desk.run("--ftgate-accept")
@@ -167,6 +221,67 @@ def test_a_run_with_an_inconclusive_gate_is_accepted_and_the_line_says_so(desk):
 
     result.stdout.fnmatch_lines(["accepted current, draft in *(1", "  gate inconclusive)"])
     assert desk.path(ACCEPTED).exists()
+
+
+LIMIT_15 = "{accuracy: {max_drop: 0.15}}"
+
+
+def test_a_run_with_too_few_replies_is_not_accepted_and_says_what_brings_them(desk):
+    desk.suite(LIMIT_15, current=0)
+    desk.replies("current", missing=6)
+
+    result = desk.run("--ftgate-accept")
+
+    result.stdout.fnmatch_lines(
+        [
+            "NOT ACCEPTED: accuracy[[]current] without enough replies. No record was written;",
+            "  to request the missing replies first (add those of a recorded variant):",
+            "    *pytest * --ftgate-accept",
+            "to accept this run all the same:",
+            "    *pytest --ftgate-accept-failed *",
+        ]
+    )
+    assert not desk.path(ACCEPTED).exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "outcome", "told"),
+    [
+        (44, "inconclusive", "44 of 100 accepted cases had no reply when the run was accepted"),
+        (4, "passed", "accuracy: current 96 % (0 on the accepted cases, limit 15)"),
+    ],
+)
+def test_cases_without_an_accepted_reply_are_said_and_block_if_they_are_many(
+    desk, missing, outcome, told
+):
+    desk.suite(LIMIT_15, current=0)
+    desk.replies("current", missing=missing)
+    desk.run("--ftgate-accept", "--ftgate-accept-failed")
+    desk.replies("current")
+    path = desk.path("current.jsonl")
+    lines = path.read_text("utf-8").splitlines()
+    wrong = [json.dumps(json.loads(line) | {"text": "other"}) for line in lines[-missing:]]
+    path.write_text("\n".join([*lines[:-missing], *wrong]), "utf-8")
+
+    result = desk.run()
+
+    verdict = desk.verdicts()["accuracy[current]"]
+    assert verdict["outcome"] == outcome
+    assert [lost["count"] for lost in verdict["exam"]["lost"]] == [missing]
+    assert told in " ".join(result.stdout.str().split())
+
+
+def test_a_pass_on_the_accepted_cases_needs_replies_to_the_new_ones_too(desk):
+    desk.cases = 60
+    desk.suite(LIMIT_15, current=0)
+    desk.run("--ftgate-accept")
+    desk.cases = 100
+    desk.write_cases()
+
+    desk.run()
+
+    check = compared(desk)
+    assert (check["outcome"], check["n"], check["missing"]) == ("inconclusive", 60, 40)
 
 
 def test_the_option_for_failed_runs_does_nothing_by_itself(desk):

@@ -120,9 +120,16 @@ def test_digests_tell_replies_and_tool_calls_apart() -> None:
     assert len(set(found)) == 3
 
 
-def test_an_edited_python_scorer_changes_the_accepted_cases(tmp_path: Path) -> None:
+CODE = Rule("python", "marks:close")
+
+
+@every_row("score", [
+    CODE, Rule("all", ((CODE, 1.0),)), Rule("mean", ((Rule("all", ((CODE, 1.0),)), 1.0),)),
+    Rule("all", ((Rule("holds", Rule("pydantic", "marks:close")), 1.0),)),
+])  # fmt: skip
+def test_an_edited_python_scorer_changes_the_accepted_cases(tmp_path: Path, score: Rule) -> None:
     (tmp_path / "marks.py").write_text("def close(case, reply): return 1\n")
-    by_code = replace(case("a"), score=Rule("python", "marks:close"))
+    by_code = replace(case("a"), score=score)
     made = VariantScores("new", {"a": replace(case_result("a", 1.0, "refund"), case=by_code)})
     record = recorded(made, tmp_path)
     now = replace(suite(GATE), cases=(by_code,), path=tmp_path / "s.ftgate.yaml")

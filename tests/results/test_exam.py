@@ -8,11 +8,14 @@ from pytest_ftgate.results.exam import (
     Exam,
     ExamCase,
     GateExam,
+    case_digest,
     compare_exams,
     exam_of,
     merge_exams,
 )
+from pytest_ftgate.suite.function_references import import_file
 from pytest_ftgate.suite.gate_kinds import DivergenceGate, RateGate
+from pytest_ftgate.suite.rule import Rule
 
 CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
 GATE = GateExam(limits={"min": 0.8, "max_drop": 0.05}, variants=("current", "new"))
@@ -88,7 +91,8 @@ def test_what_a_gate_lets_pass_now_is_a_loss(now, loss):
 
 @every_row("key, strict, loose", [
     ("evidence", "statistics", "point"), ("slices", "label, tag", "tag"), ("slices", "tag", None),
-    ("may_lose", "logic", "logic, memory"), ("ignore", None, "balance"),
+    ("claim", None, "these_tasks"), ("may_lose", "logic", "logic, memory"),
+    ("ignore", None, "balance"),
 ])  # fmt: skip
 def test_a_text_that_lets_more_pass_is_a_loss_and_its_way_back_is_none(key, strict, loose):
     sides = [
@@ -121,6 +125,24 @@ def test_fewer_written_repeats_are_a_loss(before, now, values):
     assert losses == ((ExamLoss(LossOfExam.REPEATS, "repeats", *values),) if values else ())
 
 
+@every_row("before, now, values", [
+    (None, (("Sure!", "help."),), ("default", "Sure!…help.")),
+    ((("a", "b"),), (), ("a…b", "false")), ((), None, ("false", "default")),
+    ((("a", "b"),), (("a", "b"),), None),
+])  # fmt: skip
+def test_other_marks_around_thoughts_are_a_loss(before, now, values):
+    asked = suite(RateGate(kind="accuracy", line=7, max_drop=0.15))
+    exams = [
+        exam_of(replace(asked, reply=replace(asked.reply, thoughts=marks)))
+        for marks in (before, now)
+    ]
+
+    losses = compare_exams(*exams, "accuracy", "new", {}).losses
+
+    expected = ExamLoss(LossOfExam.THOUGHTS, "reply.thoughts", *(values or ()))
+    assert losses == ((expected,) if values else ())
+
+
 @every_row("before, now, losses", [
     ({}, {"clip": 0.25}, ["clip / max_kl"]), ({"clip": 0.25}, {}, []), ({}, {"clip": 0.5}, []),
     # What scales down with its limit is stricter.
@@ -134,6 +156,28 @@ def test_a_clip_that_hides_more_beside_its_limit_is_a_loss(before, now, losses):
     found = compare_exams(*exams, "divergence", "new", {}).losses
 
     assert [one.name for one in found] == losses
+
+
+def test_the_code_of_a_plugin_within_several_scores_counts_and_no_address_or_folder(tmp_path):
+    def digest_of(folder, code):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / "plugin.py"
+        path.write_text(code)
+        inner = Rule("offered", "ends", function=import_file(path).ends)
+        script = Rule("javascript", "1", path=path)
+        score = Rule("all", ((inner, 1.0), (Rule("holds", script), 1.0)))
+        return case_digest(replace(case("a"), score=score), tmp_path)
+
+    one, same, other = (
+        digest_of(*row)
+        for row in (
+            ("one", "def ends(case, reply): return 1\n"),
+            ("two", "def ends(case, reply): return 1\n"),
+            ("six", "def ends(case, reply): return 0\n"),
+        )
+    )
+
+    assert one == same != other
 
 
 def test_a_gate_that_is_gone_or_a_case_that_need_not_pass_any_more_is_a_loss():
