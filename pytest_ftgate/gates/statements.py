@@ -121,8 +121,8 @@ class StepKind(StrEnum):
     * ``train again``: the *variant*; *where*.
     * ``ship other``: the other *variant*, the number of its *gates*, whether it *is_baseline*, and
       the one that it is *for*; *where* that is declared.
-    * ``check identity``: *claims*, what the variant claims to be: ``adapter``, ``model``, or to
-      use a ``skill``; *where* that is declared.
+    * ``check identity``: *claims*, what the variant claims to be: ``adapter``, ``model``, to
+      use a ``skill``, or to hold to a ``schema``; *where* that is declared.
     * ``record uses``: the *skill*; whether the runs are *recorded* already.
     * ``improve judge``: the number of *ungraded* replies, if that is why.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*;

@@ -153,6 +153,11 @@ def _check_identity(values: _Values) -> StepWords:
             "it, or correct uses:",
             where=values.get("where", ""),
         )
+    if values["claims"] == "schema":
+        return StepWords(
+            "take a server that holds replies to a schema, or remove response_schema",
+            where=values.get("where", ""),
+        )
     return StepWords("check which model the server serves, or declare it: served_model:")
 
 

@@ -50,6 +50,14 @@ from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 
+#: What a variant claims that is neither its model nor its adapter, by the reason that it is not
+#: so, and the key that declares it.
+_CLAIMED: Mapping[str, tuple[str, str]] = {
+    IdentityNote.SKILL_UNUSED: ("skill", "uses"),
+    IdentityNote.IGNORED_SCHEMA: ("schema", "response_schema"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityReport:
     """What the replies to a gate show about the identity of its variant.
@@ -86,9 +94,9 @@ class IdentityReport:
         """
         if self.invalid_reason is None:
             return None
-        claims = "adapter" if gate_run.variant.tuned else "model"
-        claims = "skill" if self.invalid_reason.kind == IdentityNote.SKILL_UNUSED else claims
-        place = gate_run.suite.places.get(f"variants.{gate_run.variant.name}.uses", "")
+        is_model = ("adapter" if gate_run.variant.tuned else "model", "")
+        claims, key = _CLAIMED.get(self.invalid_reason.kind, is_model)
+        place = gate_run.suite.places.get(f"variants.{gate_run.variant.name}.{key}", "")
         return Verdict(
             **verdict_place(gate_run.gate_suite, gate_run.gate, gate_run.variant.name),
             outcome=Outcome.INVALID,

@@ -60,6 +60,9 @@ def test_a_command_stands_after_its_sentence():
      "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)"),
     (StepKind.SHIP_OTHER, {"is_baseline": True, "gates": 1},
      "keep new, which passes its gate (gated: false for worse, s.ftgate.yaml:6)"),
+    (StepKind.CHECK_IDENTITY, {"claims": "schema"},
+     ("take a server that holds replies to a schema, or remove response_schema, in "
+      "s.ftgate.yaml:6")),
     (StepKind.MAKE_BASELINE, {},
      "baseline: new, in s.ftgate.yaml:6 (if the drop is intended; say why in the review)"),
     (StepKind.MAKE_BASELINE, {"in_mark": True},
