@@ -49,7 +49,6 @@ from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
-
 #: What a variant claims that is neither its model nor its adapter, by the reason that it is not
 #: so, and the key that declares it.
 _CLAIMED: Mapping[str, tuple[str, str]] = {
