@@ -7,6 +7,7 @@ import sys
 from shutil import which
 
 import pytest
+from ftgate_testing.tables import heavy
 
 pytestmark = pytest.mark.skipif(which("node") is None, reason="there is no node on the PATH")
 SUITE = """\
@@ -54,7 +55,7 @@ def run(folder, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("words", [(), heavy(("-p", "xdist", "-n", "2"))], ids=["alone", "workers"])
 def test_replies_are_scored_and_checked_in_one_process_and_in_workers(project, words):
     result = run(project(), *words)
 

@@ -97,6 +97,7 @@ def test_every_face_says_passed_of_a_job_that_is_as_good(folder, capsys):
     assert json.loads(shown.record)["verdicts"][0]["runs"][0]["name"] == "pass@1"
 
 
+@pytest.mark.heavy
 def test_one_agent_against_itself_is_never_called_passed(folder, capsys):
     harbor_job(folder / "old", RUNS)
 

@@ -401,6 +401,7 @@ def test_all_texts_of_an_ordinary_run_are_in_the_page():
     assert told == ""
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_what_does_not_fit_is_counted_and_none_of_it_turned():
     run = large(4_000, words=60)
