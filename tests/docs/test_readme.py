@@ -110,7 +110,6 @@ def test_the_nightly_workflow_has_a_job_for_each_step() -> None:
     assert job["steps"][-1]["run"] == 'bash .ci/nightly "$STEP"'
 
 
-@pytest.mark.heavy
 def test_the_ladder_of_the_documents_is_what_the_example_prints(
     tmp_path, monkeypatch, capsys
 ) -> None:

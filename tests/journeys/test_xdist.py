@@ -54,9 +54,9 @@ def test_it(case, reply):
 
 @pytest.mark.parametrize(("breaks", "is_late", "line"), [
     heavy("return False", True, "BLOCKED  1 of 1 gate failed*"),
-    ("return False", False, "BLOCKED  1 of 1 gate failed*"),
+    heavy("return False", False, "BLOCKED  1 of 1 gate failed*"),
     heavy("raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*"),
-    heavy("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
+    ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
 ])  # fmt: skip
 def test_of_processes_that_all_evaluate_a_gate_the_worst_result_counts(desk, breaks, is_late, line):
     desk.suite(current=0)
@@ -74,8 +74,8 @@ def imposter(request):
     return Said(("billing", "refund")[number % 2], model="imposter")
 
 
-@pytest.mark.heavy
-def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk):
+@pytest.mark.parametrize("processes", [(), heavy(PROCESSES)])
+def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk, processes):
     desk.replies("current", wrong=30)
     desk.replies("third", wrong=25)
     with chat_server(imposter) as server:
@@ -88,10 +88,8 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
             },
             "{accuracy: {min: 0.5}}",
         )
-        for more in ((), PROCESSES):
-            words = ("--ftgate", "--ftgate-ladder", "--ftgate-json=run.json", *more)
-            result = desk.pytester.runpytest_subprocess(*words)
+        result = desk.run("--ftgate-ladder", "--ftgate-json=run.json", *processes)
 
-            result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
-            (advice,) = read_run(desk.path("run.json")).advice
-            assert advice.variant == "third"
+    result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
+    (advice,) = read_run(desk.path("run.json")).advice
+    assert advice.variant == "third"
