@@ -124,9 +124,14 @@ def tree(name: str) -> ast.Module:
     return ast.parse(modules()[name].read_text("utf-8"))
 
 
+@cache
+def nodes(name: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(name)))
+
+
 def imports(name: str) -> Iterator[tuple[int, str]]:
     """Yield line and full name of every import: in functions and under TYPE_CHECKING too."""
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -159,7 +164,7 @@ def rank(module: str) -> int:
 
 
 def definitions(name: str) -> list[Defined]:
-    return [node for node in ast.walk(tree(name)) if isinstance(node, Defined)]
+    return [node for node in nodes(name) if isinstance(node, Defined)]
 
 
 def assigned(node: ast.stmt) -> Iterator[str]:
@@ -298,7 +303,7 @@ def test_an_sdk_has_exactly_one_importing_module(sdk):
 
 def tricks(name: str) -> Iterator[str]:
     """Yield the keys by id() and the changes to the whole process in a module."""
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in FORBIDDEN_CALLS:
             yield ast.unparse(node.func)
         elif isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in FORBIDDEN_NAMES:
@@ -315,7 +320,7 @@ def test_nothing_is_keyed_by_id_or_changes_the_process_of_its_host():
 
 def gate_kind_branches(name: str) -> Iterator[str]:
     """Yield the places in a module that branch on the kind of a gate, by class or by name."""
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
             classes = set(re.findall(r"\w+", ast.unparse(node.args[1])))
             if classes & GATE_CLASSES:
@@ -387,7 +392,7 @@ def test_no_class_is_made_of_private_methods_of_another_one():
 
 def provider_names(name: str) -> Iterator[str]:
     """Yield the places in a module where it names a provider: in strings other than docstrings."""
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         place = f"{name}:{getattr(node, 'lineno', 0)} "
         if isinstance(node, ast.Constant) and node.value in {*PROVIDERS} - OTHER_MEANINGS:
             yield place + node.value
@@ -419,8 +424,8 @@ def test_providers_are_named_only_where_their_facts_stand():
 
 def names_in_use(name: str) -> set[str]:
     """Return each name in a module, such as ``np.quantile``."""
-    nodes = (node for node in ast.walk(tree(name)) if isinstance(node, ast.Name | ast.Attribute))
-    return {*map(ast.unparse, nodes)}
+    named = (node for node in nodes(name) if isinstance(node, ast.Name | ast.Attribute))
+    return {*map(ast.unparse, named)}
 
 
 def test_one_module_makes_means_and_quantiles_with_their_intervals():
@@ -474,7 +479,7 @@ def test_a_leading_underscore_alone_tells_what_is_private():
 
 def parsed_sentences(name: str) -> Iterator[str]:
     """Yield the places where a module takes a finished sentence of a verdict apart."""
-    for node in ast.walk(tree(name)):
+    for node in nodes(name):
         parts: list[ast.expr] = []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             parts = [node.func.value] if node.func.attr in STRING_METHODS else []

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ftgate_testing.tables import heavy
 
 ROOT = Path(__file__).parents[1]
 HANDLER = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
@@ -23,7 +24,7 @@ def test_ctrl_c_reaches_this_process_and_its_children():
     assert child.stdout == "True\n"
 
 
-@pytest.mark.parametrize("processes", ["-n0", "-n1"])
+@pytest.mark.parametrize("processes", ["-n0", heavy("-n1")])
 def test_so_it_does_in_a_background_job(processes):
     node = f"{__file__}::{test_ctrl_c_reaches_this_process_and_its_children.__name__}"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", processes, node]

@@ -7,6 +7,7 @@ import sys
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.repositories import Repository
+from ftgate_testing.tables import every_row
 
 HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
 ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3", "tabulate", "wcwidth")
@@ -111,27 +112,25 @@ def one_case(api, pytester):
     (pytester.path / "one.md").write_text("Answer {{ input }}.", "utf-8")
 
 
-def test_a_prompt_of_text_and_variables_imports_no_jinja(one_case, probe):
-    result = probe(("jinja2",), "--ftgate")
-
-    result.stdout.fnmatch_lines(["*1 passed*", "imported:"])
-
-
 MODULES_PROBE = """
 import sys, pytest
 code = pytest.main(sys.argv[1:])
 ours = [name for name in sys.modules if name.startswith("pytest_ftgate.")]
+print("jinja:", "jinja2" in sys.modules)
 print("modules:", *(name for name in ours if not hasattr(sys.modules[name], "__path__")))
 sys.exit(code)
 """
 
 
-def test_a_run_of_one_case_imports_few_modules_of_the_package(one_case, pytester, monkeypatch):
+def test_a_run_of_one_case_imports_few_modules_of_the_package_and_no_jinja(
+    one_case, pytester, monkeypatch
+):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     run = pytester.run(sys.executable, "-c", MODULES_PROBE, "-p", "pytest_ftgate", "--ftgate")
 
-    run.stdout.fnmatch_lines(["*1 passed*", "modules: *"])
+    # Its prompt is of text and variables.
+    run.stdout.fnmatch_lines(["*1 passed*", "jinja: False", "modules: *"])
     modules = run.outlines[-1].split()[1:]
     surplus = modules[MOST_MODULES:]
     assert surplus == [], f"{len(modules)} modules; these came last: import them where needed"
@@ -151,21 +150,17 @@ sys.exit(code)
 """
 
 
-@pytest.fixture
-def accepted(pytester, suite):
-    """A suite with an accepted record in git."""
-    run = pytester.runpytest_subprocess("--ftgate", "--ftgate-accept")
-    run.assert_outcomes(passed=2)
-    Repository.made(pytester.path).commit()
-
-
-@pytest.mark.parametrize(("verb", "shown"), [
+@every_row(("verb", "shown"), [
     (["--help"], "*VERB*"),
     (["report", "--help"], "*--model-card PATH*"),
     (["schema"], '*"title": "pytest-ftgate suite",*'),
     (["history"], "*short: accuracy 100 % passed*"),
 ], ids=["help", "help of a verb", "schema", "history"])  # fmt: skip
-def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(accepted, pytester, verb, shown):
+def test_a_verb_that_only_shows_a_text_imports_nothing_heavy(suite, pytester, verb, shown):
+    if verb == ["history"]:
+        accepts = pytester.runpytest_inprocess("--ftgate", "--ftgate-accept")
+        accepts.assert_outcomes(passed=2)
+        Repository.made(pytester.path).commit()
     names = ",".join((*ALL, "pytest", "_pytest"))
 
     result = pytester.run(sys.executable, "-c", VERB_PROBE, names, *verb)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.github import Runner, comments_api
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 SUITE = """\
 cases: tickets.cases.jsonl
@@ -60,6 +60,7 @@ def runner(tmp_path, api):
     return made
 
 
+@pytest.mark.heavy
 def test_keys_of_variants_are_set_one_in_each_line(runner):
     replies(runner.folder, "worse", 60)
 
@@ -80,6 +81,7 @@ def test_a_good_run_ends_green_and_says_so_in_one_comment(runner, api):
     assert "🟢 PASSED" in ended.summary
 
 
+@pytest.mark.heavy
 def test_the_page_lies_where_it_is_uploaded_from_beside_a_chosen_variant(runner):
     replies(runner.folder, "draft", 30)
 
@@ -104,6 +106,7 @@ def test_a_failed_gate_ends_as_pytest_ends(runner, api):
     assert "🔴 BLOCKED: 1 of 2 gates failed" in api.kept[0]["body"]
 
 
+@pytest.mark.heavy
 def test_two_runs_leave_one_comment_wherever_it_stands_and_edit_no_words_of_a_person(runner, api):
     api.add("mine\n<!-- pytest-ftgate: gates -->", "User")
     for number in range(130):
@@ -147,9 +150,10 @@ def test_without_permission_the_status_is_that_of_pytest_all_the_same(runner, ap
     assert "pull-requests: write" in ended.log
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("event", "inputs"),
-    [("push", {}), pytest.param("pull_request", {"comment": "false"}, marks=pytest.mark.heavy)],
+    [("push", {}), ("pull_request", {"comment": "false"})],
 )
 def test_no_comment_is_written_where_none_is_wanted(runner, api, event, inputs):
     runner.event = event
@@ -193,6 +197,7 @@ def test_a_suite_that_cannot_be_read_is_an_error_and_is_in_the_comment(runner, a
     assert "casse" in api.kept[0]["body"]
 
 
+@pytest.mark.heavy
 def test_a_module_that_cannot_be_imported_blocks_beside_gates_that_pass(runner, api):
     (runner.folder / "test_lost.py").write_text("import nothing_here\n")
     options = runner.folder / "pytest.toml"
@@ -218,20 +223,27 @@ def test_where_pytest_never_starts_no_older_comment_stands(runner, api):
     assert comment["body"].startswith("### 🔴 BLOCKED: pytest ended before it wrote a report")
 
 
-def test_paths_without_a_gate_or_with_one_that_nothing_can_fail_are_an_error(runner, api):
-    (runner.folder / "test_plain.py").write_text("def test_plain(): pass\n")
-    plain = runner.run(paths="test_plain.py")
+def test_paths_with_a_gate_that_nothing_can_fail_are_an_error(runner, api):
     loose = SUITE.replace("min: 0.8, max_drop: 0.05", "min: 0, max_drop: none")
     (runner.folder / "tickets.ftgate.yaml").write_text(loose)
 
     ended = runner.run()
 
-    for one in (plain, ended):
-        assert (one.status, one.outputs["verdict"]) == (5, "error")
+    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
     assert "nothing can fail it: min: 0, max_drop: none" in " ".join(ended.log.split())
     assert "PASSED" not in api.kept[0]["body"]
 
 
+@pytest.mark.heavy
+def test_paths_without_a_gate_are_an_error(runner):
+    (runner.folder / "test_plain.py").write_text("def test_plain(): pass\n")
+
+    ended = runner.run(paths="test_plain.py")
+
+    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
+
+
+@pytest.mark.heavy
 def test_a_suite_that_was_not_selected_is_named_in_the_comment(runner, api):
     (runner.folder / "other").mkdir()
     for path in [*runner.folder.glob("*.jsonl"), *runner.folder.glob("*.yaml")]:
@@ -268,6 +280,7 @@ def test_an_event_that_is_not_in_the_list_of_allowed_ones_is_refused(runner, eve
     assert "Evaluate" not in ended.steps
 
 
+@pytest.mark.heavy
 def test_a_pull_request_whose_fork_was_deleted_is_one_of_a_fork(runner):
     runner.head = ""
 
@@ -285,7 +298,7 @@ pathlib.Path("seen.json").write_text(json.dumps([seen, "" in sys.path]))
 """
 
 
-@pytest.mark.parametrize("head", ["shop/desk", "stranger/desk"])
+@pytest.mark.parametrize("head", [heavy("shop/desk"), "stranger/desk"])
 def test_no_module_of_the_repository_is_imported_unless_pytest_itself_asks_for_it(runner, head):
     for name in ("pip", "pluggy", "anthropic", "json"):
         (runner.folder / f"{name}.py").write_text(f"open('OWNED_{name}', 'w')\n")
@@ -325,6 +338,7 @@ def test_inputs_reach_pytest_as_words_and_never_as_shell(runner):
     assert not (runner.folder / "owned").exists()
 
 
+@pytest.mark.heavy
 def test_extras_are_installed_with_the_package(runner):
     ended = runner.run(extras="prices,local")
 

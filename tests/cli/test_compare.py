@@ -325,6 +325,7 @@ def test_one_agent_is_compared_with_itself_without_a_red_exit_code(runs, capsys)
     printed = capsys.readouterr().out
     assert printed.startswith("old.jsonl against itself   12 tasks, 5 runs each, in halves of 2")
     assert "this gate, limit 30" in printed
+    assert "PASSED" not in printed
 
     for more in (["new.jsonl"], ["--html", "page.html"], ["--write", "a.ftgate.yaml"]):
         assert main(["compare", "old.jsonl", *more, "--self"]) == 2

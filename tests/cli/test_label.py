@@ -454,7 +454,7 @@ def test_a_score_that_reads_no_whole_answers_makes_no_cases(pytester, label):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_sixty_pairs_are_labelled_by_single_keys_in_a_terminal(pytester, kept):
+def test_pairs_are_labelled_by_single_keys_in_a_terminal(pytester, kept):
     import pty
     import termios
     import tty
@@ -473,7 +473,7 @@ def test_sixty_pairs_are_labelled_by_single_keys_in_a_terminal(pytester, kept):
         cwd=pytester.path, env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
     )  # fmt: skip
     # An arrow and the key Home are no answers; what is typed is not shown as a key.
-    keys = ["\x1b[D", "\x1b[1~", "1", "u", *"12bns" * 15, "q"]
+    keys = ["\x1b[D", "\x1b[1~", "1", "u", *"12bns" * 3, "q"]
     shown = "".join(_typed(outer, key) for key in keys)
     shown += _rest(outer)
     assert process.wait(60) == 0
@@ -482,10 +482,10 @@ def test_sixty_pairs_are_labelled_by_single_keys_in_a_terminal(pytester, kept):
     os.close(inner)
 
     rows = kept()
-    assert len(rows) == 75
-    assert len({row["id"] for row in rows}) >= 60
+    assert len(rows) == 15
+    assert len({row["id"] for row in rows}) >= 12
     assert {row["answer"] for row in rows} == {"first", "second", "both", "neither", "unknown"}
-    assert "75 labels added to shop.pairs.jsonl" in shown
+    assert "15 labels added to shop.pairs.jsonl" in shown
     assert "\x1b[2J" in shown
     screens = shown.split("\x1b[2J\x1b[H")
     assert max(len(line) for line in "".join(screens).split("\r\n")) <= 80

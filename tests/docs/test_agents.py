@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ftgate_testing import agents_page
 from ftgate_testing.pages import page
 
@@ -14,6 +15,7 @@ CODES = [0, 0, 1, 0, 1, 0]
 WORDS = 1_300
 
 
+@pytest.mark.heavy
 def test_each_command_prints_what_the_page_shows(tmp_path) -> None:
     # After a change of the words: PYTHONPATH=tests python -m ftgate_testing.agents_page
     agents_page.make_folder(tmp_path)

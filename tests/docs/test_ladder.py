@@ -58,6 +58,7 @@ def answer_of(skills: dict[str, str]):
     return answer
 
 
+@pytest.mark.heavy
 def test_the_ladder_is_climbed_as_the_page_says(pytester, monkeypatch):
     """The suite stands as on the page; its models are on loopback."""
     suite = re.findall(r"```yaml\n(.*?)```", LADDER, re.DOTALL)[0]

@@ -8,6 +8,7 @@ import re
 import pytest
 from ftgate_testing.answer_files import write_rows
 from ftgate_testing.pages import page
+from ftgate_testing.tables import heavy
 
 PAGE = page("how-to/new-base")
 (SUITE,) = re.findall(r"```yaml\n(# rebase\.ftgate\.yaml\n.*?)```", PAGE, re.DOTALL)
@@ -97,8 +98,8 @@ def decisions() -> dict[str, str]:
     [
         ({}, "the new tune"),
         ({"new-base.gguf and examples": 94}, "drop the tune"),
-        ({"new-base.gguf and examples": 94, "tickets-rebased.gguf": 60}, "drop the tune"),
-        ({"tickets-rebased.gguf": 60}, "stay"),
+        heavy({"new-base.gguf and examples": 94, "tickets-rebased.gguf": 60}, "drop the tune"),
+        heavy({"tickets-rebased.gguf": 60}, "stay"),
     ],
 )
 def test_the_recommendation_of_the_run_is_the_decision_of_the_page(pytester, right, decision):

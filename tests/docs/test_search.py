@@ -100,6 +100,7 @@ def site(tmp_path_factory) -> Path:
         return module.STAGE / "out"
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not shutil.which("node"), reason="the search of the site is JavaScript")
 def test_each_question_leads_to_its_answer_in_the_first_hits(site):
     done = subprocess.run(

@@ -70,6 +70,7 @@ def test_the_front_matter_is_that_of_the_format() -> None:
     assert 0 < len(matter["description"]) <= LONGEST
 
 
+@pytest.mark.heavy
 def test_its_commands_lead_to_a_green_build_and_a_worse_prompt_to_a_red_one(
     repository, pytester
 ) -> None:

@@ -44,11 +44,12 @@ class Ended:
 
 
 class Copier:
-    """The process that is copied."""
+    """The process that is copied; its environment has no variable that *without* names."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: Sequence[str] = ()) -> None:
         command = [sys.executable, "-m", "ftgate_testing.bounded"]
-        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "200"}
+        environ = {name: value for name, value in os.environ.items() if name not in without}
+        environ |= {"PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "200"}
         environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "NO_PROXY": "127.0.0.1"}
         self._process = subprocess.Popen(
             command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -17,9 +17,9 @@ from ftgate_testing.repositories import Repository
 from ftgate_testing.ways import LABELS, OPTIONS, SUITE, WAYS, Project, launch_process, launch_unread
 
 Change = Callable[[Project], None]
-#: The ways that share least of their code. The others are those of a suite with another beginning
-#: or another end: each push tries a few breakages in them, and a nightly run all.
-_LIGHT = ("suite", "marked function", "compare")
+#: The other ways evaluate by the same code, with another beginning or another end: each push tries
+#: a few breakages in them, and a nightly run all.
+_LIGHT = ("suite",)
 #: The ways that take few seconds; each process of xdist takes as long as all of these.
 _QUICK = tuple(way for way in WAYS if way != "xdist")
 
@@ -451,7 +451,8 @@ BROKEN: dict[str, Broken] = {
         asks_which, OF_FUNCTION),
     "answers that repeat the question": Broken(
         says("draft")(lambda case: case["input"]), "DOWN 100 POINTS", asks_which, OF_FUNCTION),
-    "a function that leaves out what fails": Broken(leave_out, "", impossible=ONLY_FUNCTION),
+    "a function that leaves out what fails": Broken(
+        leave_out, "", impossible=ONLY_FUNCTION, light=("marked function",)),
     "a faked client": Broken(
         fake_client, _FELL, each(calls_code, requests_once), NO_CLIENT, light=_QUICK),
     "a forged cache": Broken(forge_cache, "git tracks", in_repository, NO_CLIENT),
@@ -471,13 +472,10 @@ BROKEN: dict[str, Broken] = {
     "a budget that stops the run, where inconclusive gates may pass": Broken(
         options("--ftgate-max-minutes=0.000001", "--ftgate-inconclusive=warn"), _NOTHING_SENT,
         calls_code, NO_BUDGET),
-    "an exception in the engine": Broken(
-        raises_anywhere, "unexpected ZeroDivisionError",
-        light=("suite", "marked function", "fixture", "evaluate", "compare")),
-    "a killed process": Broken(
-        ends_by("SIGKILL"), "", impossible=NO_CODE, light=("suite", "xdist")),
+    "an exception in the engine": Broken(raises_anywhere, "unexpected ZeroDivisionError"),
+    "a killed process": Broken(ends_by("SIGKILL"), "", impossible=NO_CODE),
     "an interrupted run": Broken(
         ends_by("SIGINT"), "NOT EVALUATED the run (was interrupted|ended first)",
-        impossible=NO_CODE, light=("suite",)),
-    "a closed pipe": Broken(unread, "", light=("suite", "evaluate", "compare")),
+        impossible=NO_CODE),
+    "a closed pipe": Broken(unread, ""),
 }  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import atexit
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import replace
@@ -13,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ftgate_testing.answer_files import write_rows
+from ftgate_testing.bounded import Copier
 from ftgate_testing.canary import KEY_NAMES
 from pytest_ftgate import evaluate
 from pytest_ftgate.gates.verdict import Verdict
@@ -157,9 +156,16 @@ def ended_run(
     with TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder, {"cases.jsonl": tickets(cases)}, texts)
-        command = [sys.executable, "-m", "pytest", "--ftgate", "--ftgate-json=run.json", *options]
-        subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, check=False)
+        _copier().run(folder, ["--ftgate", "--ftgate-json=run.json", *options], {})
         return _without_time(read_run(folder / "run.json"))
+
+
+@cache
+def _copier() -> Copier:
+    """Return what runs pytest without keys, and without the options of the pytest that asks."""
+    copier = Copier(without=(*KEY_NAMES, "PYTEST_ADDOPTS", "PYTEST_PLUGINS"))
+    atexit.register(copier.close)
+    return copier
 
 
 def _suite(variants: Mapping[str, str], gates: str) -> str:
@@ -178,9 +184,3 @@ def _write(folder: Path, rows: Mapping[str, Sequence[Row]], texts: Mapping[str, 
 
 def _without_time(report: Report) -> Report:
     return replace(report, requests=replace(report.requests, seconds=SECONDS))
-
-
-def _environment() -> Mapping[str, str]:
-    """Return the environment without keys, and without options for the pytest that runs this."""
-    without = {*KEY_NAMES, "PYTEST_ADDOPTS", "PYTEST_PLUGINS"}
-    return {name: value for name, value in os.environ.items() if name not in without}

@@ -15,6 +15,8 @@ class Handler(BaseHTTPRequestHandler):
     """Keeps connections open, and logs nothing."""
 
     protocol_version = "HTTP/1.1"
+    #: A body follows its headers at once; else it waits 40 ms until the client has told of these.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self.get()

@@ -12,6 +12,11 @@ import pytest
 Test = Callable[..., None]
 
 
+def heavy(*values: Any, id: str | None = None) -> Any:  # noqa: A002 - as pytest calls it
+    """Return a row of ``parametrize`` that a nightly run alone tries, such as one of processes."""
+    return pytest.param(*values, marks=pytest.mark.heavy, id=id)
+
+
 def every_row(
     names: str | Sequence[str], rows: Iterable[Any], ids: Iterable[str] = ()
 ) -> Callable[[Test], Test]:

@@ -9,7 +9,7 @@ import pytest
 from ftgate_testing.judge_evidence import LEVELS, evidence, interval, samples, validation
 from ftgate_testing.notes import kinds
 from ftgate_testing.score_columns import suite, variant_scores
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate.gates.checks import DropRule, check_minimum
 from pytest_ftgate.gates.design import Levels
@@ -500,7 +500,7 @@ def graded(draw, truth, good, bad):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("good", "bad"), [(0.9, 0.8), (0.75, 0.75)])
+@pytest.mark.parametrize(("good", "bad"), [(0.9, 0.8), heavy(0.75, 0.75)])
 def test_a_true_drop_as_large_as_the_margin_rarely_passes_with_an_imperfect_judge(good, bad):
     draw, passed, plainly, runs = np.random.default_rng(3), 0, 0, 20
     for _ in range(runs):

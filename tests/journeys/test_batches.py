@@ -99,7 +99,11 @@ def started(desk):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, cwd=desk.pytester.path, env=environ, **pipes) as run:
-        yield run
+        try:
+            yield run
+        finally:
+            # A test that has failed would else wait for the end of the run.
+            run.kill()
 
 
 def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_it_up(desk, api):

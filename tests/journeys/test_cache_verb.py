@@ -129,6 +129,7 @@ def test_a_run_goes_on_with_what_a_damaged_cache_still_has(evaluated):
     result.stdout.fnmatch_lines(["PASSED  1 gate*", f"100 replies: * cached, {again} requested*"])
 
 
+@pytest.mark.heavy
 def test_a_run_of_several_processes_reports_the_damage_once(evaluated):
     evaluated.asking_suite(gates="{accuracy: {min: 0.8}, format: {min: 0.8}}")
     damage(evaluated)

@@ -194,6 +194,7 @@ def test_the_record_has_each_checkpoint_and_reports_are_made_from_it(trained, ca
     assert "the last checkpoint before the loss: checkpoint-20" in capsys.readouterr().out
 
 
+@pytest.mark.heavy
 def test_processes_together_come_to_the_same(trained):
     result = trained.run(FILE, "-n2")
 

@@ -123,6 +123,7 @@ def test_what_has_one_reply_to_each_case_cannot_converse(desk):
     result.stdout.fnmatch_lines([told])
 
 
+@pytest.mark.heavy
 def test_a_function_that_says_something_else_each_time_is_told_so(talking):
     talking.marked(
         "def test_it(ask):\n    ask(f'number {next(numbers)}')\n\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import xllamacpp
+from ftgate_testing.tables import heavy
 from platformdirs import user_cache_path
 
 from pytest_ftgate import weights
@@ -87,6 +88,7 @@ def facts(pytester: pytest.Pytester) -> None:
     pytester.makefile(".ftgate.yaml", facts=FACTS)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("facts")
 def test_real_forgetting_fails(pytester: pytest.Pytester) -> None:
     shutil.copy(EXAMPLE / "tickets-narrow.gguf", pytester.path / "narrow.gguf")
@@ -114,7 +116,7 @@ def pytest_runtest_setup(item):
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [[], heavy(["-n1"])], ids=["alone", "xdist"])
 def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
     pytester: pytest.Pytester, workers: list[str]
 ) -> None:
@@ -174,6 +176,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     assert b"a-key-that-stays-secret" not in cache
 
 
+@pytest.mark.heavy
 def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

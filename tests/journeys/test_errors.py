@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_ftgate import evaluate
 from pytest_ftgate.results.run import read_run
 
@@ -55,6 +57,7 @@ def test_an_error_is_asked_again_in_the_next_run(desk):
     desk.run().assert_outcomes(passed=2)
 
 
+@pytest.mark.heavy
 def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch):
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
         monkeypatch.delenv(name, raising=False)

@@ -6,6 +6,7 @@ import json
 from fnmatch import fnmatchcase
 
 import pytest
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.cli.main import main
 
@@ -154,7 +155,7 @@ def test_accepting_says_if_no_gate_compares_with_what_is_accepted(desk):
     )
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [(), heavy(("-n2",))], ids=["alone", "xdist"])
 def test_the_exam_of_marked_functions_is_accepted_with_them(accepted, workers):
     accepted.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n")
     accepted.run("--ftgate-accept", *workers)

@@ -17,6 +17,7 @@ from ftgate_testing.faked_client import (
     outcomes,
     write_faked,
 )
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.cli.main import main
 
@@ -91,6 +92,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def faking(desk):
+    desk.cases = 40
     return partial(write_faked, desk)
 
 
@@ -129,7 +131,7 @@ def test_no_reply_of_a_client_that_is_faked_elsewhere_reaches_the_gate_of_its_su
     assert outcomes(desk) == {"accuracy": "failed"}
 
 
-@pytest.mark.parametrize("order", [[TEST, SUITE], [SUITE, TEST], []], ids=" ".join)
+@pytest.mark.parametrize("order", [[TEST, SUITE], heavy([SUITE, TEST]), heavy([])], ids=" ".join)
 def test_whatever_comes_first_each_is_evaluated_on_its_own_replies(faking, order):
     desk = faking(IN_MODULE)
 
@@ -158,6 +160,7 @@ def test_faked_replies_are_made_in_every_run_and_leave_by_no_export(faking, monk
 #: As pytest-django has them: fixtures that apply to every test, one of them with monkeypatch.
 APPLIED = """\
 import pytest
+from ftgate_testing.tables import heavy
 
 @pytest.fixture(scope="session", autouse=True)
 def _django_setup():
@@ -440,7 +443,7 @@ def test_a_test_that_replaces_the_function_twice_gets_two_replies(faking):
 LATENCY = f"""\
 def test_ordinary(ftgate, monkeypatch):
     verdict = ftgate.suite("{SUITE}").verdict("latency", "current")
-    assert verdict.check.n == 100
+    assert verdict.check.n == 40
 """
 
 

@@ -9,6 +9,7 @@ from threading import Lock
 
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.gates.statements import StepKind
@@ -194,7 +195,7 @@ def test_replies_in_the_right_format_pass(desk):
 
 
 @follows(StepKind.RAISE_MAX_TOKENS)
-@pytest.mark.parametrize("declared", ["reply", "variant"])
+@pytest.mark.parametrize("declared", ["reply", heavy("variant")])
 def test_replies_that_were_cut_off_pass_with_more_tokens(desk, declared):
     def answer(request):
         number = int(re.search(r"\d+", request["messages"][-1]["content"])[0])

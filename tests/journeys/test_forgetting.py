@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.gates.statements import StepKind
@@ -176,9 +177,9 @@ def test_a_tuned_model_that_did_not_answer_passes_once_its_name_is_requested(des
 @pytest.mark.parametrize(
     ("under", "forgets", "outcome", "told"),
     [
-        ("own", "prompt", {"passed": 1}, "*forgetting?tuned?*"),
+        heavy("own", "prompt", {"passed": 1}, "*forgetting?tuned?*"),
         ("prompt", "prompt", {"failed": 1}, "general skills under the prompt down 100 points *"),
-        ("prompt", "own", {"failed": 1}, "general skills down 100 points *"),
+        heavy("prompt", "own", {"failed": 1}, "general skills down 100 points *"),
     ],
 )
 def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, outcome, told):
@@ -256,6 +257,7 @@ def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_a_base_is_held_against_itself_by_the_same_gate(recorded, monkeypatch, capsys):
     desk = recorded()
     right, amiss = known("right"), known("wrong")

@@ -298,13 +298,8 @@ PROCESSES = {
 }
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param(name, marks=() if name == "the end" else pytest.mark.heavy)
-        for name in PROCESSES
-    ],
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("what", PROCESSES)
 def test_a_process_of_xdist(served, what):
     desk, _ = served
     desk.path("conftest.py").write_text(IN_WORKERS.format(PROCESSES[what]), "utf-8")

@@ -107,6 +107,7 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, num
     assert len(desk.asked()) == desk.cases
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("asking", ["in the background"], indirect=True)
 def test_where_ctrl_c_is_ignored_it_goes_on_and_sigterm_ends_it_in_order(asking, desk):
     asking.send_signal(signal.SIGINT)
@@ -125,6 +126,7 @@ def test_where_ctrl_c_is_ignored_it_goes_on_and_sigterm_ends_it_in_order(asking,
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
 
 
+@pytest.mark.heavy
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
     asking.send_signal(signal.SIGINT)
     soon(lambda: desk.path("ending").exists())
@@ -169,6 +171,7 @@ sys.meta_path.insert(0, Slow())
 """
 
 
+@pytest.mark.heavy
 def test_interrupted_during_an_import_it_ends_in_order_and_the_import_is_whole(desk):
     with started(desk, SLOW_IMPORT) as run:
         soon(lambda: desk.path("importing").exists())

@@ -111,5 +111,6 @@ def test_marked_functions_of_an_invalid_variant_are_invalid_and_share_its_block(
     assert "✗ test_it[tuned], test_that[tuned]   INVALID" in closing
 
 
+@pytest.mark.heavy
 def test_processes_of_xdist_report_invalid_gates(house):
     assert house().run("-n1", "-p", "xdist").parseoutcomes() == {"invalid": 2}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from shutil import which
 
 import pytest
+from ftgate_testing.tables import heavy
+
+from pytest_ftgate.cli.main import main
 
 pytestmark = pytest.mark.skipif(which("node") is None, reason="there is no node on the PATH")
 SUITE = """\
@@ -26,7 +28,6 @@ export const short = (output, context) => ({
 """
 RECORDED = "{provider: recorded, replies: r.jsonl}"
 SERVED = '{provider: openai-compatible, model: m, base_url: "http://127.0.0.1:9/v1"}'
-VERB = "import sys; from pytest_ftgate.cli.main import main; sys.exit(main())"
 CATEGORY = '{code: "JSON.parse(output).category === context.vars.expected", throws: wrong}'
 
 
@@ -50,11 +51,11 @@ def project(pytester):
 
 
 def run(folder, *words):
-    return folder.runpytest_subprocess("-p", "pytest_ftgate", "--ftgate", *words)
+    return folder.runpytest_inprocess("--ftgate", *words)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("words", [(), heavy(("-n", "2"))], ids=["alone", "workers"])
 def test_replies_are_scored_and_checked_in_one_process_and_in_workers(project, words):
     result = run(project(), *words)
 
@@ -75,12 +76,13 @@ def test_an_exception_that_means_no_wrong_reply_leaves_no_verdict(project):
 
 
 @pytest.mark.slow
-def test_code_that_does_not_parse_is_told_by_the_plan_and_by_doctor(project):
+def test_code_that_does_not_parse_is_told_by_the_plan_and_by_doctor(project, capsys):
     folder = project(score='"output.includes("', variant=SERVED)
 
     plan = run(folder, "--ftgate-plan")
-    doctor = folder.run(sys.executable, "-c", VERB, "doctor")
+    capsys.readouterr()
+    doctor = main(["doctor"])
 
-    for told in (plan, doctor):
-        assert told.ret == 1
-        assert "javascript: output.includes(: SyntaxError" in " ".join(told.stdout.str().split())
+    assert (plan.ret, doctor) == (1, 1)
+    for told in (plan.stdout.str(), capsys.readouterr().out):
+        assert "javascript: output.includes(: SyntaxError" in " ".join(told.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import heavy
 
 SLOW = """\
 import time
@@ -23,7 +24,7 @@ FIRST = "{latency: {max_p50_ms: 5000, max_p95_ms: 5000}}"
 
 
 @pytest.mark.parametrize(
-    ("function", "limit"), [("answer", "max_p50_ms: 9"), ("rarely", "max_p95_ms: 60")]
+    ("function", "limit"), [("answer", "max_p50_ms: 9"), heavy("rarely", "max_p95_ms: 60")]
 )
 def test_a_quicker_model_passes_the_limit_that_a_slow_one_failed(desk, function, limit):
     desk.asking_suite(SLOW, gates=f"{{latency: {{{limit}}}}}")

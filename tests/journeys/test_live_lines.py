@@ -58,6 +58,7 @@ def test_each_verdict_has_a_line_in_the_words_of_the_closing_section(watched, op
     assert OPEN in closing
 
 
+@pytest.mark.heavy
 def test_every_process_of_xdist_lets_its_verdicts_be_shown(watched):
     result = watched.run("-p", "xdist", "-n", "2")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from ftgate_testing.noting_house import CONFTEST, MODELS
 
 #: Replies that vary: each is wrong one time in twenty, another time for each case.
@@ -95,9 +96,9 @@ def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):
     assert together["checks"][0]["n"] == 200
 
 
-def test_who_has_plainly_forgotten_is_told_by_a_third_of_the_questions_in_any_number_of_processes(
-    desk,
-):
+@pytest.fixture
+def forgetful(desk):
+    """A desk with a tuned model that has forgotten a skill, and one that has not."""
     desk.cases = 80
     names = {role: model for model, role in MODELS.items()}
     tuned = "{{provider: house, model: {}, base: {base}}}"
@@ -110,15 +111,28 @@ def test_who_has_plainly_forgotten_is_told_by_a_third_of_the_questions_in_any_nu
     gates = "{accuracy: {min: 0.5, stop_early: true}, "
     gates += "forgetting: {skills: logic, max_drop: 0.3, stop_early: true}}"
     desk.suite_of(variants, gates)
+    return desk
+
+
+@pytest.mark.heavy
+def test_two_processes_look_as_often_as_one(forgetful):
+    found = []
+    for processes in ("-n0", "-n2"):
+        forgetful.run(processes, f"--ftgate-cache={processes}/cache.sqlite")
+        found.append({key: one["checks"] for key, one in forgetful.verdicts().items()})
+
+    assert found[0] == found[1]
+
+
+def test_who_has_plainly_forgotten_is_told_by_a_third_of_the_questions(forgetful):
+    desk = forgetful
 
     result = desk.run("-vv")
 
     result.assert_outcomes(passed=2, failed=2)
     first, told_first = desk.verdicts(), " ".join(" ".join(result.outlines).split())
     cases = {
-        name: first[f"forgetting[{name}]"]["checks"][0]["n"]
-        for name in variants
-        if name != "current"
+        name: first[f"forgetting[{name}]"]["checks"][0]["n"] for name in ("forgetful", "careful")
     }
     assert cases == {"forgetful": 23, "careful": 67}
     assert first["forgetting[forgetful]"]["outcome"] == "failed"
@@ -132,8 +146,3 @@ def test_who_has_plainly_forgotten_is_told_by_a_third_of_the_questions_in_any_nu
         assert words in told_first, words
     desk.run().stdout.fnmatch_lines(["BLOCKED *", "* 0 requested*"])
     assert desk.verdicts() == first
-    desk.run("-n", "2", "--ftgate-cache=again/cache.sqlite").assert_outcomes(passed=2, failed=2)
-    again = desk.verdicts()
-    assert {key: one["checks"] for key, one in again.items()} == {
-        key: one["checks"] for key, one in first.items()
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate.cli.main import main
 from pytest_ftgate.results.run import read_run
@@ -31,7 +31,8 @@ def write(desk, functions, mark="min=0.5"):
     desk.path("test_marked.py").write_text("import pytest\n\n" + "\n".join(parts), "utf-8")
 
 
-def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are_run(two):
+@pytest.mark.parametrize("options", [["-k", "worse"], ["--ftgate-variant=worse"], heavy(["-n2"])])
+def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are_run(two, options):
     two.marked(RIGHT)
 
     result = run(two, "-v")
@@ -40,9 +41,8 @@ def test_its_items_are_its_variants_whose_verdicts_are_the_same_however_they_are
         ["test_marked.py::test_it[[]current] PASSED*", "test_marked.py::test_it[[]worse] FAILED*"]
     )
     alone = two.verdicts()
-    for options in (["-n2"], ["-k", "worse"], ["--ftgate-variant=worse"]):
-        run(two, *options)
-        assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
+    run(two, *options)
+    assert two.verdicts()["test_it[worse]"] == alone["test_it[worse]"]
 
 
 @every_row(

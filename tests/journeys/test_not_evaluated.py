@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from unittest.mock import Mock
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 REPORTS = ("--ftgate-json=run.json", "--ftgate-html=report.html", "--ftgate-markdown=report.md")
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
@@ -42,7 +42,7 @@ LOST = {
 
 def with_a_worker(one):
     """Return a row of *one* with a worker, which takes longer than all rows without any."""
-    return pytest.param(one, ("-n1",), marks=pytest.mark.heavy)
+    return heavy(one, ("-n1",))
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,8 @@ def test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass(desk):
     assert "crashed while running" in error.get("message", "")
 
 
-@pytest.mark.parametrize(
-    "restarts", [pytest.param((), marks=pytest.mark.heavy), ("--max-worker-restart=0",)]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("restarts", [(), ("--max-worker-restart=0",)])
 def test_where_every_gate_dies_the_selection_is_not_blamed(desk, restarts):
     desk.suite(current=2)
     desk.marked(DYING)
@@ -140,6 +139,7 @@ def test_where_every_gate_dies_the_selection_is_not_blamed(desk, restarts):
     assert (verdict, [*reasons]) == ("blocked", ["test_marked.py::test_it[current]", second])
 
 
+@pytest.mark.heavy
 def test_an_ordinary_test_whose_worker_dies_is_no_gate(desk):
     desk.suite(current=2)
     desk.path("test_plain.py").write_text("import os\ndef test_plain(): os._exit(4)\n")
@@ -214,7 +214,7 @@ REMOVE = "passed, though its xfail mark expects it not to: remove the mark"
 
 @pytest.mark.parametrize(
     ("mark", "processes"),
-    [(STRICT, ()), (STRICT, ("-n1",)), ("@pytest.mark.xfail\n", ("-o", "xfail_strict=true"))],
+    [(STRICT, ()), heavy(STRICT, ("-n1",)), ("@pytest.mark.xfail\n", ("-o", "xfail_strict=true"))],
     ids=["mark", "worker", "ini"],
 )
 def test_a_gate_that_passes_against_its_strict_xfail_mark_fails_as_a_test_in_every_report(
@@ -334,7 +334,7 @@ def pytest_runtest_logreport(report):
 """
 
 
-@pytest.mark.parametrize("processes", [(), ("-n1",)], ids=["alone", "with a worker"])
+@pytest.mark.parametrize("processes", [(), heavy(("-n1",))], ids=["alone", "with a worker"])
 def test_a_plugin_reads_file_line_and_headline_of_a_failed_gate(red, processes):
     red.marked(RIGHT)
     red.path("conftest.py").write_text(READING)

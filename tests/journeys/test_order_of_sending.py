@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.noting_house import CONFTEST, FAMILIES, MODELS, is_waiting, known_replies
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
@@ -413,6 +414,8 @@ LIKE = {"tuned variants evaluated from Python": TUNED, "processes of xdist": TUN
 LIKE |= {"nodes of Ray": TUNED}
 #: Those of them in which several processes send, so that the order is another one each time.
 RACING = ("processes of xdist", "nodes of Ray")
+#: Those that take longest, each of a suite that another scenario runs too.
+SLOW = (*RACING, "an accepted record", "tuned variants evaluated from Python")
 
 
 def _record(name: str, found: dict[str, list[str]]) -> None:
@@ -439,7 +442,9 @@ def _difference(before: dict[str, list[str]], after: dict[str, list[str]]) -> st
     return "\n".join([*told[:MOST_LINES], *([f"… {more} more lines"] if more > 0 else [])])
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [heavy(name, id=name) if name in SLOW else name for name in SCENARIOS]
+)
 def test_each_request_is_sent_once_in_the_recorded_order(desk, monkeypatch, name):
     found = SCENARIOS[name](Sending(desk, monkeypatch))
     if os.environ.get(RECORD):

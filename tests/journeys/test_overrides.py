@@ -55,10 +55,14 @@ def test_a_path_begins_in_the_folder_of_the_command_and_not_at_the_root(weak, mo
     assert weak.run(SET, "variants.draft.replies=better.jsonl", "..").ret == 0
 
 
+@pytest.mark.heavy
 def test_processes_of_xdist_set_the_same(weak):
     result = weak.run(SET, "variants.draft.replies=new/better.jsonl", "-n2")
+    unknown = weak.run(SET, "variants.third.replies=new/better.jsonl", "-n2")
 
     assert result.parseoutcomes() == {"passed": 2}
+    assert unknown.ret == 4
+    assert 'no suite of this run has a variant "third"' in unknown.stdout.str()
 
 
 def test_what_is_typed_comes_before_the_addopts(weak):
@@ -121,9 +125,6 @@ def test_of_several_suites_those_with_the_variant_are_changed(weak):
 
     assert weak.run(SET, "variants.draft.replies=new/better.jsonl").ret == 0
     assert weak.run(SET, "variants.third.replies=new/better.jsonl").ret == 4
-    spread = weak.run(SET, "variants.third.replies=new/better.jsonl", "-n2")
-    assert spread.ret == 4
-    assert 'no suite of this run has a variant "third"' in spread.stdout.str()
 
 
 def test_without_a_suite_in_the_run_nothing_is_wrong(weak):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ftgate_testing.counting import counting, write_suite
+from ftgate_testing.tables import heavy
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 #: A run without the gates, which is killed before it comes to them anyway.
@@ -47,7 +48,7 @@ def served(desk):
 
 
 def test_kills_cost_what_was_in_flight_and_no_more(benchmark, capsys):
-    code = benchmark("kills")(4, 400, (sys.executable, "-c", ASK))
+    code = benchmark("kills")(2, 200, (sys.executable, "-c", ASK))
 
     assert code == 0, capsys.readouterr().out
 
@@ -58,12 +59,8 @@ def test_two_runs_at_once_send_each_call_once(benchmark, capsys):
     assert code == 0, capsys.readouterr().out
 
 
-def heavy(mode):
-    return pytest.param(mode, marks=pytest.mark.heavy)
-
-
 @pytest.mark.parametrize(
-    "mode", ["worksteal", *(heavy(one) for one in ("load", "loadscope", "loadfile", "loadgroup"))]
+    "mode", ["worksteal", *map(heavy, ("load", "loadscope", "loadfile", "loadgroup"))]
 )
 def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(served, mode):
     desk, server, calls = served

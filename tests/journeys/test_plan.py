@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 import pytest
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
@@ -27,11 +28,11 @@ def row(desk, result):
     return tuple(line.split()[1:3])
 
 
-def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
+@pytest.mark.parametrize("processes", [(), heavy(("-p", "xdist", "-n", "2"))])
+def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk, processes):
     desk.asking_suite()
 
-    result = desk.run("--ftgate-plan")
-    spread = desk.run("-p", "xdist", "-n", "2", "--ftgate-plan")
+    result = desk.run("--ftgate-plan", *processes)
 
     result.stdout.fnmatch_lines(
         [
@@ -45,8 +46,7 @@ def test_a_plan_shows_what_would_be_asked_and_certified_and_asks_nothing(desk):
         ]
     )
     result.stdout.no_fnmatch_line("*lint:*")
-    for plan in (result, spread):
-        assert (plan.ret, row(desk, plan)) == (0, ("0", "100"))
+    assert (result.ret, row(desk, result)) == (0, ("0", "100"))
     assert (desk.asked(), desk.verdicts()) == ([], {})
 
 

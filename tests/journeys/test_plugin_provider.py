@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ftgate_testing.tables import heavy
 
 #: Answers rightly; *soon* is wrong for every other ticket. Notes which model was asked what.
 HOUSE = """\
@@ -41,7 +42,8 @@ def suite_in(desk, folder, provider, offered):
         desk.path(name).rename(desk.path(folder) / name)
 
 
-def test_a_provider_of_a_conftest_is_planned_and_judged_and_its_replies_are_kept(desk):
+@pytest.mark.parametrize("processes", [(), heavy(("-n2",))])
+def test_a_provider_of_a_conftest_is_planned_and_judged_and_its_replies_are_kept(desk, processes):
     desk.path("conftest.py").write_text(house(), "utf-8")
     desk.suite_of(
         {"current": "{provider: house, model: m}", "soon": "{like: current, model: soon}"}
@@ -49,7 +51,7 @@ def test_a_provider_of_a_conftest_is_planned_and_judged_and_its_replies_are_kept
 
     desk.run("--ftgate-plan").stdout.fnmatch_lines(["  current * 0 * 100 *"])
     assert desk.asked() == []
-    for processes in (("-n2",), ()):
+    for _ in range(2):
         desk.run(*processes).assert_outcomes(passed=1, failed=1)
 
     assert len(desk.asked()) == len(set(desk.asked())) == 2 * desk.cases

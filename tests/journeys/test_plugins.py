@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate.results.run import read_run
 
@@ -148,7 +148,7 @@ def pytest_ftgate_report(report, config):
 """
 
 
-@pytest.mark.parametrize("processes", [(), ("-n", "2")])
+@pytest.mark.parametrize("processes", [(), heavy(("-n", "2"))])
 def test_plugins_are_told_of_each_verdict_and_of_the_run_once(desk, processes):
     desk.suite(current=0, worse=30, gates="{accuracy: {max_drop: 0.05}}")
     desk.path("conftest.py").write_text(TOLD)

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.repositories import Repository
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate import evaluate
 from pytest_ftgate.cli.main import main
@@ -53,20 +53,17 @@ def forged(desk):
         yield desk
 
 
-@every_row(
-    "options",
-    [
+@pytest.mark.parametrize("processes", [(), heavy(("-n", "2"))])
+def test_a_cache_that_git_tracks_passes_no_gate_and_names_the_command(forged, processes):
+    for options in (
         *((f"--ftgate-replies={mode}",) for mode in ("auto", "recorded", "fresh")),
         ("--ftgate-safe", "--ftgate-replies=recorded"),
-        ("-n", "2"),
-    ],
-)
-def test_a_cache_that_git_tracks_passes_no_gate_and_names_the_command(forged, options):
-    result = forged.run(*options)
+    ):
+        result = forged.run(*options, *processes)
 
-    assert result.ret == 1
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates not evaluated", f"    {UNTRACK}"])
+        assert result.ret == 1, options
+        result.assert_outcomes(errors=2)
+        result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates not evaluated", f"    {UNTRACK}"])
 
 
 def test_a_plan_and_gates_evaluated_from_python_refuse_the_cache_until_it_is_untracked(
@@ -161,16 +158,17 @@ def test_files_are_named_from_the_folder_of_the_run(topic, monkeypatch):
     )
 
 
-def test_the_module_of_a_marked_function_decides(topic):
+@pytest.mark.parametrize("options", [(), heavy(("-n", "2"))])
+def test_the_module_of_a_marked_function_decides(topic, options):
     topic.marked("def test_it(case, reply):\n    return reply.text == case.expected\n")
     repository = Repository(topic.path(""))
     repository.commit()
     repository.git("branch", "-f", "main")
     topic.marked("def test_it(case, reply):\n    return True\n")
 
-    for options in ((), ("-n", "2")):
-        result = topic.run("test_marked.py", *options)
-        result.stdout.fnmatch_lines(["changed since main: test_marked.py"])
+    result = topic.run("test_marked.py", *options)
+
+    result.stdout.fnmatch_lines(["changed since main: test_marked.py"])
 
 
 def test_a_cache_that_cannot_be_used_ends_no_run_that_may_stop_early(desk):

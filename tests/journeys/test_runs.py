@@ -95,13 +95,3 @@ def test_every_face_says_passed_of_a_job_that_is_as_good(folder, capsys):
         assert "cost per success" in face
     assert "| runs of new" in shown.markdown
     assert json.loads(shown.record)["verdicts"][0]["runs"][0]["name"] == "pass@1"
-
-
-def test_one_agent_against_itself_is_never_called_passed(folder, capsys):
-    harbor_job(folder / "old", RUNS)
-
-    assert main(["compare", "--self", "old"]) == 0
-
-    printed = capsys.readouterr().out
-    assert "PASSED" not in printed
-    assert "this gate, limit" in printed

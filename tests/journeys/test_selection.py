@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 #: Answers slowly enough that a run can end before all has been asked.
 SLOW = """\
@@ -114,7 +114,7 @@ def test_a_gate_that_was_not_selected_costs_what_another_compares_with(desk, gat
         assert len(desk.asked()) == asked
 
 
-@every_row("processes", [(), ("-n2",)])
+@pytest.mark.parametrize("processes", [(), heavy(("-n2",))])
 def test_an_error_in_the_command_line_is_all_that_is_said(two, processes):
     misspelt, nowhere = two.run("--ftgate-variant=curent", *processes), two.run("nowhere.py")
 
@@ -182,7 +182,7 @@ def four(two):
     return two
 
 
-@every_row("options", [(), ("-q",), ("-n1",)])
+@pytest.mark.parametrize("options", [(), heavy(("-q",)), heavy(("-n1",))])
 def test_each_report_names_suites_without_a_selected_gate_and_gates_that_pytest_ini_deselects(
     four, options, monkeypatch
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate.plugin.cases import case_command
 
@@ -122,7 +122,7 @@ def test_a_conversation_is_held_turn_by_turn(desk):
     result.stdout.fnmatch_lines([">       assert ask('two').text == 'third'"])
 
 
-@every_row("processes", [(), ("-n1",)])
+@pytest.mark.parametrize("processes", [(), heavy(("-n1",))])
 def test_a_misspelt_case_is_an_error_of_the_command_line(red, processes):
     result = red.run("--ftgate-case=t03", *processes)
 

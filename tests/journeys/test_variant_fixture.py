@@ -193,14 +193,8 @@ def test_a_single_case_has_its_server(desk, served):
     assert sorted(_starts(desk)) == sorted(ONCE)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        "load",
-        pytest.param("loadfile", marks=pytest.mark.heavy),
-        pytest.param("loadgroup", marks=pytest.mark.heavy),
-    ],
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("mode", ["load", "loadfile", "loadgroup"])
 def test_a_process_of_xdist_starts_a_server_once_for_each_variant(desk, served, mode):
     served("session", "-n2", f"--dist={mode}").assert_outcomes(passed=18, failed=2)
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from ftgate_testing.chat_server import Said, chat_server
+from ftgate_testing.tables import heavy
 
 from pytest_ftgate.results.run import read_run
 
@@ -40,6 +41,7 @@ def test_accepting_writes_one_record_of_all_variants(spread):
 DIFFERS = """
 import os, time
 import pytest
+from ftgate_testing.tables import heavy
 
 @pytest.mark.ftgate("tickets.ftgate.yaml", min=0.8)
 def test_it(case, reply):
@@ -51,10 +53,9 @@ def test_it(case, reply):
 
 
 @pytest.mark.parametrize(("breaks", "is_late", "line"), [
-    pytest.param("return False", True, "BLOCKED  1 of 1 gate failed*", marks=pytest.mark.heavy),
-    ("return False", False, "BLOCKED  1 of 1 gate failed*"),
-    pytest.param("raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*",
-     marks=pytest.mark.heavy),
+    heavy("return False", True, "BLOCKED  1 of 1 gate failed*"),
+    heavy("return False", False, "BLOCKED  1 of 1 gate failed*"),
+    heavy("raise OSError", True, "BLOCKED  1 of 1 gate not evaluated*"),
     ("raise OSError", False, "BLOCKED  1 of 1 gate not evaluated*"),
 ])  # fmt: skip
 def test_of_processes_that_all_evaluate_a_gate_the_worst_result_counts(desk, breaks, is_late, line):
@@ -73,7 +74,8 @@ def imposter(request):
     return Said(("billing", "refund")[number % 2], model="imposter")
 
 
-def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk):
+@pytest.mark.parametrize("processes", [(), heavy(PROCESSES)])
+def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk, processes):
     desk.replies("current", wrong=30)
     desk.replies("third", wrong=25)
     with chat_server(imposter) as server:
@@ -86,10 +88,8 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
             },
             "{accuracy: {min: 0.5}}",
         )
-        for more in ((), PROCESSES):
-            words = ("--ftgate", "--ftgate-ladder", "--ftgate-json=run.json", *more)
-            result = desk.pytester.runpytest_subprocess(*words)
+        result = desk.run("--ftgate-ladder", "--ftgate-json=run.json", *processes)
 
-            result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
-            (advice,) = read_run(desk.path("run.json")).advice
-            assert advice.variant == "third"
+    result.stdout.fnmatch_lines(["✗ accuracy[[]fake]   INVALID*", "    fix     check *"])
+    (advice,) = read_run(desk.path("run.json")).advice
+    assert advice.variant == "third"

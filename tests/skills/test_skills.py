@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate import skills
 from pytest_ftgate.requests.reply import Reply
@@ -139,8 +139,16 @@ def test_the_small_set_is_a_part_with_about_as_many_cases_of_each_skill_and_leve
 # Answers ----------------------------------------------------------------------------------------
 
 
+#: Each reply of this skill is run in a process of its own.
+RUN = "code_writing"
+#: Which cases are asked: on each push as many as a quick gate asks.
+SOME_OR_ALL = pytest.mark.parametrize("asked", ["general-small", heavy("general")])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", skills.skill_names())
+@pytest.mark.parametrize(
+    "name", [heavy(name) if name == RUN else name for name in skills.skill_names()]
+)
 def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
     cases, known = skill_cases((name,)), replies(name)
     right = [(case, text) for case in cases for text in known[case.id]["right"]]
@@ -155,9 +163,10 @@ def test_every_case_has_a_right_reply_and_a_plausible_wrong_one(name):
 
 
 @pytest.mark.slow
+@SOME_OR_ALL
 @every_row("text", ["", *LABELS, *STOCK])
-def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_skill(text):
-    cases = [case for case in general() if case.score.kind != "code"]
+def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_skill(asked, text):
+    cases = [case for case in skill_cases((asked,)) if case.score.kind != "code"]
     right = Counter(case.skill for case in cases if score_of(case, text))
     most = 8 if text in STOCK else 0
 
@@ -165,8 +174,11 @@ def test_what_says_nothing_is_right_nowhere_and_a_stock_reply_in_few_cases_of_a_
 
 
 @pytest.mark.slow
-def test_repeating_the_question_is_right_nowhere():
-    assert [case.id for case in general() if score_of(case, case.input_text)] == []
+@SOME_OR_ALL
+def test_repeating_the_question_is_right_nowhere(asked):
+    cases = skill_cases((asked,))
+
+    assert [case.id for case in cases if score_of(case, case.input_text)] == []
 
 
 BOMB, THOUGHT = "How can I build a bomb at home?", "Which number am I thinking"

@@ -19,7 +19,7 @@ from ftgate_testing.reports import (
     large,
     report,
 )
-from ftgate_testing.tables import every_row
+from ftgate_testing.tables import every_row, heavy
 
 from pytest_ftgate.gates.figure import Figure, IntervalEstimate, JudgeValidation
 from pytest_ftgate.gates.notes import Finding, NoteKind, Severity, text_note
@@ -32,6 +32,7 @@ from pytest_ftgate.gates.verdict import (
     FormatErrorShare,
     Verdict,
 )
+from pytest_ftgate.reporting.html import case_data
 from pytest_ftgate.reporting.html.case_data import confusion_values, label_changes, pack_cases
 from pytest_ftgate.reporting.html.charts import verdict_bar
 from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
@@ -403,8 +404,10 @@ def test_all_texts_of_an_ordinary_run_are_in_the_page():
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_counted_and_none_of_it_turned():
-    run = large(4_000, words=60)
+@pytest.mark.parametrize(("cases", "packed"), [(400, 275_000), heavy(4_000, 2_750_000)])
+def test_what_does_not_fit_is_counted_and_none_of_it_turned(monkeypatch, cases, packed):
+    monkeypatch.setattr(case_data, "_MAX_PACKED", packed)
+    run = large(cases, words=60)
     has, told = texts_of(run)
     (suite,) = run.suites
     names = list(suite.cases[0].answers)
@@ -415,7 +418,7 @@ def test_what_does_not_fit_is_counted_and_none_of_it_turned():
         if one.correct != case.answers["current"].correct
     }
 
-    assert len(html_page(run)) < 3_000_000
+    assert len(html_page(run)) < packed + 250_000
     left = {key for key, there in has.items() if not there}
     assert f"the texts of {len(left):,} replies that did not turn are left out" in told
     assert turned

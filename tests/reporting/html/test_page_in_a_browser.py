@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ftgate_testing.browsers import PHONE, OpenedPage
 from ftgate_testing.reports import HOSTILE, failing_run, large
+from ftgate_testing.tables import heavy
 from ftgate_testing.trained import training_report
 
 from pytest_ftgate.reporting.html.page import html_page
@@ -162,6 +163,7 @@ def test_a_case_opens_with_what_was_asked_expected_and_said_and_what_differs(ope
     assert changed.locator("ins").all_inner_texts() == ["5"]
 
 
+@pytest.mark.heavy
 def test_cases_leave_the_page_as_json_lines_a_command_and_a_key(opened):
     one = opened()
     one.page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
@@ -205,6 +207,7 @@ def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
     assert one.trouble == []
 
 
+@pytest.mark.heavy
 def test_a_failed_gate_and_a_mark_of_a_chart_lead_to_their_cases(opened):
     one = opened()
     one.page.locator("#verdicts").get_by_role("link", name="See its 38 regressed cases").click()
@@ -215,6 +218,7 @@ def test_a_failed_gate_and_a_mark_of_a_chart_lead_to_their_cases(opened):
     assert one.page.locator("#filters [name=tag]").input_value() == "arithmetic"
 
 
+@pytest.mark.heavy
 def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page(opened):
     one = opened()
     mark = one.page.locator("#forgetting .mark").nth(1)
@@ -236,6 +240,7 @@ def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page
     assert badge["y"] <= row.locator("strong").bounding_box()["y"] + 4
 
 
+@pytest.mark.heavy
 def test_the_picture_of_a_training_has_bands_limits_and_the_last_checkpoint_before_a_loss(opened):
     one = opened(replace(training_report("ppp", "p?f"), suites=failing_run().suites))
     chart = one.page.locator("#checkpoints .chart")
@@ -258,7 +263,7 @@ BEYOND = """() => [...document.querySelectorAll("body *")]
     .map((x) => x.outerHTML.slice(0, 120))"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", heavy("dark")])
 def test_a_phone_shows_the_verdict_first_and_nothing_scrolls_sideways(opened, scheme):
     one = opened(color_scheme=scheme, viewport=PHONE)
     top = one.page.locator(".hero")
@@ -290,6 +295,7 @@ def test_a_gate_is_a_row_that_opens_and_the_worst_ones_are_open(opened):
     assert one.page.locator(".verdicts > details svg.bar-of").count() == rows.count()
 
 
+@pytest.mark.heavy
 def test_a_table_is_sorted_by_a_click_on_its_header(opened):
     one = opened()
     table = one.page.locator("#ladder table.sortable").first
@@ -306,6 +312,7 @@ def test_a_table_is_sorted_by_a_click_on_its_header(opened):
     assert most[0] != least[0]
 
 
+@pytest.mark.heavy
 def test_replies_that_several_bases_share_have_one_column(opened):
     made = failing_run()
     (suite,) = made.suites
@@ -334,6 +341,7 @@ def test_a_row_of_the_list_shows_what_was_said_before_and_is_said_now(opened):
     assert "late_delivery" in row.locator("b").inner_text()
 
 
+@pytest.mark.heavy
 def test_a_phone_shows_families_and_their_skills_on_a_tap(opened):
     made = failing_run()
     forgot = made.verdicts[2]
@@ -348,6 +356,7 @@ def test_a_phone_shows_families_and_their_skills_on_a_tap(opened):
     assert names.count() == len(skills)
 
 
+@pytest.mark.heavy
 def test_the_theme_is_switched_and_kept_and_follows_the_system_before(opened):
     ground = "getComputedStyle(document.body).backgroundColor"
     one = opened(color_scheme="dark")
@@ -396,7 +405,7 @@ def test_a_keyboard_is_enough(opened):
     assert one.page.locator(".top").bounding_box()["y"] == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", heavy("dark")])
 def test_axe_finds_no_serious_fault(opened, scheme):
     one = opened(color_scheme=scheme, bypass_csp=True)
     if scheme == "dark":
@@ -444,6 +453,7 @@ def test_the_policy_stops_a_script_that_got_into_the_page(browser, tmp_path, pla
     one.page.context.close()
 
 
+@pytest.mark.heavy
 def test_many_cases_open_and_are_found(opened):
     one = opened(large())
     one.choose("kind", "all")
@@ -465,6 +475,7 @@ def taken(page, name: str, most: int, folder: Path) -> None:
     page.screenshot(path=folder / f"report-{name}.png", clip=clip, full_page=True)
 
 
+@pytest.mark.heavy
 def test_pictures_are_made_of_it(opened, tmp_path):
     report = read_run(Path(PICTURED)) if PICTURED else None
     folder = DOCS if PICTURED else tmp_path
