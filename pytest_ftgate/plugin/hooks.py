@@ -10,10 +10,10 @@ import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
-    MISNAMED,
     begun_key,
     errors_key,
     is_marked_as_gate,
+    is_misnamed,
     left_out_key,
     marked_key,
     settings_key,
@@ -139,7 +139,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
         if is_suite:
             parent.config.stash[ignored_key] = parent.config.stash.get(ignored_key, 0) + 1
         return None
-    if not is_suite and not file_path.name.endswith(MISNAMED):
+    if not is_suite and not is_misnamed(file_path):
         return None
     from pytest_ftgate.plugin.item import MisnamedFile, SuiteFile
 

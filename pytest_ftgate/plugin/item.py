@@ -22,6 +22,7 @@ from pytest_ftgate.plugin.state import (
     set_up,
     settings_key,
     shown_key,
+    suite_name_like,
     uses_fixture,
     verbosity_of,
 )
@@ -285,7 +286,7 @@ class MisnamedFile(SuiteFile):
 
     def collect(self) -> Iterator[GateItem | CaseItem]:
         """Raise an error that names the file as it should be."""
-        name = self.path.with_suffix(".yaml").name
+        name = suite_name_like(self.path)
         raise self.CollectError(f"the name of a suite ends in .ftgate.yaml: rename it to {name}")
 
 

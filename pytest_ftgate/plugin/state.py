@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,8 +55,13 @@ shown_key = pytest.StashKey[bool]()
 errors_key = pytest.StashKey[list[Diagnostic]]()
 
 
-#: The end of a name that is almost that of a suite.
-MISNAMED = ".ftgate.yml"
+def is_misnamed(path: Path) -> bool:
+    """Return True if the name of *path* is almost that of a suite: it must end in .ftgate.yaml."""
+    name = f".{path.name.lower()}"
+    return name.endswith((".ftgate.yml", ".ftgate.yaml")) and path.suffixes[-2:] != [
+        ".ftgate",
+        ".yaml",
+    ]
 
 
 def evaluates_nothing(config: pytest.Config) -> bool:
@@ -159,11 +165,17 @@ def unfound_suites(config: pytest.Config) -> Iterator[str]:
             yield f"file or directory not found: {name}{hint}"
         if not path.is_file() or path.suffix not in (".yaml", ".yml"):
             continue
-        if not settings.enabled and (is_suite or path.name.endswith(MISNAMED)):
+        if not settings.enabled and (is_suite or is_misnamed(path)):
             yield f"{name} is a suite: add --ftgate"
         elif settings.enabled and is_suite and gate:
             shown = f"pytest --ftgate --collect-only -q {name}"
             yield f"{name} has no gate {gate}; its gates: {shown}"
         elif settings.enabled and not is_suite:
-            right = f"{path.name.partition('.')[0]}.ftgate.yaml"
+            right = suite_name_like(path)
             yield f"{name} is not read: the name of a suite ends in .ftgate.yaml, as {right}"
+
+
+def suite_name_like(path: Path) -> str:
+    """Return the name that the suite in *path* should have."""
+    stem = re.sub(r"\.(ftgate\.)?ya?ml$", "", path.name, flags=re.IGNORECASE)
+    return f"{stem}.ftgate.yaml"

@@ -46,16 +46,23 @@ def test_a_forgotten_flag_is_named_unless_the_run_has_tests_of_its_own(desk):
     tested.stdout.no_fnmatch_line("*--ftgate*")
 
 
-def test_a_name_that_is_almost_that_of_a_suite_is_an_error_with_the_right_name(desk):
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("tickets.ftgate.yml", "tickets.ftgate.yaml"),
+        ("tickets.Ftgate.yaml", "tickets.ftgate.yaml"),
+        ("ftgate.yaml", "ftgate.ftgate.yaml"),
+    ],
+)
+def test_a_name_that_is_almost_that_of_a_suite_is_an_error_with_the_right_name(desk, name, right):
     desk.suite(current=2)
-    path = desk.pytester.path / "tickets.ftgate.yaml"
-    path.rename(path.with_suffix(".yml"))
+    suite = desk.path("tickets.ftgate.yaml").read_text("utf-8")
+    desk.path("tickets.ftgate.yaml").rename(desk.path(name))
+    desk.path("other.ftgate.yaml").write_text(suite, "utf-8")
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(
-        ["the name of a suite ends in .ftgate.yaml: rename it to tickets.ftgate.yaml"]
-    )
+    result.stdout.fnmatch_lines([f"the name of a suite ends in .ftgate.yaml: rename it to {right}"])
     assert result.ret != 0
 
 
