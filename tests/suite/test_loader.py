@@ -203,6 +203,7 @@ MISTAKES = [
         for written, start in (
             ("|\n  Label it.", "Label it."),
             ("You are a helpful bot. Label it.", "You are a helpful"),
+            (f"You are a helpful bot. {'Label it. ' * 30}", "You are a helpful"),
         )
     ),
     (f"cases: {CASES}\nvariants: {CLAUDE}\n", '1: "gates" is missing'),
