@@ -262,9 +262,10 @@ def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str
     text = f"limit {sign}{unsigned_points(check.limit)}"
     if not (check.has_default_limit or is_capped):
         return text
-    cases = quantity(check.limit_cases or check.n, check.noun)
-    reason = f"what {sample_text(check) if check.tasks else cases} can show"
-    reason = f"the largest default, below {reason}" if is_capped else reason
+    number = check.limit_cases or check.n
+    sample = sample_text(check) if check.tasks else quantity(number, check.noun)
+    few = f"the largest default; {sample} {'is' if number == 1 else 'are'} too few to show it"
+    reason = few if is_capped else f"what {sample} can show"
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
 
 
