@@ -100,6 +100,7 @@ class StepKind(StrEnum):
       whether the gate then *fails*; *where*.
     * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
       whether a *program* can state it; *where*.
+    * ``declare price``: the *variant* whose replies report no tokens; *where* it is declared.
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
@@ -156,6 +157,7 @@ class StepKind(StrEnum):
     FIX_PART = "fix part"
     FIND_RISE = "find rise"
     FIX_CASES = "fix cases"
+    DECLARE_PRICE = "declare price"
     LOWER_USAGE = "lower usage"
     KEEP_THOUGHTS = "keep thoughts"
     TRAIN_AGAIN = "train again"

@@ -337,6 +337,11 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.RAISE_MAX_TOKENS: _words(
         "raise max_tokens", "{cut} of {of} regressed replies were cut off", _AT
     ),
+    StepKind.DECLARE_PRICE: _words(
+        "declare usd_per_1k of {variant}, in place of its price per token",
+        "no run brings the tokens that it does not report",
+        _AT,
+    ),
     StepKind.SET_MAX_TOKENS: _words(
         "set max_tokens: {tokens}", "the longest reply has {longest:,} tokens", _AT
     ),

@@ -313,7 +313,7 @@ def test_a_plain_threshold_asks_for_missing_prices_and_for_no_number_of_cases(n)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.notes == (
         note(NoteKind.UNPRICED, n=gone, of=n, allowed=0.05),
-        note(NoteKind.NO_TOKENS, n=gone, of=n),
+        note(NoteKind.NO_TOKENS, n=gone, of=n, variant="new"),
     )
 
 
@@ -328,7 +328,7 @@ def test_replies_that_tell_no_tokens_are_noted_before_missing_ones_and_never_fre
 
     assert verdict.check.missing == 4
     assert verdict.notes == (
-        note(NoteKind.NO_TOKENS, n=2, of=98),
+        note(NoteKind.NO_TOKENS, n=2, of=98, variant="new"),
         note(NoteKind.NO_PRICE, n=2, first="gone"),
     )
 

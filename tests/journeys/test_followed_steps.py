@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -335,6 +336,21 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     desk.edit("price_model: claude-haiku-4-5", "usd_per_1k: 1")
 
     assert judge(desk).ret == 0
+
+
+@follows(StepKind.DECLARE_PRICE)
+def test_a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it(desk):
+    body = {"choices": [{"message": {"content": "billing"}, "finish_reason": "stop"}]}
+    with chat_server(lambda request: json.dumps({"model": "m", **body}).encode()) as server:
+        rates = "usd_per_1m_input: 1, usd_per_1m_output: 2"
+        variant = f"{{provider: openai-compatible, base_url: {server.url}, model: m, {rates}}}"
+        desk.suite_of({"current": variant}, "{cost: {max_usd_per_1k: 2, evidence: point}}")
+        values = red(desk, "cost[current]", StepKind.DECLARE_PRICE)
+        assert StepKind.RUN_AGAIN not in kinds(desk, "cost[current]")
+
+        edit_at(desk, values["where"], rates, "usd_per_1k: 1")
+
+        assert judge(desk).ret == 0
 
 
 @follows(StepKind.REQUEST_TO_MEASURE)
