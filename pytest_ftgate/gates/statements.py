@@ -111,7 +111,8 @@ class StepKind(StrEnum):
       lines *added* to the prompt and *removed* from it.
     * ``find rise``: the first *cases* that are right now, and their *count*.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
-    * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
+    * ``raise max_tokens``: the replies that were *cut* off, *of* how many, and whether those
+      *regressed*; *where*.
     * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*
       reply; *where*.
     * ``accept run``: whether the *anchor* must move as well, and whether the gate *failed*;

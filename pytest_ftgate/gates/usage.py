@@ -130,7 +130,8 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
 
 def _missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* prices: no run brings those of replies without tokens."""
-    unpriced = [one.values["variant"] for one in verdict.notes if one.kind == NoteKind.NO_TOKENS]
+    notes = (one for one in verdict.notes if one.kind == NoteKind.NO_TOKENS)
+    unpriced = [str(one.values["variant"]) for one in notes]
     served = [name for name in unpriced if suite.variants[name].replies is None]
     for name in served:
         where = suite.places.get(f"variants.{name}", suite.name)
@@ -406,8 +407,8 @@ def _no_tokens(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
     """Yield that replies of a variant with a price report no tokens."""
     unpriced = sum(reply_price(tariff, reply) is None for reply in scores.replies)
     if unpriced and has_price(tariff):
-        values = {"n": unpriced, "of": len(scores.replies), "variant": scores.variant}
-        yield note(NoteKind.NO_TOKENS, **values)
+        of = len(scores.replies)
+        yield note(NoteKind.NO_TOKENS, n=unpriced, of=of, variant=scores.variant)
 
 
 _P50 = 0.5

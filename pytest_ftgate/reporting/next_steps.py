@@ -335,7 +335,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
     StepKind.RAISE_MAX_TOKENS: _words(
-        "raise max_tokens", "{cut} of {of} regressed replies were cut off", _AT
+        "raise max_tokens", "{cut} of {of} {regressed:?regressed }replies were cut off", _AT
     ),
     StepKind.DECLARE_PRICE: _words(
         "declare usd_per_1k of {variant}, in place of its price per token",
