@@ -302,6 +302,8 @@ def _steps_if_inconclusive(
     elif check.inputs is not None:
         yield from _label_steps_of(suite, verdict, check.inputs)
         yield from cases_step(suite, verdict)
+    elif any(one.kind == NoteKind.COPIES for one in check.notes):
+        yield claim_step(suite)
     else:
         yield from _rise_step(verdict) if check.is_rise else cases_step(suite, verdict)
         yield from () if check.tasks else case_count_steps(check, "case")
@@ -315,6 +317,13 @@ def _steps_if_inconclusive(
             )
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def claim_step(suite: Suite) -> NextStep:
+    """Return the step to count each task once, where its runs are copies."""
+    claims = (f"gates.{kind}.claim" for kind in suite.gates)
+    where = next((suite.places[key] for key in claims if key in suite.places), suite.name)
+    return next_step(StepKind.CLAIM_OTHERS, where=where)
 
 
 def _repeats_of_tasks(check: Check) -> int:

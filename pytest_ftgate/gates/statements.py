@@ -100,6 +100,7 @@ class StepKind(StrEnum):
       whether the gate then *fails*; *where*.
     * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
       whether a *program* can state it; *where*.
+    * ``claim others``: *where* a gate claims these tasks, whose runs are copies.
     * ``declare price``: the *variant* whose replies report no tokens; *where* it is declared.
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
@@ -158,6 +159,7 @@ class StepKind(StrEnum):
     FIX_PART = "fix part"
     FIND_RISE = "find rise"
     FIX_CASES = "fix cases"
+    CLAIM_OTHERS = "claim others"
     DECLARE_PRICE = "declare price"
     LOWER_USAGE = "lower usage"
     KEEP_THOUGHTS = "keep thoughts"

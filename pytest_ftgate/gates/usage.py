@@ -158,6 +158,9 @@ def _passing_settings(checks: Iterable[Check]) -> list[str]:
         high = observed_amount(check) if check.method == "point" else check.high
         if high is None or check.missing or not check.informative or not is_near(high, check.limit):
             return []
+        # What keeps such a check open is not its limit.
+        if high <= check.limit or any(one.kind == NoteKind.COPIES for one in check.notes):
+            return []
         if check.before is not None:
             settings["max_rise"] = max(settings.get("max_rise", 0.0), ceil(high * 100) / 100)
         elif check.unit in ("usd", Amount.COST_PER_SUCCESS):

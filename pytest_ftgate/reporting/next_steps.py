@@ -341,6 +341,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.RAISE_MAX_TOKENS: _words(
         "raise max_tokens", "{cut} of {of} {regressed:?regressed }replies were cut off", _AT
     ),
+    StepKind.CLAIM_OTHERS: _words(
+        "write claim: tasks_like_these", "each task then counts once, and copies add nothing", _AT
+    ),
     StepKind.DECLARE_PRICE: _words(
         "declare usd_per_1k of {variant}, in place of its price per token",
         "no run brings the tokens that it does not report",

@@ -363,8 +363,10 @@ _OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one a
 
 def doubt(check: Check) -> str:
     """Return in a sentence what keeps *check* open; "" if it is decided."""
-    if check.unit != "share":
-        return f"{notes_text(check.notes)}." if check.notes else ""
+    copies = [one for one in check.notes if one.kind == NoteKind.COPIES]
+    if check.unit != "share" or copies:
+        text = notes_text(copies or check.notes)
+        return f"{text[:1].upper() if copies else text[:1]}{text[1:]}." if text else ""
     kind = relation(check)
     is_open_minimum = kind is Relation.OPEN and check.before is None
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")

@@ -237,6 +237,16 @@ def _open_cost() -> Verdict:
     return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
 
 
+def _copies() -> Verdict:
+    """Return the accuracy of an agent whose runs of a task are copies."""
+    return _check(
+        _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE,
+        _step(StepKind.CLAIM_OTHERS, where="tickets.ftgate.yaml:9"),
+        kind=CheckKind.MINIMUM, before=None, against="", limit=0.3, tasks=12, n=36, noun="task",
+        after=0.5, low=0.33, high=0.67, notes=(note(NoteKind.COPIES, variant="new"),),
+    )  # fmt: skip
+
+
 def _unpriced() -> Verdict:
     """Return the cost of replies of a server that reports no tokens."""
     verdict = _check(
@@ -505,6 +515,8 @@ ENDS: tuple[End, ...] = (
          "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
     End("inconclusive", "a server that reports no tokens", _unpriced,
         (f"{STEPS}a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it",)),
+    End("inconclusive", "runs of an agent that are copies", _copies,
+        (f"{STEPS}runs_that_are_copies_pass_once_each_task_counts_once",)),
     End("inconclusive", "too few runs of an agent", _few_runs,
         (f"{_J}test_limits_of_runs.py::test_the_repeats_that_few_runs_need_are_named_and_settle_the_gate",)),
     End("inconclusive", "runs of an agent that do not state their cost", _unstated_runs,

@@ -353,6 +353,22 @@ def test_a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it(desk)
         assert judge(desk).ret == 0
 
 
+@follows(StepKind.CLAIM_OTHERS)
+def test_runs_that_are_copies_pass_once_each_task_counts_once(desk):
+    desk.replies("current")
+    file = desk.path("current.jsonl")
+    file.write_text(3 * file.read_text("utf-8"), "utf-8")
+    recorded = {"current": "{provider: recorded, replies: current.jsonl}"}
+    desk.suite_of(recorded, "{accuracy: {claim: these_tasks, min: 0.7}}")
+    desk.edit("variants:", "repeats: 3\nvariants:")
+    where = red(desk, "accuracy[current]", StepKind.CLAIM_OTHERS)["where"]
+    assert kinds(desk, "accuracy[current]")[0] is StepKind.CLAIM_OTHERS
+
+    edit_at(desk, where, "these_tasks", "tasks_like_these")
+
+    assert judge(desk).ret == 0
+
+
 @follows(StepKind.REQUEST_TO_MEASURE)
 def test_latency_that_was_not_measured_is_measured_by_the_command(desk):
     gates = "{accuracy: {min: 0.5}, latency: {max_p95_ms: 5000}}"
