@@ -91,7 +91,8 @@ class StepKind(StrEnum):
       *recorded*, so many of each case are to be recorded instead.
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
-      Whether the gate then *fails*, and its *default* limit, 0 if it declares one.
+      Whether the gate then *fails*, and its *default* limit, 0 if it declares one; whether a limit
+      is written *as_option* of the command.
     * ``label``: *n* further inputs that differ, up to the next look; how surely an unchanged
       variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
       and the *variant* where several are compared; or the *files* that are compared, their

@@ -240,7 +240,8 @@ def _add_cases(values: _Values) -> StepWords:
         chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
         remarks += ["if the result stays, the gate fails"] * values["fails"]
     if values["default"]:
-        kept = f"write max_drop: {values['default']:g} to keep it"
+        key = "--max-drop" if values.get("as_option") else "max_drop:"
+        kept = f"write {key} {values['default']:g} to keep it"
         remarks.append(f"more cases lower the default limit; {kept}")
     return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
