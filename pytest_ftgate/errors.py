@@ -27,6 +27,8 @@ from sysconfig import get_path
 from traceback import extract_tb, format_exception
 from typing import TYPE_CHECKING, Any
 
+from pytest_ftgate.paths import names_beside
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -262,7 +264,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def file_like(path: Path) -> str:
     """Return ``; did you mean "…"?`` for the closest file beside *path* with its ending, or ""."""
     stem, dot, ending = path.name.partition(".")
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    alike = (one.name.partition(".") for one in beside)
+    alike = (name.partition(".") for name in names_beside(path))
     hint = did_you_mean(stem, [first for first, _, rest in alike if rest == ending])
     return hint and f"{hint[:-2]}{dot}{ending}{hint[-2:]}"

@@ -28,6 +28,7 @@ from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.machine import exclusive_lock, show_conversion
+from pytest_ftgate.paths import exists, is_file, is_folder
 from pytest_ftgate.weights_file import check_gguf, check_safetensors, gguf_numbers, read_json_object
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
             return fast_file
         return _convert_once(model, original_weights(model, cache), fast_file)
     path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
-    if path.is_file() and path.suffix not in _OTHER_WEIGHTS:
+    if is_file(path) and path.suffix not in _OTHER_WEIGHTS:
         return path
-    if path.exists():
+    if exists(path):
         what = "a folder" if path.is_dir() else "weights of another kind"
         raise ConfigurationError(f'model "{model}": {what}; {_GGUF_NEEDED}')
     if model.count("/") == 1 and not model.startswith((".", "~")) and path.suffix != ".gguf":
@@ -168,7 +169,7 @@ def find_checkpoint(model: str, folder: Path, revision: str | None = None) -> Pa
     if model in KNOWN_MODELS or model.endswith(".gguf"):
         return find_weights(model, folder)
     path = folder / expanduser(model)  # noqa: PTH111 - pathlib's fails where no such user is
-    if not path.is_dir():
+    if not is_folder(path):
         # The hub's client reads a file of this name, and git has no such revisions.
         if not isinstance(revision, str | None) or _NO_REVISION.search(revision or ""):
             raise ConfigurationError(f'model "{model}": {revision!r} is no revision')

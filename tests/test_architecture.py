@@ -24,7 +24,7 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *("errors", "settings", "machine", "processes", "weights_file", "weights", "adapters"),
+    *("paths", "errors", "settings", "machine", "processes", "weights_file", "weights", "adapters"),
     *("stats", "readers", "skills"),
     *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
     *("results", "reporting", "hookspecs", "runner", "training", "plugin", "cli"),
@@ -92,8 +92,8 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     explain export external f1 facts feasibility file files forgetting generation grammar harbor
     history hooks hookspecs html http import imported imports init inspect item keyboard label
     labelling llamacpp lm loader local lora machine macro main maintenance markdown marks
-    measures memory number openai page paired pairing phrases planner plugin plugins pool power
-    prices processes progress promptfoo proportions ray readers recommend recorded references
+    measures memory number openai page paired pairing paths phrases planner plugin plugins pool
+    power prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs
     scaffold scoring screen selection self sequential served settings source sqlite state stats
     structured summary swe table tables terminal text transformers ungated usage vally weights

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.paths import is_file, names_beside
 
 
 class VerbOutput(NamedTuple):
@@ -23,9 +24,9 @@ def existing_file(path: Path) -> Path:
     Raises:
         ConfigurationError: it is not; the message suggests a file with a similar name.
     """
-    if not path.is_file():
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
+    if not is_file(path):
+        hint = did_you_mean(path.name, names_beside(path))
+        raise ConfigurationError(f"there is no file {path}{hint}")
     return path
 
 

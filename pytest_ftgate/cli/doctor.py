@@ -30,6 +30,7 @@ from pytest_ftgate.gates.identity import begins_constraint, meets_constraint
 from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.power import shown_limit
 from pytest_ftgate.machine import usable_cores
+from pytest_ftgate.paths import exists
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.providers.base import Provider, known_retirement, open_provider
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
@@ -120,7 +121,7 @@ def _environment() -> Diagnosis:
 
 
 def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
-    if not path.exists():
+    if not exists(path):
         yield Diagnosis(Level.FAIL, f"there is no {path}", "name a suite file or a folder")
         return
     suites = [path] if path.is_file() else [*project_files(path, "*.ftgate.yaml")]

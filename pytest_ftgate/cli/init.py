@@ -23,7 +23,7 @@ from pytest_ftgate.cli.runs import SUITE_OF_RUNS, files_of_runs, write_suite_of_
 from pytest_ftgate.client.budget import Progress
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.gates.design import design_of, guess_rate
-from pytest_ftgate.gates.feasibility import default_limit_problem
+from pytest_ftgate.gates.feasibility import default_limit_problem, provable_minimum
 from pytest_ftgate.gates.figures import sample_rate
 from pytest_ftgate.gates.power import coarse_limit, default_limit, estimate_minimum_power
 from pytest_ftgate.gates.regressions import find_regressions, flips
@@ -403,7 +403,8 @@ def _unmeasured_limits(suite: Suite, gate: Gate) -> scaffold.Limits:
     limit, count = default_limit(suite, gate), len(gate.evaluated_cases(suite.cases))
     if limit is None:
         problem = note_text(default_limit_problem(suite, gate)[0])
-        return scaffold.Limits(_A_GUESS, "a guess: the first run shows what to write", problem)
+        guess = min(_A_GUESS, provable_minimum(design_of(suite, gate)))
+        return scaffold.Limits(guess, "a guess: the first run shows what to write", problem)
     coarse = notes_text(coarse_limit(suite, gate, limit))
     drop = coarse or f"the smallest that {quantity(count, 'case')} can show"
     return scaffold.Limits(drop=f"max_drop: {limit:g} by default: {drop}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_ftgate.cli import VerbOutput, scaffold
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.power import default_limit
+from pytest_ftgate.paths import is_folder
 from pytest_ftgate.plugin.suites import with_suite
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
 from pytest_ftgate.readers.answers import read_answers, with_short_names
@@ -43,7 +44,7 @@ def files_of_runs(files: Sequence[Path]) -> list[AnswerFile]:
 
 
 def _holds_runs(name: str) -> bool:
-    if Path(name.partition("::")[0]).is_dir():
+    if is_folder(Path(name.partition("::")[0])):
         return True
     with suppress(FtgateError):
         return read_answers(name, Columns(), needs_reply=False).unit != "case"

@@ -23,6 +23,7 @@ from pytest_ftgate.gates.training_data import (
 )
 from pytest_ftgate.gates.training_data_checks import TrainingDataRules
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.paths import is_file
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.reporting.gate_summary import action_lines, step_head
@@ -66,7 +67,7 @@ def explain_gate(node: str, cache: Path | None, verbosity: int = 0) -> str:
         CacheError: git tracks the verdicts.
     """
     name, _, gate = node.partition("::")
-    path = Path(name) if Path(name).is_file() else None
+    path = Path(name) if is_file(Path(name)) else None
     settings = settings_of_run(path, cache)
     if path is not None:
         # A path from this folder may differ from the one in verdicts, which starts at the root.

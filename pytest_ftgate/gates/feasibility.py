@@ -375,11 +375,15 @@ def _of_rates(design: Design) -> Design:
     return replace(design, is_graded=design.is_graded or design.units < design.n)
 
 
+def provable_minimum(design: Design) -> float:
+    """Return the highest minimum, in whole percent, that right replies alone can prove."""
+    return int(_highest_minimum(_of_rates(design)) * 100) / 100
+
+
 def _minimum_problem(minimum: float, design: Design) -> Iterator[Problem]:
-    design = _of_rates(design)
-    highest = _highest_minimum(design)
-    if highest < minimum:
-        limits = {"limit": minimum, "possible": int(highest * 100) / 100}
+    possible, design = provable_minimum(design), _of_rates(design)
+    if _highest_minimum(design) < minimum:
+        limits = {"limit": minimum, "possible": possible}
         if hiding := _large_group(design, 1.0 - minimum):
             yield (note(NoteKind.GROUP_TOO_LARGE, key="min", **limits, **hiding),)
             return

@@ -87,17 +87,33 @@ def _mistake_steps(
     suite: Suite, gate: RateGate, verdict: Verdict, format_errors: Counter[str]
 ) -> Iterator[NextStep]:
     """Yield the mistakes that stand out: replies cut off, a broken format, a label, a slice."""
-    values, variant = verdict.statement.values, verdict.variant
-    if "cut" in values:
-        cut, of = values["cut"], values["regressed"]
-        where = max_tokens_place(suite, variant)
-        yield next_step(StepKind.RAISE_MAX_TOKENS, cut=cut, of=of, where=where)
+    if cut := _cut_off(verdict):
+        where = max_tokens_place(suite, verdict.variant)
+        yield next_step(StepKind.RAISE_MAX_TOKENS, **cut, where=where)
     yield from _format_steps(gate, verdict, format_errors)
     yield from _label_steps(verdict)
     regressed = [part for part in verdict.slices if part.state == "regressed"]
     for part in sorted(regressed, key=lambda part: part.change)[:1]:
         counts = {"regressed": part.regressed, "n": part.n}
         yield next_step(StepKind.FIX_PART, kind=part.kind, name=part.name, **counts)
+
+
+def _cut_off(verdict: Verdict) -> dict[str, Value]:
+    """Return how many replies were cut off, of how many, if that explains the verdict."""
+    values, check = verdict.statement.values, verdict.check
+    if "cut" in values:
+        return {"cut": values["cut"], "of": values["regressed"], "regressed": True}
+    # Without a comparison every wrong case counts as regressed, and a reply that is cut off is.
+    if check is None or check.before is not None:
+        return {}
+    for one in verdict.notes:
+        cut, of = one.values.get("n"), one.values.get("of")
+        is_wrong = one.kind == NoteKind.CUT_OFF and one.values.get("as_wrong")
+        if is_wrong and isinstance(cut, int) and isinstance(of, int):
+            return (
+                {"cut": cut, "of": of, "regressed": False} if 2 * cut >= verdict.regressed else {}
+            )
+    return {}
 
 
 def max_tokens_place(suite: Suite, variant: str) -> str:
@@ -289,6 +305,8 @@ def _steps_if_inconclusive(
     elif check.inputs is not None:
         yield from _label_steps_of(suite, verdict, check.inputs)
         yield from cases_step(suite, verdict)
+    elif any(one.kind == NoteKind.COPIES for one in check.notes):
+        yield claim_step(suite)
     else:
         yield from _rise_step(verdict, check) if check.is_rise else cases_step(suite, verdict)
         yield from () if check.tasks else case_count_steps(check, "case")
@@ -302,6 +320,13 @@ def _steps_if_inconclusive(
             )
         yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
+
+
+def claim_step(suite: Suite) -> NextStep:
+    """Return the step to count each task once, where its runs are copies."""
+    claims = (f"gates.{kind}.claim" for kind in suite.gates)
+    where = next((suite.places[key] for key in claims if key in suite.places), suite.name)
+    return next_step(StepKind.CLAIM_OTHERS, where=where)
 
 
 def _repeats_of_tasks(check: Check) -> int:

@@ -23,6 +23,7 @@ from pytest_ftgate.gates.figure import Figure
 from pytest_ftgate.gates.figures import check_of_figure
 from pytest_ftgate.gates.next_steps import (
     case_count_steps,
+    claim_step,
     gate_place,
     missing_steps,
     observed_amount,
@@ -228,8 +229,11 @@ def _decided(
         check = replace(check, outcome=Outcome.FAILED)
     else:
         check = replace(check, needed=_needed(check, sure))
-    check = replace(check, notes=tuple(_doubts(check, noun)))
-    return without_copies(check, compared) if _are_equal(sides, amount, compared) else check
+    if _are_equal(sides, amount, compared):
+        copied = without_copies(check, compared)
+        if copied is not check:
+            return copied
+    return replace(check, notes=tuple(_doubts(check, noun)))
 
 
 def _doubts(check: Check, noun: str) -> Iterator[Note]:
@@ -278,6 +282,8 @@ def run_steps(suite: Suite, gate: Gate, verdict: Verdict, check: Check) -> Itera
         yield next_step(StepKind.DECLARE_LIMIT, where=gate_place(suite, gate))
     elif NoteKind.UNKNOWN_RUNS in kinds:
         yield from state_steps(suite, check.notes)
+    elif NoteKind.COPIES in kinds:
+        yield claim_step(suite)
     elif check.missing and not check.n:
         yield from missing_steps(suite, gate, verdict, check.missing)
     else:

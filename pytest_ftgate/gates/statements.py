@@ -92,7 +92,8 @@ class StepKind(StrEnum):
       *recorded*, so many of each case are to be recorded instead.
     * ``add cases``: the *needed* further *cases* if the result stays as it is, and the number of
       them if the variant is *unchanged*; 0 for what is not known, or is too many to ask for.
-      Whether the gate then *fails*, and its *default* limit, 0 if it declares one.
+      Whether the gate then *fails*, and its *default* limit, 0 if it declares one; whether a limit
+      is written *as_option* of the command.
     * ``label``: *n* further inputs that differ, up to the next look; how surely an unchanged
       variant passes then (*chance*), and with the labels of the *last* look (*at_last*); *suite*,
       and the *variant* where several are compared; or the *files* that are compared, their
@@ -101,6 +102,8 @@ class StepKind(StrEnum):
       whether the gate then *fails*; *where*.
     * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
       whether a *program* can state it; *where*.
+    * ``claim others``: *where* a gate claims these tasks, whose runs are copies.
+    * ``declare price``: the *variant* whose replies report no tokens; *where* it is declared.
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
@@ -112,7 +115,8 @@ class StepKind(StrEnum):
     * ``find rise``: the first *cases* that are right now, and their *count*; or the *count* of the
       inputs that got better, with ``input`` as the *noun*.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
-    * ``raise max_tokens``: the replies that were *cut* off, *of* how many regressed; *where*.
+    * ``raise max_tokens``: the replies that were *cut* off, *of* how many, and whether those
+      *regressed*; *where*.
     * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*
       reply; *where*.
     * ``accept run``: whether the *anchor* must move as well, and whether the gate *failed*;
@@ -158,6 +162,8 @@ class StepKind(StrEnum):
     FIX_PART = "fix part"
     FIND_RISE = "find rise"
     FIX_CASES = "fix cases"
+    CLAIM_OTHERS = "claim others"
+    DECLARE_PRICE = "declare price"
     LOWER_USAGE = "lower usage"
     KEEP_THOUGHTS = "keep thoughts"
     TRAIN_AGAIN = "train again"

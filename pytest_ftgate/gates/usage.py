@@ -118,7 +118,7 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
     elif any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
         yield from state_steps(suite, verdict.notes)
     elif check.missing:
-        yield from missing_steps(suite, gate, verdict, check.missing)
+        yield from _missing_steps(suite, gate, verdict, check.missing)
     else:
         blocking = blocking_checks(verdict)
         lower = [*_max_tokens_step(suite, verdict, blocking)]
@@ -126,6 +126,18 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
         yield from lower
         yield from (one for one in more if one.kind is StepKind.ADD_CASES or not lower)
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))
+
+
+def _missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
+    """Yield what brings *missing* prices: no run brings those of replies without tokens."""
+    notes = (one for one in verdict.notes if one.kind == NoteKind.NO_TOKENS)
+    unpriced = [str(one.values["variant"]) for one in notes]
+    served = [name for name in unpriced if suite.variants[name].replies is None]
+    for name in served:
+        where = suite.places.get(f"variants.{name}", suite.name)
+        yield next_step(StepKind.DECLARE_PRICE, variant=name, where=where)
+    if not served or any(one.kind == NoteKind.NO_PRICE for one in verdict.notes):
+        yield from missing_steps(suite, gate, verdict, missing)
 
 
 def _max_tokens_step(suite: Suite, verdict: Verdict, checks: Sequence[Check]) -> Iterator[NextStep]:
@@ -145,6 +157,9 @@ def _passing_settings(checks: Iterable[Check]) -> list[str]:
     for check in sorted(checks, key=lambda check: check.before is None):
         high = observed_amount(check) if check.method == "point" else check.high
         if high is None or check.missing or not check.informative or not is_near(high, check.limit):
+            return []
+        # What keeps such a check open is not its limit.
+        if high <= check.limit or any(one.kind == NoteKind.COPIES for one in check.notes):
             return []
         if check.before is not None:
             settings["max_rise"] = max(settings.get("max_rise", 0.0), ceil(high * 100) / 100)
@@ -183,6 +198,8 @@ def evaluate_cost(
         if gate.max_rise is not None and scores is not baseline:
             checks.append(_cost_rise(gate, side, _priced(suite, baseline), gate.max_rise))
         notes += _cost_notes(scores, side.tariff)
+        if gate.max_rise is not None and scores is not baseline:
+            notes += _no_tokens(baseline, suite.variants[baseline.variant].tariff)
     if gate.max_usd_per_success is not None:
         limits = {Amount.COST_PER_SUCCESS: gate.max_usd_per_success}
         sides = RunSides(suite, scores, baseline, gate.evidence)
@@ -380,14 +397,21 @@ def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
     replies = scores.replies
     unpriced = sum(reply_price(tariff, reply) is None for reply in replies)
-    if unpriced and has_price(tariff):
-        yield note(NoteKind.NO_TOKENS, n=unpriced, of=len(replies))
-    elif unpriced:
+    yield from _no_tokens(scores, tariff)
+    if unpriced and not has_price(tariff):
         told = {"n": unpriced, "of": len(replies), "allowed": MAX_MISSING_SHARE}
         yield note(NoteKind.UNKNOWN_RUNS, **told, unit="usd", variant=scores.variant)
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
         yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)
+
+
+def _no_tokens(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
+    """Yield that replies of a variant with a price report no tokens."""
+    unpriced = sum(reply_price(tariff, reply) is None for reply in scores.replies)
+    if unpriced and has_price(tariff):
+        of = len(scores.replies)
+        yield note(NoteKind.NO_TOKENS, n=unpriced, of=of, variant=scores.variant)
 
 
 _P50 = 0.5

@@ -17,6 +17,7 @@ from pytest_ftgate.errors import (
     SuiteError,
     did_you_mean,
 )
+from pytest_ftgate.paths import exists, is_link, names_beside
 from pytest_ftgate.readers.answer_rows import (
     AnswerFile,
     Columns,
@@ -253,11 +254,11 @@ def _read_raw(
         return replace(raw, rows=_rows_of(raw, map(dict, answers)))
     written, _, part = os.fspath(answers).partition("::")
     path = Path(written)
-    if not path.exists() and path.is_symlink():
+    if not exists(path) and is_link(path):
         raise ConfigurationError(f"{written} is a link to {path.readlink()}, which is not there")
-    if not path.exists():
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigurationError(f"there is no file {written}{did_you_mean(path.name, names)}")
+    if not exists(path):
+        hint = did_you_mean(path.name, names_beside(path))
+        raise ConfigurationError(f"there is no file {written}{hint}")
     read = _READERS.get(path.suffix.lower())
     if read is None:
         what = f"a {path.suffix or 'nameless'} file"

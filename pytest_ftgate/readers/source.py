@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean, file_like
+from pytest_ftgate.paths import is_file, is_folder
 from pytest_ftgate.readers.file_limits import NO_LIMITS, FileLimits, Tally, size_of
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
-NonNegative = Annotated[float, Field(strict=True, ge=0)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
 
@@ -100,9 +101,9 @@ class Source:
             self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
         elif hidden := self.hidden_part(path):
             self.add_error(line, f"{what}: {written} lies in {hidden}; move it to another folder")
-        elif path.is_dir() and not folders:
+        elif is_folder(path) and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
-        elif not path.is_file() and not (folders and path.is_dir()):
+        elif not is_file(path) and not (folders and is_folder(path)):
             hint = file_like(path) if path.is_relative_to(self.root) else ""
             self.add_error(line, f"{what}{_absence(written, folder)}{hint}")
         elif link := "" if is_free else self._link_elsewhere(path):

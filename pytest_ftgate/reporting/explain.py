@@ -14,9 +14,9 @@ from pytest_ftgate.reporting.notes import notes_text
 from pytest_ftgate.reporting.number_text import (
     RUN_AMOUNTS,
     declared_percent,
+    in_points,
     percent,
     quantity,
-    unsigned_points,
     with_more,
 )
 from pytest_ftgate.reporting.skills import skill_results_by_prompt
@@ -118,17 +118,17 @@ def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
         families = [part for part in results.parts if part.kind == "family" and part.gated]
         tested = [part for part in families if not part.required]
         if tested:
-            limit = unsigned_points(tested[0].margin or 0.0)
+            limit = in_points(tested[0].margin or 0.0)
             yield (
                 f"Each family of {MIN_FAMILY_CASES} cases or more is tested as well: "
-                f"{_sizes(tested)}. It fails the gate if a drop is shown in it and {limit} points "
+                f"{_sizes(tested)}. It fails the gate if a drop is shown in it and {limit} "
                 "or more are lost."
             )
         for part in families:
             if part.required:
                 yield (
                     f"The family {part.name} ({part.n}) has a limit of its own: a drop of "
-                    f"{unsigned_points(part.margin or 0.0)} points must be ruled out in it."
+                    f"{in_points(part.margin or 0.0)} must be ruled out in it."
                 )
         if results.untested:
             yield (
@@ -190,7 +190,7 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
         shown_by = quantity(check.limit_cases or check.n, check.noun)
         yield (
             f"The gate declares no limit, so that it has the smallest one that {shown_by} show for "
-            f"9 in 10 unchanged builds: {unsigned_points(check.limit)} points."
+            f"9 in 10 unchanged builds: {in_points(check.limit)}."
         )
 
 
@@ -204,14 +204,14 @@ def _turned(verdict: Verdict, check: Check) -> str:
 
 
 def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
-    limit, looks = unsigned_points(check.limit), {one.kind: one.values for one in verdict.notes}
+    limit, looks = in_points(check.limit), {one.kind: one.values for one in verdict.notes}
     turn = "change" if check.two_sided else "drop"
     as_far = "a change this large" if check.two_sided else "a result this bad"
     of_skills, of_cases = (looks.get(kind) for kind in (NoteKind.LOOK_SKILLS, NoteKind.LOOK_CASES))
     is_early = of_skills is not None or (of_cases and of_cases["look"] != of_cases["of"])
     if of_skills is None:
         yield (
-            f"It passes if a true {turn} of {limit} points would produce a result this good at "
+            f"It passes if a true {turn} of {limit} would produce a result this good at "
             f"most {frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
         )
         if check.two_sided:
@@ -219,12 +219,12 @@ def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float
     else:
         yield "It can pass with all questions alone, and fail with these."
     also = (
-        f"While others are left to ask, the {turn} must be shown to exceed {limit} points as well."
+        f"While others are left to ask, the {turn} must be shown to exceed {limit} as well."
         if is_early
-        else f"It also fails if the {turn} is shown to exceed {limit} points."
+        else f"It also fails if the {turn} is shown to exceed {limit}."
     )
     yield (
-        f"It fails if the observed {turn} reaches {limit} points, and if an unchanged variant "
+        f"It fails if the observed {turn} reaches {limit}, and if an unchanged variant "
         f"would produce {as_far} {_at_most(check.alarm)}{_shared_alarm(check)}. "
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
@@ -283,7 +283,7 @@ def _threshold_comparison(check: Check, *, is_noted: bool) -> Iterator[str]:
     miss = point_rule_pass_probability(n, max(discordance, drop), drop, margin=drop)
     yield (
         f"With {phrases.sample_text(check)} a plain threshold would miss a true drop of "
-        f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate misses it "
+        f"{in_points(check.limit)} {percent(miss)} of the time; this gate misses it "
         f"at most {check.miss * 100:.2g} % of the time."
     )
     # Where cases are related, the plan counts their groups, which a check does not keep.
@@ -376,8 +376,9 @@ def ruled_out(check: Check, outcome: Outcome) -> str:
     is_drop = check.unit == "share" and check.before is not None and check.low is not None
     if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
         return ""
-    if check.low is None or -check.low < check.limit:
+    # Nothing was tested where both sides gave the same replies to the same requests.
+    if check.is_unchanged or check.low is None or -check.low < check.limit:
         return ""
     sure = percent(1.0 - check.miss, 0 if round(check.miss * 1000) % 10 == 0 else 1)
-    ruled = f"a drop of {unsigned_points(check.limit)} points or more is ruled out at {sure}"
+    ruled = f"a drop of {in_points(check.limit)} or more is ruled out at {sure}"
     return f"{ruled}: that test has one side, and the CI two"

@@ -109,7 +109,7 @@ def example_texts(flip: Flip, before: str, width: int) -> Iterator[tuple[str, st
     for label, text in lines:
         others = [other for name, other in lines if (name == "now") != (label == "now")]
         yield label, _from_difference(text, others, width)
-    if flip.wrong and (is_long or not flip.expected):
+    if flip.wrong and (is_long or flip.expected in ("", flip.now)):
         yield "wrong", one_line(flip.wrong)
 
 

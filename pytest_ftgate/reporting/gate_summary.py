@@ -228,7 +228,7 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
     """Return the lines of one step: the edit with its place, and the command in one piece."""
     words, head = step_words(step), step_head(label)
     text, remark, where, command = map(escape_controls, words[:4])
-    remark = f"({remark})" if remark and remarks else ""
+    remark = f"({remark})" if remark and (remarks or words.is_edit) else ""
     inset = " " * (_LABEL + 2)
     if words.is_command:
         reason = remark or (f"({text})" if remarks and step.role is not StepRole.SEE else "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_ftgate.gates.figure import InputChange
 from pytest_ftgate.gates.verdict import Check, Outcome
-from pytest_ftgate.reporting.number_text import quantity, unsigned_points
+from pytest_ftgate.reporting.number_text import in_points, quantity
 
 
 def input_counts(inputs: InputChange, *, turns: bool = False) -> str:
@@ -82,10 +82,10 @@ def input_sentences(check: Check, inputs: InputChange) -> Iterator[str]:
         )
     elif inputs.differing:
         yield "Before the first look all that differ count as lost."
-    limit = unsigned_points(check.limit)
+    limit = in_points(check.limit)
     if check.outcome is Outcome.PASSED:
-        yield f"A drop of {limit} points is ruled out, so this check passed."
+        yield f"A drop of {limit} is ruled out, so this check passed."
     elif check.outcome is Outcome.FAILED:
-        yield f"A drop is shown, and {limit} points or more are lost, so it failed."
+        yield f"A drop is shown, and {limit} or more are lost, so it failed."
     else:
-        yield f"A drop of {limit} points is not ruled out, and none is shown: it is inconclusive."
+        yield f"A drop of {limit} is not ruled out, and none is shown: it is inconclusive."

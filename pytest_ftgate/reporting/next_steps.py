@@ -39,6 +39,7 @@ class StepWords(NamedTuple):
         where: the file, with the line to edit; or "".
         command: the command that does it, or that follows an edit; or "".
         is_command: True if the command alone says what to do.
+        is_edit: True if the remark is what to write, so that no screen may drop it.
     """
 
     text: str
@@ -46,6 +47,7 @@ class StepWords(NamedTuple):
     where: str = ""
     command: str = ""
     is_command: bool = False
+    is_edit: bool = False
 
 
 def error_fix(report: Report) -> str:
@@ -227,7 +229,8 @@ def _state_amount(values: _Values) -> StepWords:
     text = f"state {key} of {quantity(missing, 'run')}"
     if values["program"]:
         usage = '"input": 1200, "output": 300' if key == "total_tokens" else f'"{key}": …'
-        return StepWords(text, f'in its last line: {{"reward": 1, {usage}}}', where)
+        remark = f'in its last line: {{"reward": 1, {usage}}}'
+        return StepWords(text, remark, where, is_edit=True)
     remark = f'write "run": {{"{key}": …}} in each line' if values.get("file") else ""
     if values.get("by_tool"):
         remark = "the runner of the agent has to write it into its results"
@@ -242,7 +245,8 @@ def _add_cases(values: _Values) -> StepWords:
         chances.append(f"about {_rounded(values['needed'])} more if the result stays as it is")
         remarks += ["if the result stays, the gate fails"] * values["fails"]
     if values["default"]:
-        kept = f"write max_drop: {values['default']:g} to keep it"
+        key = "--max-drop" if values.get("as_option") else "max_drop:"
+        kept = f"write {key} {values['default']:g} to keep it"
         remarks.append(f"more cases lower the default limit; {kept}")
     return StepWords(f"add {noun}s: {', '.join(chances)}", "; ".join(remarks))
 
@@ -288,17 +292,18 @@ def _words(
     *,
     does: Callable[[_Values], str] | None = None,
     follows: Callable[[_Values], str] = lambda _: "",
+    is_edit: bool = False,
 ) -> Callable[[_Values], StepWords]:
     """Return what makes the words of a kind of step.
 
     *text*, *remark* and *where* are templates. *does* returns the command that is the step,
-    *follows* one that follows an edit.
+    *follows* one that follows an edit, and *is_edit* says that the remark is one.
     """
 
     def words(values: _Values) -> StepWords:
         known, command = {**_ABSENT, **values}, (does or follows)(values)
         filled = fill(text, known), fill(remark, known), fill(where, known)
-        return StepWords(*filled, command, is_command=does is not None)
+        return StepWords(*filled, command, is_command=does is not None, is_edit=is_edit)
 
     return words
 
@@ -341,7 +346,15 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.FIX_TRAINING_DATA: lambda values: StepWords(named_note_text("remedy", values)),
     StepKind.RAISE_MAX_TOKENS: _words(
-        "raise max_tokens", "{cut} of {of} regressed replies were cut off", _AT
+        "raise max_tokens", "{cut} of {of} {regressed:?regressed }replies were cut off", _AT
+    ),
+    StepKind.CLAIM_OTHERS: _words(
+        "write claim: tasks_like_these", "each task then counts once, and copies add nothing", _AT
+    ),
+    StepKind.DECLARE_PRICE: _words(
+        "declare usd_per_1k of {variant}, in place of its price per token",
+        "no run brings the tokens that it does not report",
+        _AT,
     ),
     StepKind.SET_MAX_TOKENS: _words(
         "set max_tokens: {tokens}", "the longest reply has {longest:,} tokens", _AT
@@ -409,6 +422,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "{is_baseline:keep/ship} {variant}, which passes {gates:its gate/its {gates} gates}",
         f"gated: false for {{for}}, {{where}}{_THEN_ACCEPT}",
         follows=_record_command,
+        is_edit=True,
     ),
     StepKind.SETTLE_SKILL: _words(
         "raise the limit of {skill} in margins:, or add cases",

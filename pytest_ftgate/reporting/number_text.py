@@ -57,6 +57,12 @@ def unsigned_points(share: float) -> str:
     return f"{round(abs(share) * 100, 2):g}"
 
 
+def in_points(share: float) -> str:
+    """Return a limit with its unit: ``5 points``, ``1 point``."""
+    number = unsigned_points(share)
+    return f"{number} {'point' if number == '1' else 'points'}"
+
+
 def builds_passed(checks: int, passes: float) -> str:
     """Return how many builds an unchanged variant passes, each with so many checks."""
     return f"{percent(passes)} or more of builds with {quantity(checks, 'check')}"

@@ -264,9 +264,10 @@ def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str
     text = f"limit {sign}{unsigned_points(check.limit)}"
     if not (check.has_default_limit or is_capped):
         return text
-    cases = quantity(check.limit_cases or check.n, check.noun)
-    reason = f"what {sample_text(check) if check.tasks else cases} can show"
-    reason = f"the largest default, below {reason}" if is_capped else reason
+    number = check.limit_cases or check.n
+    sample = sample_text(check) if check.tasks else quantity(number, check.noun)
+    few = f"the largest default; {sample} {'is' if number == 1 else 'are'} too few to show it"
+    reason = few if is_capped else f"what {sample} can show"
     return f"{text}: {reason}" if nested else f"{text} ({reason})"
 
 
@@ -364,8 +365,10 @@ _OPEN_MINIMUM = "A true rate below {limit:size} % is still possible; so is one a
 
 def doubt(check: Check) -> str:
     """Return in a sentence what keeps *check* open; "" if it is decided."""
-    if check.unit != "share":
-        return f"{notes_text(check.notes)}." if check.notes else ""
+    copies = [one for one in check.notes if one.kind == NoteKind.COPIES]
+    if check.unit != "share" or copies:
+        text = notes_text(copies or check.notes)
+        return f"{text[:1].upper() if copies else text[:1]}{text[1:]}." if text else ""
     kind = relation(check)
     is_open_minimum = kind is Relation.OPEN and check.before is None
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")

@@ -340,7 +340,11 @@ def _told(
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         coarse = ()
     kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
-    steps = [step for step in verdict.next if step.kind in kinds]
+    steps = [
+        step.add(as_option=True) if step.kind is StepKind.ADD_CASES else step
+        for step in verdict.next
+        if step.kind in kinds
+    ]
     if inputs is not None:
         names = tuple(file.name for file in files)
         named: dict[str, Value] = {"files": names, "labels": str(inputs.labels_path)}

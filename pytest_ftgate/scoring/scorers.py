@@ -348,7 +348,7 @@ def _score_by_function(rule: Rule, case: Case, reply: Reply, folder: Path) -> Co
 def _score_by_format(rule: Rule, case: Case, reply: Reply, folder: Path) -> ContentScore:
     """Score a reply by whether a format holds."""
     if is_refused_or_truncated(reply, case):
-        return INCORRECT
+        return _lost_score(reply)
     from pytest_ftgate.scoring.formats import rule_check
 
     error = rule_check(rule, folder)(case, reply, reply.text.strip())
@@ -364,7 +364,7 @@ def _score_by_content(
     if rule.kind == "judge":
         return judge_scores.get(rule.key, INCORRECT if is_lost else UNSCORED)
     if is_lost:
-        return INCORRECT
+        return _lost_score(reply)
     if rule.kind == "tool_call":
         return binary_score(matches_tool_call(reply.tool_calls, case.answers))
     return _score_text(rule, case, reply)
@@ -412,6 +412,11 @@ def is_refused_or_truncated(reply: Reply, case: Case) -> bool:
     """
     is_truncated = reply.stop == "length" and case.skill is None
     return reply.stop == "refusal" or is_truncated or reply.has_no_answer
+
+
+def _lost_score(reply: Reply) -> ContentScore:
+    """Return the score of a reply that is incorrect whatever its text is, which may look right."""
+    return ContentScore(0.0, "cut off by max_tokens") if reply.stop == "length" else INCORRECT
 
 
 def contains_answer(case: Case, texts: Iterable[str]) -> list[bool] | None:

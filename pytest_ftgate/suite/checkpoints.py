@@ -11,6 +11,7 @@ from os.path import relpath
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from pytest_ftgate.paths import exists, is_folder
 from pytest_ftgate.readers.source import is_glob, real_path
 from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.draft import VariantLocation
@@ -51,7 +52,7 @@ def find_checkpoints(
     folder = location.source.path.parent
     if not pattern or not is_glob(pattern) or (key == "model" and not spec.weights):
         return None
-    if (folder / pattern).exists():  # a name with brackets
+    if exists(folder / pattern):  # a name with brackets
         return None
     search = _Search(location, key, pattern, PurePath(pattern).parts)
     labels = search.labels()
@@ -126,7 +127,7 @@ class _Search:
         elif source.safe and self.leads_outside(fixed):
             self.add_error(f"it leads outside {source.root}; --ftgate-safe does not allow it")
         elif not glob_paths(source.path.parent, self.pattern):
-            what = "" if folder.is_dir() else ", which is no folder"
+            what = "" if is_folder(folder) else ", which is no folder"
             self.add_error(f"nothing matches it (looked in {shown}/{what})")
         else:
             return False

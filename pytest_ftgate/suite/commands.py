@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from pytest_ftgate.paths import is_file
 from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.declaration import DeclaredCommand, DeclaredVariant
 from pytest_ftgate.suite.draft import VariantLocation
@@ -46,7 +47,7 @@ def _errors(location: VariantLocation, declared: DeclaredCommand) -> Iterator[st
         return
     if Path(program).stem.lower() in _SHELLS and {"-c", "/c", "/C"} & {*declared.run}:
         yield "run: a shell reads its text as commands; name the program and its arguments"
-    is_here = (folder / program).is_file()
+    is_here = is_file(folder / program)
     if not which(program) and not (is_here and program in declared.files):
         remedy = "name it under files as well" if is_here else "install it, or write its path"
         yield f"run: there is no program {program}; {remedy}"

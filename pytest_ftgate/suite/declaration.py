@@ -33,7 +33,9 @@ from pytest_ftgate.suite.scorers import DeclaredExpected
 
 #: pydantic's tags for a value that is a mapping, text or a number; they occur in error locations.
 UNION_TAGS = ("<mapping>", "<text>", "<number>")
-Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
+#: Their sums and squares are finite.
+Weight = Annotated[float, Field(strict=True, ge=0, le=1e12, allow_inf_nan=False)]
+Margin = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)]
 
 
 def _max_drop_tag(value: Any) -> str:
@@ -187,7 +189,7 @@ class DeclaredCase(Declared):
     skill: str | None = None
     difficulty: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
     language: str | None = None
-    weight: NonNegative = 1.0
+    weight: Weight = 1.0
     must_pass: StrictBool = False
     must_keep: StrictBool = False
     holdout: StrictBool = False
@@ -456,7 +458,7 @@ class DeclaredForgetting(Declared):
     max_drop: Margin | None = None
     each: Margin | None = None
     margins: dict[str, Margin] = Field(default_factory=dict)
-    weights: dict[str, NonNegative] = Field(default_factory=dict)
+    weights: dict[str, Weight] = Field(default_factory=dict)
     families: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     must_keep: tuple[str, ...] = ()

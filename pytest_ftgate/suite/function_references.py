@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.paths import is_file
 from pytest_ftgate.readers.memory import reads_once
 
 #: Held while a module is imported: engine and tests may need it at once.
@@ -27,7 +28,7 @@ _keys: dict[Path, str] = {}
 def _import_module(name: str, folder: Path) -> ModuleType:
     file = folder / f"{name.replace('.', '/')}.py"
     # A module next to the suite takes precedence over an installed one of the same name.
-    if not file.is_file():
+    if not is_file(file):
         return importlib.import_module(name)
     with _importing:
         key = _key_of(name, file)
@@ -188,7 +189,7 @@ IMPORT_REMEDY = (
 def _import_problem(name: str, folder: Path, error: ImportError) -> str:
     """Return why the module *name* cannot be imported, and what to do about it."""
     file = folder / f"{name.replace('.', '/')}.py"
-    if not file.is_file():
+    if not is_file(file):
         return f"{error}; put {name}.py beside the suite, or install its package"
     if not isinstance(error, ModuleNotFoundError):
         return f"{name} breaks while it is imported: {error}"
@@ -209,7 +210,7 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     """
     name = reference.partition(":")[0]
     file = folder / f"{name.replace('.', '/')}.py"
-    if not file.is_file():
+    if not is_file(file):
         spec = None
         with suppress(ModuleNotFoundError):
             spec = find_spec(name)
@@ -219,7 +220,7 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
                 "or install its package"
             )
         file = Path(spec.origin) if spec.origin else file
-    if not file.is_file():
+    if not is_file(file):
         return ()
     if name.startswith(f"{_OWN_PACKAGE}.") or "site-packages" in file.parts:
         return (file,)
@@ -268,7 +269,7 @@ def reference_error(reference: str, folder: Path) -> str | None:
         return message
     module, _, name = reference.partition(":")
     file = folder / f"{module.replace('.', '/')}.py"
-    if not file.is_file():
+    if not is_file(file):
         return None
     try:
         defined = _defined_names(file)

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import which
 
+from pytest_ftgate.paths import is_file
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.rule import Rule
 
@@ -76,7 +77,7 @@ def _imports(file: Path) -> list[str]:
 def _target(path: Path) -> Path | None:
     """Return the file that an import of *path* means, or None if there is none."""
     named = (Path(os.path.realpath(f"{path}{ending}")) for ending in _ENDINGS)
-    return next((file for file in named if file.is_file()), None)
+    return next((file for file in named if is_file(file)), None)
 
 
 def source_name(rule: Rule) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.paths import exists
 from pytest_ftgate.readers.source import is_glob
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.settings import Override
@@ -112,7 +113,7 @@ def _exists(folder: Path, written: str) -> bool:
     # A shell expands no ~ within a word.
     written = expanduser(written.replace("\0", "\ufffd"))  # noqa: PTH111 - fails for no user
     path = folder / written
-    return path.exists() or (is_glob(written) and bool(glob_paths(folder, written)))
+    return exists(path) or (is_glob(written) and bool(glob_paths(folder, written)))
 
 
 def _from_suite(source: SuiteSource, key_path: KeyPath, value: Any, start: Path) -> Any:

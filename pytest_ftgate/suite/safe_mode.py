@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.adapters.lora import LoraConfig
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.paths import exists
 from pytest_ftgate.readers.file_limits import FileLimits
 from pytest_ftgate.readers.source import hidden_part, real_path
 from pytest_ftgate.suite.javascript import source_name
@@ -99,7 +100,7 @@ def _place_errors(key: str, written: str, folder: Path, root: Path) -> Iterator[
     path = folder / expanduser(written)  # noqa: PTH111
     if not _is_below(path, root):
         yield f"{key}: {written} lies outside {root}"
-    elif not path.exists():
+    elif not exists(path):
         # A name in the cache of Hugging Face would be found elsewhere.
         yield f"{key}: {written} is no file and no folder below {root}"
     else:

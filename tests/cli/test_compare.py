@@ -308,7 +308,7 @@ def test_few_cases_with_several_replies_have_a_verdict_about_themselves(runs, ca
     # So few tasks stand for no others at the limit of 15 points, however they go.
     assert main(["compare", "old.jsonl", "new.jsonl", "--claim", "tasks_like_these"]) == 3
     screen = " ".join(capsys.readouterr().out.split())
-    assert "limit 15 (the largest default, below what 12 cases can show)" in screen
+    assert "limit 15 (the largest default; 12 cases are too few to show it)" in screen
     assert "tasks alone" not in screen
 
 

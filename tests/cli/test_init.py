@@ -192,6 +192,20 @@ def test_enough_cases_get_the_smallest_drop_that_they_can_show(desk, server, run
     assert "# max_drop: 0.07 by default: the smallest that 200 cases can show\n" in text
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_guessed_minimum_of_few_cases_is_one_that_they_can_prove(
+    desk, run_verb, monkeypatch, pytester, count
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    write_prompt(desk)
+    write_cases(desk, count)
+
+    run_verb("init")
+
+    assert 0 < suite_of(desk)["gates"]["accuracy"]["min"] < 0.5
+    assert pytester.runpytest("--ftgate", "--ftgate-plan", "qa.ftgate.yaml").ret in (0, 5)
+
+
 def test_a_key_names_its_provider_and_is_neither_shown_nor_used(task, run_verb, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
 

@@ -237,6 +237,29 @@ def _open_cost() -> Verdict:
     return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
 
 
+def _copies() -> Verdict:
+    """Return the accuracy of an agent whose runs of a task are copies."""
+    return _check(
+        _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE,
+        _step(StepKind.CLAIM_OTHERS, where="tickets.ftgate.yaml:9"),
+        kind=CheckKind.MINIMUM, before=None, against="", limit=0.3, tasks=12, n=36, noun="task",
+        after=0.5, low=0.33, high=0.67, notes=(note(NoteKind.COPIES, variant="new"),),
+    )  # fmt: skip
+
+
+def _unpriced() -> Verdict:
+    """Return the cost of replies of a server that reports no tokens."""
+    verdict = _check(
+        _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE,
+        _step(StepKind.DECLARE_PRICE, variant="new", where="tickets.ftgate.yaml:6"),
+        kind=CheckKind.MEAN, unit="usd", n=0, after=0.0, limit=3.0, before=None, against="",
+        low=None, high=None, missing=300, informative=True,
+    )  # fmt: skip
+    told = note(NoteKind.NO_TOKENS, n=300, of=300, variant="new")
+    statement = Statement(StatementKind.USAGE)
+    return replace(verdict, gate="cost", statement=statement, notes=(told,), flips=())
+
+
 def _runs(outcome: Outcome, step: NextStep, **values) -> Verdict:
     """Return what a success of an agent costs in 40 runs of these tasks."""
     verdict = _check(
@@ -491,6 +514,10 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a cost that may be rare and large", _open_cost,
         (f"{_J}test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
          "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
+    End("inconclusive", "a server that reports no tokens", _unpriced,
+        (f"{STEPS}a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it",)),
+    End("inconclusive", "runs of an agent that are copies", _copies,
+        (f"{STEPS}runs_that_are_copies_pass_once_each_task_counts_once",)),
     End("inconclusive", "too few runs of an agent", _few_runs,
         (f"{_J}test_limits_of_runs.py::test_the_repeats_that_few_runs_need_are_named_and_settle_the_gate",)),
     End("inconclusive", "runs of an agent that do not state their cost", _unstated_runs,

@@ -356,7 +356,18 @@ def test_replies_that_were_cut_off_need_more_tokens_at_the_key_that_limits_them(
     first, *others = all_steps(found, of=replace(STEADY, places=places))
 
     assert StepKind.FIX_FORMAT not in [step.kind for step in others]
-    assert first == NextStep(StepKind.RAISE_MAX_TOKENS, {"cut": 30, "of": 40, "where": "s:6"})
+    said = {"cut": 30, "of": 40, "regressed": True, "where": "s:6"}
+    assert first == NextStep(StepKind.RAISE_MAX_TOKENS, said)
+
+
+@every_row("cut, steps", [(12, [StepKind.RAISE_MAX_TOKENS]), (4, [])])
+def test_without_a_comparison_more_tokens_are_advised_if_most_wrong_replies_were_cut_off(
+    cut, steps
+):
+    told = note(NoteKind.CUT_OFF, n=cut, of=40, as_wrong=True)
+    found = rated(check(kind=CheckKind.MINIMUM, before=None), regressed=20, notes=(told,))
+
+    assert [s.kind for s in all_steps(found) if s.kind is StepKind.RAISE_MAX_TOKENS] == steps
 
 
 def test_the_limit_and_the_repeats_of_a_marked_function_are_written_as_arguments():

@@ -68,7 +68,7 @@ def fix(count: int) -> NextStep:
 
 
 def raise_max_tokens(cut: int, *, of: int) -> NextStep:
-    values = {"cut": cut, "of": of, "where": "suite.ftgate.yaml"}
+    values = {"cut": cut, "of": of, "regressed": True, "where": "suite.ftgate.yaml"}
     return NextStep(StepKind.RAISE_MAX_TOKENS, values)
 
 

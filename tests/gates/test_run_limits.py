@@ -153,9 +153,11 @@ def test_of_tasks_like_these_thirty_are_needed_and_more_are_asked_for():
 def test_runs_that_are_copies_show_no_more_than_one():
     scores = costing("new", [[0.1] * 5] * 8)
     copies = {key: replace(row, replies=row.replies[:1] * 5) for key, row in scores.results.items()}
-    check = cost(LIMIT, replace(scores, results=copies)).check
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert check.notes[-1].kind == NoteKind.COPIES
+    found = cost(LIMIT, replace(scores, results=copies))
+    assert found.check.outcome is Outcome.INCONCLUSIVE
+    assert [one.kind for one in found.check.notes] == [NoteKind.COPIES]
+    # Neither is the limit why it is open, nor would a tighter one pass.
+    assert [step.kind for step in found.next] == [StepKind.CLAIM_OTHERS]
 
 
 def test_a_rise_of_usage_alone_reads_what_is_known_and_says_so_where_nothing_is():

@@ -106,7 +106,7 @@ def test_runs_that_are_copies_of_one_show_no_more_than_it(run, pytester):
     pytester.path.joinpath("new.jsonl").write_text("\n".join(map(json.dumps, copied)))
     result = pytester.runpytest("--ftgate", "-vv")
 
-    result.stdout.fnmatch_lines(["*INCONCLUSIVE*", "*the runs of new are copies*"])
+    result.stdout.fnmatch_lines(["*INCONCLUSIVE*", "*The runs of new are copies*"])
 
 
 def test_a_minimum_holds_on_these_tasks(run):

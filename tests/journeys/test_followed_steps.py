@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections import Counter
@@ -334,6 +335,37 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     assert (values["missing"], values["tokens"]) == (100, True)
 
     desk.edit("price_model: claude-haiku-4-5", "usd_per_1k: 1")
+
+    assert judge(desk).ret == 0
+
+
+@follows(StepKind.DECLARE_PRICE)
+def test_a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it(desk):
+    body = {"choices": [{"message": {"content": "billing"}, "finish_reason": "stop"}]}
+    with chat_server(lambda request: json.dumps({"model": "m", **body}).encode()) as server:
+        rates = "usd_per_1m_input: 1, usd_per_1m_output: 2"
+        variant = f"{{provider: openai-compatible, base_url: {server.url}, model: m, {rates}}}"
+        desk.suite_of({"current": variant}, "{cost: {max_usd_per_1k: 2, evidence: point}}")
+        values = red(desk, "cost[current]", StepKind.DECLARE_PRICE)
+        assert StepKind.RUN_AGAIN not in kinds(desk, "cost[current]")
+
+        edit_at(desk, values["where"], rates, "usd_per_1k: 1")
+
+        assert judge(desk).ret == 0
+
+
+@follows(StepKind.CLAIM_OTHERS)
+def test_runs_that_are_copies_pass_once_each_task_counts_once(desk):
+    desk.replies("current")
+    file = desk.path("current.jsonl")
+    file.write_text(3 * file.read_text("utf-8"), "utf-8")
+    recorded = {"current": "{provider: recorded, replies: current.jsonl}"}
+    desk.suite_of(recorded, "{accuracy: {claim: these_tasks, min: 0.7}}")
+    desk.edit("variants:", "repeats: 3\nvariants:")
+    where = red(desk, "accuracy[current]", StepKind.CLAIM_OTHERS)["where"]
+    assert kinds(desk, "accuracy[current]")[0] is StepKind.CLAIM_OTHERS
+
+    edit_at(desk, where, "these_tasks", "tasks_like_these")
 
     assert judge(desk).ret == 0
 

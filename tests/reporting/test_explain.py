@@ -121,6 +121,8 @@ WIDE = Check(
     (replace(WIDE, miss=0.025), Outcome.PASSED, "5 points or more is ruled out at 97.5 %"),
     (WIDE, Outcome.INCONCLUSIVE, ""), (replace(WIDE, low=-0.04), Outcome.PASSED, ""),
     (replace(WIDE, two_sided=True), Outcome.PASSED, ""),
+    (replace(WIDE, limit=0.01), Outcome.PASSED, "a drop of 1 point or more is ruled out"),
+    (replace(WIDE, is_unchanged=True), Outcome.PASSED, ""),
 ])  # fmt: skip
 def test_a_pass_with_an_interval_beyond_its_limit_says_why(check, outcome, said):
     assert bool(ruled_out(check, outcome)) == bool(said)

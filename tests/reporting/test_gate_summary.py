@@ -84,3 +84,14 @@ def test_where_not_all_steps_fit_each_role_keeps_its_first_one():
 
     assert labels(lines)[-4:] == ["fix", "or", "accept", "see"]
     assert not any("smaller model" in line for line in lines)
+
+
+def test_a_remark_that_is_the_edit_stays_where_other_remarks_are_dropped():
+    values = {"variant": "good", "gates": 1, "for": "new", "is_baseline": False}
+    values |= {"where": "tickets.ftgate.yaml:6", "record": "tickets.ftgate.yaml"}
+    step = NextStep(StepKind.SHIP_OTHER, values)
+    verdict = replace(FAILED, next=(step, *(one for one in STEPS if one.kind is StepKind.EXPLAIN)))
+
+    for most in range(5, 24):
+        lines = gate_lines(verdict, "accuracy[new]", most)
+        assert ("or" in labels(lines)) == any("gated: false for new" in line for line in lines)

@@ -53,6 +53,9 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.ADD_CASES, {"unchanged": 0, "needed": 243, "fails": True, "default": 0.15},
      ("add cases: about 250 more if the result stays as it is (if the result stays, the gate "
       "fails; more cases lower the default limit; write max_drop: 0.15 to keep it)")),
+    (StepKind.ADD_CASES, {"default": 0.15, "as_option": True},
+     ("add cases: about 12 more if nothing has changed, about 40 more if the result stays as it is "
+      "(more cases lower the default limit; write --max-drop 0.15 to keep it)")),
     (StepKind.REPEAT_BASELINE, {"repeats": 10, "where": "s.ftgate.yaml"},
      ("add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged variant then "
       "passes in 92 % of runs, now 75 %)")),

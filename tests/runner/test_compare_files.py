@@ -53,6 +53,8 @@ def test_too_few_cases_for_a_limit_are_inconclusive_with_what_would_settle_it():
     assert relation(verdict.check) is Relation.LIKELY
     assert doubt(verdict.check) in text
     (more,) = (step for step in verdict.next if step.kind is StepKind.ADD_CASES)
+    # A comparison of files has no suite that could hold a limit.
+    assert more.values["as_option"]
     assert more.values["needed"] == verdict.check.needed
     assert f"{more.role}: {step_text(more)}" in text
 

@@ -187,6 +187,13 @@ MISTAKES = [
     (suite(variants="{a: {provider: anthropic, model: m, gated: false}}"),
      "2: variants: all are gated: false..."),
     (suite(more="repeats: 0"), "4: repeats is 0, but must be greater than or equal to 1"),
+    (suite(cases="[{input: a, expected: b, weight: .inf}]"),
+     "1: in a case: weight is inf, but must be a finite number"),
+    (suite(cases="[{input: a, expected: b, weight: 1.0e+300}]"),
+     "1: in a case: weight is 1e+300, but must be less than or equal to 1000000000000"),
+    (suite(gates="{latency: {max_p95_ms: .inf}}"),
+     "3: max_p95_ms is inf, but must be a finite number"),
+    (suite(gates="{accuracy: {min: .nan}}"), "3: min is nan, but must be a finite number"),
     (suite(more="baseline: [a]"), "4: baseline must be the name of one variant, not a list"),
     *(
         (
@@ -203,6 +210,7 @@ MISTAKES = [
         for written, start in (
             ("|\n  Label it.", "Label it."),
             ("You are a helpful bot. Label it.", "You are a helpful"),
+            (f"You are a helpful bot. {'Label it. ' * 30}", "You are a helpful"),
         )
     ),
     (f"cases: {CASES}\nvariants: {CLAUDE}\n", '1: "gates" is missing'),
