@@ -96,7 +96,7 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
 
 
 #: The most modules of the package that a run of one case may import.
-MOST_MODULES = 119
+MOST_MODULES = 120
 ONE_CASE = """\
 prompt: one.md
 cases: [{{id: a, input: hello, expected: ok}}]
