@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import AcceptedRecord
     from pytest_ftgate.results.exam import Exam
 
-#: How the names of records and of suites end.
-_RECORD, _SUITE = ".accepted.json", ".ftgate.yaml"
+#: How the names of records end.
+_RECORD = ".accepted.json"
 
 
 class AcceptedRecords:
@@ -102,17 +104,30 @@ class AcceptedRecords:
 def _check_renamed(suite: Suite) -> None:
     """Raise SuiteError if the record of a suite that is gone lies beside *suite*, which has none.
 
-    A suite that was renamed without its record would be compared with nothing.
+    A suite that was renamed without its record would be compared with nothing. A record that has
+    none of its cases is that of another one, which was deleted.
     """
-    path, wanted = suite.path, suite.accepted_path.name
-    for record in sorted(path.parent.glob(f"*{_RECORD}")) if path.is_file() else ():
-        stem = record.name.removesuffix(_RECORD)
-        # The functions of a module have the record of their file.
-        name = stem if stem.endswith(".py") else f"{stem}{_SUITE}"
-        if record.with_name(name).exists() or name.endswith(".py") != path.name.endswith(".py"):
+    path, ids = suite.path, {case.id for case in suite.cases}
+    for found in sorted(path.parent.glob(f"*{_RECORD}")) if path.is_file() else ():
+        record = _record_in(found)
+        name = record.suite.rpartition("/")[2] if record else path.name
+        same_kind = name.endswith(".py") == path.name.endswith(".py")
+        if record is None or found.with_name(name).exists() or not same_kind:
+            continue
+        if ids.isdisjoint(record.case_ids):
             continue
         message = (
             f"the record of {name}, which is gone, and {path.name} has none; if that was renamed, "
-            f'rename this file to {wanted} and write {path.name} as its "suite"; else delete it'
+            f"rename this file to {suite.accepted_path.name} and write {suite.name} as its "
+            '"suite"; else delete it'
         )
-        raise SuiteError(suite.name, [Diagnostic(record.name, 0, message)])
+        raise SuiteError(suite.name, [Diagnostic(found.name, 0, message)])
+
+
+def _record_in(path: Path) -> AcceptedRecord | None:
+    """Return the accepted record in *path*; None if it is none."""
+    from pytest_ftgate.results.accepted import read_record
+
+    with suppress(SuiteError, ValueError, OSError):
+        return read_record(path, "")
+    return None

@@ -23,7 +23,7 @@ from pytest_ftgate.gates.feasibility import (
     with_default_limits,
 )
 from pytest_ftgate.gates.kinds import infeasible_limits
-from pytest_ftgate.gates.notes import text_note
+from pytest_ftgate.gates.notes import NoteKind, text_note
 from pytest_ftgate.gates.statements import ExamChange, NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import exam_sentences
@@ -60,15 +60,17 @@ def final_verdict(
 
 
 def _as_measured_last(session: Session, verdict: Verdict) -> Verdict:
-    """Return *verdict*, which measured nothing; it is inconclusive if the gate did not pass before.
+    """Return *verdict*, which measured nothing; it is inconclusive if all replies were too slow.
 
     Otherwise the same command, whose replies are cached now, would turn a red gate green.
     """
     from pytest_ftgate.results.run import load_verdicts, node_id
 
-    kept = {node_id(one): one.outcome for one in load_verdicts(session.settings.cache.parent)}
-    before = kept.get(node_id(verdict), Outcome.PASSED)
-    if before is Outcome.PASSED:
+    kept = {node_id(one): one for one in load_verdicts(session.settings.cache.parent)}
+    last = kept.get(node_id(verdict), verdict)
+    # Missing replies, or an exam that has shrunk, say nothing of the time that replies take.
+    slow = any(one.outcome is not Outcome.PASSED and not one.missing for one in last.checks)
+    if not slow and not last.statement.values.get("again"):
         return verdict
     statement = Statement(StatementKind.NOT_MEASURED, {**verdict.statement.values, "again": True})
     return replace(verdict, outcome=Outcome.INCONCLUSIVE, statement=statement, gated=True)
@@ -128,8 +130,11 @@ def _exam_change(
     # Those that were trained on before were not accepted.
     now = exam.without(cases=trained_on & right.keys())
     change = compare_exams(before, now, name, accepted, right)
-    if gate_run.function_suite is not None:
-        return change  # It skips cases, which have no result either.
+    verdicts = (one for one in record.verdicts if (one.gate, one.variant) == (name, accepted))
+    lacked = any(told.kind == NoteKind.NO_REPLY for one in verdicts for told in one.notes)
+    # A case without a result may also be new, or have been trained on, or be skipped by a function.
+    if gate_run.function_suite is not None or not lacked:
+        return change
     return with_unscored(change, before, exam.without(cases=trained_on), name, right)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ftgate_testing.labelling import write_suite
@@ -163,6 +164,17 @@ def test_a_renamed_suite_is_not_evaluated_until_its_record_has_the_new_name(desk
     desk.edit(f'"suite": "{old}"', f'"suite": "{new}"', new_record)
     desk.run(new).assert_outcomes(passed=1)
     assert compared(desk, *["test_it[current]"][: kind == "module"])["is_unchanged"]
+
+
+def test_the_record_of_a_deleted_suite_and_what_is_no_record_stop_no_other_suite(desk):
+    desk.suite(DROP, current=0)
+    desk.run("--ftgate-accept")
+    desk.path("tickets.ftgate.yaml").rename(desk.path("new.ftgate.yaml"))
+    desk.path("golden.accepted.json").write_text('{"x": 1}')
+    for path in desk.pytester.path.glob("*.jsonl"):
+        path.write_text(re.sub(r'"t(\d)', r'"other-\1', path.read_text()))
+
+    assert "renamed" not in desk.run("new.ftgate.yaml").stdout.str()
 
 
 def test_a_record_that_lost_scores_in_a_merge_is_an_error(desk):

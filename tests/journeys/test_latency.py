@@ -48,6 +48,17 @@ def test_a_gate_that_did_not_pass_blocks_until_it_is_measured_again(desk):
     cached[-1].stdout.fnmatch_lines(["    fix * --ftgate-replies=fresh*"])
 
 
+def test_what_is_no_slow_reply_leaves_a_cached_gate_unmeasured_and_blocks_nothing(desk):
+    desk.asking_suite(SLOW, gates=FIRST)
+    desk.run("--ftgate-accept", "--ftgate-accept-failed")
+    rows = desk.path("tickets.cases.jsonl").read_text().splitlines(keepends=True)
+    desk.path("tickets.cases.jsonl").write_text("".join(rows[1:]))
+    desk.run()
+    desk.run("--ftgate-accept", "--ftgate-accept-failed")
+
+    assert "since it did not pass" not in desk.run("-v").stdout.str()
+
+
 def test_replies_from_the_cache_are_not_measured_until_they_are_asked_anew(desk):
     desk.asking_suite(SLOW, gates=FIRST)
     desk.run().stdout.fnmatch_lines(
