@@ -88,12 +88,15 @@ def test_what_tools_keep_in_a_folder_is_left_out(load, tmp_path):
     assert [name for name, _ in suite.variants["new"].runtime["files"]] == ["skill/SKILL.md"]
 
 
-def test_a_changed_file_of_a_python_function_is_asked_again(tmp_path):
-    write_files(tmp_path, {"app.py": "def answer(case): ...", "prompt.txt": "one"})
-    variant = 'new: {provider: python, function: "app:answer", files: [prompt.txt]}'
+def test_a_changed_or_renamed_file_of_a_python_function_is_asked_again(tmp_path):
+    files = {"app.py": "def answer(case): ...", "prompt.txt": "one", "data/one.txt": "1"}
+    write_files(tmp_path, files)
+    variant = 'new: {provider: python, function: "app:answer", files: [prompt.txt, data]}'
     cases, gates = "[{id: a, input: b, expected: c}]", "{accuracy: {min: 0.5}}"
     text = f"cases: {cases}\nvariants: {{{variant}}}\ngates: {gates}"
     before = fingerprint(load_text(tmp_path, text))
 
     (tmp_path / "prompt.txt").write_text("two")
-    assert fingerprint(load_text(tmp_path, text)) != before
+    changed = fingerprint(load_text(tmp_path, text))
+    (tmp_path / "data" / "one.txt").rename(tmp_path / "data" / "three.txt")
+    assert len({before, changed, fingerprint(load_text(tmp_path, text))}) == 3
