@@ -67,9 +67,8 @@ def given_files(
     What the tools of a project keep in its folders is left out. Errors go to *location*.
     """
     source, folder = location.source, location.source.path.parent.resolve()
-    key, keys = ("files", "files")
-    if isinstance(declared, DeclaredCommand):
-        key, keys = "command", "command: files"
+    keys = "command: files" if isinstance(declared, DeclaredCommand) else "files"
+    key = keys.partition(":")[0]
     what, found = f"{location.display_name}: {keys}", dict[str, Path]()
     for written in declared.files:
         path = source.find_file(written, location.line(key), what, folders=True)
