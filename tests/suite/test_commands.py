@@ -65,6 +65,7 @@ def test_another_value_of_a_variable_is_asked_again_and_another_key_is_not(load)
         ("{run: []}", "run"),
         ("{run: [python3], env: [A, B]}", "env: {A: VALUE}; ...keys: [A, B]"),
         ("{run: [python3], env: {A: sk-0123456789abcdefg}}", "credential...name that in keys"),
+        ('{run: [python3], env: {A: "b\\0c"}}', "env: A has a null character"),
         ('{run: [python3], keys: ["A=1"]}', "A=1"),
         ("python3 agent.py", "command"),
     ],
