@@ -41,13 +41,13 @@ from pytest_ftgate.suite.templates import CASE_VARIABLES, PASSAGES, template_var
 _PROMPT_SUFFIXES = (".md", ".txt", ".prompt", ".j2", ".jinja", ".jinja2")
 #: The ends of the names of files of cases.
 DATA_SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
-#: Beginnings of the names of texts that are no prompts.
+#: The names of texts that are no prompts, if they have no variable of the cases.
 _NO_PROMPTS = (
-    *("readme", "changelog", "license", "licence", "contributing", "requirements", "security"),
-    *("code_of_conduct", "claude", "agents", "notice", "authors", "todo", "robots", "cmakelists"),
+    *("readme", "changelog", "license", "license_mit", "license_apache", "licence", "contributing"),
+    *("requirements", "requirements_dev", "security", "code_of_conduct", "claude", "agents"),
+    *("notice", "authors", "todo", "robots", "cmakelists", "results", "eval_results"),
+    *("model_card", "release_notes", "ftgate_report"),
 )
-#: Words in the names of texts that are no prompts, unless they are called as their cases.
-_OF_REPORTS = re.compile(r"(?:^|[^a-z])(?:report|result|history|release|note|card)s?(?:[^a-z]|$)")
 #: What is written for readers: a badge, or the verdict of a run as a heading.
 _FOR_READERS = re.compile(
     r"\[!\[|^#+ (?:\S+ )?(?:PASSED|INCONCLUSIVE|BLOCKED|STOPPED)\b", re.MULTILINE
@@ -247,11 +247,11 @@ def candidates(folder: Path, columns: Columns) -> list[Candidate]:
     """Return the prompts below *folder* that have cases, or the cases alone if there is no one."""
     data = case_files(folder, columns)
     found = [
-        Candidate(prompt, cases)
+        one
         for prompt in prompt_files(folder)
         if (cases := cases_for(prompt, data)) is not None
+        if (one := Candidate(prompt, cases)).is_named or not _is_for_readers(prompt, cases)
     ]
-    found = [one for one in found if one.is_named or not _is_for_readers(one.prompt)]
     named = {c.data.path for c in found if c.is_named}
     found = [c for c in found if c.is_named or c.data.path not in named]
     alone = (cases for cases in data if "input" in cases.columns and _has_expected(cases))
@@ -261,18 +261,22 @@ def candidates(folder: Path, columns: Columns) -> list[Candidate]:
 def prompt_files(folder: Path) -> Iterator[Path]:
     """Yield the files below *folder* that look like prompts."""
     for path in project_files(folder, "*"):
-        name = path.name.lower()
-        is_text = path.suffix in _PROMPT_SUFFIXES and not name.startswith(_NO_PROMPTS)
-        if is_text and "docs" not in path.relative_to(folder).parts[:-1]:
+        if path.suffix in _PROMPT_SUFFIXES and "docs" not in path.relative_to(folder).parts[:-1]:
             yield path
 
 
-def _is_for_readers(text: Path | None) -> bool:
-    """Return True for a report or a page, which a model is not sent."""
-    if text is None:
-        return False
+def _is_for_readers(text: Path, cases: AnswerFile) -> bool:
+    """Return True for a report or a page, which a model is not sent.
+
+    A text with a variable of *cases* is a prompt, whatever its name.
+    """
     content = text.read_text("utf-8-sig", "replace")
-    return bool(_OF_REPORTS.search(text.stem.lower()) or _FOR_READERS.search(content))
+    columns = {name for row in raw_rows(cases.path) for name in row}
+    with suppress(ValueError):  # no template
+        if template_variables(content) & {*CASE_VARIABLES, *columns}:
+            return False
+    name = _stem(text).lower().replace("-", "_")
+    return name in _NO_PROMPTS or bool(_FOR_READERS.search(content))
 
 
 def cases_for(prompt: Path, data: Sequence[AnswerFile]) -> AnswerFile | None:

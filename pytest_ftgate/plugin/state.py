@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,13 +56,30 @@ shown_key = pytest.StashKey[bool]()
 errors_key = pytest.StashKey[list[Diagnostic]]()
 
 
+#: A key that a suite has at its top.
+_SUITE_KEY = re.compile(rb"^[\"']?(?:cases|variants|gates)[\"']?[ \t]*:", re.MULTILINE)
+#: The bytes in which such a key is looked for.
+_LOOKED_AT = 100_000
+
+
 def is_misnamed(path: Path) -> bool:
-    """Return True if the name of *path* is almost that of a suite: it must end in .ftgate.yaml."""
-    name = f".{path.name.lower()}"
-    return name.endswith((".ftgate.yml", ".ftgate.yaml")) and path.suffixes[-2:] != [
-        ".ftgate",
-        ".yaml",
-    ]
+    """Return True if *path* is almost named as a suite: its name must end in .ftgate.yaml.
+
+    ``ftgate.yaml`` alone may be a file of another tool, unless it has keys of a suite.
+    """
+    name = path.name.lower()
+    if name in ("ftgate.yml", "ftgate.yaml"):
+        return _has_suite_key(path)
+    is_right = path.suffixes[-2:] == [".ftgate", ".yaml"]
+    return name.endswith((".ftgate.yml", ".ftgate.yaml")) and not is_right
+
+
+def _has_suite_key(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return bool(_SUITE_KEY.search(file.read(_LOOKED_AT).removeprefix(BOM_UTF8)))
+    except OSError:
+        return False
 
 
 def evaluates_nothing(config: pytest.Config) -> bool:

@@ -41,8 +41,11 @@ def _find_results(raw: RawFile) -> Found | None:
 
 
 def _repeats(counts: Mapping[str, int]) -> int:
-    """Return how many runs most tests have: all that ``--repeat`` wants, if few are lost."""
-    return min(multimode(counts.values())) if len(counts) > 1 else 1
+    """Return how many runs most tests have: all that ``--repeat`` wants, if few are lost.
+
+    Of two counts that are as frequent it is the larger: runs are lost, and never added.
+    """
+    return max(multimode(counts.values())) if len(counts) > 1 else 1
 
 
 def _numbered(

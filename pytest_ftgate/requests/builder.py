@@ -126,8 +126,10 @@ class RequestBuilder:
             from pytest_ftgate.suite.external_cases import files_of_replies
 
             files += files_of_replies(variant.replies)
-        files += [path for _, path in variant.runtime.get("files", ())]
-        return _digests([*files, *filter(None, [self.training_data])])
+        given = dict(variant.runtime.get("files", ()))
+        code = _digests([*files, *given.values(), *filter(None, [self.training_data])])
+        # A command has the names in its options.
+        return [*code, digest([*given])] if given and variant.function else code
 
     def _fingerprint_fields(self) -> dict[str, Any]:
         """Return the part of the fingerprint input that all requests of the variant share."""

@@ -16,7 +16,7 @@ from pytest_ftgate.readers.source import real_path
 from pytest_ftgate.suite.declaration import DeclaredCommand, DeclaredVariant
 from pytest_ftgate.suite.draft import VariantLocation
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.providers import credential_errors
+from pytest_ftgate.suite.providers import SECRET_VARIABLE, credential_errors
 from pytest_ftgate.suite.templates import TemplateError, render_template
 
 #: The names of programs that read a line of text as commands.
@@ -51,7 +51,7 @@ def _errors(location: VariantLocation, declared: DeclaredCommand) -> Iterator[st
     if not which(program) and not (is_here and program in declared.files):
         remedy = "name it under files as well" if is_here else "install it, or write its path"
         yield f"run: there is no program {program}; {remedy}"
-    yield from credential_errors("env", declared.env, "keys")
+    yield from credential_errors("env", declared.env, "keys", SECRET_VARIABLE)
     for case in location.suite.cases[:1]:
         try:
             command_arguments(declared.run, case, 0)
@@ -67,9 +67,8 @@ def given_files(
     What the tools of a project keep in its folders is left out. Errors go to *location*.
     """
     source, folder = location.source, location.source.path.parent.resolve()
-    key, keys = ("files", "files")
-    if isinstance(declared, DeclaredCommand):
-        key, keys = "command", "command: files"
+    keys = "command: files" if isinstance(declared, DeclaredCommand) else "files"
+    key = keys.partition(":")[0]
     what, found = f"{location.display_name}: {keys}", dict[str, Path]()
     for written in declared.files:
         path = source.find_file(written, location.line(key), what, folders=True)

@@ -303,6 +303,9 @@ def _check_variables(value: Any) -> Any:
             f"env has variables with their values, as in env: {{{value[0]}: VALUE}}; for secrets "
             f"of the environment write keys: [{', '.join(map(str, value))}]"
         )
+    for name, text in value.items() if isinstance(value, Mapping) else ():
+        if "\0" in str(text):
+            raise rule_error(f"env: {name} has a null character, which no variable can have")
     return value
 
 

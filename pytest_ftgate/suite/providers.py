@@ -517,15 +517,19 @@ _RESTRICTING_KEYS = (
     *("grammar", "json_schema"),
 )
 _SECRET_KEY = re.compile(
-    r"api.?key|authorization|password|passwd|secret|credential|bearer"
+    r"api.?key|authorization|password(?!less)|passwd|secret|credential|bearer"
     r"|(access|auth|api|refresh|session|hf).?token",
     re.IGNORECASE,
 )
-#: The beginnings of well-known tokens, and tokens after the name of their scheme.
+#: Variables of the environment that hold credentials; keys such as eos_token hold none.
+SECRET_VARIABLE = re.compile(rf"{_SECRET_KEY.pattern}|_(token|pass)$", re.IGNORECASE)
+#: The beginnings of well-known tokens, tokens after the name of their scheme, and addresses with a
+#: password.
 _SECRET_VALUE = re.compile(
     r"\b(sk|pk|rk|gsk|hf|xai|nvapi|ghp|github_pat|glpat|xox[abp])[-_][\w-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{30,}|\beyJ[\w-]{10,}\.[\w-]{10,}"
-    r"|\b(bearer|basic)\s+\S{8,}",
+    r"|\b(bearer|basic)\s+\S{8,}"
+    r"|://[^\s/@:]*:[^\s/@]+@",
     re.IGNORECASE,
 )
 
@@ -548,27 +552,32 @@ def extra_errors(extra: Mapping[str, Any], provider: str | None) -> Iterator[str
     yield from credential_errors("extra", extra, "api_key_env")
 
 
-def credential_errors(name: str, value: Mapping[str, Any], instead: str) -> Iterator[str]:
-    """Yield an error if *value* of the key *name* seems to hold a credential, without it."""
-    if secret := next(_secret_keys(value), None):
+def credential_errors(
+    name: str, value: Mapping[str, Any], instead: str, secret_key: re.Pattern[str] = _SECRET_KEY
+) -> Iterator[str]:
+    """Yield an error if *value* of the key *name* seems to hold a credential, without it.
+
+    A credential is under a key that *secret_key* finds, or looks like one itself.
+    """
+    if secret := next(_secret_keys(value, secret_key), None):
         yield (
             f"{name}: {secret} looks like a credential, and the suite and the reports show {name}; "
             f"put it into a variable, and name that in {instead}"
         )
 
 
-def _secret_keys(value: Any, path: str = "") -> Iterator[str]:
+def _secret_keys(value: Any, secret_key: re.Pattern[str], path: str = "") -> Iterator[str]:
     """Yield the paths of keys and values that look like credentials."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             key_path = f"{path}.{key}" if path else str(key)
-            if _SECRET_KEY.search(str(key)):
+            if secret_key.search(str(key)):
                 yield key_path
             else:
-                yield from _secret_keys(item, key_path)
+                yield from _secret_keys(item, secret_key, key_path)
     elif isinstance(value, list):
         for item in value:
-            yield from _secret_keys(item, path)
+            yield from _secret_keys(item, secret_key, path)
     elif isinstance(value, str) and _SECRET_VALUE.search(value):
         yield path
 

@@ -273,10 +273,27 @@ def test_what_is_plainly_no_prompt_is_not_taken_for_one(desk, server, run_verb, 
     assert "prompt" not in yaml.safe_load((desk / "qa.ftgate.yaml").read_text())
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("report.md", "Answer: {{ input }}\n"),
+        ("README.md", "# [![a](b)] {{ question }}\n"),
+        ("clinical-note.md", "Summarize.\n"),
+        ("history.txt", "Summarize.\n"),
+        ("security-triage.md", "Triage.\n"),
+    ],
+)
+def test_a_text_with_a_variable_or_an_ordinary_name_is_a_prompt(desk, run_verb, name, text):
+    (desk / "cases.jsonl").write_text('{"input": "a", "question": "b", "expected": "c"}\n')
+    write_prompt(desk, text, name)
+
+    assert f": {name}, 1 case of " in run_verb("init")[1]
+
+
 def test_a_prompt_called_as_its_cases_is_one_whatever_its_name(desk, server, run_verb):
     write_cases(desk, name="report.csv")
     write_prompt(desk, "Write a report.\n", "report.md")
-    write_prompt(desk, "Notes.\n", "notes.md")
+    write_prompt(desk, "Notes.\n", "README.md")
 
     assert "wrote report.ftgate.yaml: report.md, 30 cases of report.csv\n" in run_verb("init")[1]
 

@@ -66,6 +66,17 @@ def test_a_name_that_is_almost_that_of_a_suite_is_an_error_with_the_right_name(d
     assert result.ret != 0
 
 
+def test_a_file_of_another_tool_called_ftgate_is_passed_over(desk):
+    desk.suite(current=2)
+    desk.path("ci").mkdir()
+    desk.path("ci/ftgate.yml").write_text("evaluate:\n  script: [pytest]\n  cases: 2\n")
+
+    result = desk.run()
+
+    result.stdout.no_fnmatch_line("*rename it*")
+    result.assert_outcomes(passed=1)
+
+
 def test_a_yaml_file_that_is_named_like_no_suite_is_answered_with_a_name(desk):
     desk.suite(current=2)
     path = desk.pytester.path / "tickets.ftgate.yaml"

@@ -276,6 +276,15 @@ def test_a_repeated_test_keeps_its_number_where_other_results_are_lost(tmp_path)
     assert "1 of 9 runs without a result, left out" in file.notes
 
 
+def test_of_two_repeated_tests_one_may_have_lost_a_run(tmp_path):
+    kept = [one for one in repeated(3)["results"]["results"] if one["testIdx"] in (0, 2, 3, 4, 5)]
+
+    file = read(tmp_path, {"results": {"results": kept}})
+
+    assert Counter(row.id for row in file.rows) == {"0": 2, "1": 3}
+    assert "1 of 6 runs without a result, left out" in file.notes
+
+
 def test_equal_tests_among_others_are_no_repeats(tmp_path):
     document = repeated(1)
     results = document["results"]["results"]

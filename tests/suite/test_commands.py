@@ -65,12 +65,25 @@ def test_another_value_of_a_variable_is_asked_again_and_another_key_is_not(load)
         ("{run: []}", "run"),
         ("{run: [python3], env: [A, B]}", "env: {A: VALUE}; ...keys: [A, B]"),
         ("{run: [python3], env: {A: sk-0123456789abcdefg}}", "credential...name that in keys"),
+        ('{run: [python3], env: {A: "b\\0c"}}', "env: A has a null character"),
+        ("{run: [python3], env: {GITHUB_TOKEN: a}}", "GITHUB_TOKEN looks like a credential"),
+        ("{run: [python3], env: {DB_PASS: a}}", "DB_PASS looks like a credential"),
+        ('{run: [python3], env: {DB: "pg://me:hunter2@db:5/app"}}', "DB looks like a credential"),
         ('{run: [python3], keys: ["A=1"]}', "A=1"),
         ("python3 agent.py", "command"),
     ],
 )
 def test_a_command_that_cannot_run_is_an_error_with_its_line(load, command, message):
     assert errors_of(load, command) == [Like(f"4: ...{message}...")]
+
+
+def test_variables_that_only_look_like_credentials_are_given(load):
+    env = {"MAX_TOKENS": "8", "TOKENIZERS_PARALLELISM": "false", "PASSWORDLESS": "1"}
+    env["DATABASE_URL"] = "postgres://me@db:5432/app"
+
+    suite = load(f"{{run: [python3], env: {env}}}")
+
+    assert suite.variants["new"].options["env"] == env
 
 
 def test_a_link_within_a_folder_leads_nowhere_else(load, tmp_path):
@@ -88,12 +101,15 @@ def test_what_tools_keep_in_a_folder_is_left_out(load, tmp_path):
     assert [name for name, _ in suite.variants["new"].runtime["files"]] == ["skill/SKILL.md"]
 
 
-def test_a_changed_file_of_a_python_function_is_asked_again(tmp_path):
-    write_files(tmp_path, {"app.py": "def answer(case): ...", "prompt.txt": "one"})
-    variant = 'new: {provider: python, function: "app:answer", files: [prompt.txt]}'
+def test_a_changed_or_renamed_file_of_a_python_function_is_asked_again(tmp_path):
+    files = {"app.py": "def answer(case): ...", "prompt.txt": "one", "data/one.txt": "1"}
+    write_files(tmp_path, files)
+    variant = 'new: {provider: python, function: "app:answer", files: [prompt.txt, data]}'
     cases, gates = "[{id: a, input: b, expected: c}]", "{accuracy: {min: 0.5}}"
     text = f"cases: {cases}\nvariants: {{{variant}}}\ngates: {gates}"
     before = fingerprint(load_text(tmp_path, text))
 
     (tmp_path / "prompt.txt").write_text("two")
-    assert fingerprint(load_text(tmp_path, text)) != before
+    changed = fingerprint(load_text(tmp_path, text))
+    (tmp_path / "data" / "one.txt").rename(tmp_path / "data" / "three.txt")
+    assert len({before, changed, fingerprint(load_text(tmp_path, text))}) == 3
