@@ -281,10 +281,6 @@ def _record_command(values: _Values) -> str:
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
 
 
-#: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False, "record": ""}
-
-
 def _words(
     text: str,
     remark: str = "",
@@ -301,8 +297,8 @@ def _words(
     """
 
     def words(values: _Values) -> StepWords:
-        known, command = {**_ABSENT, **values}, (does or follows)(values)
-        filled = fill(text, known), fill(remark, known), fill(where, known)
+        command = (does or follows)(values)
+        filled = fill(text, values), fill(remark, values), fill(where, values)
         return StepWords(*filled, command, is_command=does is not None, is_edit=is_edit)
 
     return words

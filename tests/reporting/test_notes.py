@@ -279,6 +279,12 @@ def test_a_note_is_worded_by_its_kind_also_after_the_way_between_two_processes(t
     assert note_text(carried) == words
 
 
+def test_notes_of_an_older_record_that_name_no_variant_have_words():
+    assert note_text(note(K.NO_TOKENS, n=1, of=2)).startswith("1 of 2 replies report no tokens")
+    told = note_text(note(K.UNKNOWN_RUNS, n=8, of=40, unit="seconds", allowed=0.05))
+    assert told == "8 of 40 runs lack a time, and at most 5 % may"
+
+
 def test_notes_are_joined_by_semicolons():
     assert notes_text([note(K.SMALL_DROP), text_note("so")]) == (
         "a real drop, within the limit; so"
