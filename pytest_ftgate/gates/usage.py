@@ -131,13 +131,13 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
 
 def _missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* prices: no run brings those of replies without tokens."""
-    notes = (one for one in verdict.notes if one.kind == NoteKind.NO_TOKENS)
-    unpriced = [str(one.values["variant"]) for one in notes]
-    served = [name for name in unpriced if suite.variants[name].replies is None]
-    for name in served:
+    notes = (one for one in verdict.notes if one.kind in (NoteKind.NO_TOKENS, NoteKind.NO_TARIFF))
+    counted = {str(one.values["variant"]): one.kind == NoteKind.NO_TARIFF for one in notes}
+    declared = [name for name in counted if counted[name] or suite.variants[name].replies is None]
+    for name in declared:
         where = suite.places.get(f"variants.{name}", suite.name)
-        yield next_step(StepKind.DECLARE_PRICE, variant=name, where=where)
-    if not served or any(one.kind == NoteKind.NO_PRICE for one in verdict.notes):
+        yield next_step(StepKind.DECLARE_PRICE, variant=name, counted=counted[name], where=where)
+    if not declared or any(one.kind == NoteKind.NO_PRICE for one in verdict.notes):
         yield from missing_steps(suite, gate, verdict, missing)
 
 
@@ -399,9 +399,16 @@ def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
 
 
 def _unpriced(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
-    """Yield that replies report no tokens; or no cost, if the variant has no price."""
-    n, of = sum(reply_price(tariff, one) is None for one in scores.replies), len(scores.replies)
-    if not has_price(tariff):
+    """Yield that replies report no tokens; or if the variant has no price, that it or a cost lacks.
+
+    Plain replies that count their tokens lack a price of these, and runs of agents their cost.
+    """
+    replies = scores.replies
+    n, of = sum(reply_price(tariff, one) is None for one in replies), len(replies)
+    is_counted = any(one.usage for one in replies) and not any(one.run for one in replies)
+    if is_counted and not has_price(tariff):
+        yield note(NoteKind.NO_TARIFF, variant=scores.variant)
+    elif not has_price(tariff):
         yield from gap_notes(scores, n, of, "usd")
     elif n:
         yield note(NoteKind.NO_TOKENS, n=n, of=of, variant=scores.variant)

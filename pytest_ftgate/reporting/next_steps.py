@@ -348,8 +348,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "write claim: tasks_like_these", "each task then counts once, and copies add nothing", _AT
     ),
     StepKind.DECLARE_PRICE: _words(
-        "declare usd_per_1k of {variant}, in place of its price per token",
-        "no run brings the tokens that it does not report",
+        "declare {counted:usd_per_1m_input and usd_per_1m_output/usd_per_1k} of {variant}"
+        "{counted:/, in place of its price per token}",
+        "{counted:or price_model, or usd_per_1k/no run brings the tokens that it does not report}",
         _AT,
     ),
     StepKind.SET_MAX_TOKENS: _words(

@@ -269,7 +269,7 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
 #: What values need not have: some steps lack them, and some notes of an older record.
 _ABSENT: Mapping[str, Any] = {
     "where": "", "after_fixes": False, "runs": False, "minimum": False, "record": "",
-    "again": False, "variant": "",
+    "again": False, "variant": "", "counted": False,
 }  # fmt: skip
 
 

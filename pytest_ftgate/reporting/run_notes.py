@@ -33,6 +33,7 @@ RUN_WORDS: Mapping[str, Words] = {
         "may",
         {**values, "what": STATED_AMOUNTS[values["unit"]]},
     ),
+    NoteKind.NO_TARIFF: "no price is known of the tokens of {variant}",
     NoteKind.FEW_RUNS: _few_runs,
     NoteKind.UNSEEN_RUNS: "up to {share:percent} of {noun}s may take far more, unseen: nothing "
     "limits what one run may take",

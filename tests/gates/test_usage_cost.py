@@ -293,6 +293,14 @@ def test_runs_without_a_cost_and_a_price_are_asked_to_state_it():
     assert step_line(verdict.next[0]).startswith("state cost_usd of 20 runs")
 
 
+def test_plain_replies_that_count_their_tokens_are_asked_for_a_price_and_for_no_cost_of_a_run():
+    verdict = evaluated(LIMIT, [400] * 20, keys=RECORDED, new=Tariff())
+
+    assert verdict.notes == (note(NoteKind.NO_TARIFF, variant="new"),)
+    (step,) = verdict.next
+    assert (step.kind, step.values["counted"]) == (StepKind.DECLARE_PRICE, True)
+
+
 def test_a_baseline_whose_runs_state_no_cost_is_the_one_that_is_asked_to():
     runs = with_runs(written("new", [400] * 20), 0.0004)
     before = with_runs(written("current", [400] * 20), None)
