@@ -102,6 +102,7 @@ class NoteKind(StrEnum):
     LARGE_GROUP = "large group"
     UNPRICED = "unpriced"
     NO_TOKENS = "no tokens"
+    NO_TARIFF = "no tariff"
     UNKNOWN_RUNS = "unknown runs"
     FEW_RUNS = "few runs"
     UNSEEN_RUNS = "unseen runs"

@@ -159,17 +159,20 @@ def _unknown(
         scores: sum(len(row.replies) + len(row.missing_reasons) for row in scores.case_results)
         for scores in lacking
     }
-    gaps = tuple(_gap(one, n, n, amount) for one, n in runs.items() if one.replies)
+    gaps = tuple(
+        gap for one, n in runs.items() if one.replies for gap in gap_notes(one, n, n, amount)
+    )
     return Check(
         kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, n=0, after=0.0,
         missing=sum(runs.values()), unit=str(amount), notes=gaps,
     )  # fmt: skip
 
 
-def _gap(scores: VariantScores, n: int, of: int, amount: Amount) -> Note:
-    """Return that *n* of all runs of a side lack *amount*."""
-    lack = {"unit": str(amount), "variant": scores.variant}
-    return note(NoteKind.UNKNOWN_RUNS, n=n, of=of, **lack, allowed=MAX_MISSING_SHARE)
+def gap_notes(scores: VariantScores, n: int, of: int, unit: str) -> Iterator[Note]:
+    """Yield that *n* of all runs of a side lack what *unit* counts, if more do than may."""
+    if n > MAX_MISSING_SHARE * of:
+        lack = {"unit": unit, "variant": scores.variant}
+        yield note(NoteKind.UNKNOWN_RUNS, n=n, of=of, **lack, allowed=MAX_MISSING_SHARE)
 
 
 def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
@@ -197,12 +200,11 @@ def _without_success(sides: RunSides, runs: Runs, limit: float) -> Check:
 
 def _gaps(sides: RunSides, amount: Amount, compared: Sequence[VariantScores]) -> tuple[Note, ...]:
     """Return which of the sides lacks the amount of too many runs."""
-    notes = []
+    notes = list[Note]()
     for scores in compared:
-        runs = sides.runs(scores, amount)
-        of = runs.missing + int(runs.counts.sum()) if runs else 0
-        if runs and runs.missing > MAX_MISSING_SHARE * of:
-            notes.append(_gap(scores, runs.missing, of, amount))
+        if runs := sides.runs(scores, amount):
+            of = runs.missing + int(runs.counts.sum())
+            notes += gap_notes(scores, runs.missing, of, amount)
     return tuple(notes)
 
 

@@ -103,7 +103,8 @@ class StepKind(StrEnum):
     * ``state amount``: the *unit* of what *missing* runs lack; the *file* of recorded ones, or
       whether a *program* can state it; *where*.
     * ``claim others``: *where* a gate claims these tasks, whose runs are copies.
-    * ``declare price``: the *variant* whose replies report no tokens; *where* it is declared.
+    * ``declare price``: the *variant* whose replies have no price, and whether their tokens
+      are *counted*; *where* it is declared.
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.

@@ -42,6 +42,7 @@ from pytest_ftgate.gates.run_limits import (
     RunSides,
     amount_check,
     amount_rise,
+    gap_notes,
     run_steps,
     state_steps,
 )
@@ -117,7 +118,7 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
         return
     elif any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
         yield from state_steps(suite, verdict.notes)
-    elif check.missing:
+    elif check.missing > MAX_MISSING_SHARE * (check.n + check.missing):
         yield from _missing_steps(suite, gate, verdict, check.missing)
     else:
         blocking = blocking_checks(verdict)
@@ -130,13 +131,13 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
 
 def _missing_steps(suite: Suite, gate: Gate, verdict: Verdict, missing: int) -> Iterator[NextStep]:
     """Yield what brings *missing* prices: no run brings those of replies without tokens."""
-    notes = (one for one in verdict.notes if one.kind == NoteKind.NO_TOKENS)
-    unpriced = [str(one.values["variant"]) for one in notes]
-    served = [name for name in unpriced if suite.variants[name].replies is None]
-    for name in served:
+    notes = (one for one in verdict.notes if one.kind in (NoteKind.NO_TOKENS, NoteKind.NO_TARIFF))
+    counted = {str(one.values["variant"]): one.kind == NoteKind.NO_TARIFF for one in notes}
+    declared = [name for name in counted if counted[name] or suite.variants[name].replies is None]
+    for name in declared:
         where = suite.places.get(f"variants.{name}", suite.name)
-        yield next_step(StepKind.DECLARE_PRICE, variant=name, where=where)
-    if not served or any(one.kind == NoteKind.NO_PRICE for one in verdict.notes):
+        yield next_step(StepKind.DECLARE_PRICE, variant=name, counted=counted[name], where=where)
+    if not declared or any(one.kind == NoteKind.NO_PRICE for one in verdict.notes):
         yield from missing_steps(suite, gate, verdict, missing)
 
 
@@ -197,9 +198,12 @@ def evaluate_cost(
             checks.append(_mean_price_check(side, gate.max_usd_per_1k, gate.evidence))
         if gate.max_rise is not None and scores is not baseline:
             checks.append(_cost_rise(gate, side, _priced(suite, baseline), gate.max_rise))
-        notes += _cost_notes(scores, side.tariff)
+        notes += _unpriced(scores, side.tariff)
+        if scores.unanswered:
+            first = scores.unanswered[0].missing_reasons[0]
+            notes.append(note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first))
         if gate.max_rise is not None and scores is not baseline:
-            notes += _no_tokens(baseline, suite.variants[baseline.variant].tariff)
+            notes += _unpriced(baseline, suite.variants[baseline.variant].tariff)
     if gate.max_usd_per_success is not None:
         limits = {Amount.COST_PER_SUCCESS: gate.max_usd_per_success}
         sides = RunSides(suite, scores, baseline, gate.evidence)
@@ -394,24 +398,20 @@ def _cost_outcome(check: Check, evidence: str, doubt: _Doubt) -> Check:
     return replace(check, needed=doubt.needed(check.n), notes=notes)
 
 
-def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
+def _unpriced(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
+    """Yield that replies report no tokens; or if the variant has no price, that it or a cost lacks.
+
+    Plain replies that count their tokens lack a price of these, and runs of agents their cost.
+    """
     replies = scores.replies
-    unpriced = sum(reply_price(tariff, reply) is None for reply in replies)
-    yield from _no_tokens(scores, tariff)
-    if unpriced and not has_price(tariff):
-        told = {"n": unpriced, "of": len(replies), "allowed": MAX_MISSING_SHARE}
-        yield note(NoteKind.UNKNOWN_RUNS, **told, unit="usd", variant=scores.variant)
-    if scores.unanswered:
-        first = scores.unanswered[0].missing_reasons[0]
-        yield note(NoteKind.NO_PRICE, n=len(scores.unanswered), first=first)
-
-
-def _no_tokens(scores: VariantScores, tariff: Tariff) -> Iterator[Note]:
-    """Yield that replies of a variant with a price report no tokens."""
-    unpriced = sum(reply_price(tariff, reply) is None for reply in scores.replies)
-    if unpriced and has_price(tariff):
-        of = len(scores.replies)
-        yield note(NoteKind.NO_TOKENS, n=unpriced, of=of, variant=scores.variant)
+    n, of = sum(reply_price(tariff, one) is None for one in replies), len(replies)
+    is_counted = any(one.usage for one in replies) and not any(one.run for one in replies)
+    if is_counted and not has_price(tariff):
+        yield note(NoteKind.NO_TARIFF, variant=scores.variant)
+    elif not has_price(tariff):
+        yield from gap_notes(scores, n, of, "usd")
+    elif n:
+        yield note(NoteKind.NO_TOKENS, n=n, of=of, variant=scores.variant)
 
 
 _P50 = 0.5

@@ -310,6 +310,7 @@ def _no_replies_headline(verdict: Verdict) -> str:
 
     lacks = verdict.statement.values.get("lacks")
     lack = "no reply counts its tokens" if lacks == "tokens" else "no reply came"
+    lack = "no price of the tokens is known" if lacks == "price" else lack
     if lacks in STATED_AMOUNTS and lacks != "tokens":
         lack = f"no run states {STATED_AMOUNTS[str(lacks)]}"
     return f"nothing to evaluate: {lack}"

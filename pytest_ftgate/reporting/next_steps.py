@@ -281,10 +281,6 @@ def _record_command(values: _Values) -> str:
     return _command(values, "--ftgate-accept", of="record") if "record" in values else ""
 
 
-#: What a step need not have, for templates.
-_ABSENT = {"where": "", "after_fixes": False, "runs": False, "minimum": False, "record": ""}
-
-
 def _words(
     text: str,
     remark: str = "",
@@ -301,8 +297,8 @@ def _words(
     """
 
     def words(values: _Values) -> StepWords:
-        known, command = {**_ABSENT, **values}, (does or follows)(values)
-        filled = fill(text, known), fill(remark, known), fill(where, known)
+        command = (does or follows)(values)
+        filled = fill(text, values), fill(remark, values), fill(where, values)
         return StepWords(*filled, command, is_command=does is not None, is_edit=is_edit)
 
     return words
@@ -352,8 +348,9 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "write claim: tasks_like_these", "each task then counts once, and copies add nothing", _AT
     ),
     StepKind.DECLARE_PRICE: _words(
-        "declare usd_per_1k of {variant}, in place of its price per token",
-        "no run brings the tokens that it does not report",
+        "declare {counted:usd_per_1m_input and usd_per_1m_output/usd_per_1k} of {variant}"
+        "{counted:/, in place of its price per token}",
+        "{counted:or price_model, or usd_per_1k/no run brings the tokens that it does not report}",
         _AT,
     ),
     StepKind.SET_MAX_TOKENS: _words(

@@ -454,8 +454,8 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.LARGE_GROUP: f"one group of related cases {_OF_COST}",
     NoteKind.UNPRICED: "{n:,} of {of:#case} {n:has/have} no price, and at most "
     "{allowed:percent} may lack one",
-    NoteKind.NO_TOKENS: "{n} of {of} replies of {variant} report no tokens, so that they have no "
-    "price",
+    NoteKind.NO_TOKENS: "{n} of {of} replies{variant:? of #} report no tokens, so that they have "
+    "no price",
     NoteKind.NO_PRICE: "no reply to {n:#case}; first: {first}",
     NoteKind.NO_TIME: "no reply to {n} requests; first: {first}",
     NoteKind.NOT_REQUESTED: "{n:,} of {of:,} replies were not requested in this run",

@@ -266,6 +266,13 @@ _STYLES: Mapping[str, Callable[[Any], str]] = {
 }
 
 
+#: What values need not have: some steps lack them, and some notes of an older record.
+_ABSENT: Mapping[str, Any] = {
+    "where": "", "after_fixes": False, "runs": False, "minimum": False, "record": "",
+    "again": False, "variant": "", "counted": False,
+}  # fmt: skip
+
+
 class _Template(Formatter):
     """A template whose fields may have a style, or words that depend on the value."""
 
@@ -278,6 +285,8 @@ class _Template(Formatter):
         if key == "span":
             ends = kwargs["low"], kwargs["high"]
             return span(*ends, digits_beside(-kwargs["margin"], *ends))
+        if isinstance(key, str) and key in _ABSENT:
+            return kwargs.get(key, _ABSENT[key])
         return super().get_value(key, args, kwargs)
 
     def format_field(self, value: Any, format_spec: str) -> Any:

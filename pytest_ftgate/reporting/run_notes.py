@@ -29,9 +29,11 @@ def _few_runs(values: Mapping[str, Any]) -> str:
 
 RUN_WORDS: Mapping[str, Words] = {
     NoteKind.UNKNOWN_RUNS: lambda values: fill(
-        "{n:,} of {of:#run} of {variant} {n:lacks/lack} {what}, and at most {allowed:percent} may",
+        "{n:,} of {of:#run}{variant:? of #} {n:lacks/lack} {what}, and at most {allowed:percent} "
+        "may",
         {**values, "what": STATED_AMOUNTS[values["unit"]]},
     ),
+    NoteKind.NO_TARIFF: "no price is known of the tokens of {variant}",
     NoteKind.FEW_RUNS: _few_runs,
     NoteKind.UNSEEN_RUNS: "up to {share:percent} of {noun}s may take far more, unseen: nothing "
     "limits what one run may take",

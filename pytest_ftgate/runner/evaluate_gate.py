@@ -329,8 +329,11 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
             return verdict
         kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
         lacks = {"lacks": "tokens"} if check and check.unit == "usd" else {}
-        if check and any(one.kind == NoteKind.UNKNOWN_RUNS for one in verdict.notes):
+        kinds = {one.kind for one in verdict.notes}
+        if check and NoteKind.UNKNOWN_RUNS in kinds:
             lacks = {"lacks": check.unit}
+        elif NoteKind.NO_TARIFF in kinds:
+            lacks = {"lacks": "price"}
         return replace(verdict, statement=Statement(kind, {**lacks}), checks=())
     return verdict
 

@@ -110,7 +110,7 @@ def test_a_price_of_nothing_holds_a_limit_and_leaves_a_rise_open_and_the_baselin
 
     verdict = evaluated(RISE, drawn(400), current=Tariff())
 
-    assert (verdict.check.n, verdict.check.informative, verdict.notes) == (0, True, ())
+    assert (verdict.check.n, verdict.check.informative) == (0, True)
 
     verdict = evaluated(LIMIT, drawn(400), new=free)
 
@@ -291,6 +291,52 @@ def test_runs_without_a_cost_and_a_price_are_asked_to_state_it():
     assert [step.kind for step in verdict.next] == [StepKind.STATE_AMOUNT]
     assert "20 of 20 runs of new lack a cost" in note_text(verdict.notes[0])
     assert step_line(verdict.next[0]).startswith("state cost_usd of 20 runs")
+
+
+def test_plain_replies_that_count_their_tokens_are_asked_for_a_price_and_for_no_cost_of_a_run():
+    verdict = evaluated(LIMIT, [400] * 20, keys=RECORDED, new=Tariff())
+
+    assert verdict.notes == (note(NoteKind.NO_TARIFF, variant="new"),)
+    (step,) = verdict.next
+    assert (step.kind, step.values["counted"]) == (StepKind.DECLARE_PRICE, True)
+
+
+def test_a_baseline_whose_runs_state_no_cost_is_the_one_that_is_asked_to():
+    runs = with_runs(written("new", [400] * 20), 0.0004)
+    before = with_runs(written("current", [400] * 20), None)
+    made = replace(
+        of(RISE, RECORDED, new=Tariff(), current=Tariff()), places={"variants.current": "s.yaml:4"}
+    )
+
+    verdict = evaluate_cost(made, RISE, runs, before)
+
+    assert [(one.kind, one.values["variant"]) for one in verdict.notes] == [
+        (NoteKind.UNKNOWN_RUNS, "current")
+    ]
+    (step,) = verdict.next
+    assert (step.kind, step.values["where"]) == (StepKind.STATE_AMOUNT, "s.yaml:4")
+
+
+@every_row("limit", [0.43, 0.6])
+def test_as_many_runs_without_a_cost_as_may_lack_it_hide_no_step(limit):
+    gate = replace(LIMIT, max_usd_per_1k=limit, max_cost_per_case=0.002)
+    tokens = drawn(390, 90)
+    rows = {
+        key: replace(row, replies=(replace(row.replies[0], run=RunFacts(cost_usd=usd)),))
+        for (key, row), usd in zip(
+            written("new", tokens).results.items(), [None, *(n / 1e6 for n in tokens[1:])],
+            strict=True,
+        )
+    }  # fmt: skip
+    runs = VariantScores("new", rows)
+
+    verdict = evaluate_cost(of(gate, RECORDED, new=Tariff()), gate, runs, runs)
+
+    assert verdict.check.missing == 1
+    kinds = {NoteKind.UNKNOWN_RUNS, NoteKind.UNPRICED}
+    assert [one for one in verdict.notes if one.kind in kinds] == []
+    steps = [step.kind for step in verdict.next]
+    assert steps == {0.43: [StepKind.ADD_CASES], 0.6: []}[limit]
 
 
 @every_row(("gone", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])

@@ -339,6 +339,19 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     assert judge(desk).ret == 0
 
 
+def test_recorded_replies_that_count_their_tokens_cost_what_is_declared(desk):
+    usage = {"input": 100, "output": 10}
+    rows = [{"id": f"t{n:03}", "text": "billing", "usage": usage} for n in range(desk.cases)]
+    desk.write_rows("current.jsonl", rows)
+    recorded = "{provider: recorded, replies: current.jsonl}"
+    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2, max_cost_per_case: 0.01}}")
+    red(desk, "cost[current]", StepKind.DECLARE_PRICE)
+
+    desk.edit("current.jsonl}", "current.jsonl, usd_per_1m_input: 1, usd_per_1m_output: 4}")
+
+    assert judge(desk).ret == 0
+
+
 @follows(StepKind.DECLARE_PRICE)
 def test_a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it(desk):
     body = {"choices": [{"message": {"content": "billing"}, "finish_reason": "stop"}]}

@@ -55,6 +55,13 @@ def test_every_kind_of_statement_has_a_headline(kind):
     assert stated(replace(FAILED, judges=(judge,)), kind, **values)
 
 
+def test_an_older_record_of_what_was_not_measured_has_a_headline():
+    values = {"variant": "new", "requested": 1, "replies": 2, "needed": 72}
+
+    told = stated(PLAIN, StatementKind.NOT_MEASURED, **values)
+    assert told.startswith("not measured: 1 of 2 replies of new were requested")
+
+
 @every_row("values, rest", [
     ({"rate": 0.9}, ""), ({}, ""), ({"rate": 0.0}, "; no reply is right"),
     ({"rate": 0.0, "missing": 1200, "cases": 4000}, "; no reply to 1,200 of 4,000 cases"),

@@ -63,6 +63,9 @@ def test_a_command_stands_after_its_sentence():
      "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)"),
     (StepKind.SHIP_OTHER, {"is_baseline": True, "gates": 1},
      "keep new, which passes its gate (gated: false for worse, s.ftgate.yaml:6)"),
+    (StepKind.DECLARE_PRICE, {"counted": True},
+     ("declare usd_per_1m_input and usd_per_1m_output of new, in s.ftgate.yaml:6 (or price_model, "
+      "or usd_per_1k)")),
     (StepKind.CHECK_IDENTITY, {"claims": "schema"},
      ("take a server that holds replies to a schema, or remove response_schema, in "
       "s.ftgate.yaml:6")),

@@ -75,6 +75,7 @@ VERDICTS: list[tuple[Note, str]] = [
       "most USD that one case can cost, in s.yaml:3")),
     (note(K.CLIPPED, most=0.5, over=1, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
      "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
+    (note(K.NO_TARIFF, variant="old"), "no price is known of the tokens of old"),
     (note(K.UNKNOWN_RUNS, n=8, of=40, unit="seconds", variant="old", allowed=0.05),
      "8 of 40 runs of old lack a time, and at most 5 % may"),
     (note(K.FEW_RUNS, n=24, noun="run", needed=30),
@@ -277,6 +278,12 @@ def test_a_note_is_worded_by_its_kind_also_after_the_way_between_two_processes(t
 
     assert carried == told
     assert note_text(carried) == words
+
+
+def test_notes_of_an_older_record_that_name_no_variant_have_words():
+    assert note_text(note(K.NO_TOKENS, n=1, of=2)).startswith("1 of 2 replies report no tokens")
+    told = note_text(note(K.UNKNOWN_RUNS, n=8, of=40, unit="seconds", allowed=0.05))
+    assert told == "8 of 40 runs lack a time, and at most 5 % may"
 
 
 def test_notes_are_joined_by_semicolons():
