@@ -120,6 +120,7 @@ class StepKind(StrEnum):
       *regressed*; *where*.
     * ``set max_tokens``: the *tokens* with which the same replies pass, and those of the *longest*
       reply; *where*.
+    * ``bound cost``: the *needed* unrelated cases, without a most that one can cost; *where*.
     * ``accept run``: whether the *anchor* must move as well, and whether the gate *failed*;
       *suite*.
     * ``make baseline``: the *variant*; whether it must be the first *in_mark*; *where*.
@@ -156,6 +157,7 @@ class StepKind(StrEnum):
     IMPROVE_JUDGE = "improve judge"
     RAISE_MAX_TOKENS = "raise max_tokens"
     SET_MAX_TOKENS = "set max_tokens"
+    BOUND_COST = "bound cost"
     FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password
     FIX_TRAINING_DATA = "fix training data"
     FIX_FORMAT = "fix format"

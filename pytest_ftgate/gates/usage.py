@@ -124,6 +124,9 @@ def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep
         blocking = blocking_checks(verdict)
         lower = [*_max_tokens_step(suite, verdict, blocking)]
         more = case_count_steps(last_settled(blocking), "case")
+        if any(one.kind in (NoteKind.FEW_CASES, NoteKind.FEW_GROUPS) for one in verdict.notes):
+            where = gate_place(suite, gate)
+            yield next_step(StepKind.BOUND_COST, needed=MIN_CASES_WITHOUT_BOUND, where=where)
         yield from lower
         yield from (one for one in more if one.kind is StepKind.ADD_CASES or not lower)
     yield from limit_steps(suite, gate, _passing_settings(blocking_checks(verdict)))

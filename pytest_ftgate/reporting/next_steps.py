@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.design import round_up
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.reporting.notes import named_note_text
+from pytest_ftgate.reporting.notes import BOUND_COST, named_note_text
 from pytest_ftgate.reporting.number_text import fill, percent, quantity
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.steps import more_budget
@@ -356,6 +356,7 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.SET_MAX_TOKENS: _words(
         "set max_tokens: {tokens}", "the longest reply has {longest:,} tokens", _AT
     ),
+    StepKind.BOUND_COST: _words(BOUND_COST, where=_AT),
     StepKind.CHECK_CAUSE: lambda values: StepWords(
         f"check a likely cause: {named_note_text('cause', values)}"
     ),

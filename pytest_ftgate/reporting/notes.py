@@ -304,6 +304,11 @@ _MISSING = "{missing:,} of {of:,} cases got no reply"
 _LOOK = "decided at look {look} of {of}, after "
 _RELATIVE = "so this is true of its grades only"
 _CORRECTED = "corrected by {labels} labels of these replies: the judge alone "
+#: What shows a limit of the mean cost where nothing limits what one case may cost.
+BOUND_COST = (
+    "write max_cost_per_case with the most USD of one case, evidence: point for a plain threshold, "
+    "or take {needed} unrelated cases"
+)
 _OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
 _F1_CASES = "{cases} cases of {label} among {labels} labels"
 _EACH_LABEL = "{needed:?it takes # cases of each label, or }"
@@ -526,8 +531,7 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.P95_NEVER_BOUND: ("{n} cases can never bound the 95th percentile; it takes {needed}"),
     NoteKind.MEDIAN_NEVER_BOUND: "{n} cases can never bound a median; it takes {needed}",
     NoteKind.PRICE_WITHOUT_BOUND: "nothing limits what one case of {variants:list} may cost, so "
-    f"{_CASES} cannot show that the mean keeps a limit: write max_cost_per_case with the most USD "
-    "of one case, evidence: point for a plain threshold, or take {needed} unrelated cases",
+    f"{_CASES} cannot show that the mean keeps a limit: {BOUND_COST}",
     NoteKind.PRICE_NEVER_SHOWN: _price_never_shown,
     NoteKind.DIVERGENCE_NEVER_SHOWN: f"{_CASES} can never show max_kl {{limit:g}}, since one reply "
     "may count up to {most:g}; it takes {needed:,}: write prompts: skills, a smaller clip, or add "

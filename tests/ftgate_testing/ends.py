@@ -247,6 +247,17 @@ def _copies() -> Verdict:
     )  # fmt: skip
 
 
+def _without_bound() -> Verdict:
+    """Return the cost of runs that state it, where nothing limits what one may cost."""
+    verdict = _check(
+        _rate(2, _gate(min=0.5)), Outcome.INCONCLUSIVE, _step(StepKind.BOUND_COST, needed=300),
+        kind=CheckKind.MEAN, unit="usd", n=90, after=1.94, limit=2.0, before=None, against="",
+        low=1.86, high=2.03, informative=True, method="t",
+        notes=(note(NoteKind.FEW_CASES, n=90, needed=300),),
+    )  # fmt: skip
+    return replace(verdict, gate="cost", statement=Statement(StatementKind.USAGE), flips=())
+
+
 def _unpriced() -> Verdict:
     """Return the cost of replies of a server that reports no tokens."""
     verdict = _check(
@@ -514,6 +525,8 @@ ENDS: tuple[End, ...] = (
     End("inconclusive", "a cost that may be rare and large", _open_cost,
         (f"{_J}test_cost.py::test_the_max_tokens_that_an_open_cost_names_passes",
          "tests/gates/test_usage_cost.py::test_what_a_case_may_have_cost_unseen_is_told_with_two_ways_to_pass_that_do")),
+    End("inconclusive", "costs that nothing limits", _without_bound,
+        (f"{STEPS}stated_costs_that_nothing_limits_pass_as_a_plain_threshold",)),
     End("inconclusive", "a server that reports no tokens", _unpriced,
         (f"{STEPS}a_price_of_a_server_that_reports_no_tokens_is_had_by_declaring_it",)),
     End("inconclusive", "runs of an agent that are copies", _copies,

@@ -131,7 +131,8 @@ def test_without_a_most_that_a_case_can_cost_few_unrelated_cases_conclude_nothin
     kind = NoteKind.FEW_CASES if groups is None else NoteKind.FEW_GROUPS
     assert verdict.notes == (note(kind, n=299, needed=300),)
     # The interval is within the limit already, so that a tighter one would not pass.
-    assert verdict.next == ()
+    told = {"needed": 300, "where": "suite.ftgate.yaml:1"}
+    assert verdict.next == (NextStep(StepKind.BOUND_COST, told),)
 
 
 def test_from_three_hundred_unrelated_cases_on_their_own_interval_decides():

@@ -339,6 +339,22 @@ def test_a_price_of_recorded_replies_without_usage_is_had_by_declaring_it(desk):
     assert judge(desk).ret == 0
 
 
+@follows(StepKind.BOUND_COST)
+def test_stated_costs_that_nothing_limits_pass_as_a_plain_threshold(desk):
+    rows = [
+        {"id": f"t{n:03}", "text": "billing", "run": {"cost_usd": 0.001 + n / 1e6}}
+        for n in range(desk.cases)
+    ]
+    desk.write_rows("current.jsonl", rows)
+    recorded = "{provider: recorded, replies: current.jsonl, usd_per_1k: 1}"
+    desk.suite_of({"current": recorded}, "{cost: {max_usd_per_1k: 2}}")
+    red(desk, "cost[current]", StepKind.BOUND_COST)
+
+    desk.edit("max_usd_per_1k: 2", "max_usd_per_1k: 2, evidence: point")
+
+    assert judge(desk).ret == 0
+
+
 def test_recorded_replies_that_count_their_tokens_cost_what_is_declared(desk):
     usage = {"input": 100, "output": 10}
     rows = [{"id": f"t{n:03}", "text": "billing", "usage": usage} for n in range(desk.cases)]
