@@ -125,7 +125,7 @@ def _check_renamed(suite: Suite) -> None:
 
 
 def _record_in(path: Path) -> AcceptedRecord | None:
-    """Return the accepted record in *path*; None if it is none."""
+    """Return the accepted record in *path*, or None if the file holds something else."""
     from pytest_ftgate.results.accepted import read_record
 
     with suppress(SuiteError, ValueError, OSError):
