@@ -22,7 +22,6 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -72,7 +71,6 @@ def suite(cases: list[Case]) -> Suite:
         variants={"base": Variant(name="base", line=1, provider="recorded")},
         baseline="base",
         gates={gate.kind: gate for gate in GATES},
-        ladder=Thresholds(),
     )
 
 

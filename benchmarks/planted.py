@@ -34,7 +34,6 @@ from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.skills import FAMILIES, skill_names
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -108,7 +107,6 @@ SUITE = Suite(
     variants={"spoiled": Variant(name="spoiled", line=1, provider="python", base="base")},
     baseline="spoiled",
     gates={"forgetting": GATE},
-    ladder=Thresholds(),
 )
 
 

@@ -48,10 +48,9 @@ TITLES = {
     "DeclaredLatency": "gates.latency",
     "DeclaredUsage": "gates.usage",
     "DeclaredData": "gates.data",
-    "DeclaredRepeats": "repeats",
     "Economics": "economics",
     "Spend": "economics.variants",
-    "Thresholds": "ladder",
+    "DeclaredLadder": "ladder",
     "Format": "format",
     "Score": "score",
 }

@@ -86,7 +86,7 @@ STRING_METHODS = {
 
 #: Words of module names that every Python or machine-learning engineer knows.
 COMMON_WORDS = frozenset(re.findall(r"\w+", """
-    addresses agent answer anthropic api architecture attempt bench builder callback charts
+    addresses agent answer anthropic api architecture attempt bench builder callback charts removed
     checkpoints child classification cli client collect compare config converse conversion cost
     creator declaration decoding decorator demo diagnosis doctor draft estimate eval evals
     explain export external f1 facts feasibility file files forgetting generation grammar harbor

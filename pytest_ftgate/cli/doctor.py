@@ -33,6 +33,7 @@ from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.paths import exists
 from pytest_ftgate.plugin.suites import settings_of_run, with_suite
 from pytest_ftgate.providers.base import Provider, known_retirement, open_provider
+from pytest_ftgate.recommend.ladder import RETIREMENT_DAYS
 from pytest_ftgate.reporting.number_text import quantity, unsigned_points
 from pytest_ftgate.reporting.text import escape_controls, shorten
 from pytest_ftgate.requests import request as requests
@@ -224,7 +225,7 @@ def _variant(
         yield from _weights(request, variant)
     elif spec.recorded:
         yield from _recorded(variant)
-    yield from _retirement(suite, variant)
+    yield from _retirement(variant)
     if spec.hosted and request.base_url is None and not has_price(variant.tariff):
         remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
         yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
@@ -243,13 +244,13 @@ def _recorded(variant: Variant) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.WARN, escape_controls(text))
 
 
-def _retirement(suite: Suite, variant: Variant) -> Iterator[Diagnosis]:
+def _retirement(variant: Variant) -> Iterator[Diagnosis]:
     """Yield when the model of *variant* retires, as far as the SDK and the price list know it."""
     retires = known_retirement(variant.provider, variant.model)
     remedy = f"compare its successor in one run: {docs_page('how-to/new-base')}"
     with suppress(ValueError):
         days = (date.fromisoformat(retires) - datetime.now(UTC).date()).days
-        if days <= suite.ladder.retirement_days:
+        if days <= RETIREMENT_DAYS:
             when = f"retires in {days} days" if days > 0 else "has retired"
             yield Diagnosis(Level.WARN, f"{variant.model} {when}, on {retires}", remedy)
         return

@@ -384,8 +384,8 @@ def suite_repeats(suite: Suite) -> tuple[int, int]:
     baseline = suite.variants[suite.baseline]
     others = [variant for variant in suite.variants.values() if variant is not baseline]
     return (
-        side_repeats(suite, baseline, count),
-        min(side_repeats(suite, variant, count) for variant in (others or [baseline])),
+        side_repeats(baseline, count),
+        min(side_repeats(variant, count) for variant in (others or [baseline])),
     )
 
 

@@ -17,16 +17,11 @@ from pytest_ftgate.gates.statements import NextStep, StepKind, Value, next_step
 from pytest_ftgate.gates.verdict import ACCEPTED_KINDS, Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.requests.request_groups import more_replies_vary
 from pytest_ftgate.scoring.score import NO_LABEL
-from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate, is_rate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20
-#: The advised number of replies to each case of the baseline, which are requested once.
-_BASELINE_REPEATS = 10
-#: More repeats of the baseline are advised if an unchanged variant passes this much more often.
-_MIN_GAIN = 0.05
 #: The regressed cases that a step names.
 _MAX_CASES = 3
 #: A label that is taken for another one is named from this share of the regressed cases on.
@@ -318,7 +313,6 @@ def _steps_if_inconclusive(
             yield next_step(
                 StepKind.SETTLE, setting=setting, repeats=repeats, where=where, **recorded
             )
-        yield from _baseline_steps(suite, check, look)
         yield from _accepting_steps(suite, gate, verdict)
 
 
@@ -422,26 +416,3 @@ def _repeats_for_needed(suite: Suite, check: Check, look: Look) -> int:
         return 0
     repeats = ceil(look.repeats * (1 + check.needed / check.n))
     return repeats if repeats <= _MAX_REPEATS else 0
-
-
-def _baseline_steps(suite: Suite, check: Check, look: Look) -> Iterator[NextStep]:
-    """Yield more repeats of the baseline alone, if these let an unchanged variant pass."""
-    now = max(look.repeats, suite.baseline_repeats)
-    varies = _vary(suite, suite.baseline)
-    if check.kind is not CheckKind.BASELINE or not varies or now >= _BASELINE_REPEATS:
-        return
-    # The probability is known for cases that are right or wrong, independent and equal.
-    if check.tasks or check.discordance is None or (check.units or check.n) < check.n:
-        return
-    before, after = (
-        pass_probability(
-            check.n * 2.0 / (1.0 / repeats + 1.0 / look.repeats),
-            *(check.discordance, 0.0, check.limit, check.miss),
-        )
-        for repeats in (now, _BASELINE_REPEATS)
-    )
-    if after >= before + _MIN_GAIN:
-        chances = {"passes": after, "now": before}
-        yield next_step(
-            StepKind.REPEAT_BASELINE, repeats=_BASELINE_REPEATS, **chances, where=suite.name
-        )

@@ -184,7 +184,6 @@ class Remedy(StrEnum):
     """What to do about a finding."""
 
     SHOW_EXAMPLES = "show examples"
-    ADD_ROWS = "add rows"
     JOIN_TURNS = "join turns"
     SHORTEN = "shorten rows"
     REVIEW = "review rows"

@@ -108,8 +108,6 @@ class StepKind(StrEnum):
     * ``lower usage``: True for *runs* of an agent.
     * ``decide otherwise``: more than five times the *n* cases would have to be added.
     * ``set limit``: the *setting* that the same replies pass; *where*.
-    * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
-      (*passes*) and *now*; *where*.
     * ``fix cases``: the first regressed *cases*, and their *count*; *node*; whether the verdict is
       *open*; if two variants were compared, the keys in which they differ (*changed*), and the
       lines *added* to the prompt and *removed* from it.
@@ -178,7 +176,6 @@ class StepKind(StrEnum):
     LABEL = "label"
     DECIDE_OTHERWISE = "decide otherwise"
     SETTLE = "settle"
-    REPEAT_BASELINE = "repeat baseline"
     REPEAT_RUNS = "repeat runs"
     STATE_AMOUNT = "state amount"
     SHIP_OTHER = "ship other"

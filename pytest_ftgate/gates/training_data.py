@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_ftgate.gates.notes import Finding, FindingKind, Remedy, Severity, text_note
+from pytest_ftgate.gates.notes import Finding, FindingKind, Severity, text_note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
@@ -93,21 +93,17 @@ def _findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]
     yield from _size_findings(data, rules)
     yield from _row_findings(data.rows, rules.context)
     yield from sensitive_data_findings(data.rows)
-    yield from duplicate_findings(data.rows, rules)
+    yield from duplicate_findings(data.rows)
     yield from answer_findings(data.rows, rules)
     if rules.cases:
-        leaks = find_case_leaks(data.rows, rules.cases, rules.gate.near)
+        leaks = find_case_leaks(data.rows, rules.cases)
         yield from leaks.findings(len(rules.cases))
 
 
 def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]:
-    if data.answered_row_count >= rules.gate.want_rows:
-        return
-    is_error = data.answered_row_count < rules.gate.min_rows
-    wanted = rules.gate.min_rows if is_error else rules.gate.want_rows
-    about = ("size", Severity.ERROR, Remedy.SHOW_EXAMPLES) if is_error else None
-    rows = data.answered_row_count
-    yield finding(FindingKind.FEW_ROWS, (), about, rows=rows, wanted=wanted)
+    rows, wanted = data.answered_row_count, rules.gate.min_rows
+    if rows < wanted:
+        yield finding(FindingKind.FEW_ROWS, (), rows=rows, wanted=wanted)
 
 
 def _row_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterator[Finding]:
@@ -182,4 +178,4 @@ def find_leaked_cases(suite: Suite, variant: Variant) -> CaseLeaks:
     gate = data_gate(suite)
     if variant.training_data is None or gate is None:
         return CaseLeaks({}, {})
-    return find_case_leaks(read_training_data(variant.training_data).rows, suite.cases, gate.near)
+    return find_case_leaks(read_training_data(variant.training_data).rows, suite.cases)

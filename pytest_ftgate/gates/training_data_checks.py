@@ -87,7 +87,7 @@ class TrainingDataRules:
 #: The name of a finding, see ``suite.training_data.FINDINGS``, its severity and its remedy.
 _About = tuple[str, Severity, Remedy]
 _ABOUT: Mapping[FindingKind, _About] = {
-    FindingKind.FEW_ROWS: ("size", Severity.WARNING, Remedy.ADD_ROWS),
+    FindingKind.FEW_ROWS: ("size", Severity.ERROR, Remedy.SHOW_EXAMPLES),
     FindingKind.TURNS: ("roles", Severity.ERROR, Remedy.JOIN_TURNS),
     FindingKind.TOO_LONG: ("truncated", Severity.ERROR, Remedy.SHORTEN),
     FindingKind.UNVERIFIED: ("unverified", Severity.WARNING, Remedy.REVIEW),
@@ -302,7 +302,7 @@ def question_key(row: TrainingRow) -> _QuestionKey:
     return (normalise_text(example.system), *turns)
 
 
-def duplicate_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Finding]:
+def duplicate_findings(rows: _Rows) -> Iterator[Finding]:
     """Yield a finding with the rows that repeat an earlier row, and one for near duplicates."""
     first_lines: dict[tuple[_QuestionKey, str], int] = {}
     duplicates: dict[int, int] = {}
@@ -311,16 +311,16 @@ def duplicate_findings(rows: _Rows, rules: TrainingDataRules) -> Iterator[Findin
         if key in first_lines:
             duplicates[row.line] = first_lines[key]
         first_lines.setdefault(key, row.line)
-    near = _near_duplicates([row for row in rows if row.line not in duplicates], rules.gate.near)
+    near = _near_duplicates([row for row in rows if row.line not in duplicates])
     for kind, repeats in ((FindingKind.DUPLICATE, duplicates), (FindingKind.NEAR_DUPLICATE, near)):
         for line, earlier in list(repeats.items())[:1]:
             yield finding(kind, repeats, rows=len(repeats), line=line, earlier=earlier)
 
 
-def _near_duplicates(rows: _Rows, share: float) -> dict[int, int]:
+def _near_duplicates(rows: _Rows) -> dict[int, int]:
     """Return line -> earlier line for rows with the same answer and nearly the same question."""
     earlier_lines: dict[int, int] = {}
-    for i, j in near_pairs([row.example.input_text for row in rows], share=share):
+    for i, j in near_pairs([row.example.input_text for row in rows]):
         row, earlier = rows[i], rows[j]
         if row.example.answer == earlier.example.answer:
             earlier_lines.setdefault(row.line, earlier.line)
@@ -359,11 +359,8 @@ class CaseLeaks:
                 yield replace(found, count=len(cases), cases=cases)
 
 
-def find_case_leaks(rows: _Rows, cases: Sequence[Case], share: float) -> CaseLeaks:
-    """Return the cases that occur in the rows of a training file.
-
-    *share* is the least share of common words of a near leak, 0 to 1, see *near_pairs*.
-    """
+def find_case_leaks(rows: _Rows, cases: Sequence[Case]) -> CaseLeaks:
+    """Return the cases that occur in the rows of a training file, also nearly (*near_pairs*)."""
     turns = ((row.line, turn) for row in rows for turn in row.example.turns)
     questions = [(text, line) for line, (role, text) in turns if role == "user"]
     lines_by_text = defaultdict[str, list[int]](list)
@@ -376,7 +373,7 @@ def find_case_leaks(rows: _Rows, cases: Sequence[Case], share: float) -> CaseLea
     for case_id, line in contaminated_lines([row.example for row in rows], cases).items():
         near[case_id].add(line)
     texts = [text for text, _ in questions]
-    for i, j in near_pairs([case.input_text for case in cases], texts, share=share):
+    for i, j in near_pairs([case.input_text for case in cases], texts):
         near[cases[i].id].add(questions[j][1])
     only_near = {
         case.id: sorted(near.get(case.id, set()) - {*exact.get(case.id, ())}) for case in cases

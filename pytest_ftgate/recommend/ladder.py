@@ -32,12 +32,18 @@ from pytest_ftgate.recommend.advice import (
 from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
-from pytest_ftgate.suite.declaration import Economics, Spend, Thresholds
+from pytest_ftgate.suite.declaration import Economics, Spend
 from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 TUNED_RUNG = "fine-tuned"
+#: The gain in accuracy that counts where the cost of a wrong reply is not known.
+WORTH = 0.05
+#: The share of replies in the wrong format from which on a schema is worth a try.
+FORMAT_ERRORS = 0.05
+#: A model that retires within so many days is named.
+RETIREMENT_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,7 +312,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
         for _, variant in _measured_rungs(evidence)
     }
     scored = {name: sample for name, sample in samples.items() if sample.has_reply.any()}
-    comparison = _compare_rungs(scored, suite.ladder.worth)
+    comparison = _compare_rungs(scored, WORTH)
     costs = _variant_costs(evidence)
     rows = _ladder_rows(evidence, comparison, costs)
     tuned = [row.variant for row in rows if row.rung == TUNED_RUNG]
@@ -330,7 +336,7 @@ def _variant_costs(evidence: Evidence) -> dict[str, VariantCost]:
 
 
 def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
-    """Return the models that retire within the suite's *retirement_days*, the first one first."""
+    """Return the models that retire within the next `RETIREMENT_DAYS`, the first one first."""
     variants_by_model: dict[tuple[str, str], list[str]] = {}
     for name, facts in evidence.facts.items():
         if facts.get("retires"):
@@ -341,7 +347,7 @@ def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
         with suppress(ValueError):
             days = (date.fromisoformat(when[:10]) - evidence.today).days
             retiring.append(Retirement(model=model, date=when[:10], days=days, variants=(*names,)))
-    soon = (one for one in retiring if one.days <= evidence.suite.ladder.retirement_days)
+    soon = (one for one in retiring if one.days <= RETIREMENT_DAYS)
     return sorted(soon, key=lambda retirement: retirement.days)
 
 
@@ -357,7 +363,7 @@ def _can_serve(suite: Suite, row: LadderRow) -> bool:
     is_below = minimum is not None and row.format_high is not None and row.format_high < minimum
     spec = provider_spec(row.provider)
     # Only a server of any kind may be your own machine.
-    must_not_leave = suite.ladder.local_only and spec.hosted and not spec.any_server
+    must_not_leave = suite.local_only and spec.hosted and not spec.any_server
     return row.accuracy is not None and not (row.fails_gate or is_below or must_not_leave)
 
 
@@ -394,7 +400,7 @@ def _is_step_up(
         is_cheaper = extra_cost is not None and extra_cost < 0.0
         return is_cheaper and comparison.is_as_good(row.variant, below.variant)
     is_no_more = row.rung == below.rung if extra_cost is None else extra_cost <= 0.0
-    required = required_gain(suite.ladder, suite.economics, extra_cost)
+    required = required_gain(suite.economics, extra_cost)
     return is_no_more or gain.change >= required
 
 
@@ -407,10 +413,8 @@ def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:
     return None
 
 
-def required_gain(
-    thresholds: Thresholds, economics: Economics | None, extra_cost: float | None
-) -> float:
-    """Return the gain that pays for *extra_cost*, in USD a month; ``worth`` if that is not known.
+def required_gain(economics: Economics | None, extra_cost: float | None) -> float:
+    """Return the gain that pays for *extra_cost*, in USD a month; `WORTH` if that is not known.
 
     It is known if a wrong reply has a cost.
     """
@@ -418,7 +422,7 @@ def required_gain(
         (economics.wrong_usd or 0.0) * economics.calls_per_month if economics else 0.0
     )
     if not usd_for_all_wrong or extra_cost is None:
-        return thresholds.worth
+        return WORTH
     return max(0.0, extra_cost / usd_for_all_wrong)
 
 
@@ -432,11 +436,11 @@ def untried_rungs(
     has_examples = any(variant.shots or variant.shot_pool for variant in variants)
     if "few-shot" not in tried and not has_examples:
         yield "few-shot", note(ReasonKind.NO_EXAMPLES)
-    if "stronger-model" not in tried and not suite.ladder.local_only:
+    if "stronger-model" not in tried and not suite.local_only:
         yield "stronger-model", note(ReasonKind.NO_STRONGER_MODEL)
     has_schema = any(variant.constrained or variant.schema is not None for variant in variants)
     broken = 1.0 - (1.0 if best.format is None else best.format)
-    if not has_schema and broken >= suite.ladder.format_errors:
+    if not has_schema and broken >= FORMAT_ERRORS:
         why = note(ReasonKind.FORMAT_ERRORS, share=broken, variant=best.variant)
         yield "structured-output", why
     has_retrieval = any(variant.retrieve is not None for variant in variants)

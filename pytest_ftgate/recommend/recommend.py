@@ -27,6 +27,7 @@ from pytest_ftgate.recommend.advice import (
 )
 from pytest_ftgate.recommend.ladder import (
     TUNED_RUNG,
+    WORTH,
     Ladder,
     best_rung,
     build_ladder,
@@ -280,7 +281,7 @@ def _confirm_on_held_out(evidence: Evidence, variant: str) -> Confirmation | Non
     outcome = "inconclusive"
     if p <= MISS or (minimum is not None and high is not None and high < minimum):
         outcome = "contradicted"
-    elif found.value >= before.value - evidence.suite.ladder.worth:
+    elif found.value >= before.value - WORTH:
         outcome = "confirmed"
     return Confirmation(
         variant=variant,

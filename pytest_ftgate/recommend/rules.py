@@ -20,8 +20,26 @@ from pytest_ftgate.recommend.advice import (
     ReasonKind,
     Retirement,
 )
-from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum, required_gain
-from pytest_ftgate.suite.declaration import Economics, Thresholds
+from pytest_ftgate.recommend.ladder import (
+    FORMAT_ERRORS,
+    WORTH,
+    Ladder,
+    compare_challengers,
+    gate_minimum,
+    required_gain,
+)
+from pytest_ftgate.suite.declaration import Economics
+
+#: A fine-tune with fewer labelled rows is advised against, and with fewer than wanted named.
+_FEWEST_EXAMPLES, _WANTED_EXAMPLES = 200, 500
+#: A task whose files change in more commits is not stable.
+_MOST_CHANGES = 6
+#: Tokens of a prompt that a fine-tune could shorten, and of one that costs much in every request.
+_LONG_PROMPT, _COSTLY_PROMPT = 1_000, 3_000
+#: The share of wrong cases that retrieval mends, from which on knowledge is what is missing.
+_KNOWLEDGE = 0.5
+#: The days in which savings must pay for the training.
+_PAYBACK_DAYS = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +47,6 @@ class DecisionContext:
     """The inputs of the rules.
 
     Attributes:
-        thresholds: of the rules.
         below: the best untuned row, which the fine-tune would replace.
         tuned: the row of the fine-tune; None if none was measured.
         gain: of the fine-tune over *below*.
@@ -45,9 +62,9 @@ class DecisionContext:
         break_even: of the fine-tune with *below*; None without prices.
         challenges: the comparisons of untuned variants with the fine-tune.
         retiring: models in use that retire.
+        local_only: whether the model must run on machines of one's own.
     """
 
-    thresholds: Thresholds
     below: LadderRow
     tuned: LadderRow | None = None
     gain: Gain | None = None
@@ -63,12 +80,13 @@ class DecisionContext:
     break_even: BreakEven | None = None
     challenges: tuple[Challenge, ...] = ()
     retiring: tuple[Retirement, ...] = ()
+    local_only: bool = False
 
 
 def _required_gain(context: DecisionContext) -> float:
     saves = context.break_even.saves_per_month if context.break_even else None
     extra_cost = None if saves is None else -saves
-    return required_gain(context.thresholds, context.economics, extra_cost)
+    return required_gain(context.economics, extra_cost)
 
 
 def _pays_back(context: DecisionContext) -> bool:
@@ -76,7 +94,7 @@ def _pays_back(context: DecisionContext) -> bool:
     break_even = context.break_even
     if break_even is None or break_even.saves_per_month is None or break_even.days is None:
         return False
-    is_soon = break_even.days <= context.thresholds.payback_days
+    is_soon = break_even.days <= _PAYBACK_DAYS
     return break_even.saves_per_month > 0.0 and is_soon
 
 
@@ -154,7 +172,7 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> _Result | None:
     change = below.accuracy - minimum
     certain = (below.accuracy_high or 1.0) < minimum
     values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
-    holds = certain and -change >= context.thresholds.worth
+    holds = certain and -change >= WORTH
     return holds, note(ReasonKind.MINIMUM, variant=below.variant, **values)
 
 
@@ -162,7 +180,7 @@ def _evaluate_examples(context: DecisionContext) -> _Result:
     rows, tuned = context.examples, context.tuned
     if tuned and tuned.training_rows is not None:
         rows = tuned.training_rows
-    fewest, wanted = context.thresholds.fewest_examples, context.thresholds.wanted_examples
+    fewest, wanted = _FEWEST_EXAMPLES, _WANTED_EXAMPLES
     if rows is None:
         return _unknown(ReasonKind.NO_TRAINING_DATA, wanted=wanted)
     if rows < fewest:
@@ -173,7 +191,7 @@ def _evaluate_examples(context: DecisionContext) -> _Result:
 
 
 def _evaluate_stable(context: DecisionContext) -> _Result:
-    git, most = context.git, context.thresholds.most_changes
+    git, most = context.git, _MOST_CHANGES
     if git.unknown_reason:
         return _unknown(ReasonKind.CHANGES_UNKNOWN, reason=git.unknown_reason)
     values: dict[str, NoteValue] = {"commits": git.commits, "days": git.days, **git.changes}
@@ -188,7 +206,7 @@ def _evaluate_knowledge(context: DecisionContext) -> _Result | None:
     if rag is None or gain is None or share is None:
         return None
     values: dict[str, NoteValue] = {"rag": rag.variant, "variant": gain.over, "share": share}
-    if share >= context.thresholds.knowledge and gain.certain:
+    if share >= _KNOWLEDGE and gain.certain:
         return _against(ReasonKind.KNOWLEDGE_IS_MISSING, **values)
     return _for(ReasonKind.BEHAVIOUR_IS_MISSING, **values)
 
@@ -197,9 +215,9 @@ def _evaluate_prompt(context: DecisionContext) -> _Result | None:
     variant, tokens = context.below.variant, context.below.prompt_tokens
     if tokens is None:
         return None
-    if tokens > context.thresholds.costly_prompt:
+    if tokens > _COSTLY_PROMPT:
         return _for(ReasonKind.COSTLY_PROMPT, variant=variant, tokens=tokens)
-    if tokens > context.thresholds.long_prompt:
+    if tokens > _LONG_PROMPT:
         return _for(ReasonKind.LONG_PROMPT, variant=variant, tokens=tokens)
     return _against(ReasonKind.SHORT_PROMPT, variant=variant, tokens=tokens)
 
@@ -209,7 +227,7 @@ def _evaluate_format(context: DecisionContext) -> _Result | None:
     if row.format is None:
         return None
     broken = 1.0 - row.format
-    is_high = broken >= context.thresholds.format_errors
+    is_high = broken >= FORMAT_ERRORS
     values: dict[str, NoteValue] = {"share": broken, "variant": row.variant}
     if context.with_schema:
         return is_high, note(ReasonKind.FORMAT_UNDER_SCHEMA, **values)
@@ -238,22 +256,20 @@ def _evaluate_volume(context: DecisionContext) -> _Result | None:
         extra_right = gain.change * economics.calls_per_month
         usd_each = -(break_even.saves_per_month or 0.0) / extra_right
         return _unknown(ReasonKind.PRICE_OF_GAIN, **values, price=usd_each)
-    return _against_the_price(context, break_even, values)
+    return _against_the_price(break_even, values)
 
 
-def _against_the_price(
-    context: DecisionContext, break_even: BreakEven, values: Mapping[str, NoteValue]
-) -> _Result:
+def _against_the_price(break_even: BreakEven, values: Mapping[str, NoteValue]) -> _Result:
     if break_even.days is not None and (break_even.saves_per_month or 0.0) > 0.0:
-        most = context.thresholds.payback_days
-        return _against(ReasonKind.PAID_BACK_LATE, **values, days=break_even.days, most=most)
+        days = {"days": break_even.days, "most": _PAYBACK_DAYS}
+        return _against(ReasonKind.PAID_BACK_LATE, **values, **days)
     if break_even.calls_per_day is None:
         return _against(ReasonKind.NEVER_CHEAPER, **values)
     return _against(ReasonKind.CHEAPER_FROM, **values, break_even=break_even.calls_per_day)
 
 
 def _evaluate_privacy(context: DecisionContext) -> _Result | None:
-    return _for(ReasonKind.MUST_RUN_HERE) if context.thresholds.local_only else None
+    return _for(ReasonKind.MUST_RUN_HERE) if context.local_only else None
 
 
 def _evaluate_gates(context: DecisionContext) -> _Result | None:
@@ -345,7 +361,7 @@ def assess_fine_tune(
     """
     suite, comparison, name = evidence.suite, ladder.comparison, row.variant if row else ""
     context = DecisionContext(
-        thresholds=suite.ladder,
+        local_only=suite.local_only,
         below=below,
         tuned=row,
         gain=comparison.gains.get((below.variant, name)),

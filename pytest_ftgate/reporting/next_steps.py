@@ -399,12 +399,6 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
         "it takes over five times the {n:#{cases}} that there {n:is/are}",
     ),
     StepKind.SETTLE: _settle,
-    StepKind.REPEAT_BASELINE: _words(
-        "add repeats: {{baseline: {repeats}}}",
-        "requested once; an unchanged variant then passes in {passes:percent} of runs, now "
-        "{now:percent}",
-        _AT,
-    ),
     StepKind.ADD_MINIMUM: _words("write a min: above 0", where=_AT),
     StepKind.DECLARE_MINIMUM: _words(
         "add min: with the lowest rate that you accept", "this comparison cannot show a drop", _AT

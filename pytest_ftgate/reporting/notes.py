@@ -80,7 +80,6 @@ FINDING_WORDS: Mapping[str, Words] = {
     "in the training data; the first is {first}, in line {line}",
     Remedy.SHOW_EXAMPLES: "so few rows teach a style at best; show them as examples in the prompt "
     "instead",
-    Remedy.ADD_ROWS: "more rows, or as few as these only for a narrow task",
     Remedy.JOIN_TURNS: "join turns of the same speaker, and add the missing turns",
     Remedy.SHORTEN: "shorten or split them: the answer comes last and is cut off first",
     Remedy.REVIEW: 'have someone read them, and write "verified_by" beside each',

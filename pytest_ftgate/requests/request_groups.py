@@ -140,11 +140,9 @@ def _repeated_replies(variant: Variant, path: Path) -> Mapping[str, int]:
     return {key: len(rows) for key, rows in answers.items() if len(rows) > 1}
 
 
-def side_repeats(suite: Suite, variant: Variant, repeats: int) -> int:
+def side_repeats(variant: Variant, repeats: int) -> int:
     """Return the number of replies per case of *variant* where each variant has *repeats*."""
-    if not replies_vary(variant):
-        return 1
-    return max(repeats, suite.baseline_repeats) if variant.name == suite.baseline else repeats
+    return repeats if replies_vary(variant) else 1
 
 
 def task_requests(
@@ -189,7 +187,7 @@ def _require_read(suite: Suite, variant: Variant, counts: Mapping[str, int]) -> 
     if reply_columns(variant.replies, variant.options) is not None:
         return
     settled = (gate.settle or 1 for gate in suite.gates.values())
-    most = max(suite.repeats, suite.baseline_repeats, *settled)
+    most = max(suite.repeats, *settled)
     case = next((case.id for case in suite.cases if counts.get(case.id, 1) > most), None)
     if case is not None:
         raise ConfigurationError(

@@ -286,6 +286,8 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
     if variant in now.uncompared and variant not in before.uncompared:
         yield ExamLoss(LossOfExam.COMPARED, variant)
     for key in dict.fromkeys((*before.limits, *now.limits)):
+        if key in _GONE:
+            continue
         limits = before.limits.get(key), now.limits.get(key)
         if key == _REPEATS:
             yield from _fewer_repeats(*limits)
@@ -310,8 +312,10 @@ def _other_thoughts(before: float | str | None, now: float | str | None) -> Iter
         yield ExamLoss(LossOfExam.THOUGHTS, _THOUGHTS, *values)
 
 
+#: Limits of earlier records that no gate has any more.
+_GONE = ("near",)
 #: Limits that are stricter the larger they are.
-_AT_LEAST = ("min", "min_rows", "want_rows", "judge ", "clip")
+_AT_LEAST = ("min", "min_rows", "judge ", "clip")
 #: Lists that let more pass the longer they are.
 _EXCUSES = ("may_lose", "ignore")
 #: The values of keys that let more pass than any other value.

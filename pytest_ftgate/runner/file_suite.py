@@ -32,7 +32,7 @@ from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.settings import docs_page
 from pytest_ftgate.suite.cases import to_cases
-from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
+from pytest_ftgate.suite.declaration import DeclaredReply
 from pytest_ftgate.suite.draft import SuiteSource
 from pytest_ftgate.suite.external_cases import case_value
 from pytest_ftgate.suite.formats import resolve_format
@@ -317,7 +317,6 @@ def _suite(
         variants=variants,
         baseline=next(iter(variants)),
         gates={gate.kind: gate},
-        ladder=Thresholds(),
         repeats=repeats,
     )
 

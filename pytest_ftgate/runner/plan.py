@@ -551,7 +551,7 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
     count = gate_run.looks[-1].repeats
     reference = base_variant(variant) if gate.own_cases else suite.variants[suite.baseline]
     sides = (reference, variant)
-    counts = [1 if gate.own_cases else side_repeats(suite, side, count) for side in sides]
+    counts = [1 if gate.own_cases else side_repeats(side, count) for side in sides]
     estimate = partial(
         estimate_power,
         gate,

@@ -199,8 +199,8 @@ class BuiltRequests:
         Raises:
             FtgateError: the requests cannot be built, or no case is left.
         """
-        look = replace(look, repeats=side_repeats(suite, variant, look.repeats))
-        repeats = side_repeats(suite, variant, _max_repeats(suite))
+        look = replace(look, repeats=side_repeats(variant, look.repeats))
+        repeats = side_repeats(variant, _max_repeats(suite))
         case_requests = self.cached(
             (suite.key, variant.name, ("task", repeats)),
             lambda: self._uncontaminated(suite, variant, repeats),

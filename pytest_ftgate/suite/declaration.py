@@ -128,19 +128,9 @@ class Economics(Spend):
         return self.calls_per_day * DAYS_PER_MONTH
 
 
-class Thresholds(_Numbers):
-    """Thresholds of the recommendation rules; see docs/ladder.md."""
+class DeclaredLadder(Declared):
+    """What the ladder of approaches has to keep to."""
 
-    worth: Share = 0.05
-    fewest_examples: Count = 200
-    wanted_examples: Count = 500
-    most_changes: Count = 6
-    long_prompt: Count = 1_000
-    costly_prompt: Count = 3_000
-    format_errors: Share = 0.05
-    knowledge: Share = 0.5
-    payback_days: Positive = 180.0
-    retirement_days: Count = 90
     local_only: StrictBool = False
 
 
@@ -148,8 +138,6 @@ class DeclaredData(Declared):
     """The data gate: checks of the training data."""
 
     min_rows: Count = 200
-    want_rows: Count = 500
-    near: Share = 0.8
     context: Count | None = None
     ignore: tuple[str, ...] = ()
 
@@ -538,20 +526,6 @@ _Inputs = Annotated[
 ]
 
 
-class DeclaredRepeats(Declared):
-    """Replies per case, where the cached baseline has more than its variants."""
-
-    baseline: Count
-    variants: Count = 1
-
-
-_Repeats = Annotated[
-    Annotated[DeclaredRepeats, Tag(UNION_TAGS[0])]
-    | Annotated[Literal["auto"] | Count, Tag(UNION_TAGS[1])],
-    Discriminator(_mapping_tag),
-]
-
-
 class DeclaredSuite(Declared):
     """One ``*.ftgate.yaml`` file."""
 
@@ -565,11 +539,11 @@ class DeclaredSuite(Declared):
     baseline: str | None = None
     gates: DeclaredGates
     #: None for one, or for all that recorded runs have.
-    repeats: _Repeats | None = None
+    repeats: Literal["auto"] | Count | None = None
     serves: str | None = None
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None
-    ladder: Thresholds = Thresholds()
+    ladder: DeclaredLadder = DeclaredLadder()
 
 
 class DeclaredRubric(Declared):

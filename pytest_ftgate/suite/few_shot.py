@@ -86,12 +86,16 @@ def find_leaks(
             yield example, near_cases[index], "is nearly"
 
 
-def near_pairs(
-    texts: Sequence[str], references: Sequence[str] | None = None, *, share: float = 0.8
-) -> Iterator[tuple[int, int]]:
-    """Yield the indexes of each pair of texts whose words have a Jaccard index of at least *share*.
+#: Texts whose words have a Jaccard index of at least this are near duplicates.
+_NEAR = 0.8
 
-    Each text is compared with *references*, by default with the earlier texts. *share* is 0 to 1.
+
+def near_pairs(
+    texts: Sequence[str], references: Sequence[str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """Yield the indexes of each pair of texts that are near duplicates.
+
+    Each text is compared with *references*, by default with the earlier texts.
 
     The result is exact: two similar texts share one of the rarest words of each, since neither
     lacks more than a few words of the other. It needs no import, which would slow the collection
@@ -102,7 +106,7 @@ def near_pairs(
     counts = Counter(word for of_text in (*words, *others) for word in of_text)
 
     def rarest(of_text: set[str]) -> list[str]:
-        most_lacking = len(of_text) - ceil(share * len(of_text) - 1e-9)
+        most_lacking = len(of_text) - ceil(_NEAR * len(of_text) - 1e-9)
         return sorted(of_text, key=lambda word: (counts[word], word))[: most_lacking + 1]
 
     by_word = defaultdict[str, list[int]](list)
@@ -113,7 +117,7 @@ def near_pairs(
         found = {other for word in rarest(own) for other in by_word.get(word, ())}
         for other in sorted(found):
             common, is_earlier = len(own & others[other]), other < index
-            least = share * (len(own) + len(others[other]) - common) - 1e-9
+            least = _NEAR * (len(own) + len(others[other]) - common) - 1e-9
             if common >= least and (is_earlier or references is not None):
                 yield index, other
 

@@ -436,8 +436,6 @@ class DataGate(Gate):
 
     Attributes:
         min_rows: fewer rows fail.
-        want_rows: fewer rows cause a warning.
-        near: the least Jaccard similarity of the words of near duplicates, 0 to 1.
         context: the most tokens of a row, or None for the model's context length.
         ignore: kinds of findings to ignore.
     """
@@ -445,12 +443,10 @@ class DataGate(Gate):
     kind: str = "data"
     line: int = 0
     min_rows: int = _DATA.min_rows
-    want_rows: int = _DATA.want_rows
-    near: float = _DATA.near
     context: int | None = None
     ignore: tuple[str, ...] = ()
     no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
-    limit_keys: ClassVar[tuple[str, ...]] = ("min_rows", "near", "ignore")
+    limit_keys: ClassVar[tuple[str, ...]] = ("min_rows", "ignore")
 
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a training file."""

@@ -14,7 +14,6 @@ from pytest_ftgate.suite.declaration import (
     DeclaredFormatGate,
     DeclaredGates,
     DeclaredRate,
-    DeclaredRepeats,
 )
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource
 from pytest_ftgate.suite.gate_kinds import (
@@ -342,10 +341,7 @@ def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, s
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 
-def _sequential_errors(
-    gate: RateGate, repeats: int | str | DeclaredRepeats
-) -> Iterator[tuple[str, str]]:
-    repeats = repeats.variants if isinstance(repeats, DeclaredRepeats) else repeats
+def _sequential_errors(gate: RateGate, repeats: int | str) -> Iterator[tuple[str, str]]:
     keys = [key for key in ("stop_early", "settle") if getattr(gate, key)]
     if len(keys) > 1:
         yield "settle", "stop_early and settle each look several times; keep one of them"

@@ -81,7 +81,7 @@ def resolve_ladder(
             dict.fromkeys(_representative(variants, name) for name in declared.challengers)
         ),
         "economics": economics and economics.model_copy(update={"variants": spend}),
-        "ladder": declared.ladder,
+        "local_only": declared.ladder.local_only,
     }
 
 

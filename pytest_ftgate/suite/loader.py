@@ -22,7 +22,6 @@ from pytest_ftgate.settings import Override, docs_page
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
 from pytest_ftgate.suite.declaration import (
     UNION_TAGS,
-    DeclaredRepeats,
     DeclaredReply,
     DeclaredSuite,
     DeclaredVariant,
@@ -165,6 +164,7 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     known = () if is_sure else declared_keys(model_at(key_path[:-1]))
     written = source.document.raw.get(key_path)
     message = validation_message(detail, known, written, hint=hint)
+    message = _removal(key_path, detail) or message
     is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
     if is_number and "min" in declared_keys(model_at(key_path)):
         message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
@@ -172,6 +172,17 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
         case ("variants", name, _, *_):
             message = f'variant "{name}": {message}'
     source.add_error_at(key_path, message)
+
+
+def _removal(key_path: KeyPath, detail: Mapping[str, Any]) -> str:
+    """Return what is said of a key that went, or "": it is unknown, or a mapping is no value."""
+    from pytest_ftgate.suite.removed import removed_key
+
+    found = [key_path] if detail["type"] == "extra_forbidden" else []
+    if isinstance(detail["input"], Mapping):
+        found += [(*key_path, key) for key in detail["input"]]
+    told = ((path[-1], removed_key(path)) for path in found)
+    return next((f'"{key}" is no key any more: {instead}' for key, instead in told if instead), "")
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -345,7 +356,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     check_gates(source, gates, variants, baseline)
     for message in margin_errors(cases, variants):
         source.add_error_at(("reply", "score"), message)
-    repeats, baseline_repeats = _repeats(source, declared, variants.values())
+    repeats = _repeats(source, declared, variants.values())
     is_of_files = declared.repeats is None and repeats != 1
     return Suite(
         path=source.path,
@@ -358,7 +369,6 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
         baseline=baseline,
         gates=gates,
         repeats=repeats,
-        baseline_repeats=baseline_repeats,
         written_repeats="all" if is_of_files else repeats or "auto",
         **resolve_ladder(draft, variants, baseline),
         judges=_judges(draft, judges),
@@ -384,21 +394,19 @@ def _inputs(draft: SuiteDraft) -> Inputs | None:
 
 def _repeats(
     source: SuiteSource, declared: DeclaredSuite, variants: Collection[Variant]
-) -> tuple[int | None, int]:
-    """Return the numbers of replies per case, of all variants and, if larger, of the baseline."""
+) -> int | None:
+    """Return the number of replies per case, or None for the number that the gates need."""
     if declared.repeats != "auto" and all(variant.replies for variant in variants):
         from pytest_ftgate.suite.external_cases import runs_of_files
 
         runs = runs_of_files(variants)
         if declared.repeats is None:
-            return runs, 0
+            return runs
         if isinstance(declared.repeats, int) and runs > declared.repeats:
             what = f"repeats: {declared.repeats} leaves out runs: a task has up to {runs}"
             message = f"{what}; write repeats: {runs}, or remove it to read all there are"
             source.add_warning(source.line("repeats"), message)
-    if isinstance(declared.repeats, DeclaredRepeats):
-        return declared.repeats.variants, declared.repeats.baseline
-    return (None if declared.repeats == "auto" else declared.repeats or 1), 0
+    return None if declared.repeats == "auto" else declared.repeats or 1
 
 
 def _baseline_name(source: SuiteSource, declared: DeclaredSuite) -> str:

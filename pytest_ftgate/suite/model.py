@@ -17,7 +17,7 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 
 if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
-    from pytest_ftgate.suite.declaration import Economics, Thresholds
+    from pytest_ftgate.suite.declaration import Economics
     from pytest_ftgate.suite.pair_labels import PairLabel
 
 #: The default grades of a judge, with their scores.
@@ -477,14 +477,13 @@ class Suite:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
         repeats: number of replies per case, or None for the number that the gates need.
-        baseline_repeats: a larger number of replies per case of the baseline, or 0.
         written_repeats: *repeats* as it is written: a number, ``auto``, or ``all`` runs of files.
         inputs: inputs without an expected answer, or None if not declared.
         holdout: cases that are requested for the chosen rung only.
         serves: the variant that serves users, or "" if not declared.
         challengers: variants that may now be as good as a fine-tuned one.
         economics: the volume and the costs of variants, or None if not declared.
-        ladder: the thresholds of the recommendation rules.
+        local_only: whether the model must run on machines of one's own.
         judges: the models that grade replies.
         files: the files that the suite names, and the links that lead to them.
         globs: the patterns of files that it names, each with the folder that it starts from.
@@ -503,9 +502,8 @@ class Suite:
     variants: Mapping[str, Variant]
     baseline: str
     gates: Mapping[str, Gate]
-    ladder: Thresholds
+    local_only: bool = False
     repeats: int | None = 1
-    baseline_repeats: int = 0
     written_repeats: int | str = 1
     inputs: Inputs | None = None
     holdout: tuple[Case, ...] = ()

@@ -185,7 +185,7 @@ def _nested_rules(value: Any) -> Iterator[Rule]:
 
 def _size_errors(suite: Suite) -> Iterator[str]:
     cases = sum(1 for _ in _all_cases(suite))
-    repeats = max(suite.repeats or 1, suite.baseline_repeats)
+    repeats = suite.repeats or 1
     replies = cases * repeats * len(suite.variants)
     limits = {"cases": MAX_CASES, "repeats": MAX_REPEATS, "replies": MAX_REPLIES}
     for (name, most), count in zip(limits.items(), (cases, repeats, replies), strict=True):

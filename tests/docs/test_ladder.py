@@ -11,7 +11,6 @@ from ftgate_testing.chat_server import Said, chat_server
 from ftgate_testing.pages import page
 
 from pytest_ftgate.recommend.rules import RULES
-from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import FINDING_KINDS
 from pytest_ftgate.suite.ladder import RUNGS
 from pytest_ftgate.suite.loader import load_suite
@@ -30,8 +29,6 @@ def test_the_table_of_the_page_has_the_rules_in_their_order_each_with_question_a
         (name, needed) for name, _, needed in RULES
     ]
     assert all(question.endswith("?") and source for _, question, _, _, source in rows)
-    keys = {key for *_, written, _ in rows for key in re.findall(r"`(\w+)`", written)}
-    assert keys == {*Thresholds.model_fields}
 
 
 def test_every_rung_and_every_finding_has_a_row():

@@ -11,7 +11,6 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -125,7 +124,7 @@ def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
     return Suite(
         path=Path("/suite.ftgate.yaml"), name="suite.ftgate.yaml", cases=(),
         reply=ReplyRules(format=(LABELS,), score=EXACT), variants=declared, baseline="current",
-        gates={gate.kind: gate for gate in gates}, ladder=Thresholds(),
+        gates={gate.kind: gate for gate in gates},
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from ftgate_testing.score_columns import suite
 from ftgate_testing.tables import every_row
 
@@ -22,7 +21,6 @@ from pytest_ftgate.gates.notes import NoteKind, note
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Check, CheckKind, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.scoring.score import LabelMetrics
-from pytest_ftgate.stats.power import pass_probability
 from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
@@ -146,8 +144,7 @@ def test_several_checks_are_settled_by_the_cases_that_the_last_of_them_takes(nee
 
 
 @every_row("provider", ["python", "recorded"])
-@every_row("kind", ["settle", "repeat baseline"])
-def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(kind, provider):
+def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(provider):
     others = {
         name: replace(variant, provider=provider) for name, variant in made().variants.items()
     }
@@ -155,7 +152,7 @@ def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(kind,
 
     for of, is_offered in ((made(), True), (replace(made(), variants=others), False)):
         offered = steps(found, look=Look(replies_vary=True), of=of)
-        assert (kind in offered) is is_offered
+        assert (StepKind.SETTLE in offered) is is_offered
 
 
 @every_row(
@@ -165,22 +162,6 @@ def test_no_more_replies_are_asked_of_functions_of_the_project_or_of_files(kind,
 )  # fmt: skip
 def test_repeats_are_offered_only_where_they_help_and_are_few(look, needed):
     assert StepKind.SETTLE not in steps(rated(check(outcome=OPEN, needed=needed)), look=look)
-
-
-def test_repeats_of_the_baseline_are_not_offered_where_they_change_little_or_nothing():
-    drop = check(outcome=OPEN)
-    for given, of in (
-        (drop, STEADY),
-        (replace(drop, units=50), made()),
-        (replace(drop, discordance=None), made()),
-        (replace(drop, n=6), made()),
-        (replace(drop, tasks=20), made()),
-        # A ninth of the noise is left of nine replies, and a tenth of ten.
-        (drop, replace(made(), baseline_repeats=9)),
-    ):
-        assert StepKind.REPEAT_BASELINE not in steps(rated(given), of=of)
-    assert StepKind.REPEAT_BASELINE not in steps(rated(drop), look=Look(repeats=10))
-    assert StepKind.REPEAT_BASELINE in steps(rated(drop), of=made())
 
 
 def test_a_changed_habit_of_thinking_is_to_be_kept():
@@ -407,18 +388,12 @@ def test_what_cannot_be_compared_is_requested_again_or_held_to_a_minimum():
 
 
 def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
-    of = replace(made(), baseline_repeats=2)
+    of = made()
     drop = check(outcome=OPEN, needed=60, needed_unchanged=20, shown_limit=0.1)
     flips = (flip("c1", regressed=True), flip("c2", regressed=True), flip("c3", regressed=False))
     found = rated(drop, flips=flips, regressed=2)
 
     look = Look(repeats=3, replies_vary=True)
-    now, then = (
-        pass_probability(100 * 2 / (1 / repeats + 1 / 3), 0.1, 0.0, 0.05, 0.05)
-        for repeats in (3, 10)
-    )
-    baseline = {"repeats": 10, "passes": pytest.approx(then), "now": pytest.approx(now)}
-    assert then > now + 0.05
     assert all_steps(found, look, of=of) == [
         NextStep(StepKind.FIX_CASES, {"cases": "c1, c2", "count": 2, "open": True}),
         NextStep(
@@ -427,7 +402,6 @@ def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
         ),
         # 3 replies to each of 160 cases are 4.8 to each of 100.
         NextStep(StepKind.SETTLE, {"setting": "settle: 5", "repeats": 5, **WHERE}),
-        NextStep(StepKind.REPEAT_BASELINE, {**baseline, "where": "suite.ftgate.yaml"}),
         limit_to("max_drop: 0.1"),
     ]
 
@@ -501,9 +475,6 @@ def test_repeats_are_offered_neither_for_a_minimum_nor_for_related_cases_or_acce
     accepted = check(CheckKind.ACCEPTED, OPEN, n=60)
 
     assert all_steps(rated(accepted), of=made()) == [accept_run(anchor=True, failed=False)]
-
-    assert StepKind.REPEAT_BASELINE in steps(rated(check(outcome=OPEN, units=100)))
-    assert StepKind.REPEAT_BASELINE not in steps(rated(check(outcome=OPEN, units=99)))
 
 
 @every_row("kind", [CheckKind.BASELINE, CheckKind.MINIMUM])

@@ -603,7 +603,7 @@ def test_each_side_is_repeated_as_declared_where_its_replies_vary():
     other = {**made.variants, "third": replace(steady["new"], name="third")}
 
     for known, sides in (
-        ({}, (1, 1)), ({"repeats": 3}, (3, 3)), ({"repeats": 3, "baseline_repeats": 6}, (6, 3)),
+        ({}, (1, 1)), ({"repeats": 3}, (3, 3)),
         ({"repeats": 3, "variants": steady}, (3, 1)), ({"repeats": 3, "variants": alone}, (3, 3)),
         ({"repeats": 3, "variants": other}, (3, 1)),
     ):  # fmt: skip

@@ -124,27 +124,18 @@ def test_planted_defects_are_all_found_with_their_lines(tmp_path):
     )
 
 
-@every_row(
-    ("rows", "severity", "wanted", "remedy"),
-    [
-        (199, Severity.ERROR, 200, Remedy.SHOW_EXAMPLES),
-        (200, Severity.WARNING, 500, Remedy.ADD_ROWS),
-        (499, Severity.WARNING, 500, Remedy.ADD_ROWS),
-    ],
-)
-def test_a_small_file_has_a_finding(rows, severity, wanted, remedy):
-    findings = findings_in([row(n) for n in range(rows)], ignore=())
+def test_a_small_file_has_a_finding():
+    found = [findings_in([row(n) for n in range(count)], ignore=()) for count in (199, 200)]
 
-    message = note(FindingKind.FEW_ROWS, rows=rows, wanted=wanted)
-    assert findings == (
-        Finding(kind="size", severity=severity, message=message, next=note(remedy)),
-    )
+    assert [[(one.kind, one.severity) for one in each] for each in found] == [
+        [("size", Severity.ERROR)], []
+    ]  # fmt: skip
 
 
 def test_rows_without_an_answer_are_none_to_learn_from():
     rows = [row(1), row(2), {"input": "nothing to learn"}]
 
-    (finding,) = findings_in(rows, want_rows=2500, min_rows=1234, ignore=())
+    (finding,) = findings_in(rows, min_rows=1234, ignore=())
 
     assert finding.message == note(FindingKind.FEW_ROWS, rows=2, wanted=1234)
 
@@ -346,11 +337,11 @@ def test_a_file_without_an_error_passes(tmp_path):
     verdict = evaluate_data(made, gate, tuned)
 
     assert (verdict.outcome, verdict.next) == (Outcome.PASSED, ())
-    assert [finding.kind for finding in verdict.findings] == ["size"]
+    assert not verdict.findings
 
 
 def test_a_verdict_lists_two_hundred_lines_and_counts_all(tmp_path):
-    gate = DataGate(min_rows=1, want_rows=1)
+    gate = DataGate(min_rows=1)
     rows = [{"input": "the same", "expected": "refund"} for _ in range(202)]
     cases = tuple(case("the same", f"c{n}") for n in range(201))
     made, tuned = tuned_on(tmp_path, rows, gate, cases=cases)
@@ -393,9 +384,8 @@ def test_the_cases_that_a_variant_was_trained_on_are_found_by_the_gate(tmp_path)
     rows = [{"input": "one two three four", "expected": "refund"}]
     cases = (case("one two three", "near"), case("One two three four!", "exact"))
 
-    for near, case_ids in ((0.75, {"near", "exact"}), (0.8, {"exact"})):
-        made, tuned = tuned_on(tmp_path, rows, DataGate(near=near), cases=cases)
-        assert find_leaked_cases(made, tuned).case_ids == case_ids
+    made, tuned = tuned_on(tmp_path, rows, DataGate(), cases=cases)
+    assert find_leaked_cases(made, tuned).case_ids == {"exact"}
     made, tuned = tuned_on(tmp_path, rows, None, cases=cases)
     assert find_leaked_cases(made, tuned) == CaseLeaks({}, {})
     made = suite(DataGate())

@@ -18,7 +18,6 @@ from pytest_ftgate.gates.training_data_checks import (
     question_key,
     sensitive_data_findings,
 )
-from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -153,7 +152,7 @@ def test_rows_that_repeat_one_are_a_finding_that_names_the_first_pair():
         ("a thing", "yes."), ("a Thing?", "yes"), "a thing", "A thing.",
     )  # fmt: skip
 
-    assert found(duplicate_findings, rows, "duplicate") == [
+    assert [one for one in duplicate_findings(rows) if one.kind == "duplicate"] == [
         Finding(
             kind="duplicate", severity=Severity.WARNING, count=3, lines=(5, 6, 8),
             message=note(FindingKind.DUPLICATE, rows=3, earlier=2, line=5),
@@ -168,7 +167,7 @@ def test_one_row_that_nearly_repeats_another_with_its_answer_is_a_finding():
         ("six one two three four five", "yes"), ("one two three four five", "yes"),
     )  # fmt: skip
 
-    assert found(duplicate_findings, rows, "near duplicate") == [
+    assert [one for one in duplicate_findings(rows) if one.kind == "near duplicate"] == [
         Finding(
             kind="near duplicate", severity=Severity.WARNING, count=1, lines=(3,),
             message=note(FindingKind.NEAR_DUPLICATE, rows=1, earlier=2, line=3),
@@ -183,19 +182,10 @@ def test_rows_that_nearly_repeat_several_are_told_with_the_first_of_them():
         ("l k a b c d e f g h i j", "yes"),
     )  # fmt: skip
 
-    (finding,) = found(duplicate_findings, rows, "near duplicate")
+    (finding,) = [one for one in duplicate_findings(rows) if one.kind == "near duplicate"]
 
     assert finding.message == note(FindingKind.NEAR_DUPLICATE, rows=2, earlier=1, line=2)
     assert finding.lines == (2, 3)
-
-
-@every_row(("near", "count"), [(0.75, 1), (0.76, 0)])
-def test_the_share_of_common_words_of_near_duplicates_is_that_of_the_gate(near, count):
-    rows = rows_of(("one two three", "yes"), ("one two three four", "yes"))
-
-    gate = DataGate(near=near)
-
-    assert len(found(duplicate_findings, rows, "near duplicate", gate=gate)) == count
 
 
 # --- cases of the suite --------------------------------------------------------------------------
@@ -220,7 +210,7 @@ def test_a_case_leaks_exactly_by_its_words_and_nearly_by_most_of_them():
         case("did it arrive", "c3"), case("a b c", "c4"),
     )  # fmt: skip
 
-    leaks = find_case_leaks(rows, cases, 0.8)
+    leaks = find_case_leaks(rows, cases)
 
     assert leaks == CaseLeaks({"c1": [1, 2, 6]}, {"c1": [3, 4], "c2": [1, 2, 4, 6]})
     assert leaks.case_ids == {"c1", "c2"}
@@ -231,7 +221,7 @@ def test_a_case_within_the_text_of_a_row_without_an_answer_leaks_nearly():
         ("nothing", "x"), {"text": "<s>Q: where is my new card? A: it is on its way to you</s>"}
     )
 
-    leaks = find_case_leaks(rows, [case("Where is my new card?")], 0.8)
+    leaks = find_case_leaks(rows, [case("Where is my new card?")])
 
     assert leaks == CaseLeaks({}, {"c1": [2]})
 

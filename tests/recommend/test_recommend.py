@@ -125,7 +125,6 @@ def test_where_every_untuned_rung_fails_a_gate_the_fine_tune_is_held_against_the
         ((), {"git": GitFacts(days=90, changes={"prompt": 9}, commits=9)}, {"stable"}),
         ((), {"training_rows": {"lora": 150, "hosted": 150}}, {"examples"}),
         ((("0.4, gated", "9, gated"), ("usd_per_1k: 0.4", "usd_per_1k: 9")), {}, {"gap", "volume"}),
-        ((beside_baseline("ladder: {payback_days: 0.1}"),), {}, {"gap", "volume"}),
         ((beside_baseline("challengers: [strong]"),), {}, {"challenger"}),
         ((), {"verdicts": (verdict("lora", outcome=FAILED), verdict("hosted", outcome=FAILED))},
          {"gates"}),

@@ -16,7 +16,7 @@ from pytest_ftgate.recommend.advice import (
     Retirement,
 )
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
-from pytest_ftgate.suite.declaration import Economics, Thresholds
+from pytest_ftgate.suite.declaration import Economics
 
 MONEY = Economics(calls_per_day=1_000)
 
@@ -35,7 +35,7 @@ def row(variant="b", **known):
 
 def found(name, **known):
     """Return whether the rule *name* holds, and why; None where it says nothing."""
-    plain = {"thresholds": Thresholds(), "below": row(), "git": GitFacts(days=90), **known}
+    plain = {"below": row(), "git": GitFacts(days=90), **known}
     told = [one for one in evaluate_rules(DecisionContext(**plain)) if one.name == name]
     return (told[0].holds, told[0].note) if told else None
 
@@ -87,7 +87,7 @@ LINES = [
     ("prompt", {"below": row(prompt_tokens=1_000)}, False),
     ("prompt", {"below": row(prompt_tokens=1_001)}, True),
     ("prompt", {"below": row(prompt_tokens=3_001)}, True),
-    ("privacy", {"thresholds": Thresholds(local_only=True)}, True),
+    ("privacy", {"local_only": True}, True),
 ]  # fmt: skip
 
 

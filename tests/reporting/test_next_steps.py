@@ -56,9 +56,6 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.ADD_CASES, {"default": 0.15, "as_option": True},
      ("add cases: about 12 more if nothing has changed, about 40 more if the result stays as it is "
       "(more cases lower the default limit; write --max-drop 0.15 to keep it)")),
-    (StepKind.REPEAT_BASELINE, {"repeats": 10, "where": "s.ftgate.yaml"},
-     ("add repeats: {baseline: 10}, in s.ftgate.yaml (requested once; an unchanged variant then "
-      "passes in 92 % of runs, now 75 %)")),
     (StepKind.SHIP_OTHER, {},
      "ship new, which passes its 2 gates (gated: false for worse, s.ftgate.yaml:6)"),
     (StepKind.SHIP_OTHER, {"is_baseline": True, "gates": 1},

@@ -569,18 +569,6 @@ def test_a_workload_that_another_model_must_answer_has_another_key(tmp_path):
     assert plain.key != named.key
 
 
-# Repeats ---------------------------------------------------------------------------------------
-
-
-def test_a_baseline_may_have_more_replies_than_its_variants(tmp_path):
-    repeats = "repeats: {baseline: 10, variants: 2}\n"
-    found = suite(tmp_path, CLAUDE, CLAUDE.replace("one:", "two:"), more=repeats)
-    one, two = found.variants.values()
-
-    assert (found.repeats, found.baseline_repeats) == (2, 10)
-    assert [plan.side_repeats(found, side, 2) for side in (one, two)] == [10, 2]
-
-
 # The order, which spares the weights a change of their adapter --------------------------------
 
 

@@ -40,7 +40,7 @@ def test_the_smallest_suite_has_its_defaults(tmp_path):
     assert found.accepted_path == found.path.with_name("s.accepted.json")
 
 
-LADDER = "ladder: {worth: , most_changes: 3}"
+LADDER = "ladder: {local_only: true}"
 COSTS = (
     "economics: {{calls_per_day: 5, training_usd: 7, variants: {{tuned: {{training_usd: {}}}}}}}"
 )
@@ -59,7 +59,7 @@ COSTS = (
         ("reply: {thoughts: true}", "reply.thoughts", None),
         # An empty threshold or cost stands for its default, and a cost of zero for none.
         ("reply: {thoughts: }", "reply.thoughts", None),
-        (LADDER, "ladder.worth", 0.05),
+        (LADDER, "local_only", True),
     ],
 )
 def test_a_key_of_the_suite_is_read_as_it_is_written(tmp_path, more, path, value):
@@ -89,7 +89,7 @@ gates:
   accuracy:
     min: 0.5
     max_drop: 0.1
-ladder: {worth: 0.1}
+ladder: {}
 """
     wanted = {
         "baseline": 2, "variants": 3, "variants.current": 4, "variants.draft": 5,

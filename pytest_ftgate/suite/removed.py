@@ -1,0 +1,34 @@
+"""Names that went, and what to write instead: read by the message for an unknown key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_ftgate.readers.yaml import KeyPath
+
+_CONSTANT = "it is a constant now, which docs/ladder.md explains: remove it"
+
+#: The end of a key's path, without numbers of lists, and what to do with it.
+REMOVED_KEYS: Mapping[str, str] = {
+    "repeats.baseline": "write repeats: N, the replies to each case of every variant",
+    "repeats.variants": "write repeats: N, the replies to each case of every variant",
+    "data.want_rows": "remove it; min_rows is the limit",
+    "data.near": "near duplicates share at least 80% of their words now: remove it",
+    "ladder.worth": _CONSTANT,
+    "ladder.fewest_examples": _CONSTANT,
+    "ladder.wanted_examples": _CONSTANT,
+    "ladder.most_changes": _CONSTANT,
+    "ladder.long_prompt": _CONSTANT,
+    "ladder.costly_prompt": _CONSTANT,
+    "ladder.format_errors": _CONSTANT,
+    "ladder.knowledge": _CONSTANT,
+    "ladder.payback_days": _CONSTANT,
+    "ladder.retirement_days": _CONSTANT,
+}
+
+
+def removed_key(key_path: KeyPath) -> str:
+    """Return what to do with a key that went, or "" for a key that never was."""
+    names = [part for part in key_path if isinstance(part, str)]
+    ends = (".".join(names[start:]) for start in range(len(names)))
+    return next((REMOVED_KEYS[end] for end in ends if end in REMOVED_KEYS), "")

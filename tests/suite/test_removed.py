@@ -1,0 +1,41 @@
+"""A key that went has one message, which says what to write instead."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ftgate_testing.tables import every_row
+
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.removed import REMOVED_KEYS
+
+WHERE = {
+    "data": ("gates", "data"),
+    "ladder": ("ladder",),
+    "repeats": ("repeats",),
+}
+
+
+@every_row("name", [*REMOVED_KEYS])
+def test_a_key_that_went_has_one_message_with_file_line_and_remedy(tmp_path, name):
+    outer, key = name.split(".")
+    suite = {
+        "cases": [{"input": "a", "expected": "b"}],
+        "variants": {"current": {"provider": "anthropic", "model": "m"}},
+        "gates": {"accuracy": {"min": 0.5}},
+    }
+    place = suite
+    for part in WHERE[outer]:
+        place = place.setdefault(part, {})
+    place[key] = 3
+    path = tmp_path / "s.ftgate.yaml"
+    path.write_text(yaml.safe_dump(suite, sort_keys=False), "utf-8")
+
+    with pytest.raises(SuiteError) as error:
+        load_suite(path, tmp_path)
+
+    (told,) = [one for one in error.value.errors if REMOVED_KEYS[name] in one.message]
+    # A value that is no mapping any more is told where it begins.
+    assert (told.path, told.line) == ("s.ftgate.yaml", 12 - (outer == "repeats"))
+    assert told.message.startswith(f'"{key}" is no key any more: ')
