@@ -240,8 +240,7 @@ def _recorded(variant: Variant) -> Iterator[Diagnosis]:
     traced = sum(row.run is not None and row.run.uses is not None for row in file.rows)
     runs = f"{quantity(len(file.rows), 'run')} of {tasks}, {traced:,} with a trace"
     yield Diagnosis(Level.OK, f"read as {file.tool}: {runs}")
-    for text in file.notes:
-        yield Diagnosis(Level.WARN, escape_controls(text))
+    yield from (Diagnosis(Level.WARN, escape_controls(text)) for text in file.notes)
 
 
 def _retirement(variant: Variant) -> Iterator[Diagnosis]:

@@ -52,26 +52,20 @@ class _RungComparison:
 
     Attributes:
         gains: by (over, variant), in both directions.
-        margin: the drop that still counts as as good, as a share.
-        p_worse: by (over, variant), the p-value against a drop of *margin*; corrected (Holm) for
+        p_worse: by (over, variant), the p-value against a drop of `WORTH`; corrected (Holm) for
             all pairs of one direction, as the p-values of the gains are.
     """
 
     gains: Mapping[tuple[str, str], Gain]
-    margin: float
     p_worse: Mapping[tuple[str, str], float]
 
     def is_as_good(self, variant: str, other: str) -> bool:
-        """Return True if a drop of the margin from *other* to *variant* is ruled out."""
+        """Return True if a drop of `WORTH` from *other* to *variant* is ruled out."""
         return self.p_worse.get((other, variant), 1.0) <= MISS
 
 
-def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungComparison:
-    """Compare every pair of variants.
-
-    *samples* are in the order of the ladder. *margin* is the drop that still counts as as good, as
-    a share.
-    """
+def _compare_rungs(samples: Mapping[str, Samples]) -> _RungComparison:
+    """Compare every pair of variants; *samples* are in the order of the ladder."""
     upwards = list(combinations(samples, 2))
     downwards = [(high, low) for low, high in upwards]
     pairs = {
@@ -83,10 +77,10 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungCompar
     for keys in (upwards, downwards):
         # The gain of a variant is the drop from it to the other one.
         p_better = holm([pairs[variant, over].p_drop() for over, variant in keys]).tolist()
-        corrected = holm([pairs[key].p_worse(margin) for key in keys]).tolist()
+        corrected = holm([pairs[key].p_worse() for key in keys]).tolist()
         gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
         p_worse |= dict(zip(keys, corrected, strict=True))
-    return _RungComparison(gains, margin, p_worse)
+    return _RungComparison(gains, p_worse)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,11 +109,11 @@ class _Pair:
         counts = self._tested
         return 1.0 if counts is None or self.is_unchanged else float(p_drop(counts))
 
-    def p_worse(self, margin: float) -> float:
+    def p_worse(self) -> float:
         counts = self._tested
-        if counts is None or not 0.0 < margin < 1.0:
-            return 1.0
-        return 0.0 if self.is_unchanged else float(p_noninferior(counts, margin))
+        if counts is None or self.is_unchanged:
+            return float(counts is None)
+        return float(p_noninferior(counts, WORTH))
 
 
 def _gain(over: str, pair: _Pair, p: float) -> Gain:
@@ -144,7 +138,7 @@ def compare_challengers(
             challenger=challenger,
             tuned=tuned,
             gain=comparison.gains[tuned, challenger],
-            margin=comparison.margin,
+            margin=WORTH,
             p=p,
             outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
         )
@@ -312,7 +306,7 @@ def build_ladder(evidence: Evidence) -> Ladder:
         for _, variant in _measured_rungs(evidence)
     }
     scored = {name: sample for name, sample in samples.items() if sample.has_reply.any()}
-    comparison = _compare_rungs(scored, WORTH)
+    comparison = _compare_rungs(scored)
     costs = _variant_costs(evidence)
     rows = _ladder_rows(evidence, comparison, costs)
     tuned = [row.variant for row in rows if row.rung == TUNED_RUNG]
@@ -418,12 +412,9 @@ def required_gain(economics: Economics | None, extra_cost: float | None) -> floa
 
     It is known if a wrong reply has a cost.
     """
-    usd_for_all_wrong = (
-        (economics.wrong_usd or 0.0) * economics.calls_per_month if economics else 0.0
-    )
-    if not usd_for_all_wrong or extra_cost is None:
+    if economics is None or not economics.wrong_usd or extra_cost is None:
         return WORTH
-    return max(0.0, extra_cost / usd_for_all_wrong)
+    return max(0.0, extra_cost / (economics.wrong_usd * economics.calls_per_month))
 
 
 def untried_rungs(

@@ -85,8 +85,7 @@ class DecisionContext:
 
 def _required_gain(context: DecisionContext) -> float:
     saves = context.break_even.saves_per_month if context.break_even else None
-    extra_cost = None if saves is None else -saves
-    return required_gain(context.economics, extra_cost)
+    return required_gain(context.economics, None if saves is None else -saves)
 
 
 def _pays_back(context: DecisionContext) -> bool:
@@ -94,8 +93,7 @@ def _pays_back(context: DecisionContext) -> bool:
     break_even = context.break_even
     if break_even is None or break_even.saves_per_month is None or break_even.days is None:
         return False
-    is_soon = break_even.days <= _PAYBACK_DAYS
-    return break_even.saves_per_month > 0.0 and is_soon
+    return break_even.saves_per_month > 0.0 and break_even.days <= _PAYBACK_DAYS
 
 
 def _is_worth_it(context: DecisionContext) -> bool:
@@ -117,8 +115,7 @@ def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
     for name, evaluate, needed in RULES:
         result = evaluate(context)
         if result is not None:
-            holds, why = result
-            yield Condition(name=name, needed=needed, holds=holds, note=why)
+            yield Condition(name=name, needed=needed, holds=result[0], note=result[1])
 
 
 def _for(kind: ReasonKind, **values: NoteValue) -> _Result:
@@ -170,9 +167,8 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> _Result | None:
     if minimum is None or below.accuracy is None:
         return None
     change = below.accuracy - minimum
-    certain = (below.accuracy_high or 1.0) < minimum
     values = {"accuracy": below.accuracy, "minimum": minimum, "change": change}
-    holds = certain and -change >= WORTH
+    holds = (below.accuracy_high or 1.0) < minimum and -change >= WORTH
     return holds, note(ReasonKind.MINIMUM, variant=below.variant, **values)
 
 
@@ -180,25 +176,24 @@ def _evaluate_examples(context: DecisionContext) -> _Result:
     rows, tuned = context.examples, context.tuned
     if tuned and tuned.training_rows is not None:
         rows = tuned.training_rows
-    fewest, wanted = _FEWEST_EXAMPLES, _WANTED_EXAMPLES
     if rows is None:
-        return _unknown(ReasonKind.NO_TRAINING_DATA, wanted=wanted)
-    if rows < fewest:
-        return _against(ReasonKind.TOO_FEW_ROWS, rows=rows, fewest=fewest)
-    if rows < wanted:
-        return _for(ReasonKind.FEW_ROWS, rows=rows, wanted=wanted)
+        return _unknown(ReasonKind.NO_TRAINING_DATA, wanted=_WANTED_EXAMPLES)
+    if rows < _FEWEST_EXAMPLES:
+        return _against(ReasonKind.TOO_FEW_ROWS, rows=rows, fewest=_FEWEST_EXAMPLES)
+    if rows < _WANTED_EXAMPLES:
+        return _for(ReasonKind.FEW_ROWS, rows=rows, wanted=_WANTED_EXAMPLES)
     return _for(ReasonKind.ENOUGH_ROWS, rows=rows)
 
 
 def _evaluate_stable(context: DecisionContext) -> _Result:
-    git, most = context.git, _MOST_CHANGES
+    git = context.git
     if git.unknown_reason:
         return _unknown(ReasonKind.CHANGES_UNKNOWN, reason=git.unknown_reason)
     values: dict[str, NoteValue] = {"commits": git.commits, "days": git.days, **git.changes}
-    values |= {"is_young": git.days < _STABLE_DAYS}
-    if git.commits <= most:
+    values["is_young"] = git.days < _STABLE_DAYS
+    if git.commits <= _MOST_CHANGES:
         return _for(ReasonKind.CHANGES, **values)
-    return _against(ReasonKind.MANY_CHANGES, **values, most=most)
+    return _against(ReasonKind.MANY_CHANGES, **values, most=_MOST_CHANGES)
 
 
 def _evaluate_knowledge(context: DecisionContext) -> _Result | None:
@@ -215,10 +210,10 @@ def _evaluate_prompt(context: DecisionContext) -> _Result | None:
     variant, tokens = context.below.variant, context.below.prompt_tokens
     if tokens is None:
         return None
-    if tokens > _COSTLY_PROMPT:
-        return _for(ReasonKind.COSTLY_PROMPT, variant=variant, tokens=tokens)
     if tokens > _LONG_PROMPT:
-        return _for(ReasonKind.LONG_PROMPT, variant=variant, tokens=tokens)
+        is_costly = tokens > _COSTLY_PROMPT
+        kind = ReasonKind.COSTLY_PROMPT if is_costly else ReasonKind.LONG_PROMPT
+        return _for(kind, variant=variant, tokens=tokens)
     return _against(ReasonKind.SHORT_PROMPT, variant=variant, tokens=tokens)
 
 
@@ -226,9 +221,8 @@ def _evaluate_format(context: DecisionContext) -> _Result | None:
     row = context.with_schema or context.below
     if row.format is None:
         return None
-    broken = 1.0 - row.format
-    is_high = broken >= FORMAT_ERRORS
-    values: dict[str, NoteValue] = {"share": broken, "variant": row.variant}
+    is_high = 1.0 - row.format >= FORMAT_ERRORS
+    values: dict[str, NoteValue] = {"share": 1.0 - row.format, "variant": row.variant}
     if context.with_schema:
         return is_high, note(ReasonKind.FORMAT_UNDER_SCHEMA, **values)
     return (_unknown if is_high else _against)(ReasonKind.FORMAT_WITHOUT_SCHEMA, **values)
@@ -261,8 +255,8 @@ def _evaluate_volume(context: DecisionContext) -> _Result | None:
 
 def _against_the_price(break_even: BreakEven, values: Mapping[str, NoteValue]) -> _Result:
     if break_even.days is not None and (break_even.saves_per_month or 0.0) > 0.0:
-        days = {"days": break_even.days, "most": _PAYBACK_DAYS}
-        return _against(ReasonKind.PAID_BACK_LATE, **values, **days)
+        paid = {"days": break_even.days, "most": _PAYBACK_DAYS}
+        return _against(ReasonKind.PAID_BACK_LATE, **values, **paid)
     if break_even.calls_per_day is None:
         return _against(ReasonKind.NEVER_CHEAPER, **values)
     return _against(ReasonKind.CHEAPER_FROM, **values, break_even=break_even.calls_per_day)
@@ -279,8 +273,7 @@ def _evaluate_gates(context: DecisionContext) -> _Result | None:
     bad = [gate for gate, end in outcomes.items() if end in ("failed", "invalid", NOT_EVALUATED)]
     holds = False if bad else None if "inconclusive" in outcomes.values() else True
     listed = tuple(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
-    name = context.tuned.variant
-    return holds, note(ReasonKind.GATES, variant=name, outcomes=listed)
+    return holds, note(ReasonKind.GATES, variant=context.tuned.variant, outcomes=listed)
 
 
 def _evaluate_challengers(context: DecisionContext) -> _Result | None:

@@ -286,8 +286,6 @@ def _gate_losses(before: GateExam, now: GateExam, variant: str) -> Iterator[Exam
     if variant in now.uncompared and variant not in before.uncompared:
         yield ExamLoss(LossOfExam.COMPARED, variant)
     for key in dict.fromkeys((*before.limits, *now.limits)):
-        if key in _GONE:
-            continue
         limits = before.limits.get(key), now.limits.get(key)
         if key == _REPEATS:
             yield from _fewer_repeats(*limits)
@@ -312,8 +310,6 @@ def _other_thoughts(before: float | str | None, now: float | str | None) -> Iter
         yield ExamLoss(LossOfExam.THOUGHTS, _THOUGHTS, *values)
 
 
-#: Limits of earlier records that no gate has any more.
-_GONE = ("near",)
 #: Limits that are stricter the larger they are.
 _AT_LEAST = ("min", "min_rows", "judge ", "clip")
 #: Lists that let more pass the longer they are.
@@ -332,7 +328,8 @@ def _is_loosened(key: str, before: float | str | None, now: float | str | None) 
     if key in _LOOSE:
         return now == _LOOSE[key] != before
     if before is None or now is None:
-        return before is not None
+        # Earlier records have the share of near duplicates, which is a constant now.
+        return before is not None and key != "near"
     if isinstance(before, str) or isinstance(now, str):
         return before != now
     return now < before if key.startswith(_AT_LEAST) else now > before

@@ -6,24 +6,21 @@ from collections.abc import Mapping
 
 from pytest_ftgate.readers.yaml import KeyPath
 
-_CONSTANT = "it is a constant now, which docs/ladder.md explains: remove it"
-
 #: The end of a key's path, without numbers of lists, and what to do with it.
 REMOVED_KEYS: Mapping[str, str] = {
     "repeats.baseline": "write repeats: N, the replies to each case of every variant",
     "repeats.variants": "write repeats: N, the replies to each case of every variant",
     "data.want_rows": "remove it; min_rows is the limit",
     "data.near": "near duplicates share at least 80% of their words now: remove it",
-    "ladder.worth": _CONSTANT,
-    "ladder.fewest_examples": _CONSTANT,
-    "ladder.wanted_examples": _CONSTANT,
-    "ladder.most_changes": _CONSTANT,
-    "ladder.long_prompt": _CONSTANT,
-    "ladder.costly_prompt": _CONSTANT,
-    "ladder.format_errors": _CONSTANT,
-    "ladder.knowledge": _CONSTANT,
-    "ladder.payback_days": _CONSTANT,
-    "ladder.retirement_days": _CONSTANT,
+    **dict.fromkeys(
+        (
+            *("ladder.worth", "ladder.fewest_examples", "ladder.wanted_examples"),
+            *("ladder.most_changes", "ladder.long_prompt", "ladder.costly_prompt"),
+            *("ladder.format_errors", "ladder.knowledge"),
+            *("ladder.payback_days", "ladder.retirement_days"),
+        ),
+        "it is a constant now, which docs/ladder.md explains: remove it",
+    ),
 }
 
 
