@@ -96,7 +96,7 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     power prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs
     scaffold scoring screen selection self sequential served settings source sqlite state stats
-    structured summary swe table tables terminal text transformers ungated usage vally weights
+    structured summary swe table tables terminal text transformers ungated usage weights
     wording writer yaml
 """))  # fmt: skip
 #: Folders of tests that mirror no room: what they test is named by them.

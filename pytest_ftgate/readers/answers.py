@@ -41,7 +41,6 @@ from pytest_ftgate.readers.swe_bench import SWE_BENCH, reports_in
 from pytest_ftgate.readers.table import Row, read_delimited, read_parquet, read_rows
 from pytest_ftgate.readers.terminal_bench import TERMINAL_BENCH, runs_in
 from pytest_ftgate.readers.text import replace_in_json, values_checked
-from pytest_ftgate.readers.vally import VALLY, results_in
 
 #: What may be compared: a path, or rows as mappings.
 Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
@@ -164,21 +163,20 @@ def _rows_of(raw: RawFile, values: Iterable[Mapping[str, Any]]) -> tuple[Row, ..
 _TOOLS = (
     *(LM_EVAL, INSPECT, PROMPTFOO_RESULTS, OPENAI_ITEMS, OPENAI_EVENTS),
     *(DEEPEVAL, PYDANTIC_EVALS, HELM, EVERY_EVAL, BATCH),
-    *(HARBOR, TERMINAL_BENCH, SKILL_CREATOR, VALLY, SWE_BENCH),
+    *(HARBOR, TERMINAL_BENCH, SKILL_CREATOR, SWE_BENCH),
 )
 #: The formats of runners of agents and of harnesses, by the names that a suite may assert.
 FORMATS: Mapping[str, str] = {
     "harbor": HARBOR.name,
     "terminal-bench": TERMINAL_BENCH.name,
     "skill-creator": SKILL_CREATOR.name,
-    "vally": VALLY.name,
     "swe-bench": SWE_BENCH.name,
     "promptfoo": PROMPTFOO_RESULTS.name,
     "inspect": INSPECT.name,
     "lm-eval": LM_EVAL.name,
 }
 #: What gathers the results in a folder that a runner of agents wrote, each by other names.
-_FOLDERS = (trials_in, runs_in, results_in, reports_in)
+_FOLDERS = (trials_in, runs_in, reports_in)
 
 
 def _folder(answers: Answers) -> RawFile | None:

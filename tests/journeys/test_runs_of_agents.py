@@ -156,7 +156,8 @@ def test_the_arms_of_a_benchmark_are_variants(folder):
 
 @every_row("keys, told", [
     ({"more": ", format: harbour"}, 'there is no format "harbour"; did you mean "harbor"?'),
-    ({"more": ", format: vally"}, 'read as "Harbor job", not as vally; write format: harbor'),
+    ({"more": ", format: swe-bench"},
+     'read as "Harbor job", not as swe-bench; write format: harbor'),
     ({"new": "runs/new::gpt"}, 'runs/new: none of its agents alone is called "gpt"'),
     ({"new": "runs"}, 'variant "new": replies: runs holds jobs of Harbor; name one of runs/main'),
     ({"old": "runs"}, "cases: runs holds jobs of Harbor; name one of runs/main, runs/new"),
