@@ -14,7 +14,7 @@ VALUES = {
     "n": 20, "missing": 3, "needed": 40, "cases": "case", "setting": "max_drop: 0.1", "repeats": 3,
     "passes": 0.92, "now": 0.75, "anchor": False, "variant": "new", "gates": 2, "for": "worse",
     "is_baseline": False, "claims": "adapter", "skill": "facts", "margin": 0.1, "low": -0.2,
-    "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "remove",
+    "high": 0.1, "replies": 7, "format_error": "fenced", "repeated": True, "remedy": "remove rows",
     "requested": 5, "tokens": 900, "longest": 412, "file": "new.jsonl", "label": "refund",
     "taken_for": "billing",
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
