@@ -248,7 +248,6 @@ class IdentityNote(StrEnum):
     SKILL_USED = "skill used"
     SKILL_UNUSED = "skill unused"
     USE_UNKNOWN = "use unknown"
-    NO_SKILL_USED = "no skill used"
     BASELINE_DRIFTED = "baseline has drifted"
 
 

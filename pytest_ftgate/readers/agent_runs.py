@@ -157,16 +157,6 @@ def _skills_named(text: str) -> Iterator[str]:
             yield folder[0]
 
 
-#: What runners call the arm of an experiment that has the skill.
-_HAS_SKILL = re.compile(r"(?:with|new)[-_ ]?skill|skilled", re.IGNORECASE)
-
-
-def runs_without_skill(arm: str, runs: Iterable[RunFacts | None]) -> int:
-    """Return how many *runs* have a trace, if *arm* has a skill and no trace names one; else 0."""
-    traced = [run.uses for run in runs if run and run.uses is not None]
-    return len(traced) if _HAS_SKILL.match(arm) and not any(traced) else 0
-
-
 def missing_note(reasons: Sequence[str]) -> Iterator[str]:
     """Yield how many runs are missing, by the *reasons* of all runs; "" for one that counts."""
     counts = Counter(reason[:_MAX_REASON] for reason in reasons if reason)

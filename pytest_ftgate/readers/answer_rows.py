@@ -135,7 +135,6 @@ class AnswerFile:
         unread: the columns that have no role.
         notes: sentences on what the file has and the rows have not.
         unit: what the tool calls a case: ``case``, ``task`` or ``test``.
-        arm: what the tool calls this arm of an experiment, or "".
     """
 
     path: Path
@@ -147,7 +146,6 @@ class AnswerFile:
     unread: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     unit: str = "case"
-    arm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,13 +431,11 @@ class Found(NamedTuple):
         replies: as the format's ``read`` takes them.
         scores: the names of its scores; the first is read, unless the user names another.
         notes: sentences on what the replies have not.
-        arm: as in `AnswerFile`.
     """
 
     replies: Iterable[Any]
     scores: Iterable[str]
     notes: Iterable[str] = ()
-    arm: str = ""
 
 
 class Sample(NamedTuple):
@@ -511,7 +507,6 @@ def read_tool(raw: RawFile, columns: Columns, tool: ToolFormat) -> AnswerFile | 
         name=raw.name,
         tool=tool.name,
         unit=tool.unit,
-        arm=held.arm,
         rows=tuple(_tool_row(raw, columns, tool, sample) for sample in samples),
         columns=used,
         notes=(*lost, *held.notes, *([_scores_not_read(others)] if others else ())),

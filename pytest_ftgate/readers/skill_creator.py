@@ -82,7 +82,7 @@ def _find_runs(raw: RawFile) -> Found | None:
     model = text_at(raw.document or {}, "metadata.executor_model")
     model = "" if model.startswith(_UNKNOWN) else model
     kept = [run for run in runs if str(run["configuration"]) == arm]
-    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED), arm=arm)
+    return Found([(run, model) for run in kept], (_PASS_RATE, _ALL_PASSED))
 
 
 def _run(found: tuple[Mapping[str, Any], str], score: str) -> Sample:

@@ -63,7 +63,6 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.SKILL_UNUSED: _unused,
     IdentityNote.USE_UNKNOWN: "no trace says which skills {of:#run} read: the use of {skill} is "
     "not checked",
-    IdentityNote.NO_SKILL_USED: "{arm} used a skill in 0 of {of:#run} that have a trace",
     IdentityNote.BASELINE_DRIFTED: "the recorded baseline has drifted: {before:percent} → "
     "{after:percent} on {cases} repeated cases; it is not compared",
 }

@@ -15,11 +15,9 @@ from pytest_ftgate.errors import ConfigurationError, RepliesMissing
 from pytest_ftgate.gates.design import Look, shared_levels
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import Given, GivenScores
-from pytest_ftgate.gates.notes import IdentityNote, Note, NoteKind
-from pytest_ftgate.gates.notes import note as make_note
-from pytest_ftgate.gates.statements import Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.notes import Note, NoteKind
+from pytest_ftgate.gates.statements import StepKind, Value
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.readers.agent_runs import runs_without_skill
 from pytest_ftgate.readers.answer_rows import AnswerFile, Columns
 from pytest_ftgate.readers.answers import Answers, read_answers, with_short_names
 from pytest_ftgate.readers.pairing import PairedRows, pair_files, with_cases
@@ -308,11 +306,10 @@ def _evaluate(read: ComparedFiles, started: float) -> CompareResult:
         if variant.gated
     )
     pairs = [(files[0], other) for other in files[1:]]
-    told = (
+    verdicts = tuple(
         _told(kind_of(gate).evaluate(gate, each), coarse, pair, suite.inputs, read.scorer)
         for each, pair in zip(given, pairs, strict=True)
     )
-    verdicts = tuple(map(_held_to_arms, told, pairs))
     notes = tuple(_notes(read))
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
@@ -364,18 +361,6 @@ def _of_one_check(one: Note) -> Note:
     """Return a note without the checks against an accepted record, which a suite would add."""
     kept = {name: value for name, value in one.values.items() if name not in ("checks", "build")}
     return replace(one, values=kept) if one.kind == NoteKind.UNCHANGED_PASSES else one
-
-
-def _held_to_arms(verdict: Verdict, files: Iterable[AnswerFile]) -> Verdict:
-    """Return *verdict*, invalid if an arm that is called one with a skill has used none."""
-    for file in files:
-        if of := runs_without_skill(file.arm, (row.run for row in file.rows)):
-            reason = make_note(IdentityNote.NO_SKILL_USED, arm=file.name, of=of)
-            statement = Statement(StatementKind.INVALID, reason.values_with("reason"))
-            return replace(
-                verdict, outcome=Outcome.INVALID, statement=statement, checks=(), next=(), notes=()
-            )
-    return verdict
 
 
 def _notes(read: ComparedFiles) -> Iterator[str]:
