@@ -25,7 +25,6 @@ from zlib import crc32
 import draws as draw
 import numpy as np
 from error_rates_builds import print_build_rows
-from error_rates_logprobs import print_logprob_rows
 from error_rates_looks import print_look_rows
 from error_rates_means import print_rows
 from error_rates_parts import print_part_rows
@@ -304,8 +303,6 @@ def main() -> int:
             print_topic(topic, rows)
     print("\nMacro-F1 and cost\n")
     means_are_met = print_rows(given.replicates // 3, given.seed)
-    print("\nLog-probabilities\n")
-    means_are_met &= print_logprob_rows(given.replicates // 3, given.seed)
     print("\nParts of the cases that are named\n")
     means_are_met &= print_part_rows(given.replicates // 3, given.seed)
     print("\nEarly looks at general skills\n")

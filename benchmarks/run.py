@@ -89,7 +89,6 @@ FIGURES = (
     Figure("agents", "benchmarks/agents_aa.py LEADERBOARD", is_long=True),
     Figure("builds", "benchmarks/error_rates_builds.py", is_long=True),
     Figure("labels", "benchmarks/error_rates_labels.py", is_long=True),
-    Figure("margins", "benchmarks/error_rates_logprobs.py --replicates 300", is_long=True),
     Figure(
         "peers",
         "benchmarks/peers.py HARNESS --rounds 1 --warm-rounds 0 pydantic_evals promptfoo "

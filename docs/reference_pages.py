@@ -43,7 +43,6 @@ TITLES = {
     "DeclaredThoughts": "gates.format.thoughts",
     "DeclaredForgetting": "gates.forgetting",
     "DeclaredLog": "A log as a skill",
-    "DeclaredDivergence": "gates.divergence",
     "DeclaredCost": "gates.cost",
     "DeclaredLatency": "gates.latency",
     "DeclaredUsage": "gates.usage",

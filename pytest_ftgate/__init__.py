@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.reporting.next_steps import step_line
     from pytest_ftgate.reporting.notes import note_text
-    from pytest_ftgate.requests.logprobs import Logprobs
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
@@ -35,7 +34,6 @@ __all__ = [
     "Conversation",
     "EvaluateResult",
     "Ftgate",
-    "Logprobs",
     "Outcome",
     "Provider",
     "ProviderRejected",
@@ -71,7 +69,6 @@ _NAMES = {
     "reporting.headlines": ("headline",),
     "reporting.next_steps": ("step_line",),
     "reporting.notes": ("note_text",),
-    "requests.logprobs": ("Logprobs",),
     "requests.reply": ("Reply",),
     "requests.request": ("Request", "Step", "ToolCall"),
     "results.run": ("Report",),

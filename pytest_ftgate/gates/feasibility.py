@@ -28,7 +28,6 @@ from pytest_ftgate.gates.design import (
 from pytest_ftgate.gates.notes import Note, NoteKind, NoteValue, note
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
-    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -341,18 +340,6 @@ def _p_unseen(limit: float, most: float, design: Design) -> float:
         sizes[group] += weight / mean
     unseen = max(sizes.values()) * (most - limit)
     return prod(unseen / (unseen + limit * size) for size in sizes.values())
-
-
-def divergence_problems(suite: Suite, gate: DivergenceGate) -> Iterator[Problem]:
-    """Yield why the cases could not bound the divergence from the base."""
-    if gate.max_kl is None or gate.most is None:
-        return
-    design = design_of(suite, gate)
-    p = _p_unseen(gate.max_kl, gate.most, design)
-    if p > SIDE:
-        needed = ceil(design.n * log(SIDE) / log(p))
-        told = {"limit": gate.max_kl, "most": gate.most}
-        yield (note(NoteKind.DIVERGENCE_NEVER_SHOWN, **told, **design.counts, needed=needed),)
 
 
 def min_latency_cases(gate: LatencyGate) -> int:

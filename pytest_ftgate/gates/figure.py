@@ -24,7 +24,7 @@ class Figure:
 
     Attributes:
         unit: ``share``, ``usd`` (for 1,000 requests), ``usd_per_run``, ``usd_per_success``,
-            ``tokens`` or ``characters``, ``seconds``, ``ms``, ``tool_calls``, ``nats``; of a
+            ``tokens`` or ``characters``, ``seconds``, ``ms``, ``tool_calls``; of a
             relative change it is the unit of what changes.
         value: the number; 0 if *n* is 0.
         low, high: the ends of the interval; None if unbounded, or with too few cases for it.

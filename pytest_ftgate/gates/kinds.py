@@ -23,7 +23,6 @@ from pytest_ftgate.gates.design import (
 from pytest_ftgate.gates.feasibility import (
     Problem,
     cost_problems,
-    divergence_problems,
     latency_problems,
     rate_problems,
     skill_problems,
@@ -31,7 +30,6 @@ from pytest_ftgate.gates.feasibility import (
 from pytest_ftgate.gates.needs import (
     Given,
     Need,
-    ReadingRequest,
     ScoreRequest,
     Sides,
     TimesRequest,
@@ -43,7 +41,6 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DataGate,
-    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -334,24 +331,6 @@ class _LatencyKind(GateKind[LatencyGate]):
         yield from measure_latency(given.suite, gate, times)
 
 
-class _DivergenceKind(GateKind[DivergenceGate]):
-    """Divergence: a tuned variant's distributions against its base's, on the base's replies."""
-
-    problems = staticmethod(divergence_problems)
-
-    def needs(self, gate: DivergenceGate, sides: Sides) -> Iterator[ReadingRequest]:
-        of_gate = gate.kind if gate.cases else ""
-        replies = ScoreRequest(variant=sides.base, of_gate=of_gate, greedy=True)
-        yield ReadingRequest(reader=sides.variant.name, replies=replies)
-
-    def evaluate(self, gate: DivergenceGate, given: Given) -> Verdict:
-        from pytest_ftgate.gates.divergence import evaluate_divergence
-
-        (request,) = self.needs(gate, given)
-        cases = given.source.readings(request)
-        return evaluate_divergence(given.suite, gate, given.variant.name, cases)
-
-
 class _DataKind(GateKind[DataGate]):
     """Training data: the findings in the file that a variant was trained on."""
 
@@ -371,7 +350,6 @@ KINDS: dict[str, GateKind[Any]] = {
     "cost": _CostKind(),
     "latency": _LatencyKind(),
     "usage": _UsageKind(),
-    "divergence": _DivergenceKind(),
     "data": _DataKind(),
 }
 

@@ -1,11 +1,11 @@
-"""What a gate needs: the scores, readings and times that it reads, as values.
+"""What a gate needs: the scores and times that it reads, as values.
 
 One list serves planning, cost preview, waiting, early looks and evaluation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from pytest_ftgate.requests.request_groups import base_name
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.notes import Note
@@ -63,21 +62,13 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingRequest:
-    """A request for how far a variant is from its base, on *replies* of the base."""
-
-    reader: str
-    replies: ScoreRequest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TimesRequest:
     """A request for the latencies of *replies*."""
 
     replies: ScoreRequest
 
 
-Need = ScoreRequest | ReadingRequest | TimesRequest
+Need = ScoreRequest | TimesRequest
 
 
 def replies_of(need: Need) -> ScoreRequest:
@@ -138,10 +129,6 @@ class ScoreSource:
         """Return the evidence on the judges that graded *scores*, or None without judges."""
         del scores, baseline
         return None
-
-    def readings(self, request: ReadingRequest) -> Sequence[CaseDivergence]:
-        """Return how far a variant is from its base, for each reply of the base."""
-        raise LookupError(f"{request.reader} reads no replies here")
 
     def times(self, request: TimesRequest) -> ReplyTimes:
         """Return the latencies of the replies."""

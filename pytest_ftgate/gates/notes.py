@@ -94,7 +94,7 @@ class NoteKind(StrEnum):
     OTHER_THOUGHTS = "other thoughts"
     FEW_THOUGHTS = "few thoughts"
 
-    # Cost, latency and divergence
+    # Cost and latency
     FREE_BASELINE = "free baseline"
     UNSEEN_COST = "unseen cost"
     ABOVE_MOST = "above most"
@@ -115,10 +115,6 @@ class NoteKind(StrEnum):
     BASELINE_NOT_REQUESTED = "baseline not requested"
     IN_FLIGHT = "in flight"
     OTHER_WORKER = "other worker"
-    PERPLEXITY = "perplexity"
-    LOWER_BOUND = "lower bound"
-    CLIPPED = "clipped"
-    NOT_COMPARED = "not compared"
 
     # General skills
     WEAK_BASE = "weak base"
@@ -155,7 +151,6 @@ class NoteKind(StrEnum):
     MEDIAN_NEVER_BOUND = "median never bound"
     PRICE_WITHOUT_BOUND = "price without bound"
     PRICE_NEVER_SHOWN = "price never shown"
-    DIVERGENCE_NEVER_SHOWN = "divergence never shown"
 
 
 class FindingKind(StrEnum):

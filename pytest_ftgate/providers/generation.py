@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
@@ -26,13 +26,8 @@ from pytest_ftgate.providers.decoding import (
     cache_name,
     constraint_matcher,
     constraint_tokenizer,
-    divergence,
-    label_logprobs,
-    label_tokens,
     padded,
-    reply_distributions,
 )
-from pytest_ftgate.requests.logprobs import Logprobs, rounded
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -195,39 +190,11 @@ class ChatModel:
         return None
 
     def _answer(self, pairs: Sequence[tuple[Request, list[int]]]) -> Sequence[Reply]:
-        tokens, logprobs = self._generate(pairs), self._label_logprobs(pairs)
+        tokens = self._generate(pairs)
         return [
-            replace(self._reply(request, prompt, row), logprobs=of_labels)
-            for (request, prompt), row, of_labels in zip(pairs, tokens, logprobs, strict=True)
+            self._reply(request, prompt, row)
+            for (request, prompt), row in zip(pairs, tokens, strict=True)
         ]
-
-    def _label_logprobs(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[Logprobs | None]:
-        """Return the log-probabilities of the labels that each request asks for."""
-        found: list[Logprobs | None] = [None] * len(pairs)
-        for labels in dict.fromkeys(request.labels for request, _ in pairs if request.labels):
-            rows = [i for i, (request, _) in enumerate(pairs) if request.labels == labels]
-            tokens = label_tokens(self.tokenizer, labels, self._ends[0])
-            with torch.inference_mode():
-                prompts = [pairs[i][1] for i in rows]
-                values = label_logprobs(self.model, prompts, tokens, self._pad)
-            for row, of_row in zip(rows, values, strict=True):
-                values_by_label = zip(labels, map(rounded, of_row), strict=True)
-                found[row] = Logprobs(labels=dict(values_by_label))
-        return found
-
-    def distributions(self, request: Request) -> tuple[list[int], Any]:
-        """Return the tokens of the reply that *request* gives, and their distributions."""
-        text = request.given.text if request.given else ""
-        reply: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        prompt = self._prompt(request)
-        self._require_rows(reply)
-        try:
-            with torch.inference_mode():
-                return reply, reply_distributions(self.model, prompt, reply, self._pad)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise RequestRejected(OUT_OF_MEMORY.format(device=self.model.device)) from None
 
     def _generate(self, pairs: Sequence[tuple[Request, list[int]]]) -> list[list[int]]:
         """Return the tokens of each reply, and what may follow its end.
@@ -360,40 +327,6 @@ TOO_LARGE = (
     "{device} has too little memory for the weights; write dtype: bfloat16, quantization: nf4, "
     "device_map: auto, or device: cpu"
 )
-
-
-#: Returns the tokens of the reply that a request gives, and their distributions: of the tuned model
-#: and of its base.
-Distributions = Callable[[Request], tuple[list[int], Any, Any]]
-
-
-def answer_each(
-    requests: Sequence[Request],
-    write: Callable[[Sequence[Request]], Sequence[Reply | Exception]],
-    distributions: Distributions,
-) -> list[Reply | Exception]:
-    """Return a reply or an error for each of *requests*, in their order.
-
-    *write* answers those that give no reply; the others are compared by *distributions*.
-    """
-    # One by one: the distributions of a reply take much memory, and reading it is quick.
-    compared = iter([_compared(request, distributions) for request in requests if request.given])
-    written = [request for request in requests if not request.given]
-    made = iter(write(written) if written else ())
-    return [next(compared if request.given else made) for request in requests]
-
-
-def _compared(request: Request, distributions: Distributions) -> Reply | Exception:
-    """Return how far the distributions at the given reply are from those of the base."""
-    try:
-        tokens, tuned, base = distributions(request)
-    except RequestRejected as error:
-        return error
-    return Reply(
-        text=request.given.text if request.given else "",
-        usage={"input": len(tokens)},
-        logprobs=Logprobs(divergence=divergence(tokens, base, tuned)),
-    )
 
 
 def has_fast_16_bits() -> bool:

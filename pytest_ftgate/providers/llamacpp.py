@@ -24,7 +24,6 @@ from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableE
 from pytest_ftgate.machine import usable_cores
 from pytest_ftgate.providers.answers import StreamedReply, answer_end, obeyed
 from pytest_ftgate.providers.base import Provider
-from pytest_ftgate.providers.logprobs import logprob_options
 from pytest_ftgate.providers.openai import (
     chat_messages,
     chat_tools,
@@ -168,7 +167,7 @@ class LlamaCppProvider(Provider):
             seconds = time.perf_counter() - start
         if "error" in raw:
             raise self._error(raw["error"])
-        reply, usage = completion_reply(raw, request, Path(self._model).name), raw.get("usage", {})
+        reply, usage = completion_reply(raw), raw.get("usage", {})
         if self._prompts_tools(request):
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
@@ -206,7 +205,6 @@ class LlamaCppProvider(Provider):
             # Repeats must differ from each other, and each must be the same in the next run.
             "seed": int(request.sampling.get("seed", 0)) + request.repeat,
             "lora": lora,
-            **logprob_options(request),
         }
 
     def _prompt(self, request: Request) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from pytest_ftgate.errors import ReplyError, RetryableError
 from pytest_ftgate.providers.api import REPLY_TOOL, LearningProvider, turn_reply
 from pytest_ftgate.providers.base import declared_key
 from pytest_ftgate.providers.http import error_message, http_error, is_page, load_json, token_count
-from pytest_ftgate.providers.logprobs import given_reply_payload, logprob_options, read_logprobs
 from pytest_ftgate.providers.served import (
     BareError,
     Response,
@@ -123,16 +122,11 @@ _STOPS = {
 _SHOWN = 80
 
 
-def parse_completion(
-    body: bytes, headers: Mapping[str, str], request: Request, place: str
-) -> Reply:
-    """Return the reply to *request* in the body of a response.
-
-    *place* is the address or the model, for messages about log-probabilities.
+def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
+    """Return the reply in the body of a response.
 
     Raises:
         RetryableError: the body is not a completion.
-        RequestRejected: the log-probabilities that the request wants are missing or broken.
     """
     try:
         completion = load_json(body)
@@ -145,7 +139,7 @@ def parse_completion(
     if message.keys() <= {"role"} and not choice.get("finish_reason"):
         raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
     reply = replace(
-        completion_reply(completion, request, place),
+        completion_reply(completion),
         model=completion.get("model") or None,
         usage=_usage(completion.get("usage")),
         request_id=headers.get("x-request-id"),
@@ -154,8 +148,8 @@ def parse_completion(
     return replace(reply, text=refusal, stop="refusal") if refusal else reply
 
 
-def completion_reply(completion: Mapping[str, Any], request: Request, place: str) -> Reply:
-    """Return the reply to *request* in *completion*, with its log-probabilities."""
+def completion_reply(completion: Mapping[str, Any]) -> Reply:
+    """Return the reply in *completion*."""
     choice = completion["choices"][0]
     message = choice["message"]
     text, thought = chat_text(message)
@@ -163,8 +157,7 @@ def completion_reply(completion: Mapping[str, Any], request: Request, place: str
     if step and stop not in ("length", "refusal"):
         # The last tool call of a truncated turn is incomplete.
         stop = "tool"
-    logprobs = read_logprobs(request, completion, place)
-    return turn_reply(text, step, stop, thought=thought, logprobs=logprobs)
+    return turn_reply(text, step, stop, thought=thought)
 
 
 def completion_error(url: str, response: Response, *, has_answered: bool) -> ReplyError:
@@ -339,8 +332,6 @@ class OpenAIProvider(LearningProvider):
 
     def payload(self, request: Request) -> dict[str, Any]:
         """Return the body of *request*, without the settings that the server rejects."""
-        if request.given:
-            return given_reply_payload(request, chat_messages(request))
         sampling = self.supported(request.sampling)
         if "seed" in sampling:
             # Repeats must differ from each other, and each must be the same in the next run.
@@ -354,7 +345,7 @@ class OpenAIProvider(LearningProvider):
         }
         if request.tools:
             payload["tools"] = chat_tools(request)
-        return payload | logprob_options(request) | self._schema_options(request)
+        return payload | self._schema_options(request)
 
     def _schema_options(self, request: Request) -> dict[str, Any]:
         """Return the options that enforce the schema: the native one, or those of a forced tool."""
@@ -382,7 +373,7 @@ class OpenAIProvider(LearningProvider):
         if is_page(body):
             raise self.server.page_error()
         try:
-            reply = parse_completion(body, response.headers, request, self.server.url)
+            reply = parse_completion(body, response.headers)
         except RetryableError as error:
             where = f"({self.server.url}, model {request.model}){self.server.path_hint}"
             raise RetryableError(f"{error} {where}") from error

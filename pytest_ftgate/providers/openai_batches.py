@@ -105,7 +105,7 @@ class ChatBatches(BatchApi[OpenAIProvider]):
             raise self._relearned(error, request, unsent)
         name = response.get("request_id")
         headers = {"x-request-id": str(name)} if name else {}
-        reply = parse_completion(body, headers, request, request.model)
+        reply = parse_completion(body, headers)
         provider = self._provider(request)
         facts = await provider.facts(request.model)
         return provider.finished(replace(reply, facts=facts, processing="batch"), request, unsent)

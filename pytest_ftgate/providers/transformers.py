@@ -29,12 +29,11 @@ from pytest_ftgate.adapters.tokens import (
     model_vocabulary,
     token_names,
 )
-from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
+from pytest_ftgate.errors import ConfigurationError, ProviderRejected
 from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.generation import (
     TOO_LARGE,
     ChatModel,
-    answer_each,
     has_fast_16_bits,
     is_out_of_memory,
 )
@@ -66,7 +65,6 @@ class TransformersProvider(Provider):
         device = _device(str(first.runtime.get("device") or ""))
         self._chat = _load(Path(first.model), self._options, device)
         #: Another base that distributions are compared with, once there is one.
-        self._base: tuple[str, ChatModel] | None = None
         #: The model with its adapters, once there is one; and as the chats of each.
         self._peft: Any = None
         self._tuned: dict[str, ChatModel] = {}
@@ -93,7 +91,7 @@ class TransformersProvider(Provider):
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         try:
             with _without_casts():
-                return answer_each(requests, self._write, self._distributions)
+                return list(self._write(requests))
         except ConfigurationError as error:
             raise ProviderRejected(str(error)) from error
         except RuntimeError as error:
@@ -105,35 +103,6 @@ class TransformersProvider(Provider):
     def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         with self._using(requests[0].adapter) as chat:
             return chat.generate(requests)
-
-    def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
-        with self._using(request.adapter) as chat:
-            tokens, tuned = chat.distributions(request)
-        name = request.given.base if request.given else ""
-        with self._using(None):
-            chat = self._chat if name == self._model else self._base_at(name)
-            of_base, base = chat.distributions(request)
-        if of_base != tokens:
-            raise RequestRejected(
-                "the reply has other tokens for the base than for the tuned model"
-            )
-        # Rows of one embedding alone stand for tokens that no reply has.
-        rows = min(tuned.shape[-1], base.shape[-1])
-        return tokens, tuned[:, :rows].to(base.device), base[:, :rows]
-
-    def _base_at(self, name: str) -> ChatModel:
-        """Return the base that is another checkpoint than the model, loaded beside it."""
-        if self._base is None or self._base[0] != name:
-            loaded = _load(Path(name), self._options, str(self._chat.model.device))
-            own = model_vocabulary(self._chat.tokenizer.get_vocab())
-            if other := conflicts(loaded.tokenizer.get_vocab(), own):
-                raise ConfigurationError(
-                    f"{weights_name(name)} and {weights_name(self._model)} have different tokens "
-                    f"({token_names(other)}), so their distributions cannot be compared; name the "
-                    "base that the model was trained from"
-                )
-            self._base = (name, loaded)
-        return self._base[1]
 
     @contextmanager
     def _using(self, adapter: Adapter | None) -> Iterator[ChatModel]:
@@ -172,7 +141,7 @@ class TransformersProvider(Provider):
     async def close(self) -> None:
         """Wait for the thread, then release the model."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        del self._chat, self._peft, self._base, self._tuned
+        del self._chat, self._peft, self._tuned
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -320,7 +320,7 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
         )
 
 
-#: How an interval of a cost, a latency or a divergence was made, by the method of the check.
+#: How an interval of a cost or a latency was made, by the method of the check.
 _USAGE_METHODS = {
     "order": "order statistics",
     "t": "Johnson's t over the cases",
@@ -333,9 +333,6 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     verb = ":" if check.before is not None else " is"
     measured = f"{phrases.figure_name(check)}{verb} {_measured(check)}"
     measured = measured[:1].upper() + measured[1:]
-    if phrases.has_no_limit(check):
-        yield f"{measured}, {check.effective:.0f} unrelated replies. No limit is set: it is shown."
-        return
     # Its own phrase says the limit as it is declared.
     limit = phrases.limit(check).removeprefix("limit ")
     if check.low is not None and check.low == check.high:

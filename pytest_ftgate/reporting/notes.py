@@ -348,13 +348,6 @@ def _price_never_shown(values: Mapping[str, Any]) -> str:
     )
 
 
-def _clipped(values: Mapping[str, Any]) -> str:
-    largest = zip(values["cases"], values["largest"], strict=True)
-    shown = ", ".join(f"{name} {value:.3g}" for name, value in largest)
-    mean = f"{values['mean']:.3g}"
-    return f"each reply counts up to {values['most']:.3g}; without that {mean}; largest: {shown}"
-
-
 _WORDS: Mapping[str, Words] = {
     NoteKind.TEXT: "{text}",
     **FINDING_WORDS,
@@ -467,12 +460,6 @@ _WORDS: Mapping[str, Words] = {
     "this run; request all of them again to measure it: --ftgate-replies=fresh",
     NoteKind.IN_FLIGHT: "measured with up to {n:#request} in flight at once",
     NoteKind.OTHER_WORKER: "measured by another worker of this run",
-    NoteKind.PERPLEXITY: "perplexity of the base's own replies: {before:.3g} → {after:.3g} "
-    "({tokens:,} tokens)",
-    NoteKind.LOWER_BOUND: "a lower bound: only the {top} likeliest tokens of each model are "
-    "known, and {left_out:percent} of the base's probability is compared as one",
-    NoteKind.CLIPPED: _clipped,
-    NoteKind.NOT_COMPARED: "{n:#reply} of the base not compared",
     NoteKind.WEAK_BASE: "the base scores too low in {skills:list} to show a loss there",
     NoteKind.TRAINED_ON: "{n:#skills case} {n:stands/stand} in {file} (line {line}: {first}) and "
     "{n:is/are} left out: what was trained on shows no forgetting",
@@ -532,9 +519,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.PRICE_WITHOUT_BOUND: "nothing limits what one case of {variants:list} may cost, so "
     f"{_CASES} cannot show that the mean keeps a limit: {BOUND_COST}",
     NoteKind.PRICE_NEVER_SHOWN: _price_never_shown,
-    NoteKind.DIVERGENCE_NEVER_SHOWN: f"{_CASES} can never show max_kl {{limit:g}}, since one reply "
-    "may count up to {most:g}; it takes {needed:,}: write prompts: skills, a smaller clip, or add "
-    "cases",
     **REASONS,
 }
 

@@ -108,8 +108,6 @@ def amount(value: float, unit: str) -> str:
         return milliseconds(value)
     if unit.startswith("usd"):
         return usd(value)
-    if unit == "nats":
-        return f"{value:.3g} nats a token"
     is_measured = unit in ("seconds", "tool_calls")
     text = f"{value:.3g}" if is_measured and value < 100 else f"{value:,.0f}"  # noqa: PLR2004
     if unit == "seconds":

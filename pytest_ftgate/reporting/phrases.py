@@ -132,9 +132,7 @@ def measure_name(values: Mapping[str, Any]) -> str:
 
 
 def figure_name(check: Check) -> str:
-    """Return what a check of cost, latency, thoughts or divergence measures."""
-    if check.unit == "nats":
-        return "divergence from its base"
+    """Return what a check of cost, latency or thoughts measures."""
     if check.unit == "usd":
         return "cost of 1,000 requests"
     if check.measure:
@@ -251,8 +249,6 @@ def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str
     """
     if check.kind is CheckKind.MUST_PASS:
         return "must pass"
-    if has_no_limit(check):
-        return "no limit"
     if check.unit != "share":
         # Of the baseline the amount may be unknown.
         is_rise = check.before is not None or check.kind is CheckKind.BASELINE
@@ -282,11 +278,6 @@ def runs_text(check: Check) -> str:
     """Return ``5 runs``: of each task, on average, if a check is about these tasks alone."""
     runs = check.n / check.tasks
     return quantity(round(runs), "run") if runs == round(runs) else f"{runs:.1f} runs"
-
-
-def has_no_limit(check: Check) -> bool:
-    """Return True if the check is of a figure that is shown only, and limited by none."""
-    return check.unit == "nats" and not check.limit
 
 
 def check_text(check: Check, variant: str = "") -> str:
@@ -566,9 +557,6 @@ def _remarks(verdict: Verdict, check: Check) -> Iterator[str]:
             yield f"{lacks} {check.missing:,} of {total:,} {check.noun}s"
     if any(one.kind == NoteKind.NO_SUCCESS for one in check.notes):
         yield "no run succeeded"
-    for note in check.notes:
-        if note.kind == NoteKind.CLIPPED and note.values["over"]:
-            yield fill("{over:#reply} counted up to {most:.3g} only", note.values)
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
         yield f"must-keep cases broke: {first_names(verdict.breaks)}"
     yield from _part_remarks(verdict, check)

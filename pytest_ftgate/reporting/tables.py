@@ -36,7 +36,7 @@ from pytest_ftgate.reporting.number_text import (
     usd,
     with_more,
 )
-from pytest_ftgate.reporting.phrases import change_span, decimals, has_no_limit, limit, size
+from pytest_ftgate.reporting.phrases import change_span, decimals, limit, size
 from pytest_ftgate.reporting.text import (
     cell_count,
     escape_controls,
@@ -345,7 +345,7 @@ def _limit_cell(verdict: Verdict) -> str:
 
 def _short_limit_cell(verdict: Verdict) -> str:
     check = verdict.check
-    if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
+    if check is None or check.kind is CheckKind.MUST_PASS:
         return _limit_cell(verdict)
     if check.unit == "share" and check.before is not None:
         return f"{'±' * check.two_sided}{unsigned_points(check.limit)}"

@@ -11,7 +11,6 @@ from pytest_ftgate.gates.verdict import Check, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import amount, first_names, percent, points, quantity
-from pytest_ftgate.reporting.phrases import has_no_limit
 from pytest_ftgate.reporting.tables import TextTable, rate_cell, shown_file, table_lines
 from pytest_ftgate.reporting.text import escape_controls, fit_parts, wrap_lines
 from pytest_ftgate.results.run import Report, node_id, node_name
@@ -140,7 +139,8 @@ def unfailing_gates(report: Report) -> Iterator[str]:
         check = verdict.check
         if verdict.is_ungated:
             figure = f" {amount(check.after, check.unit)}" if check else ""
-            why = "no limit is set" if check and has_no_limit(check) else headline(verdict)
-            gates[why].append(f"{gate_name(report, verdict)}{figure}{_brief_change(verdict)}")
+            gates[headline(verdict)].append(
+                f"{gate_name(report, verdict)}{figure}{_brief_change(verdict)}"
+            )
     for why, names in gates.items():
         yield escape_controls(f"not gated  {', '.join(names)}: {why}")

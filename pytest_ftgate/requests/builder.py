@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
-from pytest_ftgate.requests.logprobs import GivenReply
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
 from pytest_ftgate.suite.addresses import resolve_base_urls
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
-from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import (
     PASSAGES,
     TemplateError,
@@ -288,9 +285,6 @@ class RequestBuilder:
         content = messages if self.provider.prompted else self._content(case)
         first, second, third, last = self.fingerprint_frame
         identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
-        labels = choice_labels(case.format) if case.score.reads_logprobs else ()
-        if labels:
-            identity += canonical_json({"labels": labels})
         return Request(
             **self._ownership(sha256(identity.encode()).hexdigest()),
             messages=messages,
@@ -298,7 +292,6 @@ class RequestBuilder:
             passages=self._passages.get(case.id, ()),
             case=None if self.provider.prompted else case,
             repeat=repeat,
-            labels=labels,
             **self.request_fields,
         )
 
@@ -344,40 +337,3 @@ def conversation_request(
         opened = first.messages or (("user", first.input),)
         first = replace(first, input="", messages=(*opened, *later))
     return CaseRequest(case, repeat, builder.build(first, messages, repeat))
-
-
-#: What the provider does with a given reply: it compares both distributions itself, or returns the
-#: likeliest tokens of the model that gets the request.
-_COMPARES = "full"
-
-
-def reading_requests(
-    base: Sequence[CaseRequest], tuned: Sequence[CaseRequest], results: Mapping[str, object]
-) -> list[tuple[CaseRequest, ...]]:
-    """Return for each reply of the base the requests that have it read.
-
-    There is one to the tuned model, and one to the base before it if the provider does not compare
-    the two itself. *base* and *tuned* are about the same cases; *results* are the replies, by
-    fingerprint. Replies without a text, and those after a thought that is not in it, are left out.
-    """
-    found: list[tuple[CaseRequest, ...]] = []
-    for of_base, of_tuned in zip(base, tuned, strict=True):
-        reply = results.get(of_base.fingerprint)
-        if not isinstance(reply, Reply) or not reply.text.strip() or reply.thought or reply.steps:
-            continue
-        if provider_spec(of_tuned.request.provider).logprobs == _COMPARES:
-            given = GivenReply(reply.text, of_base.request.model)
-            found.append((_reading(of_tuned, of_base, given),))
-        else:
-            given = GivenReply(reply.text)
-            found.append(tuple(_reading(side, of_base, given) for side in (of_base, of_tuned)))
-    return found
-
-
-def _reading(side: CaseRequest, of_base: CaseRequest, given: GivenReply) -> CaseRequest:
-    fingerprint = digest([side.fingerprint, of_base.fingerprint, "given reply", given.text])
-    # No constraint: the reply is not restricted, it is read.
-    request = replace(
-        side.request, fingerprint=fingerprint, given=given, labels=(), constraint=None, tools=()
-    )
-    return replace(side, request=request)

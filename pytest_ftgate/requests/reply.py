@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import finalize
 
 from pytest_ftgate.readers.text import replace_in_fields
-from pytest_ftgate.requests.logprobs import Logprobs
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import Tariff, request_price
@@ -172,7 +171,6 @@ class Reply:
         thought: what a reasoning model wrote before its answer; "" if it shows no thought. In the
             cache, a thought that the server sent inside the text is still there.
         score: the score that a file of recorded replies states, 0 to 1, or None.
-        logprobs: the log-probabilities that the request wants, or None.
         run: what is known of the run of an agent that ended with the reply, or None.
     """
 
@@ -189,7 +187,6 @@ class Reply:
     processing: str = ""
     thought: str = ""
     score: float | None = None
-    logprobs: Logprobs | None = None
     run: RunFacts | None = None
 
     def __post_init__(self) -> None:
@@ -222,8 +219,6 @@ class Reply:
         raw["text"] = self.text
         if self.score is not None:
             raw["score"] = self.score
-        if self.logprobs is not None:
-            raw["logprobs"] = self.logprobs.to_plain()
         if self.run is not None:
             raw["run"] = self.run.to_plain()
         return json.dumps(raw)
@@ -368,7 +363,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "steps": lambda steps: tuple(map(_step, steps)),
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,
-    "logprobs": Logprobs.from_plain,
     "run": _run_facts,
 }
 

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_ftgate.readers.text import replace_in_fields
-from pytest_ftgate.requests.logprobs import GivenReply
 from pytest_ftgate.suite.model import Case, ThoughtMarks, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
 from pytest_ftgate.suite.providers import provider_spec
@@ -138,8 +137,6 @@ class Request:
         tariff: the prices of the model.
         thoughts: the marks around a thought in the reply; None for the known ones. They change how
             a reply is read, and not the reply.
-        labels: the labels whose log-probabilities are requested with the reply.
-        given: the reply whose log-probabilities are requested, instead of a reply of the model.
         ends_at: where the provider ends the reply: after the ``sentence`` that answers, after the
             first block of ``code``, or "" where the model ends it.
     """
@@ -174,8 +171,6 @@ class Request:
     batch: bool = False
     tariff: Tariff = field(default_factory=Tariff)
     thoughts: ThoughtMarks | None = None
-    labels: tuple[str, ...] = ()
-    given: GivenReply | None = None
     ends_at: str = ""
     only_for: str = ""
     cached_as: str = ""

@@ -311,7 +311,7 @@ def _other_thoughts(before: float | str | None, now: float | str | None) -> Iter
 
 
 #: Limits that are stricter the larger they are.
-_AT_LEAST = ("min", "min_rows", "judge ", "clip")
+_AT_LEAST = ("min", "min_rows", "judge ")
 #: Lists that let more pass the longer they are.
 _EXCUSES = ("may_lose", "ignore")
 #: The values of keys that let more pass than any other value.

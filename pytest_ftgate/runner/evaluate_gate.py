@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import (
@@ -19,7 +18,6 @@ from pytest_ftgate.gates.design import Look
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import (
     Given,
-    ReadingRequest,
     ScoreRequest,
     ScoreSource,
     TimesRequest,
@@ -29,10 +27,6 @@ from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.notes import note_text
 from pytest_ftgate.reporting.number_text import percent
-from pytest_ftgate.requests.builder import reading_requests
-from pytest_ftgate.requests.logprobs import Divergence
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.planner import GateRun, Plan, full_look, look_size, runs_in_blocks
 from pytest_ftgate.runner.scores import human_scores
 from pytest_ftgate.runner.session import Session
@@ -42,25 +36,9 @@ from pytest_ftgate.suite.gate_kinds import compares_skills, is_rate
 from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.divergence import CaseDivergence
     from pytest_ftgate.gates.figures import ReplyTimes
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.runner.identity import IdentityReport
-
-
-def _divergence(
-    requests: tuple[CaseRequest, ...], results: Mapping[str, Reply | FtgateError]
-) -> Divergence | None:
-    """Return the divergence at one reply: of the provider, or of the two lists of tokens."""
-    replies = [results.get(request.fingerprint) for request in requests]
-    logprobs = [reply.logprobs for reply in replies if isinstance(reply, Reply) and reply.logprobs]
-    if len(logprobs) < len(requests):
-        return None
-    if len(logprobs) == 1:
-        return logprobs[0].divergence
-    from pytest_ftgate.scoring.logprobs import token_divergence
-
-    return token_divergence(logprobs[0].tokens, logprobs[1].tokens)
 
 
 #: Equal grades from one judge are reported from this number of replies on.
@@ -186,7 +164,7 @@ def _validate_scorers(session: Session, gate_run: GateRun) -> None:
 
 
 class PlannedScores(ScoreSource):
-    """The scores, readings and times that the replies of a session bring for one gate at a look."""
+    """The scores and times that the replies of a session bring for one gate at a look."""
 
     def __init__(self, session: Session, gate_run: GateRun, look: Look) -> None:
         self._session, self._gate_run, self._look = session, gate_run, look
@@ -218,18 +196,6 @@ class PlannedScores(ScoreSource):
         if found:
             self._session.scores.judge_evidence[scores] = found
         return found
-
-    def readings(self, request: ReadingRequest) -> Sequence[CaseDivergence]:
-        """Return how far a variant is from its base, for each reply of the base that can be read.
-
-        Raises:
-            FtgateError: the replies did not come, or the provider gives no log-probabilities.
-        """
-        (base, tuned), suite = self._plan.readings(request), self._gate_run.suite.name
-        checked_results = self._session.replies.checked_results
-        reading = reading_requests(base, tuned, checked_results([base], suite))
-        results = checked_results([[*chain.from_iterable(reading)]], suite)
-        return [(requests[-1].case, _divergence(requests, results)) for requests in reading]
 
     def times(self, request: TimesRequest) -> ReplyTimes:
         """Return the latencies of the replies."""

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.design import Look, build_checks, checks_by_gate, desig
 from pytest_ftgate.gates.feasibility import default_limit_problem, lacks_limit, limit_of_cases
 from pytest_ftgate.gates.kinds import pools_inputs
 from pytest_ftgate.gates.measures import pairs_of_scores, rate_of_scores
-from pytest_ftgate.gates.needs import ReadingRequest, When, replies_of
+from pytest_ftgate.gates.needs import When, replies_of
 from pytest_ftgate.gates.power import (
     PowerEstimate,
     assumed_discordance,
@@ -33,7 +33,6 @@ from pytest_ftgate.reporting.ladder import coverage_gap_lines
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
 from pytest_ftgate.requests.api_keys import KeyUse, key_uses
-from pytest_ftgate.requests.builder import reading_requests
 from pytest_ftgate.requests.estimate import EstimateRange, ReplyHistory, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.preflight import (
@@ -274,7 +273,6 @@ def _groups_of(
     for run in gate_runs:
         look = _look(session, run, most=most)
         groups += session.most(run) if most else session.groups(run, look)
-        groups += _reading_requests(session, run, look)
         groups += [planned_drift_requests(session, run)] if most else []
     only_data = bool(gate_runs) and not any(run.sends_requests for run in gate_runs)
     if groups or only_data:
@@ -285,17 +283,6 @@ def _groups_of(
     in_blocks = runs_in_blocks(suite, ladder=session.settings.ladder)
     look = _look(session, in_blocks[0], most=most) if in_blocks else full_look(suite)
     return [*groups, session.built.task(suite, variant, look)]
-
-
-def _reading_requests(session: Session, gate_run: GateRun, look: Look) -> list[_Requests]:
-    """Return the requests that have the replies of a base read, with stand-ins for missing ones."""
-    found: list[_Requests] = []
-    for need in gate_run.needs(look):
-        if isinstance(need, ReadingRequest):
-            base, tuned = session.plan(gate_run).readings(need)
-            replies = known_replies(session, need.replies.variant, base, only_cached=False)
-            found += reading_requests(base, tuned, replies)
-    return found
 
 
 def _graded_requests(

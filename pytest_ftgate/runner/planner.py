@@ -15,7 +15,6 @@ from pytest_ftgate.gates.design import MUST_PASS_REPEATS, Look
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.needs import (
     Need,
-    ReadingRequest,
     ScoreRequest,
     Sides,
     When,
@@ -367,14 +366,6 @@ class Plan:
         if request.greedy:
             return self.built.greedy_task(suite, side)
         return self.built.task(suite, side, Look(cases=request.ids, repeats=request.repeats))
-
-    def readings(self, request: ReadingRequest) -> tuple[Workload, Workload]:
-        """Return the greedy requests to the base of a tuned variant, and the same to the variant.
-
-        The variant is not sent its own: it reads the replies of the base.
-        """
-        of_reader = replace(request.replies, variant=request.reader)
-        return self.requests(request.replies), self.requests(of_reader)
 
     def _side(self, name: str) -> Variant:
         if self.variant.tuned and name == base_name(self.variant):

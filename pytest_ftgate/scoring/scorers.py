@@ -315,10 +315,6 @@ def _mean_score(scored: list[_Part]) -> ContentScore:
 def _score_by_rule(
     rule: Rule, case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores
 ) -> ContentScore:
-    if rule.kind == "margin" and case.expected is not None:
-        from pytest_ftgate.scoring.logprobs import score_margin
-
-        return score_margin(case, reply)
     if reply.has_no_answer and case.is_scorable:
         return INCORRECT
     if rule.kind in ("python", "offered", "holds", JAVASCRIPT):

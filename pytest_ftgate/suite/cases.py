@@ -54,7 +54,7 @@ def _part_error(answers: list[Any], score: Rule, formats: tuple[Rule, ...]) -> s
     if score.kind in _ANSWER_CHECKS:
         return _ANSWER_CHECKS[score.kind](answers, score)
     error = _text_error(answers, score)
-    if error or score.kind not in ("choice", "margin"):
+    if error or score.kind != "choice":
         return error
     return unknown_label_error([answer for answer in answers if answer != none], formats)
 

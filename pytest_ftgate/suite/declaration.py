@@ -458,14 +458,6 @@ class DeclaredForgetting(Declared):
     stop_early: StrictBool = False
 
 
-class DeclaredDivergence(Declared):
-    """The divergence gate: how far a tuned variant's distributions may be from its base's."""
-
-    max_kl: Positive | None = None
-    clip: Positive | None = None
-    prompts: Literal["skills", "cases"] = "skills"
-
-
 #: USD of a limit. Less than a billionth is no price of anything, and overflows what is computed.
 _Usd = Annotated[float, Field(strict=True, ge=1e-9, allow_inf_nan=False)]
 
@@ -504,7 +496,6 @@ class DeclaredGates(Declared):
     accuracy: DeclaredAccuracy | None = None
     format: DeclaredFormatGate | None = None
     forgetting: DeclaredForgetting | None = None
-    divergence: DeclaredDivergence | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None
     usage: DeclaredUsage | None = None

@@ -157,23 +157,6 @@ class RateGate(Gate):
         return min(compared, 1) if self.metric == "macro_f1" else compared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OfTuned(Gate):
-    """A gate that compares a tuned variant with its base, mostly on cases of its own."""
-
-    cases: tuple[Case, ...] = ()
-    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
-
-    @property
-    def own_cases(self) -> tuple[Case, ...]:
-        """The cases of skills, in place of the suite's."""
-        return self.cases
-
-    def applies_to(self, variant: Variant) -> bool:
-        """Return True if *variant* has a base to compare with."""
-        return variant.tuned
-
-
 #: From this many cases on, a family of skills is tested separately.
 MIN_FAMILY_CASES = 120
 #: A part of the skill cases: ``family`` or ``skill``, and its name.
@@ -181,7 +164,7 @@ SkillPart = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgettingGate(_OfTuned):
+class ForgettingGate(Gate):
     """The gate that limits how much general skill a fine-tuned variant may lose.
 
     Attributes:
@@ -204,6 +187,8 @@ class ForgettingGate(_OfTuned):
     """
 
     kind: str = "forgetting"
+    cases: tuple[Case, ...] = ()
+    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
     leveled: tuple[str, ...] = ()
     each: float | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
@@ -215,6 +200,15 @@ class ForgettingGate(_OfTuned):
     max_tokens: int | None = None
     excluded_skills: tuple[str, ...] = ()
     limit_keys: ClassVar[tuple[str, ...]] = ("max_drop", "each", "may_lose")
+
+    @property
+    def own_cases(self) -> tuple[Case, ...]:
+        """The cases of skills, in place of the suite's."""
+        return self.cases
+
+    def applies_to(self, variant: Variant) -> bool:
+        """Return True if *variant* has a base to compare with."""
+        return variant.tuned
 
     @property
     def prompt_modes(self) -> tuple[str, ...]:
@@ -382,43 +376,6 @@ class UsageGate(Gate):
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DivergenceGate(_OfTuned):
-    """The gate on how far a tuned variant's distributions are from its base's.
-
-    Attributes:
-        max_kl: the largest allowed mean divergence, in nats a token; None to show it only.
-        clip: the most that one reply counts in that mean; None for ten times *max_kl*.
-        cases: the cases of skills that the base replies to; () for those of the suite.
-    """
-
-    kind: str = "divergence"
-    max_kl: float | None = None
-    clip: float | None = None
-    limit_keys: ClassVar[tuple[str, ...]] = ("max_kl",)
-    #: The least clip in units of *max_kl*: if more than one reply in so many diverges without
-    #: bounds, the mean exceeds the limit.
-    least_clip: ClassVar[float] = 5.0
-
-    @property
-    def most(self) -> float | None:
-        """The most that one reply counts, or None without a limit."""
-        return None if self.max_kl is None else self.clip or 10.0 * self.max_kl
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows; a clip lets more pass the fewer times *max_kl* it is."""
-        # With slots the class is made anew, which super() alone does not find.
-        known = super(DivergenceGate, self).limits
-        if self.max_kl is None or self.most is None:
-            return known
-        return {**known, "clip / max_kl": round(self.most / self.max_kl, 6)}
-
-    def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
-        """Return the cases that the base replies to."""
-        return self.cases or tuple(cases)
-
-
 #: The kinds that are declared by their limits alone; a module of ``gates`` of this name has KIND.
 PLAIN_GATES: Mapping[str, Callable[..., Gate]] = {
     "cost": CostGate,
@@ -467,11 +424,6 @@ def claims_these_tasks(suite: Suite) -> bool:
 def compares_skills(gate: Gate) -> TypeGuard[ForgettingGate]:
     """Return True if *gate* compares the skills of a tuned variant with those of its base."""
     return isinstance(gate, ForgettingGate)
-
-
-def reads_distributions(gate: Gate) -> TypeGuard[DivergenceGate]:
-    """Return True if *gate* compares the distributions of a tuned variant with its base's."""
-    return isinstance(gate, DivergenceGate)
 
 
 def reads_contents(gate: Gate) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from math import inf
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declaration import (
     DeclaredData,
-    DeclaredDivergence,
     DeclaredFormatGate,
     DeclaredGates,
     DeclaredRate,
@@ -21,64 +18,16 @@ from pytest_ftgate.suite.gate_kinds import (
     PLAIN_GATES,
     CostGate,
     DataGate,
-    DivergenceGate,
     RateGate,
     compares_skills,
-    reads_distributions,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.model import Case, Gate, Variant
-from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels, grades_pairs
 
 if TYPE_CHECKING:
     from pytest_ftgate.suite.forgetting_gate import SkillReader
-
-#: Where the probability of a label of a reply can be had, and that of a given reply.
-_OF_LABELS, _OF_GIVEN = ("full", "given", "own"), ("full", "given")
-
-
-def margin_errors(cases: Iterable[Case], variants: Mapping[str, Variant]) -> Iterator[str]:
-    """Yield why the score ``margin`` cannot be computed."""
-    rated = [case for case in cases if case.score.reads_logprobs]
-    if not rated:
-        return
-    if not all(choice_labels(case.format) for case in rated):
-        yield "score: margin needs labels; write reply: {format: {choice: [...]}}"
-    for variant in variants.values():
-        if provider_spec(variant.provider).logprobs not in _OF_LABELS:
-            yield (
-                f"score: margin reads log-probabilities, and provider {variant.provider} of "
-                f"variant {variant.name} gives none; write score: choice, or use "
-                f"{_names_with(_OF_LABELS)}"
-            )
-
-
-def divergence_errors(gate: Gate, variants: Iterable[Variant]) -> Iterator[str]:
-    """Yield why the distributions of the gated variants cannot be compared with their bases'."""
-    for variant in variants:
-        if not (variant.gated and reads_distributions(gate) and gate.applies_to(variant)):
-            continue
-        if provider_spec(variant.provider).logprobs not in _OF_GIVEN:
-            yield (
-                f"provider {variant.provider} of variant {variant.name} gives no log-probabilities "
-                f"of a given reply; use {_names_with(_OF_GIVEN)} (a server such as vLLM), or "
-                "remove the gate"
-            )
-        elif variant.base_replies is not None:
-            yield (
-                f"the base of {variant.name} is recorded, so its distributions are not known; "
-                "remove base_replies, or the gate"
-            )
-
-
-def _names_with(kinds: Collection[str]) -> str:
-    names = [f"provider: {name}" for name, spec in PROVIDERS.items() if spec.logprobs in kinds]
-    return " or ".join(names)
-
-
-#: The set of skills whose prompts show how far a tuned model is from its base.
-_DIVERGENCE_SKILLS = "general-small"
 
 
 def check_gates(
@@ -91,8 +40,8 @@ def check_gates(
 
             check_variants(source, gate, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
-        for message in (*filter(None, [error]), *divergence_errors(gate, variants.values())):
-            source.add_error(gate.line, f"{gate.kind}: {message}")
+        if error:
+            source.add_error(gate.line, f"{gate.kind}: {error}")
     gated = [variant for variant in variants.values() if variant.gated]
     # What a variant lacks through an error of its own is no mistake of a gate.
     if not variants or source.has_error_in("variants"):
@@ -136,8 +85,6 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
 
         forgetting = resolve_forgetting(source, declared.forgetting, read_skill)
         gates |= {"forgetting": forgetting} if forgetting else {}
-    if "divergence" in written:
-        gates["divergence"] = _divergence_gate(source, declared.divergence or DeclaredDivergence())
     gates |= _plain_gates(source, declared)
     _check_success(suite)
     if "data" in written:
@@ -179,30 +126,6 @@ def _has_limit(keys: object) -> bool:
     if not isinstance(keys, Mapping):
         return True
     return any(value is not None for key, value in keys.items() if key not in _HOW_HELD)
-
-
-#: A clip may fall short of its least by this share of it through rounding.
-_ROUNDING = 1e-9
-
-
-def _divergence_gate(source: SuiteSource, declared: DeclaredDivergence) -> DivergenceGate:
-    times, message = DivergenceGate.least_clip, ""
-    if declared.max_kl is None:
-        message = "clip has no effect without a limit; write max_kl: 0.05, or remove it"
-    elif (declared.clip or inf) < times * declared.max_kl * (1 - _ROUNDING):
-        message = (
-            f"clip: {declared.clip:g} is below {times:g} times max_kl, so more than a fifth of the "
-            f"replies could diverge without bounds and pass; write {times * declared.max_kl:g} or "
-            "more"
-        )
-    if declared.clip is not None and message:
-        source.add_error_at(("gates", "divergence", "clip"), f"divergence: {message}")
-    return DivergenceGate(
-        line=source.line("gates", "divergence"),
-        max_kl=declared.max_kl,
-        clip=declared.clip,
-        cases=skill_cases((_DIVERGENCE_SKILLS,)) if declared.prompts == "skills" else (),
-    )
 
 
 def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
@@ -296,10 +219,8 @@ def _inputs_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str
         yield "evidence", "evidence: point does not go with inputs, whose labels are a sample"
     if gate.metric == "macro_f1":
         yield "metric", "macro_f1 needs expected answers, which inputs lack; remove inputs"
-    kinds = {part.kind for part in suite.reply.score.parts}
-    for kind in ("margin", "judge"):
-        if kind in kinds:
-            yield "", f"score: {kind} does not tell which texts are equal; remove inputs"
+    if any(part.kind == "judge" for part in suite.reply.score.parts):
+        yield "", "score: judge does not tell which texts are equal; remove inputs"
     if not gate.limits_drop:
         yield "", f"inputs compare with the baseline, and {gate.uncompared_key} does not"
 

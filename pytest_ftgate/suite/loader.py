@@ -29,7 +29,7 @@ from pytest_ftgate.suite.declaration import (
 )
 from pytest_ftgate.suite.draft import PluginContributions, SuiteDraft, SuiteSource
 from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
-from pytest_ftgate.suite.gates import check_gates, margin_errors, resolve_gates
+from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.model import Case, Inputs, Judge, ReplyRules, Suite, ThoughtMarks, Variant
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
@@ -182,7 +182,9 @@ def _removal(key_path: KeyPath, detail: Mapping[str, Any]) -> str:
     if isinstance(detail["input"], Mapping):
         found += [(*key_path, key) for key in detail["input"]]
     told = ((path[-1], removed_key(path)) for path in found)
-    return next((f'"{key}" is no key any more: {instead}' for key, instead in told if instead), "")
+    return next(
+        (f'"{key}" is no longer supported: {instead}' for key, instead in told if instead), ""
+    )
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -354,8 +356,6 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     baseline = _baseline_name(source, declared)
     check_tool_names(draft, variants)
     check_gates(source, gates, variants, baseline)
-    for message in margin_errors(cases, variants):
-        source.add_error_at(("reply", "score"), message)
     repeats = _repeats(source, declared, variants.values())
     is_of_files = declared.repeats is None and repeats != 1
     return Suite(

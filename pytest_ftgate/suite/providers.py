@@ -84,9 +84,6 @@ class ProviderSpec:
         enforces: the kinds of format that it can enforce.
         efforts: the values of ``effort`` that it reads besides those that all read.
         thought_switch: the line of a variant that switches the thinking of its model off.
-        logprobs: the log-probabilities that it gives. ``full``: whole distributions, of any text.
-            ``given``: the likeliest tokens of a reply, and of a given one where the server can.
-            ``own``: the likeliest tokens of a reply. "": none.
         ends_replies: True if it can end a reply where its answer ends.
     """
 
@@ -118,7 +115,6 @@ class ProviderSpec:
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
     thought_switch: str = ""
-    logprobs: Literal["full", "given", "own", ""] = "full"
     ends_replies: bool = False
 
     @property
@@ -127,8 +123,8 @@ class ProviderSpec:
         return not (self.recorded or self.classifier)
 
 
-#: A provider that takes no adapter and gives no log-probabilities.
-_plain = partial(ProviderSpec, adapter="", logprobs="")
+#: A provider that takes no adapter.
+_plain = partial(ProviderSpec, adapter="")
 #: One of a hosted API that can hold replies to a JSON schema.
 _hosted = partial(
     _plain, required=("model",), hosted=True, concurrency=8, enforces=("json_schema",), efforts=()
@@ -206,7 +202,6 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=8,
         context=2048,
         thought_switch=_TEMPLATE_SWITCH,
-        logprobs="own",
         ends_replies=True,
     ),
     "openai-compatible": ProviderSpec(
@@ -225,7 +220,6 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
         thought_switch=_TEMPLATE_SWITCH,
-        logprobs="given",
     ),
     # An async function runs at the concurrency of a plugin's provider.
     "python": _plain(

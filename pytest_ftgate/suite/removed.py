@@ -10,6 +10,8 @@ from pytest_ftgate.readers.yaml import KeyPath
 REMOVED_KEYS: Mapping[str, str] = {
     "repeats.baseline": "write repeats: N, the replies to each case of every variant",
     "repeats.variants": "write repeats: N, the replies to each case of every variant",
+    "gates.divergence": "the gate forgetting limits what a fine-tune may lose",
+    "score.margin": "write score: choice",
     "data.want_rows": "remove it; min_rows is the limit",
     "data.near": "near duplicates share at least 80% of their words now: remove it",
     **dict.fromkeys(

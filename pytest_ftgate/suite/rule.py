@@ -75,15 +75,10 @@ class Rule:
     @property
     def is_graded(self) -> bool:
         """True if a reply may be right in part."""
-        kinds = ("mean", "fields", "similarity", "judge", "python", "offered", "margin")
+        kinds = ("mean", "fields", "similarity", "judge", "python", "offered")
         if self.kind == JAVASCRIPT:
             return "threshold" not in self.options and not self.options.get("inverse")
         return self.kind in kinds or bool(self.options.get("partial"))
-
-    @cached_property
-    def reads_logprobs(self) -> bool:
-        """True if the rule reads the log-probabilities of the labels, and not the reply's text."""
-        return any(part.kind == "margin" for part in self.parts)
 
     @property
     def scores_without_expected(self) -> bool:

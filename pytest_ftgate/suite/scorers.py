@@ -26,6 +26,7 @@ from pytest_ftgate.readers.source import (
     rule_error,
     validation_message,
 )
+from pytest_ftgate.suite.removed import removed_key
 from pytest_ftgate.suite.rule import JAVASCRIPT, Rule
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "exact": _Exact,
     "choice": _Choice,
     "labels": _Labels,
-    "margin": ScoreOptions,
     "contains": _Contains,
     "regex": ScoreOptions,
     "numeric": _Numeric,
@@ -149,6 +149,8 @@ def split_kind(raw: Any, kinds: Collection[str], noun: str, usage: str) -> tuple
     known = f"known: {', '.join(kinds)}"
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
         raise rule_error(f"{usage}; {known}")
+    if instead := removed_key((noun, kind)):
+        raise rule_error(f'{noun} "{kind}" is no longer supported: {instead}')
     if kind not in kinds:
         raise rule_error(f'unknown {noun} "{kind}"{did_you_mean(kind, kinds)}; {known}')
     return kind, value

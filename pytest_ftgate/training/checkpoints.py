@@ -49,7 +49,6 @@ from pytest_ftgate.training.suite import (
     trained_variant,
     with_fewer_cases,
     with_weights,
-    without_base_readings,
 )
 
 #: The metric that the best checkpoint goes by.
@@ -280,7 +279,6 @@ class CheckpointGates:
                 extra = extra_of(self.content, self.variant)
                 names = (source.name, source.base_name)
                 suite = with_weights(suite, self.variant, *names, extra)
-                suite = suite if source.has_adapter else without_base_readings(suite)
             yield session, checkpoint_gates(suite)
 
     def ask_base(self, source: ModelInMemory) -> None:
@@ -299,9 +297,9 @@ def _rates(result: EvaluateResult) -> dict[str, float]:
 
 
 def _mean(result: EvaluateResult) -> float:
-    """Return the mean of what the gates rate; a divergence is no rate."""
+    """Return the mean of what the gates rate."""
     checks = filter(None, map(comparing_check, result.verdicts))
-    rated = [check.after for check in checks if check.unit != "nats"]
+    rated = [check.after for check in checks]
     return sum(rated) / len(rated) if rated else 0.0
 
 

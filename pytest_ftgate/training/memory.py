@@ -20,7 +20,6 @@ from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.providers.generation import (
     OUT_OF_MEMORY,
     ChatModel,
-    answer_each,
     has_fast_16_bits,
 )
 from pytest_ftgate.requests.reply import Reply
@@ -79,7 +78,7 @@ class ModelInMemory(Provider):
 
     def _answer(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         with _as_for_inference(self._chat.model, self._precision):
-            return answer_each(requests, self._write, self._distributions)
+            return list(self._write(requests))
 
     def _write(self, requests: Sequence[Request]) -> Sequence[Reply | Exception]:
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -89,11 +88,6 @@ class ModelInMemory(Provider):
         too_much = OUT_OF_MEMORY.format(device=self._chat.model.device)
         mended = RequestRejected(TOO_LITTLE_MEMORY)
         return [mended if str(reply) == too_much else reply for reply in replies]
-
-    def _distributions(self, request: Request) -> tuple[list[int], Any, Any]:
-        tokens, tuned = self._chat.distributions(request)
-        with self._side(self.base_name):
-            return tokens, tuned, self._chat.distributions(request)[1]
 
     @contextmanager
     def _side(self, name: str) -> Iterator[None]:

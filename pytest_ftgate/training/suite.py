@@ -15,7 +15,6 @@ from pytest_ftgate.suite.gate_kinds import (
     compares_skills,
     is_rate,
     reads_contents,
-    reads_distributions,
 )
 from pytest_ftgate.suite.model import Case, Gate, Suite, digest
 from pytest_ftgate.suite.providers import provider_spec
@@ -164,12 +163,6 @@ def metric_name(gate: Gate) -> str:
     """Return the name of what *gate* rates, for the trainer: ``eval_ftgate_general_skills``."""
     name = "general_skills" if compares_skills(gate) else re.sub(r"\W+", "_", gate.name)
     return f"{METRICS}{name}"
-
-
-def without_base_readings(suite: Suite) -> Suite:
-    """Return *suite* without gates that compare distributions with a base that is gone."""
-    gates = {key: gate for key, gate in suite.gates.items() if not reads_distributions(gate)}
-    return replace(suite, gates=gates)
 
 
 def extra_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:

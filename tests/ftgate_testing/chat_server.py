@@ -15,16 +15,13 @@ from ftgate_testing.loopback import Handler, loopback
 class Said:
     """What the server says: the text, why it stopped, and which model it claims to be.
 
-    The *thought* is beside the text, as a server with a reasoning parser sends it. *logprobs* are
-    those of the tokens of the text, *prompt_logprobs* those of the prompt, as vLLM sends them.
+    The *thought* is beside the text, as a server with a reasoning parser sends it.
     """
 
     text: str
     stop: str = "stop"
     model: str | None = None
     thought: str = ""
-    logprobs: list[dict[str, Any]] | None = None
-    prompt_logprobs: list[Any] | None = None
 
 
 #: Returns what is said to a request, or the bytes of a body that is no completion.
@@ -43,10 +40,8 @@ def body_of(said: Said, request: dict[str, Any]) -> bytes:
     message = {"role": "assistant", "content": said.text}
     message |= {"reasoning_content": said.thought} if said.thought else {}
     choice = {"index": 0, "finish_reason": said.stop, "message": message}
-    choice |= {"logprobs": {"content": said.logprobs}} if said.logprobs is not None else {}
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     body = {"id": "chat-1", "object": "chat.completion", "created": 1, "choices": [choice]}
-    body |= {} if said.prompt_logprobs is None else {"prompt_logprobs": said.prompt_logprobs}
     return json.dumps(body | {"model": said.model or request["model"], "usage": usage}).encode()
 
 

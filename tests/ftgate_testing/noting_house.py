@@ -18,8 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate import Logprobs, Provider, Reply
-from pytest_ftgate.requests.logprobs import Divergence
+from pytest_ftgate import Provider, Reply
 from pytest_ftgate.suite.cases import leveled_cases, skill_cases
 
 __all__ = ["CONFTEST", "FAMILIES", "MODELS", "is_waiting", "known_replies", "note", "noting_house"]
@@ -136,10 +135,6 @@ def is_waiting() -> bool:
 
 def _reply(request: Any) -> Reply:
     role, text = _role(request), request.messages[-1][1]
-    if request.given:
-        tokens = len(request.given.text.split())
-        divergence = Divergence(tokens, 0.01 * tokens, -1.0 * tokens, -0.9 * tokens)
-        return Reply(text="", logprobs=Logprobs(divergence=divergence))
     thought = "Let me see." if role == "thinker" else ""
     return Reply(text=_text(role, text, request), thought=thought)
 

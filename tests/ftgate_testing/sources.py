@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ftgate_testing.score_columns import case
 from pytest_ftgate.gates.figures import ReplyTimes
 from pytest_ftgate.gates.judges import JudgeEvidence
 from pytest_ftgate.gates.needs import (
     Need,
-    ReadingRequest,
     ScoreRequest,
     ScoreSource,
     TimesRequest,
     When,
 )
 from pytest_ftgate.gates.notes import Note
-from pytest_ftgate.requests.logprobs import Divergence
 from pytest_ftgate.scoring.scores import VariantScores
 
 
@@ -61,10 +58,6 @@ class NotedSource(ScoreSource):
     ) -> JudgeEvidence | None:
         self.judged = scores.variant, baseline.variant
         return self.judges
-
-    def readings(self, request: ReadingRequest) -> list[tuple[object, Divergence]]:
-        self.asked.append(request)
-        return [(case(f"c{i}"), Divergence(4, 0.4, -4.0, -2.0, 0.0)) for i in range(50)]
 
     def times(self, request: TimesRequest) -> ReplyTimes:
         self.asked.append(request)

@@ -20,7 +20,6 @@ baseline: base
 gates:
   accuracy: {min: 0.5, max_drop: none}
   forgetting: {skills: [places], max_drop: 0.2}
-  divergence: {prompts: cases}
 """
 #: The base says w5 to everything that the skill asks.
 PLACES = """

@@ -16,7 +16,6 @@ from pytest_ftgate.gates import feasibility
 from pytest_ftgate.gates.design import Design
 from pytest_ftgate.gates.feasibility import (
     cost_problems,
-    divergence_problems,
     exclude_unrunnable_skills,
     latency_problems,
     limit_of_cases,
@@ -37,7 +36,6 @@ from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
-    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -391,7 +389,7 @@ def test_margins_of_skills_and_the_limit_of_all_are_refused_with_what_it_takes(d
     assert [one for problem in found for one in problem] == told
 
 
-# --- latency, cost, divergence -------------------------------------------------------------------
+# --- latency, cost -------------------------------------------------------------------
 
 
 @every_row(
@@ -417,7 +415,7 @@ def test_a_quantile_takes_so_many_values_that_all_lie_below_it_one_time_in_forty
     assert [min_cases_for_quantile(share) for share in (0.5, 0.9, 0.95)] == [6, 36, 72]
 
 
-COST, DIVERGENCE = CostGate(line=3, max_usd_per_1k=0.1), DivergenceGate(line=3, max_kl=0.1)
+COST = CostGate(line=3, max_usd_per_1k=0.1)
 #: Replies have 1,024 tokens at most, so a thousand requests cost 1.024 USD at most, or 10 by hand.
 BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)
 DECLARED = replace(COST, max_cost_per_case=0.01)
@@ -499,28 +497,6 @@ def test_a_max_tokens_that_is_named_could_show_the_limit_and_one_more_could_not(
     for limit, refusals in ((tokens, 0), (tokens + 1, 1)):
         made = priced(COST, cases(20), max_tokens=limit)
         assert len([*cost_problems(made, COST)]) == refusals
-
-
-def unclear(n, needed, most, unrelated=0):
-    return note(
-        NoteKind.DIVERGENCE_NEVER_SHOWN, limit=0.1, most=most, cases=n, unrelated=unrelated,
-        needed=needed,
-    )  # fmt: skip
-
-
-@every_row(
-    ("gate", "asked", "told"),
-    [
-        # (1 - 1 / 10)^n is at most 0.025 from 36 replies on.
-        (DIVERGENCE, cases(36), None),
-        (DIVERGENCE, cases(35), unclear(35, 36, 1.0)),
-        (DIVERGENCE, cases(105, groups=35), unclear(105, 106, 1.0, unrelated=35)),
-        (replace(DIVERGENCE, clip=0.5), cases(17), None),
-        (replace(DIVERGENCE, max_kl=None), cases(2), None),
-    ],
-)
-def test_a_divergence_takes_so_many_replies_as_its_clip_asks_for(gate, asked, told):
-    assert [*divergence_problems(with_cases(gate, asked), gate)] == ([(told,)] if told else [])
 
 
 def test_a_flat_price_of_all_variants_takes_no_cases():

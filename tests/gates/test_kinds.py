@@ -33,7 +33,6 @@ from pytest_ftgate.suite.cases import leveled_cases
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DataGate,
-    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -186,7 +185,6 @@ SOME_SKILLS = tuple(case(f"facts-{n}", skill="facts") for n in range(20))
     [
         ((RateGate(kind="accuracy", line=1, max_drop=0.01),), (NoteKind.DROP_NEVER_SHOWN,)),
         ((ForgettingGate(line=1, cases=SOME_SKILLS, max_drop=0.01),), (NoteKind.DROP_NEVER_SHOWN,)),
-        ((DivergenceGate(line=1, max_kl=0.1),), (NoteKind.DIVERGENCE_NEVER_SHOWN,)),
         ((DataGate(line=1),), ()),
         (
             (CostGate(line=1, max_rise=0.1), LatencyGate(line=2, max_p95_ms=9)),
@@ -312,16 +310,6 @@ def test_a_latency_is_compared_with_the_baselines_by_a_gate_that_compares(
     assert (measured.gated, measured.variant) == (False, name)
     ((problem,),) = kind_of(gate).problems(given.suite, gate)
     assert problem.kind == NoteKind.MEDIAN_NEVER_BOUND
-
-
-@every_row(("limit", "outcome"), [(0.5, Outcome.PASSED), (0.05, Outcome.FAILED)])
-def test_a_divergence_is_held_to_its_limit(limit, outcome):
-    gate = DivergenceGate(line=1, max_kl=limit)
-
-    found = verdict(gate, given_to(gate))
-
-    assert (found.outcome, found.variant, found.suite) == (outcome, "new", "suite.ftgate.yaml")
-    assert [*kind_of(gate).measure(gate, given_to(gate))] == []
 
 
 def test_training_data_is_read_from_the_file_of_the_variant(tmp_path):

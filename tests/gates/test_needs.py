@@ -17,7 +17,6 @@ from pytest_ftgate.gates.needs import (
     Given,
     GivenScores,
     Need,
-    ReadingRequest,
     ScoreRequest,
     ScoreSource,
     Sides,
@@ -30,7 +29,6 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import (
     CostGate,
     DataGate,
-    DivergenceGate,
     ForgettingGate,
     LatencyGate,
     RateGate,
@@ -71,8 +69,6 @@ GATES: tuple[Gate, ...] = (
     UsageGate(line=1, max_tokens_per_task=5, max_rise=0.1),
     LatencyGate(line=1, max_p50_ms=900),
     LatencyGate(line=1, max_p95_ms=900, max_rise=0.1),
-    DivergenceGate(line=1, max_kl=0.1),
-    DivergenceGate(line=1, cases=SKILLS),
 )
 DATA = DataGate(line=1)
 
@@ -296,16 +292,6 @@ def test_the_last_look_of_a_gate_includes_all_cases(gate, vary):
     assert looks[-1].cases in (None, {case.id for case in gate.own_cases or made.cases})
     assert [look.number for look in looks] == [*range(1, len(looks) + 1)]
     assert (len(looks) > 1) == gate.stop_early
-
-
-@every_row(("cases", "of_gate"), [(SKILLS, "divergence"), ((), "")], ids=["skills", "suite"])
-def test_a_divergence_is_read_on_greedy_replies_of_the_base(cases, of_gate):
-    gate = DivergenceGate(line=1, cases=cases)
-    (need,) = needs_of(gate, made_for(gate))
-
-    assert need == ReadingRequest(
-        reader="new", replies=ScoreRequest(variant=BASE, of_gate=of_gate, greedy=True)
-    )
 
 
 # --- requests and sources ------------------------------------------------------------------------

@@ -356,14 +356,6 @@ def _withdrawn(sending: Sending):
     return sending.told()
 
 
-def _divergence(sending: Sending):
-    sending.desk.cases = 30
-    on_cases = "divergence: {max_kl: 0.05, clip: 0.25, prompts: cases}"
-    sending.suite(on_cases, current=of_house("current"), tuned=tuned(), other=tuned("other"))
-    sending.run()
-    return sending.told()
-
-
 def _thinking(sending: Sending):
     sending.suite(*(RATES, SKILLS), current=of_house("current"), tuned=tuned("thinker"))
     sending.run()
@@ -403,7 +395,6 @@ SCENARIOS: dict[str, Callable[[Sending], dict[str, list[str]]]] = {
     "conversations of a marked function": _conversation,
     "recorded replies": _recorded_replies,
     "a variant that is withdrawn": _withdrawn,
-    "divergence from the base": _divergence,
     "a tuned model that thinks": _thinking,
     "held-out cases": _held_out,
 }

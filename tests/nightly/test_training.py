@@ -105,9 +105,6 @@ def test_the_base_is_asked_once_and_the_figures_are_logged(tiny, capsys):
 
 
 def test_whether_the_model_thinks_is_seen_at_the_first_checkpoint_alone(tiny):
-    suite = tiny / "s.ftgate.yaml"
-    suite.write_text(suite.read_text("utf-8").replace("divergence: {prompts: cases}", ""), "utf-8")
-
     _, callback = train(tiny, rate=0.01, every=2, cases=20, stop_on=(), at_end=False)
 
     sent = [one.result.report.requests.sent for one in callback.checkpoints]
@@ -169,14 +166,6 @@ def test_by_any_drop_a_training_that_forgets_little_by_little_ends_before_its_ga
     assert first.result.verdict("forgetting", "tuned").check.n == (SKILLS if first.doubtful else 60)
 
 
-def test_the_figures_of_a_checkpoint_have_the_divergence_from_the_base(tiny):
-    trainer, _ = train(tiny, rate=0.01, every=3, cases=30, stop_on=())
-
-    name = "ftgate/divergence/tuned/after"
-    found = [row[name] for row in trainer.state.log_history if name in row]
-    assert 0 < found[0] < found[1]
-
-
 def test_a_model_without_an_adapter_is_compared_with_what_it_was(tiny):
     _, callback = train(tiny, adapter=False, rate=0.05, every=3, cases=30, stop_on=())
 
@@ -184,8 +173,6 @@ def test_a_model_without_an_adapter_is_compared_with_what_it_was(tiny):
     assert check.before == 1.0
     assert check.after < 1.0
     assert callback.checkpoints[-1].is_whole
-    # The base is gone, and with it the distributions that a divergence compares.
-    assert "divergence" not in {verdict.gate for verdict in callback.checkpoints[0].result.verdicts}
 
 
 def test_the_training_is_the_same_with_the_callback_as_without_it(tiny):
@@ -249,16 +236,6 @@ def test_the_trainer_loads_its_best_checkpoint_by_what_the_gates_rate(tiny, caps
     assert "ftgate: step 1: 300 questions" in capsys.readouterr().err
 
 
-def test_a_trainer_may_choose_by_a_divergence_that_has_no_limit(tiny):
-    args = {**CHOSEN, "metric_for_best_model": "ftgate_divergence", "greater_is_better": False}
-
-    trainer, _ = train(tiny, rate=0.01, every="evaluate", cases=8, stop_on=(), args=args)
-
-    # The model leaves its base from the first step on.
-    assert trainer.state.best_global_step == 1
-    assert 0 < trainer.state.best_metric < 1
-
-
 def test_what_could_not_be_evaluated_is_no_number_to_the_trainer(tiny, monkeypatch, capsys):
     def fail(*_given, **_options):
         raise OSError("no space left")
@@ -301,7 +278,7 @@ def test_a_provider_that_does_not_answer_is_one_warning_at_each_checkpoint(tiny,
     assert trainer.state.global_step == STEPS
     assert callback.best is None
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert "step 6: accuracy[tuned], forgetting[tuned], divergence[tuned] not evaluated:" in warning
+    assert "step 6: accuracy[tuned], forgetting[tuned] not evaluated:" in warning
     assert "start the server of b" in warning
 
 

@@ -73,8 +73,6 @@ VERDICTS: list[tuple[Note, str]] = [
     (note(K.ABOVE_MOST, case="c9", usd=0.002, most=0.001, max_tokens=0, where="s.yaml:3"),
      ("case c9 cost 0.002 USD, and max_cost_per_case is 0.001; write max_cost_per_case: with the "
       "most USD that one case can cost, in s.yaml:3")),
-    (note(K.CLIPPED, most=0.5, over=1, mean=0.0123, cases=("c1", "c2"), largest=(0.71, 0.02)),
-     "each reply counts up to 0.5; without that 0.0123; largest: c1 0.71, c2 0.02"),
     (note(K.NO_TARIFF, variant="old"), "no price is known of the tokens of old"),
     (note(K.UNKNOWN_RUNS, n=8, of=40, unit="seconds", variant="old", allowed=0.05),
      "8 of 40 runs of old lack a time, and at most 5 % may"),
@@ -149,9 +147,6 @@ VERDICTS: list[tuple[Note, str]] = [
      ("60 cases can never show 0.50 USD per 1,000 requests of a, since max_cost_per_case lets a "
       "case cost 0.04 USD: write max_cost_per_case: 0.0084, take 294 cases, or write evidence: "
       "point")),
-    (note(K.DIVERGENCE_NEVER_SHOWN, limit=0.05, most=0.5, **CASES, needed=180),
-     ("60 cases (12 unrelated ones) can never show max_kl 0.05, since one reply may count up to "
-      "0.5; it takes 180: write prompts: skills, a smaller clip, or add cases")),
 ]  # fmt: skip
 
 # Training data

@@ -9,12 +9,10 @@ import tempfile
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from math import inf
 
 import pytest
 from ftgate_testing.tables import every_row
 
-from pytest_ftgate.requests.logprobs import Divergence, Logprobs, TokenLogprobs, rounded
 from pytest_ftgate.requests.reply import Reply, TextFile, file_text, read_reply, split_thoughts
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
 
@@ -28,17 +26,12 @@ FULL = Reply(
 )
 
 
-TOKENS = (TokenLogprobs("ref", -0.25, {"ref": -0.25, "bill": -1.5}), TokenLogprobs("und", 0.0))
-LOGPROBS = [Logprobs(tokens=TOKENS), Logprobs(labels={"refund": -1.25, "billing": -7.5})]
-LOGPROBS += [Logprobs(divergence=Divergence(3, 0.5, -2.0, -1.5, 0.25))]
 REPLIES = [FULL, Reply(text=""), Reply(text="", score=0.0), Reply(text="4", thought="2 + 2")]
-REPLIES += [Reply(text="refund", logprobs=logprobs) for logprobs in LOGPROBS]
 
 
 @every_row("reply", REPLIES)
 def test_a_reply_comes_back_as_it_was(reply):
     assert Reply.from_json(reply.to_json()) == reply
-    assert reply.logprobs or "logprobs" not in reply.to_json()
 
 
 def test_a_reply_is_one_line_whatever_its_text():
@@ -70,17 +63,6 @@ def test_half_a_character_in_a_stored_reply_is_replaced_when_it_is_read():
 def test_keys_of_a_later_version_are_left_out():
     later = json.dumps({**json.loads(FULL.to_json()), "mood": "good"})
     assert Reply.from_json(later) == FULL
-
-
-def test_log_probabilities_are_short_and_finite():
-    assert rounded(-1.23456789) == -1.23457
-    assert rounded(-inf) == -10000.0
-
-
-@every_row("broken", [[], {"tokens": [1]}, {"divergence": [1, 2]}, {"labels": 3}])
-def test_broken_log_probabilities_are_no_reply(broken):
-    with pytest.raises(ValueError, match="no reply"):
-        Reply.from_dict({"text": "x", "logprobs": broken})
 
 
 # Long texts ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pytest_ftgate.results.exam import (
     merge_exams,
 )
 from pytest_ftgate.suite.function_references import import_file
-from pytest_ftgate.suite.gate_kinds import DivergenceGate, RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule
 
 CASES = {"a": ExamCase("1"), "b": ExamCase("2"), "c": ExamCase("3")}
@@ -141,21 +141,6 @@ def test_other_marks_around_thoughts_are_a_loss(before, now, values):
 
     expected = ExamLoss(LossOfExam.THOUGHTS, "reply.thoughts", *(values or ()))
     assert losses == ((expected,) if values else ())
-
-
-@every_row("before, now, losses", [
-    ({}, {"clip": 0.25}, ["clip / max_kl"]), ({"clip": 0.25}, {}, []), ({}, {"clip": 0.5}, []),
-    # What scales down with its limit is stricter.
-    ({}, {"max_kl": 0.02}, []),
-    ({"clip": 0.5}, {"max_kl": 0.1, "clip": 0.5}, ["max_kl", "clip / max_kl"]),
-])  # fmt: skip
-def test_a_clip_that_hides_more_beside_its_limit_is_a_loss(before, now, losses):
-    gate = DivergenceGate(line=7, max_kl=0.05)
-    exams = [exam_of(suite(replace(gate, **keys))) for keys in (before, now)]
-
-    found = compare_exams(*exams, "divergence", "new", {}).losses
-
-    assert [one.name for one in found] == losses
 
 
 def test_the_code_of_a_plugin_within_several_scores_counts_and_no_address_or_folder(tmp_path):

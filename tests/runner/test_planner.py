@@ -20,7 +20,7 @@ from pytest_ftgate.suite.skill_levels import LevelChoice
 
 GATES = (
     "{accuracy: {max_drop: 0.05, stop_early: true}, format: {min: 0.5}, "
-    "latency: {max_p50_ms: 900}, data: {}, divergence: {max_kl: 0.1}, "
+    "latency: {max_p50_ms: 900}, data: {}, "
     "forgetting: {skills: [logic, reading, hard-mathematics], max_drop: 0.1}}"
 )
 FACTS = TunedFacts(levels=(LevelChoice("hard-mathematics", 3, is_assumed=True),))
@@ -106,11 +106,11 @@ def test_cases_that_may_be_wrong_are_possible_requests_and_no_others(house):
 def test_the_own_requests_of_a_gate_are_to_its_variant_if_only_for_its_identity(house):
     suite = loaded(house)
     models = {}
-    for kind in ("accuracy", "forgetting", "divergence"):
+    for kind in ("accuracy", "forgetting"):
         own = plan(suite).own_requests(of_draft(suite, kind))
         models[kind] = {one.request.model for one in own}
 
-    assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}, "divergence": {"draft"}}
+    assert models == {"accuracy": {"draft"}, "forgetting": {"draft"}}
 
 
 def test_the_pilot_is_among_the_requests_of_skills_while_it_chooses_the_levels(house):

@@ -235,7 +235,6 @@ def test_a_reply_without_any_answer_is_incorrect_if_it_can_be_correct():
     assert single(always, "a", "length") == 1.0
     assert single(always, "") == 1.0
     assert single(CONTAINS, "", "length", expected=None) is None
-    assert single(Rule("margin"), "a", expected=None) is None
 
 
 def test_a_function_of_a_case_is_searched_in_its_own_folder(tmp_path):

@@ -34,11 +34,6 @@ NO_THOUGHTS = "thoughts: no limit is declared; write max_drop: 0.1"
 NO_LIMIT = "...write min: 0.8, or max_drop: 0.05..."
 STATISTICS = "...needs evidence: statistics..."
 MUST_PASS = f"{CASES[:-1]}, {{id: c, input: z, must_pass: true}}]"
-LOGPROBS = (
-    "...provider {} of variant current gives no log-probabilities"
-    "...use provider: openai-compatible or provider: transformers..."
-)
-LOCAL = {"model": "provider: transformers, model: m, base: n"}
 REFUSED = [
     ("max_drop: 0.5, stop_early: true, settle: 5", {}, "...keep one of them..."),
     ("max_drop: 0.5, settle: 5, evidence: point", {}, STATISTICS),
@@ -64,16 +59,6 @@ REFUSED = [
     ("{format: {thoughts: {}}}", {}, f"...{NO_THOUGHTS}..."),
     ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, f"...{NO_THOUGHTS}..."),
     ("thoughts: {max_drop: 0.1}", {}, "...thoughts..."),
-    ("{divergence: {max_kl: 0.07, clip: 0.34}}", LOCAL, "...5 times max_kl...write 0.35 or more"),
-    ("{divergence: {clip: 0.5}}", LOCAL, "...no effect without a limit..."),
-    *(
-        (
-            "{divergence: {max_kl: 0.1}}",
-            {"model": f"provider: {provider}, model: m, base: n"},
-            LOGPROBS.format(provider),
-        )
-        for provider in ("anthropic", "bedrock", "bedrock-converse")
-    ),
 ]
 
 

@@ -12,8 +12,10 @@ from pytest_ftgate.suite.removed import REMOVED_KEYS
 
 WHERE = {
     "data": ("gates", "data"),
+    "gates": ("gates",),
     "ladder": ("ladder",),
     "repeats": ("repeats",),
+    "score": ("reply", "score"),
 }
 
 
@@ -30,12 +32,15 @@ def test_a_key_that_went_has_one_message_with_file_line_and_remedy(tmp_path, nam
         place = place.setdefault(part, {})
     place[key] = 3
     path = tmp_path / "s.ftgate.yaml"
-    path.write_text(yaml.safe_dump(suite, sort_keys=False), "utf-8")
+    text = yaml.safe_dump(suite, sort_keys=False)
+    path.write_text(text, "utf-8")
 
     with pytest.raises(SuiteError) as error:
         load_suite(path, tmp_path)
 
     (told,) = [one for one in error.value.errors if REMOVED_KEYS[name] in one.message]
-    # A value that is no mapping any more is told where it begins.
-    assert (told.path, told.line) == ("s.ftgate.yaml", 12 - (outer == "repeats"))
-    assert told.message.startswith(f'"{key}" is no key any more: ')
+    # What is no mapping of keys is told where it begins.
+    told_at = outer if outer in ("repeats", "score") else key
+    line = 1 + [line.strip().partition(":")[0] for line in text.splitlines()].index(told_at)
+    assert (told.path, told.line) == ("s.ftgate.yaml", line)
+    assert f'"{key}" is no longer supported: ' in told.message

@@ -25,7 +25,6 @@ from pytest_ftgate.training.suite import (
     trained_variant,
     with_fewer_cases,
     with_weights,
-    without_base_readings,
 )
 
 THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
@@ -46,7 +45,6 @@ CONTENT = {
         "accuracy": {"min": 0.5, "max_drop": 0.2},
         "latency": {"max_p50_ms": 900},
         "forgetting": {"skills": "general-small", "max_drop": 0.1, "stop_early": True},
-        "divergence": {},
     },
 }  # fmt: skip
 
@@ -108,7 +106,7 @@ def test_a_variant_whose_provider_reads_no_folder_is_an_error():
 
 def test_a_metric_is_named_by_what_its_gate_rates(loaded):
     assert [metric_name(gate) for gate in loaded.gates.values()] == [
-        "eval_ftgate_accuracy", "eval_ftgate_general_skills", "eval_ftgate_divergence"
+        "eval_ftgate_accuracy", "eval_ftgate_general_skills"
     ]  # fmt: skip
 
 
@@ -143,9 +141,7 @@ def test_the_model_in_memory_answers_for_the_variant_and_its_base(loaded):
     assert tuned.extra == THINKING
     assert tuned.is_proven
     # The time of a model that is being trained says nothing about the served one.
-    assert [*loaded.gates] == ["accuracy", "forgetting", "divergence"]
-    # What the weights were is not known any more where all of them are trained.
-    assert [*without_base_readings(loaded).gates] == ["accuracy", "forgetting"]
+    assert [*loaded.gates] == ["accuracy", "forgetting"]
     # A checkpoint has its own look at a part of the questions.
     assert not loaded.gates["forgetting"].stop_early
 
@@ -180,7 +176,6 @@ def test_fewer_cases_are_spread_over_labels_and_skills_and_stay_the_same(loaded)
     skills = Counter(case.skill for case in few.gates["forgetting"].cases)
     assert sum(skills.values()) >= 30
     assert max(skills.values()) - min(skills.values()) <= 1
-    assert len(few.gates["divergence"].cases) == 30
     shuffled = replace(loaded, cases=loaded.cases[::-1])
     assert {c.id for c in with_fewer_cases(shuffled, 30).cases} == {c.id for c in few.cases}
 

@@ -32,7 +32,7 @@ from pytest_ftgate.reporting.number_text import (
     share_change,
     unsigned_points,
 )
-from pytest_ftgate.reporting.phrases import has_no_limit, is_half_gone
+from pytest_ftgate.reporting.phrases import is_half_gone
 from pytest_ftgate.reporting.skills import (
     SkillResults,
     part_names,
@@ -107,7 +107,7 @@ class Bar:
 def verdict_bar(verdict: Verdict) -> Bar | None:
     """Return the bar of the check that decided; None if it is not held to a limit by size."""
     check = verdict.check
-    if check is None or check.kind is CheckKind.MUST_PASS or has_no_limit(check):
+    if check is None or check.kind is CheckKind.MUST_PASS:
         return None
     is_compared, is_share = check.before is not None, check.unit == "share"
     now = (check.change if is_share else check.rise) if is_compared else check.after
