@@ -29,7 +29,6 @@ class NoteKind(StrEnum):
     SAME_TEXTS = "same texts"
     FEW_CASES = "few cases"
     FEW_GROUPS = "few groups"
-    FEW_REPLIES = "few unrelated replies"
     WHOLE_GROUPS = "whole groups"
     MISSING = "missing"
     MISSING_UNEVENLY = "missing unevenly"

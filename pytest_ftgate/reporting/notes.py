@@ -365,7 +365,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.SAME_TEXTS: "all {of:#reply} have the same text",
     NoteKind.FEW_CASES: "{n} cases; at least {needed} are needed",
     NoteKind.FEW_GROUPS: "{n} groups of related cases; at least {needed} are needed",
-    NoteKind.FEW_REPLIES: "{n:#unrelated reply}; at least {needed} are needed",
     NoteKind.WHOLE_GROUPS: "{n} groups of related cases; a limit of {limit:size} points takes "
     "{needed}, since whole groups may break",
     NoteKind.MISSING: _MISSING,

@@ -68,9 +68,8 @@ def _label(request: Any) -> str:
     """Return what a person knows the request by: what is judged, or how its last message begins."""
     text = request.messages[-1][1] if request.messages else f"case {request.case.id}"
     judged = " against ".join(match[2] for match in _JUDGED.finditer(text))
-    reading = f"reads {request.given.text}: " if request.given else ""
     turns = f"turn {len(request.messages)}: " if len(request.messages) > 1 and not judged else ""
-    return " ".join(f"{reading}{turns}{judged or text}".split())[:28].rstrip()
+    return " ".join(f"{turns}{judged or text}".split())[:28].rstrip()
 
 
 def noting_house(folder: Path, *, in_order: bool) -> Callable[..., Provider]:
