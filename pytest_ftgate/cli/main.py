@@ -264,8 +264,6 @@ _VERBS = (
         *_COLUMNS,
         _option("--max-drop", "the largest allowed drop, such as 0.03 (default: what the cases can "
             "show, at most 0.15)", "SHARE", type=float),
-        _option("--two-sided", "the largest allowed change, up or down, such as 0.02: for one "
-            "model on two engines", "SHARE", type=float),
         _option("--claim", "these_tasks for a verdict about these cases alone, whose several "
             "replies are the sample, or tasks_like_these (default: the first, if there are fewer "
             "than 30 cases with 3 replies or more each)", "CLAIM"),

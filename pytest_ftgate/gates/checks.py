@@ -102,7 +102,6 @@ class DropRule:
     Attributes:
         against: the name in reports of what the variant is compared with.
         margin: the largest allowed drop, a share from 0 to 1.
-        two_sided: True if a rise of *margin* is not allowed either.
         pairing: pairs two samples; by default each case counts by its weight.
         fewest: fewer cases show nothing.
         levels: the error rates.
@@ -115,25 +114,8 @@ class DropRule:
     levels: Levels
     kind: CheckKind = CheckKind.BASELINE
     guess_rate: float = 0.0
-    two_sided: bool = False
     pairing: Pairing | None = None
     fewest: int = _FEWEST
-
-    def sides(self, pairs: PairedCounts) -> tuple[PairedCounts, ...]:
-        """Return *pairs*, and turned as well if a rise counts as a drop does."""
-        return (pairs, turned(pairs)) if self.two_sided else (pairs,)
-
-    def shows(self, pairs: PairedCounts, margin: float) -> bool:
-        """Return True if a change of *margin* is ruled out."""
-        miss = self.levels.miss
-        return all(is_noninferior(side, margin, miss) for side in self.sides(pairs))
-
-    def outcome(self, pairs: PairedCounts) -> Outcome:
-        """Return the outcome of the check: one side is enough to fail, and none to pass."""
-        found = {drop_outcome(side, self.margin, self.levels) for side in self.sides(pairs)}
-        if Outcome.FAILED in found:
-            return Outcome.FAILED
-        return Outcome.PASSED if found == {Outcome.PASSED} else Outcome.INCONCLUSIVE
 
 
 def pair_samples(before: Samples, after: Samples) -> PairedCounts:
@@ -176,8 +158,7 @@ def check_drop(before: Samples, after: Samples, rule: DropRule) -> Check:
         return _drop_with_missing(check, before, after, rule, pairing)
     if check.outcome is not Outcome.PASSED and levels.last:
         check = replace(check, shown_limit=_shown_limit(pairs, rule))
-    # The cases that are needed are those of the side that may be beyond the limit.
-    return _with_needs(check, turned(pairs) if rule.two_sided and pairs.delta > 0.0 else pairs)
+    return _with_needs(check, pairs)
 
 
 def uninformative(check: Check, why: Note) -> Check:
@@ -193,7 +174,7 @@ def _shown_limit(pairs: PairedCounts, rule: DropRule) -> float | None:
     """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return None
-    point = first_point(lambda margin: rule.shows(pairs, margin))
+    point = first_point(lambda margin: is_noninferior(pairs, margin, rule.levels.miss))
     limit = point / _POINTS
     # A drop to the level of guessing cannot show.
     can_show = pairs.before - limit > rule.guess_rate or pairs.delta > 0.0
@@ -216,13 +197,11 @@ def shown_minimum(holds: Callable[[float], bool]) -> float | None:
 
 def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
     (low, high), margin, levels = change_interval(pairs, CONFIDENCE), rule.margin, rule.levels
-    sides = rule.sides(pairs)
     return Check(
         kind=rule.kind,
         against=rule.against,
-        outcome=rule.outcome(pairs),
+        outcome=drop_outcome(pairs, margin, levels),
         limit=margin,
-        two_sided=rule.two_sided,
         # Runs that weigh a part of one sum to a whole number but for rounding.
         n=round(pairs.n),
         units=pairs.groups,
@@ -233,8 +212,8 @@ def _drop_check(pairs: PairedCounts, rule: DropRule) -> Check:
         high=high,
         fixed=pairs.fixed,
         regressed=pairs.regressed,
-        p_pass=max(p_noninferior(side, margin) for side in sides),
-        p_fail=min(p_drop(side) for side in sides),
+        p_pass=p_noninferior(pairs, margin),
+        p_fail=p_drop(pairs),
         p_half=p_beyond_half(pairs, margin),
         pairs=pairs,
         miss=levels.miss,
@@ -264,20 +243,18 @@ def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> floa
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     """Return *check* with its note, and with what would settle it if it is inconclusive."""
     if check.outcome is Outcome.PASSED and (check.p_fail or 1.0) <= check.alarm:
-        kind = NoteKind.SMALL_RISE if check.is_rise else NoteKind.SMALL_DROP
-        return replace(check, notes=(note(kind),))
+        return replace(check, notes=(note(NoteKind.SMALL_DROP),))
     if check.outcome is not Outcome.INCONCLUSIVE:
         return check
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return replace(check, notes=(_few_groups(pairs.groups),))
     # If nothing has changed, all of the disagreement is chance.
     noise = smoothed_discordance(pairs)
-    power = power_of_side(two_sided=check.two_sided)
     check = replace(
         check,
-        certifiable=certifiable_limit(pairs, noise, check.miss, power),
+        certifiable=certifiable_limit(pairs, noise, check.miss),
         needed=_needed_for_drop(pairs, check),
-        needed_unchanged=needed_if_unchanged(pairs, noise, check.limit, check.miss, power),
+        needed_unchanged=needed_if_unchanged(pairs, noise, check.limit, check.miss),
     )
     return _with_needed_groups(check, pairs.whole)
 
@@ -296,11 +273,6 @@ def _with_needed_groups(check: Check, whole: GroupLosses | None) -> Check:
     few = note(NoteKind.WHOLE_GROUPS, n=whole.groups, limit=check.limit, needed=groups)
     needed = ceil(check.n * (times - 1.0))
     return replace(check, notes=(few,), needed=max(check.needed or 0, needed))
-
-
-def power_of_side(power: float = POWER, *, two_sided: bool) -> float:
-    """Return how surely each side must be shown, so that all are with *power* (Bonferroni)."""
-    return 1.0 - (1.0 - power) / 2.0 if two_sided else power
 
 
 def certifiable_limit(
@@ -389,13 +361,12 @@ def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:
     Raises:
         ValueError: no number of cases does.
     """
-    power = power_of_side(two_sided=check.two_sided)
     if not pairs.countable:
-        return graded_cases_needed(pairs, power, drop, check.limit, check.alarm, check.miss)
+        return graded_cases_needed(pairs, POWER, drop, check.limit, check.alarm, check.miss)
     disagreement = smoothed_discordance(pairs)
     if drop >= check.limit:
         return fail_cases_needed(drop, max(disagreement, drop), POWER, check.alarm)
-    return cases_needed(check.limit, disagreement, power, check.miss, drop)
+    return cases_needed(check.limit, disagreement, POWER, check.miss, drop)
 
 
 def _drop_with_missing(
@@ -417,7 +388,7 @@ def _drop_with_missing(
     if _missing_unevenly(before, after):
         uneven = replace(missing, kind=NoteKind.MISSING_UNEVENLY)
         return replace(check, outcome=Outcome.INCONCLUSIVE, notes=(uneven,))
-    outcomes = {rule.outcome(pairs) for pairs in (lost, kept)}
+    outcomes = {drop_outcome(pairs, rule.margin, rule.levels) for pairs in (lost, kept)}
     if outcomes == {check.outcome}:
         return check
     open_ = replace(missing, kind=NoteKind.MISSING_COULD_TURN)
@@ -524,9 +495,7 @@ def check_point(check: Check) -> Check:
     if check.before is None:
         within = check.after >= check.limit - ROUNDING
     else:
-        change = check.after - check.before
-        lost = abs(change) if check.two_sided else -change
-        within = lost <= check.limit + ROUNDING
+        within = check.before - check.after <= check.limit + ROUNDING
     outcome = Outcome.PASSED if within else Outcome.FAILED
     others = check.notes if check.n >= _FEWEST else ()
     notes = (*others, note(NoteKind.PLAIN_THRESHOLD, flips=chance_flip_rate(check)))
@@ -539,7 +508,7 @@ def _point_limit(check: Check) -> float:
     if check.before is None:
         return floor((check.after + ROUNDING) * _POINTS) / _POINTS
     lost = check.before - check.after
-    return ceil(((abs(lost) if check.two_sided else lost) - ROUNDING) * _POINTS) / _POINTS
+    return ceil((lost - ROUNDING) * _POINTS) / _POINTS
 
 
 def chance_flip_rate(check: Check) -> float:

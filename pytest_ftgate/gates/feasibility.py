@@ -215,8 +215,7 @@ def _drop_problem(
 ) -> Iterator[Problem]:
     smallest = smallest_limit(design)
     if smallest > margin:
-        key = gate.drop_key if is_rate(gate) else "max_drop"
-        limits: dict[str, NoteValue] = {"key": key, "limit": margin}
+        limits: dict[str, NoteValue] = {"key": "max_drop", "limit": margin}
         if hiding := _large_group(design, margin):
             possible = _round_up(smallest)
             yield (note(NoteKind.GROUP_TOO_LARGE, **limits, **hiding, possible=possible),)
@@ -234,7 +233,7 @@ def _usually_passed(suite: Suite, gate: Gate, design: Design, limit: float) -> d
     """
     from pytest_ftgate.gates import power
 
-    checks = build_checks(suite, gate) * (2 if is_rate(gate) and gate.two_sided else 1)
+    checks = build_checks(suite, gate)
     discordance = power.assumed_discordance(suite)
     likely = power.design_cases_needed(design, discordance, limit, power.build_power(checks))
     return {"likely": likely, "shown": power.limit_of_design(design, discordance, checks) or 0.0}

@@ -240,13 +240,10 @@ def _outcome(changes: LabelledChanges, rule: DropRule, levels: Levels, strength:
     """Return the outcome; a judge shows the share *strength* of a true change at least."""
     if changes.units < MIN_GROUPS:
         return Outcome.INCONCLUSIVE
-    sides = (changes, changes.turned()) if rule.two_sided else (changes,)
-    if all(side.p_noninferior(rule.margin * strength) <= levels.miss for side in sides):
+    if changes.p_noninferior(rule.margin * strength) <= levels.miss:
         return Outcome.PASSED
-    fails = any(
-        drop_fails(side.change, side.p_drop(), side.p_not_beyond(rule.margin), rule.margin, levels)
-        for side in sides
-    )
+    ps = changes.p_drop(), changes.p_not_beyond(rule.margin)
+    fails = drop_fails(changes.change, *ps, rule.margin, levels)
     return Outcome.FAILED if fails else Outcome.INCONCLUSIVE
 
 
@@ -265,7 +262,6 @@ def _check(
         against=rule.against,
         outcome=decision.outcome,
         limit=rule.margin,
-        two_sided=rule.two_sided,
         n=int(changes.n),
         units=changes.units if changes.units < changes.n else None,
         effective=changes.units,
@@ -286,11 +282,10 @@ def _check(
 def _with_p_values(check: Check, evidence: _Evidence, decision: _Decision, rule: DropRule) -> Check:
     """Return *check* with the p-values of the look that was reached, and its levels."""
     changes, limit = evidence.changes(decision.labels), rule.margin * evidence.quality.strength
-    sides = (changes, changes.turned()) if rule.two_sided else (changes,)
     return replace(
         check,
-        p_pass=max(side.p_noninferior(limit) for side in sides),
-        p_fail=min(side.p_drop() for side in sides),
+        p_pass=changes.p_noninferior(limit),
+        p_fail=changes.p_drop(),
         miss=decision.levels.miss,
         alarm=decision.levels.alarm,
     )

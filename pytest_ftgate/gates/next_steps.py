@@ -56,9 +56,6 @@ def rate_next_steps(
     elif check.measure:
         where = gate_place(suite, gate, "thoughts")
         yield next_step(StepKind.KEEP_THOUGHTS, variant=verdict.variant, where=where)
-    elif _is_rise(verdict, check):
-        yield from _rise_step(verdict, check)
-        yield from _accepting_steps(suite, gate, verdict)
     else:
         yield from _mistake_steps(suite, gate, verdict, format_errors)
         yield from cases_step(suite, verdict)
@@ -159,23 +156,6 @@ def cases_step(suite: Suite, verdict: Verdict) -> Iterator[NextStep]:
     yield next_step(StepKind.FIX_CASES, cases=", ".join(cases), **counts, **differences)
 
 
-def _is_rise(verdict: Verdict, check: Check) -> bool:
-    """Return True if a rise decides: that of *check*, or that of each part that decides."""
-    if check.outcome is Outcome.FAILED:
-        return check.is_rise
-    parts = [part for part in verdict.slices if part.state == "regressed"]
-    return bool(parts) and all(part.change > 0 for part in parts)
-
-
-def _rise_step(verdict: Verdict, check: Check) -> Iterator[NextStep]:
-    """Yield the step to find why replies got better, where that is not allowed."""
-    cases = [flip.case for flip in verdict.flips if not flip.regressed][:_MAX_CASES]
-    if verdict.fixed:
-        yield next_step(StepKind.FIND_RISE, cases=", ".join(cases), count=verdict.fixed)
-    elif check.inputs is not None and check.inputs.better:
-        yield next_step(StepKind.FIND_RISE, cases="", count=check.inputs.better, noun="input")
-
-
 #: The words of a suite for fields of a variant.
 _KEYS = {"system": "prompt", "shot_pool": "shots", "similar_shots": "shots", "sampling": "sampling"}
 #: What tells variants apart, and decides no reply.
@@ -185,11 +165,25 @@ _NOT_COMPARED = {
 }
 
 
-def _differences(before: Variant, after: Variant) -> dict[str, Value]:
-    """Return the keys in which two variants differ, and the changed lines of the prompt."""
+#: What answers a prompt: where nothing else differs, two texts can be compared.
+_ENGINE = {"provider", "base_url", "served_model", "model", "adapter", "options", "extra"}
+
+
+def is_other_engine(before: Variant, after: Variant) -> bool:
+    """Return True if two variants send the same prompt to different servers or programs."""
+    changed = {*_changed_keys(before, after)}
+    return bool(changed & {"provider", "base_url", "extra"}) and changed <= _ENGINE
+
+
+def _changed_keys(before: Variant, after: Variant) -> tuple[str, ...]:
     names = (one.name for one in fields(Variant) if one.name not in _NOT_COMPARED)
     differing = [name for name in names if getattr(before, name) != getattr(after, name)]
-    changed = tuple(dict.fromkeys(_KEYS.get(name, name) for name in differing))
+    return tuple(dict.fromkeys(_KEYS.get(name, name) for name in differing))
+
+
+def _differences(before: Variant, after: Variant) -> dict[str, Value]:
+    """Return the keys in which two variants differ, and the changed lines of the prompt."""
+    changed = _changed_keys(before, after)
     values: dict[str, Value] = {"changed": changed} if changed else {}
     if before.system and after.system and before.system != after.system:
         old, new = before.system.splitlines(), after.system.splitlines()
@@ -245,20 +239,18 @@ def _accepting_steps(suite: Suite, gate: RateGate, verdict: Verdict) -> Iterator
     if CheckKind.MUST_PASS in kinds or any(part.state == "regressed" for part in verdict.slices):
         return
     failed = verdict.outcome is Outcome.FAILED
-    is_rise = any(check.is_rise for check in checks)
     if kinds <= {*ACCEPTED_KINDS}:
         # Without an anchor so far, the record that this run failed against becomes it.
         anchors = (check for check in verdict.checks if check.kind is CheckKind.ANCHOR)
         anchor = all(check.outcome is not Outcome.PASSED for check in anchors)
-        values = {"anchor": anchor, "failed": failed, "rise": is_rise}
+        values = {"anchor": anchor, "failed": failed}
         yield next_step(StepKind.ACCEPT_RUN, suite=suite.name, **values)
     elif kinds == {CheckKind.BASELINE} and failed:
         place = suite.places.get("baseline") or suite.places.get("variants") or suite.name
         # A mark with variants of its own has no key for the baseline: it is the first one.
         in_mark = bool(gate.function) and place.rpartition(":")[0] == suite.name
         step = StepKind.MAKE_BASELINE
-        values = {"in_mark": in_mark, "rise": is_rise}
-        yield next_step(step, variant=verdict.variant, **values, where=place)
+        yield next_step(step, variant=verdict.variant, in_mark=in_mark, where=place)
     else:
         yield from limit_steps(suite, gate, _passing_settings(gate, checks))
 
@@ -276,7 +268,7 @@ def _passing_settings(gate: RateGate, checks: Iterable[Check]) -> list[str]:
             return []
         if not is_near(shown, check.limit, at_least=is_minimum):
             return []
-        key = "min" if is_minimum else gate.drop_key
+        key = "min" if is_minimum else "max_drop"
         strictest = min if is_minimum else max
         limits[key] = strictest(limits.get(key, shown), shown)
     separator = "=" if gate.function else ": "
@@ -303,7 +295,7 @@ def _steps_if_inconclusive(
     elif any(one.kind == NoteKind.COPIES for one in check.notes):
         yield claim_step(suite)
     else:
-        yield from _rise_step(verdict, check) if check.is_rise else cases_step(suite, verdict)
+        yield from cases_step(suite, verdict)
         yield from () if check.tasks else case_count_steps(check, "case")
         repeats = _repeats_of_tasks(check) or _repeats_for_needed(suite, check, look)
         if repeats:
@@ -373,8 +365,7 @@ def _is_past(check: Check) -> bool:
         return observed_amount(check) > check.limit
     if check.change is None:
         return check.after < check.limit
-    change = abs(check.change) if check.two_sided else -check.change
-    return change >= check.limit
+    return -check.change >= check.limit
 
 
 def _step_without_information(check: Check) -> StepKind:

@@ -24,7 +24,6 @@ class NoteKind(StrEnum):
     AT_CHANCE = "at chance"
     GUESSED = "guessed"
     SMALL_DROP = "small drop"
-    SMALL_RISE = "small rise"
     CHANGED_TEXTS = "changed texts"
     SAME_TEXTS = "same texts"
     FEW_CASES = "few cases"

@@ -23,7 +23,6 @@ from pytest_ftgate.gates.checks import (
     certifiable_limit,
     needed_if_unchanged,
     none_if_impossible,
-    power_of_side,
     unchanged_discordance,
 )
 from pytest_ftgate.gates.design import (
@@ -310,7 +309,6 @@ def unchanged_passes(
         return
     design = replace(planned_design(suite, gate), miss=check.miss)
     passes = _measured_passes(design, check.limit, unchanged_discordance(pairs), pairs)
-    passes = _on_all_sides(passes, two_sided=check.two_sided)
     checks = {name: count for name, count in checks_by_gate(suite, variant).items() if count}
     build = dict(zip(("checks", "build"), _build_odds([(checks[gate.name], passes)]), strict=True))
     build = build if len(checks) == 1 else {}
@@ -360,7 +358,6 @@ class PowerEstimate:
         units: the number of independent cases: those in one group count as one.
         margin: the largest allowed drop, or None.
         has_default_limit: True if *margin* is what the cases can show, and not declared.
-        two_sided: True if *margin* limits a rise as well.
         discordance: the share of cases on which both variants disagree; None if the baseline is too
             low for a drop to be seen.
         rate: the rate of the variant that a minimum is compared with.
@@ -385,7 +382,6 @@ class PowerEstimate:
     units: int
     margin: float | None = None
     has_default_limit: bool = False
-    two_sided: bool = False
     minimum: float | None = None
     discordance: float | None = TYPICAL_DISCORDANCE
     rate: float | None = None
@@ -427,7 +423,7 @@ def estimate_power(  # noqa: PLR0913 - each by its name
     if discordance is not None and measured is not None:
         discordance = unchanged_discordance(measured)
     limits: dict[str, Any] = {"margin": gate.max_drop, "discordance": discordance}
-    limits |= {"has_default_limit": gate.has_default_limit, "two_sided": _is_two_sided(gate)}
+    limits |= {"has_default_limit": gate.has_default_limit}
     estimate = _estimate(gate, variant, design, measured, **limits)
     if gate.max_drop is None or discordance is None:
         return estimate
@@ -445,26 +441,16 @@ def _drop_power(
     gate: Gate, design: Design, discordance: float, measured: PairedCounts | None, power: float
 ) -> tuple[float | None, float, int | None]:
     """Return the limit that can be certified, the chance to pass, and the cases needed for it."""
-    margin, two_sided = gate.max_drop or 0.0, _is_two_sided(gate)
-    power = power_of_side(power, two_sided=two_sided)
+    margin = gate.max_drop or 0.0
     if measured is None:
         needed = max(0, design_cases_needed(design, discordance, margin, power) - design.n)
         passes = design_pass_probability(design, discordance, margin)
         limit = design_certifiable_limit(design, discordance, power)
-        return limit, _on_all_sides(passes, two_sided=two_sided), needed
+        return limit, passes, needed
     passes = _measured_passes(design, margin, discordance, measured)
     further = needed_if_unchanged(measured, discordance, margin, design.miss, power)
     limit = certifiable_limit(measured, discordance, design.miss, power)
-    return limit, _on_all_sides(passes, two_sided=two_sided), further
-
-
-def _is_two_sided(gate: Gate) -> bool:
-    return is_rate(gate) and gate.two_sided
-
-
-def _on_all_sides(passes: float, *, two_sided: bool) -> float:
-    """Return how surely all sides pass, at least, if each *passes* so surely (Bonferroni)."""
-    return max(0.0, 2.0 * passes - 1.0) if two_sided else passes
+    return limit, passes, further
 
 
 def _measured_passes(

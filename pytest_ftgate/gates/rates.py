@@ -34,7 +34,7 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.next_steps import rate_next_steps
+from pytest_ftgate.gates.next_steps import is_other_engine, rate_next_steps
 from pytest_ftgate.gates.notes import Note, NoteKind, note
 from pytest_ftgate.gates.regressions import (
     Regressions,
@@ -306,7 +306,9 @@ def _notes(
 ) -> Iterator[Note]:
     checks, drifts = verdict.checks, verdict.drifts
     yield from rate_notes(gate, comparison.scores, checks, look)
-    if gate.two_sided and (compared := comparison.compared_scores) is not None:
+    baseline = suite.variants[suite.baseline]
+    compared = comparison.compared_scores
+    if compared is not None and is_other_engine(baseline, suite.variants[verdict.variant]):
         yield from changed_texts(compared, comparison.scores, regressions)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()
@@ -393,7 +395,6 @@ def _drop_rule(suite: Suite, gate: RateGate, levels: Levels) -> DropRule:
         margin=gate.max_drop or 0.0,
         levels=levels,
         guess_rate=guess_rate(suite, gate),
-        two_sided=gate.two_sided,
         **_of_these(gate),
     )
 
@@ -493,9 +494,7 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     members = slice_members(comparison.scores.cases, gate.slices)
     if comparison.inputs is not None:
         members["cases", "labelled cases"] = set(after.case_ids)
-    return slice_results(
-        before, after, members, margin=gate.max_drop, levels=levels, two_sided=gate.two_sided
-    )
+    return slice_results(before, after, members, margin=gate.max_drop, levels=levels)
 
 
 def _label_metrics(

@@ -32,7 +32,6 @@ from pytest_ftgate.stats.paired import (
     holm,
     is_noninferior,
     p_drop,
-    turned,
 )
 from pytest_ftgate.stats.proportions import fisher_p
 from pytest_ftgate.suite.gate_kinds import RateGate, SkillPart
@@ -171,28 +170,21 @@ def slice_results(
     *,
     margin: float,
     levels: Levels,
-    two_sided: bool = False,
 ) -> tuple[Slice, ...]:
     """Return the result of each slice, largest drop first.
 
     A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
-    shown, after Holm's correction over all slices, and else inconclusive. With *two_sided* a rise
-    counts as a drop does, and is corrected as one more slice. *members* are the case
+    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
     ids of each slice, by kind and name of the slice. All slices share the alarm level, and the miss
     level to be named, which decides nothing.
     """
     samples = slice_samples(before, after, members)
     pairs = {key: pair_samples(*both) for key, both in samples.items()}
-    sides = {(key, 0): counts for key, counts in pairs.items()}
-    if two_sided:
-        sides |= {(key, 1): turned(counts) for key, counts in pairs.items()}
-    adjusted, results = adjusted_drops(sides), []
+    adjusted, results = adjusted_drops(pairs), []
     for key, counts in pairs.items():
-        own = [side for side in ((key, 0), (key, 1)) if side in sides]
-        states = {slice_state(sides[one], adjusted[one], margin, levels) for one in own}
-        state = next(one for one in ("regressed", "inconclusive", "kept") if one in states)
-        p, alone = min(adjusted[one] for one in own), p_alone(counts)
-        results.append(slice_of(key, samples[key], counts, p, state, p_alone=alone))
+        state = slice_state(counts, adjusted[key], margin, levels)
+        alone = p_alone(counts)
+        results.append(slice_of(key, samples[key], counts, adjusted[key], state, p_alone=alone))
     return with_names(sorted(results, key=lambda result: result.change), levels.miss)
 
 

@@ -229,12 +229,12 @@ class SelfComparison:
         tasks: the number of tasks, each with two runs or more.
         runs, half: how many runs a task has, and how many of them a side of a split has; the
             harmonic means where tasks differ, rounded down.
-        limit: the limit of the gate, a share; with *two_sided* up and down.
+        limit: the limit of the gate, a share.
         claims_these: True if the gate is about these tasks alone.
         splits: the number of evaluated splits, of so many *possible* ones.
         failed, inconclusive: the splits in which the gate was so.
         any_drop, large_drop: the splits in which the candidate was below the base, at all and by
-            5 points or more; with *two_sided* those in which it was above it as well.
+            5 points or more.
         shown_by_half, shown_by_all: the smallest limit that an unchanged agent passes 9 times in 10
             with so many runs of each task on either side, a share; 1 for none.
     """
@@ -243,7 +243,6 @@ class SelfComparison:
     runs: int
     half: int
     limit: float
-    two_sided: bool
     claims_these: bool
     splits: int
     possible: int
@@ -273,7 +272,7 @@ def compare_halves(suite: Suite, gate: RateGate, results: Sequence[CaseResult]) 
         splits = product(*map(_halves_of, counts))
     verdicts = [_verdict(suite, gate, results, split) for split in splits]
     outcomes = [verdict.outcome for verdict in verdicts]
-    drops = [_drop(verdict, two_sided=gate.two_sided) for verdict in verdicts]
+    drops = [_drop(verdict) for verdict in verdicts]
     half, runs = (int(harmonic_mean(n // share for n in counts)) for share in (2, 1))
     shown = [_shown_limit(suite, gate, results, number) for number in (half, runs)]
     return SelfComparison(
@@ -281,7 +280,6 @@ def compare_halves(suite: Suite, gate: RateGate, results: Sequence[CaseResult]) 
         runs=runs,
         half=half,
         limit=gate.max_drop or 0.0,
-        two_sided=gate.two_sided,
         claims_these=gate.claims_these,
         splits=len(verdicts),
         possible=possible,
@@ -326,11 +324,10 @@ def _verdict(
     return evaluate_rate(suite, gate, comparison, look)
 
 
-def _drop(verdict: Verdict, *, two_sided: bool) -> float:
-    """Return how far the candidate is below the base, a share; with *two_sided* how far off it."""
+def _drop(verdict: Verdict) -> float:
+    """Return how far the candidate is below the base, a share."""
     check = verdict.check
-    change = (check.change or 0.0) if check else 0.0
-    return abs(change) if two_sided else -change
+    return -(check.change or 0.0) if check else 0.0
 
 
 def _shown_limit(suite: Suite, gate: RateGate, results: Sequence[CaseResult], n: int) -> float:

@@ -111,8 +111,6 @@ class StepKind(StrEnum):
     * ``fix cases``: the first regressed *cases*, and their *count*; *node*; whether the verdict is
       *open*; if two variants were compared, the keys in which they differ (*changed*), and the
       lines *added* to the prompt and *removed* from it.
-    * ``find rise``: the first *cases* that are right now, and their *count*; or the *count* of the
-      inputs that got better, with ``input`` as the *noun*.
     * ``fix part``: the *kind* and the *name* of a slice, and *regressed* of its *n* cases.
     * ``raise max_tokens``: the replies that were *cut* off, *of* how many, and whether those
       *regressed*; *where*.
@@ -161,7 +159,6 @@ class StepKind(StrEnum):
     FIX_FORMAT = "fix format"
     FIX_LABEL = "fix label"
     FIX_PART = "fix part"
-    FIND_RISE = "find rise"
     FIX_CASES = "fix cases"
     CLAIM_OTHERS = "claim others"
     DECLARE_PRICE = "declare price"

@@ -111,12 +111,12 @@ def task_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[tupl
         yield (note(NoteKind.FEW_TASKS, n=tasks, needed=FEWEST_TASKS),)
         return
     if not any(map(replies_vary, suite.variants.values())):
-        yield (note(NoteKind.COPIED_RUNS, key=gate.drop_key),)
+        yield (note(NoteKind.COPIED_RUNS, key="max_drop"),)
         return
     runs, smallest = min(suite_repeats(suite)), smallest_shown_drop(design.n, design.miss)
     possible = ceil(smallest * 100) / 100
     for key, limit, told in (
-        (gate.drop_key, gate.max_drop, possible),
+        ("max_drop", gate.max_drop, possible),
         ("min", 1.0 - gate.min if gate.min else None, 1.0 - possible),
     ):
         if limit is not None and limit < smallest:

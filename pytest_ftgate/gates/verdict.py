@@ -140,7 +140,6 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        two_sided: True if *limit* holds up and down; *p_pass* is the larger, *p_fail* the smaller.
         limit_cases: how many cases that are, those to come and those without a reply included.
         unit: of the rates: ``share``, ``usd`` (of 1,000), ``ms``, ``characters``; of runs
             ``usd_per_success``, ``tokens`` (of thoughts too), ``seconds``, ``tool_calls``.
@@ -210,7 +209,6 @@ class Check:
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
-    two_sided: bool = False
     has_default_limit: bool = False
     limit_cases: int = 0
     unit: str = "share"
@@ -246,12 +244,6 @@ class Check:
         return self.inputs.cases if self.inputs else self.tasks or self.n
 
     @property
-    def is_rise(self) -> bool:
-        """True if the check limits a rise, and the observed change is one."""
-        change = self.after if self.change is None else self.change
-        return self.two_sided and change > 0.0
-
-    @property
     def is_open_minimum(self) -> bool:
         """True for a minimum that is not shown to hold."""
         return self.kind is CheckKind.MINIMUM and self.outcome is not Outcome.PASSED
@@ -261,12 +253,11 @@ class Check:
         """True if the whole interval of the change lies beyond the limit."""
         if self.before is None:
             return False
-        above = self.two_sided and self.low is not None and self.low > self.limit
-        return above or (self.high is not None and self.high < -self.limit)
+        return self.high is not None and self.high < -self.limit
 
     @property
     def drop_is_shown(self) -> bool:
-        """True if a drop of any size is shown; of a two-sided check a change."""
+        """True if a drop of any size is shown."""
         return self.p_fail is not None and self.p_fail <= self.alarm
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.readers.answer_rows import AnswerFile
 from pytest_ftgate.reporting.explain import ruled_out
@@ -123,7 +122,7 @@ def _verdict_lines(
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from _turned_lines(verdict, verbosity, has_replies=has_replies)
     yield from ["", *wrap_lines(escape_controls(told), 2)] if is_open else ()
-    if is_open or any(step.kind == StepKind.FIND_RISE for step in verdict.next):
+    if is_open:
         for step in verdict.next:
             yield from wrap_lines(f"{step.role}: {escape_controls(step_line(step))}", 2)
 
@@ -151,7 +150,7 @@ def _regressed_names(verdict: Verdict, verbosity: int) -> Iterator[str]:
 def _part_text(verdict: Verdict, check: Check) -> str:
     if verdict.outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED:
         return ""
-    return f", but a part {'changed too far' if check.two_sided else 'regressed'}"
+    return ", but a part regressed"
 
 
 def _other_score(score_kind: str) -> str:

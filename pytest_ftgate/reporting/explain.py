@@ -152,7 +152,7 @@ def _part_sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if regressed and check and check.outcome is not Outcome.FAILED:
         yield (
-            f"A {'change' if check.two_sided else 'drop'} is shown in {', '.join(regressed)} (Holm "
+            f"A drop is shown in {', '.join(regressed)} (Holm "
             f"over {len(gated)} tested parts), and such a part fails the gate whatever the average "
             "says."
         )
@@ -205,27 +205,23 @@ def _turned(verdict: Verdict, check: Check) -> str:
 
 def _drop_sentences(verdict: Verdict, check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
     limit, looks = in_points(check.limit), {one.kind: one.values for one in verdict.notes}
-    turn = "change" if check.two_sided else "drop"
-    as_far = "a change this large" if check.two_sided else "a result this bad"
     of_skills, of_cases = (looks.get(kind) for kind in (NoteKind.LOOK_SKILLS, NoteKind.LOOK_CASES))
     is_early = of_skills is not None or (of_cases and of_cases["look"] != of_cases["of"])
     if of_skills is None:
         yield (
-            f"It passes if a true {turn} of {limit} would produce a result this good at "
+            f"It passes if a true drop of {limit} would produce a result this good at "
             f"most {frequency_phrase(check.miss)}. Here: {frequency_phrase(p_pass)}."
         )
-        if check.two_sided:
-            yield "That must hold of a drop and of a rise (two one-sided tests)."
     else:
         yield "It can pass with all questions alone, and fail with these."
     also = (
-        f"While others are left to ask, the {turn} must be shown to exceed {limit} as well."
+        f"While others are left to ask, the drop must be shown to exceed {limit} as well."
         if is_early
-        else f"It also fails if the {turn} is shown to exceed {limit}."
+        else f"It also fails if the drop is shown to exceed {limit}."
     )
     yield (
-        f"It fails if the observed {turn} reaches {limit}, and if an unchanged variant "
-        f"would produce {as_far} {_at_most(check.alarm)}{_shared_alarm(check)}. "
+        f"It fails if the observed drop reaches {limit}, and if an unchanged variant "
+        f"would produce a result this bad {_at_most(check.alarm)}{_shared_alarm(check)}. "
         f"Here: {frequency_phrase(p_fail)}. {also}"
     )
     yield _position(check)
@@ -246,8 +242,7 @@ def _position(check: Check) -> str:
     if check.is_beyond:
         return f"The 95 % CI lies beyond the limit, {conclusion}"
     if check.outcome is Outcome.INCONCLUSIVE and check.drop_is_shown:
-        turn = "change" if check.two_sided else "drop"
-        return f"The {turn} is real, and may or may not stay within the limit, {conclusion}"
+        return f"The drop is real, and may or may not stay within the limit, {conclusion}"
     return conclusion[:1].upper() + conclusion[1:]
 
 
@@ -289,7 +284,6 @@ def _threshold_comparison(check: Check, *, is_noted: bool) -> Iterator[str]:
     # Where cases are related, the plan counts their groups, which a check does not keep.
     if check.units is None and not is_noted:
         unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
-        unchanged = max(0.0, 2.0 * unchanged - 1.0) if check.two_sided else unchanged
         yield f"It passes an unchanged variant {percent(unchanged)} of the time."
 
 
@@ -371,7 +365,7 @@ def ruled_out(check: Check, outcome: Outcome) -> str:
     The test looks at one side, with the whole level there; the interval has half of it on each.
     """
     is_drop = check.unit == "share" and check.before is not None and check.low is not None
-    if outcome is not Outcome.PASSED or not is_drop or check.two_sided or check.inputs is not None:
+    if outcome is not Outcome.PASSED or not is_drop or check.inputs is not None:
         return ""
     # Nothing was tested where both sides gave the same replies to the same requests.
     if check.is_unchanged or check.low is None or -check.low < check.limit:

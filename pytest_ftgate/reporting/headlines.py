@@ -223,8 +223,7 @@ def _size(verdict: Verdict, check: Check) -> str:
         return f"{check.measure} {phrases.size(check)}"
     if verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED:
         parts = [part for part in verdict.slices if part.state == "regressed"]
-        turn = "changed" if any(part.change > 0 for part in parts) else "fell"
-        fell = f"{quantity(len(parts), 'part')} {turn}" if parts else "must-keep cases broke"
+        fell = f"{quantity(len(parts), 'part')} fell" if parts else "must-keep cases broke"
         return f"{fell}, overall {phrases.size(check)}"
     return phrases.size(check)
 

@@ -304,15 +304,6 @@ def _words(
     return words
 
 
-def _find_rise(values: _Values) -> StepWords:
-    # The cases that are shown may all be ones that regressed.
-    named = "{cases} are right now{count:?, # in all}"
-    unnamed = f"{{count:#{values.get('noun', 'case')}}} became right"
-    which = fill(named if values["cases"] else unnamed, values)
-    remark = "another chat template, answer extraction, stop text or max_tokens?"
-    return StepWords(f"find out why {which}", remark)
-
-
 def _fresh_command(values: _Values) -> str:
     return _command(values, "--ftgate-replies=fresh")
 
@@ -331,7 +322,6 @@ _AFTER_FIXES = "{after_fixes:?once no gate fails: }"
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.FIX_CASES: _fix_cases,
-    StepKind.FIND_RISE: _find_rise,
     StepKind.FIX_PART: _words("{kind} {name}: {regressed} of {n:#case} regressed"),
     StepKind.FIX_MUST_PASS: _words(
         "{cases}", "{repeated:every reply/the reply} must be right; or remove must_pass there", _AT
@@ -435,12 +425,12 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     ),
     StepKind.ACCEPT_RUN: _words(
         "accept this run",
-        "if the {rise:rise/drop} is intended; commit the record, and say why in the review",
+        "if the drop is intended; commit the record, and say why in the review",
         does=_accept_command,
     ),
     StepKind.MAKE_BASELINE: _words(
         "{in_mark:put/baseline:} {variant}{in_mark:? first in variants=}",
-        f"if the {{rise:rise/drop}} is intended; say why in the review{_THEN_ACCEPT}",
+        f"if the drop is intended; say why in the review{_THEN_ACCEPT}",
         _AT,
         follows=_record_command,
     ),

@@ -359,7 +359,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.AT_CHANCE: "{against} is at {before:percent}, so a drop from it cannot be measured",
     NoteKind.GUESSED: "guessing is right in {rate:percent}, so this minimum shows nothing",
     NoteKind.SMALL_DROP: "a real drop, within the limit",
-    NoteKind.SMALL_RISE: "a real rise, but smaller than the limit",
     NoteKind.CHANGED_TEXTS: "{changed:,} of {of:#reply} have another text ({share:percent}), "
     "{kept:,} of them with the same score; {regressed:,} regressed, {fixed:,} fixed",
     NoteKind.SAME_TEXTS: "all {of:#reply} have the same text",

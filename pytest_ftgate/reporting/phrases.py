@@ -73,8 +73,7 @@ def relation(check: Check) -> Relation:
 def _excludes_zero(check: Check) -> bool:
     if check.before is None:
         return False
-    is_above = check.two_sided and check.low is not None and check.low > 0.0
-    return is_above or (check.high is not None and check.high < 0.0)
+    return check.high is not None and check.high < 0.0
 
 
 def _is_blocked(check: Check) -> bool:
@@ -256,8 +255,7 @@ def limit(check: Check, *, nested: bool = False, is_capped: bool = False) -> str
         return f"limit {value}"
     if check.before is None:
         return f"min {declared_percent(check.limit)}"
-    sign = "±" * check.two_sided
-    text = f"limit {sign}{unsigned_points(check.limit)}"
+    text = f"limit {unsigned_points(check.limit)}"
     if not (check.has_default_limit or is_capped):
         return text
     number = check.limit_cases or check.n
@@ -341,10 +339,10 @@ def cases(verdict: Verdict) -> str:
 
 #: What keeps a check open, by its relation to the limit.
 _DOUBTS: Mapping[Relation, str] = {
-    Relation.OPEN: "A {turn} of {limit:size} or more is still possible; so is no {turn} at all.",
+    Relation.OPEN: "A drop of {limit:size} or more is still possible; so is no drop at all.",
     Relation.LIKELY: "The 95 % CI excludes 0, but {asked}.",
     Relation.REAL: (
-        "The {turn} is real. {sample} cannot show that it stays below {limit:size} points."
+        "The drop is real. {sample} cannot show that it stays below {limit:size} points."
     ),
     Relation.LIKELY_BEYOND: "The 95 % CI lies beyond the limit of {limit:size}, but {asked}.",
     Relation.MISSING: "{notes}.",
@@ -363,10 +361,9 @@ def doubt(check: Check) -> str:
     kind = relation(check)
     is_open_minimum = kind is Relation.OPEN and check.before is None
     words = _OPEN_MINIMUM if is_open_minimum else _DOUBTS.get(kind, "")
-    turn = "change" if check.two_sided else "drop"
     notes = check.notes[:1] if check.inputs is not None else check.notes
     words = "{notes}." if lacks_groups(check) else words
-    values = {"limit": check.limit, "sample": sample_text(check), "turn": turn}
+    values = {"limit": check.limit, "sample": sample_text(check)}
     return fill(words, {**values, "notes": notes_text(notes), "asked": _asked(check)})
 
 
@@ -387,17 +384,14 @@ def _asked(check: Check) -> str:
 
 
 def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
-    """Return the parts that got worse most: ``fell``, ``rose``, ``where`` or ``errors``, and which.
+    """Return the parts that got worse most: ``fell``, ``where`` or ``errors``, and which.
 
-    They are the slices that clearly fell, with confusions of labels before them, those that rose
-    where a rise decides, or format errors.
+    They are the slices that clearly fell, with confusions of labels before them, or format errors.
     """
     confusions = (*_confusions(verdict),)
-    risen = [part for part in verdict.slices if part.state == "regressed" and part.change > 0]
-    fallen = clearly_fallen(verdict)
     rates = (
         f"{plain_name(part)} {share_change(part.before, part.after).removesuffix(' %')}"
-        for part in fallen or risen
+        for part in clearly_fallen(verdict)
     )
     parts = (*confusions, *rates)
     errors = tuple(
@@ -412,7 +406,7 @@ def worst(verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     )
     if errors and not (verdict.rates_content and parts):
         return "errors", errors
-    return "where" if confusions else "rose" if risen and not fallen else "fell", parts
+    return "where" if confusions else "fell", parts
 
 
 def plain_name(part: Slice) -> str:
@@ -573,8 +567,7 @@ def _part_remarks(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.outcome is not verdict.outcome is Outcome.INCONCLUSIVE:
         unproven = [part for part in here if part.required and part.state == "inconclusive"]
     if regressed:
-        turn = "changed" if any(part.change > 0 for part in regressed) else "regressed"
-        yield f"but {turn}: {_named(verdict, regressed)}"
+        yield f"but regressed: {_named(verdict, regressed)}"
     if unproven:
         yield f"but inconclusive: {first_names([part.name for part in unproven])}"
     if fallen := [part for part in clearly_fallen(verdict) if part not in regressed]:

@@ -226,7 +226,7 @@ def _cases_cell(estimate: PowerEstimate) -> str:
 def _limit_cell(estimate: PowerEstimate) -> str:
     if estimate.margin is None:
         return f"min {percent(estimate.minimum or 0.0)}"
-    mark = "±" if estimate.two_sided else "~" if estimate.has_default_limit else ""
+    mark = "~" if estimate.has_default_limit else ""
     return f"{mark}{unsigned_points(estimate.margin)}"
 
 

@@ -35,11 +35,10 @@ def self_compare_lines(
 
 def _table(found: SelfComparison) -> TextTable:
     """Return how often the gate and two plain thresholds are red, each in one row."""
-    turn = "change" if found.two_sided else "drop"
-    limit = f"{'±' * found.two_sided}{unsigned_points(found.limit)}"
+    limit = unsigned_points(found.limit)
     plain = {
-        f"red at any {turn}": found.any_drop,
-        f"red at a {turn} of {unsigned_points(PLAIN_DROP)} points or more": found.large_drop,
+        "red at any drop": found.any_drop,
+        f"red at a drop of {unsigned_points(PLAIN_DROP)} points or more": found.large_drop,
     }
     open_, passed = (percent(n / found.splits) for n in (found.inconclusive, found.passed))
     rows = [

@@ -247,8 +247,6 @@ def _shortfall(verdict: Verdict) -> float:
     check = verdict.check
     if check is None or check.unit != "share" or verdict.outcome is Outcome.PASSED:
         return 0.0
-    if check.two_sided and check.change is not None:
-        return abs(check.change) - check.limit
     if check.change is not None:
         return -check.change - check.limit
     return check.limit - check.after
@@ -348,7 +346,7 @@ def _short_limit_cell(verdict: Verdict) -> str:
     if check is None or check.kind is CheckKind.MUST_PASS:
         return _limit_cell(verdict)
     if check.unit == "share" and check.before is not None:
-        return f"{'±' * check.two_sided}{unsigned_points(check.limit)}"
+        return unsigned_points(check.limit)
     return f"{'≥' if check.unit == 'share' else '≤'} {_limit_cell(verdict).partition(' ')[2]}"
 
 
@@ -380,14 +378,10 @@ def slice_cells(part: Slice) -> list[str]:
     return [part.name, percent(part.before), percent(part.after), change_cell(part), str(part.n)]
 
 
-def _state(part: Slice) -> str:
-    return "rose" if part.state == "regressed" and part.change > 0 else part.state
-
-
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
     kinds = {part.kind for part in slices}
-    rows = [[*slice_cells(part), _state(part)] for part in slices]
+    rows = [[*slice_cells(part), part.state] for part in slices]
     return [
         [f"{part.kind} {name}" if len(kinds) > 1 else name, *cells]
         for part, (name, *cells) in zip(slices, rows, strict=True)

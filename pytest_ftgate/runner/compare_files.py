@@ -114,7 +114,6 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     scorer: str | Mapping[str, Any] | None = None,
     cases: Answers | None = None,
     max_drop: float | None = None,
-    two_sided: float | None = None,
     claim: str | None = None,
     by: str | Sequence[str] = (),
     paired_only: bool = False,
@@ -140,7 +139,6 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         cases: a file with the questions and expected answers, if those of the answers lack them;
             *input*, *expected* and *by* are its columns then.
         max_drop: the largest allowed drop, a share; by default what the cases can show.
-        two_sided: the largest allowed change, up or down, a share; in place of *max_drop*.
         claim: ``these_tasks`` for a verdict about the cases of the files alone, whose several
             replies are the sample; ``tasks_like_these`` for others like them too. By default the
             first, if there are fewer than 30 cases with three replies or more each.
@@ -162,7 +160,7 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
         named={role: path for role, path in named.items() if path} | {"by": paths},
         scorer=scorer,
         cases=cases,
-        limit=file_limit(max_drop, two_sided, claim),
+        limit=file_limit(max_drop, claim),
         paired_only=paired_only,
         by_line=by_line,
         labels=labels,
@@ -336,11 +334,10 @@ def _told(
     """
     if verdict.outcome is not Outcome.INCONCLUSIVE:
         coarse = ()
-    kinds = {StepKind.FIND_RISE} if coarse else {StepKind.FIND_RISE, StepKind.ADD_CASES}
     steps = [
-        step.add(as_option=True) if step.kind is StepKind.ADD_CASES else step
+        step.add(as_option=True)
         for step in verdict.next
-        if step.kind in kinds
+        if step.kind is StepKind.ADD_CASES and not coarse
     ]
     if inputs is not None:
         names = tuple(file.name for file in files)

@@ -165,7 +165,7 @@ class ComparedSuite:
         yield f"baseline: {json.dumps(self.suite.baseline)}"
         # A run sizes the limit for as many replies to each case.
         is_sized = gate.has_default_limit and self.usual_repeats == self.suite.repeats
-        limit: dict[str, Any] = {} if is_sized else {gate.drop_key: gate.max_drop}
+        limit: dict[str, Any] = {} if is_sized else {"max_drop": gate.max_drop}
         limit |= {"slices": [*gate.slices]} if gate.slices else {}
         limit |= {"claim": gate.claim} if gate.claim else {}
         yield f"gates: {json.dumps({gate.kind: limit})}"
@@ -353,27 +353,22 @@ def _shown_limit(suite: Suite, gate: RateGate) -> dict[str, Any]:
     return {"max_drop": shown, "has_default_limit": True}
 
 
-def file_limit(
-    max_drop: float | None, two_sided: float | None, claim: str | None = None
-) -> dict[str, Any]:
+def file_limit(limit: float | None, claim: str | None = None) -> dict[str, Any]:
     """Return the fields of the gate for what is declared of it; {} if nothing is.
 
     Raises:
-        ConfigurationError: the limit is no share, or both are declared; or the claim is unknown.
+        ConfigurationError: the limit is no share, or the claim is unknown.
     """
     if claim not in (None, *CLAIMS):
         hint = did_you_mean(claim, CLAIMS) or f"; write {' or '.join(CLAIMS)}"
         raise ConfigurationError(f'--claim: there is no claim "{claim}"{hint}')
     claimed = {} if claim is None else {"claim": claim}
-    if max_drop is not None and two_sided is not None:
-        raise ConfigurationError("--two-sided limits a drop as well; leave --max-drop out")
-    name, limit = ("max-drop", max_drop) if two_sided is None else ("two-sided", two_sided)
     if limit is None:
         return claimed
     if not 0 < limit < 1:
         percent = f"; for {limit:g} points write {limit / 100:g}" if limit >= 1 else ""
-        raise ConfigurationError(f"--{name} is {limit:g}, but is above 0 and below 1{percent}")
-    return {"max_drop": limit, "two_sided": two_sided is not None, **claimed}
+        raise ConfigurationError(f"--max-drop is {limit:g}, but is above 0 and below 1{percent}")
+    return {"max_drop": limit, **claimed}
 
 
 def variant_names(files: Sequence[AnswerFile]) -> tuple[str, ...]:

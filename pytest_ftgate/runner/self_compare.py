@@ -55,7 +55,6 @@ def self_compare(  # noqa: PLR0913 - the columns, each by its name
     scorer: str | Mapping[str, Any] | None = None,
     cases: Answers | None = None,
     max_drop: float | None = None,
-    two_sided: float | None = None,
     claim: str | None = None,
     by: str | Sequence[str] = (),
     by_line: bool = False,
@@ -78,7 +77,7 @@ def self_compare(  # noqa: PLR0913 - the columns, each by its name
     sides = [("results", results)]
     file = read_files(sides, columns, scorer=scorer, cases=cases, by_line=by_line)[0]
     paired = pair_files((file, file), by_id=id is not None, by_line=by_line)
-    limit = file_limit(max_drop, two_sided, claim)
+    limit = file_limit(max_drop, claim)
     whole = build_suite((file, file), paired, scorer, limit)
     scores = whole.scores(whole.suite.baseline, whole.suite)
     several = {name: one for name, one in scores.results.items() if len(one.scores) > 1}

@@ -387,7 +387,6 @@ class DeclaredRate(Declared):
 
     min: Share | None = None
     max_drop: MaxDrop = None
-    max_change: Margin | None = None
     evidence: Literal["statistics", "point"] = "statistics"
     slices: tuple[Literal["tag", "label", "language"], ...] = ()
     stop_early: StrictBool = False

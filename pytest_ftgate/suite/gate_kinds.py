@@ -33,7 +33,6 @@ class RateGate(Gate):
         metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
-        two_sided: True if *max_drop* limits a rise as well: it is declared as ``max_change``.
         claim: ``these_tasks`` if the cases are all that the verdict is about, and their repeated
             replies are the sample; "" or ``tasks_like_these`` if the cases are the sample.
         limits_by_default: False if ``max_drop: none`` switches the comparison off.
@@ -42,7 +41,6 @@ class RateGate(Gate):
             None.
     """
 
-    two_sided: bool = False
     limits_by_default: bool = True
     claim: str = ""
     metric: str = "accuracy"
@@ -53,17 +51,6 @@ class RateGate(Gate):
         *("min", "max_drop", "claim", "evidence", "metric", "slices", "max_thought_drop"),
         "max_thought_rise",
     )
-
-    @property
-    def limits(self) -> Mapping[str, float | str]:
-        """What the gate allows, by key; a limit on both sides has two."""
-        limits = super(RateGate, self).limits
-        return {**limits, "max_change": limits["max_drop"]} if self.two_sided else limits
-
-    @property
-    def drop_key(self) -> str:
-        """The key that declares *max_drop*."""
-        return "max_change" if self.two_sided else "max_drop"
 
     @property
     def name(self) -> str:
@@ -144,9 +131,7 @@ class RateGate(Gate):
         if self.max_drop is None:
             return thoughts
         # A plain threshold has no alarm level.
-        # A rise can fail the gate as well as a drop.
-        sides = 2 if self.two_sided else 1
-        tested = 0 if self.evidence == "point" else sides * self.checks_in_build(compared)
+        tested = 0 if self.evidence == "point" else self.checks_in_build(compared)
         return tested + bool(self.slices) + thoughts
 
     def checks_in_build(self, compared: int) -> int:

@@ -138,15 +138,10 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
-    keys = declared.model_dump(exclude={"thoughts", "max_change"})
+    keys = declared.model_dump(exclude={"thoughts"})
     keys["slices"] = tuple(dict.fromkeys(declared.slices))
     keys |= drop_limit(declared.max_drop)
     keys["claim"] = keys.get("claim") or ""
-    if declared.max_change is not None:
-        keys |= {"max_drop": declared.max_change, "two_sided": True}
-        if declared.max_drop is not None:
-            message = f"{kind}: max_change limits a drop as well; remove max_drop"
-            source.add_error_at(("gates", kind, "max_drop"), message)
     thoughts = declared.thoughts if isinstance(declared, DeclaredFormatGate) else None
     if thoughts:
         keys |= {f"max_thought_{key[4:]}": limit for key, limit in thoughts}
@@ -199,7 +194,6 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     yield from _sequential_errors(gate, suite.declared.repeats or 1)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
-    yield from _two_sided_errors(gate, suite)
     yield from (("claim", f"claim: these_tasks {why}") for why in _claim_errors(gate, suite))
     if gate.slices and not gate.limits_drop:
         yield "slices", f"slices compare with the baseline, and {gate.uncompared_key} does not"
@@ -223,14 +217,6 @@ def _inputs_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str
         yield "", "score: judge does not tell which texts are equal; remove inputs"
     if not gate.limits_drop:
         yield "", f"inputs compare with the baseline, and {gate.uncompared_key} does not"
-
-
-def _two_sided_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
-    rules = (suite.reply.score, *(case.score for case in suite.cases))
-    is_judged = gate.is_graded and any(part.kind == "judge" for one in rules for part in one.parts)
-    what = "macro-F1" if gate.metric == "macro_f1" else "the grades of a judge" * is_judged
-    if gate.two_sided and what:
-        yield "max_change", f"max_change does not limit {what}; write max_drop: {gate.max_drop:g}"
 
 
 def _claim_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[str]:

@@ -10,6 +10,8 @@ from pytest_ftgate.readers.yaml import KeyPath
 REMOVED_KEYS: Mapping[str, str] = {
     "repeats.baseline": "write repeats: N, the replies to each case of every variant",
     "repeats.variants": "write repeats: N, the replies to each case of every variant",
+    "accuracy.max_change": "write max_drop",
+    "format.max_change": "write max_drop",
     "gates.divergence": "the gate forgetting limits what a fine-tune may lose",
     "score.margin": "write score: choice",
     "data.want_rows": "remove it; min_rows is the limit",

@@ -430,8 +430,6 @@ ENDS: tuple[End, ...] = (
         (f"{STEPS}replies_in_the_right_format_pass",)),
     End("failed", "baseline", lambda: _drop(_DROP, 2, 30),
         (f"{STEPS}a_candidate_that_is_made_the_baseline_passes", _CASES)),
-    End("failed", "baseline, by a rise", lambda: _drop("accuracy: {max_change: 0.05}", 30, 2),
-        (f"{STEPS}a_rise_that_is_undone_passes", f"{STEPS}a_rise_that_is_intended_passes")),
     End("failed", "baseline, beside a variant that passes",
         lambda: evaluated(_DROP, tickets(100), current=wrong(2), good=wrong(2), new=wrong(30)),
         (f"{STEPS}the_variant_to_ship_passes_once_the_other_one_is_left_out",)),

@@ -131,13 +131,6 @@ def test_labels_of_a_worse_variant_fail_it():
     assert (found.inputs.better, found.inputs.worse) == (0, found.inputs.labelled)
 
 
-def test_a_rise_fails_a_limit_on_both_sides():
-    replies = labelled(compared(1_000, differ=100), 60, every("new"))
-
-    assert check(replies).outcome is PASSED
-    assert check(replies, two_sided=True).outcome is FAILED
-
-
 def test_with_every_label_the_test_is_that_of_counted_cases():
     found = check(labelled(compared(400, differ=40), 40, every("old", "new", "both")), margin=0.02)
     changes = [-1.0] * 14 + [1.0] * 13 + [0.0] * 373

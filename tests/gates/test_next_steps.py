@@ -72,12 +72,12 @@ def limit_to(setting):
 
 
 def accept_run(*, anchor, failed=True):
-    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed, "rise": False}
+    values = {"suite": "suite.ftgate.yaml", "anchor": anchor, "failed": failed}
     return NextStep(StepKind.ACCEPT_RUN, values)
 
 
 def make_baseline(where="suite.ftgate.yaml", *, in_mark=False):
-    values = {"variant": "new", "in_mark": in_mark, "rise": False, "where": where}
+    values = {"variant": "new", "in_mark": in_mark, "where": where}
     return NextStep(StepKind.MAKE_BASELINE, values)
 
 
@@ -406,32 +406,7 @@ def test_an_open_drop_names_its_cases_then_the_evidence_and_last_the_limit():
     ]
 
 
-RISE = {"two_sided": True, "after": 0.95, "before": 0.8}
 INPUTS = InputChange(change=0.1, cases=20, inputs=200, equal=160, differing=40, better=12)
-
-
-@every_row(
-    ("outcome", "more", "fixed", "told"),
-    [
-        (FAILED, {}, 2, {"cases": "c1, c2", "count": 2}),
-        (OPEN, {}, 2, {"cases": "c1, c2", "count": 2}),
-        (FAILED, {"inputs": INPUTS}, 0, {"cases": "", "count": 12, "noun": "input"}),
-        (FAILED, {}, 0, None),
-    ],
-)
-def test_a_rise_that_is_not_allowed_names_what_became_right(outcome, more, fixed, told):
-    flips = (
-        flip("c0", regressed=True),
-        *(flip(f"c{1 + n}", regressed=False) for n in range(fixed)),
-    )
-    found = rated(check(outcome=outcome, **RISE, **more), flips=flips, fixed=fixed, regressed=1)
-
-    rise, others = all_steps(found)[: told is not None], all_steps(found)[told is not None :]
-
-    assert rise == ([NextStep(StepKind.FIND_RISE, told)] if told else [])
-    # No case that regressed is to be fixed.
-    assert [step.kind for step in others] == [StepKind.MAKE_BASELINE] * (outcome is FAILED)
-    assert all(step.values["rise"] for step in others)
 
 
 @every_row(("variants", "several"), [(("current", "new"), {}), ("abc", {"variant": "new"})])

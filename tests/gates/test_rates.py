@@ -270,27 +270,30 @@ def test_a_pairwise_judge_says_how_often_a_reply_is_preferred() -> None:
 
 
 @every_row(
-    ("two_sided", "text", "told"),
+    ("engine", "text", "told"),
     [
-        (True, "refund", [note(NoteKind.SAME_TEXTS, of=200)]),
+        ("transformers", "refund", [note(NoteKind.SAME_TEXTS, of=200)]),
         # Of four cases one text is the same; one reply is right with another one.
-        (True, "late_delivery", [note(
+        ("transformers", "late_delivery", [note(
             NoteKind.CHANGED_TEXTS,
             changed=150, of=200, share=0.75, kept=50, regressed=50, fixed=50,
         )]),
-        (False, "late_delivery", []),
+        ("", "late_delivery", []),
     ],
 )  # fmt: skip
-def test_a_limit_on_both_sides_says_how_many_texts_changed(two_sided, text, told) -> None:
-    gate = replace(accuracy(max_drop=0.05), two_sided=two_sided)
+def test_on_another_engine_it_is_told_how_many_texts_changed(engine, text, told) -> None:
+    gate = accuracy(max_drop=0.05)
+    made = suite(gate)
+    if engine:
+        other = replace(made.variants["new"], provider=engine)
+        made = replace(made, variants={**made.variants, "new": other})
     before = [1.0, 1.0, 0.0, 0.0] * 50
     after = before if text == "refund" else [1.0, 0.0, 0.0, 1.0] * 50
     sides = variant_scores("new", after, text=text), variant_scores("current", before)
 
     kinds = (NoteKind.SAME_TEXTS, NoteKind.CHANGED_TEXTS)
-    assert [one for one in rate_verdict(gate, *sides).notes if one.kind in kinds] == told
-    lost = without_replies(sides[0], {*sides[0].results})
-    assert not {one.kind for one in rate_verdict(gate, lost, sides[1]).notes} & {*kinds}
+    found = evaluate_rate(made, gate, Comparison(*sides))
+    assert [one for one in found.notes if one.kind in kinds] == told
 
 
 def test_a_check_of_two_tasks_is_about_no_tasks_alone() -> None:

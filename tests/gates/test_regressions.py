@@ -30,7 +30,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.stats.paired import change_interval, p_drop, paired_counts, turned
+from pytest_ftgate.stats.paired import change_interval, p_drop, paired_counts
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -472,26 +472,3 @@ def test_a_slice_regresses_if_a_real_drop_reaches_the_limit_and_is_kept_if_none_
     given, levels, found
 ):
     assert state(*given, **levels) == found
-
-
-def test_a_slice_that_rises_beyond_a_limit_on_both_sides_decides():
-    """Each side of both slices is tested: Holm takes the smallest p-value of four."""
-    before = [0.0] * 20 + [1.0] * 40
-    after = [1.0] * 20 + [1.0] * 40
-    members = {("tag", "risen"): part(*range(30)), ("tag", "still"): part(*range(30, 60))}
-    risen = paired_counts(before[:30], after[:30])
-
-    one, both = (
-        slice_results(
-            column(before), column(after), members,
-            margin=0.2, levels=Levels(), two_sided=two_sided,
-        )
-        for two_sided in (False, True)
-    )  # fmt: skip
-
-    assert [(found.name, found.state) for found in one] == [("still", "kept"), ("risen", "kept")]
-    assert [(found.name, found.state) for found in both] == [
-        ("still", "kept"),
-        ("risen", "regressed"),
-    ]
-    assert both[1].p_drop == 4 * p_drop(turned(risen))

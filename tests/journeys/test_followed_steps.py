@@ -557,30 +557,6 @@ def test_the_variant_to_ship_passes_once_the_other_one_is_left_out(desk, others,
 # What to accept ---------------------------------------------------------------------------------
 
 
-RISE = "{accuracy: {max_change: 0.05}}"
-
-
-@follows(StepKind.FIND_RISE)
-def test_a_rise_that_is_undone_passes(desk):
-    desk.suite(RISE, current=30, draft=2)
-    values = red(desk, "accuracy[draft]", StepKind.FIND_RISE)
-    assert (values["cases"], values["count"]) == ("t002, t003, t004", 28)
-
-    desk.replies("draft", wrong=30)
-
-    assert judge(desk).ret == 0
-
-
-def test_a_rise_that_is_intended_passes(desk):
-    desk.suite(RISE, current=30, draft=2)
-    values = red(desk, "accuracy[draft]", StepKind.MAKE_BASELINE)
-
-    desk.edit("gates:", f"baseline: {values['variant']}\ngates:")
-
-    assert values["rise"] is True
-    assert judge(desk, "-k", "draft").ret == 0
-
-
 @follows(StepKind.MAKE_BASELINE)
 @pytest.mark.parametrize("declared", [False, True], ids=["first variant", "declared"])
 def test_a_candidate_that_is_made_the_baseline_passes(desk, declared):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ftgate_testing.tables import every_row
 
 import pytest_ftgate
-from pytest_ftgate.gates.statements import NextStep, StepKind, next_step
+from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.reporting.next_steps import step_command, step_line, step_text
 
 #: A value for each key that any kind of step has.
@@ -20,21 +20,13 @@ VALUES = {
     "count": 7, "open": False, "unchanged": 12, "kind": "tag", "name": "long", "regressed": 12,
     "cut": 30, "of": 40, "failed": False, "in_mark": False, "fails": False, "default": False,
     "unit": "seconds", "program": True, "runs": False,
-    "narrows": False, "rise": False, "chance": 0.4, "last": 40, "at_last": 0.9, "recorded": False,
+    "narrows": False, "chance": 0.4, "last": 40, "at_last": 0.9, "recorded": False,
 }  # fmt: skip
 
 
 @every_row("kind", StepKind)
 def test_every_kind_of_step_has_a_sentence(kind):
     assert step_text(NextStep(kind, VALUES))
-
-
-def test_without_a_case_to_show_a_rise_is_told_by_its_number():
-    step = next_step(StepKind.FIND_RISE, cases="", count=3)
-    of_inputs = next_step(StepKind.FIND_RISE, cases="", count=1, noun="input")
-
-    assert step_text(step).startswith("find out why 3 cases became right (")
-    assert step_text(of_inputs).startswith("find out why 1 input became right (")
 
 
 def test_a_command_stands_after_its_sentence():
@@ -71,11 +63,6 @@ def test_a_command_stands_after_its_sentence():
     (StepKind.MAKE_BASELINE, {"in_mark": True},
      ("put new first in variants=, in s.ftgate.yaml:6 (if the drop is intended; say why in the "
       "review)")),
-    (StepKind.MAKE_BASELINE, {"rise": True},
-     "baseline: new, in s.ftgate.yaml:6 (if the rise is intended; say why in the review)"),
-    (StepKind.FIND_RISE, {"cases": "t1, t2, t3", "count": 34},
-     ("find out why t1, t2, t3 are right now, 34 in all (another chat template, answer "
-      "extraction, stop text or max_tokens?)")),
     (StepKind.FIX_CASES, {"cases": "t1, t2, t3", "count": 34}, "t1, t2, t3 and 31 more"),
     (StepKind.FIX_CASES,
      {"cases": "t1", "count": 1, "changed": ("model", "prompt"), "added": 2, "removed": 1},

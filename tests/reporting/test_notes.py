@@ -112,9 +112,9 @@ VERDICTS: list[tuple[Note, str]] = [
           likely=1285, shown=0.13),
      ("max_drop: 0.05 cannot be proven with 60 cases; it takes 59 cases if not one gets worse, "
       "1,285 to pass 9 times in 10; or write max_drop: 0.13, which these cases show")),
-    (note(K.DROP_NEVER_SHOWN, key="max_change", **CASES, limit=0.02, needed=594, groups=149,
+    (note(K.DROP_NEVER_SHOWN, key="max_drop", **CASES, limit=0.02, needed=594, groups=149,
           likely=900, shown=0.0),
-     ("max_change: 0.02 cannot be proven with 60 cases (12 unrelated ones); "
+     ("max_drop: 0.02 cannot be proven with 60 cases (12 unrelated ones); "
       "it takes 149 groups like these (594 cases) if not one gets worse, 900 to pass 9 times in "
       "10")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=0.95, needed=59, possible=0.86),

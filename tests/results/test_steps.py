@@ -161,9 +161,7 @@ def test_an_option_that_a_step_sets_replaces_that_of_the_run():
 @every_row("exam", [ExamChange(), None])
 @every_row("kind", [StepKind.SET_LIMIT, StepKind.MAKE_BASELINE])
 def test_a_change_of_what_decides_is_accepted_where_a_record_would_call_it_a_loss(kind, exam):
-    edit = NextStep(
-        kind, {"setting": "max_drop: 0.1", "variant": "new", "in_mark": False, "rise": False}
-    )
+    edit = NextStep(kind, {"setting": "max_drop: 0.1", "variant": "new", "in_mark": False})
 
     found = step(kind, steps(replace(FAILED, next=(edit,), exam=exam)))
 

@@ -11,6 +11,8 @@ from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.removed import REMOVED_KEYS
 
 WHERE = {
+    "accuracy": ("gates", "accuracy"),
+    "format": ("gates", "format"),
     "data": ("gates", "data"),
     "gates": ("gates",),
     "ladder": ("ladder",),

@@ -125,7 +125,7 @@ def verdict_bar(verdict: Verdict) -> Bar | None:
         low=low,
         value=_place((now - origin) / unit),
         high=high,
-        limits=tuple(map(_place, (-1.0, 1.0) if check.two_sided else (-1.0,))),
+        limits=(_place(-1.0),),
         origin=_place(0.0) if is_compared else None,
     )
 
@@ -203,12 +203,10 @@ def _limits(
     if minimum is not None:
         yield {"at": _share(minimum), "label": f"minimum {percent(minimum)}"}
     drops = (check for check in checks if check.kind is CheckKind.BASELINE)
-    drop, is_two_sided = next(((one.limit, one.two_sided) for one in drops), (None, False))
+    drop = next((one.limit for one in drops), None)
     before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
     if drop is not None and before:
         yield {"at": _share(before - drop), "label": "allowed drop", "dashed": True}
-        if is_two_sided:
-            yield {"at": _share(before + drop), "label": "allowed rise", "dashed": True}
 
 
 def checkpoint_charts(report: Report) -> Iterator[Chart]:
