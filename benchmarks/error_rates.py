@@ -301,7 +301,7 @@ def main() -> int:
             print_minimums(rows)
         else:
             print_topic(topic, rows)
-    print("\nMacro-F1 and cost\n")
+    print("\nCost\n")
     means_are_met = print_rows(given.replicates // 3, given.seed)
     print("\nParts of the cases that are named\n")
     means_are_met &= print_part_rows(given.replicates // 3, given.seed)

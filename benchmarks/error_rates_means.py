@@ -1,12 +1,11 @@
-"""How often the macro-F1 gate and the cost gate are wrong, simulated with the package's functions.
+"""How often the cost gate is wrong, simulated with the package's functions.
 
     python benchmarks/error_rates_means.py [--replicates N] [--seed S]
 
-It prints a row for each situation, in per cent: how often a variant passes that drops by the limit,
-or whose mean price is the limit, how often an unchanged one passes and fails, and how often a drop
-of twice the limit fails. The exit status is 1 if a promise is broken by more than two standard
-errors of the simulation. Cases are drawn anew for every replicate, since the risks are those over a
-population of cases; the labels have the same numbers of cases in each.
+It prints a row for each situation, in per cent: how often a variant passes whose mean price is the
+limit. The exit status is 1 if a promise is broken by more than two standard errors of the
+simulation. Cases are drawn anew for every replicate, since the risks are those over a population of
+cases.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -24,14 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.design import CONFIDENCE, MIN_CASES_WITHOUT_BOUND, SIDE, Levels
-from pytest_ftgate.gates.feasibility import macro_f1_shortage
-from pytest_ftgate.gates.macro_f1 import macro_f1_pairs, macro_f1_score
 from pytest_ftgate.gates.usage import interval_outcome
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.scoring.classification import LabelPredictions
-from pytest_ftgate.stats.rates import p_misses, p_reaches
 from pytest_ftgate.stats.resampling import BoundedRatio, ratio_interval
 
 Array = NDArray[np.float64]
@@ -67,199 +60,10 @@ class Row(NamedTuple):
         return self.measured > self.promise + TOLERATED_ERRORS * self.error
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """How a variant loses labels.
-
-    Attributes:
-        right: how often the baseline is right; a wrong reply is any label, by its share.
-        redrawn: how often a case gets a reply as new as a second run's.
-        labels: how many of the rarest labels lose; None for all.
-        into: where lost replies go: ``any`` label by its share, the ``next`` of the losing labels,
-            or ``none`` of the labels.
-    """
-
-    name: str
-    right: float
-    redrawn: float
-    labels: int | None
-    into: str
-
-
-LOSSES = (
-    Losses("anywhere", 0.85, 0.1, None, "any"),
-    Losses("anywhere, of a perfect baseline", 1.0, 0.0, None, "next"),
-    Losses("to no label", 0.95, 0.05, None, "none"),
-    Losses("among the three rarest labels", 1.0, 0.0, 3, "next"),
-    Losses("in the two rarest labels", 0.95, 0.05, 2, "any"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """A suite for macro-F1: *count* labels, the k-th as frequent as 1 / k to the power of *skew*.
-
-    Each label has at least ten cases if there are enough. The cases come in groups of *size* that
-    have the same label and the same replies.
-    """
-
-    n: int
-    count: int
-    skew: float
-    limit: float
-    size: int = 1
-
-    @property
-    def sizes(self) -> Indexes:
-        """The number of groups of each label."""
-        units, shares = self.n // self.size, 1.0 / np.arange(1, self.count + 1) ** self.skew
-        least = min(10, units // self.count)
-        sizes: Indexes = np.maximum(least, np.rint(units * shares / shares.sum())).astype(np.intp)
-        while sizes.sum() != units:
-            sizes[np.argmax(sizes)] -= np.sign(sizes.sum() - units)
-        return sizes
-
-    @property
-    def expected(self) -> Indexes:
-        """The label of each case."""
-        return np.repeat(np.arange(self.count), self.sizes * self.size)
-
-    @property
-    def is_refused(self) -> bool:
-        """True if the gate refuses the suite."""
-        units = np.arange(self.n) // self.size
-        return bool(macro_f1_shortage(zip(map(str, self.expected), units.tolist(), strict=True)))
-
-    def baseline_rates(self, losses: Losses) -> Array:
-        """Return how often the baseline says each label, or none, by expected label."""
-        any_label = np.append(self.sizes / self.sizes.sum(), 0.0)
-        rates = np.tile((1.0 - losses.right) * any_label, (self.count, 1))
-        rates[np.arange(self.count), np.arange(self.count)] += losses.right
-        return rates
-
-    def lost_rates(self, losses: Losses) -> Array:
-        """Return the same of lost replies."""
-        rates = np.zeros((self.count, self.count + 1))
-        losing = min(losses.labels or self.count, self.count)
-        if losses.into == "any":
-            rates[:, : self.count] = self.sizes / self.sizes.sum()
-        elif losses.into == "none":
-            rates[:, self.count] = 1.0
-        else:
-            first = self.count - losing
-            following = first + (np.arange(self.count) - first + 1) % losing
-            rates[np.arange(self.count), following] = 1.0
-        return rates
-
-    def lost_share(self, losses: Losses, drop: float) -> Array | None:
-        """Return the share of its replies that each label loses in a drop; None if all are few."""
-        is_losing = np.arange(self.count) >= self.count - (losses.labels or self.count)
-        before, lost = self.baseline_rates(losses), self.lost_rates(losses)
-        start, low, high = self.true_f1(before), 0.0, 1.0
-
-        def drop_at(share: float) -> float:
-            shares = (1.0 - losses.redrawn) * share * is_losing[:, None]
-            return start - self.true_f1((1.0 - shares) * before + shares * lost)
-
-        if drop_at(1.0) < drop:
-            return None
-        for _ in range(40):
-            middle = (low + high) / 2.0
-            low, high = (low, middle) if drop_at(middle) >= drop else (middle, high)
-        return np.where(is_losing, high, 0.0)
-
-    def true_f1(self, rates: Array) -> float:
-        """Return the macro-F1 of a population with these *rates* of replies."""
-        shares = self.sizes / self.sizes.sum()
-        said = shares @ rates[:, : self.count]
-        hits = shares * np.diagonal(rates[:, : self.count])
-        return float(np.mean(2.0 * hits / (shares + said)))
-
-
-class Run(NamedTuple):
-    """Draws the replies of two variants to one suite."""
-
-    labels: Labels
-    losses: Losses
-    lost: Array
-
-    def __call__(self, rng: np.random.Generator) -> tuple[LabelPredictions, LabelPredictions]:
-        """Return the predictions of the baseline and of the variant."""
-        expected = np.repeat(np.arange(self.labels.count), self.labels.sizes)
-        before_rates = self.labels.baseline_rates(self.losses)
-        before, again = (_said(rng, before_rates, expected) for _ in range(2))
-        lost = _said(rng, self.labels.lost_rates(self.losses), expected)
-        after = np.where(rng.random(expected.size) < self.lost[expected], lost, before)
-        after = np.where(rng.random(expected.size) < self.losses.redrawn, again, after)
-        return self._predictions(before), self._predictions(after)
-
-    def _predictions(self, said: Indexes) -> LabelPredictions:
-        n, size = self.labels.n // self.labels.size * self.labels.size, self.labels.size
-        groups = None if size == 1 else np.arange(n) // size
-        names, ids = map(str, range(self.labels.count)), map(str, range(n))
-        replies = np.repeat(said, size)
-        return LabelPredictions(tuple(names), tuple(ids), self.labels.expected, replies, groups)
-
-
-def _said(rng: np.random.Generator, rates: Array, expected: Indexes) -> Indexes:
-    """Draw a reply to each case, by the *rates* of its expected label."""
-    above = rng.random((expected.size, 1)) > np.cumsum(rates, axis=1)[expected]
-    said: Indexes = np.minimum(above.sum(axis=1), rates.shape[1] - 1)
-    return said
-
-
 def row_of(what: str, n: int, promise: float | None, found: list[bool]) -> Row:
     """Return the share of *found*, with the standard error of the simulation."""
     share = float(np.mean(found))
     return Row(what, n, promise, share, float(np.sqrt(share * (1.0 - share) / len(found))))
-
-
-def drop_rows(
-    labels: Labels, losses: Losses, rng: np.random.Generator, replicates: int
-) -> Iterator[Row]:
-    """Yield how often drops as large as the limit pass, and unchanged variants pass and fail."""
-    groups = f" in groups of {labels.size}" if labels.size > 1 else ""
-    skew = "Zipf" if labels.skew else "equal"
-    what = f"macro-F1, {labels.count} labels ({skew}){groups}, limit {labels.limit:g}"
-    if labels.is_refused:
-        yield Row(what, labels.n, MISS, None)
-        return
-    lost = labels.lost_share(losses, labels.limit)
-    if lost is None:
-        return  # The labels that lose are too few for the drop.
-
-    def outcomes(share: Array | None) -> list[Outcome]:
-        if share is None:
-            raise ValueError(f"{labels} cannot drop by so much")
-        run = Run(labels, losses, share)
-        pairs = (macro_f1_pairs(*run(rng)) for _ in range(replicates))
-        return [drop_outcome(counts, labels.limit, LEVELS) for counts in pairs]
-
-    passed = [outcome is Outcome.PASSED for outcome in outcomes(lost)]
-    yield row_of(f"{what}: lost {losses.name}", labels.n, MISS, passed)
-    if losses is LOSSES[0]:
-        unchanged = outcomes(np.zeros(labels.count))
-        twice = outcomes(labels.lost_share(losses, 2.0 * labels.limit))
-        for text, found, outcome, promise in (
-            ("unchanged fails", unchanged, Outcome.FAILED, ALARM),
-            ("unchanged passes", unchanged, Outcome.PASSED, None),
-            ("twice the limit fails", twice, Outcome.FAILED, None),
-        ):
-            yield row_of(f"{what}: {text}", labels.n, promise, [one is outcome for one in found])
-
-
-def minimum_rows(
-    labels: Labels, losses: Losses, rng: np.random.Generator, replicates: int
-) -> Iterator[Row]:
-    """Yield how often a variant passes and fails whose macro-F1 is the minimum."""
-    minimum = labels.true_f1(labels.baseline_rates(losses))
-    run = Run(labels, losses, np.zeros(labels.count))
-    rates = [macro_f1_score(run(rng)[0]) for _ in range(replicates)]
-    what = f"macro-F1, {labels.count} labels ({'Zipf' if labels.skew else 'equal'}), minimum"
-    passed = [p_reaches(rate, minimum) <= LEVELS.miss for rate in rates]
-    failed = [p_misses(rate, minimum) <= LEVELS.alarm for rate in rates]
-    yield row_of(f"{what} {minimum:.2f}: at it, passes", labels.n, MISS, passed)
-    yield row_of(f"{what} {minimum:.2f}: at it, fails", labels.n, ALARM, failed)
 
 
 #: An interval takes as long as so many tests.
@@ -378,17 +182,6 @@ def prompt_rows(n: int, rng: np.random.Generator, replicates: int) -> Iterator[R
 
 Situation = Callable[[np.random.Generator, int], Iterator[Row]]
 
-SUITES = (
-    Labels(100, 5, 0.0, 0.05),
-    Labels(120, 5, 1.0, 0.05),
-    Labels(200, 5, 1.0, 0.05),
-    Labels(200, 5, 1.0, 0.03),
-    Labels(300, 5, 1.0, 0.05, size=2),
-    Labels(200, 20, 0.0, 0.05),
-    Labels(500, 20, 1.0, 0.05),
-    Labels(500, 20, 1.0, 0.03),
-)
-REFUSED = Labels(200, 77, 0.0, 0.05)
 COSTS = (
     two_costs(0.05, 20.0),
     two_costs(0.02, 50.0),
@@ -401,10 +194,7 @@ WITHOUT_MOST = tuple(lognormal_costs(sigma) for sigma in (0.5, 1.0, 1.5))
 
 def situations() -> list[Situation]:
     """Return what is simulated."""
-    pairs = [*product(SUITES, LOSSES), (REFUSED, LOSSES[0])]
-    found: list[Situation] = [partial(drop_rows, *pair) for pair in pairs]
-    found += [partial(minimum_rows, suite, LOSSES[0]) for suite in SUITES if suite.limit > 0.03]
-    found += [
+    found: list[Situation] = [
         partial(cost_rows, n, costs, "mean") for costs, n in product(COSTS, (30, 60, 100, 300))
     ]
     found += [

@@ -11,11 +11,9 @@ from drawings import Drawing
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.design import CONFIDENCE, MISS, Levels, round_up_to_point
-from pytest_ftgate.gates.macro_f1 import macro_f1_score
 from pytest_ftgate.gates.regressions import fall_names
 from pytest_ftgate.reporting.number_text import points
 from pytest_ftgate.reporting.phrases import FALLS
-from pytest_ftgate.scoring.classification import LabelPredictions
 from pytest_ftgate.stats.bounded import BoundedValues
 from pytest_ftgate.stats.differing import LabelledChanges
 from pytest_ftgate.stats.paired import change_interval, p_drop, p_within, paired_counts
@@ -43,7 +41,6 @@ def pictures() -> dict[str, str]:
         "parts": _parts(),
         "forgetting": _forgetting(),
         "stop": _stop(),
-        "macro-f1": _macro_f1(),
         "cost": _cost(),
         "judges": _judges(),
         "labels": _labels(),
@@ -219,23 +216,6 @@ def _forgetting() -> Drawing:
     ):
         drawing.label(y + 11, label)
         _shares(drawing, y, shares)
-    return drawing
-
-
-def _macro_f1() -> Drawing:
-    counts = (100, 50, 25, 15, 10)
-    expected = np.repeat(np.arange(5), counts)
-    names, ids = tuple("abcde"), tuple(map(str, range(expected.size)))
-    drawing = Drawing(
-        "How far one lost reply moves macro-F1, by the cases of its label", 0, 1.2, 160
-    )
-    drawing.ticks((0, 0.4, 0.8, 1.2), lambda change: f"−{change:g}" if change else "0")
-    for label, count in enumerate(counts):
-        said = expected.copy()
-        said[np.argmax(expected == label)] = 5
-        found = macro_f1_score(LabelPredictions(names, ids, expected, said))
-        drawing.label(19 + 32 * label, f"{count} cases")
-        drawing.bar("plain", (0, 100 * (1 - found.rate)), 10 + 32 * label, 28 + 32 * label)
     return drawing
 
 

@@ -89,9 +89,9 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     addresses agent answer anthropic api architecture attempt bench builder callback charts removed
     checkpoints child classification cli client collect compare config converse conversion cost
     creator declaration decoding decorator demo diagnosis doctor draft estimate eval evals
-    explain export external f1 facts feasibility file files forgetting generation grammar harbor
+    explain export external facts feasibility file files forgetting generation grammar harbor
     history hooks hookspecs html http import imported imports init inspect item keyboard label
-    labelling llamacpp lm loader local log lora machine macro main maintenance markdown marks
+    labelling llamacpp lm loader local log lora machine main maintenance markdown marks
     measures memory number openai page paired pairing paths phrases planner plugin plugins pool
     power prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs

@@ -36,10 +36,6 @@ MIN_CASES_FOR_COST = 30
 MIN_CASES_WITHOUT_BOUND = 300
 #: The error of each end of an interval.
 SIDE = 0.025
-#: With fewer cases, macro-F1 is not evaluated.
-MIN_CASES_FOR_F1 = 100
-#: With fewer cases of a label that a case expects, macro-F1 is not evaluated.
-MIN_CASES_PER_LABEL = 10
 #: The power behind "9 times in 10": of one check, and of all checks of a variant in a build.
 POWER = 0.9
 #: The confidence level of all reported intervals.

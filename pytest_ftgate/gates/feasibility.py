@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil, floor, log, prod
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.gates.design import (
     CONFIDENCE,
     MANY_TASKS,
-    MIN_CASES_FOR_F1,
-    MIN_CASES_PER_LABEL,
     MIN_CASES_WITHOUT_BOUND,
     MIN_GROUPS,
     MISS,
@@ -56,9 +53,6 @@ def rate_problems(suite: Suite, gate: RateGate) -> Iterator[Problem]:
     if gate.evidence == "point":
         return
     design = design_of(suite, gate)
-    if gate.metric == "macro_f1":
-        yield from _macro_f1_problems(suite, gate, design)
-        return
     if gate.claims_these:
         from pytest_ftgate.gates.tasks import task_problems
 
@@ -120,54 +114,6 @@ def _limit_problems(
         yield from _drop_problem(suite, gate, design, gate.max_drop)
     if gate.min is not None:
         yield from _minimum_problem(gate.min, design)
-
-
-def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterator[Problem]:
-    """Yield why no replies could pass a gate on macro-F1."""
-    labels = [case.expected_label(suite.labels) for case in gate.evaluated_cases(suite.cases)]
-    pairs = {(name, unit) for name, unit in zip(labels, design.groups, strict=True) if name}
-    shortage = macro_f1_shortage(pairs)
-    if shortage:
-        yield shortage, note(NoteKind.F1_REMEDY)
-        return
-    rarest, fewest, count = _rarest_label(pairs)
-    # All losses may lie in the rarest label, where the fewest cases show them.
-    square = NormalDist().inv_cdf(1 - design.miss) ** 2
-    least = square / (square + count * fewest)
-    smallest = _round_up(least)
-    for kind, declared, limit, possible in (
-        (NoteKind.F1_DROP_NEVER_SHOWN, gate.max_drop, gate.max_drop or 1.0, smallest),
-        (NoteKind.F1_MINIMUM_NEVER_SHOWN, gate.min, 1.0 - (gate.min or 0.0), 1.0 - smallest),
-    ):
-        if limit < least:
-            # From so many cases on the test passes if no case changes.
-            needed = ceil(square * (1 - limit) / limit / count) if limit > 0.0 else 0
-            found = {"cases": fewest, "labels": count, "needed": needed}
-            limits = {"limit": declared or 0.0, "possible": possible}
-            yield (note(kind, label=rarest, **found, **limits),)
-
-
-def macro_f1_shortage(cases: Iterable[tuple[str, int]]) -> Note | None:
-    """Return why there are too few unrelated cases for macro-F1, or None.
-
-    *cases* are the expected label and the number of the group of each case.
-    """
-    pairs = {*cases}
-    units = len({unit for _, unit in pairs})
-    if units < MIN_CASES_FOR_F1:
-        return note(NoteKind.F1_CASES, needed=MIN_CASES_FOR_F1, n=units)
-    label, n, labels = _rarest_label(pairs)
-    if n < MIN_CASES_PER_LABEL:
-        needed = {"needed": MIN_CASES_PER_LABEL, "all": labels * MIN_CASES_PER_LABEL}
-        return note(NoteKind.F1_LABEL, **needed, labels=labels, label=label, n=n)
-    return None
-
-
-def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
-    """Return the label with the fewest unrelated cases, their number, and the number of labels."""
-    counts = Counter(name for name, _ in pairs)
-    rarest = min(counts, key=lambda name: (counts[name], name))
-    return rarest, counts[rarest], len(counts)
 
 
 def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterator[Problem]:

@@ -133,7 +133,7 @@ class _RateKind(GateKind[RateGate]):
 
 def _rates_runs(gate: RateGate, scores: VariantScores) -> bool:
     """Return True if *gate* rates the runs of tasks: it claims these, or they are of an agent."""
-    if not gate.reads_grades or gate.metric == "macro_f1":
+    if not gate.reads_grades or gate.metric != "accuracy":
         return False
     first = next((result.replies[0] for result in scores.case_results if result.replies), None)
     return gate.claims_these or (first is not None and first.run is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_ftgate.gates.case_cost import cost_bound
@@ -35,33 +34,20 @@ from pytest_ftgate.suite.model import Gate, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 
-def rate_of_scores(suite: Suite, gate: Gate, scores: VariantScores) -> MeanScore:
+def rate_of_scores(gate: Gate, scores: VariantScores) -> MeanScore:
     """Return the rate that *gate* compares with its minimum, of the cases with a reply."""
-    if gate.metric == "macro_f1":
-        from pytest_ftgate.gates.macro_f1 import macro_f1_score
-        from pytest_ftgate.scoring.classification import label_predictions
-
-        predictions = label_predictions(scores, suite.labels)
-        return macro_f1_score(predictions.select(predictions.has_reply))
-    samples = samples_from_scores(scores, gate.kind)
+    samples = samples_from_scores(scores, gate.sample)
     return sample_rate(samples.select(samples.has_reply))
 
 
 def pairs_of_scores(
-    suite: Suite, gate: Gate, before: VariantScores, after: VariantScores, *, of_runs: bool = False
+    gate: Gate, before: VariantScores, after: VariantScores, *, of_runs: bool = False
 ) -> PairedCounts:
     """Return what *gate* compares of two variants with replies to the same cases.
 
     With *of_runs* those are runs if the gate claims these tasks alone, and else cases.
     """
-    if gate.metric == "macro_f1":
-        from pytest_ftgate.gates.macro_f1 import macro_f1_pairs
-        from pytest_ftgate.scoring.classification import label_predictions
-
-        labels = [label_predictions(scores, suite.labels) for scores in (before, after)]
-        answered = labels[0].has_reply & labels[1].has_reply
-        return macro_f1_pairs(*(side.select(answered) for side in labels))
-    sides = samples_from_scores(before, gate.kind), samples_from_scores(after, gate.kind)
+    sides = samples_from_scores(before, gate.sample), samples_from_scores(after, gate.sample)
     of_runs = of_runs and isinstance(gate, RateGate) and gate.claims_these
     return pairs_of_samples(*sides, of_runs=of_runs)
 
@@ -85,13 +71,12 @@ def variant_figures(
     suite: Suite,
     scores: VariantScores,
     judges: JudgeEvidence | None = None,
-    labels: Sequence[str] = (),
 ) -> dict[str, Figure]:
     """Return the figures of a variant by name, those without any value left out.
 
-    They are ``accuracy``, ``format``, ``macro_f1``, ``usd_per_1k``, ``tokens``, and ``p05``,
+    They are ``accuracy``, ``format``, ``usd_per_1k``, ``tokens``, and ``p05``,
     ``p25``, ``p50``, ``p75`` and ``p95`` of the latency. Where the labels of *judges* correct the
-    accuracy, ``accuracy.graded`` is that of the grades. Without *labels* there is no ``macro_f1``.
+    accuracy, ``accuracy.graded`` is that of the grades.
     """
     variant = suite.variants[scores.variant]
     samples = samples_from_scores(scores, "accuracy")
@@ -100,10 +85,6 @@ def variant_figures(
     if figures["accuracy"] != graded:
         figures["accuracy.graded"] = graded
     figures["format"] = rate_figure(samples_from_scores(scores, "format"))
-    if labels:
-        from pytest_ftgate.gates.macro_f1 import macro_f1_figure
-
-        figures["macro_f1"] = macro_f1_figure(scores, labels)
     prices = request_prices(scores, variant.tariff)
     bound = cost_bound(suite, variant, scores)
     figures["usd_per_1k"] = price_figure(prices, bound)
@@ -121,13 +102,8 @@ def measure_rate(
     judges: JudgeEvidence | None = None,
 ) -> Verdict:
     """Return the rate of an ungated variant, as a verdict that is only shown."""
-    if gate.metric == "macro_f1":
-        from pytest_ftgate.gates.macro_f1 import check_macro_minimum
-
-        check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
-    else:
-        samples, judges = samples_from_scores(scores, gate.kind), judges or JudgeEvidence()
-        check = check_graded_minimum(judges, samples, minimum=0.0, levels=Levels())
+    samples, judges = samples_from_scores(scores, gate.sample), judges or JudgeEvidence()
+    check = check_graded_minimum(judges, samples, minimum=0.0, levels=Levels())
     verdict = ungated_verdict(suite, gate, scores.variant, check)
     change = shown_change(suite, gate, baseline, scores)
     return replace(verdict, shown_change=change, **format_error_fields(gate, None, scores))
@@ -163,10 +139,10 @@ def shown_change(
     """
     if before is None or before is after:
         return None
-    sides = align(*(samples_from_scores(scores, gate.kind) for scores in (before, after)))
+    sides = align(*(samples_from_scores(scores, gate.sample) for scores in (before, after)))
     if not (sides[0].has_reply & sides[1].has_reply).any():
         return None
-    pairs = pairs_of_scores(suite, gate, before, after)
+    pairs = pairs_of_scores(gate, before, after)
     if pairs.n < 2:  # noqa: PLR2004 - one case shows nothing about a population
         return None
     low, high = change_interval(pairs, CONFIDENCE)

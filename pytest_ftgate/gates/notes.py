@@ -44,11 +44,6 @@ class NoteKind(StrEnum):
     NO_ANSWER = "no answer"
     NO_REPLY = "no reply"
 
-    # Macro-F1
-    F1_CASES = "macro-F1 cases"
-    F1_LABEL = "macro-F1 label"
-    F1_REMEDY = "macro-F1 remedy"
-
     # Judges
     UNEXAMINED = "judge unexamined"
     UNCORRECTED = "judge uncorrected"
@@ -142,8 +137,6 @@ class NoteKind(StrEnum):
     COPIED_RUNS = "copied runs"
     RUNS_NEVER_SHOW = "runs never show"
     MINIMUM_NEVER_SHOWN = "minimum never shown"
-    F1_DROP_NEVER_SHOWN = "macro-F1 drop never shown"
-    F1_MINIMUM_NEVER_SHOWN = "macro-F1 minimum never shown"
     MARGIN_NEVER_SHOWN = "margin never shown"
     P95_NEVER_BOUND = "p95 never bound"
     MEDIAN_NEVER_BOUND = "median never bound"

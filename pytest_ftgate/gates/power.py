@@ -372,8 +372,6 @@ class PowerEstimate:
             one passes all of them, at least; None if that is not known of each of them.
         tasks: the number of tasks if the gate is about these tasks alone, whose runs are *cases*
             then; else 0.
-        stands_for_accuracy: True if the gate is on macro-F1, and the figures are those of accuracy,
-            since no replies show how the labels are confused.
     """
 
     gate: str
@@ -393,7 +391,6 @@ class PowerEstimate:
     checks: int = 0
     build: tuple[int, float] | None = None
     tasks: int = 0
-    stands_for_accuracy: bool = False
 
 
 def build_odds(estimates: Iterable[PowerEstimate]) -> tuple[int, float] | None:
@@ -519,7 +516,6 @@ def _estimate(
         units=design.units,
         measured=measured is not None,
         tasks=design.tasks,
-        stands_for_accuracy=measured is None and gate.metric == "macro_f1",
         **figures,
     )
 

@@ -216,7 +216,7 @@ def _chance_notes(
     scores = comparison.scores
     if check is None or check.needed_unchanged is None or check.measure:
         return
-    if check.method not in ("counts", "f1") or check.drop_is_shown or check.is_beyond:
+    if check.method != "counts" or check.drop_is_shown or check.is_beyond:
         return
     before, compared = _compared_with(gate, comparison, check)
     is_pairwise = comparison.judge_evidence.is_pairwise and compared is not None
@@ -226,9 +226,11 @@ def _chance_notes(
     from pytest_ftgate.gates.power import unchanged_passes
 
     pairs = (
-        pairs_of_samples(before, samples_from_scores(scores, gate.kind), of_runs=gate.claims_these)
+        pairs_of_samples(
+            before, samples_from_scores(scores, gate.sample), of_runs=gate.claims_these
+        )
         if compared is None
-        else pairs_of_scores(suite, gate, compared, scores, of_runs=True)
+        else pairs_of_scores(gate, compared, scores, of_runs=True)
     )
     yield from unchanged_passes(suite, gate, suite.variants[scores.variant], check, pairs)
 
@@ -254,7 +256,7 @@ def _first_outcome(gate: RateGate, scores: VariantScores) -> Outcome:
 
     Replies that are missing, or none of which is right, are nothing to compare later runs with.
     """
-    samples = samples_from_scores(scores, gate.kind)
+    samples = samples_from_scores(scores, gate.sample)
     is_usable = samples.mean > 0.0 and not _missing_values(samples)
     return Outcome.PASSED if is_usable else Outcome.INCONCLUSIVE
 
@@ -273,7 +275,7 @@ def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
 
 def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> Statement:
     if check is None:
-        samples = samples_from_scores(comparison.scores, gate.kind)
+        samples = samples_from_scores(comparison.scores, gate.sample)
         figure = graded_rate(comparison.judge_evidence, samples)
         rate: dict[str, Value] = {"rate": figure.value} if figure.n else {}
         values = {**rate, **_missing_values(samples)}
@@ -290,7 +292,7 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
 
 def _overall(gate: RateGate, comparison: Comparison) -> dict[str, Value]:
     """Return the rate over all cases if not all of them have accepted results; else nothing."""
-    samples, accepted = samples_from_scores(comparison.scores, gate.kind), comparison.accepted
+    samples, accepted = samples_from_scores(comparison.scores, gate.sample), comparison.accepted
     if accepted is None or {*samples.case_ids} <= {*accepted.case_ids}:
         return {}
     return {"overall": graded_rate(comparison.judge_evidence, samples).value}
@@ -318,7 +320,7 @@ def _notes(
         from pytest_ftgate.gates.tasks import task_notes
 
         before, _ = _compared_with(gate, comparison, check)
-        yield from task_notes(before, samples_from_scores(comparison.scores, gate.kind), check)
+        yield from task_notes(before, samples_from_scores(comparison.scores, gate.sample), check)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
     shares = error_shares(comparison.compared_scores, comparison.scores) if drifts else ()
     yield from drift_notes(drifts, gate, shares, passed=passed)
@@ -416,15 +418,7 @@ def _rate_checks(
     scores, compared = comparison.scores, comparison.compared_scores
     evidence = comparison.judge_evidence
     rule = _drop_rule(suite, gate, shared)
-    if gate.metric == "macro_f1":
-        from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
-
-        if gate.min:
-            yield check_macro_minimum(scores, suite.labels, minimum=gate.min, levels=unshared)
-        if gate.max_drop is not None and compared is not None:
-            yield check_macro_drop(compared, scores, suite.labels, rule)
-        return
-    samples = samples_from_scores(scores, gate.kind)
+    samples = samples_from_scores(scores, gate.sample)
     if gate.min and gate.claims_these:
         from pytest_ftgate.gates.tasks import check_task_minimum
 
@@ -434,7 +428,7 @@ def _rate_checks(
     if gate.max_drop is None:
         return
     if compared is not None:
-        yield _baseline_check(comparison, samples_from_scores(compared, gate.kind), samples, rule)
+        yield _baseline_check(comparison, samples_from_scores(compared, gate.sample), samples, rule)
     yield from _record_checks(suite, gate, comparison, rule)
 
 
@@ -453,7 +447,7 @@ def _record_checks(
 ) -> Iterator[Check]:
     """Yield the checks against the accepted results, which have labelled cases alone."""
     evidence = comparison.judge_evidence
-    samples = samples_from_scores(comparison.scores, gate.kind)
+    samples = samples_from_scores(comparison.scores, gate.sample)
     for kind, accepted in (
         (CheckKind.ACCEPTED, comparison.accepted),
         (CheckKind.ANCHOR, comparison.anchor),
@@ -487,10 +481,10 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     if not has_parts or gate.max_drop is None or nothing:
         return ()
     levels = look_levels(look, comparison.levels or shared_levels(suite))
-    after = samples_from_scores(comparison.scores, gate.kind)
+    after = samples_from_scores(comparison.scores, gate.sample)
     # The baseline is compared with its accepted samples.
     accepted = comparison.accepted if is_baseline else None
-    before = accepted or samples_from_scores(comparison.baseline, gate.kind)
+    before = accepted or samples_from_scores(comparison.baseline, gate.sample)
     members = slice_members(comparison.scores.cases, gate.slices)
     if comparison.inputs is not None:
         members["cases", "labelled cases"] = set(after.case_ids)
@@ -524,13 +518,13 @@ def _compared_with(
     is_accepted = kind in ACCEPTED_KINDS
     if accepted is not None and (is_accepted or (not compared and len(accepted))):
         return accepted, None
-    return samples_from_scores(compared, gate.kind) if compared else None, compared
+    return samples_from_scores(compared, gate.sample) if compared else None, compared
 
 
 def _regressions(
     gate: RateGate, comparison: Comparison, before: Samples | None, check: Check | None
 ) -> Regressions:
-    regressions = find_regressions(before, samples_from_scores(comparison.scores, gate.kind))
+    regressions = find_regressions(before, samples_from_scores(comparison.scores, gate.sample))
     if gate.kind == "format":
         return regressions.interleaved_by_format_error(comparison.scores)
     return regressions.with_first(check.case_ids if check else ())

@@ -250,7 +250,7 @@ def with_broken_formats(
         return verdict
     if not gate.reads_grades or before is None or baseline is None:
         return verdict
-    then, now = _answered(before, samples_from_scores(after, gate.kind), baseline, after)
+    then, now = _answered(before, samples_from_scores(after, gate.sample), baseline, after)
     old, new = ([side.results[key] for key in now.case_ids] for side in (baseline, after))
     regressed = now.values < then.values
     broken = _mask(map(_breaks, new)) & ~_mask(result.has_format_error for result in old)

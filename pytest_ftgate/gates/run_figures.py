@@ -312,7 +312,7 @@ def _success_rows(
 ) -> Iterator[RunRow]:
     """Yield pass@1 and pass^k of the tasks that all sides ran; of graded runs their mean."""
     sides = [side for side in (before, after) if side is not None]
-    samples = [samples_from_scores(side, gate.kind) for side in sides]
+    samples = [samples_from_scores(side, gate.sample) for side in sides]
     if before is not None:
         samples = [*align(*samples)]
     answered = samples[0].has_reply & samples[-1].has_reply

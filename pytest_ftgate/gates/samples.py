@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.scoring.case_facts import number_groups
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
+from pytest_ftgate.suite.gate_kinds import balanced_weights
 
 FloatArray = NDArray[np.float64]
 #: The values of *VariantScores* by kind of sample.
 _VALUES: Mapping[str, Callable[[VariantScores], FloatArray]] = {
     "accuracy": lambda scores: scores.correct,
+    "balanced": lambda scores: scores.correct,
     "format": lambda scores: scores.valid,
     "lenient": lambda scores: scores.lenient_valid,
 }
@@ -116,7 +118,8 @@ _made = WeakKeyDictionary[VariantScores, dict[str, Samples]]()
 def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
     """Return the samples of the cases that a gate evaluates; made once.
 
-    *kind* is ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
+    *kind* is ``accuracy``, ``balanced`` for accuracy in which each expected label weighs the same,
+    ``format``, or ``lenient`` for the format with a lenient parser.
     """
     made = _made.setdefault(scores, {})
     if kind not in made:
@@ -124,6 +127,10 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
         if kind == "accuracy":
             scorable = facts.scorable & (facts.weights > 0)
             made[kind] = samples_from_values(scores, values).select(scorable)
+        elif kind == "balanced":
+            rated = samples_from_scores(scores, "accuracy")
+            cases = [scores.results[case_id].case for case_id in rated.case_ids]
+            made[kind] = replace(rated, weights=_weights(np.array(balanced_weights(cases))))
         else:
             made[kind] = format_samples(scores, values)
     return made[kind]

@@ -333,7 +333,7 @@ def _drop(verdict: Verdict) -> float:
 def _shown_limit(suite: Suite, gate: RateGate, results: Sequence[CaseResult], n: int) -> float:
     """Return the smallest limit that *n* runs of each task show, as they vary; 1 for none."""
     scores = VariantScores("all", {result.case.id: result for result in results})
-    runs = task_runs(samples_from_scores(scores, gate.kind))
+    runs = task_runs(samples_from_scores(scores, gate.sample))
     varies, is_graded = runs.disagreement, not runs.is_counted
     if gate.claims_these:
         plan = TaskPlan(tasks=len(results), runs=(n, n), disagreement=varies, is_graded=is_graded)

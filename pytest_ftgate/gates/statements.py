@@ -18,13 +18,14 @@ class StatementKind(StrEnum):
 
     The values of each kind, beside the verdict's own fields:
 
-    * ``rate``: *measure* (``accuracy``, ``macro_f1``, ``format`` or ``preferred``) or *function*,
-      the id of a marked function; *habit*, *is_new*, *rule*, *replies* and *of* if most format
-      errors are one habit of the model; *judge_relative* if grades are not corrected; if *broken*
-      of the *regressed* cases broke their format, or *cut* of them were cut off, clearly more often
-      than *broken_others* or *cut_others* of the *others*: these, the accuracy of the *rest* of the
-      cases, *rest_before* and *rest_after*, and the most frequent *format_error* of the regressed
-      ones, with its *format_replies*; the rate *overall* if not all cases have accepted results.
+    * ``rate``: *measure* (``accuracy``, ``balanced_accuracy``, ``format`` or ``preferred``) or
+      *function*, the id of a marked function; *habit*, *is_new*, *rule*, *replies* and *of* if most
+      format errors are one habit of the model; *judge_relative* if grades are not corrected; if
+      *broken* of the *regressed* cases broke their format, or *cut* of them were cut off, clearly
+      more often than *broken_others* or *cut_others* of the *others*: these, the accuracy of the
+      *rest* of the cases, *rest_before* and *rest_after*, and the most frequent *format_error* of
+      the regressed ones, with its *format_replies*; the rate *overall* if not all cases have
+      accepted results.
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases;

@@ -160,7 +160,7 @@ class Check:
         p_half: the p-value against a drop of half the limit at most; None if too little shows it.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
-        method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
+        method: ``counts``; ``point`` for a plain threshold; ``t`` for
             cost; ``order`` for latency; ``judge`` for grades with adjusted limits; ``labels`` for
             grades corrected by human labels of the same replies; ``differing`` with *inputs*.
         discordance: the share of cases on which the two variants disagree.

@@ -111,7 +111,7 @@ class CaseItem(pytest.Item):
             pytest.skip(f"{variant.name} was trained on this case")
         from pytest_ftgate.gates.samples import samples_from_scores
 
-        samples = samples_from_scores(scores, self._gate_run.gate.kind)
+        samples = samples_from_scores(scores, self._gate_run.gate.sample)
         if not result.scores or bool((samples.values < 1).any()):
             raise WrongCase("\n".join(case_lines(result)))
 

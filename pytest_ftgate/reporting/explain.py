@@ -174,13 +174,7 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     yield f"{rates} on the same {phrases.sample_text(check)}, {change}: {_turned(verdict, check)}."
     if check.units is not None and check.units < check.n:
         yield f"Cases of one group are not independent, so that they count as {check.units}."
-    if check.method == "f1":
-        yield (
-            "Macro-F1 counts each label the same, so that a case of a rare label counts more. The "
-            "test uses the spread of what each case adds to the change, and supposes that a drop "
-            "comes in cases of average weight."
-        )
-    elif check.error is not None:
+    if check.error is not None:
         yield (
             "Scores are graded, weighted or in groups. The test uses the spread of the changes "
             f"that was seen, and supposes that a drop comes in the {check.noun}s of the largest "
@@ -291,8 +285,7 @@ def _minimum_sentences(check: Check) -> Iterator[str]:
     minimum, units = declared_percent(check.limit), ""
     if check.units is not None and check.units < check.n:
         units = f", of which {check.units} are unrelated"
-    what = "Macro-F1" if check.method == "f1" else "The rate"
-    yield f"{what} is {_measured(check)}, over {phrases.sample_text(check)}{units}."
+    yield f"The rate is {_measured(check)}, over {phrases.sample_text(check)}{units}."
     if check.p_pass is not None and check.p_fail is not None:
         yield (
             f"It passes if a true rate just under {minimum} would reach this at most "

@@ -274,7 +274,6 @@ def _exam_headline(verdict: Verdict) -> str:
 #: Why a change from the baseline is not gated, where the key does not say it.
 _UNCOMPARED = {
     "few cases": "too few cases to limit a drop",
-    "metric: macro_f1": "macro-F1 limits no drop without max_drop",
 }
 
 

@@ -309,8 +309,6 @@ BOUND_COST = (
     "or take {needed} unrelated cases"
 )
 _OF_COST = "holds {share:percent} of the cost, so that the mean rests on few of them"
-_F1_CASES = "{cases} cases of {label} among {labels} labels"
-_EACH_LABEL = "{needed:?it takes # cases of each label, or }"
 
 
 def _allowed(values: Mapping[str, Any]) -> str:
@@ -411,10 +409,6 @@ _WORDS: Mapping[str, Words] = {
     NoteKind.NO_ANSWER: "{n} of {of} replies of {variant} were cut off before an answer, which "
     "counts as wrong",
     NoteKind.NO_REPLY: "no reply to {n:,} of {of:#case}; first: {first}",
-    NoteKind.F1_CASES: "macro-F1 takes {needed} unrelated cases, and {n} expect a label",
-    NoteKind.F1_LABEL: "macro-F1 takes {needed} unrelated cases of each expected label, which is "
-    "{all} for {labels} labels, and {label} has {n}",
-    NoteKind.F1_REMEDY: "add cases, or write metric: accuracy",
     NoteKind.UNEXAMINED: f"judge-relative: no labels have examined it, {_RELATIVE}",
     NoteKind.UNCORRECTED: f"judge-relative: nothing corrects it, {_RELATIVE}",
     NoteKind.UNGRADED: "no grade for {n} of {of} replies: {first}",
@@ -505,10 +499,6 @@ _WORDS: Mapping[str, Words] = {
     "{key}: {possible:.2g}",
     NoteKind.MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} cannot be proven with {_CASES}; "
     "{needed:?it takes # cases, all of them right, or }min: {possible:g}",
-    NoteKind.F1_DROP_NEVER_SHOWN: f"max_drop: {{limit:g}} cannot be proven with {_F1_CASES}; "
-    f"{_EACH_LABEL}max_drop: {{possible:g}}",
-    NoteKind.F1_MINIMUM_NEVER_SHOWN: f"min: {{limit:g}} cannot be proven with {_F1_CASES}; "
-    f"{_EACH_LABEL}min: {{possible:g}}",
     NoteKind.MARGIN_NEVER_SHOWN: "a loss of {limit:g} can never be ruled out in "
     "{skills:list}{more:? and # more}; it takes {needed} cases "
     "of a skill, or a margin of {possible:g}",

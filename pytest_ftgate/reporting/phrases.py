@@ -102,7 +102,7 @@ _RELATIONS: Sequence[tuple[Relation, Callable[[Check], bool]]] = (
 
 _MEASURES = {
     "format": "replies in the right format",
-    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
     "thoughts": "replies with a thought",
 }
 

@@ -212,8 +212,6 @@ def _power_legend(estimates: Sequence[PowerEstimate]) -> Iterator[tuple[str, str
         yield "add", "cases, or repeats (×), for 9 in 10 builds to pass if nothing has changed"
     if any(estimate.needed is None for estimate in estimates):
         yield "never", "the rate is not above the minimum, or no better than guessing"
-    if any(estimate.stands_for_accuracy for estimate in estimates):
-        yield "macro-F1", "as for accuracy, until replies are cached; skewed labels change it"
 
 
 def _cases_cell(estimate: PowerEstimate) -> str:

@@ -165,7 +165,7 @@ def _variant_run(suite: Suite, scores: VariantScores, judges: JudgeEvidence | No
         model=variant.model,
         system=_storable(variant.system or ""),
         replies=len(scores.replies),
-        figures=variant_figures(suite, scores, judges, suite.labels),
+        figures=variant_figures(suite, scores, judges),
     )
 
 

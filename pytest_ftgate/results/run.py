@@ -180,7 +180,7 @@ class VariantRun:
         system: the template of its system prompt.
         replies: the number of replies.
         figures: by name, those that are known: ``accuracy`` (``accuracy.graded`` beside it if human
-            labels correct it), ``format``, ``macro_f1``, ``usd_per_1k``, ``tokens`` of a request,
+            labels correct it), ``format``, ``usd_per_1k``, ``tokens`` of a request,
             and ``p05``, ``p25``, ``p50``, ``p75`` and ``p95`` of the latency.
     """
 

@@ -331,7 +331,7 @@ def baseline_drift(session: Session, gate_run: GateRun, look: Look) -> Note | No
         session.scores.score_requests(suite, baseline.name, name, case_requests)
         for name, case_requests in (("then", old), ("now", repeated))
     ]
-    return drift_note(*(samples_from_scores(side, gate_run.gate.kind) for side in scores))
+    return drift_note(*(samples_from_scores(side, gate_run.gate.sample) for side in scores))
 
 
 def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Requests, _Requests]:

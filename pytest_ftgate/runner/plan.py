@@ -516,7 +516,7 @@ def _estimates_of_gate(session: Session, gate_run: GateRun) -> Iterator[PowerEst
         return
     if gate.min:
         scores = _measurable_scores(session, gate_run, variant)
-        measured = rate_of_scores(gate_run.suite, gate, scores) if scores else None
+        measured = rate_of_scores(gate, scores) if scores else None
         design = design_of(gate_run.gate_suite, gate)
         estimate = estimate_minimum_power(gate, variant.name, design, measured)
         is_guess = gate.min < guess_rate(gate_run.suite, gate)
@@ -551,12 +551,12 @@ def _drop_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
     if variant is reference or not gate.compares(variant):
         return estimate(assumed)
     before, after = (_measurable_scores(session, gate_run, side) for side in sides)
-    rate = rate_of_scores(suite, gate, before) if before else None
+    rate = rate_of_scores(gate, before) if before else None
     if rate and rate.rate - (gate.max_drop or 0.0) <= guess_rate(suite, gate):
         return estimate(None)
     if before is None or after is None:
         return estimate(assumed)
-    return estimate(assumed, measured=pairs_of_scores(suite, gate, before, after, of_runs=True))
+    return estimate(assumed, measured=pairs_of_scores(gate, before, after, of_runs=True))
 
 
 def _measurable_scores(

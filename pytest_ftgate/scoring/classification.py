@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,12 @@ class LabelPredictions:
     Attributes:
         expected: of shape (n,).
         predicted: of shape (n,); ``len(labels)`` for a reply that is no label, -1 for no reply.
-        groups: of shape (n,), the numbers of the groups of related cases, or None.
     """
 
     labels: tuple[str, ...]
     case_ids: tuple[str, ...]
     expected: NDArray[np.intp]
     predicted: NDArray[np.intp]
-    groups: NDArray[np.intp] | None = None
 
     @property
     def has_reply(self) -> NDArray[np.bool_]:
@@ -38,27 +35,8 @@ class LabelPredictions:
 
     def select(self, mask: NDArray[np.bool_]) -> LabelPredictions:
         """Return the cases for which *mask*, of shape (n,), is true."""
-        return self._at(np.flatnonzero(mask))
-
-    def at_cases(self, case_ids: Sequence[str], *, right: NDArray[np.bool_]) -> LabelPredictions:
-        """Return the cases *case_ids*, of shape (m,).
-
-        A missing reply counts as correct where *right*, of shape (m,), is true, and else as no
-        label.
-        """
-        index_of = {case_id: index for index, case_id in enumerate(self.case_ids)}
-        chosen = self._at(np.array([index_of[case_id] for case_id in case_ids], dtype=np.intp))
-        imputed = np.where(right, chosen.expected, len(self.labels))
-        return replace(chosen, predicted=np.where(chosen.has_reply, chosen.predicted, imputed))
-
-    def _at(self, indexes: NDArray[np.intp]) -> LabelPredictions:
-        return LabelPredictions(
-            self.labels,
-            tuple(self.case_ids[index] for index in indexes),
-            self.expected[indexes],
-            self.predicted[indexes],
-            None if self.groups is None else self.groups[indexes],
-        )
+        names = tuple(name for name, is_kept in zip(self.case_ids, mask, strict=True) if is_kept)
+        return LabelPredictions(self.labels, names, self.expected[mask], self.predicted[mask])
 
 
 def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPredictions:
@@ -75,13 +53,11 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
         if label is not None
     ]
     numbers, expected, predicted = np.array(rows, np.intp).reshape(-1, 3).T
-    groups = scores.facts.group_numbers
     return LabelPredictions(
         tuple(labels),
         tuple(scores.case_ids[number] for number in numbers),
         expected,
         predicted,
-        None if groups is None else groups[numbers],
     )
 
 
@@ -146,35 +122,3 @@ def _taken_for(
     counts = Counter({names[index]: count for index, count in counted if count})
     del counts[label]
     return dict(counts.most_common())
-
-
-class MacroF1(NamedTuple):
-    """The mean F1 over the labels that a case expects, and what each case adds to it.
-
-    Attributes:
-        influence: of shape (n,), with mean 0. Macro-F1 is close to a mean over cases: the spread of
-            its error is that of the mean of these values (linearization, or delta method).
-        weights: of shape (n,), with mean 1: the weights with which each label counts the same.
-    """
-
-    value: float
-    influence: NDArray[np.float64]
-    weights: NDArray[np.float64]
-
-
-def macro_f1(predictions: LabelPredictions) -> MacroF1:
-    """Return the macro-F1 of predictions in which every case has a reply; at least one case."""
-    labels, positions, sizes = np.unique(
-        predictions.expected, return_inverse=True, return_counts=True
-    )
-    expected, predicted = (
-        np.asarray(indexes[:, None] == labels, np.float64)
-        for indexes in (predictions.expected, predictions.predicted)
-    )
-    hits, totals = expected * predicted, expected + predicted
-    total = totals.sum(axis=0)
-    f1 = 2.0 * hits.sum(axis=0) / total
-    # The derivative of the mean of the ratios 2 x hits / total by how much each case counts.
-    slopes = ((2.0 * hits - f1 * totals) / total).mean(axis=1)
-    cases = len(predictions.case_ids)
-    return MacroF1(float(f1.mean()), cases * slopes, cases / labels.size / sizes[positions])

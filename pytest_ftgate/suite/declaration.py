@@ -398,7 +398,7 @@ class DeclaredAccuracy(DeclaredRate):
 
     claim: Literal["these_tasks", "tasks_like_these"] | None = None
 
-    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy"
 
 
 class DeclaredThoughts(Declared):

@@ -30,7 +30,7 @@ class RateGate(Gate):
 
     Attributes:
         kind: ``accuracy`` or ``format``.
-        metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
+        metric: ``accuracy``, or ``balanced_accuracy``: each expected label weighs the same.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
         claim: ``these_tasks`` if the cases are all that the verdict is about, and their repeated
@@ -92,9 +92,7 @@ class RateGate(Gate):
         """The key for which the gate limits no drop unless it declares one, or ""."""
         if not self.limits_by_default:
             return "max_drop: none"
-        if self.evidence == "point":
-            return "evidence: point"
-        return "metric: macro_f1" if self.metric == "macro_f1" else ""
+        return "evidence: point" if self.evidence == "point" else ""
 
     @property
     def has_comparison(self) -> bool:
@@ -103,8 +101,8 @@ class RateGate(Gate):
 
     @property
     def reads_record(self) -> bool:
-        """True if the gate limits a drop; macro-F1 is not compared with accepted results."""
-        return self.max_drop is not None and self.metric != "macro_f1"
+        """True if the gate limits a drop, also against accepted results."""
+        return self.max_drop is not None
 
     def compares(self, variant: Variant) -> bool:
         """Return True if the gate compares, and *variant* is meant to be compared."""
@@ -119,11 +117,14 @@ class RateGate(Gate):
         )
 
     def case_weights(self, cases: Sequence[Case]) -> tuple[float, ...]:
-        """Return the weight of each case; in macro-F1 each expected label weighs the same."""
-        if self.metric != "macro_f1":
-            return tuple(case.weight for case in cases)
-        sizes = Counter(str(case.answers[0]) for case in cases)
-        return tuple(1.0 / sizes[str(case.answers[0])] for case in cases)
+        """Return the weight of each case; balanced, each expected label weighs the same."""
+        is_balanced = self.metric == "balanced_accuracy"
+        return balanced_weights(cases) if is_balanced else tuple(case.weight for case in cases)
+
+    @property
+    def sample(self) -> str:
+        """The name of the samples that the gate rates; see *samples_from_scores*."""
+        return "balanced" if self.metric == "balanced_accuracy" else self.kind
 
     def drop_checks(self, compared: int) -> int:
         """Return the checks against earlier results, and one of all slices."""
@@ -136,10 +137,20 @@ class RateGate(Gate):
 
     def checks_in_build(self, compared: int) -> int:
         """Return the checks against earlier results; parts block only if a drop is shown."""
-        if not self.limits_drop:
-            return 0
-        # Macro-F1 is not compared with accepted results.
-        return min(compared, 1) if self.metric == "macro_f1" else compared
+        return compared if self.limits_drop else 0
+
+
+def balanced_weights(cases: Sequence[Case]) -> tuple[float, ...]:
+    """Return weights, of mean 1, with which each expected label weighs the same.
+
+    Within a label the weights of its cases stay in proportion.
+    """
+    labels = [str(case.answers[:1]) for case in cases]
+    sums = dict.fromkeys(labels, 0.0)
+    for label, case in zip(labels, cases, strict=True):
+        sums[label] += case.weight
+    share = len(cases) / max(len(sums), 1)
+    return tuple(share * one.weight / sums[name] for name, one in zip(labels, cases, strict=True))
 
 
 #: From this many cases on, a family of skills is tested separately.

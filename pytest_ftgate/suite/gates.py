@@ -192,8 +192,8 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     if is_pairwise and not gate.limits_drop:
         yield "", f"a judge with compare only compares; remove {gate.uncompared_key}"
     yield from _sequential_errors(gate, suite.declared.repeats or 1)
-    if gate.metric == "macro_f1":
-        yield from _macro_f1_errors(gate, suite)
+    if gate.metric == "balanced_accuracy" and not choice_labels(suite.reply.format):
+        yield "metric", "balanced_accuracy needs labels; write reply: {format: {choice: [...]}}"
     yield from (("claim", f"claim: these_tasks {why}") for why in _claim_errors(gate, suite))
     if gate.slices and not gate.limits_drop:
         yield "slices", f"slices compare with the baseline, and {gate.uncompared_key} does not"
@@ -211,8 +211,8 @@ def _inputs_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str
         yield key, f"{key} does not go with inputs, whose labels have looks of their own; remove it"
     if gate.evidence == "point":
         yield "evidence", "evidence: point does not go with inputs, whose labels are a sample"
-    if gate.metric == "macro_f1":
-        yield "metric", "macro_f1 needs expected answers, which inputs lack; remove inputs"
+    if gate.metric == "balanced_accuracy":
+        yield "metric", "balanced_accuracy needs expected answers, which inputs lack; remove inputs"
     if any(part.kind == "judge" for part in suite.reply.score.parts):
         yield "", "score: judge does not tell which texts are equal; remove inputs"
     if not gate.limits_drop:
@@ -223,8 +223,10 @@ def _claim_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[str]:
     """Yield what a verdict about these cases alone does not go with."""
     if not gate.claims_these:
         return
-    if gate.metric == "macro_f1" or gate.evidence == "point":
+    if gate.evidence == "point":
         yield f"does not go with {gate.uncompared_key}; remove one"
+    if gate.metric == "balanced_accuracy":
+        yield "counts each case the same; remove metric: balanced_accuracy"
     if gate.stop_early:
         yield "asks every case; write settle: N in place of stop_early"
     if gate.slices:
@@ -237,17 +239,6 @@ def _claim_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[str]:
         yield "takes scores as they are, and those of a judge err; score by a rule"
 
 
-def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
-    if not choice_labels(suite.reply.format):
-        yield "metric", "macro_f1 needs labels; write reply: {format: {choice: [...]}}"
-    if gate.evidence == "point":
-        yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"
-    if any(case.weight != 1.0 for case in suite.cases):
-        yield "metric", "macro_f1 counts each case the same; remove weight from the cases"
-    if suite.declared.repeats not in (None, 1):
-        yield "metric", "macro_f1 reads one reply to each case; remove repeats"
-
-
 def _sequential_errors(gate: RateGate, repeats: int | str) -> Iterator[tuple[str, str]]:
     keys = [key for key in ("stop_early", "settle") if getattr(gate, key)]
     if len(keys) > 1:
@@ -255,8 +246,6 @@ def _sequential_errors(gate: RateGate, repeats: int | str) -> Iterator[tuple[str
     for key in keys:
         if gate.evidence == "point":
             yield key, f"{key} needs evidence: statistics; a plain threshold has no error to spend"
-        if gate.metric == "macro_f1":
-            yield key, f"{key} does not go with metric: macro_f1, which is evaluated once"
     if gate.settle and isinstance(repeats, int) and gate.settle <= repeats:
         yield "settle", f"settle: {gate.settle} must be more than repeats: {repeats}"
 

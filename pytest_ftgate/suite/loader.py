@@ -175,10 +175,15 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
 
 
 def _removal(key_path: KeyPath, detail: Mapping[str, Any]) -> str:
-    """Return what is said of a key that went, or "": it is unknown, or a mapping is no value."""
+    """Return what is said of a key or value that went, or "".
+
+    A key is unknown, or its mapping is no value; a value is none of those that a key takes.
+    """
     from pytest_ftgate.suite.removed import removed_key
 
     found = [key_path] if detail["type"] == "extra_forbidden" else []
+    if detail["type"] == "literal_error":
+        found = [(*key_path, str(detail["input"]))]
     if isinstance(detail["input"], Mapping):
         found += [(*key_path, key) for key in detail["input"]]
     told = ((path[-1], removed_key(path)) for path in found)

@@ -143,6 +143,11 @@ class Gate:
         }
 
     @property
+    def sample(self) -> str:
+        """The name of the samples that the gate rates."""
+        return self.kind
+
+    @property
     def reads_record(self) -> bool:
         """True if the gate compares with accepted results."""
         return False

@@ -10,6 +10,7 @@ from pytest_ftgate.readers.yaml import KeyPath
 REMOVED_KEYS: Mapping[str, str] = {
     "repeats.baseline": "write repeats: N, the replies to each case of every variant",
     "repeats.variants": "write repeats: N, the replies to each case of every variant",
+    "metric.macro_f1": "write metric: balanced_accuracy",
     "accuracy.max_change": "write max_drop",
     "format.max_change": "write max_drop",
     "gates.divergence": "the gate forgetting limits what a fine-tune may lose",

@@ -15,7 +15,6 @@ import wcwidth
 import pytest_ftgate.adapters.conversion
 import pytest_ftgate.cli.doctor
 import pytest_ftgate.cli.record
-import pytest_ftgate.gates.macro_f1
 import pytest_ftgate.plugin.internal_error
 import pytest_ftgate.plugin.reporter
 import pytest_ftgate.reporting.causes

@@ -20,7 +20,6 @@ from pytest_ftgate.gates.feasibility import (
     latency_problems,
     limit_of_cases,
     limit_of_cases_notes,
-    macro_f1_shortage,
     min_cases_for_quantile,
     min_latency_cases,
     missing_limits,
@@ -265,77 +264,6 @@ def test_what_was_accepted_is_held_to_a_limit_that_the_cases_show_without_inputs
     notes = [*limit_of_cases_notes(made, gate)]
     assert [(one.values["limit"], one.values["possible"]) for one in notes] == differs
     assert {one.kind for one in notes} <= {NoteKind.CASES_SHOW_NO_DROP}
-
-
-# --- macro-F1 ------------------------------------------------------------------------------------
-
-TWO = ("refund",) * 4 + ("late_delivery",)
-
-
-def of_label(kind, limit, *, needed, possible):
-    return note(
-        kind, label="late_delivery", cases=20, labels=2, limit=limit, needed=needed,
-        possible=pytest.approx(possible),
-    )  # fmt: skip
-
-
-@every_row(
-    ("limits", "told"),
-    [
-        (
-            {"max_drop": 0.01, "min": 0.995},
-            [of_label(NoteKind.F1_DROP_NEVER_SHOWN, 0.01, needed=134, possible=0.07),
-             of_label(NoteKind.F1_MINIMUM_NEVER_SHOWN, 0.995, needed=270, possible=0.93)],
-        ),
-        ({"min": 1}, [of_label(NoteKind.F1_MINIMUM_NEVER_SHOWN, 1, needed=0, possible=0.93)]),
-        (
-            {"max_drop": 0.02, "stop_early": True},
-            [of_label(NoteKind.F1_DROP_NEVER_SHOWN, 0.02, needed=75, possible=0.08)],
-        ),
-        ({"max_drop": 0.07, "min": 0.93}, []),
-        ({"max_drop": 0.01, "evidence": "point"}, []),
-    ],
-)  # fmt: skip
-def test_the_limits_of_macro_f1_are_refused_by_the_rarest_label(limits, told):
-    assert problems(rate(metric="macro_f1", **limits), cases(100, labels=TWO)) == told
-
-
-FEW = note(NoteKind.F1_CASES, needed=100, n=99)
-
-
-def few_of(label, n, labels):
-    counts = {"needed": 10, "all": 10 * labels, "labels": labels}
-    return note(NoteKind.F1_LABEL, label=label, n=n, **counts)
-
-
-@every_row(
-    ("asked", "told"),
-    [
-        (cases(99, labels=TWO), FEW),
-        ((*cases(99, labels=TWO), replace(cases(1)[0], id="x", expected="no label")), FEW),
-        (cases(200, groups=99, labels=TWO), FEW),
-        (
-            cases(108, labels=("refund",) * 11 + ("late_delivery",)),
-            few_of("late_delivery", 9, labels=2),
-        ),
-    ],
-)
-def test_macro_f1_of_too_few_cases_is_refused_with_another_metric(asked, told):
-    gate = rate(metric="macro_f1", max_drop=0.5)
-
-    assert problems(gate, asked) == [(told, note(NoteKind.F1_REMEDY))]
-
-
-def test_macro_f1_takes_a_hundred_unrelated_cases_and_ten_of_each_label():
-    pairs = [("b", n) for n in range(10)] + [("a", n) for n in range(10, 100)]
-
-    assert macro_f1_shortage(pairs) is None
-    assert macro_f1_shortage(pairs[1:]) == FEW
-
-    pairs = [(name, n % 9) for name in "cba" for n in range(20)]
-    pairs += [("d", n) for n in range(100)]
-
-    assert macro_f1_shortage(pairs) == few_of("a", 9, labels=4)
 
 
 # --- skills --------------------------------------------------------------------------------------

@@ -48,7 +48,6 @@ from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff
 
 ACCURACY = RateGate(kind="accuracy", line=1, min=0.5)
-MACRO_F1 = replace(ACCURACY, metric="macro_f1")
 FORMAT = RateGate(kind="format", line=2, min=0.5)
 COST = CostGate(line=3, max_usd_per_1k=1.0)
 LATENCY = LatencyGate(line=4, max_p50_ms=900.0, max_p95_ms=5000.0)
@@ -168,8 +167,7 @@ def runs(draw: st.DrawFn) -> Run:
     """Draw a run of two variants, whose prices and metrics differ."""
     grouped, cases = draw(st.booleans()), draw(st.lists(CASES, min_size=20, max_size=60))
     others = draw(st.permutations(cases))
-    rates = draw(st.sampled_from([ACCURACY, MACRO_F1]))
-    made = suite(rates, FORMAT, COST, LATENCY)
+    made = suite(ACCURACY, FORMAT, COST, LATENCY)
     variants = {
         name: replace(variant, tariff=draw(st.sampled_from(TARIFFS)))
         for name, variant in made.variants.items()
@@ -184,8 +182,7 @@ def runs(draw: st.DrawFn) -> Run:
 
 
 def figure_name(verdict: Verdict, check: Check) -> str:
-    rate = "macro_f1" if check.method == "f1" else verdict.gate
-    return NAMES.get(check.kind, rate)
+    return NAMES.get(check.kind, verdict.gate)
 
 
 def told(figure: Figure | Check) -> Sequence[object]:

@@ -58,7 +58,7 @@ GATES: tuple[Gate, ...] = (
         for kind in ("accuracy", "format")
         for limits in RATE_LIMITS
     ),
-    RateGate(kind="accuracy", line=1, metric="macro_f1", max_drop=0.1),
+    RateGate(kind="accuracy", line=1, metric="balanced_accuracy", max_drop=0.1),
     FORGETTING,
     replace(FORGETTING, under_prompt=True),
     replace(FORGETTING, cases=SKILLS[1:]),

@@ -260,7 +260,7 @@ def test_power_and_verdict_name_as_many_cases_of_the_same_replies(wrong, keys):
     repeats = keys.get("repeats", 1)
 
     verdict = evaluate_rate(of, DROP, Comparison(after, before))
-    measured = pairs_of_scores(of, DROP, before, after)
+    measured = pairs_of_scores(DROP, before, after)
     cases = design_of(of, DROP, (repeats, repeats))
     estimate = estimate_power(DROP, "new", cases, 0.1, varies=False, measured=measured)
 
@@ -394,22 +394,6 @@ def test_a_minimum_of_graded_scores_has_the_power_of_their_spread():
     assert enough.certifiable == 0.76
     assert short.pass_probability == pytest.approx(2.64e-3, abs=1e-5)
     assert short.needed == 418
-
-
-def test_a_gate_on_macro_f1_says_that_its_figures_are_those_of_accuracy_until_replies_are_known():
-    gate = replace(DROP, metric="macro_f1")
-    measured = replace(paired_counts([1.0] * 99 + [0.0], [1.0] * 100), countable=False)
-
-    estimates = [
-        estimate_power(gate, "new", design(100), 0.1, varies=False, measured=pairs)
-        for pairs in (None, measured)
-    ]
-
-    assert [estimate.stands_for_accuracy for estimate in estimates] == [True, False]
-    low = replace(gate, min=0.5, max_drop=None)
-    assert estimate_minimum_power(low, "new", design(100)).stands_for_accuracy
-    assert not estimate_minimum_power(low, "new", design(100), right(60, 100)).stands_for_accuracy
-    assert not least(0.5, design(100)).stands_for_accuracy
 
 
 def test_few_cases_show_no_limit_and_those_of_few_groups_take_as_many_as_plain_ones():

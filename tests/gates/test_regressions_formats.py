@@ -197,11 +197,13 @@ def test_the_mean_of_fewer_than_ten_cases_that_kept_it_is_left_out(kept, is_show
     assert ("that kept it" in headline(verdict)) is is_shown
 
 
-def test_the_mean_of_the_others_is_that_of_the_record_and_no_macro_f1() -> None:
+def test_the_mean_of_the_others_is_that_of_the_record_and_none_where_labels_weigh_the_same() -> (
+    None
+):
     after = replies(400, wrong=range(19), fenced=range(19))
-    macro = replace(DROP, metric="macro_f1")
+    balanced = replace(DROP, metric="balanced_accuracy")
 
-    values = judged(after, replies(400, name="current"), macro).statement.values
+    values = judged(after, replies(400, name="current"), balanced).statement.values
 
     assert "broken" in values
     assert "rest" not in values

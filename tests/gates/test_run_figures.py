@@ -247,7 +247,7 @@ def test_an_amount_that_only_some_runs_state_has_no_rise(suite):
 def test_of_these_tasks_the_runs_are_compared_that_a_plan_measures(suite):
     sides = [scores(suite, place, [runs(1, 1, 0)] * 3) for place in (0, 1)]
 
-    tasks, these = (pairs_of_scores(suite, GATE, *sides, of_runs=of) for of in (False, True))
+    tasks, these = (pairs_of_scores(GATE, *sides, of_runs=of) for of in (False, True))
 
     assert (tasks.n, these.n) == (3, 9)
     assert these.regressed == these.fixed == pytest.approx(2.0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from ftgate_testing.score_columns import case_result, variant_scores
 from ftgate_testing.tables import every_row
+from sklearn.metrics import recall_score
 
 from pytest_ftgate.gates.samples import (
     CaseSample,
@@ -203,3 +205,17 @@ def test_samples_of_other_values_have_all_cases_with_their_groups():
         "ids": ("a", "b"), "values": [0.25, None], "repeats": [1.0, 1.0],
         "groups": [found.groups[0]] * 2, "weights": None, "sources": scores.case_results,
     }  # fmt: skip
+
+
+@every_row("seed", range(3))
+def test_balanced_samples_have_the_mean_recall_of_scikit_learn(seed):
+    rng, labels = np.random.default_rng(seed), ("refund", "late_delivery", "login")
+    expected, said = rng.choice(labels, 60, p=(0.6, 0.3, 0.1)), rng.choice(labels, 60)
+    rows = {}
+    for i, (label, text) in enumerate(zip(expected.tolist(), said.tolist(), strict=True)):
+        row = case_result(f"c{i:03}", float(text == label), text)
+        rows[f"c{i:03}"] = replace(row, case=replace(row.case, expected=label))
+
+    found = samples_from_scores(VariantScores("new", rows), "balanced").mean
+
+    assert found == pytest.approx(recall_score(expected, said, average="macro"))

@@ -472,17 +472,6 @@ def test_the_repeats_that_are_advised_settle_a_gate_whose_replies_vary(noisy):
 
 
 @follows(StepKind.ADD_MINIMUM)
-def test_macro_f1_without_a_baseline_passes_with_a_minimum(desk):
-    desk.suite("{accuracy: {metric: macro_f1, max_drop: 0.3}}", current=2)
-    judge(desk).assert_outcomes(skipped=1)
-    where = step_of(desk, "accuracy[current]", StepKind.ADD_MINIMUM).values["where"]
-
-    edit_at(desk, where, "max_drop: 0.3", "max_drop: 0.3, min: 0.8")
-
-    judge(desk).stdout.fnmatch_lines(["PASSED  1 gate   accuracy: current 98 % (min 80 %)"])
-
-
-@follows(StepKind.ADD_MINIMUM)
 @pytest.mark.parametrize("rest", ["evidence: point", "max_drop: none"])
 def test_a_minimum_of_nothing_gates_nothing_until_another_one_is_written(desk, rest):
     desk.suite(f"{{accuracy: {{min: 0, {rest}}}}}", current=100)

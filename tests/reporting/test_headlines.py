@@ -84,7 +84,8 @@ def test_a_gate_that_nothing_can_fail_says_why(values, reason):
 
 
 @every_row("values, start", [
-    ({"measure": "accuracy"}, "accuracy "), ({"measure": "macro_f1"}, "macro-F1 "),
+    ({"measure": "accuracy"}, "accuracy "),
+    ({"measure": "balanced_accuracy"}, "balanced accuracy "),
     ({"measure": "format"}, "replies in the right format "),
     ({"measure": "preferred"}, "preferred "),
     ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),

@@ -122,14 +122,6 @@ VERDICTS: list[tuple[Note, str]] = [
       "cases, all of them right, or min: 0.86")),
     (note(K.MINIMUM_NEVER_SHOWN, **ALL_CASES, limit=1, needed=0, possible=0.93),
      "min: 1 cannot be proven with 60 cases; min: 0.93"),
-    (note(K.F1_DROP_NEVER_SHOWN, limit=0.02, cases=9, label="refund", labels=2, needed=67,
-     possible=0.14),
-     ("max_drop: 0.02 cannot be proven with 9 cases of refund among 2 labels"
-      "; it takes 67 cases of each label, or max_drop: 0.14")),
-    (note(K.F1_MINIMUM_NEVER_SHOWN, limit=1.0, cases=9, label="refund", labels=2, needed=0,
-     possible=0.86),
-     ("min: 1 cannot be proven with 9 cases of refund among 2 labels; "
-      "min: 0.86")),
     (note(K.MARGIN_NEVER_SHOWN, limit=0.1, skills=("facts (6)", "sums (7)"), more=2, needed=25,
      possible=0.17),
      ("a loss of 0.1 can never be ruled out in facts (6), sums (7) and 2 more; "

@@ -4,68 +4,21 @@ import numpy as np
 import pytest
 from ftgate_testing.properties import examples
 from ftgate_testing.score_columns import case
-from ftgate_testing.tables import every_row
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.classification import (
     LabelPredictions,
     label_metrics,
     label_predictions,
-    macro_f1,
 )
 from pytest_ftgate.scoring.score import LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.rule import Rule
 
 LABELS = ("a", "b", "c", "d")
-
-
-def random_predictions(rng, n):
-    return LabelPredictions(
-        labels=LABELS,
-        case_ids=tuple(map(str, range(n))),
-        expected=rng.integers(0, 3, n),
-        predicted=rng.integers(0, 5, n),
-    )
-
-
-def reference_f1(predictions, weights):
-    return f1_score(
-        predictions.expected,
-        predictions.predicted,
-        labels=[0, 1, 2],
-        average="macro",
-        sample_weight=weights,
-        zero_division=0.0,
-    )
-
-
-@every_row("seed", range(3))
-def test_macro_f1_is_that_of_scikit_learn(seed):
-    made = random_predictions(np.random.default_rng(seed), n=60)
-
-    assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(60)))
-
-
-def test_the_influence_of_a_case_is_how_much_its_weight_moves_macro_f1():
-    made = random_predictions(np.random.default_rng(0), n=40)
-    steps = 1e-6 * np.eye(40)
-
-    slopes = [
-        (reference_f1(made, 1.0 + step) - reference_f1(made, 1.0 - step)) / 2e-6 for step in steps
-    ]
-
-    assert macro_f1(made).influence == pytest.approx(40 * np.array(slopes), abs=1e-6)
-    assert macro_f1(made).influence.sum() == pytest.approx(0.0, abs=1e-9)
-
-
-def test_each_label_has_the_same_weight_in_macro_f1():
-    made = LabelPredictions(LABELS, tuple("1234"), np.array([0, 0, 0, 2]), np.array([0, 1, 0, 2]))
-
-    assert macro_f1(made).weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
 
 
 @examples(0.5)
@@ -130,7 +83,6 @@ def test_the_first_reply_to_each_case_is_its_prediction():
     assert made.predicted.tolist() == [1, -1, 4, 2, 3, 3, 4]
     assert made.has_reply.tolist() == [True, False, True, True, True, True, True]
     assert made.expected.dtype == made.predicted.dtype == np.intp
-    assert made.groups is None
 
 
 def test_without_a_case_there_are_no_predictions():
@@ -139,32 +91,6 @@ def test_without_a_case_there_are_no_predictions():
     assert (made.case_ids, made.expected.tolist(), made.predicted.tolist()) == ((), [], [])
     assert made.expected.dtype == made.predicted.dtype == np.intp
     assert label_metrics(made) == ()
-
-
-def test_a_case_without_a_group_is_a_group_of_its_own_among_the_predictions():
-    made = label_predictions(
-        scores_of(*(("a", "a", group, None) for group in ("g", None, "g", None))), LABELS
-    )
-
-    assert made.groups.tolist() == [2, 0, 2, 1]
-    chosen = made.select(np.array([False, True, True, False]))
-    assert chosen.groups.tolist() == [0, 2]
-    assert chosen.case_ids == ("c1", "c2")
-    assert made.at_cases(["c3", "c0"], right=np.ones(2, np.bool_)).groups.tolist() == [1, 2]
-
-
-def test_predictions_are_chosen_with_their_labels():
-    made = LabelPredictions(LABELS, tuple("123"), np.array([0, 1, 2]), np.array([-1, 4, 1]))
-
-    chosen = made.select(made.has_reply)
-
-    assert (chosen.labels, chosen.case_ids, chosen.groups) == (LABELS, ("2", "3"), None)
-    assert (chosen.expected.tolist(), chosen.predicted.tolist()) == ([1, 2], [4, 1])
-    taken = made.at_cases(["2", "1"], right=np.array([False, True]))
-    assert (taken.expected.tolist(), taken.predicted.tolist()) == ([1, 0], [4, 0])
-    assert made.at_cases([], right=np.ones(0, np.bool_)).expected.tolist() == []
-    taken = made.at_cases(["1"], right=np.array([False]))
-    assert taken.predicted.tolist() == [4]
 
 
 BEFORE = LabelPredictions(

@@ -38,12 +38,9 @@ REFUSED = [
     ("max_drop: 0.5, stop_early: true, settle: 5", {}, "...keep one of them..."),
     ("max_drop: 0.5, settle: 5, evidence: point", {}, STATISTICS),
     ("max_drop: 0.5, stop_early: true, evidence: point", {}, STATISTICS),
-    ("max_drop: 0.5, settle: 5, metric: macro_f1", {}, "...is evaluated once..."),
-    ("min: 0.5, evidence: point, metric: macro_f1", {}, "...does not go with metric: macro_f1..."),
     ("min: 0.5, slices: [label], max_drop: none", {}, "...max_drop: none does not..."),
     ("max_drop: none", {}, "...write min: 0.8, or remove max_drop: none..."),
     ("evidence: point", {}, NO_LIMIT),
-    ("metric: macro_f1", {}, NO_LIMIT),
     ("max_drop: often", {}, "...max_drop: write a share such as 0.05, or none..."),
     ("max_drop: 0.5, slices: [tag]", {}, "...no case has a tag..."),
     ("max_drop: 0.5, slices: [language]", {}, "...no case has a language..."),
@@ -51,8 +48,8 @@ REFUSED = [
     ("max_drop: 0.5, settle: 1", {}, "...settle: 1 must be more than repeats: 1..."),
     ("min: 0.5", {"more": f"{CHOICE}repeats: often\n"}, "repeats must be..."),
     ("min: 0.5", {"cases": MUST_PASS}, "...must_pass needs expected..."),
-    ("min: 0.5, metric: macro_f1", {"more": ""}, "...macro_f1 needs labels..."),
-    ("{format: {min: 0.5, metric: macro_f1}}", {}, '...unknown key "metric"...'),
+    ("min: 0.5, metric: balanced_accuracy", {"more": ""}, "...needs labels..."),
+    ("{format: {min: 0.5, metric: balanced_accuracy}}", {}, '...unknown key "metric"...'),
     ("{format: {thoughts: {}}}", {}, f"...{NO_THOUGHTS}..."),
     ("{format: {thoughts: {max_drop: , max_rise: }}}", {}, f"...{NO_THOUGHTS}..."),
     ("thoughts: {max_drop: 0.1}", {}, "...thoughts..."),
@@ -109,10 +106,12 @@ def labelled(folder, gates, **counts):
     return suite(folder, gates, cases=f"[{', '.join(cases)}]")
 
 
-def test_each_label_weighs_the_same_in_the_design_of_macro_f1(tmp_path):
-    found = labelled(tmp_path, "max_drop: 0.2, metric: macro_f1", refund=2, other=1)
+def test_balanced_each_label_weighs_the_same_in_the_design(tmp_path):
+    found = labelled(
+        tmp_path, "max_drop: none, min: 0.1, metric: balanced_accuracy", refund=2, other=1
+    )
 
-    assert found.gates["accuracy"].case_weights(found.cases) == (0.5, 0.5, 1)
+    assert found.gates["accuracy"].case_weights(found.cases) == (0.75, 0.75, 1.5)
 
 
 @every_row(
@@ -120,8 +119,12 @@ def test_each_label_weighs_the_same_in_the_design_of_macro_f1(tmp_path):
     [
         ("min: 0.8, stop_early: false", {"refund": 14}, ""),
         ("min: 0.8, stop_early: true", {"refund": 14}, "cannot be proven with 14 cases"),
-        ("max_drop: 0.2, metric: macro_f1", {"refund": 80, "other": 19}, "and 99 expect a label"),
-        ("max_drop: 0.05, metric: macro_f1", {"refund": 174, "other": 26}, ""),
+        (
+            "max_drop: 0.1, metric: balanced_accuracy",
+            {"refund": 80, "other": 9},
+            "cannot be proven",
+        ),
+        ("max_drop: 0.2, metric: balanced_accuracy", {"refund": 174, "other": 26}, ""),
     ],
 )
 def test_a_gate_of_a_suite_needs_cases_that_can_show_its_limit(tmp_path, gates, counts, told):

@@ -81,10 +81,15 @@ def test_inputs_that_cannot_be_compared_are_refused_with_their_line(tmp_path, ch
     assert errors_of(load, tmp_path, **changed) == errors
 
 
-def test_macro_f1_and_inputs_do_not_go_together(tmp_path):
-    found = errors_of(load, tmp_path, gates="{accuracy: {max_drop: 0.03, metric: macro_f1}}")
+def test_balanced_accuracy_and_inputs_do_not_go_together(tmp_path):
+    found = errors_of(
+        load, tmp_path, gates="{accuracy: {max_drop: 0.03, metric: balanced_accuracy}}"
+    )
 
-    assert "5: accuracy: macro_f1 needs expected answers, which inputs lack; remove inputs" in found
+    assert (
+        "5: accuracy: balanced_accuracy needs expected answers, which inputs lack; remove inputs"
+        in found
+    )
 
 
 def test_labels_are_read_with_their_lines_and_survive_being_written(tmp_path):

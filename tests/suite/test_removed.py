@@ -15,10 +15,13 @@ WHERE = {
     "format": ("gates", "format"),
     "data": ("gates", "data"),
     "gates": ("gates",),
+    "metric": ("gates", "accuracy"),
     "ladder": ("ladder",),
     "repeats": ("repeats",),
     "score": ("reply", "score"),
 }
+#: Keys of which a value went.
+VALUES = ("metric",)
 
 
 @every_row("name", [*REMOVED_KEYS])
@@ -32,7 +35,10 @@ def test_a_key_that_went_has_one_message_with_file_line_and_remedy(tmp_path, nam
     place = suite
     for part in WHERE[outer]:
         place = place.setdefault(part, {})
-    place[key] = 3
+    if outer in VALUES:
+        place[outer] = key
+    else:
+        place[key] = 3
     path = tmp_path / "s.ftgate.yaml"
     text = yaml.safe_dump(suite, sort_keys=False)
     path.write_text(text, "utf-8")
@@ -42,7 +48,7 @@ def test_a_key_that_went_has_one_message_with_file_line_and_remedy(tmp_path, nam
 
     (told,) = [one for one in error.value.errors if REMOVED_KEYS[name] in one.message]
     # What is no mapping of keys is told where it begins.
-    told_at = outer if outer in ("repeats", "score") else key
+    told_at = outer if outer in ("repeats", "score", *VALUES) else key
     line = 1 + [line.strip().partition(":")[0] for line in text.splitlines()].index(told_at)
     assert (told.path, told.line) == ("s.ftgate.yaml", line)
     assert f'"{key}" is no longer supported: ' in told.message
