@@ -58,14 +58,6 @@ MaxDrop = Annotated[
 ]
 
 
-def _check_addresses(value: Any) -> Any:
-    if not isinstance(value, str | list | tuple | None):
-        raise rule_error("base_url is the address of a server, or a list of those of one model")
-    return value
-
-
-#: One address, or those of several servers of one model.
-Addresses = Annotated[str | tuple[str, ...] | None, BeforeValidator(_check_addresses)]
 Rung = Literal[
     "no-model",
     "smaller-model",
@@ -246,7 +238,7 @@ class DeclaredBase(Declared):
     """The untuned model under a variant. What is left out is as for the variant."""
 
     model: str | None = None
-    base_url: Addresses = None
+    base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None
@@ -328,7 +320,7 @@ class DeclaredVariant(Declared):
     compared: StrictBool = True
     rung: Rung | None = None
     # the server
-    base_url: Addresses = None
+    base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None

@@ -164,7 +164,7 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     known = () if is_sure else declared_keys(model_at(key_path[:-1]))
     written = source.document.raw.get(key_path)
     message = validation_message(detail, known, written, hint=hint)
-    message = _removal(key_path, detail) or message
+    message = _removal(key_path, detail, message) or message
     is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
     if is_number and "min" in declared_keys(model_at(key_path)):
         message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
@@ -174,10 +174,16 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     source.add_error_at(key_path, message)
 
 
-def _removal(key_path: KeyPath, detail: Mapping[str, Any]) -> str:
-    """Return what is said of a key that went, or "": it is unknown, or a mapping is no value."""
-    from pytest_ftgate.suite.removed import removed_key
+def _removal(key_path: KeyPath, detail: Mapping[str, Any], message: str) -> str:
+    """Return what is said of a key that went, or "": it is unknown, or a mapping is no value.
 
+    Of one that took several values once, *message* is said, and what to do with them.
+    """
+    from pytest_ftgate.suite.removed import REMOVED_LISTS, removed_key
+
+    match key_path:
+        case (*_, key) if isinstance(detail["input"], list) and key in REMOVED_LISTS:
+            return f"{message}; {REMOVED_LISTS[str(key)]}"
     found = [key_path] if detail["type"] == "extra_forbidden" else []
     if isinstance(detail["input"], Mapping):
         found += [(*key_path, key) for key in detail["input"]]

@@ -25,6 +25,9 @@ REMOVED_KEYS: Mapping[str, str] = {
     ),
 }
 
+#: Keys that took several values once, and what to do with them.
+REMOVED_LISTS: Mapping[str, str] = {"base_url": "put a load balancer before the servers"}
+
 
 def removed_key(key_path: KeyPath) -> str:
     """Return what to do with a key that went, or "" for a key that never was."""

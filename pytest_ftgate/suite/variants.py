@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import is_glob
-from pytest_ftgate.suite.addresses import address_errors, address_fields, check_shared_servers
+from pytest_ftgate.suite.addresses import address_error
 from pytest_ftgate.suite.base_variants import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
@@ -55,8 +55,6 @@ def _batch_errors(location: VariantLocation, merged: DeclaredVariant) -> _Errors
     for other, message in reasons.items():
         if merged.batch and getattr(merged, other):
             yield ("batch" if "batch" in location.declared.model_fields_set else other), message
-    if merged.batch and address_fields(merged.base_url)["more_urls"]:
-        yield "batch", "a batch goes to one address, and base_url names several"
 
 
 def _takes_batches(variant: Variant) -> bool:
@@ -192,7 +190,7 @@ _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
 _RUNTIME_KEYS = ("slots", "threads", "context", "device")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
-    *("gated", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
+    *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     "revision",
     *("max_tokens", "function", "extra", "tools", "batch", "compared", "uses"),
 )
@@ -249,7 +247,6 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
         for name, variant in declared.items()
         for one in _resolvers(_VariantResolver(suite, name, variant, written=written))
     }
-    check_shared_servers(suite, [variant for variant in resolved.values() if variant])
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
 
@@ -335,7 +332,6 @@ class _VariantResolver(VariantLocation):
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(self, merged, (system, user)),
             adapter=self.adapter(merged),
-            **address_fields(merged.base_url),
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
@@ -464,7 +460,8 @@ class _VariantResolver(VariantLocation):
         elif not self.declared.compared and grades_pairs(self.suite.reply.score):
             why = "the judge only compares with the baseline; write gated: false"
             yield "compared", f"compared: {why}"
-        yield from (("base_url", why) for why in address_errors(self.declared.base_url, provider))
+        if error := address_error(self.declared.base_url):
+            yield "base_url", error
 
     def setting_errors(self, merged: DeclaredVariant) -> _Errors:
         """Yield the errors of ``extra`` and ``effort``, and of where a checkpoint is loaded."""

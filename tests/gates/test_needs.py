@@ -328,10 +328,6 @@ def test_given_scores_are_those_of_the_variant_whatever_else_is_asked():
     ("ask", "message"),
     [
         (lambda source: source.scores(SOME), "there are no scores of new here"),
-        (
-            lambda source: source.readings(ReadingRequest(reader="new", replies=SOME)),
-            "new reads no replies here",
-        ),
         (lambda source: source.times(TimesRequest(replies=SOME)), "there are no times of new here"),
     ],
 )

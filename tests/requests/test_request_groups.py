@@ -148,10 +148,6 @@ SAME = {
     "a format that nothing is held to": (CLAUDE, (CLAUDE, {"more": CHOICE})),
     "the price": (CLAUDE, more(CLAUDE, "usd_per_1k: 3")),
     "greedy sampling said or not": (LOCAL, more(LOCAL, "temperature: 0")),
-    "how many servers there are": (
-        more(SERVER, 'base_url: "http://x/v1"'),
-        more(SERVER, 'base_url: ["http://x/v1", "http://y/v1"]'),
-    ),
     "where the address stands": (AT_X, (more(CLAUDE, "base_url_env: HERE"), AT_HERE)),
 }
 

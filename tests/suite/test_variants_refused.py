@@ -48,21 +48,10 @@ SPLIT = "device_map says where each part of the model goes"
 DEEP = f"{'{a: ' * 101}1{'}' * 101}"
 SET = "extra: {0} is set by pytest-ftgate; write it as the variant's {1}"
 BATCHED = "a batch is sent once, so it has no turns for tools; remove batch or tools"
-ONE_ADDRESS = f"provider anthropic has one address; several are for {COMPATIBLE}"
-TWICE = "http://a twice; name each server once"
-NO_SCHEME = "the address does not begin with http:// or https://"
-ONE_FOR_BATCHES = "a batch goes to one address, and base_url names several"
 #: The keys of a variant, and what is told of them in its line.
 REFUSED = [
     ("provider: antropic, model: m", 'unknown provider "antropic"; did you mean "anthropic"?'),
     ("model: m", NO_PROVIDER),
-    # Several addresses are those of one model.
-    (f"{MODEL}, base_url: ['http://a', 'http://b']", ONE_ADDRESS),
-    (f"{SERVER}, base_url: []", "base_url is an empty list; name an address, or remove the key"),
-    (f"{SERVER}, base_url: ['http://a', 'http://a']", f"base_url names {TWICE}"),
-    (f"{SERVER}, base_url: ['http://a/', 'http://a']", f"base_url names {TWICE}"),
-    (f"{SERVER}, base_url: ['http://a', 'b:1']", f"{NO_SCHEME}; write http://b:1"),
-    (f"{SERVER}, base_url: ['http://a', 'http://b'], batch: true", ONE_FOR_BATCHES),
     *(
         (f"{HERE}, device_map: {written}", f"device_map: {PLACES}")
         for written in ("{}", "{a: disk}", "{a: -1}", "{a: true}", '{a: "0"}', "{a: 1.5}")
@@ -125,7 +114,11 @@ REFUSED = [
      ("no address: Port could not be cast to integer value as 'PORT'; write it as "
      "http://localhost:8080/v1")),
     (f'{SERVER}, base_url: "http://a/v1, http://b/v1"',
-     "one text is one address; write several as base_url: [ADDRESS, ADDRESS]"),
+     "one text is one address; put a load balancer before the servers"),
+    (f"{SERVER}, base_url: ['http://a/v1', 'http://b/v1']",
+     "base_url must be text, not a list; put a load balancer before the servers"),
+    (f"{SERVER}, base: {{base_url: ['http://a/v1']}}",
+     "base_url must be text, not a list; put a load balancer before the servers"),
     *(
         (
             f'{SERVER}, base_url: "{url}"',
@@ -209,14 +202,8 @@ def test_a_variant_that_cannot_be_used_is_one_error_with_what_to_write(tmp_path,
 
 ONE = f"one: {{{MODEL}}}"
 CHUNKED = f"{MODEL}, retrieve: {{from: docs/a.md, chunk: 19, top: 0}}"
-AT = "{0}: {{{1}, base_url: ['http://a', 'http://b']}}"
-SHARED = (
-    '4: variant "one": base_url: variant two has http://b too; let both lists begin with the same '
-    "address, or have none in common"
-)
 #: Variants, and all that is told of them.
 TOLD = [
-    ([AT.format("one", SERVER), f"two: {{{SERVER}, base_url: 'http://b'}}"], [SHARED]),
     ([f"current: {{{MODEL}}}", "b: {like: curent}"],
      ['5: variant "b": like: there is no variant "curent"; did you mean "current"?']),
     (["a: {like: b}", "b: {like: a}"], ['4: variant "a": like: a -> b -> a is a circle',
