@@ -91,7 +91,7 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     creator declaration decoding decorator demo diagnosis doctor draft estimate eval evals
     explain export external f1 facts feasibility file files forgetting generation grammar harbor
     history hooks hookspecs html http import imported imports init inspect item keyboard label
-    labelling llamacpp lm loader local lora machine macro main maintenance markdown marks
+    labelling llamacpp lm loader local log lora machine macro main maintenance markdown marks
     measures memory number openai page paired pairing paths phrases planner plugin plugins
     power prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs

@@ -205,7 +205,10 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
     ("environ", "told"),
     [
         ({"HERE": "http://127.0.0.1:PORT"}, "^HERE: no address: Port .* write it as http"),
-        ({"HERE": "http://me:hush@a http://b"}, "^HERE: one text is one address; write several as"),
+        (
+            {"HERE": "http://me:hush@a http://b"},
+            "^HERE: one text is one address; put a load balancer",
+        ),
         ({"HERE": ""}, "^HERE is not set; set it to the address"),
         ({}, "^HERE is not set; set it to the address"),
     ],

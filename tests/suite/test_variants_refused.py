@@ -117,7 +117,7 @@ REFUSED = [
      "one text is one address; put a load balancer before the servers"),
     (f"{SERVER}, base_url: ['http://a/v1', 'http://b/v1']",
      "base_url must be text, not a list; put a load balancer before the servers"),
-    (f"{SERVER}, base: {{base_url: ['http://a/v1']}}",
+    (f"{SERVER}, base: {{model: n, base_url: ['http://a/v1']}}",
      "base_url must be text, not a list; put a load balancer before the servers"),
     *(
         (
