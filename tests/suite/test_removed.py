@@ -16,6 +16,7 @@ WHERE = {
     "ladder": ("ladder",),
     "repeats": ("repeats",),
     "score": ("reply", "score"),
+    "variants": ("variants", "current"),
 }
 
 
