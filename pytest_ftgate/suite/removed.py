@@ -37,7 +37,7 @@ REMOVED_LISTS: Mapping[str, str] = {"base_url": "put a load balancer before the 
 def removed_key(key_path: KeyPath) -> str:
     """Return what to do with a key that went, or "" for a key that never was."""
     names = [part for part in key_path if isinstance(part, str)]
-    if names[0] == "variants":
+    if names[:1] == ["variants"]:
         del names[1:2]  # the name of the variant
     ends = (".".join(names[start:]) for start in range(len(names)))
     return next((REMOVED_KEYS[end] for end in ends if end in REMOVED_KEYS), "")

@@ -33,6 +33,14 @@ def test_a_request_without_a_key_of_loading_keeps_its_fingerprint(folder):
     assert fingerprint(folder, ", load: {device: cpu}, slots: 4") == RECORDED
 
 
+def test_what_is_written_under_load_has_the_fingerprint_of_the_keys_that_it_replaced(folder):
+    keys = "{dtype: bfloat16, device_map: auto, quantization: nf4, attention: sdpa}"
+
+    assert fingerprint(folder, f", load: {keys}") == (
+        "4afcea331101222d9b43051e652418dfedb1cc576edeb01f4c2db353c58ab08e"
+    )
+
+
 LOADED = (
     "dtype: float32",
     "device_map: auto",
