@@ -33,6 +33,7 @@ TITLES = {
     "Message": "A message of a case",
     "DeclaredColumns": "columns",
     "DeclaredVariant": "A variant",
+    "DeclaredLoad": "load",
     "DeclaredBase": "base",
     "DeclaredExamples": "examples",
     "DeclaredCommand": "command",

@@ -92,7 +92,7 @@ COMMON_WORDS = frozenset(re.findall(r"\w+", """
     explain export external facts feasibility file files forgetting generation grammar harbor
     history hooks hookspecs html http import imported imports init inspect item keyboard label
     labelling llamacpp lm loader local log lora machine main maintenance markdown marks
-    measures memory number openai page paired pairing paths phrases planner plugin plugins pool
+    measures memory number openai page paired pairing paths phrases planner plugin plugins
     power prices processes progress promptfoo proportions ray readers recommend recorded references
     regressions repair reporter reports resampling result results rows rule rules runner runs
     scaffold scoring screen selection self sequential served settings source sqlite state stats

@@ -219,8 +219,7 @@ def _variant(
         if request.base_url is None:
             yield from _key(variant, spec)
         else:
-            for one in request.by_server():
-                yield from _server(one, variant, spec)
+            yield from _server(request, variant, spec)
     elif spec.weights == "gguf":
         yield from _weights(request, variant)
     elif spec.recorded:

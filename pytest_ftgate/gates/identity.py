@@ -6,7 +6,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import eq
 from os.path import commonprefix
 from typing import Any
@@ -16,8 +15,6 @@ from pytest_ftgate.gates.notes import IdentityNote, Note, NoteValue, note, text_
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import (
-    FAILED_SERVER_FACT,
-    SERVER_FACT,
     Reply,
     answered,
     received,
@@ -26,7 +23,7 @@ from pytest_ftgate.requests.reply import (
 )
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.requests.request_groups import PROBE_STAGES
-from pytest_ftgate.stats.proportions import fisher_p, mcnemar_midp
+from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import provider_spec
@@ -90,8 +87,7 @@ def compare_with_base(probes: Sequence[_Requests], results: RequestResults) -> I
     agree, base_agrees = (sum(map(eq, replies, base)) for replies in (tuned, repeated))
     longer, shorter = _compare_prefixes(tuned, base, repeated)
     if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
-        proven = IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=n - agree, of=n))
-        return _same_at_one_server(probes[0], results, texts) or proven
+        return IdentityResult(Outcome.PASSED, note(IdentityNote.PROVEN, differ=n - agree, of=n))
     if n < MIN_COMPARED_REPLIES:
         few = _unproven(IdentityNote.FEW_REPLIES, count=n, needed=MIN_COMPARED_REPLIES)
         return _unanswered(probes, results, recorded=False) or few
@@ -101,32 +97,6 @@ def compare_with_base(probes: Sequence[_Requests], results: RequestResults) -> I
         return _unproven(IdentityNote.BASE_VARIES, **counts)
     request = probes[0][0].request
     return _invalid(_same_kind(request), **counts, model=request.model)
-
-
-def _same_at_one_server(
-    tuned_requests: _Requests, results: RequestResults, texts: Sequence[Mapping[str, str]]
-) -> IdentityResult | None:
-    """Return which of several servers replies as the base does, where the others do not.
-
-    Which server got a case is chance. So the number of its replies that are the base's is
-    hypergeometric if all servers have the same model. *texts* are those of the tuned variant, of
-    its base, and of its base again, by case.
-    """
-    tuned, base, repeated = texts
-    by_server = defaultdict[str, list[str]](list)
-    for one, reply in answered(tuned_requests, results):
-        if all(one.case.id in side for side in texts):
-            by_server[reply.facts.get(SERVER_FACT, "")].append(one.case.id)
-    compared = [*chain.from_iterable(by_server.values())]
-    same = {case_id for case_id in compared if tuned[case_id] == base[case_id]}
-    level = _DIFFERENCE_ALPHA / len(PROBE_STAGES) / max(1, len(by_server))
-    for server, ids in sorted(by_server.items()):
-        agree, base_agrees = len(same & {*ids}), sum(repeated[one] == base[one] for one in ids)
-        chance = fisher_p(agree, len(ids), len(same), len(compared))
-        if agree >= base_agrees and chance <= level:
-            counts = {"agree": agree, "of": len(ids), "base_agrees": base_agrees}
-            return _invalid(IdentityNote.SAME_AT_ONE_SERVER, **counts, server=server)
-    return None
 
 
 def _same_kind(request: Request) -> IdentityNote:
@@ -391,10 +361,6 @@ def server_notices(
             yield _unproven(kind, model=model, setting=setting)
     for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
         yield _unproven(IdentityNote.RETIRES, model=model, date=date)
-    failed = {key: why for reply in replies for key, why in reply.facts.items()}
-    for key in sorted(key for key in failed if key.startswith(FAILED_SERVER_FACT)):
-        server = key.removeprefix(FAILED_SERVER_FACT)
-        yield _unproven(IdentityNote.FAILED_SERVER, server=server, reason=failed[key])
 
 
 def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[str, str]:
@@ -423,9 +389,6 @@ def identity_facts(case_requests: _Requests, results: RequestResults) -> dict[st
         facts |= _facts_of_adapter(request.adapter)
     for reply in replies:
         facts |= reply.facts
-    if request.more_urls:
-        served = Counter(reply.facts.get(SERVER_FACT, "") for reply in replies)
-        facts[SERVER_FACT] = ", ".join(f"{name} {n:,}" for name, n in sorted(served.items()))
     return {key: value for key, value in facts.items() if value}
 
 

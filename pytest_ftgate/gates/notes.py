@@ -212,7 +212,6 @@ class IdentityNote(StrEnum):
     SAME_BY_FILES = "same by files"
     SAME_BY_HOST = "same by host"
     SAME_BY_SERVER = "same by server"
-    SAME_AT_ONE_SERVER = "same at server"
     SAME_AS_RECORDED = "same as recorded"
     # Why nothing is proven.
     BASE_VARIES = "base varies"
@@ -230,7 +229,6 @@ class IdentityNote(StrEnum):
     REJECTED = "rejected setting"
     REPLACED = "replaced setting"
     RETIRES = "retirement"
-    FAILED_SERVER = "failed server"
     SKILL_USED = "skill used"
     SKILL_UNUSED = "skill unused"
     USE_UNKNOWN = "use unknown"

@@ -320,12 +320,12 @@ _GREEDY: Mapping[str, Any] = {
 }
 OUT_OF_MEMORY = (
     "{device} has too little memory for this request alone; write a smaller max_tokens, "
-    "dtype: bfloat16, quantization: nf4 or device_map: auto"
+    "or load: {{dtype: bfloat16}}, {{quantization: nf4}} or {{device_map: auto}}"
 )
 #: What to do where the weights of a model or of an adapter do not fit.
 TOO_LARGE = (
-    "{device} has too little memory for the weights; write dtype: bfloat16, quantization: nf4, "
-    "device_map: auto, or device: cpu"
+    "{device} has too little memory for the weights; write load: {{dtype: bfloat16}}, "
+    "{{quantization: nf4}}, {{device_map: auto}} or {{device: cpu}}"
 )
 
 

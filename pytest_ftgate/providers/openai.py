@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 from pytest_ftgate.errors import ReplyError, RetryableError
@@ -25,9 +25,6 @@ from pytest_ftgate.providers.served import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
-
-if TYPE_CHECKING:
-    from pytest_ftgate.providers.pool import ServerPool
 
 
 def chat_messages(request: Request) -> list[dict[str, Any]]:
@@ -439,29 +436,12 @@ def _retirement(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"retires": date} if isinstance(date, str) else {}
 
 
-def open_openai(
-    requests: Sequence[Request], environ: Mapping[str, str]
-) -> OpenAIProvider | ServerPool:
-    """Open a client for the address and key that *requests* name, or for all of their servers.
+def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
+    """Open a client for the address and key that *requests* name.
 
     Raises:
         ConfigurationError: the environment variable of the key is not set.
     """
-    by_server = requests[0].by_server()
-    if len(by_server) == 1:
-        return open_server(requests, environ)
-    from pytest_ftgate.providers.pool import ServerPool
-
-    return ServerPool([(_name(one), open_server([one], environ)) for one in by_server])
-
-
-def _name(request: Request) -> str:
-    """Return the address of a server in few words."""
-    return (request.base_url or "").partition("://")[2].rstrip("/").removesuffix("/v1")
-
-
-def open_server(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
-    """Open a client for one server, as `open_openai` does."""
     request = requests[0]
     # OPENAI_API_KEY goes only to OpenAI or OPENAI_BASE_URL, never to an address that a suite names.
     is_default = request.base_url in (None, environ.get("OPENAI_BASE_URL"))

@@ -15,7 +15,7 @@ from pytest_ftgate.providers.http import load_json
 from pytest_ftgate.providers.openai import (
     OpenAIProvider,
     completion_error,
-    open_server,
+    open_openai,
     parse_completion,
 )
 from pytest_ftgate.providers.served import Response
@@ -42,7 +42,7 @@ class ChatBatches(BatchApi[OpenAIProvider]):
     errors. The server deletes all three after 30 days.
     """
 
-    open_model = staticmethod(open_server)
+    open_model = staticmethod(open_openai)
     max_requests, max_bytes = 50_000, 200_000_000
     one_model = True
 

@@ -126,7 +126,7 @@ class TransformersProvider(Provider):
         if any(value.is_meta for value in self._chat.model.parameters()):
             raise ConfigurationError(
                 f"adapter {folder.name} cannot be put on parts of the model that device_map keeps "
-                "outside of the GPUs; write quantization: nf4, or use more or larger GPUs"
+                "outside of the GPUs; write load: {quantization: nf4}, or use more or larger GPUs"
             )
         tuned = _with_tokenizer(self._chat, folder, self._model)
         base = self._chat.model if self._peft is None else None
@@ -193,8 +193,8 @@ def _device(written: str) -> str:
         raise ConfigurationError(f"device: {written} is none; write cuda, mps or cpu") from error
     if (kind == "cuda" and not has_cuda) or (kind == "mps" and not has_mps):
         raise ConfigurationError(
-            f"device: {written}, but torch {torch.__version__} finds none here; write device: cpu, "
-            "leave it out, or install a build of torch for it"
+            f"device: {written}, but torch {torch.__version__} finds none here; write load: "
+            "{device: cpu}, leave it out, or install a build of torch for it"
         )
     return written
 

@@ -36,9 +36,6 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     "the tuned model may not be loaded (does /v1/models list {model}, and at which scale is its "
     "adapter?), or the server may apply it to the base as well (is the base the same with "
     "--ftgate-concurrency=1?)",
-    IdentityNote.SAME_AT_ONE_SERVER: f"{_SAME}{_REPEATS}; "
-    "these are the replies of {server}, and those of the other servers differ: give it the same "
-    "model, or take it out of base_url",
     IdentityNote.SAME_AS_RECORDED: f"{_SAME}{_EQUAL}",
     IdentityNote.BASE_VARIES: f"identity not proven: {_REPEATS}",
     IdentityNote.BASE_RECORDED: f"identity not proven, its base is recorded: {_EQUAL}",
@@ -57,7 +54,6 @@ IDENTITY_WORDS: Mapping[str, Words] = {
     IdentityNote.REJECTED: "{model} takes no {setting}; the replies came without it",
     IdentityNote.REPLACED: "{model} takes no {setting}; a tool that it must use stood in for it",
     IdentityNote.RETIRES: "{model} retires on {date}",
-    IdentityNote.FAILED_SERVER: "{server} failed, and the other servers replied: {reason}",
     IdentityNote.SKILL_USED: "skill {skill} was used in {used:,} of {of:#run}"
     "{untraced:?; # more have no trace}",
     IdentityNote.SKILL_UNUSED: _unused,

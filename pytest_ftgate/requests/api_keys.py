@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -81,12 +81,8 @@ def _port(parts: SplitResult) -> int:
     return parts.port or (80 if parts.scheme == "http" else 443)
 
 
-def key_uses(request: Request, environ: Mapping[str, str]) -> Iterator[KeyUse]:
-    """Yield which key *request* carries to which address, for each of its servers."""
-    yield from filter(None, (_key_use(one, environ) for one in request.by_server()))
-
-
-def _key_use(request: Request, environ: Mapping[str, str]) -> KeyUse | None:
+def key_use(request: Request, environ: Mapping[str, str]) -> KeyUse | None:
+    """Return which key *request* carries to which address; None if it carries none."""
     spec = provider_spec(request.provider)
     own_url = environ.get(spec.base_url_variable) or spec.url
     is_own_address = request.base_url in (None, own_url) or (

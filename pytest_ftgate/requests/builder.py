@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
-from pytest_ftgate.suite.addresses import resolve_base_urls
+from pytest_ftgate.suite.addresses import resolve_base_url
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json, digest
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.templates import (
@@ -54,9 +54,7 @@ class RequestBuilder:
             self._find_weights()
         if variant.adapter is not None:
             self.adapter = self._find_adapter(variant.adapter)
-        urls = resolve_base_urls(variant, environ)
-        # The first server stands for all: a further one must not change what is in the cache.
-        self.base_url, self.more_urls = (urls[0] if urls else None), urls[1:]
+        self.base_url = resolve_base_url(variant, environ)
         self.tools = self._build_tools()
         self.fingerprint_fields = self._fingerprint_fields()
         self.request_fields = self._request_fields()
@@ -161,7 +159,6 @@ class RequestBuilder:
             "max_turns": self.variant.max_turns if self.tools else 1,
             "adapter": self.adapter,
             "base_url": self.base_url,
-            "more_urls": self.more_urls,
             "hidden_path": self._hidden_path(),
             "api_key_env": self._api_key_env(),
             "served_model": self.variant.served_model,

@@ -31,9 +31,6 @@ TEMPLATE_FACT = "chat template differs"
 #: The fact that states the scale of the adapter that a server applies to all requests.
 SERVED_SCALE_FACT = "served adapter scale"
 
-#: The fact that names the server of several that replied, and those of the others' failures.
-SERVER_FACT, FAILED_SERVER_FACT = "server", "failed at "
-
 #: Marks that some chat templates open in the prompt, so that only the closing one is in the reply.
 #: The others may stand in an answer, such as XML that the prompt asks for.
 _OPENED_BY_TEMPLATE: ThoughtMarks = (

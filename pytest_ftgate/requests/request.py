@@ -126,7 +126,6 @@ class Request:
         case: the case itself, for providers that answer without a prompt.
         training_data: the file that a classifier is trained on.
         folder: the folder that relative names start from.
-        more_urls: further servers of the same model; *base_url* stands for all of them.
         hidden_path: the path of *base_url* that no report shows, since the environment holds it.
         repeat: the index of this reply among several replies to the same messages, from 0.
         served_model: the server's name for the model, if it differs from *model*.
@@ -154,7 +153,6 @@ class Request:
     passages: tuple[Passage, ...] = ()
     adapter: Adapter | None = None
     base_url: str | None = None
-    more_urls: tuple[str, ...] = ()
     hidden_path: str = ""
     api_key_env: str | None = None
     api_version: str | None = None
@@ -185,13 +183,6 @@ class Request:
     def shown_url(self) -> str:
         """The base URL as reports and messages show it; "" if nothing names one."""
         return without_path(self.base_url or "", self)
-
-    def by_server(self) -> tuple[Request, ...]:
-        """Return the request to each of its servers."""
-        if not self.more_urls:
-            return (self,)
-        urls = (self.base_url, *self.more_urls)
-        return tuple(replace(self, base_url=url, more_urls=()) for url in urls)
 
     @property
     def is_last_turn(self) -> bool:

@@ -32,7 +32,7 @@ from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines
 from pytest_ftgate.reporting.notes import note_text, notes_text
 from pytest_ftgate.reporting.number_text import quantity
-from pytest_ftgate.requests.api_keys import KeyUse, key_uses
+from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.estimate import EstimateRange, ReplyHistory, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.preflight import (
@@ -184,8 +184,8 @@ def estimate_variants(
 
 def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:
     """Return the keys that *requests* carry, and the errors of those that must not be sent."""
-    uses = dict.fromkeys(use for request in requests for use in key_uses(request, os.environ))
-    errors = {use: session.replies.key_error([use]) for use in uses}
+    uses = filter(None, (key_use(request, os.environ) for request in requests))
+    errors = {use: session.replies.key_error(use) for use in dict.fromkeys(uses)}
     sent = [use for use, message in errors.items() if not message]
     return sent, [*filter(None, errors.values())]
 

@@ -13,7 +13,7 @@ from pytest_ftgate.client.results import Result, require_recorded, require_repli
 from pytest_ftgate.errors import ConfigurationError, FtgateError, NotRecorded
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
-from pytest_ftgate.requests.api_keys import key_uses
+from pytest_ftgate.requests.api_keys import key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, distinct_requests
 from pytest_ftgate.runner.plan import judge_requests
@@ -122,7 +122,7 @@ def _require_code(suite: Suite) -> None:
 def sending_error(session: Session, request: Request) -> str:
     """Return why *request* cannot be sent from here: a key or a package is missing; or ""."""
     name, (extra, engine) = request.provider, weights_engine(request.provider)
-    if message := session.replies.key_error(key_uses(request, os.environ)):
+    if message := session.replies.key_error(key_use(request, os.environ)):
         return message
     if engine and find_spec(engine) is None:
         install = f'pip install "pytest-ftgate[{extra}]"'

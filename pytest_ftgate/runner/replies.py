@@ -21,7 +21,7 @@ from pytest_ftgate.client.redaction import redact_text
 from pytest_ftgate.client.results import Result, require_recorded, require_replies
 from pytest_ftgate.errors import EngineError, FtgateError
 from pytest_ftgate.providers.base import ProviderFactory
-from pytest_ftgate.requests.api_keys import KeyUse, key_uses
+from pytest_ftgate.requests.api_keys import KeyUse, key_use
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.request_groups import Workload
@@ -102,7 +102,7 @@ class Replies:
         if self.settings.replies == "recorded":
             # Nothing is sent; a reply that is not recorded is the engine's to report.
             return self._never_recorded(request)
-        return self.key_error(key_uses(request, os.environ)) or self.call_error(request)
+        return self.key_error(key_use(request, os.environ)) or self.call_error(request)
 
     def _never_recorded(self, request: Request) -> str:
         if not request.only_for or request.cached_as:
@@ -114,10 +114,10 @@ class Replies:
             f"    pytest --ftgate {test}"
         )
 
-    def key_error(self, uses: Iterable[KeyUse]) -> str:
+    def key_error(self, use: KeyUse | None) -> str:
         """Return why a key must not go to its address, or ""."""
         rules, safe = self.settings.keys, self.settings.safe
-        return next(filter(None, (one.error(rules, os.environ, safe=safe) for one in uses)), "")
+        return use.error(rules, os.environ, safe=safe) if use else ""
 
     @property
     def failure(self) -> EngineError | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_ftgate.suite.addresses import MORE_URLS, address_errors, address_fields
+from pytest_ftgate.suite.addresses import address_error
 from pytest_ftgate.suite.declaration import DeclaredBase, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft
 from pytest_ftgate.suite.model import Variant
@@ -14,7 +14,7 @@ from pytest_ftgate.suite.providers import extra_errors, misplaced_keys, provider
 
 _ADDRESS = ("base_url", "base_url_env")
 #: Fields that say which model answers, and where.
-_WEIGHTS = ("model", *_ADDRESS, MORE_URLS, "extra", "adapter", "scale")
+_WEIGHTS = ("model", *_ADDRESS, "extra", "adapter", "scale")
 #: What a variant lends to those that name it as their base.
 _LENT = (*_WEIGHTS, "api_key_env", "api_version", "served_model", "runtime", "options", "tariff")
 
@@ -43,7 +43,7 @@ def _mapping_errors(merged: DeclaredVariant, base: DeclaredBase) -> Iterator[str
         yield f"base: {message}"
     for message in extra_errors(written.get("extra", {}), provider):
         yield f"base: {message}"
-    for error in address_errors(base.base_url, provider):
+    if error := address_error(base.base_url):
         yield f"base: {error}"
     is_other = written.keys() & {*_ADDRESS, "extra"} or base.model not in (None, merged.model)
     if not is_other and merged.adapter is None:
@@ -64,7 +64,6 @@ def resolve_base(merged: DeclaredVariant) -> dict[str, Any]:
     if fields.keys() & {*_ADDRESS}:
         # The key of the variant's server must not go to another address.
         fields = dict.fromkeys((*_ADDRESS, "api_key_env")) | fields
-        fields |= address_fields(fields["base_url"])
     return {"base": model, "base_fields": fields}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -58,14 +58,6 @@ MaxDrop = Annotated[
 ]
 
 
-def _check_addresses(value: Any) -> Any:
-    if not isinstance(value, str | list | tuple | None):
-        raise rule_error("base_url is the address of a server, or a list of those of one model")
-    return value
-
-
-#: One address, or those of several servers of one model.
-Addresses = Annotated[str | tuple[str, ...] | None, BeforeValidator(_check_addresses)]
 Rung = Literal[
     "no-model",
     "smaller-model",
@@ -246,7 +238,7 @@ class DeclaredBase(Declared):
     """The untuned model under a variant. What is left out is as for the variant."""
 
     model: str | None = None
-    base_url: Addresses = None
+    base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None
@@ -316,6 +308,23 @@ class DeclaredCommand(Declared):
     seconds: Annotated[float, Field(strict=True, gt=0, le=86_400)] = 600
 
 
+class DeclaredLoad(Declared):
+    """How Transformers loads a checkpoint: nothing here can make it run code."""
+
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: str | None = None
+    device_map: _DeviceMap | None = None
+    quantization: Literal["nf4", "int8"] | None = None
+    attention: _Attention | None = None
+
+    @model_validator(mode="after")
+    def _check_device(self) -> Self:
+        if self.device_map and self.device:
+            raise rule_error("device_map says where each part of the model goes; remove device")
+        return self
+
+
 class DeclaredVariant(Declared):
     """One way of answering the cases."""
 
@@ -328,7 +337,7 @@ class DeclaredVariant(Declared):
     compared: StrictBool = True
     rung: Rung | None = None
     # the server
-    base_url: Addresses = None
+    base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None
@@ -365,12 +374,7 @@ class DeclaredVariant(Declared):
     threads: Count | None = None
     context: Count | None = None
     # transformers in process
-    revision: str | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    device: str | None = None
-    device_map: _DeviceMap | None = None
-    quantization: Literal["nf4", "int8"] | None = None
-    attention: _Attention | None = None
+    load: DeclaredLoad | None = None
     # settings of one server, and of a provider from a plugin
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)

@@ -27,6 +27,7 @@ from pytest_ftgate.suite.declaration import (
 from pytest_ftgate.suite.draft import SuiteDraft, SuiteSource, VariantLocation
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.removed import removal
 from pytest_ftgate.suite.rule import COMBINED_KINDS, Rule
 from pytest_ftgate.suite.templates import (
     TemplateError,
@@ -273,6 +274,8 @@ class _JudgeResolver:
                 error_path = (*key_path, *detail["loc"])
                 raw = self.source.document.raw.get(error_path)
                 message = validation_message(dict(detail), declared_keys(DeclaredVariant), raw)
+                # A judge's model has the keys of a variant.
+                message = removal(("variants", "", *detail["loc"]), detail, message) or message
                 self.source.add_error_at(error_path, f"judge: model: {message}")
             return None
         location = VariantLocation(self.suite, "judge", declared, key_path, "judge: model")

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.addresses import address_fields
 from pytest_ftgate.suite.declaration import DeclaredVariant, Economics, Rung, Spend
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.gate_kinds import CostGate
@@ -163,7 +162,7 @@ def _listing(merged: DeclaredVariant) -> dict[str, str]:
     seller = spec.seller
     if spec.any_server and (merged.base_url or merged.base_url_env):
         # Many servers offer models of the same name. Only a known URL identifies the seller.
-        url = address_fields(merged.base_url)["base_url"] or ""
+        url = merged.base_url or ""
         seller = "" if _is_own(url) else url
     return {"model": merged.model or "", "seller": seller} if seller else {}
 

@@ -32,6 +32,7 @@ from pytest_ftgate.suite.formats import FORMAT_KINDS, resolve_format
 from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.model import Case, Inputs, Judge, ReplyRules, Suite, ThoughtMarks, Variant
+from pytest_ftgate.suite.removed import removal
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.score_rules import resolve_score
 from pytest_ftgate.suite.scorers import SCORE_KINDS
@@ -164,7 +165,7 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     known = () if is_sure else declared_keys(model_at(key_path[:-1]))
     written = source.document.raw.get(key_path)
     message = validation_message(detail, known, written, hint=hint)
-    message = _removal(key_path, detail) or message
+    message = removal(key_path, detail, message) or message
     is_number = detail["type"] == "model_type" and isinstance(detail["input"], float)
     if is_number and "min" in declared_keys(model_at(key_path)):
         message += f"; write {key_path[-1]}: {{min: {detail['input']:g}}}"
@@ -172,24 +173,6 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
         case ("variants", name, _, *_):
             message = f'variant "{name}": {message}'
     source.add_error_at(key_path, message)
-
-
-def _removal(key_path: KeyPath, detail: Mapping[str, Any]) -> str:
-    """Return what is said of a key or value that went, or "".
-
-    A key is unknown, or its mapping is no value; a value is none of those that a key takes.
-    """
-    from pytest_ftgate.suite.removed import removed_key
-
-    found = [key_path] if detail["type"] == "extra_forbidden" else []
-    if detail["type"] == "literal_error":
-        found = [(*key_path, str(detail["input"]))]
-    if isinstance(detail["input"], Mapping):
-        found += [(*key_path, key) for key in detail["input"]]
-    told = ((path[-1], removed_key(path)) for path in found)
-    return next(
-        (f'"{key}" is no longer supported: {instead}' for key, instead in told if instead), ""
-    )
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -213,6 +196,15 @@ _OTHER_NAMES = {
     "api_key_env",
     "extra_body": "; settings of the server itself go into extra: {…}",
 }
+#: What ``load`` has in place of names that ``from_pretrained`` takes.
+_LOADING_NAMES = {
+    "torch_dtype": "; write dtype",
+    "attn_implementation": "; write attention",
+    "load_in_4bit": "; write quantization: nf4",
+    "load_in_8bit": "; write quantization: int8",
+    "quantization_config": "; write quantization: nf4, or int8",
+    "trust_remote_code": "; code that a model brings is never run: remove it",
+}
 
 
 def _hint_at(key_path: KeyPath) -> tuple[str, bool]:
@@ -226,6 +218,8 @@ def _hint_at(key_path: KeyPath) -> tuple[str, bool]:
         case ("variants", _, key):
             hint = f"; a setting of the server itself goes into extra: {{{key}: …}}"
             return hint, key in _SERVER_SETTINGS
+        case ("variants", _, "load", key) if key in _LOADING_NAMES:
+            return _LOADING_NAMES[str(key)], True
         case (key,) if key in declared_keys(DeclaredReply):
             return f"; it belongs under reply, as reply: {{{key}: …}}", True
         case (key,) if key in declared_keys(DeclaredVariant):

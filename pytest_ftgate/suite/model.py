@@ -378,7 +378,6 @@ class Variant:
     gated: bool = True
     compared: bool = True
     base_url: str | None = None
-    more_urls: tuple[str, ...] = ()
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None

@@ -17,22 +17,21 @@ _PROMPT_KEYS = (
 )
 _ADAPTER_KEYS = ("adapter", "scale")
 _RUNTIME_KEYS = ("slots", "threads", "context")
-#: Keys that say how a checkpoint is loaded, and change its replies.
+#: Keys of ``load`` that change the replies.
 LOADING_KEYS = ("dtype", "device_map", "quantization", "attention")
-_CHECKPOINT_KEYS = ("revision", "device", *LOADING_KEYS)
 _ADDRESS_KEYS = ("base_url", "base_url_env", "served_model")
 #: Prices per token, which need the token counts of a reply.
 _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
 #: Keys that some providers would ignore. Every provider reads the other keys.
 _RESTRICTED_KEYS = (
-    *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_CHECKPOINT_KEYS, *_ADDRESS_KEYS),
+    *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, "load", *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
     *("function", "files", "replies", "base_replies", "command", *_PRICE_KEYS, "extra", "options"),
     *("format", "uses"),
 )
 #: Keys that providers from plugins do not read.
 _PACKAGE_KEYS = (
-    *(*_RUNTIME_KEYS, *_CHECKPOINT_KEYS),
+    *(*_RUNTIME_KEYS, "load"),
     *("function", "files", "replies", "command", "batch", "extra", "format"),
 )
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
@@ -246,7 +245,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         reads=(
             *("model", "prompt", "user", "examples", "retrieve", "max_tokens", "stop"),
             *("temperature", "top_p", "seed", "slots", "extra", "base_replies", *_PRICE_KEYS),
-            *("response_schema", *_ADAPTER_KEYS, *_CHECKPOINT_KEYS),
+            *("response_schema", *_ADAPTER_KEYS, "load"),
         ),
         local=True,
         adapter="peft",

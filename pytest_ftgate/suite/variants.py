@@ -12,9 +12,9 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import is_glob
-from pytest_ftgate.suite.addresses import address_errors, address_fields, check_shared_servers
+from pytest_ftgate.suite.addresses import address_error
 from pytest_ftgate.suite.base_variants import base_errors, resolve_base, with_named_bases
-from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
+from pytest_ftgate.suite.declaration import DeclaredLoad, DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.draft import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.formats import read_json_file
 from pytest_ftgate.suite.ladder import PRICE_KEYS, resolve_tariff
@@ -55,8 +55,6 @@ def _batch_errors(location: VariantLocation, merged: DeclaredVariant) -> _Errors
     for other, message in reasons.items():
         if merged.batch and getattr(merged, other):
             yield ("batch" if "batch" in location.declared.model_fields_set else other), message
-    if merged.batch and address_fields(merged.base_url)["more_urls"]:
-        yield "batch", "a batch goes to one address, and base_url names several"
 
 
 def _takes_batches(variant: Variant) -> bool:
@@ -189,11 +187,10 @@ def _expected_tools(case: Case) -> Iterator[str]:
 
 
 _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
-_RUNTIME_KEYS = ("slots", "threads", "context", "device")
+_RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
-    *("gated", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    "revision",
+    *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     *("max_tokens", "function", "extra", "tools", "batch", "compared", "uses"),
 )
 #: What a variant declares about its gates is its own, and not inherited.
@@ -249,7 +246,6 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
         for name, variant in declared.items()
         for one in _resolvers(_VariantResolver(suite, name, variant, written=written))
     }
-    check_shared_servers(suite, [variant for variant in resolved.values() if variant])
     return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
 
@@ -335,7 +331,6 @@ class _VariantResolver(VariantLocation):
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(self, merged, (system, user)),
             adapter=self.adapter(merged),
-            **address_fields(merged.base_url),
             **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
@@ -349,6 +344,7 @@ class _VariantResolver(VariantLocation):
             checkpoint=self.checkpoint,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
             options=self.options(merged),
+            revision=merged.load.revision if merged.load else None,
         )
 
     def shots(self, merged: DeclaredVariant, user: str) -> dict[str, Any]:
@@ -371,7 +367,7 @@ class _VariantResolver(VariantLocation):
 
             return command_options(self, merged.command)
         if merged.replies is None:
-            return {**merged.options, **_written_values(merged, LOADING_KEYS)}
+            return {**merged.options, **_written_values(merged.load, LOADING_KEYS)}
         from pytest_ftgate.suite.external_cases import recorded_options
 
         return recorded_options(merged.replies, columns)
@@ -389,14 +385,14 @@ class _VariantResolver(VariantLocation):
         What is missing here is found out when requests are sent: recorded replies need none of it.
         """
         values = _written_values(merged, _RUNTIME_KEYS)
+        values |= _written_values(merged.load, ("device",))
         if merged.command is not None or merged.files:
             from pytest_ftgate.suite.commands import given_files
 
             values["files"] = given_files(self, merged.command or merged)
         places = {
-            key: f"{self.source.display_path(self.source.path)}:{self.key_line(key)}"
-            for key in LOADING_KEYS
-            if getattr(merged, key)
+            key: f"{self.source.display_path(self.source.path)}:{self.key_line('load', key)}"
+            for key in _written_values(merged.load, LOADING_KEYS)
         }
         return {**values, "places": places} if places else values
 
@@ -464,10 +460,11 @@ class _VariantResolver(VariantLocation):
         elif not self.declared.compared and grades_pairs(self.suite.reply.score):
             why = "the judge only compares with the baseline; write gated: false"
             yield "compared", f"compared: {why}"
-        yield from (("base_url", why) for why in address_errors(self.declared.base_url, provider))
+        if error := address_error(self.declared.base_url):
+            yield "base_url", error
 
     def setting_errors(self, merged: DeclaredVariant) -> _Errors:
-        """Yield the errors of ``extra`` and ``effort``, and of where a checkpoint is loaded."""
+        """Yield the errors of ``extra`` and ``effort``."""
         written, provider = self.declared.model_fields_set, merged.provider
         if "extra" in written and reads_key(provider, "extra"):
             yield from (("extra", message) for message in extra_errors(merged.extra, provider))
@@ -475,10 +472,6 @@ class _VariantResolver(VariantLocation):
         if effort in OPTIONAL_EFFORTS and effort not in provider_spec(provider).efforts:
             message = f"effort: {effort} means nothing to provider {provider}"
             yield "effort", f"{message}; write low, medium, high, xhigh or max"
-        if merged.device_map and merged.device and written & {"device", "device_map"}:
-            remedy = "remove device" if "device" in written else "write device: null"
-            key = "device_map" if "device_map" in written else "device"
-            yield key, f"device_map says where each part of the model goes; {remedy}"
 
     def tuning_errors(self, merged: DeclaredVariant) -> _Errors:
         """Yield the errors of a fine-tuned variant: of adapter, base and training data."""
@@ -527,13 +520,13 @@ class _VariantResolver(VariantLocation):
                 key = "" if file else "user: "
                 source.add_warning(line, f"{key}{placeholder_message(found)}", file)
 
-    def key_line(self, key: str) -> int:
-        """Return the line of *key*, which may be inherited from a variant or the suite."""
+    def key_line(self, *keys: str) -> int:
+        """Return the line of a key or of one below it, which a variant or the suite may lend."""
         source, chain = self.source, _like_chain(self.written, self.name)
-        owner = next((name for name in chain if key in self.written[name]), None)
+        owner = next((name for name in chain if keys[0] in self.written[name]), None)
         if owner == self.name:
-            return self.line(key)
-        return source.line("variants", owner, key) if owner else source.line(key)
+            return source.line(*self.key_path, *keys)
+        return source.line("variants", owner, *keys) if owner else source.line(*keys)
 
     def adapter(self, merged: DeclaredVariant) -> Path | None:
         found = self.find_file(merged.adapter, "adapter", anywhere=True, folders=True)
@@ -577,7 +570,10 @@ class _VariantResolver(VariantLocation):
         return {"constrained": bool(declared)}
 
 
-def _written_values(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:
+def _written_values(
+    declared: DeclaredVariant | DeclaredLoad | None, keys: tuple[str, ...]
+) -> dict[str, Any]:
     """Return the values of *keys* that are written and not empty."""
-    values = {key: getattr(merged, key) for key in keys if key in merged.model_fields_set}
+    written = declared.model_fields_set if declared else set[str]()
+    values = {key: getattr(declared, key) for key in keys if key in written}
     return {key: value for key, value in values.items() if value not in (None, ())}

@@ -69,39 +69,6 @@ def compare(n: int, *, differing: int, unsteady: int = 0):
     return compare_with_base(probes(numbers(n)), results)
 
 
-@every_row("wrong, of, unsteady, result", [
-    # One of two servers replies as the base does.
-    (30, 60, 0, (30, 30)),
-    (7, 15, 0, (7, 7)),
-    # It does so as often as the base itself.
-    (30, 60, 3, (27, 27)),
-    # Too few replies of it to tell.
-    (1, 15, 0, None),
-    # Both servers apply the adapter.
-    (0, 60, 0, None),
-])  # fmt: skip
-def test_one_server_of_several_that_replies_as_the_base_makes_it_another_model(
-    wrong, of, unsteady, result
-):
-    results = {}
-    for i, case in enumerate(numbers(of)):
-        server = "b" if i < (wrong or of // 2) else "a"
-        base = f"{case} is the reply"
-        results[f"base{case}"] = Reply(text=base)
-        results[f"again{case}"] = Reply(text=f"No, {base}" if i < unsteady else base)
-        is_base = unsteady <= i < wrong
-        results[f"tuned{case}"] = Reply(text=base if is_base else "label", facts={"server": server})
-
-    found = compare_with_base(probes(numbers(of)), results)
-
-    if result is None:
-        assert found.outcome is Outcome.PASSED
-        return
-    (agree, base_agrees), kind = result, IdentityNote.SAME_AT_ONE_SERVER
-    values = {"agree": agree, "of": wrong, "base_agrees": base_agrees, "server": "b"}
-    assert found == IdentityResult(Outcome.INVALID, note(kind, **values))
-
-
 def compare_replies(tuned: Reply, base: Reply, whole: int = 0):
     """Compare 60 cases, of which *whole* have answers that tell the models apart."""
     results = {}

@@ -20,7 +20,7 @@ from pytest_ftgate.gates.identity import (
 )
 from pytest_ftgate.gates.notes import IdentityNote, note, text_note
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.requests.reply import FAILED_SERVER_FACT, SERVER_FACT, Reply
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
 from pytest_ftgate.requests.request_groups import same_seed_requests
 from pytest_ftgate.suite.model import Case
@@ -345,21 +345,6 @@ def test_a_rejected_setting_that_is_declared_and_a_retirement_are_reported_once(
     ]
     assert [*server_notices([], {}, [setting])] == []
     assert identity_facts([], {}) == {}
-
-
-def test_a_server_of_several_that_failed_is_told_once_and_the_record_counts_their_replies():
-    failed = {f"{FAILED_SERVER_FACT}b:1": "no route"}
-    replies = [
-        Reply(text="", facts={SERVER_FACT: "a:1"}),
-        *[Reply(text="", facts={SERVER_FACT: name, **failed}) for name in ("b:1", "a:1")],
-    ]
-    urls = {"base_url": "http://a:1", "more_urls": ("http://b:1",)}
-    asked = requests_and_results(replies, **urls)
-
-    assert [*server_notices(*asked, [])] == [
-        unproven(IdentityNote.FAILED_SERVER, server="b:1", reason="no route")
-    ]
-    assert identity_facts(*asked)[SERVER_FACT] == "a:1 2, b:1 1"
 
 
 def test_a_record_has_the_model_and_its_settings_but_not_the_folder_of_weights():

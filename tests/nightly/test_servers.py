@@ -4,16 +4,8 @@ adapter without effect.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import sqlite3
-import sys
-import time
-from contextlib import ExitStack, closing
-from pathlib import Path
-from subprocess import PIPE, Popen
 
 import pytest
 from ftgate_testing.local_server import EXAMPLE, WEIGHTS, served
@@ -43,15 +35,6 @@ variants:
   quantised: {{provider: llamacpp, model: {quantised}, base: original}}
   twin: {{provider: llamacpp, model: twin.gguf, base: {original}}}
 gates: {{forgetting: {{skills: skill.ftgate.yaml, max_drop: 0.20}}}}
-"""
-
-POOL = """
-cases: tickets.cases.jsonl
-user: "{{{{ input }}}}"
-reply: {{score: contains, max_tokens: 4}}
-variants:
-  current: {{provider: openai-compatible, model: smollm2, temperature: 0, base_url: ["{}", "{}"]}}
-gates: {{accuracy: {{min: 0.0, evidence: point}}}}
 """
 
 ZEROED = """
@@ -120,55 +103,3 @@ def test_an_adapter_without_effect_is_invalid(pytester: pytest.Pytester) -> None
     repeated = re.search(r"the base is deterministic in (\d+) of (\d+)", printed)
     assert repeated is not None
     assert int(repeated[1]) >= int(repeated[2]) - 2
-
-
-SERVER = """
-import signal
-from ftgate_testing.local_server import served
-server = served("smollm2", slots=4)
-print(server.listening_address, flush=True)
-signal.pause()
-"""
-
-
-def kept(folder: Path) -> int:
-    """Return how many replies are in the cache."""
-    try:
-        with closing(sqlite3.connect(folder / ".ftgate" / "cache.sqlite")) as cache:
-            return int(cache.execute("select count(*) from replies").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
-
-
-def test_two_servers_of_one_model_share_the_requests_and_one_may_be_killed(
-    pytester: pytest.Pytester,
-) -> None:
-    shutil.copy(EXAMPLE / "tickets.cases.jsonl", pytester.path)
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", SERVER]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(Popen(command, env=environ, stdout=PIPE, text=True))
-            for _ in range(2)
-        ]
-        for process in processes:
-            stack.callback(process.kill)
-        urls = [
-            f"{process.stdout.readline().strip()}/v1" for process in processes if process.stdout
-        ]
-        pytester.makefile(".ftgate.yaml", suite=POOL.format(*urls))
-        command = [sys.executable, "-m", "pytest", "--ftgate", "--ftgate-json=run.json"]
-        run = Popen(command, cwd=pytester.path, stdout=PIPE)
-        # By the time that so many replies are kept, both servers have replied.
-        while run.poll() is None and kept(pytester.path) < 60:
-            time.sleep(0.2)
-        processes[1].kill()
-        out, _ = run.communicate()
-
-    (verdict,) = json.loads((pytester.path / "run.json").read_text("utf-8"))["verdicts"]
-    first, second = (url.removeprefix("http://").removesuffix("/v1") for url in urls)
-    served_by = dict(one.rsplit(" ", 1) for one in verdict["facts"]["server"].split(", "))
-    assert b"216 requested" in out
-    assert int(served_by[first]) + int(served_by[second]) == 216
-    assert int(served_by[second]) > 10
-    assert f"failed at {second}" in verdict["facts"]

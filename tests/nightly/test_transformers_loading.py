@@ -229,8 +229,8 @@ def test_a_request_that_does_not_fit_alone_ends_alone_and_halves_no_other_batch(
 
     assert isinstance(failed, RequestRejected)
     assert str(failed) == (
-        "cpu has too little memory for this request alone; write a smaller max_tokens, dtype: "
-        "bfloat16, quantization: nf4 or device_map: auto"
+        "cpu has too little memory for this request alone; write a smaller max_tokens, or "
+        "load: {dtype: bfloat16}, {quantization: nf4} or {device_map: auto}"
     )
     assert sizes[-1] >= 2
 

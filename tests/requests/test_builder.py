@@ -30,7 +30,15 @@ def folder(tmp_path):
 
 def test_a_request_without_a_key_of_loading_keeps_its_fingerprint(folder):
     assert fingerprint(folder) == RECORDED
-    assert fingerprint(folder, ", device: cpu, slots: 4") == RECORDED
+    assert fingerprint(folder, ", load: {device: cpu}, slots: 4") == RECORDED
+
+
+def test_what_is_written_under_load_has_the_fingerprint_of_the_keys_that_it_replaced(folder):
+    keys = "{dtype: bfloat16, device_map: auto, quantization: nf4, attention: sdpa}"
+
+    assert fingerprint(folder, f", load: {keys}") == (
+        "4afcea331101222d9b43051e652418dfedb1cc576edeb01f4c2db353c58ab08e"
+    )
 
 
 LOADED = (
@@ -44,7 +52,7 @@ LOADED = (
 
 
 def test_each_way_of_loading_has_a_fingerprint_of_its_own(folder):
-    found = {fingerprint(folder, f", {keys}") for keys in LOADED}
+    found = {fingerprint(folder, f", load: {{{keys}}}") for keys in LOADED}
 
     assert len(found | {fingerprint(folder)}) == len(LOADED) + 1
 
@@ -59,7 +67,7 @@ def test_weights_that_cannot_be_quantised_are_refused_at_the_line(folder, is_fil
     model = "tiny.gguf" if is_file else "tiny"
 
     with pytest.raises(ConfigurationError) as raised:
-        fingerprint(folder, ", quantization: nf4", model)
+        fingerprint(folder, ", load: {quantization: nf4}", model)
 
     assert str(raised.value) == (
         f"s.ftgate.yaml:4: {problem}; remove quantization, or name a folder of weights that are "

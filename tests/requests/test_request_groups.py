@@ -148,10 +148,6 @@ SAME = {
     "a format that nothing is held to": (CLAUDE, (CLAUDE, {"more": CHOICE})),
     "the price": (CLAUDE, more(CLAUDE, "usd_per_1k: 3")),
     "greedy sampling said or not": (LOCAL, more(LOCAL, "temperature: 0")),
-    "how many servers there are": (
-        more(SERVER, 'base_url: "http://x/v1"'),
-        more(SERVER, 'base_url: ["http://x/v1", "http://y/v1"]'),
-    ),
     "where the address stands": (AT_X, (more(CLAUDE, "base_url_env: HERE"), AT_HERE)),
 }
 
@@ -209,7 +205,10 @@ def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint
     ("environ", "told"),
     [
         ({"HERE": "http://127.0.0.1:PORT"}, "^HERE: no address: Port .* write it as http"),
-        ({"HERE": "http://me:hush@a http://b"}, "^HERE: one text is one address; write several as"),
+        (
+            {"HERE": "http://me:hush@a http://b"},
+            "^HERE: one text is one address; put a load balancer",
+        ),
         ({"HERE": ""}, "^HERE is not set; set it to the address"),
         ({}, "^HERE is not set; set it to the address"),
     ],

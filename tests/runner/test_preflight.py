@@ -132,7 +132,8 @@ def test_a_provider_whose_engine_is_not_installed_blocks_its_gates(folder, monke
 LOADED = """tuned:
     provider: transformers
     model: tiny
-    {}"""
+    load:
+      {}"""
 PACKAGES = [
     ("device_map: auto", 'accelerate: pip install "pytest-ftgate[transformers]"'),
     ("quantization: int8", 'bitsandbytes: pip install "pytest-ftgate[quantized]"'),
@@ -148,7 +149,7 @@ def test_a_package_that_a_key_needs_is_named_at_its_line(folder, monkeypatch, wr
     monkeypatch.setattr(preflight, "find_spec", lambda _: True)
     monkeypatch.setattr(providers, "_is_installed", lambda _: False)
 
-    assert blocked(folder) == {f"s.ftgate.yaml:8: {written} needs {remedy}": ["accuracy[tuned]"]}
+    assert blocked(folder) == {f"s.ftgate.yaml:9: {written} needs {remedy}": ["accuracy[tuned]"]}
     # Replies that are recorded need nothing, and neither does what comes with torch.
     assert blocked(folder, cached=True) == {}
     write(folder, LOADED.format("attention: sdpa"))

@@ -16,7 +16,7 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS, ProviderSp
 
 #: Modules that providers share.
 SHARED = {
-    *("__init__", "answers", "api", "base", "decoding", "generation", "http", "pool"),
+    *("__init__", "answers", "api", "base", "decoding", "generation", "http"),
     "served",
 }
 ENVIRONMENT = {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "d"}

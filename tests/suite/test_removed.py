@@ -19,6 +19,7 @@ WHERE = {
     "ladder": ("ladder",),
     "repeats": ("repeats",),
     "score": ("reply", "score"),
+    "variants": ("variants", "current"),
 }
 #: Keys of which a value went.
 VALUES = ("metric",)

@@ -237,18 +237,21 @@ def test_passages_may_stand_in_a_template_that_needs_none(tmp_path, variants, ca
 def test_how_a_checkpoint_is_loaded_is_inherited_with_the_lines_of_its_keys(tmp_path):
     variants = loaded(
         tmp_path,
-        "base: {provider: transformers, model: m, quantization: nf4, device: cuda}",
-        "tuned:\n    like: base\n    device: null\n    device_map: {model: 0, lm_head: cpu}",
+        "base: {provider: transformers, model: m, load: {quantization: nf4, device: cuda}}",
+        "tuned:\n    like: base\n    load:\n      device_map: {model: 0, lm_head: cpu}",
+        "same: {like: tuned}",
         "there: {like: tuned, provider: openai-compatible}",
     ).variants
 
     assert [{**variant.options} for variant in variants.values()] == [
         {"quantization": "nf4"},
-        {"device_map": {"model": 0, "lm_head": "cpu"}, "quantization": "nf4"},
+        {"device_map": {"model": 0, "lm_head": "cpu"}},
+        {"device_map": {"model": 0, "lm_head": "cpu"}},
         {},
     ]
     assert [{**variant.runtime} for variant in variants.values()] == [
         {"device": "cuda", "places": {"quantization": "s.ftgate.yaml:4"}},
-        {"places": {"device_map": "s.ftgate.yaml:8", "quantization": "s.ftgate.yaml:4"}},
+        {"places": {"device_map": "s.ftgate.yaml:8"}},
+        {"places": {"device_map": "s.ftgate.yaml:8"}},
         {},
     ]

@@ -44,34 +44,30 @@ ITSELF = "is the model itself; name the tuned model"
 GOES_INTO_EXTRA = "; a setting of the server itself goes into extra: {{{0}: …}}"
 HERE = "provider: transformers, model: m"
 PLACES = "write a GPU, such as 0, or cpu for each part of the model"
-SPLIT = "device_map says where each part of the model goes"
 DEEP = f"{'{a: ' * 101}1{'}' * 101}"
 SET = "extra: {0} is set by pytest-ftgate; write it as the variant's {1}"
 BATCHED = "a batch is sent once, so it has no turns for tools; remove batch or tools"
-ONE_ADDRESS = f"provider anthropic has one address; several are for {COMPATIBLE}"
-TWICE = "http://a twice; name each server once"
-NO_SCHEME = "the address does not begin with http:// or https://"
-ONE_FOR_BATCHES = "a batch goes to one address, and base_url names several"
 #: The keys of a variant, and what is told of them in its line.
 REFUSED = [
     ("provider: antropic, model: m", 'unknown provider "antropic"; did you mean "anthropic"?'),
     ("model: m", NO_PROVIDER),
-    # Several addresses are those of one model.
-    (f"{MODEL}, base_url: ['http://a', 'http://b']", ONE_ADDRESS),
-    (f"{SERVER}, base_url: []", "base_url is an empty list; name an address, or remove the key"),
-    (f"{SERVER}, base_url: ['http://a', 'http://a']", f"base_url names {TWICE}"),
-    (f"{SERVER}, base_url: ['http://a/', 'http://a']", f"base_url names {TWICE}"),
-    (f"{SERVER}, base_url: ['http://a', 'b:1']", f"{NO_SCHEME}; write http://b:1"),
-    (f"{SERVER}, base_url: ['http://a', 'http://b'], batch: true", ONE_FOR_BATCHES),
     *(
-        (f"{HERE}, device_map: {written}", f"device_map: {PLACES}")
+        (f"{HERE}, load: {{device_map: {written}}}", f"device_map: {PLACES}")
         for written in ("{}", "{a: disk}", "{a: -1}", "{a: true}", '{a: "0"}', "{a: 1.5}")
     ),
-    (f"{HERE}, device_map: all", Like("device_map is \"all\", but must be one of 'auto', 'bal...")),
-    (f"{HERE}, device_map: auto, device: cpu", f"{SPLIT}; remove device"),
-    (f"{HERE}, quantization: q4", "quantization is \"q4\", but must be one of 'nf4' or 'int8'"),
+    (f"{HERE}, load: {{device_map: all}}",
+     Like("device_map is \"all\", but must be one of 'auto', 'bal...")),
+    (f"{HERE}, load: {{device_map: auto, device: cpu}}",
+     "device_map says where each part of the model goes; remove device"),
+    (f"{HERE}, load: {{quantization: q4}}",
+     "quantization is \"q4\", but must be one of 'nf4' or 'int8'"),
+    (f"{HERE}, load: {{dtyp: float32}}", 'unknown key "dtyp"; did you mean "dtype"?'),
+    (f"{HERE}, load: {{torch_dtype: float32}}", 'unknown key "torch_dtype"; write dtype'),
+    (f"{HERE}, load: {{trust_remote_code: true}}",
+     'unknown key "trust_remote_code"; code that a model brings is never run: remove it'),
+    (f"{HERE}, load: cpu", 'load must be a mapping of keys to values, not "cpu"'),
     # The code of a repository is no name.
-    (f"{HERE}, attention: a/b",
+    (f"{HERE}, load: {{attention: a/b}}",
      Like("attention is \"a/b\", but must be one of 'eager', 'sdpa', ...")),
     # A server or an API is answered by the keys for it.
     *(
@@ -125,7 +121,11 @@ REFUSED = [
      ("no address: Port could not be cast to integer value as 'PORT'; write it as "
      "http://localhost:8080/v1")),
     (f'{SERVER}, base_url: "http://a/v1, http://b/v1"',
-     "one text is one address; write several as base_url: [ADDRESS, ADDRESS]"),
+     "one text is one address; put a load balancer before the servers"),
+    (f"{SERVER}, base_url: ['http://a/v1', 'http://b/v1']",
+     "base_url must be text, not a list; put a load balancer before the servers"),
+    (f"{SERVER}, base: {{model: n, base_url: ['http://a/v1']}}",
+     "base_url must be text, not a list; put a load balancer before the servers"),
     *(
         (
             f'{SERVER}, base_url: "{url}"',
@@ -209,14 +209,8 @@ def test_a_variant_that_cannot_be_used_is_one_error_with_what_to_write(tmp_path,
 
 ONE = f"one: {{{MODEL}}}"
 CHUNKED = f"{MODEL}, retrieve: {{from: docs/a.md, chunk: 19, top: 0}}"
-AT = "{0}: {{{1}, base_url: ['http://a', 'http://b']}}"
-SHARED = (
-    '4: variant "one": base_url: variant two has http://b too; let both lists begin with the same '
-    "address, or have none in common"
-)
 #: Variants, and all that is told of them.
 TOLD = [
-    ([AT.format("one", SERVER), f"two: {{{SERVER}, base_url: 'http://b'}}"], [SHARED]),
     ([f"current: {{{MODEL}}}", "b: {like: curent}"],
      ['5: variant "b": like: there is no variant "curent"; did you mean "current"?']),
     (["a: {like: b}", "b: {like: a}"], ['4: variant "a": like: a -> b -> a is a circle',
@@ -229,8 +223,6 @@ TOLD = [
             for line, name in ((4, "a\x1b[31m\nb"), (5, " "))
         ],
     ),
-    ([f"one: {{{HERE}, device: cpu}}", "two: {like: one, device_map: auto}"],
-     [f'5: variant "two": {SPLIT}; write device: null']),
     # An inherited mistake is told once, where it stands.
     ([f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}"],
      [Like('4: variant "one": max_turns without tools: without tools there is one turn; rem...')]),
@@ -281,11 +273,10 @@ HOSTED = "anthropic, bedrock, bedrock-converse and openai-compatible"
 FOREIGN = [
     ("anthropic", "adapter", "a.gguf", "llamacpp, openai-compatible and transformers"),
     ("anthropic", "seed", "2", "llamacpp, openai-compatible and transformers"),
-    ("anthropic", "dtype", "float32", "transformers"),
+    ("anthropic", "load", "{dtype: float32}", "transformers"),
     ("anthropic", "threads", "2", "llamacpp"),
-    ("llamacpp", "device_map", "auto", "transformers"),
-    ("openai-compatible", "quantization", "nf4", "transformers"),
-    ("house", "attention", "sdpa", "transformers"),
+    ("llamacpp", "load", "{device_map: auto}", "transformers"),
+    ("house", "load", "{attention: sdpa}", "transformers"),
     ("llamacpp", "base_url", "http://localhost", HOSTED),
     ("llamacpp", "api_key_env", "KEY", "anthropic and openai-compatible"),
     ("llamacpp", "effort", "low", "anthropic, bedrock and openai-compatible"),
